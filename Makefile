@@ -1,0 +1,39 @@
+# Everything runs from a private environment in .venv; `make demo` and `make test` set it up on first use.
+PYTHON ?= python3
+VENV   ?= .venv
+STAMP  := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint format bench wheel clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $(STAMP)
+
+install: $(STAMP)  ## create .venv and install the package into it
+
+demo: install  ## procedural scene -> six-camera video, on the CPU
+	$(VENV)/bin/cosmos-exp
+
+test: install  ## the whole test suite
+	$(VENV)/bin/python -m pytest
+
+lint: install  ## ruff check and format check
+	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+
+format: install  ## ruff fix and format
+	$(VENV)/bin/ruff check --fix . && $(VENV)/bin/ruff format .
+
+bench: install  ## every benchmark, printed as tables
+	$(VENV)/bin/python -m benchmarks
+
+wheel: install  ## build the wheel into dist/
+	$(VENV)/bin/python -m build --wheel
+
+clean:  ## remove the environment, caches and build products
+	rm -rf $(VENV) dist build .pytest_cache .ruff_cache outputs/cache

@@ -1,0 +1,33 @@
+"""The one family of errors a user can cause. The command line prints them without a traceback."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """Something the user gave is wrong; the message names the value, what is allowed and the nearest valid one."""
+
+
+class ValidationErrors(UserError):
+    """Several user errors found together, reported together."""
+
+    def __init__(self, errors: Iterable[str]):
+        self.errors = tuple(errors)
+        super().__init__("\n".join(f"- {e}" for e in self.errors))
+
+
+def nearest_name(value: str, allowed: Iterable[str]) -> str | None:
+    """The allowed name closest in spelling to `value`, or None when nothing is close."""
+    lowered = {str(a).lower(): str(a) for a in allowed}
+    match = difflib.get_close_matches(str(value).lower(), list(lowered), n=1, cutoff=0.4)
+    return lowered[match[0]] if match else None
+
+
+def unknown_name(what: str, value: str, allowed: Iterable[str]) -> str:
+    """Message for a name outside a closed set: `unknown camera 'front': did you mean 'front_wide_120fov'? allowed: ...`."""
+    allowed = list(allowed)
+    hint = nearest_name(value, allowed)
+    suggestion = f" did you mean {hint!r}?" if hint else ""
+    return f"unknown {what} {value!r}:{suggestion} allowed: {', '.join(map(str, allowed))}"

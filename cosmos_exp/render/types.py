@@ -1,0 +1,37 @@
+"""What the renderer hands on: one camera's pixels over the clip."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+OUTPUTS = ("rgb", "depth", "semantic", "instance", "normals", "hdmap")
+SKY_TAG = 11  # CityScapes tag of the sky, as in CARLA 0.9.16
+
+
+@dataclass(frozen=True)
+class CameraRender:
+    """F frames of one camera, H x W pixels. Outputs that were not asked for are None.
+
+    rgb: [F,H,W,3] uint8. depth: [F,H,W] float32 metres along the camera's z axis (sky: +inf).
+    semantic: [F,H,W] uint8 CityScapes tags. instance: [F,H,W] uint16, 0 = no object.
+    normals: [F,H,W,3] int8, unit vectors x127 in the camera frame (OpenCV axes), 0 for sky.
+    hdmap: [F,H,W,3] uint8. times: [F] seconds.
+    """
+
+    camera: str
+    times: np.ndarray
+    rgb: np.ndarray | None = None
+    depth: np.ndarray | None = None
+    semantic: np.ndarray | None = None
+    instance: np.ndarray | None = None
+    normals: np.ndarray | None = None
+    hdmap: np.ndarray | None = None
+
+    @property
+    def sky(self) -> np.ndarray:
+        """[F,H,W] bool, True where the sky is seen."""
+        if self.semantic is None:
+            raise ValueError("the sky mask needs the semantic output")
+        return self.semantic == SKY_TAG

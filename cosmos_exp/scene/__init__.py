@@ -1,0 +1,33 @@
+from cosmos_exp.scene.types import (
+    ActorClass,
+    Building,
+    Lane,
+    LaneLine,
+    LaneType,
+    LightState,
+    Pole,
+    Scene,
+    SceneMap,
+    Track,
+    TrafficLight,
+    TrafficSign,
+    Trajectory,
+    Tree,
+)
+
+__all__ = [
+    "ActorClass",
+    "Building",
+    "Lane",
+    "LaneLine",
+    "LaneType",
+    "LightState",
+    "Pole",
+    "Scene",
+    "SceneMap",
+    "Track",
+    "TrafficLight",
+    "TrafficSign",
+    "Trajectory",
+    "Tree",
+]

@@ -1,0 +1,51 @@
+"""Camera models. Camera frame: OpenCV axes (x right, y down, z forward), metres. Pixels: (0,0) is the centre of the
+top-left pixel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+
+class CameraModel(Protocol):
+    """width, height: pixels."""
+
+    width: int
+    height: int
+
+    def project(self, points: np.ndarray) -> np.ndarray:
+        """[N,3] camera-frame points -> [N,2] float64 pixels (u, v). Points behind follow the model's own rule."""
+        ...
+
+    def rays(self) -> np.ndarray:
+        """[H,W,3] float32 unit directions through the pixel centres."""
+        ...
+
+    def resized(self, width: int, height: int) -> CameraModel:
+        """The same optics at another image size."""
+        ...
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A model and where it sits. camera_to_rig: [4,4], OpenCV camera axes to the rig's FLU frame."""
+
+    name: str
+    model: CameraModel
+    camera_to_rig: np.ndarray
+
+
+@dataclass(frozen=True)
+class Rig:
+    name: str
+    cameras: tuple[Camera, ...]
+
+    def camera(self, name: str) -> Camera:
+        for camera in self.cameras:
+            if camera.name == name:
+                return camera
+        from cosmos_exp.errors import UserError, unknown_name
+
+        raise UserError(unknown_name("camera", name, [c.name for c in self.cameras]))
