@@ -17,6 +17,9 @@ class ValidationErrors(UserError):
         self.errors = tuple(errors)
         super().__init__("\n".join(f"- {e}" for e in self.errors))
 
+    def __reduce__(self):
+        return type(self), (self.errors,)
+
 
 def nearest_name(value: str, allowed: Iterable[str]) -> str | None:
     """The allowed name closest in spelling to `value`, or None when nothing is close."""

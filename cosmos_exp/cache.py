@@ -1,0 +1,179 @@
+"""A content-addressed store of stage results that many processes may share.
+
+    <root>/<stage>/<key>/          one result: its files and `_SUCCESS`, a manifest with their sizes and hashes
+    <root>/<stage>/<key>.partial/  a result being computed; whoever holds the lock owns it
+    <root>/<stage>/<key>.lock      flock of the key; the kernel frees it when its holder dies
+
+A result is computed into the partial folder, synced to disk, sealed with `_SUCCESS`, and renamed. So a folder under
+its final name is whole unless something damaged it later, which the manifest shows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+MANIFEST = "_SUCCESS"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A stored result. hit: it was there already."""
+
+    key: str
+    path: Path
+    hit: bool
+
+
+def stage_key(stage: str, version: int, config: Mapping[str, Any], inputs: Iterable[str]) -> str:
+    """sha256 (hex) that names the result of a stage.
+
+    config: plain JSON values that change the result, and no others. inputs: keys of the results and identities of
+    the files that go in.
+    """
+    identity = {"stage": stage, "version": version, "config": config, "inputs": list(inputs)}
+    return hashlib.sha256(json.dumps(identity, sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
+class StageCache:
+    """root: folder of the store; made on first use."""
+
+    def __init__(self, root: Path | str):
+        self.root = Path(root)
+
+    def get_or_compute(self, stage: str, key: str, compute: Callable[[Path], None]) -> Entry:
+        """The entry of `key`; where there is none, `compute(folder)` writes its files into an empty folder.
+
+        Of several processes asking at once, one computes and the others wait for it.
+        """
+        folder = self.root / stage / key
+        if _is_whole(folder):
+            return Entry(key, folder, hit=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(folder.with_suffix(".lock")):
+            if _is_whole(folder):
+                return Entry(key, folder, hit=True)
+            if folder.exists():
+                log.warning("stage result %s is damaged: computing it again", folder)
+                shutil.rmtree(folder)
+            self._compute(folder, compute)
+        return Entry(key, folder, hit=False)
+
+    def _compute(self, folder: Path, compute: Callable[[Path], None]) -> None:
+        partial = folder.with_suffix(".partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        try:
+            compute(partial)
+            _seal(partial)
+            os.rename(partial, folder)
+            _sync(folder.parent)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+
+    def remove_leftovers(self) -> None:
+        """Delete the partial folders of processes that died."""
+        for partial in self.root.glob("*/*.partial"):
+            with contextlib.suppress(BlockingIOError), _locked(partial.with_suffix(".lock"), wait=False):
+                shutil.rmtree(partial, ignore_errors=True)
+
+    def file_identity(self, path: Path | str) -> str:
+        """sha256 (hex) of a file's content, remembered by path, size and time of change."""
+        path = Path(path).resolve()
+        stat = path.stat()
+        memo_key = f"{path}|{stat.st_size}|{stat.st_mtime_ns}"
+        memo = self.root / "identity" / hashlib.sha256(memo_key.encode()).hexdigest()
+        with contextlib.suppress(FileNotFoundError):
+            remembered = memo.read_text()
+            if len(remembered) == 64:
+                return remembered
+        digest = _sha256(path)
+        memo.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(memo, digest.encode())
+        return digest
+
+    def folder_identity(self, folder: Path | str) -> str:
+        """One sha256 (hex) for all files below a folder: their relative names and contents."""
+        folder = Path(folder)
+        files = sorted(p for p in folder.rglob("*") if p.is_file())
+        listing = {p.relative_to(folder).as_posix(): self.file_identity(p) for p in files}
+        return hashlib.sha256(json.dumps(listing, sort_keys=True).encode()).hexdigest()
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write a file that appears under its name only when it is complete and on disk."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with open(partial, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _locked(path: Path, *, wait: bool = True) -> Iterator[None]:
+    """Hold the exclusive lock of a file; raises BlockingIOError when another holds it and `wait` is false."""
+    with open(path, "a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not wait:
+                raise
+            log.info("another process is computing %s: waiting for it", path.stem[:12])
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _seal(folder: Path) -> None:
+    """Sync every file to disk, then write the manifest."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    manifest = {}
+    for path in files:
+        _sync(path)
+        manifest[path.relative_to(folder).as_posix()] = {"size": path.stat().st_size, "sha256": _sha256(path)}
+    write_atomic(folder / MANIFEST, json.dumps(manifest, indent=1).encode())
+    _sync(folder)
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether the manifest is there and every file has the size and hash it states."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_bytes())
+        for name, stated in manifest.items():
+            path = folder / name
+            if path.stat().st_size != stated["size"] or _sha256(path) != stated["sha256"]:
+                return False
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+    return True
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,131 @@
+"""The run folder: where each result lies, under the names that Cosmos-Drive-Dreams uses.
+
+config.yaml                               resolved config
+status.json                               state, stage, time by stage, cache hits, error
+captions/<clip>.json                      {style: prompt}
+<control>/<camera>/<clip>_0.mp4           control videos and the renderer's other outputs
+single_view/<clip>_<style>.mp4            front view; beside it .txt, its prompt
+multi_view/<clip>_<style>/{0..5}.mp4      one per view, in the order of `views.VIEWS`
+multi_view/<clip>_<style>/grid.mp4        the views as one picture
+multi_view/<clip>_<style>/prompt.json     {view: prompt}
+metrics.json                              {style: {metric: value}}
+wandb/                                    the offline W&B run
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cosmos_exp.cache import write_atomic
+from cosmos_exp.errors import UserError
+
+RUNNING, DONE, FAILED, INTERRUPTED = "running", "done", "failed", "interrupted"
+STATES = (RUNNING, DONE, FAILED, INTERRUPTED)
+
+CONTROL_FOLDERS = ("rgb", "depth", "edge", "seg", "vis", "semantic", "instance", "normals", "sky", "hdmap")
+
+
+@dataclass
+class Status:
+    """What status.json says.
+
+    state: one of STATES; a run that says `running` while no process `pid` lives on `host` was killed.
+    stage: the stage at work, or the last one. seconds: {stage: wall time}. hits, misses: {stage: cache lookups}.
+    started, updated: ISO 8601, UTC. error: one message, empty while all is well.
+    """
+
+    state: str
+    run_id: str
+    started: str
+    updated: str
+    host: str
+    pid: int
+    stage: str = ""
+    seconds: dict[str, float] = field(default_factory=dict)
+    hits: dict[str, int] = field(default_factory=dict)
+    misses: dict[str, int] = field(default_factory=dict)
+    error: str = ""
+
+
+class RunFolder:
+    """Paths below one run folder, and its JSON files. Nothing is created before something is written."""
+
+    def __init__(self, path: Path | str):
+        self.path = Path(path)
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def status(self) -> Path:
+        return self.path / "status.json"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.json"
+
+    @property
+    def wandb(self) -> Path:
+        return self.path / "wandb"
+
+    def captions(self, clip: str) -> Path:
+        return self.path / "captions" / f"{clip}.json"
+
+    def control(self, control: str, camera: str, clip: str) -> Path:
+        return self.path / control / camera / f"{clip}_0.mp4"
+
+    def single_view(self, clip: str, style: str) -> Path:
+        return self.path / "single_view" / f"{clip}_{style}.mp4"
+
+    def multi_view(self, clip: str, style: str) -> Path:
+        return self.path / "multi_view" / f"{clip}_{style}"
+
+    def view(self, clip: str, style: str, index: int) -> Path:
+        return self.multi_view(clip, style) / f"{index}.mp4"
+
+    def grid(self, clip: str, style: str) -> Path:
+        return self.multi_view(clip, style) / "grid.mp4"
+
+    def prompt(self, clip: str, style: str) -> Path:
+        return self.multi_view(clip, style) / "prompt.json"
+
+    def clips(self) -> list[str]:
+        """Clips that have captions here."""
+        return sorted(p.stem for p in (self.path / "captions").glob("*.json"))
+
+    def read_captions(self, clip: str) -> dict[str, str]:
+        """{style: prompt} of a clip."""
+        return _read_json(self.captions(clip))
+
+    def read_prompts(self, clip: str, style: str) -> dict[str, str]:
+        """{view: prompt} of a generated clip."""
+        return _read_json(self.prompt(clip, style))
+
+    def read_metrics(self) -> dict[str, dict[str, float]]:
+        """{style: {metric: value}}."""
+        return _read_json(self.metrics)
+
+    def read_status(self) -> Status | None:
+        """None where no run has begun here."""
+        return Status(**_read_json(self.status)) if self.status.exists() else None
+
+    def write_status(self, status: Status) -> None:
+        self.write_json(self.status, asdict(status))
+
+    def write_json(self, path: Path, value: Any) -> None:
+        """Write `value` so that the file is never seen half-written."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"no {path.name} at {path.parent}: has the run finished?") from error
+    except ValueError as error:
+        raise UserError(f"{path} is not JSON: {error}") from error
