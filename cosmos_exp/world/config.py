@@ -14,7 +14,7 @@ EXTRA_POSITIONS = ("learnable", "sincos")
 class DiTConfig:
     """One network: a base net, or a control encoder when `hint_channels` is set.
 
-    Sizes of latents count latent pixels before patching. `rope_scale` and `max_size` are ordered (frames, rows, columns).
+    `max_size` counts latent pixels, before patching. Triples are ordered (frames, rows, columns).
     """
 
     model_channels: int = 4096

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -29,7 +30,7 @@ class ControlEncoder(Trunk):
         self.hint_embed = CosmosPatchEmbed(config.hint_channels + 1, width, config.patch_size, bias=False)
         widths = (width, *HINT_WIDTHS, width)
         layers: list[nn.Module] = []
-        for narrow, wide in zip(widths[:-1], widths[1:]):
+        for narrow, wide in pairwise(widths):
             layers += [nn.Linear(narrow, wide), nn.SiLU()]
         self.hint_block = nn.Sequential(*layers[:-1])
         self.zero_blocks = nn.ModuleList(nn.Linear(width, width) for _ in range(config.num_blocks))

@@ -202,7 +202,7 @@ def resize_padding(mask: Tensor, x: Tensor) -> Tensor:
 def init_weights(net: Trunk) -> None:
     """Random initialisation for training: AdaLN and output start at zero, so every block starts as the identity."""
     for module in net.modules():
-        if isinstance(module, nn.Linear) and not module.weight.is_meta:
+        if isinstance(module, nn.Linear):
             nn.init.trunc_normal_(module.weight, std=module.in_features**-0.5, a=-3, b=3)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)

@@ -1,0 +1,74 @@
+"""What a world model can make: sizes, frame counts, views, controls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from cosmos_exp.errors import UserError, unknown_name
+
+GUIDANCE = (
+    "x0 = cond + guidance * (cond - uncond); 0 is conditional only; the common convention's scale is guidance + 1"
+)
+
+
+@dataclass(frozen=True)
+class FrameRule:
+    """Frame counts base + k*step between least and most."""
+
+    base: int = 1
+    step: int = 8
+    least: int = 9
+    most: int = 121
+
+    def choices(self) -> tuple[int, ...]:
+        return tuple(n for n in range(self.base, self.most + 1, self.step) if n >= self.least)
+
+    def nearest(self, frames: int) -> int:
+        return min(self.choices(), key=lambda n: abs(n - frames))
+
+    def describe(self) -> str:
+        choices = self.choices()
+        if len(choices) <= 4:
+            return f"{' or '.join(map(str, choices))} frames"
+        return f"{self.base} + {self.step}k frames, from {choices[0]} to {choices[-1]}"
+
+    def check(self, frames: int) -> None:
+        if frames not in self.choices():
+            raise UserError(f"{frames} frames: this model makes {self.describe()}; nearest is {self.nearest(frames)}")
+
+
+@dataclass(frozen=True)
+class Contract:
+    """height, width: pixels. fps: of the clips it was trained on. views, in the order of the multi-view net.
+
+    controls, multi_view_controls: names the two nets have encoders for. text_tokens: rows of an encoded prompt.
+    negative_prompt: what the unconditional single-view pass reads; None: all-zero text.
+    """
+
+    height: int
+    width: int
+    fps: float
+    frames: FrameRule
+    views: tuple[str, ...]
+    controls: tuple[str, ...]
+    multi_view_controls: tuple[str, ...]
+    text_tokens: int
+    negative_prompt: str | None = None
+    guidance: str = GUIDANCE
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Contract:
+        known = [f.name for f in fields(cls)]
+        for name in values:
+            if name not in known:
+                raise UserError(unknown_name("contract entry", name, known))
+        values = dict(values)
+        values["frames"] = FrameRule(**values["frames"])
+        for name in ("views", "controls", "multi_view_controls"):
+            values[name] = tuple(values[name])
+        return cls(**values)

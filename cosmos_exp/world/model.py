@@ -1,0 +1,161 @@
+"""A world model: tokenizer, text encoder, single-view and multi-view denoiser, and the contract they keep."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cosmos_exp.errors import UserError, unknown_name
+from cosmos_exp.world.checkpoint import load_network, load_strict, read_state, save_state
+from cosmos_exp.world.config import DiTConfig
+from cosmos_exp.world.contract import Contract
+from cosmos_exp.world.control import ControlEncoder, ControlledDiT
+from cosmos_exp.world.edm import Denoiser
+from cosmos_exp.world.text import TextEncoder
+from cosmos_exp.world.tokenizer import VideoTokenizer, to_signed, to_uint8
+from cosmos_exp.world.transformer import DiT, Trunk
+
+CONFIG_FILE = "model.json"
+PARTS = ("name", "contract", "tokenizer", "text_encoder", "single_view", "multi_view")
+VIEW_PREFIX = {"single_view": "", "multi_view": "multiview_"}
+
+
+class WorldModel:
+    """Parts are made, and read from the folder if there is one, when first asked for.
+
+    config: plain values, see `nano_config`. dtype: of the two denoisers; tokenizer and text encoder stay float32.
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        *,
+        folder: Path | None = None,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ):
+        missing = [part for part in PARTS if part not in config]
+        if missing:
+            raise UserError(f"model description {folder or ''} lacks {', '.join(missing)}")
+        self.config = dict(config)
+        self.contract = Contract.from_dict(config["contract"])
+        self.folder = folder
+        self.device = torch.device(device)
+        self.dtype = dtype
+        self._parts: dict[str, nn.Module] = {}
+
+    @classmethod
+    def build(cls, config: Mapping[str, Any], **place: Any) -> WorldModel:
+        """Random weights, for training. place: device, dtype."""
+        return cls(config, **place)
+
+    @classmethod
+    def from_folder(
+        cls, folder: Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+    ) -> WorldModel:
+        """A folder written by `save`. Every weights file must be there; each is read strictly when first needed."""
+        folder = Path(folder)
+        path = folder / CONFIG_FILE
+        if not path.is_file():
+            raise UserError(f"no world model in {folder}: {CONFIG_FILE} not found")
+        try:
+            config = json.loads(path.read_text())
+        except json.JSONDecodeError as error:
+            raise UserError(f"{path} is not valid JSON: {error}") from error
+        model = cls(config, folder=folder, device=device, dtype=dtype)
+        absent = [name for name in model.weight_files() if not (folder / name).is_file()]
+        if absent:
+            raise UserError(f"world model {folder} lacks {', '.join(absent)}")
+        return model
+
+    def weight_files(self) -> tuple[str, ...]:
+        """Names of the weights files of every part."""
+        names = ["tokenizer", "text_encoder"]
+        for stage, prefix in VIEW_PREFIX.items():
+            names.append(f"{prefix}base")
+            names += [f"{prefix}control_{control}" for control in self.config[stage]["controls"]]
+        return tuple(f"{name}.safetensors" for name in names)
+
+    @property
+    def tokenizer(self) -> VideoTokenizer:
+        settings = self.config["tokenizer"]
+        return self._part(
+            "tokenizer", lambda: VideoTokenizer(settings["vae"], settings["stat_frames"]), dtype=torch.float32
+        )
+
+    @property
+    def text_encoder(self) -> TextEncoder:
+        return self._part(
+            "text_encoder",
+            lambda: TextEncoder(self.config["text_encoder"], self.contract.text_tokens),
+            dtype=torch.float32,
+        )
+
+    def single_view(self, controls: Iterable[str] | None = None) -> Denoiser:
+        """The single-view denoiser with the encoders of `controls`, by default of all."""
+        return self._denoiser("single_view", controls)
+
+    def multi_view(self, controls: Iterable[str] | None = None) -> Denoiser:
+        """The multi-view denoiser with the encoders of `controls`, by default of all."""
+        return self._denoiser("multi_view", controls)
+
+    @torch.no_grad()
+    def encode_text(self, prompt: str) -> Tensor:
+        """[S, text_channels] float32, zero rows beyond the prompt."""
+        return self.text_encoder.encode([prompt])[0]
+
+    @torch.no_grad()
+    def encode_video(self, frames: np.ndarray) -> Tensor:
+        """uint8 [F,H,W,3] -> float32 latents [16,T,h,w]."""
+        return self.tokenizer.encode(to_signed(frames)[None].to(self.device))[0]
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> np.ndarray:
+        """Latents [16,T,h,w] -> uint8 [F,H,W,3]."""
+        return to_uint8(self.tokenizer.decode(latents[None].to(self.device))[0])
+
+    def save(self, folder: Path, dtype: torch.dtype = torch.bfloat16) -> None:
+        """Write `model.json` and one safetensors file per part; floating tensors are stored as `dtype`."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        save_state(self.tokenizer, folder / "tokenizer.safetensors", dtype)
+        save_state(self.text_encoder, folder / "text_encoder.safetensors", dtype)
+        for stage, prefix in VIEW_PREFIX.items():
+            net = self._denoiser(stage, None).net
+            save_state(net.base, folder / f"{prefix}base.safetensors", dtype)
+            for name, encoder in net.controls.items():
+                save_state(encoder, folder / f"{prefix}control_{name}.safetensors", dtype)
+        (folder / CONFIG_FILE).write_text(json.dumps(self.config, indent=2) + "\n")
+
+    def _denoiser(self, stage: str, controls: Iterable[str] | None) -> Denoiser:
+        settings, prefix = self.config[stage], VIEW_PREFIX[stage]
+        if stage not in self._parts:
+            base = self._part(f"{prefix}base", lambda: DiT(DiTConfig.from_dict(settings["base"])))
+            self._parts[stage] = Denoiser(ControlledDiT(base, {})).eval()
+        denoiser = self._parts[stage]
+        for name in settings["controls"] if controls is None else controls:
+            if name not in settings["controls"]:
+                raise UserError(unknown_name(f"{stage} control", name, settings["controls"]))
+            if name not in denoiser.net.controls:
+                config = DiTConfig.from_dict(settings["controls"][name])
+                encoder = self._part(f"{prefix}control_{name}", lambda config=config: ControlEncoder(config))
+                denoiser.net.controls[name] = encoder
+        return denoiser
+
+    def _part(self, name: str, make, dtype: torch.dtype | None = None) -> Any:
+        if name not in self._parts:
+            part = make()
+            if self.folder is not None:
+                path = self.folder / f"{name}.safetensors"
+                if isinstance(part, Trunk):
+                    load_network(part, path)
+                else:
+                    load_strict(part, read_state(path), path)
+            self._parts[name] = part.to(device=self.device, dtype=dtype or self.dtype).eval()
+        return self._parts[name]
