@@ -30,7 +30,7 @@ class Pinhole:
         return np.array([[self.fx, 0, self.cx], [0, self.fy, self.cy], [0, 0, 1]])
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """[N,3] -> [N,2] pixels. Points behind the camera are mirrored; a point with z = 0 has no image (nan or inf)."""
+        """[N,3] -> [N,2] pixels. Points behind are mirrored; z = 0 has no image (nan or inf)."""
         points = np.asarray(points, np.float64)
         with np.errstate(divide="ignore", invalid="ignore"):
             u = self.fx * points[:, 0] / points[:, 2] + self.cx

@@ -89,5 +89,5 @@ def test_all_mistakes_at_once():
 def test_no_cameras_and_tiny_images():
     with pytest.raises(UserError, match="has no cameras"):
         build_rig("empty", {})
-    with pytest.raises(UserError, match="4x4 .* smallest is 8x8"):
+    with pytest.raises(UserError, match=r"4x4 .* smallest is 8x8"):
         build_rig("test", {"front_wide_120fov": FRONT}, size=(4, 4))
