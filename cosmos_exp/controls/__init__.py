@@ -1,0 +1,79 @@
+"""Control videos: what the generator is asked to follow. One function per control, all made from a `CameraRender`."""
+
+from __future__ import annotations
+
+import inspect
+
+import numpy as np
+
+from cosmos_exp.controls.depth import MAX_DEPTH, MIN_DEPTH, depth
+from cosmos_exp.controls.edge import edge
+from cosmos_exp.controls.previews import PREVIEWS, preview
+from cosmos_exp.controls.seg import check_mode, instance_colors, semantic_colors
+from cosmos_exp.controls.types import Control, output_of
+from cosmos_exp.controls.vis import vis
+from cosmos_exp.errors import UserError, unknown_name
+from cosmos_exp.render.types import CameraRender
+
+__all__ = ["CONTROLS", "PREVIEWS", "Control", "make_control", "preview", "required_outputs"]
+
+
+def _hdmap(render: CameraRender) -> np.ndarray:
+    return output_of(render, "hdmap")
+
+
+def _edge(render: CameraRender, *, strength: str = "medium") -> np.ndarray:
+    return edge(output_of(render, "rgb"), strength)
+
+
+def _vis(render: CameraRender, *, strength: str = "medium") -> np.ndarray:
+    return vis(output_of(render, "rgb"), strength)
+
+
+def _depth(render: CameraRender, *, min_depth: float = MIN_DEPTH, max_depth: float = MAX_DEPTH) -> np.ndarray:
+    return depth(output_of(render, "depth"), min_depth, max_depth)
+
+
+def _seg(render: CameraRender, *, mode: str = "semantic") -> np.ndarray:
+    if check_mode(mode) == "instance":
+        return instance_colors(output_of(render, "instance"))
+    return semantic_colors(output_of(render, "semantic"))
+
+
+CONTROLS: dict[str, Control] = {
+    "hdmap": Control(_hdmap, ("hdmap",)),
+    "edge": Control(_edge, ("rgb",)),
+    "vis": Control(_vis, ("rgb",)),
+    "depth": Control(_depth, ("depth",)),
+    "seg": Control(_seg, ("semantic", "instance")),
+}
+
+
+def _lookup(name: str, params: dict) -> Control:
+    if name not in CONTROLS:
+        raise UserError(unknown_name("control", name, CONTROLS))
+    control = CONTROLS[name]
+    allowed = list(inspect.signature(control.make).parameters)[1:]
+    for key in params:
+        if key not in allowed:
+            if not allowed:
+                raise UserError(f"control {name!r} takes no parameters, got {key}={params[key]!r}")
+            raise UserError(unknown_name(f"parameter of control {name!r}", key, allowed))
+    return control
+
+
+def make_control(name: str, render: CameraRender, **params) -> np.ndarray:
+    """The control video uint8 [F,H,W,3] of one camera.
+
+    edge(strength), vis(strength), depth(min_depth, max_depth), seg(mode='semantic'|'instance'), hdmap().
+    Unknown names are a UserError; a render without the needed output is a ValueError.
+    """
+    return _lookup(name, params).make(render, **params)
+
+
+def required_outputs(name: str, **params) -> tuple[str, ...]:
+    """Renderer outputs that the control with these parameters reads."""
+    control = _lookup(name, params)
+    if name == "seg":
+        return (check_mode(params.get("mode", "semantic")),)
+    return control.outputs
