@@ -71,7 +71,7 @@ def signal_group(k: int) -> str:
 
 
 def add_leg_furniture(street: Street, leg: Path, name: str, signal: str, far_side: float) -> None:
-    """Crosswalk, stop line, signal heads, arrows and a sign where the leg meets the junction.
+    """Crosswalk, stop line, signal heads and a sign where the leg meets the junction.
 
     far_side: metres from the end of the leg to the signal beyond the junction.
     """
@@ -86,8 +86,6 @@ def add_leg_furniture(street: Street, leg: Path, name: str, signal: str, far_sid
     far = edge + far_side * ahead - (section.kerb + KERB_GAP) * left
     add_light(street, near, yaw, signal, 3.6)
     add_light(street, far, yaw, signal, 5.4)
-    for i in range(section.lanes):
-        add_arrow(street, leg.at(stop - 9.0)[0] - (i + 0.5) * section.lane_width * left, yaw)
     add_sign(street, leg, stop - 22.0, "speed_limit" if name == "leg0" else "warning")
 
 
@@ -168,6 +166,7 @@ def add_routes(rng: np.random.Generator, street: Street, legs: dict[int, Path], 
             p, q, yaw = enter.points[-1], leave.points[0], float(enter.headings[-1])
             if movement == "straight":
                 middle = straight(p, yaw, float(np.linalg.norm(q - p)))
+                add_arrow(street, enter.at(enter.length - STOP_SETBACK - 9.0)[0], yaw)
             else:
                 middle = quarter_turn(p, yaw, q, movement == "left")
             if k == 0:

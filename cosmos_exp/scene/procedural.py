@@ -9,7 +9,7 @@ import numpy as np
 from cosmos_exp.errors import UserError, unknown_name
 from cosmos_exp.scene.junctions import build_junction
 from cosmos_exp.scene.paths import Path, direction
-from cosmos_exp.scene.roads import AREAS, Street, build_plain_road, draw_section, facing_pose
+from cosmos_exp.scene.roads import AREAS, Street, Walk, build_plain_road, draw_section, facing_pose
 from cosmos_exp.scene.scenery import grow
 from cosmos_exp.scene.traffic import TIME_STEP, Vehicle, overlaps, simulate, state_index
 from cosmos_exp.scene.types import ActorClass, LightState, Scene, Track, Trajectory
@@ -169,10 +169,10 @@ def draw_parked(
     """Parked cars in the kerbside bays near the ego, at most half of all vehicles."""
     slots = []
     for path in street.parking:
-        for station in np.arange(18.0, path.length - 18.0, 6.6):
-            if np.linalg.norm(path.at(station)[0] - ego_xy) < 0.7 * POPULATED:
-                slots.append((path, float(station)))
-    count = min(int(round(num_vehicles * rng.uniform(0.1, 0.5))), len(slots))
+        stations = np.arange(18.0, path.length - 18.0, 6.6)
+        near = np.linalg.norm(path.at(stations)[0] - ego_xy, axis=1) < 0.7 * POPULATED
+        slots += [(path, float(station)) for station in stations[near]]
+    count = min(round(num_vehicles * rng.uniform(0.1, 0.5)), len(slots))
     chosen = rng.choice(len(slots), size=count, replace=False) if count else []
     return [(draw_vehicle(rng, PARKED, -1, slots[i][1], 0.0), *slots[i]) for i in chosen]
 
@@ -289,7 +289,7 @@ def rig_trajectory(ego: Trajectory) -> Trajectory:
 def draw_pedestrians(
     rng: np.random.Generator, street: Street, obstacles: list[tuple[Motion, tuple]], count: int, times: np.ndarray
 ) -> list[Track]:
-    """People on the sidewalks near the ego, some standing, and on crosswalks whose road has no green."""
+    """People on the sidewalks near the ego, some standing, and on crosswalks whose road stays red."""
     ego_xy = obstacles[0][0].xy[0]
     obstacles = list(obstacles)
     open_walks = [w for w in street.walks if w.signal is None or walkable(street, w.signal, times)]
@@ -317,10 +317,10 @@ def draw_pedestrians(
 
 def walkable(street: Street, signal: str, times: np.ndarray) -> bool:
     states = {state_index(street.signals, signal, float(t)) for t in times}
-    return LightState.GREEN not in states
+    return states == {LightState.RED}
 
 
-def draw_walk(rng: np.random.Generator, path: Path, walk, times: np.ndarray) -> Motion:
+def draw_walk(rng: np.random.Generator, path: Path, walk: Walk, times: np.ndarray) -> Motion:
     """A walk at constant speed along the path, or standing still on a sidewalk."""
     speed = float(rng.uniform(0.8, 1.7))
     if not walk.crossing and rng.random() < 0.2:

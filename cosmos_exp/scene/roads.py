@@ -210,8 +210,8 @@ def add_sign(street: Street, path: Path, station: float, kind: str) -> None:
 
 
 def add_pole(street: Street, foot: np.ndarray, height: float, radius: float) -> None:
-    base = np.array([foot[0], foot[1], 0.0])
-    street.poles.append(Pole(base, base + [0.0, 0.0, height], radius))
+    x, y = foot
+    street.poles.append(Pole(np.array([x, y, 0.0]), np.array([x, y, height]), radius))
 
 
 def add_light(street: Street, foot: np.ndarray, heading: float, signal: str, height: float = 5.2) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -12,6 +13,7 @@ from cosmos_exp.scene.types import Building, Lane, LaneType, Pole, SceneMap, Tre
 
 ROADWAY = (LaneType.DRIVING, LaneType.BIKING, LaneType.PARKING, LaneType.SHOULDER, LaneType.MEDIAN)
 MARGIN = 60.0  # metres around the lanes that scenery may fill
+FRONTAGE_STEP = 4.0  # metres between candidate places along a road
 MAX_CELLS = 3000  # per side of the occupancy grid
 
 
@@ -20,6 +22,7 @@ class AreaStyle:
     """What grows in an area. Ranges in metres; shares and densities are drawn per scene.
 
     storeys: building height in storeys. gap: between neighbours. tree_spacing: of the jittered grid trees stand on.
+    avenues: share of scenes with street trees.
     """
 
     storeys: tuple[float, float]
@@ -31,12 +34,46 @@ class AreaStyle:
     built: tuple[float, float]
     tree_spacing: tuple[float, float]
     lamp_spacing: tuple[float, float]
+    avenues: float
 
 
 STYLES = {
-    "residential": AreaStyle((1.0, 3.5), (8, 16), (8, 13), (3, 9), (2, 9), 2, (0.7, 1.0), (7, 14), (26, 40)),
-    "downtown": AreaStyle((3.0, 14.0), (12, 34), (12, 22), (0.5, 4), (0.3, 5), 3, (0.85, 1.0), (14, 28), (22, 34)),
-    "rural": AreaStyle((1.0, 2.2), (8, 20), (7, 14), (10, 30), (15, 60), 1, (0.2, 0.7), (6, 13), (45, 80)),
+    "residential": AreaStyle(
+        storeys=(1.0, 3.5),
+        width=(8, 16),
+        depth=(8, 13),
+        setback=(3, 9),
+        gap=(1, 7),
+        rows=2,
+        built=(0.3, 1.0),
+        tree_spacing=(4.5, 11),
+        lamp_spacing=(26, 40),
+        avenues=0.5,
+    ),
+    "downtown": AreaStyle(
+        storeys=(3.0, 14.0),
+        width=(12, 34),
+        depth=(12, 22),
+        setback=(1, 5),
+        gap=(0, 5),
+        rows=3,
+        built=(0.5, 1.0),
+        tree_spacing=(8, 20),
+        lamp_spacing=(22, 34),
+        avenues=0.6,
+    ),
+    "rural": AreaStyle(
+        storeys=(1.0, 2.2),
+        width=(8, 20),
+        depth=(7, 14),
+        setback=(8, 30),
+        gap=(6, 30),
+        rows=1,
+        built=(0.03, 0.3),
+        tree_spacing=(5, 13),
+        lamp_spacing=(45, 80),
+        avenues=0.0,
+    ),
 }
 PALETTES = {
     "residential": ((0.78, 0.72, 0.62), (0.70, 0.48, 0.38), (0.86, 0.84, 0.78), (0.60, 0.66, 0.68), (0.80, 0.66, 0.46)),
@@ -99,10 +136,17 @@ class OccupancyGrid:
 
 @dataclass(frozen=True)
 class Frontage:
-    """Places along the outer edges of the network. xy: [N,2]; heading along the edge, `outward` unit normals [N,2]."""
+    """N places along the outer edges of a network. xy: [N,2] metres. outward: [N,2] unit normals, off the network."""
 
     xy: np.ndarray
     outward: np.ndarray
+
+    def chosen(self, keep: np.ndarray) -> Frontage:
+        return Frontage(self.xy[keep], self.outward[keep])
+
+    def beside(self, distance: float) -> np.ndarray:
+        """[N,2] points `distance` metres off the network."""
+        return self.xy + distance * self.outward
 
 
 def grow(scene_map: SceneMap, seed: int, *, area: str | None = None) -> SceneMap:
@@ -118,19 +162,21 @@ def grow(scene_map: SceneMap, seed: int, *, area: str | None = None) -> SceneMap
     rng = np.random.default_rng([seed, 11])
     area = area or str(rng.choice(list(STYLES), p=[0.5, 0.35, 0.15]))
     style = STYLES[area]
-    roadway = OccupancyGrid(scene_map.lanes, MARGIN)
+    roadway, surface = OccupancyGrid(scene_map.lanes, MARGIN), OccupancyGrid(scene_map.lanes, MARGIN)
     for lane in scene_map.lanes:
         if lane.type in ROADWAY:
             roadway.paint_strip(lane.left, lane.right)
-    surface = OccupancyGrid(scene_map.lanes, MARGIN)
-    surface.taken[:] = roadway.taken
-    for lane in scene_map.lanes:
-        if lane.type not in ROADWAY:
+        else:
             surface.paint_strip(lane.left, lane.right)
-    lamps = place_lamps(rng, scene_map, roadway, float(rng.uniform(*style.lamp_spacing)))
+    surface.taken |= roadway.taken
+    kerb = frontage([lane for lane in scene_map.lanes if lane.type in ROADWAY], roadway)
+    lamps = place_lamps(rng, kerb, roadway, float(rng.uniform(*style.lamp_spacing)))
     road_clearance = surface.clearance()
-    buildings = place_buildings(rng, scene_map.lanes, surface, road_clearance, area, style)
-    trees = place_trees(rng, surface, road_clearance, float(rng.uniform(*style.tree_spacing)))
+    buildings = place_buildings(rng, frontage(scene_map.lanes, surface), surface, road_clearance, area, style)
+    keep_clear = [p.base[:2] for p in (*scene_map.poles, *lamps)]
+    keep_clear += [c.mean(0)[:2] for c in scene_map.crosswalks]
+    trees = place_street_trees(rng, kerb, roadway, surface, np.array(keep_clear).reshape(-1, 2), style)
+    trees += place_trees(rng, surface, road_clearance, float(rng.uniform(*style.tree_spacing)))
     return replace(
         scene_map,
         poles=scene_map.poles + tuple(lamps),
@@ -139,98 +185,116 @@ def grow(scene_map: SceneMap, seed: int, *, area: str | None = None) -> SceneMap
     )
 
 
-def frontage(lanes: tuple[Lane, ...], grid: OccupancyGrid, spacing: float) -> Frontage:
-    """Points every `spacing` metres along those lane edges that have free ground beyond them."""
-    points, normals = [], []
+def frontage(lanes: Sequence[Lane], grid: OccupancyGrid) -> Frontage:
+    """Places every FRONTAGE_STEP metres along those lane edges that have free ground beyond them."""
+    points, normals = [np.zeros((0, 2))], [np.zeros((0, 2))]
     for lane in lanes:
         for edge, sign in ((lane.left, 1.0), (lane.right, -1.0)):
             steps = np.diff(edge[:, :2], axis=0)
-            stations = np.concatenate([[0.0], np.cumsum(np.hypot(steps[:, 0], steps[:, 1]))])
+            lengths = np.hypot(steps[:, 0], steps[:, 1])
+            stations = np.concatenate([[0.0], np.cumsum(lengths)])
             if stations[-1] < 1e-3:
                 continue
-            at = np.arange(min(spacing, stations[-1]) / 2, stations[-1], spacing)
+            at = np.arange(min(FRONTAGE_STEP, stations[-1]) / 2, stations[-1], FRONTAGE_STEP)
             piece = np.clip(np.searchsorted(stations, at, side="right") - 1, 0, len(steps) - 1)
-            tangent = steps[piece] / np.maximum(np.hypot(steps[piece, 0], steps[piece, 1]), 1e-9)[:, None]
-            xy = edge[piece, :2] + (at - stations[piece])[:, None] * tangent
-            points.append(xy)
+            tangent = steps[piece] / np.maximum(lengths[piece], 1e-9)[:, None]
+            points.append(edge[piece, :2] + (at - stations[piece])[:, None] * tangent)
             normals.append(sign * np.stack([-tangent[:, 1], tangent[:, 0]], axis=-1))
-    xy, outward = np.concatenate(points), np.concatenate(normals)
+    places = Frontage(np.concatenate(points), np.concatenate(normals))
     probe = max(1.0, 2.5 * grid.cell)
-    free = grid.lookup(grid.taken, xy + probe * outward, outside=1.0) == 0
-    return Frontage(xy[free], outward[free])
+    return places.chosen(grid.lookup(grid.taken, places.beside(probe), outside=1.0) == 0)
 
 
-def place_lamps(rng: np.random.Generator, scene_map: SceneMap, roadway: OccupancyGrid, spacing: float) -> list[Pole]:
-    """Lamp posts beside the roadway, about `spacing` metres apart."""
-    lanes = tuple(lane for lane in scene_map.lanes if lane.type in ROADWAY)
-    if not lanes:
-        return []
-    edge = frontage(lanes, roadway, 4.0)
-    height = float(rng.uniform(5.5, 9.0))
-    feet = edge.xy + 0.8 * edge.outward
-    feet = feet[roadway.lookup(roadway.taken, feet, outside=1.0) == 0]
-    lamps: list[Pole] = []
-    blocked = np.zeros(len(feet), bool)
-    for i, foot in enumerate(feet):
+def spaced(places: Frontage, spacing: float) -> Frontage:
+    """A subset at least `spacing` metres apart on the same side of a road, half of that across it."""
+    blocked = np.zeros(len(places.xy), bool)
+    kept = []
+    for i in range(len(places.xy)):
         if blocked[i]:
             continue
-        blocked |= ((feet - foot) ** 2).sum(1) < (0.55 * spacing) ** 2
-        blocked[: i + 1] = True
-        near = ((feet - foot) ** 2).sum(1) < spacing**2
-        across = (edge_side(edge, feet, i) > 0.0) if len(feet) == len(edge.xy) else np.ones(len(feet), bool)
-        blocked |= near & across
-        base = np.array([foot[0], foot[1], 0.0])
-        lamps.append(Pole(base, base + [0.0, 0.0, height], 0.09))
-    return lamps
+        kept.append(i)
+        distance = np.hypot(*(places.xy - places.xy[i]).T)
+        same_side = places.outward @ places.outward[i] > 0.0
+        blocked |= distance < np.where(same_side, spacing, 0.5 * spacing)
+    return places.chosen(np.array(kept, int))
 
 
-def edge_side(edge: Frontage, feet: np.ndarray, i: int) -> np.ndarray:
-    """[N] positive for places on the same side of the road as place i."""
-    return edge.outward @ edge.outward[i]
+def place_lamps(rng: np.random.Generator, kerb: Frontage, roadway: OccupancyGrid, spacing: float) -> list[Pole]:
+    """Lamp posts beside the roadway, about `spacing` metres apart."""
+    height = float(rng.uniform(5.5, 9.0))
+    feet = spaced(kerb, spacing).beside(0.8)
+    feet = feet[roadway.lookup(roadway.taken, feet, outside=1.0) == 0]
+    return [Pole(np.array([x, y, 0.0]), np.array([x, y, height]), 0.09) for x, y in feet]
+
+
+def place_street_trees(
+    rng: np.random.Generator,
+    kerb: Frontage,
+    roadway: OccupancyGrid,
+    surface: OccupancyGrid,
+    keep_clear: np.ndarray,
+    style: AreaStyle,
+) -> list[Tree]:
+    """An avenue of small trees at the kerb of sidewalks, away from poles and crosswalks; only in some scenes."""
+    is_avenue, spacing = rng.random() < style.avenues, float(rng.uniform(9.0, 20.0))
+    height, crown = float(rng.uniform(4.5, 8.0)), float(rng.uniform(1.2, 2.0))
+    if not is_avenue:
+        return []
+    feet = spaced(kerb, spacing).beside(0.9)
+    on_sidewalk = surface.lookup(surface.taken, feet, outside=0.0) == 1
+    feet = feet[on_sidewalk & (roadway.lookup(roadway.taken, feet, outside=1.0) == 0)]
+    if len(keep_clear):
+        gaps = np.hypot(*(feet[:, None] - keep_clear[None]).transpose(2, 0, 1)).min(axis=1)
+        feet = feet[gaps > 4.0]
+    scales = rng.uniform(0.8, 1.2, len(feet))
+    seeds = rng.integers(2**31, size=len(feet))
+    return [
+        Tree(np.array([x, y, 0.0]), float(height * k), float(crown * k), int(tree_seed))
+        for (x, y), k, tree_seed in zip(feet, scales, seeds)
+    ]
 
 
 def place_buildings(
     rng: np.random.Generator,
-    lanes: tuple[Lane, ...],
+    front: Frontage,
     surface: OccupancyGrid,
     clearance: np.ndarray,
     area: str,
     style: AreaStyle,
 ) -> list[Building]:
     """Rows of boxes that face the nearest road; marks their ground as taken."""
-    front = frontage(lanes, surface, 4.0)
-    setback, built = float(rng.uniform(*style.setback)), float(rng.uniform(*style.built))
+    distance, built = float(rng.uniform(*style.setback)), float(rng.uniform(*style.built))
     palette = np.array(PALETTES[area])
+    margin = 1.5 * surface.cell
     buildings: list[Building] = []
-    distance = setback
+    n = len(front.xy)
+    setback = distance
     for _ in range(style.rows):
-        for xy, outward in zip(front.xy, front.outward):
-            width, depth = float(rng.uniform(*style.width)), float(rng.uniform(*style.depth))
-            gap, extra = float(rng.uniform(*style.gap)), float(rng.uniform(0.0, 2.0))
-            skip, shade, tone = rng.random() > built, rng.uniform(0.8, 1.15), int(rng.integers(len(palette)))
-            storeys, building_seed = rng.uniform(*style.storeys), int(rng.integers(2**31))
-            start = xy + (distance + extra) * outward
-            centre = start + depth / 2 * outward
-            if skip or surface.lookup(surface.taken, centre[None], outside=1.0)[0]:
+        width, depth = rng.uniform(*style.width, n), rng.uniform(*style.depth, n)
+        gap, extra = rng.uniform(*style.gap, n), rng.uniform(0.0, 2.0, n)
+        built_here, storeys = rng.random(n) < built, rng.uniform(*style.storeys, n)
+        paints = np.clip(palette[rng.integers(len(palette), size=n)] * rng.uniform(0.8, 1.15, (n, 1)), 0.05, 1.0)
+        seeds = rng.integers(2**31, size=n)
+        centres = front.xy + (distance + extra + depth / 2)[:, None] * front.outward
+        footprints = rectangles(centres, front.outward, depth, width)
+        plots = rectangles(centres, front.outward, depth + 2 * margin, width + 2 * np.maximum(gap, margin))
+        near = surface.lookup(clearance, footprints.reshape(-1, 2), outside=0.0).reshape(n, 4).min(axis=1)
+        for i in np.flatnonzero(built_here & (near > 0.6 * setback)):
+            if not surface.is_free(plots[i]):
                 continue
-            footprint = rectangle(centre, outward, depth, width)
-            padded = rectangle(centre, outward, depth + 0.5, width + 2 * min(gap, 4.0))
-            if not surface.is_free(padded) or surface.lookup(clearance, footprint, outside=0.0).min() < 0.6 * setback:
-                continue
-            surface.paint(footprint)
-            red, green, blue = np.clip(palette[tone] * shade, 0.05, 1.0)
-            ground = np.concatenate([footprint, np.zeros((4, 1))], axis=1)
-            height = 3.1 * float(storeys) + 1.0
-            buildings.append(Building(ground, height, (float(red), float(green), float(blue)), building_seed))
+            surface.paint(footprints[i])
+            ground = np.concatenate([footprints[i], np.zeros((4, 1))], axis=1)
+            red, green, blue = (float(c) for c in paints[i])
+            buildings.append(Building(ground, float(3.1 * storeys[i] + 1.0), (red, green, blue), int(seeds[i])))
         distance += style.depth[1] + 3.0
     return buildings
 
 
-def rectangle(centre: np.ndarray, outward: np.ndarray, depth: float, width: float) -> np.ndarray:
-    """[4,2] counter-clockwise corners; depth along `outward`."""
-    along = np.array([-outward[1], outward[0]])
-    u, v = depth / 2 * outward, width / 2 * along
-    return np.stack([centre - u - v, centre + u - v, centre + u + v, centre - u + v])
+def rectangles(centres: np.ndarray, outward: np.ndarray, depth: np.ndarray, width: np.ndarray) -> np.ndarray:
+    """[N,4,2] counter-clockwise corners; depth [N] along `outward`, width [N] across."""
+    along = np.stack([-outward[:, 1], outward[:, 0]], axis=-1)
+    u, v = depth[:, None] / 2 * outward, width[:, None] / 2 * along
+    return np.stack([centres - u - v, centres + u - v, centres + u + v, centres - u + v], axis=1)
 
 
 def place_trees(rng: np.random.Generator, surface: OccupancyGrid, clearance: np.ndarray, spacing: float) -> list[Tree]:
@@ -248,6 +312,6 @@ def place_trees(rng: np.random.Generator, surface: OccupancyGrid, clearance: np.
     trees = []
     for i in np.flatnonzero(keep):
         tall = 3.5 + 6.5 * sizes[i, 0]
-        crown = min(tall * (0.22 + 0.12 * sizes[i, 1]), far[i] + 1.0)
+        crown = min(tall * (0.22 + 0.12 * sizes[i, 1]), free[i] + 0.4)
         trees.append(Tree(np.array([xy[i, 0], xy[i, 1], 0.0]), float(tall), float(crown), int(seeds[i])))
     return trees

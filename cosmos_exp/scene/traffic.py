@@ -40,9 +40,8 @@ def leaders(vehicles: list[Vehicle]) -> np.ndarray:
     """[V] index of the vehicle ahead on the same route, -1 where there is none."""
     ahead = np.full(len(vehicles), -1)
     for route in {v.route for v in vehicles}:
-        order = sorted((v.station, i) for i, v in enumerate(vehicles) if v.route == route)
-        for (_, follower), (_, leader) in zip(order, order[1:]):
-            ahead[follower] = leader
+        order = [i for _, i in sorted((v.station, i) for i, v in enumerate(vehicles) if v.route == route)]
+        ahead[order[:-1]] = order[1:]
     return ahead
 
 
@@ -116,10 +115,7 @@ def overlaps(xy: np.ndarray, heading: np.ndarray, size: np.ndarray, other: tuple
     turn = other_heading - heading
     cos, sin = np.abs(np.cos(turn)), np.abs(np.sin(turn))
     separated = np.zeros(turn.shape, bool)
-    for frame, own, guest in (
-        (np.broadcast_to(heading, turn.shape), half, other_half),
-        (other_heading, other_half, half),
-    ):
+    for frame, own, guest in ((heading, half, other_half), (other_heading, other_half, half)):
         c, s = np.cos(frame), np.sin(frame)
         along = np.abs(delta[..., 0] * c + delta[..., 1] * s)
         across = np.abs(-delta[..., 0] * s + delta[..., 1] * c)
