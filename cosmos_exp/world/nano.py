@@ -11,8 +11,9 @@ from cosmos_exp.world.contract import Contract, FrameRule
 HEIGHT, WIDTH, FPS, FRAMES = 144, 256, 24.0, 25
 TEXT_TOKENS = 256
 TEXT_CHANNELS = 128
-# Blocks of each control encoder. The layout controls carry geometry the base cannot guess and get the most.
-CONTROLS = {"hdmap": 2, "edge": 1, "depth": 1, "seg": 1, "vis": 1}
+CONTROLS = ("hdmap", "edge", "depth", "seg", "vis")
+# Stands in for the caption in the unconditional branch, in training and by default in sampling.
+NEGATIVE_PROMPT = "An old computer game: flat, blurry, cartoonish, badly lit."
 
 
 def nano_config() -> dict[str, Any]:
@@ -23,9 +24,10 @@ def nano_config() -> dict[str, Any]:
         fps=FPS,
         frames=FrameRule(least=9, most=FRAMES),
         views=VIEWS,
-        controls=tuple(CONTROLS),
+        controls=CONTROLS,
         multi_view_controls=("hdmap",),
         text_tokens=TEXT_TOKENS,
+        negative_prompt=NEGATIVE_PROMPT,
     )
     size = {
         "model_channels": 192,
@@ -46,7 +48,7 @@ def nano_config() -> dict[str, Any]:
             "stat_frames": 1,
             "vae": {
                 "encoder_block_out_channels": (32, 64, 96),
-                "decode_block_out_channels": (48, 64, 96, 96),
+                "decode_block_out_channels": (64, 96, 128, 128),
                 "attention_resolutions": (),
                 "num_layers": 1,
                 "patch_size": 4,
@@ -63,9 +65,7 @@ def nano_config() -> dict[str, Any]:
         },
         "single_view": {
             "base": single.to_dict(),
-            "controls": {
-                name: single.control(hint_channels=16, num_blocks=blocks).to_dict() for name, blocks in CONTROLS.items()
-            },
+            "controls": {name: single.control(hint_channels=16, num_blocks=1).to_dict() for name in CONTROLS},
         },
         "multi_view": {
             "base": multi.to_dict(),
