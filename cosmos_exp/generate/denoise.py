@@ -1,0 +1,52 @@
+"""Guidance: the x0 a sampler asks for, from a conditional and an unconditional pass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from cosmos_exp.generate.sampler import Denoise
+from cosmos_exp.world.control import ClipInputs, Weight
+from cosmos_exp.world.edm import Denoiser, FrameCondition
+
+
+def guided(
+    denoiser: Denoiser,
+    clip: ClipInputs,
+    *,
+    text: Tensor,
+    negative_text: Tensor | None,
+    guidance: float,
+    weights: Mapping[str, Weight],
+    condition: FrameCondition | None = None,
+    reference_compat: bool = False,
+) -> Denoise:
+    """x0 = cond + guidance * (cond - uncond) as a function of (x, sigma).
+
+    text: [1, V*S, channels]. negative_text: the same, None for all-zero text. Both passes see the controls and the
+    given frames. reference_compat: apply `merge_gain`, as the Transfer1-7B reference pipeline does.
+    """
+
+    def predict(x: Tensor, sigma: float, prompt: Tensor | None) -> Tensor:
+        level = torch.tensor([sigma], device=x.device)
+        return denoiser(x, level, prompt, {}, weights, condition=condition, clip=clip)
+
+    @torch.inference_mode()
+    def denoise(x: Tensor, sigma: float) -> Tensor:
+        x0 = predict(x, sigma, text)
+        if guidance:
+            x0 = x0 + guidance * (x0 - predict(x, sigma, negative_text))
+        return x0 * merge_gain(x0.shape[-2], x0.shape[-1]).to(x0) if reference_compat else x0
+
+    return denoise
+
+
+def merge_gain(height: int, width: int) -> Tensor:
+    """[height, width] factor that the reference's tile merging leaves on a single tile: m / (m + 1e-6), where m is 1
+    but 0.01 on the first row and column and 1e-4 at their crossing."""
+    mask = torch.ones(height, width)
+    mask[0, :] *= 0.01
+    mask[:, 0] *= 0.01
+    return mask / (mask + 1e-6)
