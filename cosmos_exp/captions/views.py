@@ -1,0 +1,32 @@
+"""The sentence that tells the multi-view network which way a camera looks."""
+
+from __future__ import annotations
+
+from cosmos_exp.errors import UserError, unknown_name
+from cosmos_exp.views import VIEWS
+
+# Input data of the released Single2MultiView model: results depend on the exact words.
+FACING = {
+    "front_wide_120fov": "forward",
+    "cross_left_120fov": "to the left",
+    "cross_right_120fov": "to the right",
+    "rear_tele_30fov": "backwards",
+    "rear_left_70fov": "the rear left side",
+    "rear_right_70fov": "the rear right side",
+}
+
+
+def view_sentence(view: str) -> str:
+    """Raises UserError on an unknown view."""
+    if view not in FACING:
+        raise UserError(unknown_name("view", view, VIEWS))
+    return f"The video is captured from a camera mounted on a car. The camera is facing {FACING[view]}."
+
+
+def view_prompt(view: str, prompt: str) -> str:
+    """The camera sentence of a view, then the prompt; a prompt that has the sentence already is kept as it is.
+
+    Raises UserError on an unknown view.
+    """
+    sentence, prompt = view_sentence(view), prompt.strip()
+    return prompt if prompt.startswith(sentence) else f"{sentence} {prompt}".strip()
