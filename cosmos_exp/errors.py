@@ -29,7 +29,7 @@ def nearest_name(value: str, allowed: Iterable[str]) -> str | None:
 
 
 def unknown_name(what: str, value: str, allowed: Iterable[str]) -> str:
-    """Message for a name outside a closed set: `unknown camera 'front': did you mean 'front_wide_120fov'? allowed: ...`."""
+    """Message for a name outside a closed set: `unknown style 'Rain': did you mean 'Rainy'? allowed: ...`."""
     allowed = list(allowed)
     hint = nearest_name(value, allowed)
     suggestion = f" did you mean {hint!r}?" if hint else ""

@@ -1,0 +1,72 @@
+"""Around a multirun: every cell is checked before the first one starts, and one page compares them at the end."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from hydra import compose
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+from cosmos_exp.errors import ValidationErrors
+
+log = logging.getLogger(__name__)
+
+_sweep_at_work: Path | None = None
+
+
+class SweepReport(Callback):
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        global _sweep_at_work
+        check_cells(config)
+        _sweep_at_work = Path(config.hydra.sweep.dir)
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        log.info("comparison of all cells: %s", write_comparison(Path(config.hydra.sweep.dir)))
+
+
+def cell_overrides(config: DictConfig) -> list[list[str]]:
+    """The overrides of each cell of a multirun, as Hydra's own sweeper expands them."""
+    swept = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
+    overrides = OverridesParser.create().parse_overrides([*swept, *config.hydra.overrides.task])
+    return [list(cell) for batch in BasicSweeper.split_arguments(overrides, max_batch_size=None) for cell in batch]
+
+
+def check_cells(config: DictConfig) -> None:
+    """Raise ValidationErrors naming every problem of every cell."""
+    from cosmos_exp.validate import validate
+
+    cells_with: dict[str, list[int]] = {}
+    cells = cell_overrides(config)
+    for number, overrides in enumerate(cells):
+        for error in validate(compose(config.hydra.job.config_name, overrides=overrides)):
+            cells_with.setdefault(error, []).append(number)
+    if cells_with:
+        raise ValidationErrors(
+            error if len(numbers) == len(cells) else f"cell {', '.join(map(str, numbers))}: {error}"
+            for error, numbers in cells_with.items()
+        )
+
+
+def write_comparison(sweep: Path) -> Path:
+    from cosmos_exp.tracking.compare import write_page
+
+    return write_page(sweep)
+
+
+def report_failed_sweep() -> str | None:
+    """After a multirun in which cells failed: compare the others, and say which failed and why."""
+    if _sweep_at_work is None:
+        return None
+    from cosmos_exp.tracking.run_folder import DONE, RunFolder
+
+    statuses = {p.parent.name: RunFolder(p.parent).read_status() for p in sorted(_sweep_at_work.glob("*/status.json"))}
+    if not statuses:
+        return None
+    lines = [f"{len(statuses)} cells have begun, {sum(s.state == DONE for s in statuses.values())} are done:"]
+    lines += [f"  {name}: {s.state} {s.error}".rstrip() for name, s in statuses.items() if s.state != DONE]
+    return "\n".join([*lines, f"comparison: {write_comparison(_sweep_at_work)}"])

@@ -1,0 +1,172 @@
+"""The `cosmos-exp` command. Nothing heavy is imported before it is known what is asked for."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from cosmos_exp.errors import UserError, unknown_name
+
+CONF = Path(__file__).resolve().parent / "conf"
+
+USAGE = """\
+cosmos-exp: from a driving scene to a six-camera video, metrics and a W&B run.
+
+Usage
+  cosmos-exp [run] [OVERRIDE ...]        run the pipeline
+  cosmos-exp -m [OVERRIDE ...]           run a sweep: every combination of the comma-separated values
+  cosmos-exp scene info LOG [--json]     what a CARLA recorder log holds
+  cosmos-exp compare SWEEP_FOLDER        write the page that shows a sweep's cells side by side
+  cosmos-exp verify goldens FOLDER       check the networks against a folder of golden tensors
+  cosmos-exp train [OVERRIDE ...]        train the nano model
+
+Config groups (GROUP=OPTION; * is the default)
+{groups}
+
+Examples
+  cosmos-exp                                             the whole road on the embedded default
+  cosmos-exp captions.styles=[Rainy,Night] scene.seed=3
+  cosmos-exp scene=carla_log scene.log=drive.log scene.map=Town01.xodr
+  cosmos-exp -m sampler.guidance=1,3,5 controls.hdmap.weight=0.5,1.0
+  cosmos-exp -m hydra/launcher=joblib scene.seed=0,1,2,3
+  cosmos-exp +sweep=guidance_steps_hdmap
+
+Options
+  --cfg job [--resolve]      print the config and stop
+  --info [defaults|config]   what Hydra has composed, and how
+  --config-dir DIR           add a folder of your own options
+  -sc install=bash           shell completion (bash, zsh, fish)
+  --hydra-help               every flag of Hydra
+  --version                  print the version
+"""
+
+
+def main() -> None:
+    """Entry point of the console script; leaves by SystemExit."""
+    arguments = sys.argv[1:]
+    try:
+        sys.exit(_dispatch(arguments))
+    except UserError as error:
+        _fail(str(error), 2)
+    except KeyboardInterrupt:
+        _fail("interrupted", 130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+
+
+def _fail(message: str, code: int) -> None:
+    print(f"cosmos-exp: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if arguments and arguments[0] in ("-h", "--help", "help"):
+        print(USAGE.format(groups=_describe_groups()), end="")
+        return 0
+    if arguments and arguments[0] == "--version":
+        from cosmos_exp import __version__
+
+        print(f"cosmos-exp {__version__}")
+        return 0
+    if arguments and _is_command(arguments[0]):
+        command = COMMANDS.get(arguments[0])
+        if command is None:
+            raise UserError(unknown_name("command", arguments[0], COMMANDS))
+        return command(arguments[1:])
+    return _run(arguments)
+
+
+def _is_command(argument: str) -> bool:
+    """Whether the first argument can only be a command: no flag, no override."""
+    return "=" not in argument and argument[:1] not in ("-", "+", "~")
+
+
+def _run(arguments: list[str]) -> int:
+    if any(argument in ("-h", "--help") for argument in arguments):
+        return _dispatch(["--help"])
+    from cosmos_exp.hydra_app import run_app
+
+    def load() -> Callable[[], None]:
+        from cosmos_exp.run import main
+
+        return main
+
+    return run_app(load, arguments)
+
+
+def _train(arguments: list[str]) -> int:
+    from cosmos_exp.hydra_app import run_app
+
+    def load() -> Callable[[], None]:
+        from cosmos_exp.train.main import main
+
+        return main
+
+    return run_app(load, arguments)
+
+
+def _scene(arguments: list[str]) -> int:
+    _, log, as_json = _parse(arguments, "scene", "info", "LOG", flag="--json")
+    from cosmos_exp.scene.info import main as info
+
+    return info(log, as_json)
+
+
+def _verify(arguments: list[str]) -> int:
+    _, folder, _ = _parse(arguments, "verify", "goldens", "FOLDER")
+    from cosmos_exp.world.verify import main as verify
+
+    return verify(folder)
+
+
+def _compare(arguments: list[str]) -> int:
+    if len(arguments) != 1:
+        raise UserError("usage: cosmos-exp compare SWEEP_FOLDER")
+    from cosmos_exp.tracking.compare import write_page
+
+    print(write_page(Path(arguments[0])))
+    return 0
+
+
+def _parse(arguments: list[str], command: str, action: str, operand: str, flag: str | None = None):
+    """(action, operand, whether the flag is given) of `command action OPERAND [flag]`."""
+    usage = f"usage: cosmos-exp {command} {action} {operand}" + (f" [{flag}]" if flag else "")
+    given = [a for a in arguments if a != flag]
+    if given and given[0] != action:
+        raise UserError(f"{unknown_name(f'{command} command', given[0], [action])}; {usage}")
+    if len(given) != 2 or given[1].startswith("-"):
+        raise UserError(usage)
+    return given[0], given[1], flag in arguments
+
+
+COMMANDS = {"run": _run, "scene": _scene, "compare": _compare, "verify": _verify, "train": _train}
+
+
+def _describe_groups() -> str:
+    """One line per folder of conf/, read from the file system."""
+    defaults = _defaults()
+    lines = []
+    for folder in sorted(p for p in CONF.iterdir() if p.is_dir() and p.name not in ("hydra", "__pycache__")):
+        options = sorted(p.stem for p in folder.glob("*.yaml"))
+        if not options:
+            continue
+        group = folder.name if folder.name in defaults else f"+{folder.name}"
+        starred = [f"{o}*" if defaults.get(folder.name) == o else o for o in options]
+        lines.append(f"  {group:<12} {', '.join(starred)}")
+    return "\n".join(lines)
+
+
+def _defaults() -> dict[str, str]:
+    """{group: option} of the defaults list in config.yaml."""
+    found = {}
+    for line in (CONF / "config.yaml").read_text().splitlines():
+        group, _, option = line.strip().removeprefix("- ").partition(": ")
+        if line.startswith("  - ") and option:
+            found[group] = option
+    return found
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""Runs a Hydra application so that every mistake of the user ends in one message instead of a traceback."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import traceback
+from collections.abc import Callable
+
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
+from omegaconf.errors import OmegaConfBaseException
+
+from cosmos_exp import callbacks, schema
+from cosmos_exp.errors import UserError, nearest_name, unknown_name
+
+FULL_ERROR = "HYDRA_FULL_ERROR"
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def run_app(load: Callable[[], Callable[[], None]], arguments: list[str]) -> int:
+    """Run the application that `load` imports, on these command line arguments. Returns the exit status.
+
+    Raises UserError for the mistakes of a user, so that the caller prints one message; with HYDRA_FULL_ERROR=1 the
+    original traceback is printed as well.
+    """
+    wants_traceback = os.environ.get(FULL_ERROR, "0") == "1"
+    os.environ[FULL_ERROR] = "1"  # makes Hydra raise instead of printing and exiting
+    sys.argv = [sys.argv[0], *arguments]
+    try:
+        load()()
+    except (HydraException, OmegaConfBaseException, UserError, OSError) as error:
+        message = explain(error)
+        if wants_traceback or message is None:
+            traceback.print_exc()
+        report = callbacks.report_failed_sweep()
+        raise UserError("\n".join(filter(None, (message or str(error), report)))) from error
+    return 0
+
+
+def explain(error: Exception) -> str | None:
+    """One message for what a user can cause; None for an error that is not theirs."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, OSError):
+        return _explain_disk(error)
+    if isinstance(error, MissingConfigException):
+        return _explain_missing(error)
+    if isinstance(error, OverrideParseException):
+        return _explain_grammar(error)
+    if isinstance(error, ConfigCompositionException):
+        return _explain_composition(error)
+    return " ".join(str(error).split())
+
+
+def _explain_disk(error: OSError) -> str | None:
+    if error.errno in NO_SPACE:
+        where = f" while writing {error.filename}" if error.filename else ""
+        return f"no space left on the disk{where}: free some, or set paths.outputs and paths.cache to another disk"
+    if isinstance(error, PermissionError) or error.errno == errno.EROFS:
+        return (
+            f"cannot write {error.filename}: {error.strerror}; set paths.outputs and paths.cache to a writable folder"
+        )
+    return None
+
+
+def _explain_missing(error: MissingConfigException) -> str:
+    group, _, option = (error.missing_cfg_file or "").rpartition("/")
+    options = [o for o in error.options or () if not o.startswith("base_")]
+    if not options:
+        return str(error).split("\n")[0]
+    return unknown_name(f"option of {group}", option, options)
+
+
+def _explain_grammar(error: OverrideParseException) -> str:
+    return (
+        f"cannot read the override {error.override!r}: write KEY=VALUE, a list as KEY=[a,b], "
+        "and quote values with spaces or special characters: 'KEY=\"two words\"'"
+    )
+
+
+def _explain_composition(error: ConfigCompositionException) -> str:
+    first = str(error).split("\n")[0]
+    cause = str(error.__cause__).split("\n")[0] if error.__cause__ else ""
+    if first.startswith(("Could not override", "Could not delete")):
+        return unknown_key(first.split("'")[1])
+    if first.startswith("Error merging override"):
+        return f"{first.removeprefix('Error merging override ')}: {cause}"
+    return " ".join(str(error).split())
+
+
+def unknown_key(key: str) -> str:
+    """Message for a key no config has: the nearest whole key, and what its group knows."""
+    known = schema.keys()
+    parent = key.rpartition(".")[0]
+    siblings = [k for k in known if k.rpartition(".")[0] == parent]
+    last = key.rpartition(".")[2]
+    same_name = [k for k in known if k.rpartition(".")[2] == last]
+    nearest = same_name[0] if same_name else nearest_name(key, siblings or known)
+    hint = f" did you mean {nearest!r}?" if nearest else ""
+    allowed = f" allowed: {', '.join(siblings)}" if siblings else ""
+    return f"unknown config key {key!r}:{hint}{allowed}"

@@ -1,0 +1,64 @@
+"""What the user sees of a run: bars with stage, step and time left on a terminal, plain log lines elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterator
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+log = logging.getLogger(__name__)
+
+console = Console(stderr=True, soft_wrap=True)
+
+Tick = Callable[[int, int], None]  # (steps done, steps in all)
+
+SECONDS_BETWEEN_LINES = 15.0
+
+
+class ConsoleHandler(logging.Handler):
+    """Writes log lines above the bars."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        style = "red" if record.levelno >= logging.ERROR else "yellow" if record.levelno >= logging.WARNING else None
+        console.print(self.format(record), style=style, markup=False, highlight=False)
+
+
+@contextlib.contextmanager
+def steps(stage: str) -> Iterator[Tick]:
+    """Show the progress of one stage; the stage calls the yielded function after each step."""
+    with _bar(stage) if console.is_terminal else _lines(stage) as tick:
+        yield tick
+
+
+@contextlib.contextmanager
+def _bar(stage: str) -> Iterator[Tick]:
+    columns = (
+        TextColumn("{task.description:<12}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(stage, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+@contextlib.contextmanager
+def _lines(stage: str) -> Iterator[Tick]:
+    started = last = time.monotonic()
+
+    def tick(done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if done and done < total and now - last >= SECONDS_BETWEEN_LINES:
+            last = now
+            log.info(
+                "%s: step %d of %d, about %.0f s left", stage, done, total, (now - started) * (total - done) / done
+            )
+
+    yield tick

@@ -1,0 +1,32 @@
+"""The main job as a Hydra application."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from cosmos_exp import schema
+
+schema.register()
+
+
+def job(cfg: DictConfig) -> None:
+    """One run: a composed config in, a run folder out."""
+    from cosmos_exp.pipeline import run
+
+    hydra_cfg = HydraConfig.get()
+    in_sweep = hydra_cfg.mode == RunMode.MULTIRUN
+    run(
+        cfg,
+        Path(hydra_cfg.runtime.output_dir),
+        sweep=Path(hydra_cfg.sweep.dir).name if in_sweep else None,
+        overrides=list(hydra_cfg.overrides.task),
+    )
+
+
+# `job` stays importable under its own name, because launchers send it to other processes by name.
+main = hydra.main(config_path="pkg://cosmos_exp.conf", config_name="config", version_base="1.3")(job)

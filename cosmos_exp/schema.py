@@ -1,0 +1,256 @@
+"""Types of every config group, and the names that a config gives to its run and sweep.
+
+The YAML files below conf/ give values, these classes give types: an unknown key or a value of the wrong type is an
+error when the config is composed. `None` means "as the stage or model says".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, get_type_hints
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import MISSING, DictConfig, OmegaConf
+
+RUN_ID_GROUPS = ("scene", "sensors", "views", "controls", "captions", "model", "sampler", "metrics")
+
+
+@dataclass
+class SceneConfig:
+    """What every scene source has."""
+
+    name: str = MISSING
+    weather: str = "Original"
+    """Style that the renderer draws the rgb input of the edge and vis controls in."""
+
+
+@dataclass
+class ProceduralConfig(SceneConfig):
+    """A street drawn from a seed."""
+
+    seed: int = 0
+    road: str | None = None
+    """Kind of street; null draws one."""
+    num_vehicles: int = 8
+    num_pedestrians: int = 6
+    duration: float = 5.0
+    """Seconds."""
+
+
+@dataclass
+class CarlaLogConfig(SceneConfig):
+    """A CARLA recorder log on an OpenDRIVE map."""
+
+    log: str = MISSING
+    """Path of the recorder file."""
+    map: str = MISSING
+    """Path of the .xodr file of the town the log was recorded in."""
+    ego: int | None = None
+    """Actor id of the ego vehicle; null takes the one whose role is hero, or else the first that drives."""
+    start: float = 0.0
+    """Seconds after the log's first frame."""
+    duration: float | None = None
+    """Seconds; null goes on to the end of the log."""
+    seed: int = 0
+    """Of the scenery (buildings, trees) grown beside the roads."""
+
+
+@dataclass
+class SensorsConfig:
+    """The cameras on the vehicle."""
+
+    name: str = MISSING
+    cameras: dict[str, Any] = MISSING
+    """{camera name: model and mounting}."""
+
+
+@dataclass
+class ViewsConfig:
+    """Which views are generated."""
+
+    names: list[str] = MISSING
+    """The first is the single view; several are generated together by the multi-view network."""
+
+
+@dataclass
+class ControlConfig:
+    weight: float = 0.0
+    """Share of this control in the guidance of the picture, >= 0; 0 leaves it out."""
+
+
+@dataclass
+class EdgeConfig(ControlConfig):
+    strength: str = "medium"
+    """Canny thresholds: very_low (many edges) to very_high (few)."""
+
+
+@dataclass
+class VisConfig(ControlConfig):
+    strength: str = "medium"
+    """Blur: very_low to very_high."""
+
+
+@dataclass
+class DepthConfig(ControlConfig):
+    min_depth: float = 0.01
+    """Metres drawn white."""
+    max_depth: float = 1000.0
+    """Metres drawn black."""
+
+
+@dataclass
+class SegConfig(ControlConfig):
+    mode: str = "semantic"
+    """semantic: CityScapes colours; instance: one colour per object."""
+
+
+@dataclass
+class ControlsConfig:
+    """Weights above 1 in sum are scaled down to 1; below, they stand."""
+
+    hdmap: ControlConfig = field(default_factory=ControlConfig)
+    edge: EdgeConfig = field(default_factory=EdgeConfig)
+    depth: DepthConfig = field(default_factory=DepthConfig)
+    seg: SegConfig = field(default_factory=SegConfig)
+    vis: VisConfig = field(default_factory=VisConfig)
+
+
+@dataclass
+class CaptionsConfig:
+    styles: list[str] = MISSING
+    """One generated clip per style."""
+    prompt: str | None = None
+    """Replaces the sentence that describes the scene; the style is still added to it."""
+    negative_prompt: str | None = None
+    """What guidance moves away from in the single view; null takes the model's own."""
+
+
+@dataclass
+class ModelConfig:
+    """Which networks, and the clip to make with them."""
+
+    name: str = MISSING
+    weights: str | None = None
+    """Folder with the model's weights; null takes those that ship with the package."""
+    num_frames: int | None = None
+    """Frames of the clip; null takes the model's own number."""
+    height: int | None = None
+    """Pixels; null takes the model's own height."""
+    width: int | None = None
+    """Pixels; null takes the model's own width."""
+    fps: float | None = None
+    """Frames per second; null takes the rate the model was trained at."""
+
+
+@dataclass
+class SamplerConfig:
+    guidance: float = 3.0
+    """g in cond + g * (cond - uncond): 0 is no guidance; the scale of the other convention is g + 1."""
+    num_steps: int = 8
+    """Solver steps; the network is evaluated once more than this."""
+    sigma_max: float = 80.0
+    """Noise level at the start."""
+    sigma_min: float = 0.002
+    """Noise level at the end."""
+    seed: int = 0
+    """Of the initial noise; the same seed gives the same noise at every guidance and weight."""
+
+
+@dataclass
+class HardwareConfig:
+    device: str = "cpu"
+    """cpu, cuda, or cuda:N."""
+    dtype: str = "float32"
+    """Of the networks: float32 or bfloat16."""
+    threads: int | None = None
+    """CPU threads; null takes all cores this process may use."""
+
+
+@dataclass
+class MetricsConfig:
+    names: list[str] = MISSING
+    gate: bool = True
+    """Fail the run on black, frozen or NaN frames."""
+
+
+@dataclass
+class TrackingConfig:
+    mode: str = "offline"
+    """offline, online or disabled."""
+    project: str = "cosmos-exp"
+    entity: str | None = None
+    group: str | None = None
+    """W&B group; null takes the sweep's name in a sweep."""
+    tags: list[str] = field(default_factory=list)
+
+
+@dataclass
+class PathsConfig:
+    outputs: str = MISSING
+    """Run folders go to <outputs>/runs, sweeps to <outputs>/sweeps."""
+    cache: str = MISSING
+    """Stage results, shared by all runs."""
+
+
+@dataclass
+class Config:
+    scene: SceneConfig = MISSING
+    sensors: SensorsConfig = MISSING
+    views: ViewsConfig = MISSING
+    controls: ControlsConfig = MISSING
+    captions: CaptionsConfig = MISSING
+    model: ModelConfig = MISSING
+    sampler: SamplerConfig = MISSING
+    hardware: HardwareConfig = MISSING
+    metrics: MetricsConfig = MISSING
+    tracking: TrackingConfig = MISSING
+    paths: PathsConfig = MISSING
+    name: str = MISSING
+    """Name of the run and of its folder."""
+    sweep_name: str | None = None
+    """Folder of a multirun below <outputs>/sweeps, and its W&B group; null derives one from the overrides."""
+
+
+def run_id(cfg: DictConfig) -> str:
+    """8 hex digits that name the result of a config: equal where everything that changes the result is equal."""
+    identity = {group: OmegaConf.to_container(cfg[group], resolve=True) for group in RUN_ID_GROUPS}
+    identity["dtype"] = cfg.hardware.dtype
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def sweep_folder(sweep_name: str | None) -> str:
+    """Name of a multirun's folder: the given one, or a hash of the command's overrides."""
+    overrides = HydraConfig.get().overrides.task
+    return sweep_name or "sweep_" + hashlib.sha256(" ".join(sorted(overrides)).encode()).hexdigest()[:8]
+
+
+def register() -> None:
+    """Make the types and the resolvers `run_id` and `sweep_folder` known to Hydra."""
+    store = ConfigStore.instance()
+    store.store(name="base_config", node=Config)
+    store.store(group="scene", name="base_procedural", node=ProceduralConfig)
+    store.store(group="scene", name="base_carla_log", node=CarlaLogConfig)
+    OmegaConf.register_new_resolver("run_id", lambda *, _root_: run_id(_root_), replace=True)
+    # Cached, so that the jobs of a multirun see the folder that its master process chose.
+    OmegaConf.register_new_resolver("sweep_folder", sweep_folder, use_cache=True, replace=True)
+
+
+def keys() -> list[str]:
+    """Every key a config can have, dotted, groups included."""
+    found = dict.fromkeys(_keys(Config, ""))
+    for scene in (ProceduralConfig, CarlaLogConfig):
+        found.update(dict.fromkeys(_keys(scene, "scene.")))
+    return list(found)
+
+
+def _keys(config: type, prefix: str) -> list[str]:
+    types = get_type_hints(config)
+    found = []
+    for entry in fields(config):
+        found.append(prefix + entry.name)
+        if is_dataclass(types[entry.name]):
+            found += _keys(types[entry.name], f"{prefix}{entry.name}.")
+    return found

@@ -1,0 +1,196 @@
+"""Rules that cross config groups, all checked before any work begins."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from cosmos_exp.errors import UserError, ValidationErrors, unknown_name
+from cosmos_exp.metrics import METRICS
+from cosmos_exp.sensors.rigs import build_rig
+from cosmos_exp.styles import STYLES
+from cosmos_exp.views import VIEWS
+from cosmos_exp.world.contract import Contract
+
+SHIPPED_WEIGHTS = Path(__file__).parent / "world" / "weights"
+DTYPES = ("float32", "bfloat16")
+TRACKING_MODES = ("offline", "online", "disabled")
+MAX_STEPS = 1000
+
+
+def check(cfg: DictConfig) -> None:
+    """Raise ValidationErrors with every problem that `validate` finds."""
+    errors = validate(cfg)
+    if errors:
+        raise ValidationErrors(errors)
+
+
+def validate(cfg: DictConfig) -> list[str]:
+    """Everything wrong with a composed config, one message per problem; empty when it can run."""
+    missing = [f"{key} is required: give {key}=VALUE" for key in sorted(OmegaConf.missing_keys(cfg))]
+    unknown = list(_unknown_keys(cfg, ""))
+    if missing or unknown:
+        return missing + unknown
+    contract, errors = _attempt(lambda: read_contract(model_folder(cfg.model.name, cfg.model.weights)))
+    if contract:
+        errors += [*_check_clip(cfg.model, contract), *_check_controls(cfg.controls, contract)]
+        errors += _check_views(cfg, contract)
+    for rule in (_check_scene, _check_captions, _check_sampler, _check_hardware, _check_metrics, _check_tracking):
+        errors += rule(cfg)
+    return errors
+
+
+def model_folder(name: str, weights: str | None) -> Path:
+    """The folder of a model: the given one, or the one that ships with the package."""
+    folder = Path(weights) if weights else SHIPPED_WEIGHTS / name
+    if not folder.is_dir():
+        raise UserError(f"model.weights: no folder {str(folder)!r}")
+    return folder
+
+
+def read_contract(folder: Path) -> Contract:
+    """What the model in `folder` can make, without loading it."""
+    path = folder / "model.json"
+    try:
+        return Contract.from_dict(json.loads(path.read_text())["contract"])
+    except FileNotFoundError:
+        raise UserError(f"model.weights: {str(folder)!r} holds no model.json, so it is no model folder") from None
+    except (ValueError, KeyError, TypeError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"{path} does not describe a model: {error}") from error
+
+
+def _attempt(make: Callable):
+    try:
+        return make(), []
+    except ValidationErrors as error:
+        return None, list(error.errors)
+    except UserError as error:
+        return None, [str(error)]
+
+
+def _unknown_keys(node: DictConfig, prefix: str) -> Iterator[str]:
+    """Keys added with `+` to a group that has no such key."""
+    known = [entry.name for entry in fields(OmegaConf.get_type(node))]
+    for key in node:
+        if key not in known:
+            yield unknown_name("config key", prefix + key, [prefix + k for k in known])
+        elif isinstance(node[key], DictConfig) and OmegaConf.get_type(node, key) is not dict:
+            yield from _unknown_keys(node[key], f"{prefix}{key}.")
+
+
+def _check_clip(model: DictConfig, contract: Contract) -> Iterator[str]:
+    frames = contract.frames
+    if model.num_frames is not None and model.num_frames not in frames.choices():
+        yield (
+            f"model.num_frames={model.num_frames}: {model.name} makes {frames.describe()} "
+            f"({', '.join(map(str, frames.choices()))}); nearest is {frames.nearest(model.num_frames)}"
+        )
+    for key, own in (("height", contract.height), ("width", contract.width)):
+        if model[key] not in (None, own):
+            yield f"model.{key}={model[key]}: {model.name} makes {contract.height}x{contract.width} pixels; use {own}"
+    if model.fps is not None and not 1 <= model.fps <= 120:
+        yield f"model.fps={model.fps:g}: must be 1 to 120; {model.name} was trained at {contract.fps:g}"
+
+
+def _check_controls(controls: DictConfig, contract: Contract) -> Iterator[str]:
+    for name, control in controls.items():
+        if not math.isfinite(control.weight) or control.weight < 0:
+            yield f"controls.{name}.weight={control.weight:g}: a weight is 0 (off) or more"
+        if control.weight > 0 and name not in contract.controls:
+            yield unknown_name("control of this model", name, contract.controls)
+    if all(control.weight == 0 for control in controls.values()):
+        yield f"every control has weight 0: give one of {', '.join(contract.controls)} a weight above 0"
+
+
+def _check_views(cfg: DictConfig, contract: Contract) -> Iterator[str]:
+    rig, errors = _attempt(lambda: build_rig(cfg.sensors.name, OmegaConf.to_container(cfg.sensors.cameras)))
+    yield from errors
+    names = list(cfg.views.names)
+    if len(names) != 1 and names != list(contract.views):
+        yield (
+            f"views.names={names}: give one view, or all of the model's in its order: {', '.join(contract.views)} "
+            "(views=six)"
+        )
+    for name in names:
+        if name not in VIEWS:
+            yield f"views.names: {unknown_name('view', name, VIEWS)}"
+        elif rig and name not in [camera.name for camera in rig.cameras]:
+            yield f"views.names: sensors={cfg.sensors.name} has no camera for the view {name!r}"
+
+
+def _check_scene(cfg: DictConfig) -> Iterator[str]:
+    scene = cfg.scene
+    if scene.weather not in STYLES:
+        yield f"scene.weather: {unknown_name('style', scene.weather, STYLES)}"
+    for key in ("log", "map"):
+        if key in scene and not Path(scene[key]).is_file():
+            yield f"scene.{key}: no file {scene[key]!r}"
+    if scene.get("duration") is not None and scene.duration <= 0:
+        yield f"scene.duration={scene.duration:g}: a time window must be longer than 0 s"
+    if scene.get("start") is not None and scene.start < 0:
+        yield f"scene.start={scene.start:g}: must be 0 s or later"
+
+
+def _check_captions(cfg: DictConfig) -> Iterator[str]:
+    styles = list(cfg.captions.styles)
+    for style in styles:
+        if style not in STYLES:
+            yield f"captions.styles: {unknown_name('style', style, STYLES)}"
+    if not styles:
+        yield f"captions.styles is empty: give one or more of {', '.join(STYLES)}"
+    for style in sorted({s for s in styles if styles.count(s) > 1}):
+        yield f"captions.styles names {style!r} more than once"
+    if cfg.captions.prompt is not None and not cfg.captions.prompt.strip():
+        yield "captions.prompt is empty: write a sentence, or null to describe the scene"
+
+
+def _check_sampler(cfg: DictConfig) -> Iterator[str]:
+    sampler = cfg.sampler
+    if not math.isfinite(sampler.guidance) or sampler.guidance < 0:
+        yield f"sampler.guidance={sampler.guidance:g}: must be 0 (no guidance) or more"
+    if not 1 <= sampler.num_steps <= MAX_STEPS:
+        yield f"sampler.num_steps={sampler.num_steps}: must be 1 to {MAX_STEPS}"
+    if not 0 < sampler.sigma_min < sampler.sigma_max < math.inf:
+        yield (
+            f"sampler.sigma_min={sampler.sigma_min:g}, sampler.sigma_max={sampler.sigma_max:g}: "
+            "must satisfy 0 < sigma_min < sigma_max; the usual pair is 0.002 and 80"
+        )
+
+
+def _check_hardware(cfg: DictConfig) -> Iterator[str]:
+    hardware = cfg.hardware
+    if hardware.dtype not in DTYPES:
+        yield f"hardware.dtype: {unknown_name('dtype', hardware.dtype, DTYPES)}"
+    if hardware.threads is not None and hardware.threads < 1:
+        yield f"hardware.threads={hardware.threads}: must be 1 or more, or null for all cores"
+    kind, _, index = hardware.device.partition(":")
+    if kind not in ("cpu", "cuda") or (index and not index.isdigit()):
+        yield f"hardware.device: {unknown_name('device', hardware.device, ('cpu', 'cuda', 'cuda:0'))}"
+    elif kind == "cuda":
+        yield from _check_cuda(hardware.device, int(index or 0))
+
+
+def _check_cuda(device: str, index: int) -> Iterator[str]:
+    import torch
+
+    count = torch.cuda.device_count()
+    if index >= count:
+        yield f"hardware.device={device}: this machine has {count} CUDA devices; hardware=cpu runs without"
+
+
+def _check_metrics(cfg: DictConfig) -> Iterator[str]:
+    for name in cfg.metrics.names:
+        if name not in METRICS:
+            yield f"metrics.names: {unknown_name('metric', name, METRICS)}"
+
+
+def _check_tracking(cfg: DictConfig) -> Iterator[str]:
+    if cfg.tracking.mode not in TRACKING_MODES:
+        yield f"tracking.mode: {unknown_name('mode', cfg.tracking.mode, TRACKING_MODES)}"
