@@ -10,12 +10,12 @@ from cosmos_exp.scene.types import ActorClass, LightState, Scene, Track
 
 MAX_BYTES = 110  # leaves room for the camera's and the style's sentence in 256 bytes
 SIGHT = 60.0  # metres ahead that are talked about
-ROADS = {
-    "straight_2lane": "a{area} two-lane street",
-    "straight_4lane": "a{area} four-lane road",
-    "curve": "a curving{area} road",
-    "intersection": "a{area} intersection",
-    "t_junction": "a{area} T-junction",
+ROADS = {  # words before and after the area
+    "straight_2lane": ("", "two-lane street"),
+    "straight_4lane": ("", "four-lane road"),
+    "curve": ("curving", "road"),
+    "intersection": ("", "intersection"),
+    "t_junction": ("", "T-junction"),
 }
 NUMBERS = ("no", "a", "two", "three", "four", "five", "six")
 COLORS = {
@@ -50,20 +50,20 @@ def describe(scene: Scene) -> str:
     ahead = ahead_of_ego(scene)
     leader = next(((track, xy) for track, xy in ahead if is_leading(track, xy)), None)
     others = [track for track, _ in ahead if leader is None or track is not leader[0]]
-    clauses = {
-        "light": signal_phrase(scene),
-        "leader": leader_phrase(leader[0]) if leader else "",
-        "people": counted(sum(t.actor_class is ActorClass.PEDESTRIAN for t in others), "pedestrian"),
-        "traffic": traffic_phrase([t for t in others if t.actor_class in VEHICLES], leader is not None),
-        "surroundings": surroundings_phrase(scene),
-    }
+    clauses = [
+        signal_phrase(scene),
+        leader_phrase(leader[0]) if leader else "",
+        counted(sum(t.actor_class is ActorClass.PEDESTRIAN for t in others), "pedestrian"),
+        traffic_phrase([t for t in others if t.actor_class in VEHICLES], leader is not None),
+    ]
     opening = f"Driving {place_phrase(scene)}"
     chosen: list[str] = []
-    for name in clauses:
-        longer = [*chosen, name]
-        if clauses[name] and len(sentence(opening, [clauses[n] for n in longer])) <= MAX_BYTES:
-            chosen = longer
-    return sentence(opening, [clauses[name] for name in chosen])
+    for clause in filter(None, clauses):
+        if len(sentence(opening, [*chosen, clause])) <= MAX_BYTES:
+            chosen.append(clause)
+    surroundings = surroundings_phrase(scene)
+    longer = sentence(f"{opening} past {surroundings}", chosen)
+    return longer if surroundings and len(longer) <= MAX_BYTES else sentence(opening, chosen)
 
 
 def sentence(opening: str, clauses: list[str]) -> str:
@@ -77,8 +77,12 @@ def place_phrase(scene: Scene) -> str:
     area = scene.facts.get("area", "")
     road = scene.facts.get("road") or observed_road(scene)
     preposition = "through" if road in ("intersection", "t_junction") else "along"
-    pattern = ROADS.get(road, "a{area} " + road.replace("_", " ").replace("{", "").replace("}", ""))
-    return f"{preposition} {pattern.format(area=f' {area}' if area else '')}"
+    before, noun = ROADS.get(road, ("", road.replace("_", " ")))
+    return f"{preposition} {with_article(' '.join(filter(None, (before, area, noun))))}"
+
+
+def with_article(noun: str) -> str:
+    return f"{'an' if noun[:1] in 'aeiou' else 'a'} {noun}"
 
 
 def observed_road(scene: Scene) -> str:
@@ -97,7 +101,10 @@ def observed_road(scene: Scene) -> str:
 
 
 def ahead_of_ego(scene: Scene) -> list[tuple[Track, np.ndarray]]:
-    """Tracks within SIGHT and 45 degrees of straight ahead at the start, with (x, y) in the ego frame, nearest first."""
+    """Tracks within SIGHT and 45 degrees of straight ahead at the start, and their (x, y) in the ego frame.
+
+    Nearest first; riders are left to the vehicles they sit on.
+    """
     to_ego = np.linalg.inv(scene.ego.trajectory.at(scene.start))
     found = []
     for track in scene.tracks:
@@ -116,8 +123,7 @@ def is_leading(track: Track, xy: np.ndarray) -> bool:
 def leader_phrase(track: Track) -> str:
     noun = VEHICLES[track.actor_class]
     adjective = color_name(track.color) if track.color is not None and noun != "cyclist" else ""
-    noun = f"{adjective} {noun}".strip()
-    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun} ahead"
+    return f"{with_article(f'{adjective} {noun}'.strip())} ahead"
 
 
 def traffic_phrase(tracks: list[Track], besides_leader: bool) -> str:
