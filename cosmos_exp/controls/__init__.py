@@ -9,10 +9,11 @@ import numpy as np
 from cosmos_exp.controls.depth import MAX_DEPTH, MIN_DEPTH, depth
 from cosmos_exp.controls.edge import edge
 from cosmos_exp.controls.previews import PREVIEWS, preview
-from cosmos_exp.controls.seg import check_mode, instance_colors, semantic_colors
+from cosmos_exp.controls.seg import check_mode, instance_colors
 from cosmos_exp.controls.types import Control, output_of
 from cosmos_exp.controls.vis import vis
 from cosmos_exp.errors import UserError, unknown_name
+from cosmos_exp.render.palette import colorize
 from cosmos_exp.render.types import CameraRender
 
 __all__ = ["CONTROLS", "PREVIEWS", "Control", "make_control", "preview", "required_outputs"]
@@ -37,7 +38,7 @@ def _depth(render: CameraRender, *, min_depth: float = MIN_DEPTH, max_depth: flo
 def _seg(render: CameraRender, *, mode: str = "semantic") -> np.ndarray:
     if check_mode(mode) == "instance":
         return instance_colors(output_of(render, "instance"))
-    return semantic_colors(output_of(render, "semantic"))
+    return colorize(output_of(render, "semantic"))
 
 
 CONTROLS: dict[str, Control] = {

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from cosmos_exp.controls.depth import depth
-from cosmos_exp.controls.seg import instance_colors, semantic_colors
+from cosmos_exp.controls.seg import instance_colors
 from cosmos_exp.controls.types import output_of
 from cosmos_exp.errors import UserError, unknown_name
+from cosmos_exp.render.palette import colorize
 from cosmos_exp.render.types import CameraRender
 
 
@@ -27,7 +28,7 @@ def sky_mask(render: CameraRender) -> np.ndarray:
 PREVIEWS = {
     "rgb": lambda render: output_of(render, "rgb"),
     "depth": lambda render: depth(output_of(render, "depth")),
-    "semantic": lambda render: semantic_colors(output_of(render, "semantic")),
+    "semantic": lambda render: colorize(output_of(render, "semantic")),
     "instance": lambda render: instance_colors(output_of(render, "instance")),
     "normals": lambda render: normal_colors(output_of(render, "normals")),
     "sky": sky_mask,

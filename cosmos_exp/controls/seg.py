@@ -1,25 +1,17 @@
-"""Segmentation control: CityScapes colours of the classes, or one colour per object."""
+"""Segmentation control: one colour per object (the CityScapes colours are in `render.palette`)."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from cosmos_exp.errors import UserError, unknown_name
-from cosmos_exp.render.palette import PALETTE
 
 SEG_MODES = ("semantic", "instance")
 GOLDEN_RATIO = 0.6180339887498949
 
 
-def semantic_colors(tags: np.ndarray) -> np.ndarray:
-    """[F,H,W] CityScapes tags -> uint8 [F,H,W,3] palette colours. A tag outside the palette is a ValueError."""
-    if tags.size and int(tags.max()) >= len(PALETTE):
-        raise ValueError(f"semantic tag {int(tags.max())} is outside the palette (0..{len(PALETTE) - 1})")
-    return PALETTE[tags]
-
-
 def instance_table() -> np.ndarray:
-    """uint8 [65536,3]: black for 0, else a hue by the golden-ratio sequence, so that neighbouring ids differ clearly."""
+    """uint8 [65536,3]: black for 0, else hues in golden-ratio steps, so that neighbouring ids differ clearly."""
     ids = np.arange(65536)
     hue = (ids * GOLDEN_RATIO) % 1.0
     value = 1.0 - 0.15 * (ids % 4)

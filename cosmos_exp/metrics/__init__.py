@@ -1,0 +1,57 @@
+"""Metrics of a generated clip: CPU only, one file each, with definition and source in its docstring."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from cosmos_exp.errors import UserError, unknown_name
+from cosmos_exp.metrics.blur_ssim import blur_ssim
+from cosmos_exp.metrics.depth_edge_auc import depth_edge_auc
+from cosmos_exp.metrics.edge_f1 import edge_f1
+from cosmos_exp.metrics.flicker import flicker
+from cosmos_exp.metrics.gate import SanityError, require_sane, sanity_gate
+from cosmos_exp.metrics.psnr import psnr
+from cosmos_exp.metrics.sampson_cross_view import cse
+from cosmos_exp.metrics.sampson_temporal import tse
+from cosmos_exp.metrics.semantic_eta2 import semantic_eta2
+from cosmos_exp.metrics.style import style_score
+from cosmos_exp.metrics.types import GeneratedClip, Metric
+
+__all__ = ["METRICS", "GeneratedClip", "SanityError", "evaluate", "require_sane", "sanity_gate"]
+
+METRICS: dict[str, Metric] = {
+    "blur_ssim": blur_ssim,
+    "edge_f1": edge_f1,
+    "depth_edge_auc": depth_edge_auc,
+    "semantic_eta2": semantic_eta2,
+    "flicker": flicker,
+    "tse": tse,
+    "cse": cse,
+    "style_score": style_score,
+    "psnr": psnr,
+}
+
+
+def check_names(names: Iterable[str]) -> None:
+    """UserError where a name is not a metric."""
+    for name in names:
+        if name not in METRICS:
+            raise UserError(unknown_name("metric", name, METRICS))
+
+
+def evaluate(clip: GeneratedClip, names: Iterable[str] | None = None) -> dict[str, float]:
+    """All values of the named metrics (all of them by default), `{key: finite float}`.
+
+    A plain key is the value for the clip, `key/view` that of one view. A metric that is undefined for the clip (no
+    match, no edge, no target) has no key rather than NaN.
+    """
+    names = list(METRICS) if names is None else list(names)
+    check_names(names)
+    values: dict[str, float] = {}
+    for name in names:
+        values |= METRICS[name](clip)
+    bad = [key for key, value in values.items() if not math.isfinite(value)]
+    if bad:
+        raise ValueError(f"metrics are not finite: {', '.join(bad)}")
+    return values

@@ -1,0 +1,37 @@
+"""Edge F1: are the edges where the rendered video has them?
+
+Definition of TransferBench (Cosmos-Transfer1, arXiv 2503.14492): Canny on the grey image of both videos (medium
+thresholds 100/200, aperture 3, L1 gradient), true and false positives pooled over all pixels of the clip, strict pixel
+match without tolerance, so that good published values are only 0.1 to 0.3. Up is better.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from cosmos_exp.metrics.types import GeneratedClip, per_view
+
+LOWER, UPPER = 100, 200
+
+
+def canny(frame: np.ndarray) -> np.ndarray:
+    """[H,W] bool edge map of one RGB frame."""
+    return cv2.Canny(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), LOWER, UPPER) > 0
+
+
+def edge_f1_score(reference: np.ndarray, video: np.ndarray) -> float | None:
+    """F1 of two uint8 [F,H,W,3] videos; None where the reference has no edge at all."""
+    common = expected = found = 0
+    for truth_frame, frame in zip(reference, video, strict=True):
+        truth, edges = canny(truth_frame), canny(frame)
+        common += int((truth & edges).sum())
+        expected += int(truth.sum())
+        found += int(edges.sum())
+    return 2 * common / (expected + found) if expected else None
+
+
+def edge_f1(clip: GeneratedClip) -> dict[str, float]:
+    """Edge F1 of each view against the rendered rgb; a view whose render has no edges is left out."""
+    scores = {view: edge_f1_score(clip.renders[view].rgb, video) for view, video in clip.videos.items()}
+    return per_view("edge_f1", {view: score for view, score in scores.items() if score is not None})

@@ -1,0 +1,112 @@
+"""Sampson distance of matched pixels under a known calibration.
+
+Matches are SIFT key points (Lowe 2004), mutual nearest neighbours that pass the ratio test at 0.8. Key points become
+unit rays by the camera's own model (pinhole or f-theta), then pixels of an ideal pinhole of the same image width and
+horizontal field of view (at most 120 degrees; rays further out are not used). The fundamental matrix comes from the
+known poses alone, F = K1^-T [t]x R K0^-1, so errors of the picture cannot hide in a fitted F. The value is the square
+root of the first-order (Sampson) distance, Hartley and Zisserman eq. 11.9, in pixels of that pinhole:
+|x1' F x0| / sqrt((F x0)_1^2 + (F x0)_2^2 + (F' x1)_1^2 + (F' x1)_2^2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from cosmos_exp.sensors.camera import Camera
+
+RATIO = 0.8
+MAX_HALF_FOV = np.radians(60.0)
+KEEP_PX = 3.0  # matches below this error count as kept
+MIN_BASELINE = 0.05  # metres; without translation there is no epipolar line
+
+
+@dataclass(frozen=True)
+class Features:
+    """Key points of one image. rays: [N,3] unit directions in the camera frame; descriptors: [N,128] float32."""
+
+    rays: np.ndarray
+    descriptors: np.ndarray
+
+
+def pinhole_matrix(camera: Camera) -> np.ndarray:
+    """[3,3] intrinsics of the ideal pinhole that stands for the camera."""
+    rays = camera.model.rays()
+    middle = rays[rays.shape[0] // 2]
+    half = min(max(_angle(middle[0]), _angle(middle[-1])), MAX_HALF_FOV)
+    width, height = camera.model.width, camera.model.height
+    focal = width / (2 * np.tan(half))
+    return np.array([[focal, 0.0, width / 2], [0.0, focal, height / 2], [0.0, 0.0, 1.0]])
+
+
+def _angle(ray: np.ndarray) -> float:
+    return float(np.arctan2(np.hypot(ray[0], ray[1]), ray[2]))
+
+
+def detect(frame: np.ndarray, rays: np.ndarray, mask: np.ndarray | None = None) -> Features:
+    """SIFT features of an RGB frame. rays: [H,W,3] of the camera; mask: [H,W] bool, True where features may be."""
+    allowed = None if mask is None else mask.astype(np.uint8)
+    points, descriptors = cv2.SIFT_create().detectAndCompute(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), allowed)
+    if not points:
+        return Features(np.zeros((0, 3)), np.zeros((0, 128), np.float32))
+    where = np.array([p.pt for p in points], np.float32)
+    sampled = cv2.remap(rays, where[None, :, 0], where[None, :, 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[
+        0
+    ]
+    sampled = sampled / np.linalg.norm(sampled, axis=1, keepdims=True)
+    usable = sampled[:, 2] >= np.cos(MAX_HALF_FOV)
+    return Features(sampled[usable].astype(np.float64), descriptors[usable])
+
+
+def match(a: Features, b: Features) -> tuple[np.ndarray, np.ndarray]:
+    """Indices into a and b of mutual nearest neighbours that pass the ratio test."""
+    if len(a.rays) < 2 or len(b.rays) < 2:
+        return np.zeros(0, int), np.zeros(0, int)
+    squared = (a.descriptors**2).sum(1)[:, None] + (b.descriptors**2).sum(1)[None] - 2 * a.descriptors @ b.descriptors.T
+    best, back = squared.argmin(axis=1), squared.argmin(axis=0)
+    first, second = np.maximum(np.partition(squared, 1, axis=1)[:, :2], 0).T
+    index = np.flatnonzero((back[best] == np.arange(len(best))) & (first < RATIO**2 * second))
+    return index, best[index]
+
+
+def fundamental(K0: np.ndarray, K1: np.ndarray, one_from_zero: np.ndarray) -> np.ndarray:
+    """[3,3] F with x1' F x0 = 0, from intrinsics and the pose [4,4] that maps camera-0 points into camera 1."""
+    R, t = one_from_zero[:3, :3], one_from_zero[:3, 3]
+    cross = np.array([[0, -t[2], t[1]], [t[2], 0, -t[0]], [-t[1], t[0], 0]])
+    return np.linalg.inv(K1).T @ cross @ R @ np.linalg.inv(K0)
+
+
+def sampson(F: np.ndarray, x0: np.ndarray, x1: np.ndarray) -> np.ndarray:
+    """[N] pixels. x0, x1: [N,3] homogeneous pixels with last component 1."""
+    line1, line0 = x0 @ F.T, x1 @ F
+    squared = line1[:, 0] ** 2 + line1[:, 1] ** 2 + line0[:, 0] ** 2 + line0[:, 1] ** 2
+    return np.abs((x1 * line1).sum(axis=1)) / np.sqrt(np.maximum(squared, 1e-24))
+
+
+def match_errors(a: Features, b: Features, K0: np.ndarray, K1: np.ndarray, one_from_zero: np.ndarray) -> np.ndarray:
+    """[N] Sampson errors, pixels, of the matches between two images; empty without a baseline."""
+    if np.linalg.norm(one_from_zero[:3, 3]) < MIN_BASELINE:
+        return np.zeros(0)
+    i, j = match(a, b)
+    x0, x1 = a.rays[i] @ K0.T, b.rays[j] @ K1.T
+    return sampson(fundamental(K0, K1, one_from_zero), x0 / x0[:, 2:], x1 / x1[:, 2:])
+
+
+def summary(name: str, groups: dict[str, Sequence[np.ndarray]]) -> dict[str, float]:
+    """Metric values of error arrays grouped by view or pair.
+
+    `name`: median over all matches; `name_mean`; `name_keep`: share below KEEP_PX; `name_matches`: how many. Each
+    group's median is `name/group`. Without any match only the count, 0, is given.
+    """
+    pooled = {group: np.concatenate([*errors, np.zeros(0)]) for group, errors in groups.items()}
+    errors = np.concatenate([*pooled.values(), np.zeros(0)])
+    values = {f"{name}_matches": float(len(errors))}
+    if len(errors):
+        values[name] = float(np.median(errors))
+        values[f"{name}_mean"] = float(errors.mean())
+        values[f"{name}_keep"] = float((errors < KEEP_PX).mean())
+        values |= {f"{name}/{group}": float(np.median(e)) for group, e in pooled.items() if len(e)}
+    return values

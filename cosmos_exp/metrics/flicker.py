@@ -1,0 +1,84 @@
+"""Temporal flicker: brightness change between frames that the motion of the scene does not explain.
+
+Every sampled pixel of frame t is lifted by the true depth, moved by the known ego motion and looked up (bilinearly) in
+frame t-1; the mean absolute difference, in grey levels of 0..255, is taken over the static world: no vehicles or
+people in either frame, nothing that was hidden or outside the image before (depths agree within 5 percent; sky must
+stay sky). A frozen video of a moving car scores badly, as does shimmering texture. 0 is perfect; the renderer's own
+video scores a few levels, because fine texture does not survive resampling. Down is better.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from cosmos_exp.metrics.types import GeneratedClip, per_view
+from cosmos_exp.render.palette import ACTOR_TAGS
+from cosmos_exp.render.types import SKY_TAG, CameraRender
+from cosmos_exp.sensors.camera import Camera
+
+DYNAMIC_TAGS = tuple(ACTOR_TAGS.values())
+FAR = 1e5  # metres; the sky only turns
+DEPTH_TOLERANCE = 0.05
+MAX_SAMPLES = 10_000  # pixels looked up per frame
+
+
+def static_mask(semantic: np.ndarray) -> np.ndarray:
+    """bool: True where nothing that moves by itself is seen."""
+    return ~np.isin(semantic, DYNAMIC_TAGS)
+
+
+def warp_error(video: np.ndarray, render: CameraRender, camera: Camera, rig_poses: np.ndarray) -> float | None:
+    """Mean absolute grey difference of uint8 [F,H,W,3] after motion compensation; None where nothing is comparable."""
+    num_frames, height, width = render.depth.shape
+    step = max(1, round((height * width / MAX_SAMPLES) ** 0.5))
+    rays = camera.model.rays()[::step, ::step].astype(np.float64)
+    grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32) for frame in video]
+    depth = np.minimum(render.depth, FAR)
+    still = static_mask(render.semantic)
+    world_from_camera = rig_poses @ camera.camera_to_rig
+    total = count = 0.0
+    for t in range(1, num_frames):
+        before_from_now = np.linalg.inv(world_from_camera[t - 1]) @ world_from_camera[t]
+        points = rays * (depth[t, ::step, ::step] / rays[..., 2])[..., None]
+        points = points.reshape(-1, 3) @ before_from_now[:3, :3].T + before_from_now[:3, 3]
+        pixels = camera.model.project(points)
+        usable = still[t, ::step, ::step].ravel() & _visible(points, pixels, depth[t - 1], still[t - 1])
+        sky = (render.semantic[t, ::step, ::step] == SKY_TAG).ravel()
+        u, v = _nearest(pixels[usable])
+        same_kind = sky[usable] == (render.semantic[t - 1, v, u] == SKY_TAG)
+        chosen = np.flatnonzero(usable)[same_kind]
+        if not len(chosen):
+            continue
+        where = pixels[chosen].astype(np.float32)
+        before = cv2.remap(grey[t - 1], where[None, :, 0], where[None, :, 1], cv2.INTER_LINEAR)[0]
+        now = grey[t][::step, ::step].ravel()[chosen]
+        total += float(np.abs(now - before).sum())
+        count += len(chosen)
+    return total / count if count else None
+
+
+def _nearest(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return np.round(pixels[:, 0]).astype(np.int64), np.round(pixels[:, 1]).astype(np.int64)
+
+
+def _visible(points: np.ndarray, pixels: np.ndarray, depth: np.ndarray, still: np.ndarray) -> np.ndarray:
+    """[N] bool: camera-frame points in front, inside the image, and as near as what was seen there."""
+    height, width = depth.shape
+    inside = points[:, 2] > 0
+    inside &= (pixels >= 0).all(axis=1) & (pixels[:, 0] <= width - 1) & (pixels[:, 1] <= height - 1)
+    visible = np.zeros(len(points), bool)
+    u, v = _nearest(pixels[inside])
+    agrees = np.abs(points[inside, 2] - depth[v, u]) <= DEPTH_TOLERANCE * depth[v, u]
+    visible[inside] = agrees & still[v, u]
+    return visible
+
+
+def flicker(clip: GeneratedClip) -> dict[str, float]:
+    """Motion-compensated frame difference of each view."""
+    scores = {}
+    for view, video in clip.videos.items():
+        error = warp_error(video, clip.renders[view], clip.cameras[view], clip.rig_poses)
+        if error is not None:
+            scores[view] = error
+    return per_view("flicker", scores)

@@ -1,0 +1,31 @@
+"""How to read each metric key: label, better direction, unit."""
+
+from __future__ import annotations
+
+from cosmos_exp.metrics.types import MetricInfo
+
+METRIC_INFO: dict[str, MetricInfo] = {
+    "blur_ssim": MetricInfo("Blur SSIM", "up", "", "coarse structure, against the rendered rgb"),
+    "edge_f1": MetricInfo("Edge F1", "up", "", "Canny edges, strict pixel match, against the rendered rgb"),
+    "depth_edge_auc": MetricInfo("Depth edge AUC", "up", "", "the picture changes where depth jumps; 0.5 is chance"),
+    "semantic_eta2": MetricInfo("Semantic η²", "up", "", "colour variance explained by the true classes"),
+    "flicker": MetricInfo("Flicker", "down", "levels", "change that the known motion does not explain"),
+    "tse": MetricInfo("TSE", "down", "px", "temporal Sampson error, median"),
+    "tse_mean": MetricInfo("TSE mean", "down", "px", "temporal Sampson error, mean over all matches"),
+    "tse_keep": MetricInfo("TSE kept", "up", "", "share of temporal matches within 3 px"),
+    "tse_matches": MetricInfo("TSE matches", "", "", "number of temporal matches"),
+    "cse": MetricInfo("CSE", "down", "px", "cross-view Sampson error, median"),
+    "cse_mean": MetricInfo("CSE mean", "down", "px", "cross-view Sampson error, mean over all matches"),
+    "cse_keep": MetricInfo("CSE kept", "up", "", "share of cross-view matches within 3 px"),
+    "cse_matches": MetricInfo("CSE matches", "", "", "number of cross-view matches"),
+    "style_score": MetricInfo("Style score", "up", "", "probability of the asked style"),
+    "style_match": MetricInfo("Style match", "up", "", "1 where the asked style is the likeliest"),
+    "psnr": MetricInfo("PSNR", "up", "dB", "against the render in the asked style"),
+}
+
+
+def metric_info(key: str) -> MetricInfo:
+    """Info of a metric key; `name/view` keys share that of `name`. Unknown keys are shown as they are."""
+    name, _, part = key.partition("/")
+    info = METRIC_INFO.get(name, MetricInfo(name, "", "", ""))
+    return MetricInfo(f"{info.label} {part}", info.direction, info.unit, info.description) if part else info

@@ -1,0 +1,38 @@
+"""Semantic eta squared: do pixels of one true class look alike, and classes differ?
+
+Mask mIoU of the literature needs a segmentation network; this is a proxy without one. Correlation ratio (Fisher) of
+colour given class: the share of the colour variance of all pixels of a clip, summed over R, G and B, that the true
+CityScapes class explains. 0: the picture ignores the class map. 1: each class has one flat colour. Rendered and real
+streets stay well below 1, because classes have texture and shade; compare cells with each other, not with 1.
+Up is better. A clip of one single class, or of one single colour, explains nothing: 0 for the colour, left out for
+the class.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cosmos_exp.metrics.types import GeneratedClip, per_view
+
+
+def eta_squared(tags: np.ndarray, video: np.ndarray) -> float | None:
+    """Between-class share of variance. tags: [F,H,W] uint8; video: uint8 [F,H,W,3]. None below two classes."""
+    labels = tags.reshape(-1)
+    counts = np.bincount(labels, minlength=256).astype(np.float64)
+    if (counts > 0).sum() < 2:
+        return None
+    between = total = 0.0
+    for channel in np.moveaxis(video.reshape(-1, 3), 1, 0):
+        values = channel.astype(np.float64)
+        sums = np.bincount(labels, weights=values, minlength=256)
+        mean = sums.sum() / counts.sum()
+        present = counts > 0
+        between += float((counts[present] * (sums[present] / counts[present] - mean) ** 2).sum())
+        total += float(((values - mean) ** 2).sum())
+    return between / total if total > 0 else 0.0
+
+
+def semantic_eta2(clip: GeneratedClip) -> dict[str, float]:
+    """Eta squared of each view against the true classes."""
+    scores = {view: eta_squared(clip.renders[view].semantic, video) for view, video in clip.videos.items()}
+    return per_view("semantic_eta2", {view: score for view, score in scores.items() if score is not None})

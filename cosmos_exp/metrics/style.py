@@ -1,0 +1,130 @@
+"""Style score: does the video look like the style that was asked for?
+
+A dozen statistics of colour and contrast, a linear discriminant over the eight styles (shared covariance, equal
+priors), and the probability it gives to the asked one. The discriminant's numbers are fitted on rendered clips of
+known style and ship as `style_classifier.json`. So a good score means: as dark, pale, blue or grey as the renderer's
+clips of that style. It does not see rain drops or snow flakes. Up is better.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from cosmos_exp.errors import UserError, unknown_name
+from cosmos_exp.metrics.types import GeneratedClip
+
+FEATURES = (
+    "red", "green", "blue",  # mean, 0..1
+    "contrast",  # standard deviation of the luma
+    "saturation", "saturation_spread",  # of HSV
+    "dark", "bright",  # share of pixels with luma below 0.2 and above 0.8
+    "upper_luma", "lower_luma",  # mean of the upper and lower third
+    "upper_blue", "lower_blue",  # blue minus red there
+    "local_contrast",  # mean absolute Laplacian of the luma
+)  # fmt: skip
+DARK, BRIGHT = 0.2, 0.8
+RIDGE = 0.05  # share of the diagonal added to the pooled covariance
+CLASSIFIER_FILE = Path(__file__).with_name("style_classifier.json")
+
+
+@dataclass(frozen=True)
+class StyleClassifier:
+    """Linear discriminant. styles: C names; centroids: [C,K]; precision: [K,K], inverse pooled covariance."""
+
+    styles: tuple[str, ...]
+    centroids: np.ndarray
+    precision: np.ndarray
+
+
+def style_features(video: np.ndarray) -> np.ndarray:
+    """[len(FEATURES)] float64 of a uint8 [F,H,W,3] video, averaged over at most eight frames."""
+    chosen = np.unique(np.linspace(0, len(video) - 1, 8).round().astype(int))
+    return np.mean([_frame_features(video[i]) for i in chosen], axis=0)
+
+
+def _frame_features(frame: np.ndarray) -> np.ndarray:
+    rgb = frame.astype(np.float32) / 255
+    luma = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    saturation = cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV)[..., 1]
+    third = max(len(frame) // 3, 1)
+    upper, lower = slice(0, third), slice(-third, None)
+    warmth = rgb[..., 2] - rgb[..., 0]
+    return np.array(
+        [
+            *rgb.mean(axis=(0, 1)),
+            luma.std(),
+            saturation.mean(),
+            saturation.std(),
+            (luma < DARK).mean(),
+            (luma > BRIGHT).mean(),
+            luma[upper].mean(),
+            luma[lower].mean(),
+            warmth[upper].mean(),
+            warmth[lower].mean(),
+            np.abs(cv2.Laplacian(luma, cv2.CV_32F)).mean(),
+        ],
+        np.float64,
+    )
+
+
+def fit(features: np.ndarray, labels: Sequence[str]) -> StyleClassifier:
+    """Fit to features [N,K] of clips with known styles, N labels; every style needs at least two clips."""
+    styles = tuple(sorted(set(labels)))
+    index = np.array([styles.index(label) for label in labels])
+    if np.bincount(index).min() < 2:
+        raise UserError("fitting the style classifier needs at least two clips of every style")
+    centroids = np.stack([features[index == c].mean(axis=0) for c in range(len(styles))])
+    residual = features - centroids[index]
+    covariance = residual.T @ residual / max(len(features) - len(styles), 1)
+    covariance += np.diag(RIDGE * np.diag(covariance) + 1e-6)
+    return StyleClassifier(styles, centroids, np.linalg.inv(covariance))
+
+
+def predict(classifier: StyleClassifier, features: np.ndarray) -> dict[str, float]:
+    """{style: probability} of one clip's features [K]."""
+    offset = features - classifier.centroids
+    score = -0.5 * np.einsum("ck,kl,cl->c", offset, classifier.precision, offset)
+    weight = np.exp(score - score.max())
+    return dict(zip(classifier.styles, (weight / weight.sum()).tolist()))
+
+
+def save(classifier: StyleClassifier, path: Path) -> None:
+    """Write a classifier as JSON."""
+    content = {
+        "features": list(FEATURES),
+        "centroids": {s: np.round(c, 6).tolist() for s, c in zip(classifier.styles, classifier.centroids)},
+        "precision": np.round(classifier.precision, 4).tolist(),
+    }
+    path.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def load(path: Path) -> StyleClassifier:
+    """Read a classifier; UserError where the file was made for other features."""
+    content = json.loads(path.read_text())
+    if content["features"] != list(FEATURES):
+        raise UserError(f"{path} was fitted for other features than {', '.join(FEATURES)}: fit it anew")
+    centroids: Mapping[str, list[float]] = content["centroids"]
+    return StyleClassifier(tuple(centroids), np.array(list(centroids.values())), np.array(content["precision"]))
+
+
+@cache
+def shipped_classifier() -> StyleClassifier:
+    return load(CLASSIFIER_FILE)
+
+
+def style_score(clip: GeneratedClip) -> dict[str, float]:
+    """style_score: probability of the asked style, all views together; style_match: 1 where it is the likeliest."""
+    classifier = shipped_classifier()
+    if clip.style not in classifier.styles:
+        raise UserError(unknown_name("style", clip.style, classifier.styles))
+    features = np.mean([style_features(video) for video in clip.videos.values()], axis=0)
+    probabilities = predict(classifier, features)
+    likeliest = max(probabilities, key=probabilities.__getitem__)
+    return {"style_score": probabilities[clip.style], "style_match": float(likeliest == clip.style)}
