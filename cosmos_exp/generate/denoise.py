@@ -16,17 +16,17 @@ def guided(
     denoiser: Denoiser,
     clip: ClipInputs,
     *,
-    text: Tensor,
+    text: Tensor | None,
     negative_text: Tensor | None,
     guidance: float,
     weights: Mapping[str, Weight],
     condition: FrameCondition | None = None,
-    reference_compat: bool = False,
+    merge_gain: bool = False,
 ) -> Denoise:
     """x0 = cond + guidance * (cond - uncond) as a function of (x, sigma).
 
-    text: [1, V*S, channels]. negative_text: the same, None for all-zero text. Both passes see the controls and the
-    given frames. reference_compat: apply `merge_gain`, as the Transfer1-7B reference pipeline does.
+    text, negative_text: [1, V*S, channels], None for all-zero text. Both passes see the controls and the
+    given frames. merge_gain: apply `tile_gain`, as the Transfer1-7B reference pipeline does.
     """
 
     def predict(x: Tensor, sigma: float, prompt: Tensor | None) -> Tensor:
@@ -38,12 +38,12 @@ def guided(
         x0 = predict(x, sigma, text)
         if guidance:
             x0 = x0 + guidance * (x0 - predict(x, sigma, negative_text))
-        return x0 * merge_gain(x0.shape[-2], x0.shape[-1]).to(x0) if reference_compat else x0
+        return x0 * tile_gain(*x0.shape[-2:]).to(x0) if merge_gain else x0
 
     return denoise
 
 
-def merge_gain(height: int, width: int) -> Tensor:
+def tile_gain(height: int, width: int) -> Tensor:
     """[height, width] factor that the reference's tile merging leaves on a single tile: m / (m + 1e-6), where m is 1
     but 0.01 on the first row and column and 1e-4 at their crossing."""
     mask = torch.ones(height, width)

@@ -28,15 +28,20 @@ def share_scalars(weights: Mapping[str, float], *, reference_compat: bool = Fals
     return shared
 
 
-def share_maps(weights: Mapping[str, ControlWeight], size: tuple[int, int, int]) -> dict[str, Tensor]:
-    """The same rule at every pixel of a clip. size: frames, rows, columns.
+def share_maps(
+    weights: Mapping[str, ControlWeight], size: tuple[int, int, int], *, reference_compat: bool = False
+) -> dict[str, Tensor]:
+    """The same rule at every pixel of a clip. size: frames, rows, columns. reference_compat as in `share_scalars`.
 
     weights: a map [T,H,W] or [H,W] at any size (resized trilinearly, clamped at 0), or a scalar standing for a constant
     map. Returns float32 maps of `size`.
     """
     maps = {name: _full_map(name, weight, size) for name, weight in weights.items()}
     total = torch.stack(list(maps.values())).sum(dim=0).clamp(min=1)
-    return {name: weight / total for name, weight in maps.items()}
+    shared = {name: weight / total for name, weight in maps.items()}
+    if reference_compat:
+        shared = {name: weight.bfloat16().float() for name, weight in shared.items()}
+    return shared
 
 
 def to_patch_grid(weight: Tensor, grid: tuple[int, int, int]) -> Tensor:
@@ -66,7 +71,7 @@ def control_weights(
         return share_scalars({k: float(v) for k, v in weights.items()}, reference_compat=reference_compat)
     side = TEMPORAL * patch
     grid = (latent_frame_count(frames), height // side, width // side)
-    shared = share_maps(weights, (frames, height, width))
+    shared = share_maps(weights, (frames, height, width), reference_compat=reference_compat)
     return {name: to_patch_grid(weight, grid) for name, weight in shared.items()}
 
 

@@ -1,0 +1,98 @@
+"""Single-view generation: control latents and a prompt to the latents of one clip."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from cosmos_exp.errors import UserError
+from cosmos_exp.generate.denoise import guided
+from cosmos_exp.generate.sampler import Progress, SamplerParams, initial_noise, noise_levels, res_sample
+from cosmos_exp.world.control import Weight
+from cosmos_exp.world.edm import FrameCondition
+from cosmos_exp.world.model import WorldModel
+
+AUGMENT_SIGMA = 0.001  # noise on given frames
+
+
+def sample_single_view(
+    model: WorldModel,
+    hints: Mapping[str, Tensor],
+    weights: Mapping[str, Weight],
+    text: Tensor,
+    negative_text: Tensor | None,
+    sampler: SamplerParams,
+    seed: int,
+    progress: Progress | None = None,
+    *,
+    given: Tensor | None = None,
+    start: Tensor | None = None,
+    merge_gain: bool = False,
+) -> Tensor:
+    """Latents [16,T,h,w] of a clip.
+
+    hints: control latents [16,T,h,w] by control name. weights: what `control_weights` returned. text, negative_text:
+    [S, channels]; None for all-zero text. The same seed gives the same noise whatever the other arguments.
+    given: latent frames [16,n,h,w] the clip starts with (models with a condition mask only).
+    start: latents [16,T,h,w] of a video to depart from, noised to sampler.sigma_max.
+    merge_gain: reproduce the tile merging of the Transfer1-7B reference pipeline.
+    """
+    if not hints:
+        raise UserError("single-view generation needs at least one control")
+    active = {name: hint for name, hint in hints.items() if is_active(weights[name])}
+    denoiser = model.single_view(active)
+    shape = (1, *next(iter(hints.values())).shape)
+    noise = initial_noise(shape, seed).to(model.device)
+    if start is None:
+        x = noise * sampler.sigma_max
+    else:
+        x = noised_latent(start[None].to(model.device), sampler.sigma_max, seed)
+    condition = None
+    if denoiser.net.config.condition_mask:
+        condition = first_frames_given(given, noise)
+    elif given is not None:
+        raise UserError("this single-view net cannot continue from given frames: it has no condition mask")
+
+    with torch.inference_mode():
+        clip = denoiser.prepare(
+            x,
+            {name: hint[None].to(model.device) for name, hint in active.items()},
+            condition=condition,
+            fps=model.contract.fps,
+        )
+    denoise = guided(
+        denoiser,
+        clip,
+        text=text[None].to(model.device),
+        negative_text=None if negative_text is None else negative_text[None].to(model.device),
+        guidance=sampler.guidance,
+        weights={name: weights[name] for name in active},
+        condition=condition,
+        merge_gain=merge_gain,
+    )
+    levels = noise_levels(sampler.num_steps, sampler.sigma_max, sampler.sigma_min)
+    return res_sample(denoise, x, levels, progress)[0].float().cpu()
+
+
+def noised_latent(latent: Tensor, sigma: float, seed: int) -> Tensor:
+    """latent + sigma * noise, the noise drawn by torch on the latent's device (other devices draw other noise)."""
+    generator = torch.Generator(latent.device).manual_seed(seed)
+    return latent + sigma * torch.randn(latent.shape, generator=generator, device=latent.device, dtype=latent.dtype)
+
+
+def first_frames_given(given: Tensor | None, noise: Tensor) -> FrameCondition:
+    """The condition of a clip [1,16,T,h,w] that starts with the latent frames `given` [16,n,h,w]."""
+    latent = torch.zeros_like(noise)
+    indicator = noise.new_zeros((1, 1, noise.shape[2], 1, 1))
+    if given is not None:
+        frames = given.shape[1]
+        latent[0, :, :frames] = given.to(noise)
+        indicator[:, :, :frames] = 1
+    return FrameCondition(latent, indicator, noise, AUGMENT_SIGMA)
+
+
+def is_active(weight: Weight) -> bool:
+    """False for a scalar weight of 0: that control changes nothing."""
+    return isinstance(weight, Tensor) or weight != 0
