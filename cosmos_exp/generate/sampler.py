@@ -20,7 +20,10 @@ RHO = 7.0
 
 @dataclass(frozen=True)
 class SamplerParams:
-    """guidance: g of cond + g*(cond - uncond), 0 runs the conditional pass alone. sigma_max, sigma_min: noise levels."""
+    """guidance: g of cond + g*(cond - uncond); 0 runs the conditional pass alone.
+
+    sigma_max, sigma_min: noise levels to start from and to end at. num_steps + 1 denoiser calls are made.
+    """
 
     num_steps: int = 35
     guidance: float = 5.0

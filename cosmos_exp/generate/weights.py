@@ -31,17 +31,15 @@ def share_scalars(weights: Mapping[str, float], *, reference_compat: bool = Fals
 def share_maps(
     weights: Mapping[str, ControlWeight], size: tuple[int, int, int], *, reference_compat: bool = False
 ) -> dict[str, Tensor]:
-    """The same rule at every pixel of a clip. size: frames, rows, columns. reference_compat as in `share_scalars`.
+    """The same rule at every pixel of a clip. size: frames, rows, columns.
 
     weights: a map [T,H,W] or [H,W] at any size (resized trilinearly, clamped at 0), or a scalar standing for a constant
-    map. Returns float32 maps of `size`.
+    map. reference_compat: compute in bfloat16. Returns float32 maps of `size`.
     """
-    maps = {name: _full_map(name, weight, size) for name, weight in weights.items()}
-    total = torch.stack(list(maps.values())).sum(dim=0).clamp(min=1)
-    shared = {name: weight / total for name, weight in maps.items()}
-    if reference_compat:
-        shared = {name: weight.bfloat16().float() for name, weight in shared.items()}
-    return shared
+    dtype = torch.bfloat16 if reference_compat else torch.float32
+    maps = torch.stack([_full_map(name, weight, size, dtype) for name, weight in weights.items()])
+    shared = maps / maps.sum(dim=0).clamp(min=1)
+    return dict(zip(weights, shared.float()))
 
 
 def to_patch_grid(weight: Tensor, grid: tuple[int, int, int]) -> Tensor:
@@ -81,11 +79,11 @@ def check_not_negative(weights: Mapping[str, float]) -> None:
             raise UserError(f"weight of control {name!r} is {weight}: it must be 0 or more, nearest valid is 0")
 
 
-def _full_map(name: str, weight: ControlWeight, size: tuple[int, int, int]) -> Tensor:
+def _full_map(name: str, weight: ControlWeight, size: tuple[int, int, int], dtype: torch.dtype) -> Tensor:
     if np.ndim(weight) == 0:
         check_not_negative({name: float(weight)})
-        return torch.full(size, float(weight))
-    given = torch.as_tensor(weight, dtype=torch.float32)
+        return torch.full(size, float(weight), dtype=dtype)
+    given = torch.as_tensor(weight).to(dtype)
     if given.ndim == 2:
         given = given[None].expand(size[0], -1, -1)
     if given.ndim != 3:

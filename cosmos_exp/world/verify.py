@@ -78,7 +78,7 @@ def network_results(case: GoldenCase) -> Iterator[GoldenResult]:
         x,
         hints,
         condition_mask=case.tensors.get("in.condition_video_input_mask"),
-        padding_mask=case.tensor("in.padding_mask"),
+        padding_mask=case.tensors.get("in.padding_mask"),
         fps=case.fps,
         view_ids=None if view_ids is None else view_ids.long(),
         frame_repeat=case.tensors.get("in.frame_repeat"),
@@ -201,7 +201,7 @@ def trajectory_results(case: GoldenCase) -> Iterator[GoldenResult]:
         x,
         hints,
         condition=condition,
-        padding_mask=case.tensor("in.padding_mask"),
+        padding_mask=case.tensors.get("in.padding_mask"),
         fps=case.fps,
         frame_repeat=None if repeat is None else repeat / 10,
     )
