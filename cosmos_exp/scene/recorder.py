@@ -35,7 +35,7 @@ from cosmos_exp.scene.packets import (
     empty_list,
     read_list,
 )
-from cosmos_exp.scene.paths import existing_file
+from cosmos_exp.scene.source_file import existing_file
 
 logger = logging.getLogger(__name__)
 

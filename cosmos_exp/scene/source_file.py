@@ -1,0 +1,24 @@
+"""Input files given by the user."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cosmos_exp.errors import UserError, nearest_name
+
+
+def existing_file(what: str, path: Path | str) -> Path:
+    """`path` as a Path if it is a file; UserError naming the nearest file of that folder if it is not."""
+    path = Path(path)
+    if path.is_file():
+        return path
+    if path.is_dir():
+        raise UserError(f"{what} {str(path)!r} is a folder, not a file")
+    if not path.parent.is_dir():
+        raise UserError(f"{what} {str(path)!r} not found: there is no folder {str(path.parent)!r}")
+    names = sorted(p.name for p in path.parent.iterdir() if p.is_file())
+    same_kind = [name for name in names if path.suffix and name.endswith(path.suffix)]
+    hint = nearest_name(path.name, same_kind) or nearest_name(path.name, names) or next(iter(same_kind), None)
+    if hint is None:
+        raise UserError(f"{what} {str(path)!r} not found, and {str(path.parent)!r} holds nothing like it")
+    raise UserError(f"{what} {str(path)!r} not found: did you mean {str(path.parent / hint)!r}?")
