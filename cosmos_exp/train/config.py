@@ -1,0 +1,100 @@
+"""Typed configuration of the training program."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from cosmos_exp.train.clips import ClipSize
+from cosmos_exp.train.diffusion import NoiseParams
+from cosmos_exp.train.loop import LoopParams
+
+STAGES = ("render", "tokenizer", "encode", "single_view", "multi_view", "evaluate")
+
+
+@dataclass
+class ClipsConfig:
+    """num_clips scenes with seeds from first_seed on, num_styles of the eight styles each."""
+
+    num_clips: int = 2000
+    num_styles: int = 3
+    first_seed: int = 0
+
+
+@dataclass
+class TokenizerConfig:
+    """Training of the tokenizer; the weights of the loss terms are explained in `train/tokenizer.py`.
+
+    max_videos bounds the videos held on the device; training starts when min_clips clips are rendered.
+    """
+
+    loop: LoopParams = field(default_factory=lambda: LoopParams(num_steps=8000, batch_size=32, lr=1e-3))
+    gradient_weight: float = 0.5
+    kl_weight: float = 1e-4
+    latent_noise: float = 0.1
+    max_videos: int = 12000
+    min_clips: int = 64
+
+
+@dataclass
+class SingleViewConfig:
+    """Training of the text encoder, the base net and all control encoders."""
+
+    loop: LoopParams = field(default_factory=lambda: LoopParams(num_steps=4000, batch_size=128, lr=1e-3))
+    noise: NoiseParams = field(default_factory=NoiseParams)
+    text_dropout: float = 0.15
+    shuffle_captions: bool = False
+
+
+@dataclass
+class MultiViewConfig:
+    """Training of the multi-view net; the text encoder stays as the single-view stage left it."""
+
+    loop: LoopParams = field(default_factory=lambda: LoopParams(num_steps=3000, batch_size=48, lr=1e-3))
+    noise: NoiseParams = field(default_factory=NoiseParams)
+    text_dropout: float = 0.15
+    front_noise: float = 0.1
+
+
+@dataclass
+class EvaluateConfig:
+    """Held-out validation: num_scenes procedural scenes of seeds that training never uses.
+
+    weights: controls of the style measurements. shuffled_model: model folder of a run with
+    `single_view.shuffle_captions`, to compare with.
+    """
+
+    num_scenes: int = 8
+    num_multi_view_scenes: int = 4
+    weights: dict[str, float] = field(default_factory=lambda: {"hdmap": 0.5, "seg": 0.5})
+    shuffled_model: str | None = None
+    num_steps: int = 12
+    guidance: float = 1.0
+    guidances: list[float] = field(default_factory=lambda: [0.0, 1.0, 3.0, 5.0])
+    hdmap_weights: list[float] = field(default_factory=lambda: [0.25, 0.5, 1.0])
+
+
+@dataclass
+class TrainConfig:
+    """folder receives rendered clips, latents, checkpoints, logs and, in `model/`, the model after every stage.
+
+    keep_clips: keep the multi-view clips' pixels after encoding. compile: torch.compile the transformer blocks.
+    """
+
+    folder: str = "outputs/train/nano"
+    stages: list[str] = field(default_factory=lambda: list(STAGES))
+    seed: int = 0
+    device: str = "auto"
+    compile: bool = False
+    num_workers: int = 2
+    keep_clips: bool = False
+    size: ClipSize = field(default_factory=lambda: ClipSize(num_frames=25, fps=24.0, height=144, width=256))
+    single_view_clips: ClipsConfig = field(default_factory=ClipsConfig)
+    multi_view_clips: ClipsConfig = field(
+        default_factory=lambda: ClipsConfig(num_clips=1200, num_styles=2, first_seed=500_000)
+    )
+    tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
+    single_view: SingleViewConfig = field(default_factory=SingleViewConfig)
+    multi_view: MultiViewConfig = field(default_factory=MultiViewConfig)
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    sensors: Any = None

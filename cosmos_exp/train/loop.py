@@ -1,0 +1,155 @@
+"""One training loop for every network: AdamW, warm-up and cosine decay, EMA weights, JSON-lines log, safe resume.
+
+A step's randomness comes from a generator seeded by (seed, step), so a resumed run draws the batches that an
+uninterrupted one would have drawn.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from cosmos_exp.errors import UserError
+
+LossFunction = Callable[[torch.Generator], tuple[torch.Tensor, dict[str, torch.Tensor]]]
+
+
+@dataclass(frozen=True)
+class LoopParams:
+    """num_steps optimiser steps at batch_size; lr: peak learning rate after warmup_steps, decayed by a cosine to zero.
+
+    ema: decay of the averaged weights per step. max_seconds: stop (resumable) after this wall time, 0 = no limit.
+    """
+
+    num_steps: int
+    batch_size: int
+    lr: float
+    warmup_steps: int = 100
+    weight_decay: float = 0.01
+    grad_clip: float = 1.0
+    ema: float = 0.999
+    log_every: int = 50
+    save_every: int = 500
+    max_seconds: float = 0.0
+    seed: int = 0
+
+
+def learning_rate(params: LoopParams, step: int) -> float:
+    if step < params.warmup_steps:
+        return params.lr * (step + 1) / params.warmup_steps
+    progress = (step - params.warmup_steps) / max(1, params.num_steps - params.warmup_steps)
+    return params.lr * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+
+
+class Ema:
+    """Exponential moving average of a module's parameters, the decay ramped up over the first steps."""
+
+    def __init__(self, module: nn.Module, decay: float):
+        self.decay = decay
+        self.values = [p.detach().clone() for p in module.parameters()]
+
+    @torch.no_grad()
+    def update(self, module: nn.Module, step: int) -> None:
+        decay = min(self.decay, (1 + step) / (10 + step))
+        torch._foreach_lerp_(self.values, [p.detach() for p in module.parameters()], 1 - decay)
+
+    @torch.no_grad()
+    def copy_to(self, module: nn.Module) -> None:
+        for p, value in zip(module.parameters(), self.values, strict=True):
+            p.copy_(value)
+
+
+def run_loop(
+    module: nn.Module,
+    loss_function: LossFunction,
+    params: LoopParams,
+    folder: Path,
+    *,
+    progress: Callable[[int, int, dict[str, float]], None] | None = None,
+) -> bool:
+    """Train `module` in place; at the end it holds the averaged weights. True when all steps are done.
+
+    loss_function(generator) draws a batch with the given generator (on the module's device) and returns the loss and
+    further scalars to log. folder receives `log.jsonl` and `checkpoint.pt`; an existing checkpoint of the same
+    parameters is resumed, one of other parameters is a UserError.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    device = next(module.parameters()).device
+    decayed = [p for p in module.parameters() if p.requires_grad and p.ndim >= 2]
+    plain = [p for p in module.parameters() if p.requires_grad and p.ndim < 2]
+    groups = [{"params": decayed, "weight_decay": params.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=params.lr, betas=(0.9, 0.98), fused=device.type == "cuda")
+    ema = Ema(module, params.ema)
+    first = _resume(folder / "checkpoint.pt", params, module, optimizer, ema)
+    started = time.monotonic()
+    generator = torch.Generator(device)
+    with open(folder / "log.jsonl", "a") as log:
+        for step in range(first, params.num_steps):
+            generator.manual_seed(params.seed * 1_000_003 + step)
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(params, step)
+            loss, scalars = loss_function(generator)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            norm = nn.utils.clip_grad_norm_([*decayed, *plain], params.grad_clip)
+            optimizer.step()
+            ema.update(module, step)
+            if step % params.log_every == 0 or step == params.num_steps - 1:
+                row = {
+                    "loss": float(loss.detach()),
+                    "grad_norm": float(norm),
+                    **{k: float(v.detach()) for k, v in scalars.items()},
+                }
+                if not math.isfinite(row["loss"]):
+                    raise RuntimeError(f"the loss is {row['loss']} at step {step}; log: {folder / 'log.jsonl'}")
+                record = {"step": step, "lr": learning_rate(params, step), "seconds": time.monotonic() - started, **row}
+                log.write(json.dumps({k: round(v, 6) for k, v in record.items()}) + "\n")
+                log.flush()
+                if progress:
+                    progress(step, params.num_steps, row)
+            out_of_time = params.max_seconds and time.monotonic() - started > params.max_seconds
+            if out_of_time or (step + 1) % params.save_every == 0:
+                _save(folder / "checkpoint.pt", params, module, optimizer, ema, step + 1)
+            if out_of_time:
+                ema.copy_to(module)
+                return False
+    _save(folder / "checkpoint.pt", params, module, optimizer, ema, params.num_steps)
+    ema.copy_to(module)
+    return True
+
+
+def _identity(params: LoopParams) -> dict:
+    """What must agree between a checkpoint and the run that resumes it."""
+    return {k: v for k, v in asdict(params).items() if k not in ("log_every", "save_every", "max_seconds")}
+
+
+def _save(path: Path, params: LoopParams, module: nn.Module, optimizer, ema: Ema, step: int) -> None:
+    partial = path.with_suffix(".partial")
+    state = {"params": _identity(params), "step": step, "module": module.state_dict()}
+    torch.save({**state, "optimizer": optimizer.state_dict(), "ema": ema.values}, partial)
+    os.replace(partial, path)
+
+
+def _resume(path: Path, params: LoopParams, module: nn.Module, optimizer, ema: Ema) -> int:
+    if not path.exists():
+        return 0
+    device = next(module.parameters()).device
+    state = torch.load(path, map_location=device, weights_only=True)
+    if state["params"] != _identity(params):
+        changed = [k for k, v in _identity(params).items() if state["params"].get(k) != v]
+        raise UserError(
+            f"{path} belongs to a run with other {', '.join(changed)}: "
+            f"set them back to {', '.join(str(state['params'].get(k)) for k in changed)} or train into another folder"
+        )
+    module.load_state_dict(state["module"])
+    optimizer.load_state_dict(state["optimizer"])
+    ema.values = [v.to(device) for v in state["ema"]]
+    return state["step"]

@@ -1,0 +1,223 @@
+"""`cosmos-exp train`: renders scenes and trains the nano model's parts, one stage after the other, resumable."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import hydra
+import torch
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, OmegaConf
+
+from cosmos_exp.errors import UserError, unknown_name
+from cosmos_exp.sensors.camera import Rig
+from cosmos_exp.sensors.rigs import build_rig
+from cosmos_exp.train.clips import ClipSpec
+from cosmos_exp.train.config import STAGES, ClipsConfig, TrainConfig
+from cosmos_exp.train.diffusion import MultiViewObjective, SingleViewObjective
+from cosmos_exp.train.latents import LatentSet, encode_clips
+from cosmos_exp.train.loop import run_loop
+from cosmos_exp.train.rendering import render_clips
+from cosmos_exp.train.tokenizer import VideoBank, latent_statistics, train_tokenizer
+from cosmos_exp.world.model import WorldModel
+from cosmos_exp.world.nano import nano_config
+from cosmos_exp.world.tokenizer import to_signed
+
+log = logging.getLogger(__name__)
+
+ConfigStore.instance().store(name="base_train", node=TrainConfig)
+
+
+class Training:
+    """One training folder and the stages that work on it."""
+
+    def __init__(self, config: TrainConfig, rig: Rig):
+        self.config = config
+        self.rig = rig
+        self.folder = Path(config.folder)
+        self.device = torch.device(pick_device(config.device))
+        torch.set_float32_matmul_precision("high")
+        torch.manual_seed(config.seed)  # the initial weights; batches have generators of their own
+        if (self.folder / "model" / "model.json").exists():
+            self.model = WorldModel.from_folder(self.folder / "model", device=self.device)
+        else:
+            self.model = WorldModel.build(nano_config(), device=self.device)
+        self.views = self.model.contract.views
+        self.controls = self.model.contract.controls
+
+    def single_view_specs(self) -> Iterator[ClipSpec]:
+        return self._specs(self.config.single_view_clips, self.views[:1], self.controls)
+
+    def multi_view_specs(self) -> Iterator[ClipSpec]:
+        return self._specs(self.config.multi_view_clips, self.views, ("hdmap",))
+
+    def render(self) -> None:
+        total = self.config.single_view_clips.num_clips
+        folder = self.folder / "clips"
+        for number, _ in enumerate(self._rendered(self.single_view_specs(), folder), 1):
+            if number % 50 == 0 or number == total:
+                log.info("rendered %d of %d clips", number, total)
+
+    def tokenizer(self) -> None:
+        settings = self.config.tokenizer
+        bank = VideoBank(self.folder / "clips", settings.max_videos, self.device)
+        bank.refresh()
+        if bank.num_clips < settings.min_clips:
+            needed = _first(self.single_view_specs(), settings.min_clips)
+            for _ in self._rendered(needed, self.folder / "clips"):
+                pass
+        vae = self.model.tokenizer.vae.train()
+        finished = train_tokenizer(
+            vae,
+            bank,
+            settings.loop,
+            self.folder / "tokenizer",
+            gradient_weight=settings.gradient_weight,
+            kl_weight=settings.kl_weight,
+            latent_noise=settings.latent_noise,
+            progress=report("tokenizer"),
+        )
+        self.model.tokenizer.set_statistics(*latent_statistics(vae.eval(), bank, 1024))
+        self._save("tokenizer", finished)
+
+    def encode(self) -> None:
+        """Latents of the single-view clips."""
+        path = self.folder / "single_view.safetensors"
+        if path.exists():
+            return
+        paths = self._rendered(self.single_view_specs(), self.folder / "clips")
+        encode_clips(paths, self._encode, self.views[:1], self.controls, progress=counter("encoded")).save(path)
+
+    def single_view(self) -> None:
+        self.encode()
+        latents = LatentSet.load(self.folder / "single_view.safetensors", self.device)
+        settings = self.config.single_view
+        denoiser = self.model.single_view()
+        self._compile(denoiser)
+        objective = SingleViewObjective(
+            self.model.text_encoder,
+            denoiser,
+            latents,
+            negative_prompt=self.model.contract.negative_prompt or "",
+            noise=settings.noise,
+            batch_size=settings.loop.batch_size,
+            text_dropout=settings.text_dropout,
+            shuffle_captions=settings.shuffle_captions,
+        ).train()
+        finished = run_loop(
+            objective, objective, settings.loop, self.folder / "single_view", progress=report("single view")
+        )
+        self._save("single view", finished)
+
+    def multi_view(self) -> None:
+        settings = self.config.multi_view
+        path = self.folder / "multi_view.safetensors"
+        if not path.exists():
+            paths = self._rendered(self.multi_view_specs(), self.folder / "multi_view_clips")
+            discard = not self.config.keep_clips
+            latents = encode_clips(
+                paths, self._encode, self.views, ("hdmap",), discard=discard, progress=counter("encoded")
+            )
+            latents.save(path)
+        latents = LatentSet.load(path, self.device)
+        denoiser = self.model.multi_view()
+        self._compile(denoiser)
+        objective = MultiViewObjective(
+            self.model.text_encoder,
+            denoiser,
+            latents,
+            views=self.views,
+            noise=settings.noise,
+            batch_size=settings.loop.batch_size,
+            text_dropout=settings.text_dropout,
+            front_noise=settings.front_noise,
+        ).train()
+        finished = run_loop(
+            objective, objective, settings.loop, self.folder / "multi_view", progress=report("multi view")
+        )
+        self._save("multi view", finished)
+
+    def evaluate(self) -> None:
+        from cosmos_exp.train.evaluate import evaluate
+
+        evaluate(self.model, self.rig, self.config, self.folder / "validation")
+
+    @torch.no_grad()
+    def _encode(self, videos: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            parts = [self.model.tokenizer.encode(to_signed(v.to(self.device))) for v in videos.split(16)]
+        return torch.cat(parts).float()
+
+    def _compile(self, denoiser) -> None:
+        if self.config.compile:
+            for net in (denoiser.net.base, *denoiser.net.controls.values()):
+                for block in net.transformer_blocks:
+                    block.compile()
+
+    def _specs(self, clips: ClipsConfig, views: tuple[str, ...], controls: tuple[str, ...]) -> Iterator[ClipSpec]:
+        for seed in range(clips.first_seed, clips.first_seed + clips.num_clips):
+            yield ClipSpec(seed, tuple(views), clips.num_styles, tuple(controls), self.config.size)
+
+    def _rendered(self, specs: Iterator[ClipSpec], folder: Path) -> Iterator[Path]:
+        return render_clips(specs, self.rig, folder, self.config.num_workers)
+
+    def _save(self, stage: str, finished: bool) -> None:
+        self.model.save(self.folder / "model")
+        state = "finished" if finished else "stopped at its time limit; run the same command to go on"
+        log.info("%s: %s; model in %s", stage, state, self.folder / "model")
+
+
+def pick_device(name: str) -> str:
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError(f"device={name}: no CUDA device here; use device=cpu or device=auto")
+    return name
+
+
+def report(stage: str):
+    def progress(step: int, total: int, row: dict[str, float]) -> None:
+        log.info("%s %d/%d %s", stage, step, total, " ".join(f"{k} {v:.4f}" for k, v in row.items()))
+
+    return progress
+
+
+def counter(what: str):
+    def progress(number: int) -> None:
+        if number % 100 == 0:
+            log.info("%s %d clips", what, number)
+
+    return progress
+
+
+def _first(specs: Iterator[ClipSpec], count: int) -> Iterator[ClipSpec]:
+    return (spec for _, spec in zip(range(count), specs))
+
+
+def check_stages(stages: list[str]) -> None:
+    for stage in stages:
+        if stage not in STAGES:
+            raise UserError(unknown_name("training stage", stage, STAGES))
+
+
+def run(cfg: DictConfig) -> None:
+    sensors = OmegaConf.to_container(cfg.sensors, resolve=True)
+    rig = build_rig(sensors["name"], sensors["cameras"])
+    values = {k: v for k, v in cfg.items() if k != "sensors"}
+    config: TrainConfig = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(TrainConfig), values))
+    check_stages(config.stages)
+    training = Training(config, rig)
+    for stage in config.stages:
+        log.info("stage %s on %s", stage, training.device)
+        getattr(training, stage)()
+
+
+@hydra.main(config_path="pkg://cosmos_exp.conf", config_name="train", version_base="1.3")
+def main(cfg: DictConfig) -> None:
+    run(cfg)
+
+
+if __name__ == "__main__":
+    main()
