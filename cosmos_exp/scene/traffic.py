@@ -84,7 +84,7 @@ def simulate(vehicles: list[Vehicle], routes: list[Route], signals: Signals, tim
     dt = float(times[1] - times[0])
     result = [stations]
     for t in times[:-1]:
-        gap = np.where(has_leader, stations[ahead] - stations - (lengths[ahead] + lengths) / 2, 1e3)
+        gap = np.where(has_leader, stations[ahead] - stations - (lengths[ahead] + lengths) / 2, np.inf)
         closing = np.where(has_leader, speeds - speeds[ahead], 0.0)
         to_stop = stops - stations - lengths / 2
         closed = np.array([state_index(signals, g, float(t)) is not LightState.GREEN for g in groups])
