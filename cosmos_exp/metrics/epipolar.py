@@ -19,6 +19,7 @@ import numpy as np
 from cosmos_exp.sensors.camera import Camera
 
 RATIO = 0.8
+MAX_FEATURES = 4000  # per image
 MAX_HALF_FOV = np.radians(60.0)
 KEEP_PX = 3.0  # matches below this error count as kept
 MIN_BASELINE = 0.05  # metres; without translation there is no epipolar line
@@ -49,7 +50,9 @@ def _angle(ray: np.ndarray) -> float:
 def detect(frame: np.ndarray, rays: np.ndarray, mask: np.ndarray | None = None) -> Features:
     """SIFT features of an RGB frame. rays: [H,W,3] of the camera; mask: [H,W] bool, True where features may be."""
     allowed = None if mask is None else mask.astype(np.uint8)
-    points, descriptors = cv2.SIFT_create().detectAndCompute(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), allowed)
+    points, descriptors = cv2.SIFT_create(nfeatures=MAX_FEATURES).detectAndCompute(
+        cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), allowed
+    )
     if not points:
         return Features(np.zeros((0, 3)), np.zeros((0, 128), np.float32))
     where = np.array([p.pt for p in points], np.float32)
