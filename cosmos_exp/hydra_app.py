@@ -7,14 +7,16 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from typing import NoReturn
 
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
 from cosmos_exp import callbacks, schema
-from cosmos_exp.errors import UserError, nearest_name, unknown_name
+from cosmos_exp.errors import UserError, ValidationErrors, nearest_name, unknown_name
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
+EXPLAINED = (HydraException, OmegaConfBaseException, UserError, OSError)
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -29,23 +31,41 @@ def run_app(load: Callable[[], Callable[[], None]], arguments: list[str]) -> int
     sys.argv = [sys.argv[0], *arguments]
     try:
         load()()
-    except (HydraException, OmegaConfBaseException, UserError, OSError) as error:
-        message = explain(error)
-        if wants_traceback or message is None:
-            traceback.print_exc()
-        report = callbacks.report_failed_sweep()
-        raise UserError("\n".join(filter(None, (message or str(error), report)))) from error
+    except PastHydra as carried:
+        _fail(carried.error, wants_traceback)
+    except EXPLAINED as error:
+        _fail(error, wants_traceback)
     return 0
+
+
+class PastHydra(BaseException):
+    """Carries an error of the job past Hydra, which would print a line of its own about it."""
+
+    def __init__(self, error: Exception):
+        super().__init__(error)
+        self.error = error
+
+
+def _fail(error: Exception, wants_traceback: bool) -> NoReturn:
+    message = explain(error)
+    if wants_traceback or message is None:
+        traceback.print_exception(error)
+    report = callbacks.report_failed_sweep()
+    raise UserError("\n".join(filter(None, (message or str(error), report)))) from error
 
 
 def explain(error: Exception) -> str | None:
     """One message for what a user can cause; None for an error that is not theirs."""
+    if isinstance(error, ValidationErrors) and len(error.errors) > 1:
+        return f"{len(error.errors)} problems\n{error}"
+    if isinstance(error, ValidationErrors):
+        return error.errors[0]
     if isinstance(error, UserError):
         return str(error)
-    if isinstance(error, OSError):
-        return _explain_disk(error)
     if isinstance(error, MissingConfigException):
         return _explain_missing(error)
+    if isinstance(error, OSError):
+        return _explain_disk(error)
     if isinstance(error, OverrideParseException):
         return _explain_grammar(error)
     if isinstance(error, ConfigCompositionException):
@@ -94,9 +114,10 @@ def unknown_key(key: str) -> str:
     known = schema.keys()
     parent = key.rpartition(".")[0]
     siblings = [k for k in known if k.rpartition(".")[0] == parent]
-    last = key.rpartition(".")[2]
-    same_name = [k for k in known if k.rpartition(".")[2] == last]
-    nearest = same_name[0] if same_name else nearest_name(key, siblings or known)
+    same_name = [k for k in known if k.rpartition(".")[2] == key.rpartition(".")[2]]
+    if same_name:
+        return f"unknown config key {key!r}: did you mean {' or '.join(map(repr, same_name))}?"
+    nearest = nearest_name(key, siblings or known)
     hint = f" did you mean {nearest!r}?" if nearest else ""
     allowed = f" allowed: {', '.join(siblings)}" if siblings else ""
     return f"unknown config key {key!r}:{hint}{allowed}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import sys
 import time
 from collections.abc import Callable, Iterator
 
@@ -27,11 +28,48 @@ class ConsoleHandler(logging.Handler):
         console.print(self.format(record), style=style, markup=False, highlight=False)
 
 
+class RunLogHandler(logging.FileHandler):
+    """run.log; on a full disk the run itself reports the problem, so lines that cannot be written are let go."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+
 @contextlib.contextmanager
 def steps(stage: str) -> Iterator[Tick]:
     """Show the progress of one stage; the stage calls the yielded function after each step."""
     with _bar(stage) if console.is_terminal else _lines(stage) as tick:
         yield tick
+
+
+@contextlib.contextmanager
+def _bar(stage: str) -> Iterator[Tick]:
+    columns = (
+        TextColumn("{task.description:<12}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(stage, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+@contextlib.contextmanager
+def _lines(stage: str) -> Iterator[Tick]:
+    started = last = time.monotonic()
+
+    def tick(done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if done and done < total and now - last >= SECONDS_BETWEEN_LINES:
+            last = now
+            left = (now - started) * (total - done) / done
+            log.info("%s: step %d of %d, about %.0f s left", stage, done, total, left)
+
+    yield tick
 
 
 @contextlib.contextmanager

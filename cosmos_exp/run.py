@@ -10,6 +10,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from cosmos_exp import schema
+from cosmos_exp.hydra_app import EXPLAINED, PastHydra
 
 schema.register()
 
@@ -20,12 +21,17 @@ def job(cfg: DictConfig) -> None:
 
     hydra_cfg = HydraConfig.get()
     in_sweep = hydra_cfg.mode == RunMode.MULTIRUN
-    run(
-        cfg,
-        Path(hydra_cfg.runtime.output_dir),
-        sweep=Path(hydra_cfg.sweep.dir).name if in_sweep else None,
-        overrides=list(hydra_cfg.overrides.task),
-    )
+    try:
+        run(
+            cfg,
+            Path(hydra_cfg.runtime.output_dir),
+            sweep=Path(hydra_cfg.sweep.dir).name if in_sweep else None,
+            overrides=tuple(hydra_cfg.overrides.task),
+        )
+    except EXPLAINED as error:
+        if in_sweep:
+            raise
+        raise PastHydra(error) from error
 
 
 # `job` stays importable under its own name, because launchers send it to other processes by name.

@@ -122,6 +122,8 @@ class ControlsConfig:
 class CaptionsConfig:
     styles: list[str] = MISSING
     """One generated clip per style."""
+    variant: int = 0
+    """Which phrasing of the styles."""
     prompt: str | None = None
     """Replaces the sentence that describes the scene; the style is still added to it."""
     negative_prompt: str | None = None

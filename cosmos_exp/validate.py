@@ -32,14 +32,12 @@ def check(cfg: DictConfig) -> None:
 
 def validate(cfg: DictConfig) -> list[str]:
     """Everything wrong with a composed config, one message per problem; empty when it can run."""
-    missing = [f"{key} is required: give {key}=VALUE" for key in sorted(OmegaConf.missing_keys(cfg))]
-    unknown = list(_unknown_keys(cfg, ""))
-    if missing or unknown:
-        return missing + unknown
-    contract, errors = _attempt(lambda: read_contract(model_folder(cfg.model.name, cfg.model.weights)))
+    errors = [f"{key} is required: give {key}=..." for key in sorted(OmegaConf.missing_keys(cfg))]
+    errors += _unknown_keys(cfg, "")
+    contract, problems = _attempt(lambda: read_contract(model_folder(cfg.model.name, cfg.model.weights)))
+    errors += problems
     if contract:
-        errors += [*_check_clip(cfg.model, contract), *_check_controls(cfg.controls, contract)]
-        errors += _check_views(cfg, contract)
+        errors += [*_check_clip(cfg, contract), *_check_controls(cfg.controls, contract), *_check_views(cfg, contract)]
     for rule in (_check_scene, _check_captions, _check_sampler, _check_hardware, _check_metrics, _check_tracking):
         errors += rule(cfg)
     return errors
@@ -81,12 +79,12 @@ def _unknown_keys(node: DictConfig, prefix: str) -> Iterator[str]:
     for key in node:
         if key not in known:
             yield unknown_name("config key", prefix + key, [prefix + k for k in known])
-        elif isinstance(node[key], DictConfig) and OmegaConf.get_type(node, key) is not dict:
+        elif OmegaConf.is_dict(node._get_node(key)) and OmegaConf.get_type(node, key) is not dict:
             yield from _unknown_keys(node[key], f"{prefix}{key}.")
 
 
-def _check_clip(model: DictConfig, contract: Contract) -> Iterator[str]:
-    frames = contract.frames
+def _check_clip(cfg: DictConfig, contract: Contract) -> Iterator[str]:
+    model, frames = cfg.model, contract.frames
     if model.num_frames is not None and model.num_frames not in frames.choices():
         yield (
             f"model.num_frames={model.num_frames}: {model.name} makes {frames.describe()} "
@@ -97,6 +95,14 @@ def _check_clip(model: DictConfig, contract: Contract) -> Iterator[str]:
             yield f"model.{key}={model[key]}: {model.name} makes {contract.height}x{contract.width} pixels; use {own}"
     if model.fps is not None and not 1 <= model.fps <= 120:
         yield f"model.fps={model.fps:g}: must be 1 to 120; {model.name} was trained at {contract.fps:g}"
+        return
+    count, fps = model.num_frames or frames.choices()[-1], model.fps or contract.fps
+    seconds, available = (count - 1) / fps, cfg.scene.get("duration")
+    if available is not None and 0 < available < seconds:
+        yield (
+            f"scene.duration={available:g}: {count} frames (model.num_frames) at {fps:g} Hz (model.fps) need "
+            f"{seconds:.3g} s"
+        )
 
 
 def _check_controls(controls: DictConfig, contract: Contract) -> Iterator[str]:
@@ -113,10 +119,10 @@ def _check_views(cfg: DictConfig, contract: Contract) -> Iterator[str]:
     rig, errors = _attempt(lambda: build_rig(cfg.sensors.name, OmegaConf.to_container(cfg.sensors.cameras)))
     yield from errors
     names = list(cfg.views.names)
-    if len(names) != 1 and names != list(contract.views):
+    if names not in ([contract.views[0]], list(contract.views)):
         yield (
-            f"views.names={names}: give one view, or all of the model's in its order: {', '.join(contract.views)} "
-            "(views=six)"
+            f"views.names={names}: {cfg.model.name} makes {contract.views[0]} alone (views=single) or all of "
+            f"{', '.join(contract.views)}, in this order (views=six)"
         )
     for name in names:
         if name not in VIEWS:
@@ -130,7 +136,7 @@ def _check_scene(cfg: DictConfig) -> Iterator[str]:
     if scene.weather not in STYLES:
         yield f"scene.weather: {unknown_name('style', scene.weather, STYLES)}"
     for key in ("log", "map"):
-        if key in scene and not Path(scene[key]).is_file():
+        if key in scene and not OmegaConf.is_missing(scene, key) and not Path(scene[key]).is_file():
             yield f"scene.{key}: no file {scene[key]!r}"
     if scene.get("duration") is not None and scene.duration <= 0:
         yield f"scene.duration={scene.duration:g}: a time window must be longer than 0 s"

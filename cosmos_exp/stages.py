@@ -1,0 +1,350 @@
+"""Every stage bound to its part of the config and to its inputs, so that its result can be looked up in the cache.
+
+A stage's key covers its version, the config values that change its result, and the keys of what goes in. Values that
+only say where and how fast (device, threads, folders, tracking) are no part of any key. What is loaded or built once
+(scene, renderer, model) is made on first need: a run whose results are all in the cache makes none of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import safetensors.numpy
+
+from cosmos_exp.cache import Entry, StageCache, stage_key
+from cosmos_exp.captions.describe import describe
+from cosmos_exp.captions.rewrite import rewrite
+from cosmos_exp.captions.views import view_prompt
+from cosmos_exp.errors import UserError
+from cosmos_exp.progress import Tick
+from cosmos_exp.render.types import CameraRender
+from cosmos_exp.scene.types import Scene
+from cosmos_exp.sensors.camera import Rig
+from cosmos_exp.sensors.rigs import build_rig
+from cosmos_exp.validate import model_folder, read_contract
+from cosmos_exp.world.contract import Contract
+
+if TYPE_CHECKING:
+    from cosmos_exp.generate.sampler import SamplerParams
+    from cosmos_exp.metrics.types import GeneratedClip
+    from cosmos_exp.world.model import WorldModel
+
+# Raise a number when the stage's code changes what it computes from the same input.
+VERSIONS = {
+    "scene": 1,
+    "render": 1,
+    "controls": 1,
+    "captions": 1,
+    "hints": 1,
+    "text": 1,
+    "single_view": 1,
+    "multi_view": 1,
+    "metrics": 1,
+}
+
+ARRAYS, VALUES = "result.safetensors", "result.json"
+
+Arrays = dict[str, np.ndarray]
+
+
+class Stages:
+    """cfg: resolved config as plain values. hits, misses: {stage: cache lookups}, counted here."""
+
+    def __init__(self, cfg: Mapping[str, Any], cache: StageCache, hits: Counter[str], misses: Counter[str]):
+        self.cfg = cfg
+        self.cache = cache
+        self.hits = hits
+        self.misses = misses
+        model = cfg["model"]
+        self.model_folder = model_folder(model["name"], model["weights"])
+        self.contract: Contract = read_contract(self.model_folder)
+        self.num_frames: int = model["num_frames"] or self.contract.frames.choices()[-1]
+        self.fps: float = model["fps"] or self.contract.fps
+        self.views: tuple[str, ...] = tuple(cfg["views"]["names"])
+        self.front = self.views[0]
+        self.styles: tuple[str, ...] = tuple(cfg["captions"]["styles"])
+        self.weights: dict[str, float] = {k: c["weight"] for k, c in cfg["controls"].items() if c["weight"] > 0}
+        given = cfg["captions"]["negative_prompt"]
+        self.negative_prompt: str | None = self.contract.negative_prompt if given is None else given
+
+    @property
+    def multi_view_controls(self) -> tuple[str, ...]:
+        """Controls with a weight that the multi-view net reads; none where only one view is asked for."""
+        read = self.contract.multi_view_controls if len(self.views) > 1 else ()
+        return tuple(name for name in self.weights if name in read)
+
+    # What is made once, when first needed
+
+    @cached_property
+    def scene(self) -> Scene:
+        return load_scene(self.cfg["scene"])
+
+    @cached_property
+    def rig(self) -> Rig:
+        sensors = self.cfg["sensors"]
+        cameras = {name: sensors["cameras"][name] for name in self.views}
+        return build_rig(sensors["name"], cameras, size=(self.contract.width, self.contract.height))
+
+    @cached_property
+    def times(self) -> np.ndarray:
+        """[F] seconds."""
+        times = self.scene.frame_times(self.num_frames, self.fps)
+        if times[-1] > self.scene.end + 1e-6:
+            needed, longest = times[-1] - times[0], self.scene.duration
+            raise UserError(
+                f"{self.num_frames} frames at {self.fps:g} Hz need {needed:.2f} s, the scene is {longest:.2f} s long: "
+                "choose a longer time window, fewer frames (model.num_frames) or a higher model.fps"
+            )
+        return times
+
+    @cached_property
+    def renderer(self):
+        from cosmos_exp.render.renderer import Renderer
+
+        return Renderer(self.scene)
+
+    @cached_property
+    def model(self) -> WorldModel:
+        import torch
+
+        from cosmos_exp.world.model import WorldModel
+
+        hardware = self.cfg["hardware"]
+        torch.set_num_threads(num_threads(hardware["threads"]))
+        dtype = getattr(torch, hardware["dtype"])
+        return WorldModel.from_folder(self.model_folder, device=hardware["device"], dtype=dtype)
+
+    @cached_property
+    def sampler(self) -> SamplerParams:
+        from cosmos_exp.generate.sampler import SamplerParams
+
+        return SamplerParams(**{k: v for k, v in self.cfg["sampler"].items() if k != "seed"})
+
+    # Keys
+
+    @cached_property
+    def scene_key(self) -> str:
+        """Of the scene's parameters; files count by their content."""
+        config = {k: v for k, v in self.cfg["scene"].items() if k not in ("log", "map", "weather")}
+        files = [self.cache.file_identity(self.cfg["scene"][k]) for k in ("log", "map") if k in self.cfg["scene"]]
+        return stage_key("scene", VERSIONS["scene"], config, files)
+
+    def weights_identity(self, *patterns: str) -> str:
+        """Of the model's description and of the weights files that match."""
+        files = [self.model_folder / "model.json"]
+        files += sorted(p for pattern in patterns for p in self.model_folder.glob(f"{pattern}.safetensors"))
+        listing = {p.name: self.cache.file_identity(p) for p in files}
+        return hashlib.sha256(json.dumps(listing, sort_keys=True).encode()).hexdigest()
+
+    def _stage(self, stage: str, config: Mapping, inputs: list[str], compute: Callable[[], Arrays | dict]) -> Entry:
+        """Look a result up, or compute and store it: arrays, or where `compute` returns other values, JSON."""
+        key = stage_key(stage, VERSIONS[stage], config, inputs)
+        entry = self.cache.get_or_compute(stage, key, lambda folder: _save(folder, compute()))
+        (self.hits if entry.hit else self.misses)[stage] += 1
+        return entry
+
+    # Stages
+
+    def render(self, view: str, weather: str, outputs: tuple[str, ...]) -> Entry:
+        """One camera's pixels. outputs: which of the renderer's."""
+        config = {
+            "camera": self.cfg["sensors"]["cameras"][view],
+            "size": [self.contract.width, self.contract.height],
+            "frames": self.num_frames,
+            "fps": self.fps,
+            "weather": weather if "rgb" in outputs else None,
+            "outputs": sorted(outputs),
+        }
+
+        def compute() -> Arrays:
+            from cosmos_exp.render.renderer import render_camera
+            from cosmos_exp.render.weather import WEATHERS
+
+            camera = self.rig.camera(view)
+            render = render_camera(self.renderer, camera, self.times, weather=WEATHERS[weather], outputs=outputs)
+            return {"times": render.times} | {name: getattr(render, name) for name in outputs}
+
+        return self._stage("render", config, [self.scene_key, view], compute)
+
+    def control(self, name: str, view: str, render: Entry) -> Entry:
+        """A control's video, `video` uint8 [F,H,W,3], from a camera's render."""
+        params = {k: v for k, v in self.cfg["controls"][name].items() if k != "weight"}
+
+        def compute() -> Arrays:
+            from cosmos_exp.controls import make_control
+
+            return {"video": make_control(name, load_render(render, view), **params)}
+
+        return self._stage("controls", {"control": name, **params}, [render.key], compute)
+
+    def caption(self) -> dict[str, str]:
+        """`clip`: name of the clip; `description`: the sentence that every style's prompt is built from."""
+
+        def compute() -> Arrays:
+            return {"clip": self.scene.clip_id, "description": describe(self.scene)}
+
+        facts = load_json(self._stage("captions", {}, [self.scene_key], compute))
+        return facts | {"description": self.cfg["captions"]["prompt"] or facts["description"]}
+
+    def prompts(self, description: str) -> dict[str, str]:
+        """{style: prompt}."""
+        return {style: rewrite(description, style, self.cfg["captions"]["variant"]) for style in self.styles}
+
+    def view_prompts(self, prompt: str) -> dict[str, str]:
+        """{view: prompt}, each with the sentence that says which way its camera looks."""
+        return {view: view_prompt(view, prompt) for view in self.views}
+
+    def hint(self, control: Entry) -> Entry:
+        """A control video's latents, `latents` float32 [16,T,h,w]."""
+
+        def compute() -> Arrays:
+            return {"latents": self.model.encode_video(load_arrays(control)["video"]).float().cpu().numpy()}
+
+        return self._stage("hints", {}, [control.key, self.weights_identity("tokenizer")], compute)
+
+    def text(self, prompt: str) -> Entry:
+        """A prompt's embedding, `text` float32 [S,D]."""
+
+        def compute() -> Arrays:
+            return {"text": self.model.encode_text(prompt).float().cpu().numpy()}
+
+        return self._stage("text", {"prompt": prompt}, [self.weights_identity("text_encoder")], compute)
+
+    def single_view(
+        self, clip: str, hints: Mapping[str, Entry], text: Entry, negative: Entry | None, tick: Tick
+    ) -> Entry:
+        """The front view: `latents` float32 [16,T,h,w], `video` uint8 [F,H,W,3].
+
+        hints: {control: latents}. negative: embedding of the negative prompt; None for all-zero text.
+        """
+
+        def compute() -> Arrays:
+            from cosmos_exp.generate.single_view import sample_single_view
+
+            latents = sample_single_view(
+                self.model,
+                {name: self._tensor(entry, "latents") for name, entry in hints.items()},
+                self._shared_weights(hints),
+                self._tensor(text, "text"),
+                self._tensor(negative, "text") if negative else None,
+                self.sampler,
+                item_seed(self.cfg["sampler"]["seed"], "single_view", clip),
+                tick,
+            )
+            return {"latents": latents.float().cpu().numpy(), "video": self.model.decode(latents)}
+
+        inputs = [entry.key for _, entry in sorted(hints.items())] + [text.key, negative.key if negative else "zeros"]
+        identity = self.weights_identity("tokenizer", "base", "control_*")
+        return self._stage("single_view", self._sampling(clip, hints), [*inputs, identity], compute)
+
+    def multi_view(
+        self, clip: str, front: Entry, hints: Mapping[str, Mapping[str, Entry]], texts: Mapping[str, Entry], tick: Tick
+    ) -> Entry:
+        """All views: `latents` float32 [V,16,T,h,w] and one `video/<view>` uint8 [F,H,W,3] each.
+
+        front: the single view. hints: {control: {view: latents}}. texts: {view: embedding}.
+        """
+
+        def compute() -> Arrays:
+            import torch
+
+            from cosmos_exp.generate.multi_view import sample_multi_view
+
+            latents = sample_multi_view(
+                self.model,
+                self.model.encode_video(load_arrays(front)["video"]),
+                {
+                    name: torch.stack([self._tensor(views[view], "latents") for view in self.views])
+                    for name, views in hints.items()
+                },
+                self._shared_weights(hints),
+                torch.stack([self._tensor(texts[view], "text") for view in self.views]),
+                self.sampler,
+                item_seed(self.cfg["sampler"]["seed"], "multi_view", clip),
+                tick,
+            )
+            videos = {f"video/{view}": self.model.decode(part) for view, part in zip(self.views, latents)}
+            return {"latents": latents.float().cpu().numpy(), **videos}
+
+        inputs = [front.key, *(texts[view].key for view in self.views)]
+        inputs += [views[view].key for _, views in sorted(hints.items()) for view in self.views]
+        identity = self.weights_identity("tokenizer", "multiview_*")
+        return self._stage("multi_view", self._sampling(clip, hints), [*inputs, identity], compute)
+
+    def metrics(self, inputs: list[str], make_clip: Callable[[], GeneratedClip]) -> Entry:
+        """{metric: value} of one generated clip; `make_clip` loads it. inputs: keys of all that it holds."""
+        names = list(self.cfg["metrics"]["names"])
+
+        def compute() -> dict[str, float]:
+            from cosmos_exp.metrics import evaluate
+
+            return evaluate(make_clip(), names)
+
+        return self._stage("metrics", {"names": names}, inputs, compute)
+
+    def _sampling(self, clip: str, hints: Mapping[str, Any]) -> dict[str, Any]:
+        weights = {name: self.weights[name] for name in hints}
+        return {**self.cfg["sampler"], "clip": clip, "weights": weights, "dtype": self.cfg["hardware"]["dtype"]}
+
+    def _shared_weights(self, names: Iterable[str]) -> dict[str, Any]:
+        from cosmos_exp.generate.weights import control_weights
+
+        size = {"frames": self.num_frames, "height": self.contract.height, "width": self.contract.width}
+        return control_weights({name: self.weights[name] for name in names}, **size)
+
+    def _tensor(self, entry: Entry, name: str):
+        import torch
+
+        return torch.from_numpy(load_arrays(entry)[name]).to(self.model.device)
+
+
+def load_scene(config: Mapping[str, Any]) -> Scene:
+    """The scene of a `scene` config."""
+    options = {k: v for k, v in config.items() if k not in ("name", "weather")}
+    if "log" in config:
+        from cosmos_exp.scene.carla_log import load_carla_scene
+
+        return load_carla_scene(options.pop("log"), options.pop("map"), **options)
+    from cosmos_exp.scene.procedural import procedural_scene
+
+    return procedural_scene(**options)
+
+
+def _save(folder: Path, result: Arrays | dict) -> None:
+    if any(isinstance(value, np.ndarray) for value in result.values()):
+        arrays = {name: np.ascontiguousarray(value) for name, value in result.items()}
+        (folder / ARRAYS).write_bytes(safetensors.numpy.save(arrays))
+    else:
+        (folder / VALUES).write_text(json.dumps(result))
+
+
+def load_arrays(entry: Entry) -> Arrays:
+    return safetensors.numpy.load_file(entry.path / ARRAYS)
+
+
+def load_json(entry: Entry) -> dict[str, Any]:
+    return json.loads((entry.path / VALUES).read_text())
+
+
+def load_render(entry: Entry, camera: str) -> CameraRender:
+    arrays = load_arrays(entry)
+    return CameraRender(camera=camera, times=arrays.pop("times"), **arrays)
+
+
+def item_seed(seed: int, stage: str, item: str) -> int:
+    """Seed (32 bits) of one item of one stage: neighbours in any of the three are unrelated."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{stage}/{item}".encode()).digest()[:4], "little")
+
+
+def num_threads(threads: int | None) -> int:
+    """The given number, or as many as this process may use: its cores, or OMP_NUM_THREADS where that is set."""
+    available = len(os.sched_getaffinity(0))
+    return threads or min(available, int(os.environ.get("OMP_NUM_THREADS", available)))
