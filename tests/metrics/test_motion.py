@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from street import CAMERAS, SIZE, render
@@ -14,7 +15,6 @@ from cosmos_exp.metrics.sampson_cross_view import cse, shared_view
 from cosmos_exp.metrics.sampson_temporal import tse, view_errors
 from cosmos_exp.sensors.camera import Camera
 from cosmos_exp.sensors.ftheta import FTheta
-from cosmos_exp.sensors.rigs import camera_pose
 
 FRONT, LEFT, RIGHT = CAMERAS
 
@@ -58,8 +58,8 @@ def test_sampson_of_a_sideways_camera_pair():
     x0, x1 = x0 / x0[:, 2:], x1 / x1[:, 2:]
     F = fundamental(K, K, pose)
     assert sampson(F, x0, x1).max() < 1e-9
-    assert sampson(F, x0, x1 + [0, 3, 0]) == pytest.approx(3 / np.sqrt(2))
-    assert sampson(F, x0, x1 + [3, 0, 0]).max() < 1e-9
+    assert sampson(F, x0, x1 + np.array([0, 3, 0])) == pytest.approx(3 / np.sqrt(2))
+    assert sampson(F, x0, x1 + np.array([3, 0, 0])).max() < 1e-9
 
 
 def test_pinhole_equivalent_of_a_pinhole_is_itself(truth):
@@ -78,10 +78,11 @@ def test_temporal_error_is_subpixel_for_the_truth_only(truth, generated):
 
 
 def test_temporal_error_notices_a_wrong_calibration(truth):
-    turned = {
-        n: replace(c, camera_to_rig=c.camera_to_rig @ camera_pose([0, 0, 0], [0, 0, 90]))
-        for n, c in truth.cameras.items()
-    }
+    turned = {}
+    for name, camera in truth.cameras.items():
+        pose = camera.camera_to_rig.copy()
+        pose[:3, :3] = cv2.Rodrigues(np.array([0, 0, np.radians(20.0)]))[0] @ pose[:3, :3]
+        turned[name] = replace(camera, camera_to_rig=pose)
     assert tse(replace(truth, cameras=turned))["tse"] > 10 * tse(truth)["tse"]
 
 
