@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 
 from cosmos_exp.errors import UserError, unknown_name
+from cosmos_exp.scene.ground import GroundHeight, OccupancyGrid
 from cosmos_exp.scene.types import Building, Lane, LaneType, Pole, SceneMap, Tree
 
 ROADWAY = (LaneType.DRIVING, LaneType.BIKING, LaneType.PARKING, LaneType.SHOULDER, LaneType.MEDIAN)
-MARGIN = 60.0  # metres around the lanes that scenery may fill
 FRONTAGE_STEP = 4.0  # metres between candidate places along a road
-MAX_CELLS = 3000  # per side of the occupancy grid
 
 
 @dataclass(frozen=True)
@@ -82,58 +80,6 @@ PALETTES = {
 }
 
 
-class OccupancyGrid:
-    """Which cells of the ground are taken. True cells are never built upon."""
-
-    def __init__(self, lanes: tuple[Lane, ...], margin: float):
-        edges = np.concatenate([e[:, :2] for lane in lanes for e in (lane.left, lane.right)])
-        self.origin = edges.min(0) - margin
-        extent = edges.max(0) + margin - self.origin
-        self.cell = max(0.5, float(extent.max()) / MAX_CELLS)
-        width, height = np.ceil(extent / self.cell).astype(int) + 1
-        self.taken = np.zeros((height, width), np.uint8)
-
-    def paint(self, polygon: np.ndarray) -> None:
-        """Take every cell that the polygon [K,2+] touches."""
-        cells = self.cells(polygon[:, :2])
-        cv2.fillPoly(self.taken, [cells], 1)
-
-    def paint_strip(self, left: np.ndarray, right: np.ndarray) -> None:
-        """Take the strip between two polylines [N,3], piece by piece (the strip may fold or be concave)."""
-        a, b = self.cells(left[:, :2]), self.cells(right[:, :2])
-        quads = np.stack([a[:-1], a[1:], b[1:], b[:-1]], axis=1)
-        for quad in quads:
-            cv2.fillConvexPoly(self.taken, cv2.convexHull(quad), 1)
-
-    def cells(self, points: np.ndarray) -> np.ndarray:
-        """[N,2] int32 (column, row)."""
-        return np.round((points - self.origin) / self.cell).astype(np.int32)
-
-    def lookup(self, image: np.ndarray, points: np.ndarray, outside: float) -> np.ndarray:
-        """Values of an image on this grid at points [N,2]; `outside` beyond the grid."""
-        cells = self.cells(points)
-        height, width = image.shape
-        inside = (cells >= 0).all(1) & (cells[:, 0] < width) & (cells[:, 1] < height)
-        values = np.full(len(points), outside, float)
-        values[inside] = image[cells[inside, 1], cells[inside, 0]]
-        return values
-
-    def is_free(self, polygon: np.ndarray) -> bool:
-        """Does the convex polygon [K,2] lie on the grid and touch no taken cell?"""
-        cells = self.cells(polygon)
-        low, high = cells.min(0), cells.max(0)
-        height, width = self.taken.shape
-        if (low < 0).any() or high[0] >= width or high[1] >= height:
-            return False
-        window = np.zeros((high[1] - low[1] + 1, high[0] - low[0] + 1), np.uint8)
-        cv2.fillConvexPoly(window, cells - low, 1)
-        return not (self.taken[low[1] : high[1] + 1, low[0] : high[0] + 1] & window).any()
-
-    def clearance(self) -> np.ndarray:
-        """[rows, columns] float32 metres to the nearest taken cell."""
-        return cv2.distanceTransform(1 - self.taken, cv2.DIST_L2, 3) * self.cell
-
-
 @dataclass(frozen=True)
 class Frontage:
     """N places along the outer edges of a network. xy: [N,2] metres. outward: [N,2] unit normals, off the network."""
@@ -162,21 +108,23 @@ def grow(scene_map: SceneMap, seed: int, *, area: str | None = None) -> SceneMap
     rng = np.random.default_rng([seed, 11])
     area = area or str(rng.choice(list(STYLES), p=[0.5, 0.35, 0.15]))
     style = STYLES[area]
-    roadway, surface = OccupancyGrid(scene_map.lanes, MARGIN), OccupancyGrid(scene_map.lanes, MARGIN)
+    roadway, surface = OccupancyGrid(scene_map.lanes), OccupancyGrid(scene_map.lanes)
     for lane in scene_map.lanes:
         if lane.type in ROADWAY:
             roadway.paint_strip(lane.left, lane.right)
         else:
             surface.paint_strip(lane.left, lane.right)
+    roadway.close_gaps(3.0)
     surface.taken |= roadway.taken
+    ground = GroundHeight(scene_map.lanes)
     kerb = frontage([lane for lane in scene_map.lanes if lane.type in ROADWAY], roadway)
-    lamps = place_lamps(rng, kerb, roadway, float(rng.uniform(*style.lamp_spacing)))
+    lamps = place_lamps(rng, kerb, roadway, ground, float(rng.uniform(*style.lamp_spacing)))
     road_clearance = surface.clearance()
-    buildings = place_buildings(rng, frontage(scene_map.lanes, surface), surface, road_clearance, area, style)
+    buildings = place_buildings(rng, frontage(scene_map.lanes, surface), surface, road_clearance, ground, area, style)
     keep_clear = [p.base[:2] for p in (*scene_map.poles, *lamps)]
     keep_clear += [c.mean(0)[:2] for c in scene_map.crosswalks]
-    trees = place_street_trees(rng, kerb, roadway, surface, np.array(keep_clear).reshape(-1, 2), style)
-    trees += place_trees(rng, surface, road_clearance, float(rng.uniform(*style.tree_spacing)))
+    trees = place_street_trees(rng, kerb, roadway, surface, ground, np.array(keep_clear).reshape(-1, 2), style)
+    trees += place_trees(rng, surface, road_clearance, ground, float(rng.uniform(*style.tree_spacing)))
     return replace(
         scene_map,
         poles=scene_map.poles + tuple(lamps),
@@ -219,12 +167,15 @@ def spaced(places: Frontage, spacing: float) -> Frontage:
     return places.chosen(np.array(kept, int))
 
 
-def place_lamps(rng: np.random.Generator, kerb: Frontage, roadway: OccupancyGrid, spacing: float) -> list[Pole]:
+def place_lamps(
+    rng: np.random.Generator, kerb: Frontage, roadway: OccupancyGrid, ground: GroundHeight, spacing: float
+) -> list[Pole]:
     """Lamp posts beside the roadway, about `spacing` metres apart."""
     height = float(rng.uniform(5.5, 9.0))
     feet = spaced(kerb, spacing).beside(0.8)
     feet = feet[roadway.lookup(roadway.taken, feet, outside=1.0) == 0]
-    return [Pole(np.array([x, y, 0.0]), np.array([x, y, height]), 0.09) for x, y in feet]
+    bases = np.column_stack([feet, ground.at(feet)])
+    return [Pole(base, base + np.array([0.0, 0.0, height]), 0.09) for base in bases]
 
 
 def place_street_trees(
@@ -232,6 +183,7 @@ def place_street_trees(
     kerb: Frontage,
     roadway: OccupancyGrid,
     surface: OccupancyGrid,
+    ground: GroundHeight,
     keep_clear: np.ndarray,
     style: AreaStyle,
 ) -> list[Tree]:
@@ -249,8 +201,8 @@ def place_street_trees(
     scales = rng.uniform(0.8, 1.2, len(feet))
     seeds = rng.integers(2**31, size=len(feet))
     return [
-        Tree(np.array([x, y, 0.0]), float(height * k), float(crown * k), int(tree_seed))
-        for (x, y), k, tree_seed in zip(feet, scales, seeds)
+        Tree(np.array([x, y, z]), float(height * k), float(crown * k), int(tree_seed))
+        for (x, y), z, k, tree_seed in zip(feet, ground.at(feet), scales, seeds)
     ]
 
 
@@ -259,6 +211,7 @@ def place_buildings(
     front: Frontage,
     surface: OccupancyGrid,
     clearance: np.ndarray,
+    ground: GroundHeight,
     area: str,
     style: AreaStyle,
 ) -> list[Building]:
@@ -283,9 +236,9 @@ def place_buildings(
             if not surface.is_free(plots[i]):
                 continue
             surface.paint(footprints[i])
-            ground = np.concatenate([footprints[i], np.zeros((4, 1))], axis=1)
+            footprint = np.column_stack([footprints[i], np.full(4, ground.at(footprints[i]).min())])
             red, green, blue = (float(c) for c in paints[i])
-            buildings.append(Building(ground, float(3.1 * storeys[i] + 1.0), (red, green, blue), int(seeds[i])))
+            buildings.append(Building(footprint, float(3.1 * storeys[i] + 1.0), (red, green, blue), int(seeds[i])))
         distance += style.depth[1] + 3.0
     return buildings
 
@@ -297,7 +250,9 @@ def rectangles(centres: np.ndarray, outward: np.ndarray, depth: np.ndarray, widt
     return np.stack([centres - u - v, centres + u - v, centres + u + v, centres - u + v], axis=1)
 
 
-def place_trees(rng: np.random.Generator, surface: OccupancyGrid, clearance: np.ndarray, spacing: float) -> list[Tree]:
+def place_trees(
+    rng: np.random.Generator, surface: OccupancyGrid, clearance: np.ndarray, ground: GroundHeight, spacing: float
+) -> list[Tree]:
     """Trees on a jittered grid wherever the ground is free, thinner away from the roads."""
     height, width = (np.array(surface.taken.shape) * surface.cell / spacing).astype(int)
     columns, rows = np.meshgrid(np.arange(width), np.arange(height))
@@ -309,9 +264,10 @@ def place_trees(rng: np.random.Generator, surface: OccupancyGrid, clearance: np.
     far = surface.lookup(clearance, xy, outside=1e3)
     free = surface.lookup(surface.clearance(), xy, outside=0.0)
     keep = (free > 1.2) & (far < 45.0) & (chance < np.where(far < 15.0, 0.75, 0.4))
+    heights = ground.at(xy)
     trees = []
     for i in np.flatnonzero(keep):
         tall = 3.5 + 6.5 * sizes[i, 0]
         crown = min(tall * (0.22 + 0.12 * sizes[i, 1]), free[i] + 0.4)
-        trees.append(Tree(np.array([xy[i, 0], xy[i, 1], 0.0]), float(tall), float(crown), int(seeds[i])))
+        trees.append(Tree(np.array([xy[i, 0], xy[i, 1], heights[i]]), float(tall), float(crown), int(seeds[i])))
     return trees

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from cosmos_exp.errors import UserError
 from cosmos_exp.scene import Lane, LaneType, Pole, SceneMap
+from cosmos_exp.scene.opendrive import load_opendrive
 from cosmos_exp.scene.procedural import ROADS, procedural_scene
 from cosmos_exp.scene.scenery import STYLES, grow
 
@@ -74,6 +76,42 @@ def test_trees_and_lamps_are_off_the_roadway():
         radii = np.linalg.norm(feet, axis=1)
         assert ((radii < 60.0) | (radii > 64.0)).all()
         assert len(grown.trees) > 20 and len(grown.poles) > 5
+
+
+def test_scenery_stands_at_the_height_of_the_road_beside_it():
+    flat = ring()
+    lift = np.array([0.0, 0.0, 7.5])
+    raised = [replace(v, left=v.left + lift, right=v.right + lift) for v in flat.lanes]
+    grown = grow(replace(flat, lanes=tuple(raised)), 1, area="residential")
+    assert {float(t.position[2]) for t in grown.trees} == {7.5}
+    assert {float(p.base[2]) for p in grown.poles} == {7.5}
+    assert {float(z) for b in grown.buildings for z in b.footprint[:, 2]} == {7.5}
+    tilt = np.array([[1.0, 0.0, 0.05], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    slope = [replace(v, left=v.left @ tilt, right=v.right @ tilt) for v in flat.lanes]
+    lamps = grow(replace(flat, lanes=tuple(slope)), 1, area="residential").poles
+    assert all(abs(p.base[2] - 0.05 * p.base[0]) < 0.3 for p in lamps)
+
+
+def test_no_lamp_or_tree_stands_in_a_sliver_between_lanes():
+    x = np.linspace(0.0, 200.0, 101)
+
+    def strip(name: str, low: float, high: float) -> Lane:
+        edges = [np.stack([x, np.full_like(x, y), np.zeros_like(x)], axis=-1) for y in (high, low)]
+        return Lane(name, LaneType.DRIVING, *edges)
+
+    grown = grow(SceneMap("pair", lanes=(strip("a", 0.0, 4.0), strip("b", 6.4, 10.0))), 0, area="residential")
+    feet = np.array([p.base[:2] for p in grown.poles] + [t.position[:2] for t in grown.trees])
+    assert not ((feet[:, 0] > 5.0) & (feet[:, 0] < 195.0) & (feet[:, 1] > 0.0) & (feet[:, 1] < 10.0)).any()
+
+
+def test_a_real_town_grows_fast_and_clear(shared):
+    town = load_opendrive(shared / "carla" / "maps" / "Town02.xodr")
+    start = time.process_time()
+    grown = grow(town, 0, area="downtown")
+    assert time.process_time() - start < 2.0
+    quads = lane_quads(town)
+    assert len(grown.buildings) > 40
+    assert not any(touches_any(b.footprint[:, :2], quads) for b in grown.buildings)
 
 
 def test_lamps_stand_beside_the_road_at_intervals():
