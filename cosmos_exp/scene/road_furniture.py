@@ -1,4 +1,4 @@
-"""Signals and objects of an OpenDRIVE network as things to draw: lights, signs, poles, crosswalks, stop lines, arrows."""
+"""Signals and objects of an OpenDRIVE network as things to draw: lights, signs, poles, crosswalks, stop lines."""
 
 from __future__ import annotations
 
@@ -136,7 +136,8 @@ def _add_signal(found: _Collected, network: RoadNetwork, road: Road, signal: Sig
         add_light(found.lights, found.poles, signal.id, foot, facing, head, size)
         return
     width, height = signal.width or SIGN_SIZE[1], signal.height or SIGN_SIZE[2]
-    _add_sign(found, signal.id, foot, facing, (SIGN_SIZE[0], width, height), _sign_kind(signal.type, signal.name))
+    kind = _sign_kind(signal.type, signal.name)
+    add_sign(found.signs, found.poles, signal.id, foot, facing, kind, (SIGN_SIZE[0], width, height))
 
 
 def add_light(
@@ -151,7 +152,7 @@ def add_light(
     """Adds a pole at `foot` [3] with a head in front of it that looks along `facing`, its centre `height` above."""
     offset = size[0] / 2 + POLE_TO_PLATE
     lights.append(TrafficLight(light_id, _pose(foot, facing, height, offset), size))
-    poles.append(Pole(foot, foot + [0.0, 0.0, height + size[2] / 2], 0.09))
+    poles.append(Pole(foot, _above(foot, height + size[2] / 2), 0.09))
 
 
 def _light_height(foot: np.ndarray, entries: list[_Entry]) -> float:
@@ -178,13 +179,20 @@ def _traffic_heading(network: RoadNetwork, road: Road, s: float, offset: float, 
     return road.heading(s) + offset + (np.pi if against else 0.0)
 
 
-def _add_sign(
-    found: _Collected, sign_id: str, foot: np.ndarray, facing: float, size: tuple[float, float, float], kind: str
+def add_sign(
+    signs: list[TrafficSign],
+    poles: list[Pole],
+    sign_id: str,
+    foot: np.ndarray,
+    facing: float,
+    kind: str,
+    size: tuple[float, float, float] = SIGN_SIZE,
 ) -> None:
+    """Adds a plate above `foot` [3] that looks along `facing`, and its pole where the map has none yet."""
     height = SIGN_HEIGHT + size[2] / 2
-    found.signs.append(TrafficSign(sign_id, _pose(foot, facing, height, POLE_TO_PLATE), size, kind))
-    if all(np.linalg.norm((pole.base - foot)[:2]) > OWN_POST for pole in found.poles):
-        found.poles.append(Pole(foot, foot + [0.0, 0.0, height + size[2] / 2], 0.05))
+    signs.append(TrafficSign(sign_id, _pose(foot, facing, height, POLE_TO_PLATE), size, kind))
+    if all(np.linalg.norm((pole.base - foot)[:2]) > OWN_POST for pole in poles):
+        poles.append(Pole(foot, _above(foot, height + size[2] / 2), 0.05))
 
 
 def _sign_kind(type_code: str, name: str) -> str:
@@ -209,7 +217,7 @@ def _add_object(found: _Collected, road: Road, item: RoadObject) -> None:
         found.lane_lines.append(LaneLine(_stroke(road, item), style, "yellow" if "yellow" in name else "white"))
     elif name.startswith("speed_"):
         facing = _speed_sign_facing(road, item)
-        _add_sign(found, item.id, _ground(road, item.s, item.t), facing, SIGN_SIZE, "speed_limit")
+        add_sign(found.signs, found.poles, item.id, _ground(road, item.s, item.t), facing, "speed_limit")
     else:
         _add_solid(found, road, item, name)
 
@@ -220,9 +228,9 @@ def _speed_sign_facing(road: Road, item: RoadObject) -> float:
 
 
 def _add_solid(found: _Collected, road: Road, item: RoadObject, name: str) -> None:
-    foot = _ground(road, item.s, item.t) + [0.0, 0.0, item.z_offset]
+    foot = _above(_ground(road, item.s, item.t), item.z_offset)
     if item.type in ("pole", "streetLamp") or name.startswith("signpost"):
-        found.poles.append(Pole(foot, foot + [0.0, 0.0, item.height or 3.0], max(item.width, 0.1) / 2))
+        found.poles.append(Pole(foot, _above(foot, item.height or 3.0), max(item.width, 0.1) / 2))
     elif item.type in ("tree", "vegetation"):
         crown = max(item.width, item.length, 2.0) / 2
         found.trees.append(Tree(foot, item.height or 6.0, crown, seed=len(found.trees)))
@@ -237,11 +245,15 @@ def _ground(road: Road, s: float, t: float) -> np.ndarray:
     return road.points(np.array([s]), np.array([t]))[0]
 
 
+def _above(point: np.ndarray, height: float) -> np.ndarray:
+    return point + np.array([0.0, 0.0, height])
+
+
 def _pose(foot: np.ndarray, facing: float, height: float, forward: float) -> np.ndarray:
     c, s = np.cos(facing), np.sin(facing)
     pose = np.eye(4)
     pose[:2, :2] = [[c, -s], [s, c]]
-    pose[:3, 3] = foot + [forward * c, forward * s, height]
+    pose[:3, 3] = foot + np.array([forward * c, forward * s, height])
     return pose
 
 
@@ -250,7 +262,7 @@ def _to_world(road: Road, item: RoadObject, local: np.ndarray) -> np.ndarray:
     heading = road.heading(item.s) + item.heading
     c, s = np.cos(heading), np.sin(heading)
     turned = np.stack([c * local[:, 0] - s * local[:, 1], s * local[:, 0] + c * local[:, 1], local[:, 2]], axis=-1)
-    return turned + _ground(road, item.s, item.t) + [0.0, 0.0, item.z_offset]
+    return turned + _above(_ground(road, item.s, item.t), item.z_offset)
 
 
 def _stroke(road: Road, item: RoadObject) -> np.ndarray:

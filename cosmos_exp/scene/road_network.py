@@ -135,7 +135,7 @@ class Road:
 
 @dataclass(frozen=True)
 class RoadNetwork:
-    """name: the header's, or the file's stem where that is empty. notes: what the file has and the reader leaves out."""
+    """name: the header's, or the file's stem where that is empty. notes: what of the file the reader leaves out."""
 
     name: str
     vendor: str
