@@ -19,10 +19,21 @@ log = logging.getLogger(__name__)
 _sweep_at_work: Path | None = None
 
 
+class PastHydra(BaseException):
+    """Carries an error to the command line past Hydra, which would warn, or print lines of its own, and go on."""
+
+    def __init__(self, error: Exception):
+        super().__init__(error)
+        self.error = error
+
+
 class SweepReport(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         global _sweep_at_work
-        check_cells(config)
+        try:
+            check_cells(config)
+        except ValidationErrors as error:  # Hydra turns an exception of a callback into a warning
+            raise PastHydra(error) from error
         _sweep_at_work = Path(config.hydra.sweep.dir)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:

@@ -31,19 +31,11 @@ def run_app(load: Callable[[], Callable[[], None]], arguments: list[str]) -> int
     sys.argv = [sys.argv[0], *arguments]
     try:
         load()()
-    except PastHydra as carried:
+    except callbacks.PastHydra as carried:
         _fail(carried.error, wants_traceback)
     except EXPLAINED as error:
         _fail(error, wants_traceback)
     return 0
-
-
-class PastHydra(BaseException):
-    """Carries an error of the job past Hydra, which would print a line of its own about it."""
-
-    def __init__(self, error: Exception):
-        super().__init__(error)
-        self.error = error
 
 
 def _fail(error: Exception, wants_traceback: bool) -> NoReturn:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -213,8 +214,42 @@ class Pipeline:
 
 
 def _track(cfg: dict, folder: RunFolder, sweep: str | None, overrides: tuple[str, ...]) -> None:
-    if cfg["tracking"]["mode"] == "disabled":
-        return
-    from cosmos_exp.tracking.wandb_run import log_run
+    """Log the run folder to W&B; in a sweep, as one of a group, with the swept values as axes."""
+    from cosmos_exp.tracking.wandb_run import ComparisonRow, log_run
 
-    log_run(folder, sweep=sweep, overrides=overrides)
+    tracking, used = cfg["tracking"], [name for name, control in cfg["controls"].items() if control["weight"] > 0]
+    front = cfg["views"]["names"][0]
+    videos, rows, prompts = {}, [], {}
+    for clip in folder.clips():
+        prompts = folder.read_captions(clip)
+        controls = {name: folder.control(name, front, clip) for name in used}
+        videos |= {f"control/{name}": path for name, path in controls.items()}
+        for style in prompts:
+            single_view, grid = folder.single_view(clip, style), folder.grid(clip, style)
+            videos[f"single_view/{style}"] = single_view
+            if grid.exists():
+                videos[f"grid/{style}"] = grid
+                videos |= {f"{v}/{style}": folder.view(clip, style, i) for i, v in enumerate(cfg["views"]["names"])}
+            rows.append(ComparisonRow(clip, style, controls, single_view, grid if grid.exists() else None))
+    log_run(
+        folder.path,
+        run_id=folder.read_status().run_id,
+        project=tracking["project"],
+        name=folder.path.name,
+        mode=tracking["mode"],
+        entity=tracking["entity"],
+        group=tracking["group"] or sweep,
+        tags=tracking["tags"],
+        config=cfg,
+        axes=swept_values(overrides) if sweep else {},
+        metrics=folder.read_metrics(),
+        prompts=prompts,
+        videos=videos,
+        rows=rows,
+    )
+
+
+def swept_values(overrides: Iterable[str]) -> dict[str, str]:
+    """{key: value} of a sweep cell's overrides, but for those that pick the sweep itself."""
+    pairs = (override.lstrip("+").split("=", 1) for override in overrides)
+    return {key: value for key, value in pairs if key not in ("sweep", "sweep_name")}

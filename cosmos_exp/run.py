@@ -10,7 +10,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from cosmos_exp import schema
-from cosmos_exp.hydra_app import EXPLAINED, PastHydra
+from cosmos_exp.callbacks import PastHydra
+from cosmos_exp.hydra_app import EXPLAINED
 
 schema.register()
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, get_type_hints
 
 from hydra.core.config_store import ConfigStore
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 RUN_ID_GROUPS = ("scene", "sensors", "views", "controls", "captions", "model", "sampler", "metrics")
@@ -223,9 +223,8 @@ def run_id(cfg: DictConfig) -> str:
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
 
 
-def sweep_folder(sweep_name: str | None) -> str:
+def sweep_folder(sweep_name: str | None, overrides: Sequence[str]) -> str:
     """Name of a multirun's folder: the given one, or a hash of the command's overrides."""
-    overrides = HydraConfig.get().overrides.task
     return sweep_name or "sweep_" + hashlib.sha256(" ".join(sorted(overrides)).encode()).hexdigest()[:8]
 
 

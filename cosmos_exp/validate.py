@@ -10,8 +10,13 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
+from cosmos_exp.captions.rewrite import NUM_PHRASINGS
+from cosmos_exp.controls.edge import CANNY_THRESHOLDS
+from cosmos_exp.controls.seg import SEG_MODES
+from cosmos_exp.controls.vis import BLUR_PRESETS
 from cosmos_exp.errors import UserError, ValidationErrors, unknown_name
 from cosmos_exp.metrics import METRICS
+from cosmos_exp.scene.procedural import check_arguments
 from cosmos_exp.sensors.rigs import build_rig
 from cosmos_exp.styles import STYLES
 from cosmos_exp.views import VIEWS
@@ -111,6 +116,14 @@ def _check_controls(controls: DictConfig, contract: Contract) -> Iterator[str]:
             yield f"controls.{name}.weight={control.weight:g}: a weight is 0 (off) or more"
         if control.weight > 0 and name not in contract.controls:
             yield unknown_name("control of this model", name, contract.controls)
+    for name, strengths in (("edge", CANNY_THRESHOLDS), ("vis", BLUR_PRESETS)):
+        if controls[name].strength not in strengths:
+            yield f"controls.{name}.strength: {unknown_name('strength', controls[name].strength, strengths)}"
+    if controls.seg.mode not in SEG_MODES:
+        yield f"controls.seg.mode: {unknown_name('seg control mode', controls.seg.mode, SEG_MODES)}"
+    nearest, farthest = controls.depth.min_depth, controls.depth.max_depth
+    if not 0 < nearest < farthest < math.inf:
+        yield f"controls.depth: min_depth={nearest:g} and max_depth={farthest:g} must satisfy 0 < min_depth < max_depth"
     if all(control.weight == 0 for control in controls.values()):
         yield f"every control has weight 0: give one of {', '.join(contract.controls)} a weight above 0"
 
@@ -138,7 +151,12 @@ def _check_scene(cfg: DictConfig) -> Iterator[str]:
     for key in ("log", "map"):
         if key in scene and not OmegaConf.is_missing(scene, key) and not Path(scene[key]).is_file():
             yield f"scene.{key}: no file {scene[key]!r}"
-    if scene.get("duration") is not None and scene.duration <= 0:
+    if "road" in scene:
+        _, errors = _attempt(
+            lambda: check_arguments(scene.seed, scene.road, scene.num_vehicles, scene.num_pedestrians, scene.duration)
+        )
+        yield from (f"scene: {error}" for error in errors)
+    elif scene.get("duration") is not None and scene.duration <= 0:
         yield f"scene.duration={scene.duration:g}: a time window must be longer than 0 s"
     if scene.get("start") is not None and scene.start < 0:
         yield f"scene.start={scene.start:g}: must be 0 s or later"
@@ -153,6 +171,8 @@ def _check_captions(cfg: DictConfig) -> Iterator[str]:
         yield f"captions.styles is empty: give one or more of {', '.join(STYLES)}"
     for style in sorted({s for s in styles if styles.count(s) > 1}):
         yield f"captions.styles names {style!r} more than once"
+    if not 0 <= cfg.captions.variant < NUM_PHRASINGS:
+        yield f"captions.variant={cfg.captions.variant}: must be 0 to {NUM_PHRASINGS - 1}"
     if cfg.captions.prompt is not None and not cfg.captions.prompt.strip():
         yield "captions.prompt is empty: write a sentence, or null to describe the scene"
 

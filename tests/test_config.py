@@ -1,0 +1,162 @@
+"""The config groups: each option composes to its type, mistakes are found together, identities are stable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig, OmegaConf
+
+from cosmos_exp import schema
+from cosmos_exp.schema import run_id
+from cosmos_exp.validate import validate
+
+schema.register()
+
+CONF = Path(__file__).resolve().parents[1] / "conf"
+GROUPS = sorted(p.name for p in CONF.iterdir() if p.is_dir() and p.name not in ("hydra", "__pycache__"))
+ADDED = ("experiment", "sweep")
+OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
+
+
+@pytest.fixture(autouse=True)
+def hydra_context():
+    with initialize_config_module("cosmos_exp.conf", version_base="1.3"):
+        yield
+    GlobalHydra.instance().clear()
+
+
+@pytest.fixture
+def problems(tiny_model_folder: Path):
+    """A function: problems of the config that these overrides make, with a model whose weights are there."""
+    return lambda *overrides: validate(compose("config", overrides=[f"model.weights={tiny_model_folder}", *overrides]))
+
+
+def test_every_group_the_field_expects_is_there() -> None:
+    expected = [
+        "scene",
+        "sensors",
+        "controls",
+        "captions",
+        "model",
+        "sampler",
+        "views",
+        "hardware",
+        "metrics",
+        "tracking",
+        "experiment",
+        "sweep",
+    ]
+    assert set(expected) <= set(GROUPS)
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS, ids=[f"{g}={o}" for g, o in OPTIONS])
+def test_every_option_composes_and_keeps_its_type(group: str, option: str) -> None:
+    cfg = compose("config", overrides=[f"{'+' if group in ADDED else ''}{group}={option}"])
+    for name in ("scene", "sensors", "views", "controls", "captions", "model", "sampler", "hardware", "metrics"):
+        assert OmegaConf.get_type(cfg, name).__module__ == "cosmos_exp.schema"
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS, ids=[f"{g}={o}" for g, o in OPTIONS])
+def test_every_option_can_run(group: str, option: str, problems, tmp_path: Path) -> None:
+    overrides = [f"{'+' if group in ADDED else ''}{group}={option}"]
+    if option == "gpu":
+        overrides.append("hardware.device=cpu")
+    if option == "front":
+        overrides.append("views=single")
+    if option == "carla_log":
+        (tmp_path / "file").touch()
+        overrides += [f"scene.log={tmp_path / 'file'}", f"scene.map={tmp_path / 'file'}"]
+    assert problems(*overrides) == []
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model.num_frames=10", "nano makes 9 or 17 frames"),
+        ("model.num_frames=10", "nearest is 9"),
+        ("model.height=704", "32x48"),
+        ("model.fps=0", "1 to 120"),
+        ("model.fps=1", "scene.duration=5"),
+        ("model.weights=nowhere", "no folder 'nowhere'"),
+        ("sensors=front", "no camera for the view 'cross_left_120fov'"),
+        ("views.names=[rear_tele_30fov,front_wide_120fov]", "views=six"),
+        ("views.names=[front]", "did you mean 'front_wide_120fov'"),
+        ("controls.hdmap.weight=-0.5", "controls.hdmap.weight=-0.5"),
+        ("controls.hdmap.weight=nan", "controls.hdmap.weight=nan"),
+        ("captions.styles=[Snow]", "did you mean 'Snowy'"),
+        ("captions.styles=[]", "is empty"),
+        ("captions.styles=[Night,Night]", "more than once"),
+        ("captions.variant=9", "captions.variant=9"),
+        ("captions.prompt=''", "captions.prompt is empty"),
+        ("sampler.guidance=-1", "sampler.guidance=-1"),
+        ("sampler.num_steps=0", "1 to 1000"),
+        ("sampler.sigma_max=0.001", "sigma_min < sigma_max"),
+        ("hardware.dtype=float23", "did you mean 'float32'"),
+        ("hardware.device=gpu", "unknown device 'gpu'"),
+        ("hardware.device=cuda:99", "CUDA devices"),
+        ("hardware.threads=0", "hardware.threads=0"),
+        ("metrics.names=[pnsr]", "did you mean 'psnr'"),
+        ("tracking.mode=of", "did you mean 'offline'"),
+        ("scene.weather=Rain", "did you mean 'Rainy'"),
+        ("scene.duration=0", "duration 0"),
+        ("scene.road=intersektion", "did you mean 'intersection'"),
+        ("controls.edge.strength=hi", "did you mean 'high'"),
+        ("controls.seg.mode=classes", "seg control mode"),
+        ("controls.depth.min_depth=2000", "min_depth"),
+        ("+sampler.stepz=3", "unknown config key 'sampler.stepz'"),
+        ("sensors.cameras.front_wide_120fov.hfov=200", "hfov 200"),
+    ],
+)
+def test_a_mistake_is_named(override: str, message: str, problems) -> None:
+    found = problems(override)
+    assert any(message in problem for problem in found), found
+
+
+def test_all_mistakes_are_found_together(problems) -> None:
+    found = problems("model.num_frames=10", "sampler.guidance=-1", "captions.styles=[Snow]", "metrics.names=[x]")
+    assert len(found) == 4
+
+
+def test_all_weights_zero_is_a_mistake(problems) -> None:
+    found = problems("controls.hdmap.weight=0", "controls.seg.weight=0")
+    assert found == ["every control has weight 0: give one of hdmap, edge, depth, seg, vis a weight above 0"]
+
+
+def test_required_values_are_named(problems) -> None:
+    found = problems("scene=carla_log")
+    assert found == ["scene.log is required: give scene.log=...", "scene.map is required: give scene.map=..."]
+
+
+def identity(*overrides: str) -> str:
+    return run_id(compose("config", overrides=list(overrides)))
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "hardware.threads=1",
+        "tracking=disabled",
+        "paths.outputs=elsewhere",
+        "name=mine",
+        "sweep_name=s",
+        "hardware.device=cuda",
+    ],
+)
+def test_the_run_id_ignores_where_and_how_fast(override: str) -> None:
+    assert identity(override) == identity()
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["sampler.seed=1", "scene.seed=1", "controls.hdmap.weight=0.4", "hardware.dtype=bfloat16", "views=single"],
+)
+def test_the_run_id_follows_what_changes_the_result(override: str) -> None:
+    assert identity(override) != identity()
+
+
+def test_weights_of_one_preset_do_not_leak_into_another() -> None:
+    cfg: DictConfig = compose("config", overrides=["controls=hdmap"])
+    assert {name: c.weight for name, c in cfg.controls.items() if c.weight} == {"hdmap": 1.0}
