@@ -167,8 +167,8 @@ def _ego_window(
     if end > piece.times[-1] + 1e-6:
         longest = math.floor((piece.times[-1] - begin) * 1000) / 1000
         raise UserError(
-            f"the window of {duration} s from {begin:.3f} s ends at {end:.3f} s, after the ego's last frame; {allowed}, "
-            f"so the longest duration is {longest} s"
+            f"the window of {duration} s from {begin:.3f} s ends at {end:.3f} s, after the last frame; {allowed}: "
+            f"the longest duration is {longest} s"
         )
     path = clip_trajectory(piece, begin, end)
     assert path is not None

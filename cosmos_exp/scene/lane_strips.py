@@ -79,7 +79,8 @@ class Strip:
 def lane_strips(network: RoadNetwork) -> list[tuple[list[Strip], list[Strip]]]:
     """Per lane section its left and its right side; each is the centre line followed by the lanes outwards.
 
-    Lanes without surface (never wider than MIN_WIDTH) are left out.
+    Lanes without surface (never wider than MIN_WIDTH) are left out. Lanes of no listed type are OTHER between
+    junctions; inside one they are part of its pavement.
     """
     return [_section(road, index, section) for road in network.roads for index, section in enumerate(road.sections)]
 
@@ -111,7 +112,8 @@ def _side(
         if np.abs(outer_t - t).max() <= MIN_WIDTH:
             continue
         outer, t = road.points(s, outer_t), outer_t
-        lane_type = LANE_TYPES.get(lane.type, LaneType.OTHER)
+        untyped = LaneType.OTHER if road.junction is None else LaneType.SHOULDER
+        lane_type = LANE_TYPES.get(lane.type, untyped)
         strips.append(Strip(road, index, lane.id, lane_type, s, border, outer, lane.marks))
         border = outer
     return strips

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cosmos_exp.scene.junction_gaps import fill_junctions
 from cosmos_exp.scene.lane_strips import Strip, lane_strips
 from cosmos_exp.scene.road_furniture import furnish
 from cosmos_exp.scene.road_network import RoadMark, read_network
@@ -42,7 +43,8 @@ SAME_LINE = 0.1  # metres within which two painted lines of a junction are one
 def load_opendrive(path: Path | str) -> SceneMap:
     """Static world of an OpenDRIVE file, in its inertial frame (right-handed, metres): our world frame.
 
-    Lane ids are `road:section:lane`. Raises UserError when the file is missing, truncated or no OpenDRIVE.
+    Lane ids are `road:section:lane`; bare ground inside a junction is covered by shoulders `junction:gap:k`.
+    Raises UserError when the file is missing, truncated or no OpenDRIVE.
     """
     network = read_network(path)
     for note in network.notes:
@@ -50,10 +52,15 @@ def load_opendrive(path: Path | str) -> SceneMap:
     sections = lane_strips(network)
     sides = list(chain(*sections))
     strips = [strip for side in sides for strip in side[1:]]
+    lanes = [_lane(strip) for strip in strips]
+    junctions: dict[str, list[Lane]] = {}
+    for strip, lane in zip(strips, lanes):
+        if strip.road.junction is not None:
+            junctions.setdefault(strip.road.junction, []).append(lane)
     furniture = furnish(network, strips)
     return SceneMap(
         name=network.name,
-        lanes=tuple(_lane(strip) for strip in strips),
+        lanes=tuple(lanes + fill_junctions(junctions, lanes)),
         lane_lines=tuple(_unique_lines(_painted_lines(sides))) + furniture.lane_lines,
         road_boundaries=tuple(_boundaries(sections)),
         crosswalks=furniture.crosswalks,
@@ -170,14 +177,15 @@ def _boundaries(sections: list[tuple[list[Strip], list[Strip]]]) -> Iterator[np.
     Connecting roads overlap inside a junction, so there a border counts only where no other lane continues beyond it,
     and, in a junction that marks its kerbs, an unmarked road edge does not count.
     """
-    surfaces = _JunctionSurfaces(strip for side in chain(*sections) for strip in side if strip.drivable)
+    surfaces = _JunctionSurfaces(strip for side in chain(*sections) for strip in side[1:])
     for left, right in sections:
         for border in _section_borders(left, right):
             junction = border.strip.road.junction
-            for run in border.boundary_runs():
+            marked_only = border.is_edge and junction in surfaces.kerbed
+            for run in border.kerb_runs() if marked_only else border.boundary_runs():
                 if junction is None:
                     yield border.strip.outer[run]
-                elif not border.is_edge or junction not in surfaces.kerbed:
+                else:
                     yield from surfaces.clip(junction, border.strip.outer[run], border.across()[run])
 
 
@@ -198,7 +206,10 @@ class _Border:
         if near != far:
             yield slice(None)
         else:
-            yield from (run for mark, run in _mark_runs(self.strip) if mark.type in KERB_MARKS)
+            yield from self.kerb_runs()
+
+    def kerb_runs(self) -> Iterator[slice]:
+        yield from (run for mark, run in _mark_runs(self.strip) if mark.type in KERB_MARKS)
 
     def across(self) -> np.ndarray:
         """[N,2] unit vectors across the border, away from the drivable side."""
@@ -218,26 +229,31 @@ def _section_borders(left: list[Strip], right: list[Strip]) -> Iterator[_Border]
 
 
 class _JunctionSurfaces:
-    """Drivable quads of each junction, to test which borders lie inside the junction's surface."""
+    """Drivable quads of each junction, to test which borders lie inside the junction's surface.
+
+    kerbed: junctions that mark kerbs or have other lanes beside the roadway, so that bare road edges inside are none.
+    """
 
     def __init__(self, strips: Iterable[Strip]):
         self.quads: dict[str, list[np.ndarray]] = {}
         self.kerbed: set[str] = set()
         for strip in strips:
             junction = strip.road.junction
-            if junction is not None:
+            if junction is None:
+                continue
+            if strip.drivable:
                 a, b = strip.inner[:, :2], strip.outer[:, :2]
                 self.quads.setdefault(junction, []).append(np.stack([a[:-1], a[1:], b[1:], b[:-1]], axis=1))
-                if any(mark.type in KERB_MARKS for mark in strip.marks):
-                    self.kerbed.add(junction)
+            if not strip.drivable or any(mark.type in KERB_MARKS for mark in strip.marks):
+                self.kerbed.add(junction)
 
     def clip(self, junction: str, border: np.ndarray, across: np.ndarray) -> Iterator[np.ndarray]:
         """Pieces of a border [N,3] with no drivable surface beyond it; across: [N,2] away from the drivable side."""
-        blocked = inside_quads(border[:, :2] + KERB_PROBE * across, self._others(junction))
+        blocked = inside_quads(border[:, :2] + KERB_PROBE * across, self._surface(junction))
         for piece in _runs(~(blocked[:-1] | blocked[1:])):
             yield border[piece]
 
-    def _others(self, junction: str) -> np.ndarray:
+    def _surface(self, junction: str) -> np.ndarray:
         return np.concatenate(self.quads[junction]) if junction in self.quads else np.zeros((0, 4, 2))
 
 
