@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import torch
-import torch.nn.functional as F
 
 from cosmos_exp.errors import UserError, unknown_name
 
@@ -52,6 +50,9 @@ def vis(frames: np.ndarray, strength: str = "medium") -> np.ndarray:
 
 def resize_bicubic(frames: np.ndarray, height: int, width: int) -> np.ndarray:
     """Antialiased bicubic resize of uint8 [F,H,W,3], computed in float32 and rounded."""
+    import torch
+    import torch.nn.functional as F
+
     pixels = torch.from_numpy(frames).permute(0, 3, 1, 2).float()
     resized = F.interpolate(pixels, size=(height, width), mode="bicubic", antialias=True)
     return resized.clamp(0, 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
