@@ -16,3 +16,41 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"reference data not found: set COSMOS_EXP_SHARED (looked at {folder})")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model():
+    """A world model with random weights that makes 9 or 17 frames of 32x48 pixels in well under a second."""
+    import torch
+
+    from cosmos_exp.world.model import WorldModel
+    from cosmos_exp.world.nano import nano_config
+
+    config = nano_config()
+    config["name"] = "tiny"
+    config["contract"] |= {"height": 32, "width": 48, "text_tokens": 24}
+    config["contract"]["frames"]["most"] = 17
+    config["tokenizer"]["vae"] |= {
+        "encoder_block_out_channels": (8, 8, 8),
+        "decode_block_out_channels": (8, 8, 8, 8),
+    }
+    config["text_encoder"] |= {"d_model": 16, "d_kv": 8, "d_ff": 16, "num_layers": 1, "num_heads": 2}
+    small = {"model_channels": 24, "num_heads": 2, "num_blocks": 2, "text_channels": 16, "adaln_lora_dim": 4}
+    for stage in ("single_view", "multi_view"):
+        config[stage]["base"] |= small
+        for control in config[stage]["controls"].values():
+            control |= small | {"num_blocks": 1}
+    torch.manual_seed(0)
+    model = WorldModel.build(config)
+    for net in (model.single_view(), model.multi_view()):
+        for parameter in net.parameters():  # training starts at zero outputs; these tests need some
+            torch.nn.init.normal_(parameter, std=0.2)
+    return model
+
+
+@pytest.fixture(scope="session")
+def tiny_model_folder(tiny_model, tmp_path_factory) -> Path:
+    """The tiny model as a folder of weights files."""
+    folder = tmp_path_factory.mktemp("tiny_model")
+    tiny_model.save(folder)
+    return folder

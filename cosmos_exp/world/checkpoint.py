@@ -90,17 +90,27 @@ def load_strict(module: nn.Module, state: Mapping[str, Tensor], source: str | Pa
 
     Values are cast to the dtype of the module's parameters (stored bf16 or fp16 are upcast for a float32 module).
     """
-    own = module.state_dict()
-    problems = [f"missing: {key} {tuple(own[key].shape)}" for key in own if key not in state]
-    problems += [f"not expected: {key} {tuple(state[key].shape)}" for key in state if key not in own]
-    problems += [
-        f"wrong shape: {key} is {tuple(state[key].shape)}, must be {tuple(own[key].shape)}"
-        for key in own
-        if key in state and state[key].shape != own[key].shape
+    own, aliases = own_tensors(module), module.state_dict()
+    problems = [
+        *_listed([f"missing: {key} {tuple(own[key].shape)}" for key in own if key not in state]),
+        *_listed([f"not expected: {key} {tuple(state[key].shape)}" for key in state if key not in aliases]),
+        *_listed(
+            [
+                f"wrong shape: {key} is {tuple(state[key].shape)}, must be {tuple(own[key].shape)}"
+                for key in own
+                if key in state and state[key].shape != own[key].shape
+            ]
+        ),
     ]
     if problems:
-        raise UserError(f"weights {source} do not fit this network:\n" + _listed(problems))
-    module.load_state_dict(state, strict=True)
+        raise UserError(f"weights {source} do not fit this network:\n" + "\n".join(problems))
+    module.load_state_dict(state, strict=False)  # all but second names of shared tensors were found above
+
+
+def own_tensors(module: nn.Module) -> State:
+    """The state dict with each shared tensor under its first name only."""
+    first_names = {name for name, _ in [*module.named_parameters(), *module.named_buffers()]}
+    return {key: value for key, value in module.state_dict().items() if key in first_names}
 
 
 def load_network(net: Trunk, path: Path, *, base: Path | None = None) -> None:
@@ -128,13 +138,11 @@ def save_state(module: nn.Module, path: Path, dtype: torch.dtype = torch.bfloat1
     """Write a module's tensors as safetensors, floating ones in `dtype`."""
     state = {
         key: (value.to(dtype) if value.is_floating_point() else value).detach().cpu().contiguous()
-        for key, value in module.state_dict().items()
+        for key, value in own_tensors(module).items()
     }
     save_file(state, path)
 
 
-def _listed(problems: list[str], most: int = 20) -> str:
+def _listed(problems: list[str], most: int = 20) -> list[str]:
     lines = [f"  {problem}" for problem in problems[:most]]
-    if len(problems) > most:
-        lines.append(f"  ... and {len(problems) - most} more")
-    return "\n".join(lines)
+    return lines if len(problems) <= most else [*lines, f"  ... and {len(problems) - most} more like these"]

@@ -1,0 +1,153 @@
+"""Weights files: strict loading, released key names, the 7B tables."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from cosmos_exp.errors import UserError
+from cosmos_exp.world.checkpoint import from_released, load_network, load_strict, read_state
+from cosmos_exp.world.config import SAMPLE_AV_7B, SINGLE2MULTIVIEW_7B, TRANSFER1_7B, DiTConfig
+from cosmos_exp.world.control import ControlEncoder
+from cosmos_exp.world.transformer import DiT
+
+SMALL = DiTConfig(model_channels=24, num_blocks=2, num_heads=2, text_channels=8, adaln_lora_dim=4, max_size=(4, 8, 8))
+
+# Our names back to the released ones, written independently of the renaming under test.
+RELEASED = {
+    "patch_embed.proj.weight": "x_embedder.proj.1.weight",
+    "hint_embed.proj.weight": "x_embedder2.proj.1.weight",
+    "time_embed.norm.weight": "affline_norm.weight",
+    "proj_out.weight": "final_layer.linear.weight",
+    "view_embed.table.weight": "view_embeddings.weight",
+}
+
+
+def released_name(key: str) -> str:
+    if key in RELEASED:
+        return RELEASED[key]
+    head, _, rest = key.partition(".")
+    if head == "transformer_blocks":
+        index, part, *tail = rest.split(".")
+        sub = {"1": 0, "2": 1, "3": 2, "f": 2}[part[-1]]
+        block = f"blocks.block{index}.blocks.{sub}"
+        if part.startswith("norm"):
+            return f"{block}.adaLN_modulation.{tail[0][-1]}.weight"
+        if part == "ff":
+            return f"{block}.block.layer{1 if tail[1] == '0' else 2}.weight"
+        name = {"norm_q": "to_q.1", "norm_k": "to_k.1", "to_out": "to_out.0"}.get(tail[0], f"{tail[0]}.0")
+        return f"{block}.block.attn.{name}.weight"
+    if head == "time_embed":
+        return rest.replace("t_embedder", "t_embedder.1")
+    if head == "learnable_pos_embed":
+        return f"extra_pos_embedder.{rest}"
+    if head == "view_embed":
+        return rest.replace("frame_repeat", "repeat_frame_embedding")
+    if head == "norm_out":
+        return f"final_layer.adaLN_modulation.{rest[7]}.weight"
+    if head == "zero_blocks":
+        return f"zero_blocks.block{rest}"
+    return key.replace("hint_block", "input_hint_block")
+
+
+def released(net) -> dict:
+    return {released_name(key): value for key, value in net.state_dict().items()}
+
+
+@pytest.mark.parametrize(
+    ("family", "config", "hint_channels"),
+    [
+        ("Transfer1-7B", TRANSFER1_7B, 128),
+        ("Sample-AV", SAMPLE_AV_7B, 16),
+        ("Single2MultiView", SINGLE2MULTIVIEW_7B, 16),
+    ],
+)
+@pytest.mark.parametrize("part", ["base", "control"])
+def test_7b_networks_have_exactly_the_released_keys_and_shapes(shared, family, config, hint_channels, part):
+    table = json.loads((shared / "parity" / "keys_7b.json").read_text())[f"{family}/{part}"]
+    state = {}
+    for key, entry in table["keys"].items():
+        names = [key.replace("{i}", str(i)) for i in range(entry["count"])] if "{i}" in key else [key]
+        state |= {name: torch.empty(entry["shape"], device="meta") for name in names}
+    with torch.device("meta"):
+        net = DiT(config) if part == "base" else ControlEncoder(config.control(hint_channels=hint_channels))
+    load_strict(net, from_released(state, control=part == "control"), family)
+    ignored = sum(v.numel() for k, v in state.items() if k == "pos_embedder.seq")
+    if part == "control":
+        ignored += sum(v.numel() for k, v in state.items() if k.startswith("final_layer."))
+    assert sum(p.numel() for p in net.parameters()) == sum(v.numel() for v in state.values()) - ignored
+
+
+@pytest.mark.parametrize("prefix", ["", "net.", "base_model.net.", "net.base_model.net.", "net.net_ctrl."])
+@pytest.mark.parametrize("container", ["flat", "ema", "model"])
+def test_released_pt_files(tmp_path, prefix, container):
+    torch.manual_seed(0)
+    net = DiT(SMALL)
+    state = {prefix + key: value for key, value in released(net).items()}
+    state |= {f"{prefix}pos_embedder.seq": torch.arange(8.0), f"{prefix}logvar.0.weight": torch.zeros(3)}
+    state["net._extra_state"] = torch.zeros(1)
+    if container == "ema":
+        state = {"ema": {key.replace(".", "-"): value for key, value in state.items()}, "model": {}}
+    elif container == "model":
+        state = {"model": state}
+    torch.save(state, tmp_path / "base.pt")
+    other = DiT(SMALL)
+    load_network(other, tmp_path / "base.pt")
+    for key, value in net.state_dict().items():
+        torch.testing.assert_close(other.state_dict()[key], value)
+
+
+def test_released_control_file_takes_missing_values_from_its_base(tmp_path):
+    torch.manual_seed(0)
+    config = SMALL.control(hint_channels=16, num_blocks=1)
+    base, encoder = DiT(SMALL), ControlEncoder(config)
+    partial = released(encoder) | {"final_layer.linear.weight": torch.zeros(64, 24)}
+    del partial["t_embedder.1.linear_1.weight"]
+    save_file(released(base), tmp_path / "base.safetensors")
+    save_file(partial, tmp_path / "control.safetensors")
+    loaded = ControlEncoder(config)
+    load_network(loaded, tmp_path / "control.safetensors", base=tmp_path / "base.safetensors")
+    torch.testing.assert_close(loaded.time_embed.t_embedder.linear_1.weight, base.time_embed.t_embedder.linear_1.weight)
+    torch.testing.assert_close(loaded.zero_blocks[0].weight, encoder.zero_blocks[0].weight)
+    with pytest.raises(UserError, match=r"missing: time_embed\.t_embedder\.linear_1\.weight"):
+        load_network(loaded, tmp_path / "control.safetensors")
+
+
+def test_every_misfit_is_listed():
+    net = DiT(SMALL)
+    state = net.state_dict()
+    del state["proj_out.weight"]
+    state["spare.weight"] = torch.zeros(2)
+    state["patch_embed.proj.weight"] = torch.zeros(24, 72)
+    with pytest.raises(UserError) as caught:
+        load_strict(net, state, "base.safetensors")
+    message = str(caught.value)
+    assert "base.safetensors" in message
+    assert "missing: proj_out.weight (64, 24)" in message
+    assert "not expected: spare.weight (2,)" in message
+    assert "wrong shape: patch_embed.proj.weight is (24, 72), must be (24, 68)" in message
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "weights.pt"])
+def test_unreadable_files(tmp_path, name):
+    path = tmp_path / name
+    with pytest.raises(UserError, match="not found"):
+        read_state(path)
+    state = {"a": torch.zeros(1000)}
+    save_file(state, path) if path.suffix == ".safetensors" else torch.save(state, path)
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(UserError, match="cannot be read"):
+        read_state(path)
+
+
+def test_half_precision_files_are_upcast(tmp_path):
+    torch.manual_seed(0)
+    net = DiT(SMALL)
+    save_file({k: v.bfloat16() for k, v in net.state_dict().items()}, tmp_path / "base.safetensors")
+    other = DiT(SMALL)
+    load_network(other, tmp_path / "base.safetensors")
+    assert other.dtype == torch.float32
+    torch.testing.assert_close(other.patch_embed.proj.weight, net.patch_embed.proj.weight.bfloat16().float())

@@ -1,0 +1,70 @@
+"""Pixels to latents and back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from cosmos_exp.errors import UserError
+from cosmos_exp.world.tokenizer import VideoTokenizer, latent_frame_count, to_signed, to_uint8
+
+VAE = {
+    "encoder_block_out_channels": (8, 8, 8),
+    "decode_block_out_channels": (8, 8, 8, 8),
+    "attention_resolutions": (),
+    "num_layers": 1,
+}
+
+
+def test_uint8_survives_the_trip_through_floats():
+    frames = np.random.default_rng(0).integers(0, 256, (5, 4, 6, 3), dtype=np.uint8)
+    signed = to_signed(frames)
+    assert signed.shape == (3, 5, 4, 6)
+    assert signed.min() >= -1 and signed.max() <= 1
+    assert np.abs(to_uint8(signed).astype(int) - frames).max() <= 1  # truncated, as the reference does
+    assert to_uint8(torch.full((3, 1, 1, 1), 1.7)).item(0) == 255
+
+
+def test_shapes_and_statistics():
+    torch.manual_seed(0)
+    tokenizer = VideoTokenizer(VAE).eval()
+    pixels = torch.rand(2, 3, 17, 32, 48) * 2 - 1
+    with torch.no_grad():
+        plain = tokenizer.encode(pixels)
+        assert plain.shape == (2, 16, 3, 4, 6)
+        decoded = tokenizer.decode(plain)
+        assert decoded.shape == pixels.shape
+        mean, std = torch.randn(16), torch.rand(16) + 0.5
+        tokenizer.set_statistics(mean, std)
+        scaled = tokenizer.encode(pixels)
+        raw = plain / 0.5
+        torch.testing.assert_close(scaled, (raw - mean.reshape(16, 1, 1, 1)) / std.reshape(16, 1, 1, 1) * 0.5)
+        torch.testing.assert_close(tokenizer.decode(scaled), decoded, atol=1e-4, rtol=1e-4)
+
+
+def test_statistics_per_latent_frame():
+    """The released layout: one value per channel and latent frame, cut to the clip's length."""
+    torch.manual_seed(0)
+    tokenizer = VideoTokenizer(VAE, stat_frames=4).eval()
+    mean = torch.arange(64.0).reshape(16, 4)
+    with torch.no_grad():
+        plain = tokenizer.encode(torch.zeros(1, 3, 9, 16, 16))
+        tokenizer.set_statistics(mean, torch.full((64,), 2.0))
+        shifted = tokenizer.encode(torch.zeros(1, 3, 9, 16, 16))
+    expected = (plain / 0.5 - mean[:, :2].reshape(16, 2, 1, 1)) / 2 * 0.5
+    torch.testing.assert_close(shifted, expected)
+    with pytest.raises(UserError, match="5 latent frames"):
+        tokenizer.encode(torch.zeros(1, 3, 33, 16, 16))
+
+
+@pytest.mark.parametrize(("frames", "nearest"), [(0, "1 or 9"), (8, "1 or 9"), (24, "17 or 25")])
+def test_frame_counts_are_1_plus_8k(frames, nearest):
+    with pytest.raises(UserError, match=f"nearest {nearest}"):
+        latent_frame_count(frames)
+    assert [latent_frame_count(n) for n in (1, 9, 121)] == [1, 2, 16]
+
+
+def test_sizes_must_divide():
+    with pytest.raises(UserError, match="40x32"):
+        VideoTokenizer(VAE).encode(torch.zeros(1, 3, 9, 32, 40))
