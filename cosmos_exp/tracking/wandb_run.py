@@ -1,0 +1,191 @@
+"""From the run folder to W&B, once, at the end: disk is the truth and W&B is a view of it.
+
+An offline run is written to `<run folder>/wandb/offline-run-*` and needs no network; `wandb sync` uploads it. Videos go
+in by path, as they are on disk (H.264, yuv420p), never re-encoded.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cosmos_exp.errors import UserError, unknown_name
+
+MODES = ("offline", "online", "disabled")
+INIT_TIMEOUT = 10  # seconds that an online run may take to reach the server
+STAGING = Path("wandb") / "staging"
+FORBIDDEN_IN_ID = r"[/\\#?%:]"
+
+
+@dataclass(frozen=True)
+class ComparisonRow:
+    """One row of the comparison table: one style of one scene. control: {control name: video}."""
+
+    scene: str
+    style: str
+    control: Mapping[str, Path]
+    single_view: Path | None
+    grid: Path | None
+
+
+def check_mode(mode: str) -> None:
+    """UserError where the mode is unknown, the wandb package is absent, or an online run has no key to log in with."""
+    if mode not in MODES:
+        raise UserError(unknown_name("tracking.mode", mode, MODES))
+    if mode == "disabled":
+        return
+    wandb = _import_wandb()
+    if mode == "online" and not _has_login(wandb):
+        raise UserError("tracking.mode='online' needs a W&B login (`wandb login` or WANDB_API_KEY), or use 'offline'")
+
+
+def log_run(
+    run_folder: Path,
+    *,
+    run_id: str,
+    project: str,
+    name: str,
+    mode: str = "offline",
+    entity: str | None = None,
+    group: str | None = None,
+    job_type: str = "generate",
+    tags: Sequence[str] = (),
+    config: Mapping[str, Any],
+    axes: Mapping[str, Any],
+    metrics: Mapping[str, Mapping[str, float]],
+    prompts: Mapping[str, str],
+    videos: Mapping[str, Path],
+    rows: Sequence[ComparisonRow],
+    exit_code: int = 0,
+) -> Path | None:
+    """Log one finished run and return its W&B folder (None when disabled).
+
+    config: resolved, plain containers. axes: {swept key: value}, kept as flat `axes.*` columns. metrics: {style:
+    {key: value}}. prompts: {style: prompt}. videos: {key: mp4 path}. exit_code: not 0 marks the run as failed.
+    An earlier offline copy of the same run id in this folder is replaced. Raises UserError where the mode, the login
+    or the connection is the trouble, and FileNotFoundError for a video that does not exist.
+    """
+    check_mode(mode)
+    if mode == "disabled":
+        return None
+    wandb = _import_wandb()
+    if mode == "offline":
+        _remove_offline_copies(run_folder, run_id)
+    options = dict(project=project, entity=entity, name=name, group=group, job_type=job_type, tags=list(tags))
+    with _staging_in(run_folder):
+        run = _start(
+            wandb, run_folder, run_id, mode, config={**config, "axes": dict(axes), "prompts": dict(prompts)}, **options
+        )
+        finished_with = 1
+        try:
+            logged: dict[str, Any] = metric_values(metrics)
+            logged |= {f"prompt/{_key(style)}": prompt for style, prompt in prompts.items()}
+            logged |= {f"videos/{_key(key)}": _video(wandb, path) for key, path in videos.items()}
+            logged["comparison"] = comparison_table(wandb, rows, axes, metrics, prompts)
+            run.log(logged)
+            finished_with = exit_code
+        finally:
+            run.finish(exit_code=finished_with)
+    return Path(run.settings.sync_dir)
+
+
+def metric_values(metrics: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """`metrics/<style>/<key>` of every style, and `metrics/<key>`, the mean over the styles that have the key."""
+    flat = {f"metrics/{_key(style)}/{key}": value for style, values in metrics.items() for key, value in values.items()}
+    keys = dict.fromkeys(key for values in metrics.values() for key in values if "/" not in key)
+    for key in keys:
+        flat[f"metrics/{key}"] = float(np.mean([values[key] for values in metrics.values() if key in values]))
+    return flat
+
+
+def comparison_table(
+    wandb: Any,
+    rows: Sequence[ComparisonRow],
+    axes: Mapping[str, Any],
+    metrics: Mapping[str, Mapping[str, float]],
+    prompts: Mapping[str, str],
+) -> Any:
+    """wandb.Table with scene, style, prompt, the axes, the control videos, both results and the plain metrics."""
+    controls = list(dict.fromkeys(name for row in rows for name in row.control))
+    keys = list(dict.fromkeys(key for row in rows for key in metrics.get(row.style, {}) if "/" not in key))
+    table = wandb.Table(columns=["scene", "style", "prompt", *axes, *controls, "single_view", "grid", *keys])
+    for row in rows:
+        media = [*(row.control.get(name) for name in controls), row.single_view, row.grid]
+        values = metrics.get(row.style, {})
+        table.add_data(
+            row.scene,
+            row.style,
+            prompts.get(row.style, ""),
+            *(str(value) for value in axes.values()),
+            *(None if path is None else _video(wandb, path) for path in media),
+            *(values.get(key) for key in keys),
+        )
+    return table
+
+
+def _start(wandb: Any, run_folder: Path, run_id: str, mode: str, **options: Any) -> Any:
+    if re.search(FORBIDDEN_IN_ID, run_id) or not run_id:
+        raise UserError(f"{run_id=} cannot be a W&B id: it must not be empty or contain any of / \\ # ? % :")
+    settings = wandb.Settings(
+        silent=True, console="off", symlink=False, init_timeout=INIT_TIMEOUT,
+        x_disable_stats=True, x_save_requirements=False, disable_job_creation=True,
+    )  # fmt: skip
+    run_folder.mkdir(parents=True, exist_ok=True)
+    resume = "allow" if mode == "online" else None
+    try:
+        return wandb.init(dir=str(run_folder), id=run_id, mode=mode, resume=resume, settings=settings, **options)
+    except wandb.errors.Error as error:
+        raise UserError(
+            f"W&B run {run_id!r} could not start ({error}); tracking.mode=offline needs neither login nor network"
+        ) from error
+
+
+def _has_login(wandb: Any) -> bool:
+    try:
+        return wandb.login(prompt=False, verify=False)
+    except wandb.errors.Error as error:
+        raise UserError(f"the W&B login is not usable: {error}") from error
+
+
+def _remove_offline_copies(run_folder: Path, run_id: str) -> None:
+    for file in (run_folder / "wandb").glob(f"offline-run-*/run-{run_id}.wandb"):
+        shutil.rmtree(file.parent)
+    shutil.rmtree(run_folder / STAGING, ignore_errors=True)
+
+
+@contextmanager
+def _staging_in(run_folder: Path) -> Iterator[None]:
+    """Let W&B keep the table's files in the run folder, not in the home folder, for a later `wandb sync`."""
+    given = os.environ.get("WANDB_DATA_DIR")
+    os.environ["WANDB_DATA_DIR"] = given or str((run_folder / STAGING).resolve())
+    try:
+        yield
+    finally:
+        if given is None:
+            del os.environ["WANDB_DATA_DIR"]
+
+
+def _video(wandb: Any, path: Path) -> Any:
+    if not path.is_file():
+        raise FileNotFoundError(f"no video at {path}")
+    return wandb.Video(str(path), format="mp4")
+
+
+def _key(text: str) -> str:
+    return text.replace(" ", "_")
+
+
+def _import_wandb() -> Any:
+    try:
+        import wandb
+    except ImportError as error:
+        raise UserError("tracking needs the package `wandb`: install it, or set tracking.mode=disabled") from error
+    return wandb
