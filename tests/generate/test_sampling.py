@@ -1,0 +1,155 @@
+"""Guided sampling with a tiny model."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from cosmos_exp.errors import UserError
+from cosmos_exp.generate.denoise import guided, tile_gain
+from cosmos_exp.generate.multi_view import sample_multi_view
+from cosmos_exp.generate.sampler import SamplerParams
+from cosmos_exp.generate.single_view import noised_latent, sample_single_view
+
+PARAMS = SamplerParams(num_steps=3, guidance=2.0)
+GRID = (2, 4, 6)
+VIEWS = 6
+
+
+def draw(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture
+def single(tiny_model):
+    def sample(seed=0, sampler=PARAMS, weights=None, prompt="Snow", negative="Bad", **options):
+        hints = {"hdmap": draw(16, *GRID, seed=1), "edge": draw(16, *GRID, seed=2)}
+        weights = weights or {"hdmap": 0.5, "edge": 0.5}
+        negative = None if negative is None else tiny_model.encode_text(negative)
+        text = tiny_model.encode_text(prompt)
+        return sample_single_view(tiny_model, hints, weights, text, negative, sampler, seed, **options)
+
+    return sample
+
+
+@pytest.fixture
+def multi(tiny_model):
+    def sample(seed=0, sampler=PARAMS, weights=None, **options):
+        front, hints = draw(16, *GRID, seed=3), {"hdmap": draw(VIEWS, 16, *GRID, seed=4)}
+        texts = torch.stack([tiny_model.encode_text(f"View {i}") for i in range(VIEWS)])
+        return front, sample_multi_view(
+            tiny_model, front, hints, weights or {"hdmap": 1.0}, texts, sampler, seed, **options
+        )
+
+    return sample
+
+
+def test_single_view_is_a_function_of_its_inputs(single):
+    latents = single()
+    assert latents.shape == (16, *GRID) and latents.dtype == torch.float32
+    assert torch.isfinite(latents).all()
+    assert torch.equal(latents, single())
+    others = {
+        "seed": single(seed=1),
+        "guidance": single(sampler=SamplerParams(num_steps=3, guidance=0.0)),
+        "steps": single(sampler=SamplerParams(num_steps=4, guidance=2.0)),
+        "weight": single(weights={"hdmap": 0.9, "edge": 0.1}),
+        "prompt": single(prompt="Night"),
+        "negative prompt": single(negative=None),
+    }
+    for what, other in others.items():
+        assert not torch.allclose(latents, other, atol=1e-4), what
+
+
+def test_a_control_of_weight_zero_is_as_if_absent(tiny_model, single):
+    zero = single(weights={"hdmap": 1.0, "edge": 0.0})
+    hints = {"hdmap": draw(16, *GRID, seed=1)}
+    text, negative = tiny_model.encode_text("Snow"), tiny_model.encode_text("Bad")
+    absent = sample_single_view(tiny_model, hints, {"hdmap": 1.0}, text, negative, PARAMS, 0)
+    torch.testing.assert_close(zero, absent)
+
+
+def test_guidance_zero_does_not_read_the_negative_prompt(single):
+    conditional = SamplerParams(num_steps=3, guidance=0.0)
+    assert torch.equal(single(sampler=conditional), single(sampler=conditional, negative="Other"))
+
+
+def test_guidance_extrapolates_from_unconditional_through_conditional(tiny_model):
+    denoiser = tiny_model.single_view(["hdmap"])
+    x, hints = draw(1, 16, *GRID), {"hdmap": draw(1, 16, *GRID, seed=1)}
+    with torch.inference_mode():
+        clip = denoiser.prepare(x, hints)
+    text, negative = tiny_model.encode_text("Snow")[None], tiny_model.encode_text("Bad")[None]
+
+    def x0(prompt, other, guidance, **options):
+        weights = {"hdmap": 1.0}
+        return guided(denoiser, clip, text=prompt, negative_text=other, guidance=guidance, weights=weights, **options)(
+            x, 3.0
+        )
+
+    cond, uncond = x0(text, None, 0.0), x0(negative, None, 0.0)
+    torch.testing.assert_close(x0(text, negative, 4.0), cond + 4.0 * (cond - uncond))
+    torch.testing.assert_close(x0(text, None, 4.0), cond + 4.0 * (cond - x0(None, None, 0.0)))
+    merged = x0(text, negative, 4.0, merge_gain=True)
+    torch.testing.assert_close(merged, x0(text, negative, 4.0) * tile_gain(*GRID[1:]))
+
+
+def test_tile_gain_marks_the_first_row_and_column():
+    gain = tile_gain(3, 4)
+    assert gain[0, 0] == pytest.approx(0.990099, abs=1e-6)
+    torch.testing.assert_close(gain[0, 1:], torch.full((3,), 0.9999), atol=1e-6, rtol=0)
+    torch.testing.assert_close(gain[1:, 0], torch.full((2,), 0.9999), atol=1e-6, rtol=0)
+    assert gain[1:, 1:].min() > 0.999998
+
+
+def test_starting_from_a_video_keeps_more_of_it_at_lower_noise(single):
+    start = draw(16, *GRID, seed=9)
+    near = single(start=start, sampler=SamplerParams(num_steps=3, guidance=0.0, sigma_max=0.05))
+    far = single(start=start, sampler=SamplerParams(num_steps=3, guidance=0.0, sigma_max=20.0))
+    assert (near - start).norm() < 0.3 * (far - start).norm()
+    assert torch.equal(noised_latent(start, 2.0, 5), noised_latent(start, 2.0, 5))
+
+
+def test_given_frames_need_a_condition_mask(single):
+    with pytest.raises(UserError, match="no condition mask"):
+        single(given=draw(16, 1, 4, 6))
+
+
+def test_no_control(tiny_model):
+    text = tiny_model.encode_text("Snow")
+    with pytest.raises(UserError, match="at least one control"):
+        sample_single_view(tiny_model, {}, {}, text, None, PARAMS, 0)
+
+
+def test_multi_view_keeps_the_front_view(multi):
+    front, latents = multi()
+    assert latents.shape == (VIEWS, 16, *GRID)
+    assert torch.isfinite(latents).all()
+    torch.testing.assert_close(latents[0], front)
+    assert not torch.allclose(latents[1], latents[2])
+    assert torch.equal(latents, multi()[1])
+    assert not torch.allclose(latents[1:], multi(seed=1)[1][1:], atol=1e-4)
+    assert not torch.allclose(latents[1:], multi(sampler=SamplerParams(num_steps=3, guidance=0.0))[1][1:], atol=1e-4)
+
+
+def test_multi_view_keeps_first_frames_of_every_view(multi):
+    first = draw(VIEWS, 16, 1, *GRID[1:], seed=6)
+    front, latents = multi(first_frames=first)
+    torch.testing.assert_close(latents[1:, :, :1], first[1:])
+    torch.testing.assert_close(latents[0], front)
+
+
+def test_multi_view_refuses_another_number_of_views(tiny_model):
+    front, hints = draw(16, *GRID), {"hdmap": draw(5, 16, *GRID)}
+    text = tiny_model.encode_text("Snow")
+    with pytest.raises(UserError, match="5 prompts for 6 views"):
+        sample_multi_view(tiny_model, front, hints, {"hdmap": 1.0}, text.expand(5, -1, -1), PARAMS, 0)
+    with pytest.raises(UserError, match=r"'hdmap'.*needed are"):
+        sample_multi_view(tiny_model, front, hints, {"hdmap": 1.0}, text.expand(6, -1, -1), PARAMS, 0)
+
+
+@pytest.mark.parametrize("stage", ["single", "multi"])
+def test_progress_counts_denoiser_calls(request, stage):
+    steps = []
+    request.getfixturevalue(stage)(progress=lambda done, total: steps.append((done, total)))
+    assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)]
