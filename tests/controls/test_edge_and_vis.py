@@ -37,7 +37,7 @@ def test_blur_keeps_the_layout_and_loses_the_detail(frames):
         blurred = vis(frames, strength)
         assert blurred.shape == frames.shape and blurred.dtype == np.uint8
         inside, outside = blurred[:, 20:28, 26:38].mean(), blurred[:, :4, :4].mean()
-        assert inside - outside > 40
+        assert inside > 1.5 * outside
         assert blurred[:, 20:28, 26:38].std() < frames[:, 20:28, 26:38].std()
 
 
