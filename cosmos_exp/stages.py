@@ -166,10 +166,9 @@ class Stages:
 
         def compute() -> Arrays:
             from cosmos_exp.render.renderer import render_camera
-            from cosmos_exp.render.weather import WEATHERS
 
             camera = self.rig.camera(view)
-            render = render_camera(self.renderer, camera, self.times, weather=WEATHERS[weather], outputs=outputs)
+            render = render_camera(self.renderer, camera, self.times, weather=weather, outputs=outputs)
             return {"times": render.times} | {name: getattr(render, name) for name in outputs}
 
         return self._stage("render", config, [self.scene_key, view], compute)

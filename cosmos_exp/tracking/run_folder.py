@@ -15,7 +15,7 @@ wandb/                                    the offline W&B run
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +114,7 @@ class RunFolder:
         return Status(**_read_json(self.status)) if self.status.exists() else None
 
     def write_status(self, status: Status) -> None:
-        self.write_json(self.status, asdict(status))
+        self.write_json(self.status, vars(status))
 
     def write_json(self, path: Path, value: Any) -> None:
         """Write `value` so that the file is never seen half-written."""
