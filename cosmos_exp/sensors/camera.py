@@ -8,6 +8,8 @@ from typing import Protocol
 
 import numpy as np
 
+from cosmos_exp.errors import UserError, unknown_name
+
 
 class CameraModel(Protocol):
     """width, height: pixels."""
@@ -46,6 +48,4 @@ class Rig:
         for camera in self.cameras:
             if camera.name == name:
                 return camera
-        from cosmos_exp.errors import UserError, unknown_name
-
         raise UserError(unknown_name("camera", name, [c.name for c in self.cameras]))

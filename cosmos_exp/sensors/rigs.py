@@ -26,7 +26,8 @@ def build_rig(name: str, cameras: Mapping[str, Mapping], *, size: tuple[int, int
     position: metres, rotation: degrees, both of the FLU camera axes in the rig frame (FLU, origin on the ground below
     the rear axle), R = Rz(yaw) Ry(pitch) Rx(roll): positive pitch looks down, positive yaw looks left.
     ftheta: width, height, center, poly (p0..p5), backward, optional linear (c, d, e).
-    size: (width, height) that every camera is resized to; 1280x704 for a pinhole where absent.
+    size: (width, height) of every camera: a pinhole has square pixels at this size, an f-theta camera is resized to it.
+    Where absent, 1280x704 for a pinhole and the calibrated size for f-theta.
     Raises ValidationErrors that names every mistake.
     """
     errors, built = [], []
@@ -36,13 +37,12 @@ def build_rig(name: str, cameras: Mapping[str, Mapping], *, size: tuple[int, int
         errors.append(f"image size {size[0]}x{size[1]} of rig {name!r}: the smallest is 8x8")
     for camera_name, options in cameras.items():
         try:
-            built.append(_camera(str(camera_name), options))
+            built.append(_camera(str(camera_name), options, size))
         except UserError as error:
             errors.append(f"rig {name!r}: {error}")
     if errors:
         raise ValidationErrors(errors)
-    rig = Rig(name, tuple(built))
-    return rig if size is None else resized(rig, *size)
+    return Rig(name, tuple(built))
 
 
 def resized(rig: Rig, width: int, height: int) -> Rig:
@@ -64,7 +64,7 @@ def camera_pose(position: Sequence[float], rotation: Sequence[float]) -> np.ndar
     return pose
 
 
-def _camera(name: str, options: Mapping) -> Camera:
+def _camera(name: str, options: Mapping, size: tuple[int, int] | None) -> Camera:
     if name not in VIEWS:
         raise UserError(unknown_name("camera", name, VIEWS))
     for key in options:
@@ -72,10 +72,11 @@ def _camera(name: str, options: Mapping) -> Camera:
             raise UserError(unknown_name(f"option of camera {name!r}", key, CAMERA_KEYS))
     position = _numbers(f"position of camera {name!r} (x, y, z in metres)", options.get("position"), 3)
     rotation = _numbers(f"rotation of camera {name!r} (roll, pitch, yaw in degrees)", options.get("rotation"), 3)
-    return Camera(name, _model(name, options), camera_pose(position, rotation))
+    model = _model(name, options, size or PINHOLE_SIZE)
+    return Camera(name, model if size is None else model.resized(*size), camera_pose(position, rotation))
 
 
-def _model(name: str, options: Mapping) -> CameraModel:
+def _model(name: str, options: Mapping, size: tuple[int, int]) -> CameraModel:
     hfov, ftheta = options.get("hfov"), options.get("ftheta")
     if (hfov is None) == (ftheta is None):
         raise UserError(f"camera {name!r} needs exactly one of hfov (degrees) and ftheta")
@@ -88,7 +89,7 @@ def _model(name: str, options: Mapping) -> CameraModel:
         raise UserError(
             f"hfov {hfov:g} of camera {name!r}: allowed are 1 to {MAX_HFOV:g} degrees, nearest {nearest:g}{hint}"
         )
-    return Pinhole.from_hfov(*PINHOLE_SIZE, np.radians(hfov))
+    return Pinhole.from_hfov(*size, np.radians(hfov))
 
 
 def _ftheta(name: str, options: Mapping) -> FTheta:

@@ -1,0 +1,234 @@
+"""Draws a Scene through a camera: static meshes once, then one rasterisation per frame for any number of weathers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+
+import cv2
+import numba
+import numpy as np
+
+from cosmos_exp.errors import UserError, unknown_name
+from cosmos_exp.render import raster, shade
+from cosmos_exp.render.gbuffer import GBuffer
+from cosmos_exp.render.geometry import Geometry, compiled
+from cosmos_exp.render.hdmap import HdMap
+from cosmos_exp.render.mesh import join
+from cosmos_exp.render.moving import MovingWorld
+from cosmos_exp.render.precipitation import add_precipitation
+from cosmos_exp.render.roads import road_mesh
+from cosmos_exp.render.structures import structure_mesh
+from cosmos_exp.render.types import OUTPUTS, CameraRender
+from cosmos_exp.render.weather import Weather, weather_of
+from cosmos_exp.scene.types import Scene
+from cosmos_exp.sensors.camera import Camera, CameraModel
+from cosmos_exp.sensors.ftheta import FTheta
+from cosmos_exp.sensors.pinhole import Pinhole
+
+FAR = 700.0
+SMALL_IMAGE = 360  # rows: images up to this height get 2x2 samples per pixel by default
+SHADOW_DISTANCE = 3000.0
+SHADOW_EXTENT = 150.0
+SHADOW_SIZE = 600
+FRAMES_KEPT = 16
+
+
+class Renderer:
+    """A scene, ready to be drawn. Methods may be called from several threads."""
+
+    def __init__(self, scene: Scene):
+        self.scene = scene
+        self.origin = np.floor(scene.rig_trajectory.poses[0][:3, 3])
+        area = scene.facts.get("area", "")
+        self.static = compiled(join([road_mesh(scene.map, area), structure_mesh(scene.map)]), self.origin)
+        self.world = MovingWorld(scene, self.origin)
+        self.hd = HdMap(scene, self.origin)
+        self._heading = _level(scene.rig_trajectory.poses[0][:3, :3])
+        self._frames: dict[float, tuple] = {}
+        self._shadows: dict[tuple, shade.ShadowMap] = {}
+
+    def gbuffer(self, camera: Camera, t: float, *, samples: int = 1) -> GBuffer:
+        """Rasterise the frame at time t with samples x samples samples per pixel (1 or 2)."""
+        model = camera.model
+        sampled = model if samples == 1 else model.resized(model.width * samples, model.height * samples)
+        rays = _rays(sampled)
+        _, moving, _ = self._frame(t)
+        pose = self.world.ego_pose(t) @ camera.camera_to_rig
+        inverse = np.zeros(rays.shape[:2], np.float32)
+        ids = np.full(rays.shape[:2], -1, np.int32)
+        _draw(sampled, rays, self.static, pose, 0, inverse, ids)
+        _draw(sampled, rays, moving, pose, len(self.static), inverse, ids)
+        return GBuffer(camera, t, samples, ids, inverse, rays, pose, self.static, moving)
+
+    def shade(self, gbuffer: GBuffer, weather: Weather, *, seed: int = 0) -> np.ndarray:
+        """[H,W,3] uint8 picture of a g-buffer in a weather. seed: of raindrops and snowflakes."""
+        t = gbuffer.t
+        _, _, grid = self._frame(t)
+        light = shade.lighting(weather, self._heading)
+        pose, ego = gbuffer.camera_to_world, np.linalg.inv(self.world.ego_pose(t))
+        out = np.empty((*gbuffer.ids.shape, 3), np.uint8)
+        shade.shade(
+            gbuffer.ids, gbuffer.inverse, gbuffer.rays, pose[:3, :3].astype(np.float32),
+            pose[:3, 3].astype(np.float32), ego.astype(np.float32), self.static.attributes, self.static.codes,
+            gbuffer.moving.attributes, gbuffer.moving.codes, light, self._shadow_map(t, light), grid,
+            shade.noise_texture(), shade.tone_curve(), _sample_angle(gbuffer), out,
+        )  # fmt: skip
+        if gbuffer.samples > 1:
+            out = _tent_filtered(out)
+        if weather.rain or weather.flakes:
+            add_precipitation(out, weather, t, seed=seed, camera=gbuffer.camera.name)
+        return out
+
+    def hdmap(self, camera: Camera, t: float) -> np.ndarray:
+        """[H,W,3] uint8 HD-map control frame: map elements and object boxes on black."""
+        pose = self.world.ego_pose(t) @ camera.camera_to_rig
+        placed, _, _ = self._frame(t)
+        return self.hd.draw(camera.model, pose, placed)
+
+    def _frame(self, t: float) -> tuple:
+        """Placed tracks, moving geometry and ground grid at t; the last few are kept for the other cameras."""
+        frame = self._frames.get(t)
+        if frame is None:
+            placed = self.world.placed_tracks(t)
+            frame = (placed, self.world.geometry(t, placed), self.world.ground_grid(t, placed))
+            _keep(self._frames, t, frame)
+        return frame
+
+    def _shadow_map(self, t: float, light: shade.Lighting) -> shade.ShadowMap:
+        if light.shadows == 0:
+            return _NO_SHADOW
+        key = (t, *light.sun_direction.tolist())
+        found = self._shadows.get(key)
+        if found is None:
+            found = self._draw_shadow_map(t, light.sun_direction.astype(np.float64))
+            _keep(self._shadows, key, found)
+        return found
+
+    def _draw_shadow_map(self, t: float, sun: np.ndarray) -> shade.ShadowMap:
+        """The scene from far away towards the sun, centred on the ego in whole texels so that edges do not swim."""
+        side = np.cross(sun, [0, 0, 1.0])
+        side /= np.linalg.norm(side)
+        rotation = np.stack([side, np.cross(-sun, side), -sun])
+        texel = SHADOW_EXTENT / SHADOW_SIZE
+        centre = np.round(rotation @ self.world.ego_pose(t)[:3, 3] / texel) * texel
+        pose = np.eye(4)
+        pose[:3, :3] = rotation.T
+        pose[:3, 3] = rotation.T @ centre + SHADOW_DISTANCE * sun
+        focal = SHADOW_SIZE * SHADOW_DISTANCE / SHADOW_EXTENT
+        model = Pinhole(SHADOW_SIZE, SHADOW_SIZE, focal, focal, SHADOW_SIZE / 2, SHADOW_SIZE / 2)
+        inverse = np.zeros((SHADOW_SIZE, SHADOW_SIZE), np.float32)
+        ids = np.empty((SHADOW_SIZE, SHADOW_SIZE), np.int32)
+        _, moving, _ = self._frame(t)
+        for geometry in (self.static, moving):
+            _draw(model, None, geometry, pose, 0, inverse, ids, far=np.inf)
+        translation = -rotation @ pose[:3, 3]
+        return shade.ShadowMap(inverse, rotation, translation, focal)
+
+
+def render_camera(
+    scene: Scene | Renderer,
+    camera: Camera,
+    times: Sequence[float],
+    *,
+    weather: Weather | str = "Original",
+    outputs: Iterable[str] = OUTPUTS,
+    samples: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> CameraRender:
+    """Draw one camera at the given times (seconds).
+
+    weather: a Weather or the name of a style. outputs: any of OUTPUTS. samples: per pixel and axis for rgb, 1 or 2;
+    None takes 2 for images of up to 360 rows. progress: called with (frames done, frames in all).
+    Frames are drawn by as many threads as numba is given (NUMBA_NUM_THREADS); the result does not depend on it.
+    Raises UserError on an unknown output or style.
+    """
+    renderer = scene if isinstance(scene, Renderer) else Renderer(scene)
+    wanted = tuple(dict.fromkeys(outputs))
+    for name in wanted:
+        if name not in OUTPUTS:
+            raise UserError(unknown_name("output", name, OUTPUTS))
+    if isinstance(weather, str):
+        weather = weather_of(weather)
+    if samples is None:
+        samples = 2 if camera.model.height <= SMALL_IMAGE and "rgb" in wanted else 1
+    times = np.asarray(times, np.float64)
+
+    def frame(t: float) -> dict[str, np.ndarray]:
+        drawn = {"hdmap": renderer.hdmap(camera, t)} if "hdmap" in wanted else {}
+        if set(wanted) - {"hdmap"}:
+            gbuffer = renderer.gbuffer(camera, t, samples=samples)
+            drawn |= {name: getattr(gbuffer, name) for name in wanted if name not in ("rgb", "hdmap")}
+            if "rgb" in wanted:
+                drawn["rgb"] = renderer.shade(gbuffer, weather, seed=renderer.scene.seed)
+        return drawn
+
+    frames = []
+    with ThreadPoolExecutor(max_workers=numba.config.NUMBA_NUM_THREADS) as pool:
+        for drawn in pool.map(frame, times.tolist()):
+            frames.append(drawn)
+            if progress is not None:
+                progress(len(frames), len(times))
+    return CameraRender(camera.name, times, **{name: np.stack([f[name] for f in frames]) for name in wanted})
+
+
+_NO_SHADOW = shade.ShadowMap(np.zeros((1, 1), np.float32), np.eye(3), np.zeros(3), 1.0)
+
+
+def _draw(
+    model: CameraModel, rays: np.ndarray | None, geometry: Geometry, pose: np.ndarray, first: int,
+    inverse: np.ndarray, ids: np.ndarray, *, far: float = FAR,
+) -> None:  # fmt: skip
+    """Rasterise a geometry from a pose [4,4] camera to world."""
+    rotation = np.ascontiguousarray(pose[:3, :3].T)
+    translation = -rotation @ pose[:3, 3]
+    shared = (geometry.triangles, geometry.two_sided, geometry.chunks, geometry.spheres, rotation, translation)
+    if isinstance(model, FTheta):
+        raster.draw_ftheta(*shared, rays, _lens(model), far, first, inverse, ids)
+    elif isinstance(model, Pinhole):
+        intrinsics = np.array([model.fx, model.fy, model.cx, model.cy])
+        raster.draw_pinhole(*shared, intrinsics, raster.NEAR, far, first, inverse, ids)
+    else:
+        raise TypeError(f"no rasteriser for the camera model {type(model).__name__}")
+
+
+@lru_cache(maxsize=16)
+def _rays(model: CameraModel) -> np.ndarray:
+    """[H,W,3] float32 directions whose multiples the rasteriser's inverse depth refers to: z = 1 for a pinhole."""
+    rays = model.rays()
+    if isinstance(model, Pinhole):
+        rays = rays / rays[..., 2:]
+    rays.flags.writeable = False
+    return rays
+
+
+@lru_cache(maxsize=16)
+def _lens(model: FTheta) -> np.ndarray:
+    return np.array([*model.fw_poly, model.max_angle, *model.beyond_max, *model.center, *model.linear])
+
+
+def _sample_angle(gbuffer: GBuffer) -> float:
+    """Angle between neighbouring samples at the image's centre, radians."""
+    height, width = gbuffer.ids.shape
+    a, b = gbuffer.rays[height // 2, width // 2], gbuffer.rays[height // 2, width // 2 + 1]
+    return float(np.linalg.norm(np.cross(a, b)) / (np.linalg.norm(a) * np.linalg.norm(b)))
+
+
+def _tent_filtered(samples: np.ndarray) -> np.ndarray:
+    """[2H,2W,3] -> [H,W,3]: weights 1/4, 1/2, 1/4 around each pixel's centre sample, in both directions."""
+    kernel = np.array([0.25, 0.5, 0.25], np.float32)
+    return np.ascontiguousarray(cv2.sepFilter2D(samples, -1, kernel, kernel, borderType=cv2.BORDER_REPLICATE)[::2, ::2])
+
+
+def _level(rotation: np.ndarray) -> np.ndarray:
+    """The heading of a rotation: forward projected on the ground."""
+    yaw = np.arctan2(rotation[1, 0], rotation[0, 0])
+    return np.array([[np.cos(yaw), -np.sin(yaw), 0], [np.sin(yaw), np.cos(yaw), 0], [0, 0, 1.0]])
+
+
+def _keep(cache: dict, key: object, value: object) -> None:
+    """Add to a small cache, dropping its oldest entries; safe against other threads doing the same."""
+    cache[key] = value
+    for old in list(cache)[:-FRAMES_KEPT]:
+        cache.pop(old, None)
