@@ -1,0 +1,80 @@
+"""Compare the cells of a sweep: one static HTML page, and one picture.
+
+Both are made from the run folders alone. The page needs no network and no other file than the videos beside it, which
+it names by relative path, so it works from a disk and from a web server alike.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from cosmos_exp.metrics.info import METRIC_INFO, metric_info
+from cosmos_exp.tracking.cells import Cell, axis_values, read_cells
+
+PAGE = "compare.html"
+PICTURE = "compare.png"
+DATA_MARK = "/*DATA*/null"
+
+
+def write_page(folder: Path) -> Path:
+    """Write `compare.html` into `folder`, over all run folders in and below it, and return its path."""
+    folder = Path(folder)
+    data = page_data(folder, read_cells(folder))
+    template = Path(__file__).with_name("compare.html").read_text(encoding="utf-8")
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
+    page = folder / PAGE
+    page.write_text(template.replace(DATA_MARK, text), encoding="utf-8")
+    return page
+
+
+def page_data(folder: Path, cells: list[Cell]) -> dict[str, Any]:
+    """What the page shows, as plain JSON values."""
+    keys = dict.fromkeys(key for cell in cells for key in cell.metrics)
+    order = {name: index for index, name in enumerate(METRIC_INFO)}
+    names = sorted({key.partition("/")[0] for key in keys}, key=lambda name: (order.get(name, len(order)), name))
+    return {
+        "title": folder.resolve().name,
+        "written": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        "axes": [{"key": key, "values": values} for key, values in axis_values(cells).items()],
+        "metrics": [_metric(name) for name in names],
+        "parts": list(dict.fromkeys(key.partition("/")[2] for key in keys if "/" in key)),
+        "shows": list(dict.fromkeys(what for cell in cells for what in cell.videos)),
+        "cells": [_cell(folder, cell) for cell in cells],
+    }
+
+
+def _metric(name: str) -> dict[str, str]:
+    info = metric_info(name)
+    return {"key": name, "label": info.label, "direction": info.direction, "unit": info.unit, "about": info.description}
+
+
+def _cell(folder: Path, cell: Cell) -> dict[str, Any]:
+    videos = {what: quote(path.relative_to(folder).as_posix()) for what, path in cell.videos.items()}
+    return {
+        "run": cell.run,
+        "axes": cell.axes | {"style": cell.style},
+        "state": cell.state,
+        "clip": cell.clip,
+        "prompt": cell.prompt,
+        "error": cell.error,
+        "metrics": {key: round(value, 6) for key, value in cell.metrics.items()},
+        "videos": videos,
+    }
+
+
+def write_grid_image(folder: Path) -> Path:
+    """Write `compare.png` into `folder`: the middle frame of every cell, laid out by the axes. Returns its path.
+
+    Columns are the values of the axis that has the most (at most eight), rows the combinations of the others. A cell
+    without a video is an empty tile with its state.
+    """
+    from cosmos_exp.tracking.contact_sheet import contact_sheet
+
+    folder = Path(folder)
+    picture = folder / PICTURE
+    contact_sheet(read_cells(folder)).save(picture)
+    return picture
