@@ -91,7 +91,7 @@ def extrapolation_ratio(axis: Tensor, dim: int) -> float:
     if last[0] == 0:
         return 1.0
     base = (last[1] / last[0]).item() ** (-dim / 2)
-    return round((base / 10000) ** ((dim - 2) / dim), 3)
+    return round((base / 10000) ** ((dim - 2) / dim), 5)
 
 
 def sincos_result(case: GoldenCase, key: str) -> GoldenResult:
