@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,6 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from cosmos_exp.errors import ValidationErrors
-
-log = logging.getLogger(__name__)
 
 _sweep_at_work: Path | None = None
 
@@ -37,7 +34,7 @@ class SweepReport(Callback):
         _sweep_at_work = Path(config.hydra.sweep.dir)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        log.info("comparison of all cells: %s", write_comparison(Path(config.hydra.sweep.dir)))
+        print(f"comparison: {write_comparison(Path(config.hydra.sweep.dir))}")
 
 
 def cell_overrides(config: DictConfig) -> list[list[str]]:
@@ -64,8 +61,10 @@ def check_cells(config: DictConfig) -> None:
 
 
 def write_comparison(sweep: Path) -> Path:
-    from cosmos_exp.tracking.compare import write_page
+    """Write the page and the picture that compare the cells; returns the page's path."""
+    from cosmos_exp.tracking.compare import write_grid_image, write_page
 
+    write_grid_image(sweep)
     return write_page(sweep)
 
 

@@ -124,9 +124,9 @@ def _verify(arguments: list[str]) -> int:
 def _compare(arguments: list[str]) -> int:
     if len(arguments) != 1:
         raise UserError("usage: cosmos-exp compare SWEEP_FOLDER")
-    from cosmos_exp.tracking.compare import write_page
+    from cosmos_exp.callbacks import write_comparison
 
-    print(write_page(Path(arguments[0])))
+    print(write_comparison(Path(arguments[0])))
     return 0
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -15,6 +15,7 @@ from cosmos_exp.render.types import OUTPUTS
 from cosmos_exp.report import Report, only_run_in
 from cosmos_exp.schema import run_id
 from cosmos_exp.stages import Stages, load_arrays, load_json, load_render
+from cosmos_exp.tracking.cells import read_overrides, sweep_cells
 from cosmos_exp.tracking.run_folder import RunFolder, Status
 from cosmos_exp.validate import check
 from cosmos_exp.video import compose_grid, write_video
@@ -38,24 +39,25 @@ class Made:
     multi_views: ByView = field(default_factory=dict)  # by style
 
 
-def run(cfg: DictConfig, folder: Path, *, sweep: str | None = None, overrides: tuple[str, ...] = ()) -> Status:
-    """One run of the whole pipeline into `folder`.
+def run(cfg: DictConfig, folder: Path, *, sweep: str | None = None) -> Status:
+    """One run of the whole pipeline into `folder`. sweep: name of the sweep that this run is a cell of.
 
-    sweep: name of the sweep this run is a cell of. overrides: what the command line changed, for people to read.
     Raises ValidationErrors before any work where the config cannot run.
     """
     check(cfg)
     plain = OmegaConf.to_container(cfg, resolve=True)
     with only_run_in(folder):
-        report = Report(RunFolder(folder), run_id(cfg))
+        cell = f"#{folder.name.partition('_')[0]} " if sweep else ""
+        report = Report(RunFolder(folder), run_id(cfg), prefix=cell)
         with report.until_done():
             write_atomic(report.folder.config, OmegaConf.to_yaml(cfg, resolve=True).encode())
             cache = StageCache(plain["paths"]["cache"])
             cache.remove_leftovers()
             Pipeline(Stages(plain, cache, report.hits, report.misses), report).run()
             with report.stage("tracking"):
-                _track(plain, report.folder, sweep, overrides)
-    summary.show(report.folder)
+                _track(plain, report.folder, sweep)
+    if not sweep:
+        summary.show(report.folder)
     return report.status
 
 
@@ -213,7 +215,7 @@ class Pipeline:
         )
 
 
-def _track(cfg: dict, folder: RunFolder, sweep: str | None, overrides: tuple[str, ...]) -> None:
+def _track(cfg: dict, folder: RunFolder, sweep: str | None) -> None:
     """Log the run folder to W&B; in a sweep, as one of a group, with the swept values as axes."""
     from cosmos_exp.tracking.wandb_run import ComparisonRow, log_run
 
@@ -241,7 +243,7 @@ def _track(cfg: dict, folder: RunFolder, sweep: str | None, overrides: tuple[str
         group=tracking["group"] or sweep,
         tags=tracking["tags"],
         config=cfg,
-        axes=swept_values(overrides) if sweep else {},
+        axes=swept_values(folder.path) if sweep else {},
         metrics=folder.read_metrics(),
         prompts=prompts,
         videos=videos,
@@ -249,7 +251,7 @@ def _track(cfg: dict, folder: RunFolder, sweep: str | None, overrides: tuple[str
     )
 
 
-def swept_values(overrides: Iterable[str]) -> dict[str, str]:
-    """{key: value} of a sweep cell's overrides, but for those that pick the sweep itself."""
-    pairs = (override.lstrip("+").split("=", 1) for override in overrides)
-    return {key: value for key, value in pairs if key not in ("sweep", "sweep_name")}
+def swept_values(run: Path) -> dict[str, Any]:
+    """{key: value} of what the sweep around this run folder varies."""
+    own, cells = read_overrides(run), sweep_cells(run.parent)
+    return {key: value for key, value in own.items() if any(cell.get(key) != value for cell in cells)}

@@ -36,10 +36,12 @@ def only_run_in(folder: Path) -> Iterator[None]:
 class Report:
     """run_id: of the config; a folder that holds a run of another config is a UserError.
 
+    prefix: begins every line of this run, where several may write to one console.
+
     hits, misses: {stage: cache lookups}, counted by the stages and written with the status.
     """
 
-    def __init__(self, folder: RunFolder, run_id: str):
+    def __init__(self, folder: RunFolder, run_id: str, prefix: str = ""):
         before = folder.read_status()
         if before and before.run_id != run_id:
             raise UserError(
@@ -47,6 +49,7 @@ class Report:
                 "choose another name=..."
             )
         self.folder = folder
+        self.prefix = prefix
         self.hits: Counter[str] = Counter()
         self.misses: Counter[str] = Counter()
         now = _now()
@@ -82,12 +85,13 @@ class Report:
         self._write()
         hits, misses = self.hits.total(), self.misses.total()
         started = time.monotonic()
-        with progress.steps(label or name) as tick:
+        label = self.prefix + (label or name)
+        with progress.steps(label) as tick:
             yield tick
         seconds = time.monotonic() - started
         self.status.seconds[name] = round(self.status.seconds.get(name, 0.0) + seconds, 3)
         cached = self.hits.total() > hits and self.misses.total() == misses
-        log.info("%-24s %6.1f s%s", label or name, seconds, "  from the cache" if cached else "")
+        log.info("%-24s %6.1f s%s", label, seconds, "  from the cache" if cached else "")
 
     def _end(self, state: str, error: str) -> None:
         self.status.state, self.status.error = state, error

@@ -23,12 +23,7 @@ def job(cfg: DictConfig) -> None:
     hydra_cfg = HydraConfig.get()
     in_sweep = hydra_cfg.mode == RunMode.MULTIRUN
     try:
-        run(
-            cfg,
-            Path(hydra_cfg.runtime.output_dir),
-            sweep=Path(hydra_cfg.sweep.dir).name if in_sweep else None,
-            overrides=tuple(hydra_cfg.overrides.task),
-        )
+        run(cfg, Path(hydra_cfg.runtime.output_dir), sweep=Path(hydra_cfg.sweep.dir).name if in_sweep else None)
     except EXPLAINED as error:
         if in_sweep:
             raise
