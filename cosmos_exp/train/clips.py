@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 
-@dataclass(frozen=True)
+@dataclass
 class ClipSize:
     """num_frames at fps frames per second; height, width in pixels."""
 

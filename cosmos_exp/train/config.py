@@ -25,7 +25,8 @@ class ClipsConfig:
 class TokenizerConfig:
     """Training of the tokenizer; the weights of the loss terms are explained in `train/tokenizer.py`.
 
-    max_videos bounds the videos held on the device; training starts when min_clips clips are rendered.
+    max_videos bounds the videos held on the device; training starts when min_clips clips are rendered. compile:
+    torch.compile the encoder and the decoder.
     """
 
     loop: LoopParams = field(default_factory=lambda: LoopParams(num_steps=8000, batch_size=32, lr=1e-3))
@@ -34,6 +35,7 @@ class TokenizerConfig:
     latent_noise: float = 0.1
     max_videos: int = 12000
     min_clips: int = 64
+    compile: bool = False
 
 
 @dataclass
@@ -66,6 +68,7 @@ class EvaluateConfig:
 
     num_scenes: int = 8
     num_multi_view_scenes: int = 4
+    num_classifier_scenes: int = 16
     weights: dict[str, float] = field(default_factory=lambda: {"hdmap": 0.5, "seg": 0.5})
     shuffled_model: str | None = None
     num_steps: int = 12

@@ -19,7 +19,7 @@ from cosmos_exp.world.multiview import given_frames, stack_views
 from cosmos_exp.world.text import TextEncoder
 
 
-@dataclass(frozen=True)
+@dataclass
 class NoiseParams:
     """ln(sigma) is normal with p_mean and p_std, sigma clamped to [sigma_min, sigma_max]."""
 

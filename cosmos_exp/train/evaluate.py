@@ -9,7 +9,6 @@ import dataclasses
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -23,7 +22,7 @@ from cosmos_exp.generate.single_view import sample_single_view
 from cosmos_exp.metrics.blur_ssim import blurred_ssim
 from cosmos_exp.metrics.edge_f1 import edge_f1_score
 from cosmos_exp.metrics.psnr import video_psnr
-from cosmos_exp.metrics.style import fit_styles, predict_style, style_features
+from cosmos_exp.metrics.style import StyleClassifier, fit, predict, save, style_features
 from cosmos_exp.sensors.camera import Rig
 from cosmos_exp.styles import STYLES
 from cosmos_exp.train.clips import Clip, ClipSpec
@@ -53,6 +52,8 @@ class Validator:
         self.clips = [render_clip(ClipSpec(s, views[:1], len(STYLES), controls, size), rig) for s in seeds]
         few = list(seeds)[: self.settings.num_multi_view_scenes]
         self.multi_view_clips = [render_clip(ClipSpec(s, views, 2, ("hdmap",), size), rig) for s in few]
+        known = range(self.settings.num_classifier_scenes)
+        self.training_clips = [render_clip(ClipSpec(s, views[:1], len(STYLES), (), size), rig) for s in known]
         self.front = views[0]
         self._hints: dict[tuple[int, str], torch.Tensor] = {}
 
@@ -60,10 +61,10 @@ class Validator:
         chosen = self.settings.guidance if guidance is None else guidance
         return SamplerParams(num_steps=self.settings.num_steps, guidance=chosen)
 
-    def hint(self, model: WorldModel, clip: Clip, control: str) -> torch.Tensor:
+    def hint(self, clip: Clip, control: str) -> torch.Tensor:
         key = (clip.seed, control)
         if key not in self._hints:
-            self._hints[key] = model.encode_video(clip.video(self.front, control))
+            self._hints[key] = self.model.encode_video(clip.video(self.front, control))
         return self._hints[key]
 
     def generate(
@@ -79,7 +80,7 @@ class Validator:
         model = model or self.model
         latents = sample_single_view(
             model,
-            {control: self.hint(self.model, clip, control) for control in weights},
+            {control: self.hint(clip, control) for control in weights},
             weights,
             model.encode_text(prompt),
             model.encode_text(model.contract.negative_prompt) if model.contract.negative_prompt else None,
@@ -97,6 +98,7 @@ def evaluate(model: WorldModel, rig: Rig, config: TrainConfig, folder: Path) -> 
     if config.evaluate.shuffled_model:
         path = Path(config.evaluate.shuffled_model)
         others["trained on shuffled captions"] = WorldModel.from_folder(path, device=model.device)
+    save(fit_classifier(validator, STYLES), folder / "style_classifier.json")
     report: Report = {"settings": dataclasses.asdict(config.evaluate)}
     for name, measure in {
         "tokenizer": tokenizer_psnr,
@@ -123,16 +125,20 @@ def tokenizer_psnr(validator: Validator, folder: Path) -> Report:
     return {name: mean(values) for name, values in scores.items()}
 
 
-def style_classifier(validator: Validator) -> Callable[[np.ndarray], str]:
-    """Nearest-centroid on colour and contrast, fitted on the *rendered* pictures of the held-out scenes' styles."""
-    videos = [(k.name, v) for c in validator.clips for k, v in zip(c.keys, c.videos) if k.name in DISTINCT_STYLES]
-    fitted = fit_styles([style_features(v) for _, v in videos], [name for name, _ in videos])
-    return lambda video: predict_style(fitted, style_features(video))
+def fit_classifier(validator: Validator, styles: tuple[str, ...]) -> StyleClassifier:
+    """Fitted on *rendered* pictures of training scenes."""
+    videos = [(k.name, v) for c in validator.training_clips for k, v in zip(c.keys, c.videos) if k.name in styles]
+    return fit(np.stack([style_features(v) for _, v in videos]), [name for name, _ in videos])
+
+
+def likeliest(classifier: StyleClassifier, video: np.ndarray) -> str:
+    probabilities = predict(classifier, style_features(video))
+    return max(probabilities, key=probabilities.__getitem__)
 
 
 def style_accuracy(validator: Validator, folder: Path) -> Report:
     """Each scene in each style: PSNR against the render, and how often the classifier sees the style asked for."""
-    classify = style_classifier(validator)
+    classifier = fit_classifier(validator, DISTINCT_STYLES)
     psnr, right = defaultdict(list), defaultdict(list)
     rows = []
     for clip in validator.clips:
@@ -141,7 +147,7 @@ def style_accuracy(validator: Validator, folder: Path) -> Report:
             video = validator.generate(clip, clip.prompts[style], validator.settings.weights)
             psnr[style].append(video_psnr(clip.video(validator.front, style), video))
             if style in DISTINCT_STYLES:
-                right[style].append(classify(video) == style)
+                right[style].append(likeliest(classifier, video) == style)
             pictures.append(video[len(video) // 2])
         truth = [clip.video(validator.front, style)[len(pictures) // 2] for style in STYLES]
         rows += [np.hstack(truth), np.hstack(pictures)]
@@ -173,7 +179,7 @@ def caption_value(validator: Validator, others: dict[str, WorldModel]) -> Report
 
 def guidance_effect(validator: Validator, folder: Path) -> Report:
     """Style and adherence against `sampler.guidance`, mean over scenes and distinct styles."""
-    classify = style_classifier(validator)
+    classifier = fit_classifier(validator, DISTINCT_STYLES)
     report = {}
     for guidance in validator.settings.guidances:
         values = defaultdict(list)
@@ -181,7 +187,7 @@ def guidance_effect(validator: Validator, folder: Path) -> Report:
             for style in DISTINCT_STYLES:
                 video = validator.generate(clip, clip.prompts[style], validator.settings.weights, guidance=guidance)
                 add_scores(values, clip.video(validator.front, style), video)
-                values["style_accuracy"].append(classify(video) == style)
+                values["style_accuracy"].append(likeliest(classifier, video) == style)
         report[str(guidance)] = {name: mean(v) for name, v in values.items()}
     return report
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -67,7 +68,7 @@ def encode_clips(
     hints: dict[str, list[torch.Tensor]] = {c: [] for c in controls}
     for number, path in enumerate(paths, 1):
         clip = read_clip(path)
-        latents = encode(torch.from_numpy(clip.videos[:])).half()
+        latents = encode(torch.from_numpy(np.array(clip.videos))).half()
         index = {(key.view, key.name): z for key, z in zip(clip.keys, latents)}
         targets.append(torch.stack([torch.stack([index[v, s] for v in views]) for s in clip.prompts]))
         for control in controls:

@@ -22,7 +22,7 @@ from cosmos_exp.errors import UserError
 LossFunction = Callable[[torch.Generator], tuple[torch.Tensor, dict[str, torch.Tensor]]]
 
 
-@dataclass(frozen=True)
+@dataclass
 class LoopParams:
     """num_steps optimiser steps at batch_size; lr: peak learning rate after warmup_steps, decayed by a cosine to zero.
 

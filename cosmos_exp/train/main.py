@@ -39,6 +39,7 @@ class Training:
         self.folder = Path(config.folder)
         self.device = torch.device(pick_device(config.device))
         torch.set_float32_matmul_precision("high")
+        torch.backends.cudnn.benchmark = True
         torch.manual_seed(config.seed)  # the initial weights; batches have generators of their own
         if (self.folder / "model" / "model.json").exists():
             self.model = WorldModel.from_folder(self.folder / "model", device=self.device)
@@ -69,6 +70,9 @@ class Training:
             for _ in self._rendered(needed, self.folder / "clips"):
                 pass
         vae = self.model.tokenizer.vae.train()
+        if settings.compile:
+            vae.encoder.compile()
+            vae.decoder.compile()
         finished = train_tokenizer(
             vae,
             bank,
@@ -79,7 +83,7 @@ class Training:
             latent_noise=settings.latent_noise,
             progress=report("tokenizer"),
         )
-        self.model.tokenizer.set_statistics(*latent_statistics(vae.eval(), bank, 1024))
+        self.model.tokenizer.set_statistics(*latent_statistics(vae.eval(), bank, min(1024, 4 * len(bank.videos))))
         self._save("tokenizer", finished)
 
     def encode(self) -> None:

@@ -21,12 +21,14 @@ from cosmos_exp.render.types import CameraRender
 from cosmos_exp.render.weather import WEATHERS
 from cosmos_exp.scene.procedural import procedural_scene
 from cosmos_exp.scene.types import Scene
-from cosmos_exp.sensors.camera import Rig
+from cosmos_exp.sensors.camera import Camera, Rig
+from cosmos_exp.sensors.rigs import resized
 from cosmos_exp.styles import STYLES
 from cosmos_exp.train.clips import Clip, ClipSpec, VideoKey, write_clip
 
 HELD_OUT_SEED = 1_000_000  # seeds from here on are never trained on
 NUM_PHRASINGS = 4  # caption variants drawn in training
+TRUTH = ("depth", "semantic", "instance", "hdmap")  # outputs that no weather changes
 
 
 def training_scene(seed: int, duration: float) -> Scene:
@@ -48,6 +50,7 @@ def styles_of(spec: ClipSpec) -> tuple[str, ...]:
 
 def render_clip(spec: ClipSpec, rig: Rig) -> Clip:
     size = spec.size
+    rig = resized(rig, size.width, size.height)
     scene = training_scene(spec.seed, duration=(size.num_frames + 1) / size.fps)
     renderer = Renderer(scene)
     times = scene.frame_times(size.num_frames, size.fps)
@@ -55,34 +58,36 @@ def render_clip(spec: ClipSpec, rig: Rig) -> Clip:
     keys: list[VideoKey] = []
     videos: list[np.ndarray] = []
     for index, view in enumerate(spec.views):
-        camera = rig.resized(size.width, size.height).camera(view)
-        gbuffers = [renderer.gbuffer(camera, t) for t in times]
+        camera = rig.camera(view)
+        controls = spec.controls if index == 0 else tuple(c for c in spec.controls if c == "hdmap")
+        shaded, render = _draw(renderer, camera, times, styles, controls)
         for style in styles:
-            frames = [renderer.shade(g, WEATHERS[style], t) for g, t in zip(gbuffers, times)]
             keys.append(VideoKey(view, style))
-            videos.append(np.stack(frames))
-        for control in spec.controls if index == 0 else [c for c in spec.controls if c == "hdmap"]:
+            videos.append(shaded[style])
+        for control in controls:
             keys.append(VideoKey(view, control))
-            videos.append(make_control(control, _render(renderer, camera, times, gbuffers, control)))
+            videos.append(make_control(control, render))
     caption = describe(scene)
     variant = int(np.random.default_rng([spec.seed, 3]).integers(NUM_PHRASINGS))
     prompts = {style: rewrite(caption, style, variant) for style in styles}
     return Clip(spec.seed, tuple(keys), np.stack(videos), prompts)
 
 
-def _render(renderer, camera, times, gbuffers, control: str) -> CameraRender:
-    """Only the outputs that the control is derived from."""
-    fields: dict[str, np.ndarray] = {}
-    if control == "hdmap":
-        fields["hdmap"] = np.stack([renderer.hdmap(camera, t) for t in times])
-    if control in ("edge", "vis"):
-        fields["rgb"] = np.stack([renderer.shade(g, WEATHERS["Original"], t) for g, t in zip(gbuffers, times)])
-    if control == "depth":
-        fields["depth"] = np.stack([g.depth for g in gbuffers])
-    if control == "seg":
-        fields["semantic"] = np.stack([g.semantic for g in gbuffers])
-        fields["instance"] = np.stack([g.instance for g in gbuffers])
-    return CameraRender(camera=camera.name, times=times, **fields)
+def _draw(
+    renderer: Renderer, camera: Camera, times: np.ndarray, styles: tuple[str, ...], controls: tuple[str, ...]
+) -> tuple[dict[str, np.ndarray], CameraRender]:
+    """The view in each style, uint8 [F,H,W,3], and the render that its controls are made from; rasterised once."""
+    weathers = dict.fromkeys((*styles, "Original") if {"edge", "vis"} & set(controls) else styles)
+    frames: dict[str, list[np.ndarray]] = {name: [] for name in (*weathers, *TRUTH)}
+    for t in times.tolist():
+        gbuffer = renderer.gbuffer(camera, t, samples=2)
+        for style in weathers:
+            frames[style].append(renderer.shade(gbuffer, WEATHERS[style], seed=renderer.scene.seed))
+        for name in TRUTH:
+            frames[name].append(renderer.hdmap(camera, t) if name == "hdmap" else getattr(gbuffer, name))
+    stacked = {name: np.stack(values) for name, values in frames.items()}
+    render = CameraRender(camera.name, times, stacked.get("Original"), **{name: stacked[name] for name in TRUTH})
+    return stacked, render
 
 
 def _work(job: tuple[ClipSpec, Rig, str]) -> str:
