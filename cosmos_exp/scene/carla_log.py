@@ -165,7 +165,7 @@ def _ego_window(
         raise UserError(f"start {start} s lies outside the log's usable time: {allowed}")
     end = piece.times[-1] if duration is None else begin + duration
     if end > piece.times[-1] + 1e-6:
-        longest = math.floor((piece.times[-1] - begin) * 1000) / 1000
+        longest = math.floor((piece.times[-1] - begin) * 1000 + 1e-6) / 1000
         raise UserError(
             f"the window of {duration} s from {begin:.3f} s ends at {end:.3f} s, after the last frame; {allowed}: "
             f"the longest duration is {longest} s"

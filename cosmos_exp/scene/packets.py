@@ -137,7 +137,8 @@ def read_list(packet: Packet, payload: Payload) -> np.ndarray:
     rows = np.empty(len(stored), _METRIC[packet])
     for name in stored.dtype.names:
         if name.endswith("_cm"):
-            rows[name[:-3]] = stored[name].astype(np.float64) / 100
+            with np.errstate(invalid="ignore"):  # boxes of the spectator are NaN
+                rows[name[:-3]] = stored[name].astype(np.float64) / 100
         else:
             rows[name] = stored[name]
     return rows
