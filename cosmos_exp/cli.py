@@ -109,16 +109,20 @@ def _train(arguments: list[str]) -> int:
 
 def _scene(arguments: list[str]) -> int:
     _, log, as_json = _parse(arguments, "scene", "info", "LOG", flag="--json")
-    from cosmos_exp.scene.info import main as info
+    import json
 
-    return info(log, as_json)
+    from cosmos_exp.scene.info import format_info, scene_info
+
+    info = scene_info(log)
+    print(json.dumps(info, indent=2) if as_json else format_info(info))
+    return 0
 
 
 def _verify(arguments: list[str]) -> int:
     _, folder, _ = _parse(arguments, "verify", "goldens", "FOLDER")
-    from cosmos_exp.world.verify import main as verify
+    from cosmos_exp.world.verify import print_results, verify_goldens
 
-    return verify(folder)
+    return 0 if print_results(verify_goldens(Path(folder))) else 1
 
 
 def _compare(arguments: list[str]) -> int:
