@@ -1,8 +1,8 @@
 """Short words about a recorded drive, for captions, read off the map around the ego's path.
 
 road: straight_2lane | straight_4lane | curve | intersection | t_junction. area: residential | downtown | rural.
-lanes: number of driving lanes of the road
-the ego starts on, both directions. speed: the ego's mean in km/h. town: the map's name.
+lanes: number of driving lanes of the road the ego starts on, both directions. speed: the ego's mean in km/h. town: the
+map's name.
 """
 
 from __future__ import annotations

@@ -292,7 +292,7 @@ def test_missing_map_names_the_nearest(tmp_path):
     ("town", "lights", "signs", "crosswalks"), [("Town01", 36, 22, 0), ("Town02", 24, 21, 0), ("Town10HD", 17, 4, 16)]
 )
 def test_towns_against_the_reference_client(shared, town, lights, signs, crosswalks):
-    """town_waypoints.json: waypoints of the carla 0.9.16 client (road:section:lane, x, y, heading, width), our frame."""
+    """town_waypoints.json: carla 0.9.16 client waypoints in our frame (road:section:lane, x, y, heading, width)."""
     start = time.perf_counter()
     scene_map = load_opendrive(shared / "carla" / "maps" / f"{town}.xodr")
     assert time.perf_counter() - start < 5.0

@@ -141,7 +141,7 @@ def test_log_without_a_complete_frame_is_an_error(write):
 
 @pytest.mark.parametrize("data", [w.header(magic="CARLA_RECORDEX"), b"PK\x03\x04" + b"\x00" * 200, b"\xff" * 64])
 def test_other_files_are_not_recorder_logs(write, data):
-    with pytest.raises(UserError, match="not a CARLA recorder log|ends inside its header"):
+    with pytest.raises(UserError, match=r"not a CARLA recorder log|ends inside its header"):
         read_log(write(data))
 
 
