@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from cosmos_exp.errors import UserError
 from cosmos_exp.tracking.run_folder import DONE, FAILED, RUNNING, RunFolder
 from cosmos_exp.views import VIEWS
 
+STYLES_KEY = "captions.styles"
 MISSING, KILLED = "missing", "killed"
 SELECTION_KEYS = ("sweep", "sweep_name", "name", "experiment")  # pick or name a sweep; no axis of it
 
@@ -57,12 +58,23 @@ def read_cells(folder: Path) -> list[Cell]:
         values = {axis: overrides[run].get(axis, _lookup(defaults[run], axis)) for axis in axes}
         cells += _run_cells(run, folder, values, defaults[run])
     begun = {_signature(overrides[run], axes) for run in runs}
-    cells += [
-        Cell(run="", axes={axis: values.get(axis) for axis in axes}, state=MISSING)
-        for values in asked
-        if _signature(values, axes) not in begun
-    ]
-    return cells
+    for values in asked:
+        if _signature(values, axes) not in begun:
+            cells.append(Cell(run="", axes={axis: values.get(axis) for axis in axes}, state=MISSING))
+    return _with_styles(cells)
+
+
+def _with_styles(cells: list[Cell]) -> list[Cell]:
+    """The style as an axis where there are several, replacing `captions.styles`; a cell without one stands for each."""
+    styles = _distinct(cell.style for cell in cells if cell.style)
+    expanded = []
+    for cell in cells:
+        asked = cell.axes.pop(STYLES_KEY, None)
+        known = [cell.style] if cell.style else yaml.safe_load(asked) if asked else styles
+        for style in [s for s in known if s in styles] or styles or [""]:
+            axes = cell.axes | {"style": style} if len(styles) > 1 else cell.axes
+            expanded.append(replace(cell, axes=axes, style=style))
+    return expanded
 
 
 def find_runs(folder: Path) -> list[Path]:
@@ -99,11 +111,9 @@ def sweep_cells(folder: Path) -> list[dict[str, Any]]:
 
 
 def axis_values(cells: list[Cell]) -> dict[str, list[Any]]:
-    """{axis: its values, sorted}; the style is an axis where there are several."""
-    axes = list(dict.fromkeys(axis for cell in cells for axis in cell.axes))
-    found = {axis: _distinct(cell.axes.get(axis) for cell in cells) for axis in axes}
-    styles = _distinct(cell.style for cell in cells if cell.style)
-    return found | {"style": styles} if len(styles) > 1 else found
+    """{axis: its values, numbers in order}."""
+    axes = dict.fromkeys(axis for cell in cells for axis in cell.axes)
+    return {axis: _distinct(cell.axes.get(axis) for cell in cells) for axis in axes}
 
 
 def _run_cells(run: Path, root: Path, axes: dict[str, Any], config: dict[str, Any]) -> list[Cell]:
@@ -135,7 +145,7 @@ def _state(folder: RunFolder) -> tuple[str, str]:
     if status is None:
         return FAILED, "ended before its first stage"
     if status.state == RUNNING and status.host == socket.gethostname() and not _alive(status.pid):
-        return KILLED, f"killed during {status.stage or 'its start'}"
+        return KILLED, f"during {status.stage or 'its start'}"
     return status.state, status.error if status.state != DONE else ""
 
 

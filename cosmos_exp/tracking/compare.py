@@ -56,7 +56,8 @@ def _cell(folder: Path, cell: Cell) -> dict[str, Any]:
     videos = {what: quote(path.relative_to(folder).as_posix()) for what, path in cell.videos.items()}
     return {
         "run": cell.run,
-        "axes": cell.axes | {"style": cell.style},
+        "axes": cell.axes,
+        "style": cell.style,
         "state": cell.state,
         "clip": cell.clip,
         "prompt": cell.prompt,

@@ -46,24 +46,15 @@ def layout(cells: list[Cell]) -> tuple[str, list[Any], dict[str, dict[str, Cell]
     """(column axis, its values, {row label: {repr(column value): cell}})."""
     axes = {axis: values for axis, values in axis_values(cells).items() if 1 < len(values) <= MAX_COLUMNS}
     column = max(axes, key=lambda axis: len(axes[axis]), default="")
-    styles = axis_values(cells).get("style", [])
-    placed = [c for cell in cells for c in _with_styles(cell, styles)]
     rows: dict[str, dict[str, Cell]] = {}
-    for number, (values, cell) in enumerate(placed):
-        rest = "   ".join(f"{axis} = {value}" for axis, value in values.items() if axis != column)
+    for number, cell in enumerate(cells):
+        rest = "   ".join(f"{axis} = {value}" for axis, value in cell.axes.items() if axis != column)
         label = rest or ("" if column else cell.run)
-        row = rows.setdefault(label, {})
-        if repr(values.get(column)) in row:  # the same place twice: a run made again under another name
-            row = rows.setdefault(f"{label} ({cell.run or number})", {})
-        row[repr(values.get(column))] = cell
+        place = repr(cell.axes.get(column))
+        if place in rows.get(label, {}):  # the same place twice: a run made again under another name
+            label = f"{label} ({cell.run or number})"
+        rows.setdefault(label, {})[place] = cell
     return column, axes.get(column, [None]), rows
-
-
-def _with_styles(cell: Cell, styles: list[str]) -> list[tuple[dict[str, Any], Cell]]:
-    """The places of a cell; one that has no style yet stands in the place of each."""
-    if not styles:
-        return [(cell.axes, cell)]
-    return [(cell.axes | {"style": style}, cell) for style in ([cell.style] if cell.style else styles)]
 
 
 def _tile(cell: Cell) -> Image.Image | None:
@@ -90,7 +81,7 @@ def _draw_cell(
     else:
         draw.rectangle((x, y, x + TILE_WIDTH - 1, y + height - 1), fill=EMPTY)
     if cell is None or cell.state != "done":
-        state = "missing" if cell is None else f"{cell.state} {cell.error}".strip()
+        state = "missing" if cell is None else ": ".join(filter(None, (cell.state, cell.error)))
         text = _fitted(state, font, TILE_WIDTH - 16)
         draw.rectangle((x, y, x + 16 + font.getlength(text), y + FONT_SIZE + 10), fill=PAPER)
         draw.text((x + 8, y + 4), text, ALARM, font)

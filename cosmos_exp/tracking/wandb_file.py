@@ -85,6 +85,14 @@ def read_run(path: Path) -> OfflineRun:
     return run
 
 
+def is_finished(path: Path) -> bool:
+    """Whether the file is whole and says how the run ended."""
+    try:
+        return read_run(path).exit_code is not None
+    except UserError:
+        return False
+
+
 def _update(target: dict[str, Any], items: Any) -> None:
     for item in items:
         keys = list(item.nested_key) or [item.key]

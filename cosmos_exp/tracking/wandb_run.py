@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,9 +19,11 @@ from typing import Any
 import numpy as np
 
 from cosmos_exp.errors import UserError, unknown_name
+from cosmos_exp.tracking.wandb_file import is_finished
 
 MODES = ("offline", "online", "disabled")
 INIT_TIMEOUT = 10  # seconds that an online run may take to reach the server
+WRITE_TIMEOUT = 60  # seconds
 STAGING = Path("wandb") / "staging"
 FORBIDDEN_IN_ID = r"[/\\#?%:]"
 
@@ -94,7 +97,18 @@ def log_run(
             finished_with = exit_code
         finally:
             run.finish(exit_code=finished_with)
+            if mode == "offline":
+                _wait_until_written(Path(run.settings.sync_dir) / f"run-{run_id}.wandb")
     return Path(run.settings.sync_dir)
+
+
+def _wait_until_written(file: Path) -> None:
+    """W&B's own process goes on writing for a moment after `finish`: wait for the record that ends the run."""
+    deadline = time.monotonic() + WRITE_TIMEOUT
+    while not is_finished(file):
+        if time.monotonic() > deadline:
+            raise UserError(f"W&B did not write {file} to its end within {WRITE_TIMEOUT} s: is the disk full?")
+        time.sleep(0.02)
 
 
 def metric_values(metrics: Mapping[str, Mapping[str, float]]) -> dict[str, float]:

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import functools
+import http.server
+import json
+import re
+import threading
+
+import numpy as np
+import pytest
+from browser import CHROMIUM, DRIVER, browser
+from PIL import Image
+from sweep_folder import CLIP, write_run, write_sweep
+
+from cosmos_exp.errors import UserError
+from cosmos_exp.tracking.cells import read_cells
+from cosmos_exp.tracking.compare import page_data, write_grid_image, write_page
+from cosmos_exp.tracking.contact_sheet import GAP, TILE_WIDTH, layout
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory):
+    folder = write_sweep(tmp_path_factory.mktemp("sweeps") / "gw", styles=("Golden hour", "Night"))
+    write_page(folder)
+    return folder
+
+
+def test_page_is_one_file_with_relative_quoted_videos(sweep):
+    page = (sweep / "compare.html").read_text()
+    assert not re.search(r"https?://|<link|@import|src=[\"']", page)
+    data = json.loads(re.search(r"const data = (.*);\n", page).group(1))
+    assert data["title"] == "gw"
+    done = [cell for cell in data["cells"] if cell["state"] == "done"]
+    assert done[0]["videos"]["grid"] == f"0_0abc/multi_view/{CLIP}_Golden%20hour/grid.mp4"
+    assert "<b>" not in page.split("const data")[1].split("\n")[0]  # prompts cannot end the script
+
+
+def test_page_data_orders_metrics_and_lists_parts(sweep):
+    data = page_data(sweep, read_cells(sweep))
+    assert [m["key"] for m in data["metrics"]] == ["blur_ssim", "tse"]
+    assert [m["direction"] for m in data["metrics"]] == ["up", "down"]
+    assert data["parts"] == ["rear_tele_30fov"]
+    assert [a["key"] for a in data["axes"]] == ["sampler.guidance", "sampler.num_steps", "style"]
+
+
+def test_nothing_to_compare(tmp_path):
+    with pytest.raises(UserError, match="no run folders"):
+        write_page(tmp_path)
+
+
+def test_picture_lays_cells_out_by_their_axes(tmp_path):
+    folder = write_sweep(tmp_path / "gw")
+    column, values, rows = layout(read_cells(folder))
+    assert (column, values) == ("sampler.guidance", [1, 3, 5])
+    assert list(rows) == ["sampler.num_steps = 6", "sampler.num_steps = 12"]
+    picture = Image.open(write_grid_image(folder))
+    assert picture.width == GAP + 3 * (TILE_WIDTH + GAP)
+    pixels = np.asarray(picture).astype(int)
+    upper, lower = pixels[100:140, :TILE_WIDTH].mean(), pixels[-60:-20, :TILE_WIDTH].mean()
+    assert upper < 80 < 200 < lower  # the dark video of the first cell over the empty tile of the failed one
+
+
+def test_picture_of_runs_at_the_same_place(tmp_path):
+    for name in ("a", "b"):
+        write_run(tmp_path / name, ["sampler.guidance=3"])
+    assert [len(row) for row in layout(read_cells(tmp_path))[2].values()] == [1, 1]
+    assert write_grid_image(tmp_path).is_file()
+
+
+@pytest.fixture(scope="module")
+def page(sweep, tmp_path_factory):
+    if not (CHROMIUM and DRIVER):
+        pytest.skip("needs chromium and chromedriver")
+    with browser(tmp_path_factory.mktemp("browser")) as opened:
+        opened.open(sweep / "compare.html")
+        opened.wait("videos().length === 6 && videos().every(v => v.readyState >= 2)")
+        yield opened
+
+
+def column(page, number: int) -> list[str]:
+    return page.run(f"return [...document.querySelectorAll('tbody td:nth-child({number})')].map(td => td.textContent)")
+
+
+def test_browser_shows_every_cell(page):
+    assert page.run("return document.querySelectorAll('tbody tr').length") == 12
+    assert page.run("return $('counts').textContent") == "12 cells: 6 done, 2 failed, 2 killed, 2 missing"
+    assert (
+        page.run("return [...document.querySelectorAll('figure .none')].map(n => n.textContent)").count("missing") == 2
+    )
+    assert page.run("return document.querySelector('tbody tr').title") == "A street. <b>Golden hour</b>."
+
+
+def test_browser_sorts_and_marks_the_best(page):
+    page.click("thead th:nth-child(7) button")  # TSE, lower is better: ascending first
+    values = column(page, 7)
+    assert values[:6] == ["0.200", "0.200", "0.333", "0.333", "1.000", "1.000"]
+    assert set(values[6:]) == {"–"}
+    assert (
+        page.run("return [...document.querySelectorAll('td.best')].map(td => td.textContent)") == ["0.540", "0.200"] * 2
+    )
+    page.click("thead th:nth-child(7) button")
+    assert column(page, 7)[0] == "1.000"
+
+
+def test_browser_seeks_and_plays_all_videos_together(page):
+    page.run("$('scrub').value = 500; $('scrub').oninput()")
+    page.wait("videos().every(v => !v.seeking && Math.abs(v.currentTime - 0.5) < 0.02)")
+    page.click("#play")
+    page.wait("state.time > 0.6 && videos().every(v => Math.abs(v.currentTime - state.time) < 0.3 || v.seeking)")
+    page.click("#play")
+    page.wait("videos().every(v => v.paused && !v.seeking)")
+    times = page.run("return videos().map(v => v.currentTime)")
+    assert max(times) - min(times) < 0.02
+
+
+def test_browser_filters_and_switches_the_video(page):
+    page.run("[...document.querySelectorAll('button[data-axis=style]')].find(b => b.textContent === 'Night').click()")
+    assert set(column(page, 4)) == {"Golden hour"}
+    page.run("$('show').value = 'control hdmap'; $('show').onchange()")
+    page.wait("videos().length === 3 && videos().every(v => v.readyState >= 2 && v.src.endsWith('_0.mp4'))")
+    page.run("$('part').value = 'rear_tele_30fov'; $('part').onchange()")
+    assert sorted(column(page, 6))[:3] == ["0.000", "0.200", "0.400"]
+    page.run("[...document.querySelectorAll('button[data-axis=style]')].find(b => b.textContent === 'Night').click()")
+
+
+def test_browser_over_http(page, sweep):
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(sweep))
+    handler.log_message = lambda *args: None
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        page.open(f"http://127.0.0.1:{server.server_port}/compare.html")
+        page.wait("videos().length === 6 && videos().every(v => v.readyState >= 2)")
+        server.shutdown()
