@@ -54,3 +54,19 @@ def tiny_model_folder(tiny_model, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("tiny_model")
     tiny_model.save(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def configure(tiny_model_folder):
+    """A function that composes the main config for the tiny model: `configure("views=single")`."""
+    from hydra import compose, initialize_config_module
+
+    from cosmos_exp import schema
+
+    schema.register()
+
+    def composed(*overrides: str):
+        with initialize_config_module("cosmos_exp.conf", version_base="1.3"):
+            return compose("config", overrides=[f"model.weights={tiny_model_folder}", *overrides])
+
+    return composed

@@ -5,15 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_module
-from hydra.core.global_hydra import GlobalHydra
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
-from cosmos_exp import schema
 from cosmos_exp.schema import run_id
 from cosmos_exp.validate import validate
-
-schema.register()
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 GROUPS = sorted(p.name for p in CONF.iterdir() if p.is_dir() and p.name not in ("hydra", "__pycache__"))
@@ -21,17 +16,10 @@ ADDED = ("experiment", "sweep")
 OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
 
 
-@pytest.fixture(autouse=True)
-def hydra_context():
-    with initialize_config_module("cosmos_exp.conf", version_base="1.3"):
-        yield
-    GlobalHydra.instance().clear()
-
-
 @pytest.fixture
-def problems(tiny_model_folder: Path):
+def problems(configure):
     """A function: problems of the config that these overrides make, with a model whose weights are there."""
-    return lambda *overrides: validate(compose("config", overrides=[f"model.weights={tiny_model_folder}", *overrides]))
+    return lambda *overrides: validate(configure(*overrides))
 
 
 def test_every_group_the_field_expects_is_there() -> None:
@@ -53,8 +41,8 @@ def test_every_group_the_field_expects_is_there() -> None:
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS, ids=[f"{g}={o}" for g, o in OPTIONS])
-def test_every_option_composes_and_keeps_its_type(group: str, option: str) -> None:
-    cfg = compose("config", overrides=[f"{'+' if group in ADDED else ''}{group}={option}"])
+def test_every_option_composes_and_keeps_its_type(group: str, option: str, configure) -> None:
+    cfg = configure(f"{'+' if group in ADDED else ''}{group}={option}")
     for name in ("scene", "sensors", "views", "controls", "captions", "model", "sampler", "hardware", "metrics"):
         assert OmegaConf.get_type(cfg, name).__module__ == "cosmos_exp.schema"
 
@@ -130,10 +118,6 @@ def test_required_values_are_named(problems) -> None:
     assert found == ["scene.log is required: give scene.log=...", "scene.map is required: give scene.map=..."]
 
 
-def identity(*overrides: str) -> str:
-    return run_id(compose("config", overrides=list(overrides)))
-
-
 @pytest.mark.parametrize(
     "override",
     [
@@ -145,18 +129,18 @@ def identity(*overrides: str) -> str:
         "hardware.device=cuda",
     ],
 )
-def test_the_run_id_ignores_where_and_how_fast(override: str) -> None:
-    assert identity(override) == identity()
+def test_the_run_id_ignores_where_and_how_fast(override: str, configure) -> None:
+    assert run_id(configure(override)) == run_id(configure())
 
 
 @pytest.mark.parametrize(
     "override",
     ["sampler.seed=1", "scene.seed=1", "controls.hdmap.weight=0.4", "hardware.dtype=bfloat16", "views=single"],
 )
-def test_the_run_id_follows_what_changes_the_result(override: str) -> None:
-    assert identity(override) != identity()
+def test_the_run_id_follows_what_changes_the_result(override: str, configure) -> None:
+    assert run_id(configure(override)) != run_id(configure())
 
 
-def test_weights_of_one_preset_do_not_leak_into_another() -> None:
-    cfg: DictConfig = compose("config", overrides=["controls=hdmap"])
+def test_weights_of_one_preset_do_not_leak_into_another(configure) -> None:
+    cfg = configure("controls=hdmap")
     assert {name: c.weight for name, c in cfg.controls.items() if c.weight} == {"hdmap": 1.0}
