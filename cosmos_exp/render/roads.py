@@ -138,6 +138,8 @@ def line_mesh(line: LaneLine) -> Mesh:
             left = offset_polyline(piece, offset + line.width / 2) + [0, 0, LINE_LIFT]
             right = offset_polyline(piece, offset - line.width / 2) + [0, 0, LINE_LIFT]
             parts.append(strip(left, right))
+    if not parts:
+        return join([])
     color = PAINTS.get(line.color, PAINTS["white"])
     return mesh(np.concatenate(parts), Material.PAINT, Tag.ROAD_LINE, color, two_sided=True)
 

@@ -19,6 +19,10 @@ logger = logging.getLogger(__name__)
 BELOW_GROUND = 50.0  # metres under the map's lowest point: scenario runners park actors there
 LARGEST_BOX = 30.0
 SMALLEST_PROP = 0.1  # metres: lowest height of a prop worth a cuboid
+PROP_COLOR = (0.36, 0.33, 0.29)
+BIKE_HEIGHT = 1.1  # metres: CARLA's boxes of two-wheelers may include the rider
+RIDER_SIZE = (0.55, 0.5, 1.25)
+SADDLE = 0.45  # metres above the ground at which a rider's cuboid begins
 WHEELBASE_SHARE = 0.58  # wheelbase over length, typical of passenger cars, where the log has no wheels
 
 BASE_TYPES = {
@@ -127,21 +131,38 @@ def trajectories(actor: RecordedActor, box: Box, times: np.ndarray, floor: float
 
 
 def tracks_of(actor: RecordedActor, times: np.ndarray, floor: float, *, start: float, end: float) -> Iterator[Track]:
-    """One track per piece of the actor's path that overlaps [start, end], cut to it with one sample to spare."""
-    box = actor_box(actor)
-    name = f"{actor.id}" if actor.id else "0"
-    for i, trajectory in enumerate(trajectories(actor, box, times, floor)):
-        window = clip_trajectory(trajectory, start, end)
-        if window is not None:
-            yield Track(
-                id=f"{name}_{i}" if i else name,
-                actor_class=actor_class(actor),
-                size=box.size,
-                trajectory=window,
-                color=paint(actor),
-                model=actor.added.type_id,
-                role=actor.added.role,
-            )
+    """One track per piece of the actor's path that overlaps [start, end], cut to it with one sample to spare.
+
+    A two-wheeler's rider, which CARLA makes part of the vehicle, is a track of its own.
+    """
+    kind, box = actor_class(actor), actor_box(actor)
+    two_wheeler = kind in (ActorClass.BICYCLE, ActorClass.MOTORCYCLE)
+    parts = [(kind, _lowered(box) if two_wheeler else box, "")]
+    if two_wheeler:
+        parts.append((ActorClass.RIDER, _rider(box), "_rider"))
+    color = paint(actor) or (PROP_COLOR if kind is ActorClass.OTHER else None)
+    for part, cuboid, suffix in parts:
+        for i, trajectory in enumerate(trajectories(actor, cuboid, times, floor)):
+            window = clip_trajectory(trajectory, start, end)
+            if window is not None:
+                name = f"{actor.id}_{i}" if i else f"{actor.id}"
+                shown = None if part is ActorClass.RIDER else color
+                model, role = actor.added.type_id, actor.added.role
+                yield Track(name + suffix, part, cuboid.size, window, shown, model, role)
+
+
+def _underside(box: Box) -> float:
+    return float(box.centre[2]) - box.size[2] / 2
+
+
+def _lowered(box: Box) -> Box:
+    length, width, height = box.size
+    height = min(height, BIKE_HEIGHT)
+    return Box(np.array([*box.centre[:2], _underside(box) + height / 2]), (length, width, height))
+
+
+def _rider(box: Box) -> Box:
+    return Box(np.array([*box.centre[:2], _underside(box) + SADDLE + RIDER_SIZE[2] / 2]), RIDER_SIZE)
 
 
 def clip_trajectory(trajectory: Trajectory, start: float, end: float) -> Trajectory | None:
@@ -172,7 +193,7 @@ def rear_axle(actor: RecordedActor, box: Box) -> np.ndarray:
     x = _rear_wheels_x(actor)
     if x is None:
         x = float(box.centre[0]) - WHEELBASE_SHARE / 2 * box.size[0]
-    return np.array([x, 0.0, box.centre[2] - box.size[2] / 2])
+    return np.array([x, 0.0, _underside(box)])
 
 
 def _rear_wheels_x(actor: RecordedActor) -> float | None:

@@ -38,6 +38,9 @@ LINE_COLORS = {"yellow": "yellow", "orange": "yellow"}  # any other colour is dr
 DEFAULT_LINE_WIDTH = 0.125
 KERB_PROBE = 0.25  # metres beyond a junction's kerb at which another lane's surface makes it no kerb
 SAME_LINE = 0.1  # metres within which two painted lines of a junction are one
+JOINT = 0.1  # metres between the ends of lines that continue each other
+STRAIGHT_ON = np.cos(np.radians(20.0))
+SHORTEST_LINE = 0.3  # metres: what is left of a line below this is no visible paint
 
 
 def load_opendrive(path: Path | str) -> SceneMap:
@@ -61,7 +64,7 @@ def load_opendrive(path: Path | str) -> SceneMap:
     return SceneMap(
         name=network.name,
         lanes=tuple(lanes + fill_junctions(junctions, lanes)),
-        lane_lines=tuple(_unique_lines(_painted_lines(sides))) + furniture.lane_lines,
+        lane_lines=tuple(_joined(_unique_lines(_painted_lines(sides)))) + furniture.lane_lines,
         road_boundaries=tuple(_boundaries(sections)),
         crosswalks=furniture.crosswalks,
         road_markings=furniture.road_markings,
@@ -154,6 +157,42 @@ def _unique_lines(lines: Iterable[tuple[str | None, LaneLine]]) -> Iterator[Lane
         before.append(line.points)
         for run in _runs(~(covered[:-1] & covered[1:])):
             yield LaneLine(line.points[run], line.style, line.color, line.width)
+
+
+def _joined(lines: Iterable[LaneLine]) -> Iterator[LaneLine]:
+    """Lines of equal paint that continue each other straight on become one, so that dashes run through."""
+    groups: dict[tuple[str, str, float], list[np.ndarray]] = {}
+    for line in lines:
+        groups.setdefault((line.style, line.color, line.width), []).append(line.points)
+    for paint, pieces in groups.items():
+        while pieces:
+            joined = pieces.pop(0)
+            for _ in range(2):
+                while (following := _continuation(joined, pieces)) is not None:
+                    joined = np.concatenate([joined, following[1:]])
+                joined = joined[::-1]
+            if np.linalg.norm(np.diff(joined, axis=0), axis=1).sum() >= SHORTEST_LINE:
+                yield LaneLine(joined, *paint)
+
+
+def _continuation(line: np.ndarray, pieces: list[np.ndarray]) -> np.ndarray | None:
+    """Takes the piece out of the list that goes on from the line's end, turned to run on from it."""
+    ahead = _direction(line[-2], line[-1])
+    best, found = STRAIGHT_ON, None
+    for i, piece in enumerate(pieces):
+        for turned in (piece, piece[::-1]):
+            if np.linalg.norm(turned[0] - line[-1]) < JOINT:
+                agreement = float(_direction(turned[0], turned[1]) @ ahead)
+                if agreement > best:
+                    best, found = agreement, (i, turned)
+    if found is None:
+        return None
+    pieces.pop(found[0])
+    return found[1]
+
+
+def _direction(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return (b - a) / max(float(np.linalg.norm(b - a)), 1e-9)
 
 
 def _runs(keep: np.ndarray) -> Iterator[slice]:

@@ -154,6 +154,7 @@ def test_tracks_are_vehicles_walkers_and_usable_props(load, caplog):
         ActorClass.OTHER,
     ]
     assert tracks["11"].color == pytest.approx((1.0, 0.0, 0.2)) and tracks["11"].model == "vehicle.nissan.patrol"
+    assert tracks["13"].color is not None
     assert tracks["12"].size == pytest.approx((0.4, 0.4, 1.86))
     heading = tracks["12"].trajectory.poses[0, :3, 0]
     np.testing.assert_allclose(heading, (0, -1, 0), atol=1e-6)
@@ -300,6 +301,19 @@ def test_vehicle_classes(load, type_id, attributes, expected):
     drive.add(0, w.added(w.actor(40, 1, type_id, **attributes)), w.boxes({40: ((0, 0, 90), (230, 95, 90))}))
     drive.movers[40] = {i: at(50) for i in range(len(TIMES))}
     assert tracks_by_id(load(drive))["40"].actor_class is expected
+
+
+def test_two_wheelers_carry_a_rider(load):
+    drive = small_drive()
+    bike = w.actor(40, 1, "vehicle.bh.crossbike", number_of_wheels="2", color="0,0,255")
+    drive.add(0, w.added(bike), w.boxes({40: ((0, 0, 80), (75, 25, 80))}))
+    drive.movers[40] = {i: at(50) for i in range(len(TIMES))}
+    tracks = tracks_by_id(load(drive))
+    bike, rider = tracks["40"], tracks["40_rider"]
+    assert rider.actor_class is ActorClass.RIDER and rider.color is None
+    assert bike.size == pytest.approx((1.5, 0.5, 1.1)) and bike.color == (0, 0, 1)
+    assert bike.trajectory.poses[0, 2, 3] == pytest.approx(0.55)
+    assert rider.trajectory.poses[0, 2, 3] == pytest.approx(0.45 + 1.25 / 2)
 
 
 def test_facts_and_scenery(load):

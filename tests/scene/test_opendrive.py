@@ -152,6 +152,23 @@ def test_painted_lines_by_style_and_station(load):
         np.testing.assert_allclose(found[key][:, 1], y, atol=1e-5)
 
 
+def test_equal_paint_runs_on_through_sections_and_roads(load):
+    paint = o.mark("broken")
+    two = o.section(right=[o.lane(-1)], centre=paint) + o.section(s=10, right=[o.lane(-1)], centre=paint)
+    turned = o.geometry(o.LINE, 30, x=60, hdg=np.pi)
+    side = o.geometry(o.LINE, 30, x=30, hdg=np.pi / 2)
+    roads = [
+        o.road(1, 30, sections=two),
+        o.road(2, 30, sections=o.section(right=[o.lane(-1)], centre=paint), geometries=turned),
+        o.road(3, 30, sections=o.section(right=[o.lane(-1)], centre=paint), geometries=side),
+    ]
+    lines = load(*roads).lane_lines
+    lengths = sorted(float(np.linalg.norm(np.diff(line.points, axis=0), axis=1).sum()) for line in lines)
+    assert lengths == pytest.approx([30, 60])
+    longest = max(lines, key=lambda line: np.ptp(line.points[:, 0]))
+    assert (np.diff(longest.points[:, 0]) > 0).all()
+
+
 def test_mixed_double_line_is_two_lines(load):
     lines = load(
         o.road(1, 30, sections=o.section(right=[o.lane(-1)], centre=o.mark("solid broken", width=0.1)))
