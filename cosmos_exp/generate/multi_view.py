@@ -41,6 +41,8 @@ def sample_multi_view(
     for name, hint in hints.items():
         if hint.shape != (views, *front.shape):
             raise UserError(f"control {name!r} has latents {tuple(hint.shape)}, needed are {(views, *front.shape)}")
+        if isinstance(weights[name], Tensor) and weights[name].ndim > 1:
+            raise UserError(f"control {name!r} has a weight map: multi-view generation takes scalar weights only")
     active = {name: stack_views(hint)[None] for name, hint in hints.items() if is_active(weights[name])}
     denoiser = model.multi_view(active)
     condition = front_given(front, views, first_frames, model.device)

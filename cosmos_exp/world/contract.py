@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
 from cosmos_exp.errors import UserError, unknown_name
@@ -67,6 +67,9 @@ class Contract:
         for name in values:
             if name not in known:
                 raise UserError(unknown_name("contract entry", name, known))
+        missing = [f.name for f in fields(cls) if f.default is MISSING and f.name not in values]
+        if missing:
+            raise UserError(f"the contract of the world model lacks {', '.join(missing)}")
         values = dict(values)
         values["frames"] = FrameRule(**values["frames"])
         for name in ("views", "controls", "multi_view_controls"):

@@ -36,8 +36,18 @@ def verify_goldens(folder: Path) -> list[GoldenResult]:
     results: list[GoldenResult] = []
     with torch.inference_mode():
         for case in read_cases(Path(folder)):
-            results.extend(runner(case)(case))
+            compared = list(runner(case)(case))
+            check_complete(case, compared)
+            results.extend(compared)
     return results
+
+
+def check_complete(case: GoldenCase, results: list[GoldenResult]) -> None:
+    """Nothing recorded may go uncompared."""
+    left = {key for key in case.tensors if key.startswith(("out.", "mid."))} - {r.compared for r in results}
+    if left or not results:
+        what = f"{sorted(left)}, which nothing here compares" if left else "nothing to compare"
+        raise UserError(f"golden case {case.name} holds {what}")
 
 
 def print_results(results: Iterable[GoldenResult], write: Callable[[str], None] = print) -> bool:
@@ -219,9 +229,12 @@ def trajectory_results(case: GoldenCase) -> Iterator[GoldenResult]:
     )
     calls = RecordedCalls(denoise)
     final = res_sample(calls, x, noise_levels(case.setting("num_steps"), sigma_max))
-    for name, prompt in {"cond": text, "uncond": negative}.items():
-        single = guided(denoiser, clip, text=prompt, negative_text=None, guidance=0.0, **settings)
-        yield case.result(f"out.call0_x0_{name}", single(x, sigma_max), TRAJECTORY_TOLERANCE)
+    for key in case.tensors:
+        if match := re.fullmatch(r"out\.call(\d+)_x0_(cond|uncond)", key):
+            prompt = text if match[2] == "cond" else negative
+            single = guided(denoiser, clip, text=prompt, negative_text=None, guidance=0.0, **settings)
+            seen, sigma, _ = calls.calls[int(match[1])]
+            yield case.result(key, single(seen, sigma.item()), TRAJECTORY_TOLERANCE)
     names = {"call_x": "call_x", "call_sigma": "call_sigma", "call_x0": "call_x0_guided"}
     for name, value in calls.stacked().items():
         yield case.result(f"out.{names[name]}", value, TRAJECTORY_TOLERANCE)

@@ -9,7 +9,8 @@ from cosmos_exp.errors import UserError
 from cosmos_exp.generate.denoise import guided, tile_gain
 from cosmos_exp.generate.multi_view import sample_multi_view
 from cosmos_exp.generate.sampler import SamplerParams
-from cosmos_exp.generate.single_view import noised_latent, sample_single_view
+from cosmos_exp.generate.single_view import first_frames_given, noised_latent, sample_single_view
+from cosmos_exp.world.model import WorldModel
 
 PARAMS = SamplerParams(num_steps=3, guidance=2.0)
 GRID = (2, 4, 6)
@@ -115,6 +116,15 @@ def test_given_frames_need_a_condition_mask(single):
         single(given=draw(16, 1, 4, 6))
 
 
+def test_given_frames_stand_at_the_start_of_the_clip():
+    given, noise = draw(16, 1, 4, 6), draw(1, 16, *GRID)
+    condition = first_frames_given(given, noise)
+    assert condition.given.flatten().tolist() == [1, 0]
+    torch.testing.assert_close(condition.latent[0, :, :1], given)
+    assert not condition.latent[:, :, 1:].any()
+    assert not first_frames_given(None, noise).given.any()
+
+
 def test_no_control(tiny_model):
     text = tiny_model.encode_text("Snow")
     with pytest.raises(UserError, match="at least one control"):
@@ -146,6 +156,27 @@ def test_multi_view_refuses_another_number_of_views(tiny_model):
         sample_multi_view(tiny_model, front, hints, {"hdmap": 1.0}, text.expand(5, -1, -1), PARAMS, 0)
     with pytest.raises(UserError, match=r"'hdmap'.*needed are"):
         sample_multi_view(tiny_model, front, hints, {"hdmap": 1.0}, text.expand(6, -1, -1), PARAMS, 0)
+
+
+def test_multi_view_refuses_weight_maps(multi):
+    with pytest.raises(UserError, match="scalar weights only"):
+        multi(weights={"hdmap": torch.ones(1, 1, *GRID)})
+
+
+def test_half_precision_nets_stay_close(tiny_model, tmp_path, single, multi):
+    tiny_model.save(tmp_path, dtype=torch.float32)
+    half = WorldModel.from_folder(tmp_path, dtype=torch.bfloat16)
+    calm = SamplerParams(num_steps=3, guidance=0.0)
+    front, expected = multi(sampler=calm)
+    texts = torch.stack([half.encode_text(f"View {i}") for i in range(VIEWS)])
+    hints = {"hdmap": draw(VIEWS, 16, *GRID, seed=4)}
+    latents = sample_multi_view(half, front, hints, {"hdmap": 1.0}, texts, calm, 0)
+    assert latents.dtype == torch.float32
+    assert (latents - expected).norm() / expected.norm() < 0.1
+    hints = {"hdmap": draw(16, *GRID, seed=1), "edge": draw(16, *GRID, seed=2)}
+    weights = {"hdmap": 0.5, "edge": 0.5}
+    latents = sample_single_view(half, hints, weights, half.encode_text("Snow"), None, calm, 0)
+    assert (latents - single(sampler=calm)).norm() / latents.norm() < 0.1
 
 
 @pytest.mark.parametrize("stage", ["single", "multi"])

@@ -109,6 +109,14 @@ def test_damaged_folders(goldens, tmp_path):
         verify_goldens(folder)
 
 
+def test_recorded_values_that_nothing_compares(goldens, tmp_path):
+    folder = one_case(goldens, tmp_path, "base_t2w")
+    path = folder / "base_t2w.safetensors"
+    save_file(load_file(path) | {"out.unheard_of": torch.zeros(1)}, path)
+    with pytest.raises(UserError, match=r"out\.unheard_of"):
+        verify_goldens(folder)
+
+
 def test_errors_that_never_pass():
     assert relative_error(torch.ones(2), torch.ones(3)) == float("inf")
     assert not GoldenResult("case", "out", relative_error(torch.full((2,), float("nan")), torch.ones(2)), 1.0).passed

@@ -97,6 +97,8 @@ def test_contract_survives_json(tiny_model):
     assert Contract.from_dict(json.loads(json.dumps(contract.to_dict()))) == contract
     with pytest.raises(UserError, match="did you mean 'height'"):
         Contract.from_dict(contract.to_dict() | {"hight": 3})
+    with pytest.raises(UserError, match="lacks height, frames"):
+        Contract.from_dict({k: v for k, v in contract.to_dict().items() if k not in ("height", "frames")})
 
 
 def test_nano_fits_its_budget():
