@@ -16,10 +16,12 @@ from cosmos_exp.scene.carla_facts import scene_facts
 from cosmos_exp.scene.carla_tracks import (
     BELOW_GROUND,
     actor_box,
+    actor_class,
     clip_trajectory,
     is_drawable_prop,
     is_traffic,
     left_out,
+    paint,
     rear_axle,
     tracks_of,
     trajectories,
@@ -31,7 +33,7 @@ from cosmos_exp.scene.recorded_actors import RecordedActor, recorded_actors
 from cosmos_exp.scene.recorder import ActorType, RecorderLog, read_log
 from cosmos_exp.scene.road_furniture import NEAR_SIDE_LIGHT, add_light, add_sign
 from cosmos_exp.scene.scenery import grow
-from cosmos_exp.scene.types import LightState, Scene, SceneMap, TrafficLight, Trajectory
+from cosmos_exp.scene.types import LightState, Scene, SceneMap, Track, TrafficLight, Trajectory
 
 logger = logging.getLogger(__name__)
 
@@ -75,8 +77,8 @@ def load_carla_scene(
     box = actor_box(hero)
     to_rig = np.eye(4)
     to_rig[:3, 3] = rear_axle(hero, box) - box.centre
-    ego_track = next(tracks_of(hero, times, floor, start=begin, end=end))
-    ego_track = replace(ego_track, trajectory=path)
+    model, role = hero.added.type_id, hero.added.role
+    ego_track = Track(str(hero.id), actor_class(hero), box.size, path, paint(hero), model, role)
     others = [a for a in actors if a is not hero and (is_traffic(a) or is_drawable_prop(a))]
     tracks = [track for a in others for track in tracks_of(a, times, floor, start=begin, end=end)]
     scene_map = crop_map(_with_recorded_signals(scene_map, recording, actors, times), path.poses[:, :3, 3], MAP_RADIUS)
