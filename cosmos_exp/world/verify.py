@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -34,12 +35,23 @@ TOY_DENOISER = "tanh(x/(1+s)) + 0.1*sin(3x/(0.3+s))"
 def verify_goldens(folder: Path) -> list[GoldenResult]:
     """Run every case of a folder. An unreadable, incomplete or empty folder is a UserError."""
     results: list[GoldenResult] = []
-    with torch.inference_mode():
+    with torch.inference_mode(), one_thread():
         for case in read_cases(Path(folder)):
             compared = list(runner(case)(case))
             check_complete(case, compared)
             results.extend(compared)
     return results
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Golden tensors are tiny: a second thread would mostly wait, and on a busy machine wait long."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def check_complete(case: GoldenCase, results: list[GoldenResult]) -> None:
