@@ -5,6 +5,9 @@ up to PAIRS places spread over the clip; see `epipolar` for the error. Pairs dur
 5 cm have no epipolar geometry and are left out. Every generated view counts (published evaluations use the three
 forward views; their values stand beside the median). Down is better; below 1 pixel is excellent at 960x540, and it
 scales with the image width.
+
+Blind spot: under pure translation an unmoved point lies on its own epipolar line, so a frozen picture scores 0, and any
+other scene driven through at the same heading scores well. Read it beside `flicker` and the sanity gate.
 """
 
 from __future__ import annotations

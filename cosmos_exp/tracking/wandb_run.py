@@ -138,7 +138,7 @@ def comparison_table(
             row.scene,
             row.style,
             prompts.get(row.style, ""),
-            *(str(value) for value in axes.values()),
+            *axes.values(),
             *(None if path is None else _video(wandb, path) for path in media),
             *(values.get(key) for key in keys),
         )

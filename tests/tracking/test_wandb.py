@@ -74,7 +74,7 @@ def test_an_offline_run_holds_everything(values, video, capfd):
         "tse",
         "blur_ssim",
     ]
-    assert table["data"][0][:4] == ["clip", "Night", PROMPTS["Night"], "3.0"]
+    assert table["data"][0][:4] == ["clip", "Night", PROMPTS["Night"], 3.0]
     assert table["data"][0][-2:] == [0.25, 0.9]
     staged = [path for name, path in run.staged.items() if name.endswith(".mp4")]
     assert staged and all(path.is_relative_to(values["run_folder"]) for path in staged)
