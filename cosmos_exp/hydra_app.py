@@ -16,7 +16,9 @@ from cosmos_exp import callbacks, schema
 from cosmos_exp.errors import UserError, ValidationErrors, nearest_name, unknown_name
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
+NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
 EXPLAINED = (HydraException, OmegaConfBaseException, UserError, OSError)
+MULTIRUN = ("-m", "--multirun")
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -28,7 +30,8 @@ def run_app(load: Callable[[], Callable[[], None]], arguments: list[str]) -> int
     """
     wants_traceback = os.environ.get(FULL_ERROR, "0") == "1"
     os.environ[FULL_ERROR] = "1"  # makes Hydra raise instead of printing and exiting
-    sys.argv = [sys.argv[0], *arguments]
+    flags = [argument for argument in arguments if argument in MULTIRUN]  # Hydra takes them only before overrides
+    sys.argv = [sys.argv[0], *flags, *(argument for argument in arguments if argument not in MULTIRUN)]
     try:
         load()()
     except callbacks.PastHydra as carried:
@@ -69,7 +72,7 @@ def _explain_disk(error: OSError) -> str | None:
     if error.errno in NO_SPACE:
         where = f" while writing {error.filename}" if error.filename else ""
         return f"no space left on the disk{where}: free some, or set paths.outputs and paths.cache to another disk"
-    if isinstance(error, PermissionError) or error.errno == errno.EROFS:
+    if error.errno in NOT_WRITABLE:
         return (
             f"cannot write {error.filename}: {error.strerror}; set paths.outputs and paths.cache to a writable folder"
         )
