@@ -19,12 +19,12 @@ from cosmos_exp.metrics import METRICS
 from cosmos_exp.scene.procedural import check_arguments
 from cosmos_exp.sensors.rigs import build_rig
 from cosmos_exp.styles import STYLES
+from cosmos_exp.tracking.wandb_run import MODES, check_mode
 from cosmos_exp.views import VIEWS
 from cosmos_exp.world.contract import Contract
 
 SHIPPED_WEIGHTS = Path(__file__).parent / "world" / "weights"
 DTYPES = ("float32", "bfloat16")
-TRACKING_MODES = ("offline", "online", "disabled")
 MAX_STEPS = 1000
 
 
@@ -218,5 +218,7 @@ def _check_metrics(cfg: DictConfig) -> Iterator[str]:
 
 
 def _check_tracking(cfg: DictConfig) -> Iterator[str]:
-    if cfg.tracking.mode not in TRACKING_MODES:
-        yield f"tracking.mode: {unknown_name('mode', cfg.tracking.mode, TRACKING_MODES)}"
+    if cfg.tracking.mode not in MODES:
+        yield f"tracking.mode: {unknown_name('mode', cfg.tracking.mode, MODES)}"
+    elif cfg.tracking.mode == "online":
+        yield from _attempt(lambda: check_mode("online"))[1]
