@@ -98,13 +98,14 @@ def _run(arguments: list[str]) -> int:
 
 def _train(arguments: list[str]) -> int:
     from cosmos_exp.hydra_app import run_app
+    from cosmos_exp.train.config import TrainConfig
 
     def load() -> Callable[[], None]:
         from cosmos_exp.train.main import main
 
         return main
 
-    return run_app(load, arguments)
+    return run_app(load, arguments, TrainConfig)
 
 
 def _scene(arguments: list[str]) -> int:

@@ -22,8 +22,10 @@ MULTIRUN = ("-m", "--multirun")
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def run_app(load: Callable[[], Callable[[], None]], arguments: list[str]) -> int:
+def run_app(load: Callable[[], Callable[[], None]], arguments: list[str], config: type = schema.Config) -> int:
     """Run the application that `load` imports, on these command line arguments. Returns the exit status.
+
+    config: type of the application's config.
 
     Raises UserError for the mistakes of a user, so that the caller prints one message; with HYDRA_FULL_ERROR=1 the
     original traceback is printed as well.
@@ -35,21 +37,21 @@ def run_app(load: Callable[[], Callable[[], None]], arguments: list[str]) -> int
     try:
         load()()
     except callbacks.PastHydra as carried:
-        _fail(carried.error, wants_traceback)
+        _fail(carried.error, wants_traceback, config)
     except EXPLAINED as error:
-        _fail(error, wants_traceback)
+        _fail(error, wants_traceback, config)
     return 0
 
 
-def _fail(error: Exception, wants_traceback: bool) -> NoReturn:
-    message = explain(error)
+def _fail(error: Exception, wants_traceback: bool, config: type) -> NoReturn:
+    message = explain(error, config)
     if wants_traceback or message is None:
         traceback.print_exception(error)
     report = callbacks.report_failed_sweep()
     raise UserError("\n".join(filter(None, (message or str(error), report)))) from error
 
 
-def explain(error: Exception) -> str | None:
+def explain(error: Exception, config: type = schema.Config) -> str | None:
     """One message for what a user can cause; None for an error that is not theirs."""
     if isinstance(error, ValidationErrors) and len(error.errors) > 1:
         return f"{len(error.errors)} problems\n{error}"
@@ -64,7 +66,7 @@ def explain(error: Exception) -> str | None:
     if isinstance(error, OverrideParseException):
         return _explain_grammar(error)
     if isinstance(error, ConfigCompositionException):
-        return _explain_composition(error)
+        return _explain_composition(error, config)
     return " ".join(str(error).split())
 
 
@@ -94,19 +96,19 @@ def _explain_grammar(error: OverrideParseException) -> str:
     )
 
 
-def _explain_composition(error: ConfigCompositionException) -> str:
+def _explain_composition(error: ConfigCompositionException, config: type) -> str:
     first = str(error).split("\n")[0]
     cause = str(error.__cause__).split("\n")[0] if error.__cause__ else ""
     if first.startswith(("Could not override", "Could not delete")):
-        return unknown_key(first.split("'")[1])
+        return unknown_key(first.split("'")[1], config)
     if first.startswith("Error merging override"):
         return f"{first.removeprefix('Error merging override ')}: {cause}"
     return " ".join(str(error).split())
 
 
-def unknown_key(key: str) -> str:
+def unknown_key(key: str, config: type = schema.Config) -> str:
     """Message for a key no config has: the nearest whole key, and what its group knows."""
-    known = schema.keys()
+    known = schema.keys(config)
     parent = key.rpartition(".")[0]
     siblings = [k for k in known if k.rpartition(".")[0] == parent]
     same_name = [k for k in known if k.rpartition(".")[2] == key.rpartition(".")[2]]

@@ -128,6 +128,8 @@ class Pipeline:
         """Latents of the controls that have a weight: of all views where the multi-view net reads them too."""
         stages = self.stages
         for_all = stages.multi_view_controls
+        if len(stages.views) > 1:
+            _say_what_guides(stages)
         needed = {name: stages.views if name in for_all else stages.views[:1] for name in stages.weights}
         total = sum(map(len, needed.values()))
         with self.report.stage("hints", "encode controls") as tick:
@@ -213,6 +215,15 @@ class Pipeline:
             rig_poses=stages.scene.rig_trajectory.sample(stages.times),
             targets={view: load_arrays(entry)["rgb"] for view, entry in targets.items()},
         )
+
+
+def _say_what_guides(stages: Stages) -> None:
+    """Weights that the multi-view net cannot use are nothing to pass over in silence."""
+    read = ", ".join(stages.contract.multi_view_controls)
+    if not stages.multi_view_controls:
+        log.warning("no control guides the other views: the multi-view net reads %s, whose weight is 0", read)
+    elif unread := [name for name in stages.weights if name not in stages.multi_view_controls]:
+        log.info("%s guides the single view only: the multi-view net reads %s", ", ".join(unread), read)
 
 
 def _track(cfg: dict, folder: RunFolder, sweep: str | None) -> None:

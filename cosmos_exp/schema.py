@@ -239,10 +239,10 @@ def register() -> None:
     OmegaConf.register_new_resolver("sweep_folder", sweep_folder, use_cache=True, replace=True)
 
 
-def keys() -> list[str]:
-    """Every key a config can have, dotted, groups included."""
-    found = dict.fromkeys(_keys(Config, ""))
-    for scene in (ProceduralConfig, CarlaLogConfig):
+def keys(config: type = Config) -> list[str]:
+    """Every key that a config of this type can have, dotted, groups included; for `Config`, of all scene sources."""
+    found = dict.fromkeys(_keys(config, ""))
+    for scene in (ProceduralConfig, CarlaLogConfig) if config is Config else ():
         found.update(dict.fromkeys(_keys(scene, "scene.")))
     return list(found)
 

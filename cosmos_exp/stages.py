@@ -132,9 +132,11 @@ class Stages:
 
     @cached_property
     def scene_key(self) -> str:
-        """Of the scene's parameters; files count by their content."""
-        config = {k: v for k, v in self.cfg["scene"].items() if k not in ("log", "map", "weather")}
-        files = [self.cache.file_identity(self.cfg["scene"][k]) for k in ("log", "map") if k in self.cfg["scene"]]
+        """Of the scene's parameters; files count by name and content, wherever they lie."""
+        scene = self.cfg["scene"]
+        paths = {key: Path(scene[key]) for key in ("log", "map") if key in scene}
+        config = {k: v for k, v in scene.items() if k != "weather"} | {k: p.name for k, p in paths.items()}
+        files = [self.cache.file_identity(path) for path in paths.values()]
         return stage_key("scene", VERSIONS["scene"], config, files)
 
     def weights_identity(self, *patterns: str) -> str:
