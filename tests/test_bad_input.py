@@ -247,25 +247,3 @@ def test_kill_minus_nine_and_again(sampling: subprocess.Popen, cosmos_exp, tmp_p
     assert status.state == DONE
     assert set(status.misses) == {"single_view", "metrics"}, "what was whole is used, what was not is made again"
     assert not list((tmp_path / "out" / "cache").rglob("*.partial"))
-
-
-def test_two_runs_at_once_compute_everything_once(tiny_model_folder: Path, tmp_path: Path) -> None:
-    processes = [
-        subprocess.Popen(
-            [*COMMAND, f"model.weights={tiny_model_folder}", *QUICK, f"name={name}"],
-            cwd=tmp_path,
-            env=ENVIRONMENT,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for name in ("one", "two")
-    ]
-    errors = [process.communicate(timeout=120)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], errors
-    misses: dict[str, int] = {}
-    for name in ("one", "two"):
-        for stage, count in RunFolder(tmp_path / "out" / "runs" / name).read_status().misses.items():
-            misses[stage] = misses.get(stage, 0) + count
-    stored = {p.name: len([e for e in p.iterdir() if e.is_dir()]) for p in (tmp_path / "out" / "cache").iterdir()}
-    assert misses == {stage: stored[stage] for stage in misses}

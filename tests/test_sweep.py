@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -43,12 +44,13 @@ def test_a_sweep_of_guidance_renders_and_encodes_once(sweep, tiny_model_folder: 
     assert "sampler.guidance" in page.read_text()
 
 
-def test_with_joblib_the_cells_share_the_cache(sweep, tiny_model_folder: Path) -> None:
+def test_with_joblib_the_cells_race_and_compute_everything_once(sweep, tiny_model_folder: Path, tmp_path: Path) -> None:
     done, cells = sweep("-m", "hydra/launcher=joblib", f"model.weights={tiny_model_folder}", "sampler.guidance=1,2")
     assert done.returncode == 0, done.stderr
-    misses = [cell.read_status().misses for cell in cells.values()]
-    assert sum(m.get("render", 0) for m in misses) == 1
-    assert sum(m.get("single_view", 0) for m in misses) == 2
+    computed = sum((Counter(cell.read_status().misses) for cell in cells.values()), Counter())
+    stored = {p.name: len([e for e in p.iterdir() if e.is_dir()]) for p in (tmp_path / "out" / "cache").iterdir()}
+    assert computed == {stage: stored[stage] for stage in computed}
+    assert (computed["render"], computed["single_view"]) == (1, 2)
 
 
 def test_a_failed_cell_is_named_and_the_others_are_compared(sweep, tiny_model_folder: Path, tmp_path: Path) -> None:
