@@ -17,7 +17,7 @@ class GBuffer:
     """One camera at time t, `samples` x `samples` samples per pixel, S = samples.
 
     ids: [S*H,S*W] int32, triangle seen (static ones first, then moving), -1 for the sky. inverse: float32, 1 / ray
-    parameter. rays: [S*H,S*W,3] float32 camera-frame directions. camera_to_world: [4,4] relative to the renderer's
+    parameter. rays: [3,S*H,S*W] float32 camera-frame directions. camera_to_world: [4,4] relative to the renderer's
     origin. Sample (S*v, S*u) lies on the centre of pixel (u, v).
     """
 
@@ -38,7 +38,7 @@ class GBuffer:
     def depth(self) -> np.ndarray:
         """[H,W] float32 metres along the camera's z axis, +inf for the sky."""
         with np.errstate(divide="ignore"):
-            depth = self._pixels(self.rays)[..., 2] / self._pixels(self.inverse)
+            depth = self._pixels(self.rays[2]) / self._pixels(self.inverse)
         depth[self._pixels(self.ids) < 0] = np.inf
         return depth
 
@@ -56,7 +56,7 @@ class GBuffer:
     def normals(self) -> np.ndarray:
         """[H,W,3] int8, unit vectors x127 in the camera frame, facing the camera; 0 for the sky."""
         rotation = self.camera_to_world[:3, :3].T.astype(np.float32)
-        ids, rays = self._pixels(self.ids), self._pixels(self.rays)
+        ids, rays = self._pixels(self.ids), self.rays[:, :: self.samples, :: self.samples]
         return _normals(ids, rays, rotation, self.static.attributes, self.moving.attributes)
 
 
@@ -91,7 +91,7 @@ def _normals(ids, rays, rotation, static, moving):
             nx = rotation[0, 0] * a[0] + rotation[0, 1] * a[1] + rotation[0, 2] * a[2]
             ny = rotation[1, 0] * a[0] + rotation[1, 1] * a[1] + rotation[1, 2] * a[2]
             nz = rotation[2, 0] * a[0] + rotation[2, 1] * a[1] + rotation[2, 2] * a[2]
-            towards = nx * rays[y, x, 0] + ny * rays[y, x, 1] + nz * rays[y, x, 2]
+            towards = nx * rays[0, y, x] + ny * rays[1, y, x] + nz * rays[2, y, x]
             scale = np.float32(-127.0) if towards > 0 else np.float32(127.0)
             out[y, x, 0], out[y, x, 1], out[y, x, 2] = np.rint(nx * scale), np.rint(ny * scale), np.rint(nz * scale)
     return out

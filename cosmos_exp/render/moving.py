@@ -7,10 +7,10 @@ from numba import njit
 
 from cosmos_exp.render.actors import GAIT_PHASES, STRIDE, actor_mesh
 from cosmos_exp.render.geometry import Geometry, compiled, linear
+from cosmos_exp.render.light import GroundGrid
 from cosmos_exp.render.mesh import Material
 from cosmos_exp.render.palette import Tag
 from cosmos_exp.render.raster import place
-from cosmos_exp.render.shade import GroundGrid
 from cosmos_exp.render.structures import signal_lamps, street_lamps
 from cosmos_exp.scene.types import ActorClass, LightState, Scene, Track
 
@@ -134,40 +134,41 @@ class MovingWorld:
                 track.actor_class in LIT,
                 track.role != "parked",
             )
-        values = np.zeros((GRID_CELLS, GRID_CELLS, 2), np.float32)
-        _fill_grid(values, low, GRID_CELL, self.lamp_heads, boxes, LAMP_REACH)
-        return GroundGrid(values, low.astype(np.float32), GRID_CELL)
+        values = np.zeros((2, GRID_CELLS, GRID_CELLS), np.float32)
+        _fill_grid(values[0], values[1], low, GRID_CELL, self.lamp_heads, boxes, LAMP_REACH)
+        return GroundGrid(values, low, GRID_CELL)
 
 
 @njit(cache=True, nogil=True)
-def _fill_grid(values, low, cell, lamps, boxes, reach):
+def _fill_grid(light, shade, low, cell, lamps, boxes, reach):
     """boxes: [N,8] = centre, heading, half length, half width, has lamps, is in traffic."""
     for i in range(len(lamps)):
         x, y = (lamps[i, 0] - low[0]) / cell, (lamps[i, 1] - low[1]) / cell
-        rows, columns = _window(x, y, 2.2 * reach / cell, values.shape[0])
+        rows, columns = _window(x, y, 2.2 * reach / cell, light.shape[0])
         for r in range(rows[0], rows[1]):
             for c in range(columns[0], columns[1]):
                 d = ((c + 0.5 - x) ** 2 + (r + 0.5 - y) ** 2) * cell * cell / (reach * reach)
-                values[r, c, 0] += 0.62 * max(1.0 - d / 4.84, 0.0) / (1.0 + 4.0 * d) ** 1.2
+                light[r, c] += 0.62 * max(1.0 - d / 4.84, 0.0) / (1.0 + 4.0 * d) ** 1.2
     for i in range(len(boxes)):
         hx, hy, length, width = boxes[i, 2], boxes[i, 3], boxes[i, 4], boxes[i, 5]
         x, y = (boxes[i, 0] - low[0]) / cell, (boxes[i, 1] - low[1]) / cell
         lit = boxes[i, 6] > 0 and boxes[i, 7] > 0
-        rows, columns = _window(x, y, (length + (20.0 if lit else 1.0)) / cell, values.shape[0])
+        rows, columns = _window(x, y, (length + (20.0 if lit else 1.0)) / cell, light.shape[0])
         for r in range(rows[0], rows[1]):
             for c in range(columns[0], columns[1]):
                 dx, dy = (c + 0.5 - x) * cell, (r + 0.5 - y) * cell
                 u, v = dx * hx + dy * hy, -dx * hy + dy * hx
                 away = np.hypot(max(abs(u) - length, 0.0), max(abs(v) - width, 0.0))
-                values[r, c, 1] = max(values[r, c, 1], 1.0 - min(away / 0.7, 1.0))
+                shade[r, c] = max(shade[r, c], 1.0 - min(away / 0.7, 1.0))
                 ahead = u - length
                 if lit and ahead > 0.0:
                     spread = v / (1.2 + 0.35 * ahead)
-                    values[r, c, 0] += 0.5 * np.exp(-spread * spread) * max(1.0 - ahead / 20.0, 0.0) ** 1.5
+                    light[r, c] += 0.5 * np.exp(-spread * spread) * max(1.0 - ahead / 20.0, 0.0) ** 1.5
 
 
 @njit(cache=True, nogil=True)
 def _window(x, y, radius, size):
-    rows = (max(int(y - radius), 0), min(int(y + radius) + 2, size))
-    columns = (max(int(x - radius), 0), min(int(x + radius) + 2, size))
+    """Rows and columns within `radius`, the border left out."""
+    rows = (max(int(y - radius), 1), min(int(y + radius) + 2, size - 1))
+    columns = (max(int(x - radius), 1), min(int(x + radius) + 2, size - 1))
     return rows, columns

@@ -152,7 +152,7 @@ def _cut(A, value, inverse_A, lo, hi):
 
 @_kernel
 def draw_ftheta(triangles, two_sided, chunks, spheres, rotation, translation, rays, lens, far, first_id, inverse, ids):
-    """As draw_pinhole. rays: [H,W,3] float32 unit directions of the samples.
+    """As draw_pinhole. rays: [3,H,W] float32 unit directions of the samples.
 
     lens: [14] = fw poly p0..p5, maximum angle, radius and slope there, centre (cx, cy), linear (c, d, e).
     """
@@ -266,7 +266,7 @@ def _fill_rays(a, b, c, two_sided, rays, box, number, inverse, ids):
     wx, wy, wz = (e0x + e1x + e2x) / (s * det), (e0y + e1y + e2y) / (s * det), (e0z + e1z + e2z) / (s * det)
     for v in range(int(box[2]), int(box[3]) + 1):
         for u in range(int(box[0]), int(box[1]) + 1):
-            x, y, z = float(rays[v, u, 0]), float(rays[v, u, 1]), float(rays[v, u, 2])
+            x, y, z = float(rays[0, v, u]), float(rays[1, v, u]), float(rays[2, v, u])
             if (
                 x * e0x + y * e0y + z * e0z >= 0.0
                 and x * e1x + y * e1y + z * e1z >= 0.0

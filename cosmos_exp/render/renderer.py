@@ -11,14 +11,16 @@ import numba
 import numpy as np
 
 from cosmos_exp.errors import UserError, unknown_name
-from cosmos_exp.render import raster, shade
+from cosmos_exp.render import raster
 from cosmos_exp.render.gbuffer import GBuffer
 from cosmos_exp.render.geometry import Geometry, compiled
 from cosmos_exp.render.hdmap import HdMap
+from cosmos_exp.render.light import NO_SHADOW, ShadowMap, frame_record, noise_texture
 from cosmos_exp.render.mesh import join
 from cosmos_exp.render.moving import MovingWorld
 from cosmos_exp.render.precipitation import add_precipitation
 from cosmos_exp.render.roads import road_mesh
+from cosmos_exp.render.shade import shade
 from cosmos_exp.render.structures import structure_mesh
 from cosmos_exp.render.types import OUTPUTS, CameraRender
 from cosmos_exp.render.weather import Weather, weather_of
@@ -47,7 +49,7 @@ class Renderer:
         self.hd = HdMap(scene, self.origin)
         self._heading = _level(scene.rig_trajectory.poses[0][:3, :3])
         self._frames: dict[float, tuple] = {}
-        self._shadows: dict[tuple, shade.ShadowMap] = {}
+        self._shadows: dict[tuple, ShadowMap] = {}
 
     def gbuffer(self, camera: Camera, t: float, *, samples: int = 1) -> GBuffer:
         """Rasterise the frame at time t with samples x samples samples per pixel (1 or 2)."""
@@ -56,24 +58,27 @@ class Renderer:
         rays = _rays(sampled)
         _, moving, _ = self._frame(t)
         pose = self.world.ego_pose(t) @ camera.camera_to_rig
-        inverse = np.zeros(rays.shape[:2], np.float32)
-        ids = np.full(rays.shape[:2], -1, np.int32)
+        inverse = np.zeros(rays.shape[1:], np.float32)
+        ids = np.full(rays.shape[1:], -1, np.int32)
         _draw(sampled, rays, self.static, pose, 0, inverse, ids)
         _draw(sampled, rays, moving, pose, len(self.static), inverse, ids)
         return GBuffer(camera, t, samples, ids, inverse, rays, pose, self.static, moving)
 
-    def shade(self, gbuffer: GBuffer, weather: Weather, *, seed: int = 0) -> np.ndarray:
-        """[H,W,3] uint8 picture of a g-buffer in a weather. seed: of raindrops and snowflakes."""
+    def shade(self, gbuffer: GBuffer, weather: Weather, *, seed: int = 0, coarse: bool = True) -> np.ndarray:
+        """[H,W,3] uint8 picture of a g-buffer in a weather. seed: of raindrops and snowflakes.
+
+        coarse: shade one of 2x2 samples and interpolate inside each triangle; outlines stay at full resolution.
+        """
         t = gbuffer.t
         _, _, grid = self._frame(t)
-        light = shade.lighting(weather, self._heading)
-        pose, ego = gbuffer.camera_to_world, np.linalg.inv(self.world.ego_pose(t))
+        shadow = self._shadow_map(t, weather)
+        pose, ego = gbuffer.camera_to_world, self.world.ego_pose(t)
+        frame = frame_record(weather, self._heading, pose, ego, _sample_angle(gbuffer), shadow, grid)
         out = np.empty((*gbuffer.ids.shape, 3), np.uint8)
-        shade.shade(
-            gbuffer.ids, gbuffer.inverse, gbuffer.rays, pose[:3, :3].astype(np.float32),
-            pose[:3, 3].astype(np.float32), ego.astype(np.float32), self.static.attributes, self.static.codes,
-            gbuffer.moving.attributes, gbuffer.moving.codes, light, self._shadow_map(t, light), grid,
-            shade.noise_texture(), shade.tone_curve(), _sample_angle(gbuffer), out,
+        static, moving = gbuffer.static, gbuffer.moving
+        shade(
+            gbuffer.ids, gbuffer.inverse, gbuffer.rays, static.attributes, static.codes, moving.attributes,
+            moving.codes, frame, shadow.inverse, grid.values, noise_texture(), coarse, out,
         )  # fmt: skip
         if gbuffer.samples > 1:
             out = _tent_filtered(out)
@@ -96,17 +101,17 @@ class Renderer:
             _keep(self._frames, t, frame)
         return frame
 
-    def _shadow_map(self, t: float, light: shade.Lighting) -> shade.ShadowMap:
-        if light.shadows == 0:
-            return _NO_SHADOW
-        key = (t, *light.sun_direction.tolist())
+    def _shadow_map(self, t: float, weather: Weather) -> ShadowMap:
+        if weather.shadows == 0:
+            return NO_SHADOW
+        key = (t, weather.sun_elevation, weather.sun_azimuth)
         found = self._shadows.get(key)
         if found is None:
-            found = self._draw_shadow_map(t, light.sun_direction.astype(np.float64))
+            found = self._draw_shadow_map(t, self._heading @ weather.sun_direction)
             _keep(self._shadows, key, found)
         return found
 
-    def _draw_shadow_map(self, t: float, sun: np.ndarray) -> shade.ShadowMap:
+    def _draw_shadow_map(self, t: float, sun: np.ndarray) -> ShadowMap:
         """The scene from far away towards the sun, centred on the ego in whole texels so that edges do not swim."""
         side = np.cross(sun, [0, 0, 1.0])
         side /= np.linalg.norm(side)
@@ -123,8 +128,9 @@ class Renderer:
         _, moving, _ = self._frame(t)
         for geometry in (self.static, moving):
             _draw(model, None, geometry, pose, 0, inverse, ids, far=np.inf)
+        inverse[[0, -1]] = inverse[:, [0, -1]] = 0
         translation = -rotation @ pose[:3, 3]
-        return shade.ShadowMap(inverse, rotation, translation, focal)
+        return ShadowMap(inverse, rotation, translation, focal)
 
 
 def render_camera(
@@ -173,9 +179,6 @@ def render_camera(
     return CameraRender(camera.name, times, **{name: np.stack([f[name] for f in frames]) for name in wanted})
 
 
-_NO_SHADOW = shade.ShadowMap(np.zeros((1, 1), np.float32), np.eye(3), np.zeros(3), 1.0)
-
-
 def _draw(
     model: CameraModel, rays: np.ndarray | None, geometry: Geometry, pose: np.ndarray, first: int,
     inverse: np.ndarray, ids: np.ndarray, *, far: float = FAR,
@@ -195,10 +198,11 @@ def _draw(
 
 @lru_cache(maxsize=16)
 def _rays(model: CameraModel) -> np.ndarray:
-    """[H,W,3] float32 directions whose multiples the rasteriser's inverse depth refers to: z = 1 for a pinhole."""
+    """[3,H,W] float32 directions whose multiples the rasteriser's inverse depth refers to: z = 1 for a pinhole."""
     rays = model.rays()
     if isinstance(model, Pinhole):
         rays = rays / rays[..., 2:]
+    rays = np.ascontiguousarray(np.moveaxis(rays, 2, 0))
     rays.flags.writeable = False
     return rays
 
@@ -208,11 +212,11 @@ def _lens(model: FTheta) -> np.ndarray:
     return np.array([*model.fw_poly, model.max_angle, *model.beyond_max, *model.center, *model.linear])
 
 
-def _sample_angle(gbuffer: GBuffer) -> float:
+def _sample_angle(gbuffer: GBuffer) -> np.float32:
     """Angle between neighbouring samples at the image's centre, radians."""
     height, width = gbuffer.ids.shape
-    a, b = gbuffer.rays[height // 2, width // 2], gbuffer.rays[height // 2, width // 2 + 1]
-    return float(np.linalg.norm(np.cross(a, b)) / (np.linalg.norm(a) * np.linalg.norm(b)))
+    a, b = gbuffer.rays[:, height // 2, width // 2], gbuffer.rays[:, height // 2, width // 2 + 1]
+    return np.float32(np.linalg.norm(np.cross(a, b)) / (np.linalg.norm(a) * np.linalg.norm(b)))
 
 
 def _tent_filtered(samples: np.ndarray) -> np.ndarray:

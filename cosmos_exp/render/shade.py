@@ -1,456 +1,429 @@
 """Deferred shading: one g-buffer, any weather.
 
-Works in linear light and in the world frame relative to the renderer's origin. Surface detail (asphalt, windows,
-leaves, snow) is a function of position alone, so nothing swims when the camera moves.
+Works row by row in linear light, in the world frame relative to the renderer's origin: positions of all samples of a
+row, then the surface and its light for each run of samples that show the same triangle, then fog and tone for the row.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import NamedTuple
-
-import cv2
 import numpy as np
-from numba import njit
 
+from cosmos_exp.render.atmosphere import develop, fog, sky, sky_rows
 from cosmos_exp.render.mesh import Material
-from cosmos_exp.render.weather import Weather
-
-NOISE_SIZE = 256
-TONE_STEPS = 1024
-TONE_MAX = 6.0
-
-_ASPHALT, _PAVING, _GRASS = int(Material.ASPHALT), int(Material.PAVING), int(Material.GRASS)
-_PAINT, _FACADE, _ROOF, _FOLIAGE = int(Material.PAINT), int(Material.FACADE), int(Material.ROOF), int(Material.FOLIAGE)
-_METAL, _GLASS, _HEADLIGHT, _TAILLIGHT = (
-    int(Material.METAL), int(Material.GLASS), int(Material.HEADLIGHT), int(Material.TAILLIGHT),
+from cosmos_exp.render.surfaces import (
+    BLUE,
+    DISTANCE,
+    DX,
+    DY,
+    DZ,
+    EMIT_B,
+    EMIT_G,
+    EMIT_R,
+    GLOSS,
+    GREEN,
+    LAMP,
+    MX,
+    MY,
+    MZ,
+    RED,
+    ROWS,
+    SHADE,
+    SUN,
+    UP,
+    X,
+    Y,
+    Z,
+    asphalt,
+    between,
+    f,
+    facade,
+    fill,
+    grass,
+    kernel,
+    mottled,
+    paint,
+    paving,
+    plain,
+    smooth,
+    u,
 )  # fmt: skip
-_LAMP, _SIGNAL, _KERB = int(Material.LAMP), int(Material.SIGNAL), int(Material.KERB)
 
-_kernel = njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-_inline = njit(cache=True, nogil=True, fastmath=True, error_model="numpy", inline="always")
-
-
-class Lighting(NamedTuple):
-    """A Weather as the kernel takes it: vectors are float32 arrays in the world frame."""
-
-    sun_direction: np.ndarray
-    sun: np.ndarray
-    ambient: np.ndarray
-    bounce: np.ndarray
-    zenith: np.ndarray
-    horizon: np.ndarray
-    fog: np.ndarray
-    fog_density: float
-    glow: float
-    clouds: float
-    wetness: float
-    snow: float
-    night_lights: float
-    shadows: float
-    exposure: float
-    saturation: float
+LAMP_TINT = (f(1), f(0.82), f(0.58))
+_ASPHALT, _PAVING, _GRASS, _PAINT = (
+    int(m) for m in (Material.ASPHALT, Material.PAVING, Material.GRASS, Material.PAINT)
+)
+_FACADE, _ROOF, _FOLIAGE, _BARK = (int(m) for m in (Material.FACADE, Material.ROOF, Material.FOLIAGE, Material.BARK))
+_METAL, _GLASS, _KERB = (int(m) for m in (Material.METAL, Material.GLASS, Material.KERB))
+_HEADLIGHT, _TAILLIGHT, _LAMP, _SIGNAL = (
+    int(m) for m in (Material.HEADLIGHT, Material.TAILLIGHT, Material.LAMP, Material.SIGNAL)
+)
+_FARTHEST = 20_000.0
 
 
-class ShadowMap(NamedTuple):
-    """The scene as the sun sees it: inverse depth [S,S] and world-to-sun rotation, translation, focal length (pixels).
-
-    A 1x1 map means that nothing casts a shadow.
-    """
-
-    inverse: np.ndarray
-    rotation: np.ndarray
-    translation: np.ndarray
-    focal: float
-
-
-class GroundGrid(NamedTuple):
-    """Lamp light and contact shade on the ground. values: [G,G,2] float32 (light, shade), origin: its low corner."""
-
-    values: np.ndarray
-    origin: np.ndarray
-    cell: float
-
-
-def lighting(weather: Weather, heading: np.ndarray) -> Lighting:
-    """heading: [3,3] rotation of the ego's first pose, which the sun's azimuth refers to."""
-    vectors = (weather.sun, weather.ambient, weather.bounce, weather.zenith, weather.horizon, weather.fog)
-    return Lighting(
-        (heading @ weather.sun_direction).astype(np.float32),
-        *[np.asarray(v, np.float32) for v in vectors],
-        *[
-            float(v)
-            for v in (
-                weather.fog_density, weather.glow, weather.clouds, weather.wetness, weather.snow,
-                weather.night_lights, weather.shadows, weather.exposure, weather.saturation,
-            )
-        ],
-    )  # fmt: skip
-
-
-@lru_cache(maxsize=1)
-def noise_texture() -> np.ndarray:
-    """[256,256] float32 in 0..1: tileable value noise of five octaves."""
-    rng = np.random.default_rng(20)
-    total = np.zeros((NOISE_SIZE, NOISE_SIZE), np.float32)
-    for octave in range(5):
-        cells = 8 << octave
-        values = rng.random((cells, cells), dtype=np.float32)
-        wrapped = np.pad(values, 2, mode="wrap")
-        scale = NOISE_SIZE // cells
-        smooth = cv2.resize(wrapped, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
-        total += smooth[2 * scale : -2 * scale, 2 * scale : -2 * scale] * 0.6**octave
-    total -= total.min()
-    return total / total.max()
-
-
-@lru_cache(maxsize=1)
-def tone_curve() -> np.ndarray:
-    """[1024] float32 sRGB values 0..255 of linear radiance 0..6, at squared steps.
-
-    Narkowicz's fit of the ACES filmic curve (2016), then the sRGB transfer.
-    """
-    x = 0.6 * np.linspace(0, 1, TONE_STEPS) ** 2 * TONE_MAX
-    mapped = np.clip(x * (2.51 * x + 0.03) / (x * (2.43 * x + 0.59) + 0.14), 0, 1)
-    srgb = np.where(mapped <= 0.0031308, 12.92 * mapped, 1.055 * mapped ** (1 / 2.4) - 0.055)
-    return (255 * srgb).astype(np.float32)
-
-
-@_inline
-def _smooth(low, high, x):
-    t = min(max((x - low) / (high - low), np.float32(0.0)), np.float32(1.0))
-    return t * t * (np.float32(3.0) - np.float32(2.0) * t)
-
-
-@_inline
-def _hash(i, j, seed):
-    """0..1 from two integers and a seed."""
-    h = np.uint32(i) * np.uint32(374761393) + np.uint32(j) * np.uint32(668265263)
-    h += np.uint32(seed * np.float32(65521.0)) * np.uint32(2246822519)
-    h = (h ^ (h >> np.uint32(13))) * np.uint32(1274126177)
-    return np.float32((h ^ (h >> np.uint32(16))) & np.uint32(0xFFFF)) * np.float32(1.0 / 65536.0)
-
-
-@_inline
-def _noise(noise, x, y):
-    """Bilinear lookup; one unit is one texel."""
-    fx, fy = np.floor(x), np.floor(y)
-    i, j = int(fx) & 255, int(fy) & 255
-    u, v = x - fx, y - fy
-    i1, j1 = (i + 1) & 255, (j + 1) & 255
-    low = noise[j, i] + u * (noise[j, i1] - noise[j, i])
-    high = noise[j1, i] + u * (noise[j1, i1] - noise[j1, i])
-    return low + v * (high - low)
-
-
-@_kernel
-def _sky(x, y, z, light, noise, out):
-    """Radiance of the sky in a direction (z up)."""
-    up = max(z, np.float32(0.0))
-    blend = np.sqrt(up)
-    towards = x * light.sun_direction[0] + y * light.sun_direction[1] + z * light.sun_direction[2]
-    halo = np.float32(0.0)
-    if light.glow > 0.0 and towards > 0.0:
-        t2 = towards * towards
-        t8 = t2 * t2 * t2 * t2
-        t64 = t8 * t8 * t8 * t8 * t8 * t8 * t8 * t8
-        t512 = t64 * t64 * t64 * t64 * t64 * t64 * t64 * t64
-        halo = np.float32(light.glow) * (np.float32(0.10) * t8 + np.float32(0.35) * t64 + np.float32(1.2) * t512)
-        if towards > 0.9994:
-            halo += np.float32(3.0)
-    cover = np.float32(0.0)
-    if light.clouds > 0.0 and up > 0.02:
-        s = np.float32(14.0) / (up + np.float32(0.12))
-        n = _noise(noise, x * s, y * s)
-        edge = np.float32(0.75) - np.float32(0.5) * np.float32(light.clouds)
-        cover = _smooth(edge, edge + np.float32(0.30), n) * _smooth(np.float32(0.02), np.float32(0.20), up)
-        cover *= np.float32(0.75)
-    for k in range(3):
-        clear = light.horizon[k] + blend * (light.zenith[k] - light.horizon[k])
-        white = np.float32(0.55) * light.horizon[k] + np.float32(0.45) * light.ambient[k]
-        white += np.float32(0.35) * light.sun[k]
-        out[k] = clear + cover * (white - clear) + halo * light.sun[k]
-
-
-@_kernel
-def _sunlit(x, y, z, shadow):
-    """1 in the sun, 0 in shadow: 2x2 percentage-closer filter."""
-    size = shadow.inverse.shape[0]
-    if size == 1:
-        return np.float32(1.0)
-    r, t = shadow.rotation, shadow.translation
-    depth = r[2, 0] * x + r[2, 1] * y + r[2, 2] * z + t[2]
-    u = shadow.focal * (r[0, 0] * x + r[0, 1] * y + r[0, 2] * z + t[0]) / depth + size * 0.5
-    v = shadow.focal * (r[1, 0] * x + r[1, 1] * y + r[1, 2] * z + t[1]) / depth + size * 0.5
-    fu, fv = np.floor(u), np.floor(v)
-    i, j = int(fu), int(fv)
-    if i < 0 or j < 0 or i >= size - 1 or j >= size - 1:
-        return np.float32(1.0)
-    limit = np.float32(1.0 / (depth - 0.25))
-    a, b = np.float32(u - fu), np.float32(v - fv)
-    s = shadow.inverse
-    one, zero = np.float32(1.0), np.float32(0.0)
-    p = one if s[j, i] < limit else zero
-    q = one if s[j, i + 1] < limit else zero
-    m = one if s[j + 1, i] < limit else zero
-    n = one if s[j + 1, i + 1] < limit else zero
-    return (p * (one - a) + q * a) * (one - b) + (m * (one - a) + n * a) * b
-
-
-@_kernel
-def _ground(x, y, grid, channel):
-    """Bilinear value of the ground grid; 0 outside."""
-    u = (x - grid.origin[0]) / np.float32(grid.cell) - np.float32(0.5)
-    v = (y - grid.origin[1]) / np.float32(grid.cell) - np.float32(0.5)
-    size = grid.values.shape[0]
-    fu, fv = np.floor(u), np.floor(v)
-    i, j = int(fu), int(fv)
-    if i < 0 or j < 0 or i >= size - 1 or j >= size - 1:
-        return np.float32(0.0)
-    a, b = u - fu, v - fv
-    g = grid.values
-    low = g[j, i, channel] + a * (g[j, i + 1, channel] - g[j, i, channel])
-    high = g[j + 1, i, channel] + a * (g[j + 1, i + 1, channel] - g[j + 1, i, channel])
-    return low + b * (high - low)
-
-
-@_kernel
-def shade(ids, inverse, rays, rotation, eye, beam, static, static_codes, moving, moving_codes, light, shadow, grid,
-          noise, tone, pixel, out):  # fmt: skip
+@kernel
+def shade(ids, inverse, rays, static, static_codes, moving, moving_codes, frame, shadow, grid, noise, coarse, out):
     """Fill out [H,W,3] uint8.
 
-    ids, inverse: of the rasteriser; triangles from len(static) on are moving. rays: [H,W,3] camera-frame directions.
-    rotation: [3,3] camera to world, eye: [3]; beam: [4,4] world to the ego's rig frame, for its headlights.
+    ids, inverse: of the rasteriser; triangles from len(static) on are moving. rays: [3,H,W] camera-frame directions.
     static, moving: [N,16] = normal, linear colour, texture frame (8), seed. codes: [N,3] material, tag, instance.
-    pixel: angle of one sample, radians.
+    frame: [1] FRAME. shadow: [S,S] of the ShadowMap. grid: [2,G,G] of the GroundGrid.
+    coarse: shade every second sample of every second row, take the others from neighbours on the same triangle, and
+    shade those that have none.
     """
     height, width = ids.shape
-    count = len(static)
-    color, sky = np.empty(3, np.float32), np.empty(3, np.float32)
-    zero, half, one = np.float32(0.0), np.float32(0.5), np.float32(1.0)
-    lamps = np.float32(light.night_lights)
-    wet, snow_cover = np.float32(light.wetness), np.float32(light.snow)
-    density, exposure = np.float32(light.fog_density), np.float32(light.exposure)
-    saturation = np.float32(light.saturation)
-    tone_scale = np.float32((TONE_STEPS - 1) / np.sqrt(TONE_MAX))
-    for row in range(height):
-        for column in range(width):
-            rx, ry, rz = rays[row, column, 0], rays[row, column, 1], rays[row, column, 2]
-            dx = rotation[0, 0] * rx + rotation[0, 1] * ry + rotation[0, 2] * rz
-            dy = rotation[1, 0] * rx + rotation[1, 1] * ry + rotation[1, 2] * rz
-            dz = rotation[2, 0] * rx + rotation[2, 1] * ry + rotation[2, 2] * rz
-            norm = one / np.sqrt(dx * dx + dy * dy + dz * dz)
-            number = ids[row, column]
-            if number < 0:
-                _sky(dx * norm, dy * norm, dz * norm, light, noise, color)
-                haze = np.exp(np.float32(-14.0) * max(dz * norm, zero)) * (one - np.exp(-density * np.float32(600.0)))
-                if density > 0.02:
-                    haze = max(haze, one - max(dz * norm, zero) * np.float32(0.5))
-                for k in range(3):
-                    color[k] += haze * (light.fog[k] - color[k])
-            else:
-                far = one / inverse[row, column]
-                px, py, pz = eye[0] + far * dx, eye[1] + far * dy, eye[2] + far * dz
-                distance = far / norm
-                dx *= norm
-                dy *= norm
-                dz *= norm
-                if number < count:
-                    a, material = static[number], static_codes[number, 0]
-                else:
-                    a, material = moving[number - count], moving_codes[number - count, 0]
-                nx, ny, nz = a[0], a[1], a[2]
-                if nx * dx + ny * dy + nz * dz > zero:
-                    nx, ny, nz = -nx, -ny, -nz
-                ar, ag, ab = a[3], a[4], a[5]
-                seed = a[14]
-                footprint = distance * np.float32(pixel)
-                glossy, emission, emission_tint = zero, zero, one
-                snowy = snow_cover * _smooth(np.float32(0.35), np.float32(0.75), nz)
-                grounded = False
-                if material == _ASPHALT or material == _PAINT:
-                    grounded = True
-                    coarse = _noise(noise, px * np.float32(1.9), py * np.float32(1.9))
-                    fine = _noise(noise, px * np.float32(23.0), py * np.float32(23.0)) - half
-                    fine *= one / (one + footprint * np.float32(30.0))
-                    if material == _ASPHALT:
-                        m = np.float32(0.80) + np.float32(0.34) * coarse + np.float32(0.5) * fine
-                        if seed > half:
-                            u = abs(a[6] * px + a[7] * py + a[8] * pz + a[9])
-                            rut = (u - np.float32(0.85)) * np.float32(2.6)
-                            rut = one / (one + rut * rut * rut * rut)
-                            m *= one - np.float32(0.14) * rut
-                            snowy *= one - np.float32(0.85) * rut * _smooth(np.float32(0.2), np.float32(0.5), coarse)
-                        snowy *= _smooth(np.float32(0.16), np.float32(0.42), coarse + np.float32(0.3) * fine)
-                    else:
-                        wear = _smooth(np.float32(0.75), np.float32(0.95), coarse + np.float32(0.5) * fine)
-                        m = one - np.float32(0.35) * wear
-                        snowy *= _smooth(np.float32(0.30), np.float32(0.62), coarse)
-                    ar, ag, ab = ar * m, ag * m, ab * m
-                    puddle = _smooth(np.float32(0.50), np.float32(0.72), coarse)
-                    glossy = wet * (np.float32(0.45) + np.float32(0.55) * puddle)
-                elif material == _PAVING or material == _KERB:
-                    grounded = True
-                    coarse = _noise(noise, px * np.float32(2.3) + np.float32(9.0), py * np.float32(2.3))
-                    m = np.float32(0.86) + np.float32(0.24) * coarse
-                    if footprint < 0.25 and material == _PAVING:
-                        gx, gy = px * np.float32(1.25), py * np.float32(1.25)
-                        gx -= np.floor(gx)
-                        gy -= np.floor(gy)
-                        if gx < 0.05 or gy < 0.05:
-                            m *= np.float32(0.82) + np.float32(0.18) * min(footprint * np.float32(4.0), one)
-                    ar, ag, ab = ar * m, ag * m, ab * m
-                    glossy = wet * np.float32(0.35)
-                elif material == _GRASS:
-                    grounded = True
-                    coarse = _noise(noise, px * np.float32(0.9), py * np.float32(0.9))
-                    fine = _noise(noise, px * np.float32(17.0), py * np.float32(17.0)) - half
-                    fine *= one / (one + footprint * np.float32(25.0))
-                    m = np.float32(0.62) + np.float32(0.62) * coarse + np.float32(0.8) * fine
-                    dry = np.float32(0.35) * _smooth(np.float32(0.45), np.float32(0.8), coarse)
-                    ar, ag, ab = ar * m * (one + dry), ag * m, ab * m
-                elif material == _FACADE:
-                    u = a[6] * px + a[7] * py + a[8] * pz + a[9]
-                    v = a[10] * px + a[11] * py + a[12] * pz + a[13]
-                    bay = np.floor(u)
-                    fu = u - bay
-                    if v < np.float32(3.5):
-                        storey = np.float32(-1.0)
-                        fv = v / np.float32(3.5)
-                        shop = seed > np.float32(0.45)
-                        inside = (
-                            (fu > 0.08 and fu < 0.92 and fv > 0.12 and fv < 0.78)
-                            if shop
-                            else (fu > 0.30 and fu < 0.70 and fv > 0.30 and fv < 0.75)
-                        )
-                    else:
-                        s = (v - np.float32(3.5)) / np.float32(3.1)
-                        storey = np.floor(s)
-                        fv = s - storey
-                        margin = np.float32(0.26) if seed < 0.7 else np.float32(0.10)
-                        inside = fu > margin and fu < one - margin and fv > 0.24 and fv < 0.80
-                    sharp = one - _smooth(np.float32(0.9), np.float32(2.6), footprint)
-                    dirt = np.float32(0.86) + np.float32(0.22) * _noise(noise, u * np.float32(5.0), v * np.float32(2.0))
-                    dirt *= np.float32(0.75) + np.float32(0.25) * _smooth(zero, np.float32(1.6), v)
-                    cover = (one if inside else zero) * sharp + np.float32(0.28) * (one - sharp)
-                    h = _hash(int(bay), int(storey), seed)
-                    pane = np.float32(0.025) + np.float32(0.05) * h
-                    shine = np.float32(0.30) + np.float32(0.25) * h
-                    ar = ar * dirt * (one - cover) + cover * (pane + shine * np.float32(0.5) * light.zenith[0])
-                    ag = ag * dirt * (one - cover) + cover * (pane + shine * np.float32(0.5) * light.zenith[1])
-                    ab = ab * dirt * (one - cover) + cover * (pane + shine * np.float32(0.5) * light.zenith[2])
-                    if lamps > zero:
-                        lit_share = np.float32(0.38) if storey >= zero else np.float32(0.6)
-                        lit = one if h < lit_share else zero
-                        lit = lit * (one if inside else zero) * sharp + np.float32(0.1) * (one - sharp)
-                        emission = lit * lamps * (np.float32(0.30) + np.float32(1.1) * h)
-                        emission_tint = np.float32(0.35) + np.float32(0.9) * h
-                elif material == _ROOF:
-                    m = np.float32(0.8) + np.float32(0.35) * _noise(noise, px * np.float32(6.0), py * np.float32(6.0))
-                    ar, ag, ab = ar * m, ag * m, ab * m
-                elif material == _FOLIAGE:
-                    n = _noise(noise, (px + np.float32(0.6) * pz) * np.float32(9.0), (py - pz) * np.float32(9.0))
-                    m = np.float32(0.35) + np.float32(1.2) * n
-                    ar, ag, ab = ar * m, ag * m, ab * m
-                    snowy = snow_cover * _smooth(np.float32(-0.1), np.float32(0.5), nz + n - half) * np.float32(0.85)
-                elif material == _HEADLIGHT:
-                    emission = np.float32(5.0) * lamps
-                elif material == _TAILLIGHT:
-                    emission = np.float32(1.6) * min(lamps * np.float32(2.0), one)
-                elif material == _LAMP:
-                    emission = np.float32(7.0) * _smooth(np.float32(0.3), one, lamps)
-                elif material == _SIGNAL:
-                    emission = seed * np.float32(1.6)
+    light = frame[0]
+    buffer = np.empty((ROWS, width), np.float32)
+    columns = np.empty(width, np.int32)
+    if not coarse:
+        for x in range(width):
+            columns[x] = x
+        for y in range(height):
+            _row(
+                buffer,
+                columns,
+                width,
+                y,
+                ids,
+                inverse,
+                rays,
+                static,
+                static_codes,
+                moving,
+                moving_codes,
+                light,
+                shadow,
+                grid,
+                noise,
+                out,
+            )
+        return
+    half = (width + 1) // 2
+    for x in range(half):
+        columns[x] = 2 * x
+    for y in range(0, height, 2):
+        _row(
+            buffer,
+            columns,
+            half,
+            y,
+            ids,
+            inverse,
+            rays,
+            static,
+            static_codes,
+            moving,
+            moving_codes,
+            light,
+            shadow,
+            grid,
+            noise,
+            out,
+        )
+    for y in range(height):
+        rest = _spread_even(ids, out, y, columns) if y % 2 == 0 else _spread_odd(ids, out, y, columns)
+        if rest:
+            _row(
+                buffer,
+                columns,
+                rest,
+                y,
+                ids,
+                inverse,
+                rays,
+                static,
+                static_codes,
+                moving,
+                moving_codes,
+                light,
+                shadow,
+                grid,
+                noise,
+                out,
+            )
 
-                shine = zero
-                if material == _GLASS:
-                    shine = np.float32(0.42)
-                    snowy *= np.float32(0.3)
-                elif material == _METAL:
-                    shine = np.float32(0.10)
-                if wet > zero and grounded:
-                    darker = one - np.float32(0.42) * wet
-                    ar, ag, ab = ar * darker, ag * darker, ab * darker
-                if snowy > zero:
-                    ar += snowy * (np.float32(0.80) - ar)
-                    ag += snowy * (np.float32(0.82) - ag)
-                    ab += snowy * (np.float32(0.86) - ab)
-                    glossy *= one - snowy
-                    shine *= one - snowy
 
-                facing = nx * light.sun_direction[0] + ny * light.sun_direction[1] + nz * light.sun_direction[2]
-                if material == _FOLIAGE:
-                    facing = np.float32(0.35) + np.float32(0.65) * facing
-                direct = zero
-                if facing > zero:
-                    dark = one - _sunlit(px + nx * half * np.float32(0.3), py + ny * np.float32(0.15),
-                                         pz + nz * np.float32(0.15), shadow)  # fmt: skip
-                    direct = facing * (one - dark * np.float32(light.shadows))
-                up = half + half * nz
-                shade_here = zero
-                lamp = zero
-                if grounded:
-                    shade_here = _ground(px, py, grid, 1)
-                if lamps > np.float32(0.3):
-                    reach = one / (one + max(pz - eye[2], zero) * np.float32(0.35))
-                    lamp = (
-                        _ground(px, py, grid, 0) * lamps * (np.float32(0.25) + np.float32(0.75) * max(nz, half)) * reach
-                    )
-                    bx = beam[0, 0] * px + beam[0, 1] * py + beam[0, 2] * pz + beam[0, 3] - np.float32(3.5)
-                    by = beam[1, 0] * px + beam[1, 1] * py + beam[1, 2] * pz + beam[1, 3]
-                    bz = beam[2, 0] * px + beam[2, 1] * py + beam[2, 2] * pz + beam[2, 3]
-                    if bx > zero:
-                        slope = by / (bx + np.float32(1.5))
-                        cone = one / (one + np.float32(6.0) * slope * slope * slope * slope + slope * slope)
-                        lift = max(bz - np.float32(0.5), zero) / (bx + np.float32(4.0))
-                        cut = one / (one + np.float32(220.0) * lift * lift)
-                        fall = bx / np.float32(16.0)
-                        lamp += lamps * np.float32(0.55) * cone * cut / (one + fall * fall) * min(bx * half, one)
-                open_sky = one - np.float32(0.75) * shade_here
-                for k in range(3):
-                    albedo = ar if k == 0 else (ag if k == 1 else ab)
-                    ambient = light.bounce[k] + up * (light.ambient[k] - light.bounce[k])
-                    received = ambient * open_sky + direct * light.sun[k] * (one - half * shade_here)
-                    tint = one if k == 0 else (np.float32(0.82) if k == 1 else np.float32(0.58))
-                    color[k] = albedo * (received + lamp * tint)
-                if shine > zero or glossy > zero:
-                    facing = -(nx * dx + ny * dy + nz * dz)
-                    mx, my, mz = dx + 2 * facing * nx, dy + 2 * facing * ny, dz + 2 * facing * nz
-                    c = one - max(facing, zero)
-                    fresnel = c * c * c * c * c
-                    amount = shine + (one - shine) * fresnel * (np.float32(0.5) if shine > zero else zero)
-                    amount += glossy * (np.float32(0.05) + np.float32(0.85) * fresnel)
-                    amount = min(amount, np.float32(0.92)) * open_sky
-                    _sky(mx, my, max(mz, np.float32(0.04)), light, noise, sky)
-                    below = _smooth(np.float32(-0.05), np.float32(0.06), mz) if shine > zero else one
-                    for k in range(3):
-                        mirrored = light.bounce[k] * np.float32(0.35) + below * (
-                            sky[k] - light.bounce[k] * np.float32(0.35)
-                        )
-                        color[k] += amount * (mirrored - color[k])
-                if emission > zero:
-                    if material == _FACADE:
-                        color[0] += emission
-                        color[1] += emission * (np.float32(0.55) + np.float32(0.25) * emission_tint)
-                        color[2] += emission * (np.float32(0.22) + np.float32(0.4) * emission_tint)
-                    else:
-                        color[0] += emission * a[3]
-                        color[1] += emission * a[4]
-                        color[2] += emission * a[5]
-                clear = np.exp(-density * distance)
-                if emission > one:
-                    clear = np.sqrt(clear)
-                towards = dx * light.sun_direction[0] + dy * light.sun_direction[1] + dz * light.sun_direction[2]
-                warm = zero
-                if light.glow > 0.0 and towards > zero:
-                    t4 = towards * towards * towards * towards
-                    warm = np.float32(light.glow) * np.float32(0.25) * t4 * t4
-                for k in range(3):
-                    color[k] = (
-                        light.fog[k] + warm * light.sun[k] + clear * (color[k] - light.fog[k] - warm * light.sun[k])
-                    )
-            grey = np.float32(0.2126) * color[0] + np.float32(0.7152) * color[1] + np.float32(0.0722) * color[2]
+@kernel
+def _spread_even(ids, out, y, missing):
+    """The odd columns of a shaded row, from left and right; columns without a match are listed in `missing`."""
+    width, count = ids.shape[1], 0
+    for x in range(1, width, 2):
+        number = ids[y, x]
+        left = ids[y, x - 1] == number
+        right = x + 1 < width and ids[y, x + 1] == number
+        if left and right:
             for k in range(3):
-                value = max(grey + saturation * (color[k] - grey), zero) * exposure
-                step = min(np.sqrt(value) * tone_scale, np.float32(TONE_STEPS - 1))
-                out[row, column, k] = np.uint8(tone[int(step)])
+                out[y, x, k] = (np.int32(out[y, x - 1, k]) + np.int32(out[y, x + 1, k]) + 1) >> 1
+        elif left or right:
+            near = x - 1 if left else x + 1
+            out[y, x, 0], out[y, x, 1], out[y, x, 2] = out[y, near, 0], out[y, near, 1], out[y, near, 2]
+        else:
+            missing[count] = x
+            count += 1
+    return count
+
+
+@kernel
+def _spread_odd(ids, out, y, missing):
+    """A row between two shaded ones: from above and below, for odd columns from the four diagonal neighbours."""
+    height, width = ids.shape
+    count = 0
+    above, below = y - 1, min(y + 1, height - 1)
+    if below == y:
+        below = above
+    for x in range(width):
+        number = ids[y, x]
+        first, last = (x, x) if x % 2 == 0 else (x - 1, min(x + 1, width - 1))
+        if last % 2 == 1:
+            last = first
+        a, b = ids[above, first] == number, ids[above, last] == number
+        c, d = ids[below, first] == number, ids[below, last] == number
+        if a and b and c and d:
+            for k in range(3):
+                total = np.int32(out[above, first, k]) + np.int32(out[above, last, k])
+                total += np.int32(out[below, first, k]) + np.int32(out[below, last, k])
+                out[y, x, k] = (total + 2) >> 2
+        elif a or b or c or d:
+            matches = np.int32(a) + np.int32(b) + np.int32(c) + np.int32(d)
+            for k in range(3):
+                total = np.int32(out[above, first, k]) * a + np.int32(out[above, last, k]) * b
+                total += np.int32(out[below, first, k]) * c + np.int32(out[below, last, k]) * d
+                out[y, x, k] = total // matches
+        else:
+            missing[count] = x
+            count += 1
+    return count
+
+
+@kernel
+def _row(
+    buffer, columns, count, y, ids, inverse, rays, static, static_codes, moving, moving_codes, light, shadow, grid,
+    noise, out,
+):  # fmt: skip
+    """Shade the listed columns of row y."""
+    _positions(buffer, columns, count, inverse, rays, y, light)
+    start = 0
+    while start < count:
+        number = ids[y, columns[start]]
+        end = start + 1
+        while end < count and ids[y, columns[end]] == number:
+            end += 1
+        if number < 0:
+            sky(buffer, start, end, light, noise)
+        elif number < len(static):
+            _surface(buffer, start, end, static[number], static_codes[number, 0], light, shadow, grid, noise)
+        else:
+            number -= len(static)
+            _surface(buffer, start, end, moving[number], moving_codes[number, 0], light, shadow, grid, noise)
+        start = end
+    fog(buffer, count, light)
+    develop(buffer, columns, count, light, out, y)
+
+
+@kernel
+def _positions(buffer, columns, count, inverse, rays, y, light):
+    """World positions, distances and unit directions."""
+    for x in range(count):
+        column = columns[x]
+        buffer[DISTANCE, x] = inverse[y, column]
+        buffer[DX, x], buffer[DY, x], buffer[DZ, x] = rays[0, y, column], rays[1, y, column], rays[2, y, column]
+    r00, r01, r02 = light.rotation[0, 0], light.rotation[0, 1], light.rotation[0, 2]
+    r10, r11, r12 = light.rotation[1, 0], light.rotation[1, 1], light.rotation[1, 2]
+    r20, r21, r22 = light.rotation[2, 0], light.rotation[2, 1], light.rotation[2, 2]
+    ex, ey, ez = light.eye[0], light.eye[1], light.eye[2]
+    for x in range(u(count)):
+        rx, ry, rz = buffer[DX, x], buffer[DY, x], buffer[DZ, x]
+        dx, dy, dz = r00 * rx + r01 * ry + r02 * rz, r10 * rx + r11 * ry + r12 * rz, r20 * rx + r21 * ry + r22 * rz
+        far = f(1) / max(buffer[DISTANCE, x], f(1 / _FARTHEST))
+        length = np.sqrt(dx * dx + dy * dy + dz * dz)
+        norm = f(1) / length
+        buffer[X, x], buffer[Y, x], buffer[Z, x] = ex + far * dx, ey + far * dy, ez + far * dz
+        buffer[DISTANCE, x] = far * length
+        buffer[DX, x], buffer[DY, x], buffer[DZ, x] = dx * norm, dy * norm, dz * norm
+        buffer[EMIT_R, x], buffer[EMIT_G, x], buffer[EMIT_B, x] = f(0), f(0), f(0)
+
+
+@kernel
+def _surface(buffer, start, end, a, material, light, shadow, grid, noise):
+    """Radiance of a run of samples on one triangle, before fog."""
+    towards = a[0] * buffer[DX, start] + a[1] * buffer[DY, start] + a[2] * buffer[DZ, start]
+    side = f(-1) if towards > f(0) else f(1)
+    nx, ny, nz = side * a[0], side * a[1], side * a[2]
+    snow = light.snow * smooth(f(0.35), f(0.75), nz)
+    wet, lamps, pixel = light.wetness, light.night_lights, light.pixel
+    ground = False
+    shine = f(0)
+    if material == _ASPHALT:
+        ground = True
+        asphalt(buffer, start, end, a, snow, wet, noise, pixel)
+    elif material == _PAINT:
+        ground = True
+        paint(buffer, start, end, a, snow, wet, noise)
+    elif material == _PAVING:
+        ground = True
+        paving(buffer, start, end, a, snow, wet, noise, pixel, f(0.8))
+    elif material == _KERB:
+        ground = True
+        paving(buffer, start, end, a, snow, wet, noise, pixel, f(0))
+    elif material == _GRASS:
+        ground = True
+        grass(buffer, start, end, a, snow, noise, pixel)
+    elif material == _FACADE:
+        facade(buffer, start, end, a, light.zenith[0], light.zenith[1], light.zenith[2], lamps, noise, pixel)
+    elif material == _ROOF:
+        mottled(buffer, start, end, a, snow, noise, f(0.8), f(0.35), f(6), f(0))
+    elif material == _FOLIAGE:
+        mottled(buffer, start, end, a, light.snow, noise, f(0.35), f(1.2), f(9), f(1))
+    elif material == _BARK:
+        mottled(buffer, start, end, a, f(0), noise, f(0.6), f(0.8), f(25), f(0))
+    else:
+        shine = f(0.42) if material == _GLASS else (f(0.10) if material == _METAL else f(0))
+        plain(buffer, start, end, a, snow * (f(0.3) if material == _GLASS else f(1)), shine)
+        _glow(buffer, start, end, a, material, lamps)
+
+    facing = nx * light.sun_direction[0] + ny * light.sun_direction[1] + nz * light.sun_direction[2]
+    if material == _FOLIAGE:
+        facing = f(0.35) + f(0.65) * facing
+    if facing > f(0):
+        _sunlight(buffer, start, end, f(0.15) * nx, f(0.15) * ny, f(0.15) * nz, facing, light, shadow)
+    else:
+        fill(buffer, SUN, start, end, f(0))
+    if ground:
+        _from_grid(buffer, SHADE, start, end, grid, 1, light)
+    else:
+        fill(buffer, SHADE, start, end, f(0))
+    if lamps > f(0.3):
+        _lamp_light(buffer, start, end, nz, lamps, grid, light)
+    else:
+        fill(buffer, LAMP, start, end, f(0))
+    _lit(buffer, start, end, nz, light)
+    if shine > f(0) or (wet > f(0) and ground):
+        _mirrored(buffer, start, end, nx, ny, nz, shine > f(0), light, noise)
+
+
+@kernel
+def _glow(buffer, start, end, a, material, lamps):
+    """Emission of lights; street lamps need the dark, signals are always on (their seed tells which)."""
+    strength = f(0)
+    if material == _HEADLIGHT:
+        strength = f(5) * lamps
+    elif material == _TAILLIGHT:
+        strength = f(1.6) * min(lamps * f(2), f(1))
+    elif material == _LAMP:
+        strength = f(7) * smooth(f(0.3), f(1), lamps)
+    elif material == _SIGNAL:
+        strength = f(1.6) * a[14]
+    if strength > f(0):
+        fill(buffer, EMIT_R, start, end, strength * a[3])
+        fill(buffer, EMIT_G, start, end, strength * a[4])
+        fill(buffer, EMIT_B, start, end, strength * a[5])
+
+
+@kernel
+def _sunlight(buffer, start, end, ox, oy, oz, facing, light, shadow):
+    """Direct light on a face; (ox, oy, oz) lifts the position off its own surface. Bilinear shadow test."""
+    if len(shadow) == 2:
+        fill(buffer, SUN, start, end, facing)
+        return
+    r, t, focal, darkness = light.shadow_rotation, light.shadow_translation, light.shadow_focal, light.shadows
+    r00, r01, r02, t0 = r[0, 0], r[0, 1], r[0, 2], t[0]
+    r10, r11, r12, t1 = r[1, 0], r[1, 1], r[1, 2], t[1]
+    r20, r21, r22, t2 = r[2, 0], r[2, 1], r[2, 2], t[2]
+    middle, last = f(len(shadow)) * f(0.5), f(len(shadow) - 2)
+    for x in range(start, end, 2):
+        px, py, pz = buffer[X, x] + ox, buffer[Y, x] + oy, buffer[Z, x] + oz
+        depth = r20 * px + r21 * py + r22 * pz + t2
+        scale = focal / depth
+        across = (r00 * px + r01 * py + r02 * pz + t0) * scale + middle
+        down = (r10 * px + r11 * py + r12 * pz + t1) * scale + middle
+        across, down = min(max(across, f(0)), last), min(max(down, f(0)), last)
+        i, j = np.int32(across), np.int32(down)
+        limit = f(1) / (depth - f(0.25))
+        p = f(1) if shadow[j, i] < limit else f(0)
+        q = f(1) if shadow[j, i + 1] < limit else f(0)
+        m = f(1) if shadow[j + 1, i] < limit else f(0)
+        n = f(1) if shadow[j + 1, i + 1] < limit else f(0)
+        a, b = across - f(i), down - f(j)
+        low, high = p + a * (q - p), m + a * (n - m)
+        buffer[SUN, x] = facing * (f(1) - darkness * (f(1) - low - b * (high - low)))
+    between(buffer, SUN, start, end)
+
+
+@kernel
+def _from_grid(buffer, row, start, end, grid, layer, light):
+    """Bilinear values of a ground grid, clamped to its empty border."""
+    scale, last = f(1) / light.grid_cell, f(grid.shape[1] - 2)
+    x0, y0 = light.grid_origin[0] * scale + f(0.5), light.grid_origin[1] * scale + f(0.5)
+    for x in range(start, end, 2):
+        across = min(max(buffer[X, x] * scale - x0, f(0)), last)
+        up = min(max(buffer[Y, x] * scale - y0, f(0)), last)
+        i, j = np.int32(across), np.int32(up)
+        a, b = across - f(i), up - f(j)
+        low = grid[layer, j, i] + a * (grid[layer, j, i + 1] - grid[layer, j, i])
+        high = grid[layer, j + 1, i] + a * (grid[layer, j + 1, i + 1] - grid[layer, j + 1, i])
+        buffer[row, x] = low + b * (high - low)
+    between(buffer, row, start, end)
+
+
+@kernel
+def _lamp_light(buffer, start, end, nz, lamps, grid, light):
+    """Street lamps and other cars' headlights from the ground grid, the ego's headlights as a beam in its frame."""
+    _from_grid(buffer, LAMP, start, end, grid, 0, light)
+    upward = f(0.25) + f(0.75) * max(nz, f(0.5))
+    beam = light.beam
+    b00, b01, b02, b03 = beam[0, 0], beam[0, 1], beam[0, 2], beam[0, 3] - f(3.5)
+    b10, b11, b12, b13 = beam[1, 0], beam[1, 1], beam[1, 2], beam[1, 3]
+    b20, b21, b22, b23 = beam[2, 0], beam[2, 1], beam[2, 2], beam[2, 3]
+    for x in range(u(start), u(end)):
+        px, py, pz = buffer[X, x], buffer[Y, x], buffer[Z, x]
+        ahead = max(b00 * px + b01 * py + b02 * pz + b03, f(0))
+        aside = b10 * px + b11 * py + b12 * pz + b13
+        above = b20 * px + b21 * py + b22 * pz + b23
+        pool = buffer[LAMP, x] * upward / (f(1) + max(above - f(1.5), f(0)) * f(0.35))
+        slope = aside / (ahead + f(1.5))
+        slope *= slope
+        lift = max(above - f(0.5), f(0)) / (ahead + f(4))
+        fall = ahead * f(1 / 16)
+        spread = (f(1) + f(6) * slope * slope + slope) * (f(1) + f(220) * lift * lift) * (f(1) + fall * fall)
+        buffer[LAMP, x] = lamps * (pool + f(0.55) * min(ahead * f(0.5), f(1)) / spread)
+
+
+@kernel
+def _lit(buffer, start, end, nz, light):
+    """Albedo to radiance."""
+    up = f(0.5) + f(0.5) * nz
+    sky, ground, sun = light.ambient, light.bounce, light.sun
+    sky_r, sky_g, sky_b = (
+        ground[0] + up * (sky[0] - ground[0]), ground[1] + up * (sky[1] - ground[1]), ground[2] + up * (sky[2] - ground[2])
+    )  # fmt: skip
+    sun_r, sun_g, sun_b = sun[0], sun[1], sun[2]
+    for x in range(u(start), u(end)):
+        shade = buffer[SHADE, x]
+        ambient, direct, lamp = f(1) - f(0.75) * shade, buffer[SUN, x] * (f(1) - f(0.5) * shade), buffer[LAMP, x]
+        buffer[RED, x] *= sky_r * ambient + sun_r * direct + LAMP_TINT[0] * lamp
+        buffer[GREEN, x] *= sky_g * ambient + sun_g * direct + LAMP_TINT[1] * lamp
+        buffer[BLUE, x] *= sky_b * ambient + sun_b * direct + LAMP_TINT[2] * lamp
+
+
+@kernel
+def _mirrored(buffer, start, end, nx, ny, nz, polished, light, noise):
+    """Blend in the sky's mirror image: by Schlick's Fresnel term on paint and glass, flatter on wet ground."""
+    base, rise, clear = (f(0), f(0.5), f(1)) if polished else (f(0.95), f(0.85), f(0))
+    for x in range(u(start), u(end)):
+        dx, dy, dz = buffer[DX, x], buffer[DY, x], buffer[DZ, x]
+        facing = -(nx * dx + ny * dy + nz * dz)
+        buffer[MX, x] = dx + f(2) * facing * nx
+        buffer[MY, x] = dy + f(2) * facing * ny
+        buffer[MZ, x] = dz + f(2) * facing * nz
+        c = f(1) - max(facing, f(0))
+        fresnel = c * c * c * c * c
+        gloss = buffer[GLOSS, x]
+        amount = gloss * (f(1) - base + rise * fresnel) + clear * f(0.5) * fresnel * (f(1) - f(2) * gloss)
+        buffer[GLOSS, x] = min(amount, f(0.92)) * (f(1) - f(0.75) * buffer[SHADE, x])
+    sky_rows(buffer, start, end, MX, MY, MZ, MX, light, noise)
+    dark_r, dark_g, dark_b = f(0.35) * light.bounce[0], f(0.35) * light.bounce[1], f(0.35) * light.bounce[2]
+    for x in range(u(start), u(end)):
+        above = max(smooth(f(-0.05), f(0.06), buffer[UP, x]), f(1) - clear)
+        amount = buffer[GLOSS, x]
+        buffer[RED, x] += amount * (dark_r + above * (buffer[MX, x] - dark_r) - buffer[RED, x])
+        buffer[GREEN, x] += amount * (dark_g + above * (buffer[MY, x] - dark_g) - buffer[GREEN, x])
+        buffer[BLUE, x] += amount * (dark_b + above * (buffer[MZ, x] - dark_b) - buffer[BLUE, x])
