@@ -31,67 +31,95 @@ class GBuffer:
     static: Geometry
     moving: Geometry
 
-    def _pixels(self, array: np.ndarray) -> np.ndarray:
-        return array[:: self.samples, :: self.samples]
-
     @property
     def depth(self) -> np.ndarray:
         """[H,W] float32 metres along the camera's z axis, +inf for the sky."""
-        with np.errstate(divide="ignore"):
-            depth = self._pixels(self.rays[2]) / self._pixels(self.inverse)
-        depth[self._pixels(self.ids) < 0] = np.inf
-        return depth
+        return self.measured("depth")
 
     @property
     def semantic(self) -> np.ndarray:
         """[H,W] uint8 CityScapes tags."""
-        return _gather(self._pixels(self.ids), self.static.codes, self.moving.codes, 1, SKY_TAG).astype(np.uint8)
+        return self.measured("semantic")
 
     @property
     def instance(self) -> np.ndarray:
         """[H,W] uint16: 1 + the index of the track in the scene, 0 = no track."""
-        return _gather(self._pixels(self.ids), self.static.codes, self.moving.codes, 2, 0).astype(np.uint16)
+        return self.measured("instance")
 
     @property
     def normals(self) -> np.ndarray:
         """[H,W,3] int8, unit vectors x127 in the camera frame, facing the camera; 0 for the sky."""
-        rotation = self.camera_to_world[:3, :3].T.astype(np.float32)
-        ids, rays = self._pixels(self.ids), self.rays[:, :: self.samples, :: self.samples]
-        return _normals(ids, rays, rotation, self.static.attributes, self.moving.attributes)
+        return self.measured("normals")
+
+    def measured(self, name: str, out: np.ndarray | None = None) -> np.ndarray:
+        """The output of that name: depth, semantic, instance or normals; written to `out` where given."""
+        dtype, channels = MEASURED[name]
+        if out is None:
+            model = self.camera.model
+            out = np.empty((model.height, model.width, *channels), dtype)
+        ids = self.ids[:: self.samples, :: self.samples]
+        rays = self.rays[:, :: self.samples, :: self.samples]
+        if name == "depth":
+            _depth(ids, rays[2], self.inverse[:: self.samples, :: self.samples], out)
+        elif name == "semantic":
+            _codes(ids, self.static.codes, self.moving.codes, 1, SKY_TAG, out)
+        elif name == "instance":
+            _codes(ids, self.static.codes, self.moving.codes, 2, 0, out)
+        else:
+            rotation = self.camera_to_world[:3, :3].T.astype(np.float32)
+            _normals(ids, rays, rotation, self.static.attributes, self.moving.attributes, out)
+        return out
+
+
+MEASURED = {
+    "depth": (np.float32, ()),
+    "semantic": (np.uint8, ()),
+    "instance": (np.uint16, ()),
+    "normals": (np.int8, (3,)),
+}
 
 
 @njit(cache=True, nogil=True)
-def _gather(ids, static, moving, column, nothing):
+def _depth(ids, rz, inverse, out):
     height, width = ids.shape
-    out = np.empty((height, width), np.uint16)
-    count = len(static)
     for y in range(height):
         for x in range(width):
-            i = ids[y, x]
-            if i < 0:
-                out[y, x] = nothing
-            elif i < count:
-                out[y, x] = static[i, column]
-            else:
-                out[y, x] = moving[i - count, column]
-    return out
+            out[y, x] = rz[y, x] / inverse[y, x] if ids[y, x] >= 0 else np.float32(np.inf)
 
 
 @njit(cache=True, nogil=True)
-def _normals(ids, rays, rotation, static, moving):
+def _codes(ids, static, moving, column, nothing, out):
     height, width = ids.shape
-    out = np.zeros((height, width, 3), np.int8)
     count = len(static)
     for y in range(height):
+        last, value = np.int32(-1), np.int32(nothing)
+        for x in range(width):
+            i = ids[y, x]
+            if i != last:
+                last = i
+                value = np.int32(nothing) if i < 0 else (static[i, column] if i < count else moving[i - count, column])
+            out[y, x] = value
+
+
+@njit(cache=True, nogil=True)
+def _normals(ids, rays, rotation, static, moving, out):
+    height, width = ids.shape
+    count = len(static)
+    x8, y8, z8 = np.int8(0), np.int8(0), np.int8(0)
+    for y in range(height):
+        last = np.int32(-1)
         for x in range(width):
             i = ids[y, x]
             if i < 0:
+                out[y, x, 0], out[y, x, 1], out[y, x, 2] = 0, 0, 0
                 continue
-            a = static[i] if i < count else moving[i - count]
-            nx = rotation[0, 0] * a[0] + rotation[0, 1] * a[1] + rotation[0, 2] * a[2]
-            ny = rotation[1, 0] * a[0] + rotation[1, 1] * a[1] + rotation[1, 2] * a[2]
-            nz = rotation[2, 0] * a[0] + rotation[2, 1] * a[1] + rotation[2, 2] * a[2]
-            towards = nx * rays[0, y, x] + ny * rays[1, y, x] + nz * rays[2, y, x]
-            scale = np.float32(-127.0) if towards > 0 else np.float32(127.0)
-            out[y, x, 0], out[y, x, 1], out[y, x, 2] = np.rint(nx * scale), np.rint(ny * scale), np.rint(nz * scale)
-    return out
+            if i != last:
+                last = i
+                a = static[i] if i < count else moving[i - count]
+                nx = rotation[0, 0] * a[0] + rotation[0, 1] * a[1] + rotation[0, 2] * a[2]
+                ny = rotation[1, 0] * a[0] + rotation[1, 1] * a[1] + rotation[1, 2] * a[2]
+                nz = rotation[2, 0] * a[0] + rotation[2, 1] * a[1] + rotation[2, 2] * a[2]
+                towards = nx * rays[0, y, x] + ny * rays[1, y, x] + nz * rays[2, y, x]
+                scale = np.float32(-127.0) if towards > 0 else np.float32(127.0)
+                x8, y8, z8 = np.int8(np.rint(nx * scale)), np.int8(np.rint(ny * scale)), np.int8(np.rint(nz * scale))
+            out[y, x, 0], out[y, x, 1], out[y, x, 2] = x8, y8, z8

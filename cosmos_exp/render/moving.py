@@ -148,7 +148,7 @@ def _fill_grid(light, shade, low, cell, lamps, boxes, reach):
         for r in range(rows[0], rows[1]):
             for c in range(columns[0], columns[1]):
                 d = ((c + 0.5 - x) ** 2 + (r + 0.5 - y) ** 2) * cell * cell / (reach * reach)
-                light[r, c] += 0.62 * max(1.0 - d / 4.84, 0.0) / (1.0 + 4.0 * d) ** 1.2
+                light[r, c] += 0.8 * max(1.0 - d / 4.84, 0.0) / (1.0 + 5.0 * d)
     for i in range(len(boxes)):
         hx, hy, length, width = boxes[i, 2], boxes[i, 3], boxes[i, 4], boxes[i, 5]
         x, y = (boxes[i, 0] - low[0]) / cell, (boxes[i, 1] - low[1]) / cell
@@ -161,7 +161,7 @@ def _fill_grid(light, shade, low, cell, lamps, boxes, reach):
                 away = np.hypot(max(abs(u) - length, 0.0), max(abs(v) - width, 0.0))
                 shade[r, c] = max(shade[r, c], 1.0 - min(away / 0.7, 1.0))
                 ahead = u - length
-                if lit and ahead > 0.0:
+                if lit and ahead > 0.0 and abs(v) < 12.0:
                     spread = v / (1.2 + 0.35 * ahead)
                     light[r, c] += 0.5 * np.exp(-spread * spread) * max(1.0 - ahead / 20.0, 0.0) ** 1.5
 

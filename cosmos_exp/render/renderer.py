@@ -12,7 +12,7 @@ import numpy as np
 
 from cosmos_exp.errors import UserError, unknown_name
 from cosmos_exp.render import raster
-from cosmos_exp.render.gbuffer import GBuffer
+from cosmos_exp.render.gbuffer import MEASURED, GBuffer
 from cosmos_exp.render.geometry import Geometry, compiled
 from cosmos_exp.render.hdmap import HdMap
 from cosmos_exp.render.light import NO_SHADOW, ShadowMap, frame_record, noise_texture
@@ -92,6 +92,11 @@ class Renderer:
         placed, _, _ = self._frame(t)
         return self.hd.draw(camera.model, pose, placed)
 
+    def forget_frames(self) -> None:
+        """Drop what is kept of the last frames, so that the next ones are timed in full."""
+        self._frames.clear()
+        self._shadows.clear()
+
     def _frame(self, t: float) -> tuple:
         """Placed tracks, moving geometry and ground grid at t; the last few are kept for the other cameras."""
         frame = self._frames.get(t)
@@ -161,22 +166,29 @@ def render_camera(
         samples = 2 if camera.model.height <= SMALL_IMAGE and "rgb" in wanted else 1
     times = np.asarray(times, np.float64)
 
-    def frame(t: float) -> dict[str, np.ndarray]:
-        drawn = {"hdmap": renderer.hdmap(camera, t)} if "hdmap" in wanted else {}
+    arrays = {name: _empty_clip(name, len(times), camera.model) for name in wanted}
+
+    def draw(i: int) -> None:
+        t = float(times[i])
+        if "hdmap" in wanted:
+            arrays["hdmap"][i] = renderer.hdmap(camera, t)
         if set(wanted) - {"hdmap"}:
             gbuffer = renderer.gbuffer(camera, t, samples=samples)
-            drawn |= {name: getattr(gbuffer, name) for name in wanted if name not in ("rgb", "hdmap")}
+            for name in set(wanted) & set(MEASURED):
+                gbuffer.measured(name, arrays[name][i])
             if "rgb" in wanted:
-                drawn["rgb"] = renderer.shade(gbuffer, weather, seed=renderer.scene.seed)
-        return drawn
+                arrays["rgb"][i] = renderer.shade(gbuffer, weather, seed=renderer.scene.seed)
 
-    frames = []
     with ThreadPoolExecutor(max_workers=numba.config.NUMBA_NUM_THREADS) as pool:
-        for drawn in pool.map(frame, times.tolist()):
-            frames.append(drawn)
+        for done, _ in enumerate(pool.map(draw, range(len(times))), start=1):
             if progress is not None:
-                progress(len(frames), len(times))
-    return CameraRender(camera.name, times, **{name: np.stack([f[name] for f in frames]) for name in wanted})
+                progress(done, len(times))
+    return CameraRender(camera.name, times, **arrays)
+
+
+def _empty_clip(name: str, frames: int, model: CameraModel) -> np.ndarray:
+    dtype, channels = MEASURED.get(name, (np.uint8, (3,)))
+    return np.empty((frames, model.height, model.width, *channels), dtype)
 
 
 def _draw(

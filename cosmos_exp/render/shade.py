@@ -164,29 +164,38 @@ def _spread_even(ids, out, y, missing):
 
 @kernel
 def _spread_odd(ids, out, y, missing):
-    """A row between two shaded ones: from above and below, for odd columns from the four diagonal neighbours."""
+    """A row between two shaded ones: even columns from above and below, odd ones from the diagonal neighbours."""
     height, width = ids.shape
     count = 0
-    above, below = y - 1, min(y + 1, height - 1)
-    if below == y:
-        below = above
-    for x in range(width):
+    above = y - 1
+    below = y + 1 if y + 1 < height else above
+    for x in range(0, width, 2):
         number = ids[y, x]
-        first, last = (x, x) if x % 2 == 0 else (x - 1, min(x + 1, width - 1))
-        if last % 2 == 1:
-            last = first
-        a, b = ids[above, first] == number, ids[above, last] == number
-        c, d = ids[below, first] == number, ids[below, last] == number
-        if a and b and c and d:
+        a, b = ids[above, x] == number, ids[below, x] == number
+        if a and b:
             for k in range(3):
-                total = np.int32(out[above, first, k]) + np.int32(out[above, last, k])
-                total += np.int32(out[below, first, k]) + np.int32(out[below, last, k])
+                out[y, x, k] = (np.int32(out[above, x, k]) + np.int32(out[below, x, k]) + 1) >> 1
+        elif a or b:
+            near = above if a else below
+            out[y, x, 0], out[y, x, 1], out[y, x, 2] = out[near, x, 0], out[near, x, 1], out[near, x, 2]
+        else:
+            missing[count] = x
+            count += 1
+    for x in range(1, width, 2):
+        number = ids[y, x]
+        left, right = x - 1, x + 1 if x + 1 < width else x - 1
+        a, b = ids[above, left] == number, ids[above, right] == number
+        c, d = ids[below, left] == number, ids[below, right] == number
+        matches = np.int32(a) + np.int32(b) + np.int32(c) + np.int32(d)
+        if matches == 4:
+            for k in range(3):
+                total = np.int32(out[above, left, k]) + np.int32(out[above, right, k])
+                total += np.int32(out[below, left, k]) + np.int32(out[below, right, k])
                 out[y, x, k] = (total + 2) >> 2
-        elif a or b or c or d:
-            matches = np.int32(a) + np.int32(b) + np.int32(c) + np.int32(d)
+        elif matches:
             for k in range(3):
-                total = np.int32(out[above, first, k]) * a + np.int32(out[above, last, k]) * b
-                total += np.int32(out[below, first, k]) * c + np.int32(out[below, last, k]) * d
+                total = np.int32(out[above, left, k]) * a + np.int32(out[above, right, k]) * b
+                total += np.int32(out[below, left, k]) * c + np.int32(out[below, right, k]) * d
                 out[y, x, k] = total // matches
         else:
             missing[count] = x
@@ -332,12 +341,13 @@ def _sunlight(buffer, start, end, ox, oy, oz, facing, light, shadow):
     for x in range(start, end, 2):
         px, py, pz = buffer[X, x] + ox, buffer[Y, x] + oy, buffer[Z, x] + oz
         depth = r20 * px + r21 * py + r22 * pz + t2
-        scale = focal / depth
+        near = f(1) / depth
+        scale = focal * near
         across = (r00 * px + r01 * py + r02 * pz + t0) * scale + middle
         down = (r10 * px + r11 * py + r12 * pz + t1) * scale + middle
         across, down = min(max(across, f(0)), last), min(max(down, f(0)), last)
         i, j = np.int32(across), np.int32(down)
-        limit = f(1) / (depth - f(0.25))
+        limit = near + f(0.25) * near * near
         p = f(1) if shadow[j, i] < limit else f(0)
         q = f(1) if shadow[j, i + 1] < limit else f(0)
         m = f(1) if shadow[j + 1, i] < limit else f(0)
@@ -392,9 +402,9 @@ def _lit(buffer, start, end, nz, light):
     """Albedo to radiance."""
     up = f(0.5) + f(0.5) * nz
     sky, ground, sun = light.ambient, light.bounce, light.sun
-    sky_r, sky_g, sky_b = (
-        ground[0] + up * (sky[0] - ground[0]), ground[1] + up * (sky[1] - ground[1]), ground[2] + up * (sky[2] - ground[2])
-    )  # fmt: skip
+    sky_r = ground[0] + up * (sky[0] - ground[0])
+    sky_g = ground[1] + up * (sky[1] - ground[1])
+    sky_b = ground[2] + up * (sky[2] - ground[2])
     sun_r, sun_g, sun_b = sun[0], sun[1], sun[2]
     for x in range(u(start), u(end)):
         shade = buffer[SHADE, x]

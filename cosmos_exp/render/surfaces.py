@@ -209,7 +209,7 @@ def _soft_box(t, low, high, sharpness):
 
 @kernel
 def facade(buffer, start, end, a, sky_r, sky_g, sky_b, lamps, noise, pixel):
-    """Windows in bays (u) and storeys (v, metres) that mirror the sky, shop fronts below; some are lit where lamps > 0."""
+    """Windows in bays (u) and storeys (v, metres) that mirror the sky, shop fronts below; lamps: some are lit."""
     ux, uy, uz, u0, vx, vy, vz, v0 = a[6], a[7], a[8], a[9], a[10], a[11], a[12], a[13]
     seed = a[14]
     five, two = f(5), f(2)
