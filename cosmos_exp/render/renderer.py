@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 
 import cv2
 import numba
 import numpy as np
 
 from cosmos_exp.errors import UserError, unknown_name
-from cosmos_exp.render import raster
 from cosmos_exp.render.gbuffer import MEASURED, GBuffer
-from cosmos_exp.render.geometry import Geometry, compiled
+from cosmos_exp.render.geometry import compiled
 from cosmos_exp.render.hdmap import HdMap
 from cosmos_exp.render.light import NO_SHADOW, ShadowMap, frame_record, noise_texture
 from cosmos_exp.render.mesh import join
@@ -23,17 +21,13 @@ from cosmos_exp.render.roads import road_mesh
 from cosmos_exp.render.shade import shade
 from cosmos_exp.render.structures import structure_mesh
 from cosmos_exp.render.types import OUTPUTS, CameraRender
+from cosmos_exp.render.views import draw, draw_shadows, sample_rays, sun_view
 from cosmos_exp.render.weather import Weather, weather_of
 from cosmos_exp.scene.types import Scene
 from cosmos_exp.sensors.camera import Camera, CameraModel
-from cosmos_exp.sensors.ftheta import FTheta
-from cosmos_exp.sensors.pinhole import Pinhole
 
-FAR = 700.0
 SMALL_IMAGE = 360  # rows: images up to this height get 2x2 samples per pixel by default
-SHADOW_DISTANCE = 3000.0
-SHADOW_EXTENT = 150.0
-SHADOW_SIZE = 600
+SHADOW_STEP = 10.0
 FRAMES_KEPT = 16
 
 
@@ -50,18 +44,19 @@ class Renderer:
         self._heading = _level(scene.rig_trajectory.poses[0][:3, :3])
         self._frames: dict[float, tuple] = {}
         self._shadows: dict[tuple, ShadowMap] = {}
+        self._standing: dict[tuple, ShadowMap] = {}
 
     def gbuffer(self, camera: Camera, t: float, *, samples: int = 1) -> GBuffer:
         """Rasterise the frame at time t with samples x samples samples per pixel (1 or 2)."""
         model = camera.model
         sampled = model if samples == 1 else model.resized(model.width * samples, model.height * samples)
-        rays = _rays(sampled)
+        rays = sample_rays(sampled)
         _, moving, _ = self._frame(t)
         pose = self.world.ego_pose(t) @ camera.camera_to_rig
         inverse = np.zeros(rays.shape[1:], np.float32)
         ids = np.full(rays.shape[1:], -1, np.int32)
-        _draw(sampled, rays, self.static, pose, 0, inverse, ids)
-        _draw(sampled, rays, moving, pose, len(self.static), inverse, ids)
+        draw(sampled, rays, self.static, pose, 0, inverse, ids)
+        draw(sampled, rays, moving, pose, len(self.static), inverse, ids)
         return GBuffer(camera, t, samples, ids, inverse, rays, pose, self.static, moving)
 
     def shade(self, gbuffer: GBuffer, weather: Weather, *, seed: int = 0, coarse: bool = True) -> np.ndarray:
@@ -112,30 +107,27 @@ class Renderer:
         key = (t, weather.sun_elevation, weather.sun_azimuth)
         found = self._shadows.get(key)
         if found is None:
-            found = self._draw_shadow_map(t, self._heading @ weather.sun_direction)
+            found = self._with_moving(self._static_shadows(t, weather), t)
             _keep(self._shadows, key, found)
         return found
 
-    def _draw_shadow_map(self, t: float, sun: np.ndarray) -> ShadowMap:
-        """The scene from far away towards the sun, centred on the ego in whole texels so that edges do not swim."""
-        side = np.cross(sun, [0, 0, 1.0])
-        side /= np.linalg.norm(side)
-        rotation = np.stack([side, np.cross(-sun, side), -sun])
-        texel = SHADOW_EXTENT / SHADOW_SIZE
-        centre = np.round(rotation @ self.world.ego_pose(t)[:3, 3] / texel) * texel
-        pose = np.eye(4)
-        pose[:3, :3] = rotation.T
-        pose[:3, 3] = rotation.T @ centre + SHADOW_DISTANCE * sun
-        focal = SHADOW_SIZE * SHADOW_DISTANCE / SHADOW_EXTENT
-        model = Pinhole(SHADOW_SIZE, SHADOW_SIZE, focal, focal, SHADOW_SIZE / 2, SHADOW_SIZE / 2)
-        inverse = np.zeros((SHADOW_SIZE, SHADOW_SIZE), np.float32)
-        ids = np.empty((SHADOW_SIZE, SHADOW_SIZE), np.int32)
+    def _static_shadows(self, t: float, weather: Weather) -> ShadowMap:
+        """Shadows of what stands still, around the ego's position rounded to SHADOW_STEP metres."""
+        centre = np.round(self.world.ego_pose(t)[:3, 3] / SHADOW_STEP) * SHADOW_STEP
+        key = (*centre.tolist(), weather.sun_elevation, weather.sun_azimuth)
+        found = self._standing.get(key)
+        if found is None:
+            found = sun_view(self._heading @ weather.sun_direction, centre)
+            draw_shadows(found, self.static)
+            _keep(self._standing, key, found)
+        return found
+
+    def _with_moving(self, standing: ShadowMap, t: float) -> ShadowMap:
         _, moving, _ = self._frame(t)
-        for geometry in (self.static, moving):
-            _draw(model, None, geometry, pose, 0, inverse, ids, far=np.inf)
-        inverse[[0, -1]] = inverse[:, [0, -1]] = 0
-        translation = -rotation @ pose[:3, 3]
-        return ShadowMap(inverse, rotation, translation, focal)
+        shadows = standing._replace(inverse=standing.inverse.copy())
+        draw_shadows(shadows, moving)
+        shadows.inverse[[0, -1]] = shadows.inverse[:, [0, -1]] = 0
+        return shadows
 
 
 def render_camera(
@@ -168,7 +160,7 @@ def render_camera(
 
     arrays = {name: _empty_clip(name, len(times), camera.model) for name in wanted}
 
-    def draw(i: int) -> None:
+    def draw_frame(i: int) -> None:
         t = float(times[i])
         if "hdmap" in wanted:
             arrays["hdmap"][i] = renderer.hdmap(camera, t)
@@ -180,7 +172,7 @@ def render_camera(
                 arrays["rgb"][i] = renderer.shade(gbuffer, weather, seed=renderer.scene.seed)
 
     with ThreadPoolExecutor(max_workers=numba.config.NUMBA_NUM_THREADS) as pool:
-        for done, _ in enumerate(pool.map(draw, range(len(times))), start=1):
+        for done, _ in enumerate(pool.map(draw_frame, range(len(times))), start=1):
             if progress is not None:
                 progress(done, len(times))
     return CameraRender(camera.name, times, **arrays)
@@ -189,39 +181,6 @@ def render_camera(
 def _empty_clip(name: str, frames: int, model: CameraModel) -> np.ndarray:
     dtype, channels = MEASURED.get(name, (np.uint8, (3,)))
     return np.empty((frames, model.height, model.width, *channels), dtype)
-
-
-def _draw(
-    model: CameraModel, rays: np.ndarray | None, geometry: Geometry, pose: np.ndarray, first: int,
-    inverse: np.ndarray, ids: np.ndarray, *, far: float = FAR,
-) -> None:  # fmt: skip
-    """Rasterise a geometry from a pose [4,4] camera to world."""
-    rotation = np.ascontiguousarray(pose[:3, :3].T)
-    translation = -rotation @ pose[:3, 3]
-    shared = (geometry.triangles, geometry.two_sided, geometry.chunks, geometry.spheres, rotation, translation)
-    if isinstance(model, FTheta):
-        raster.draw_ftheta(*shared, rays, _lens(model), far, first, inverse, ids)
-    elif isinstance(model, Pinhole):
-        intrinsics = np.array([model.fx, model.fy, model.cx, model.cy])
-        raster.draw_pinhole(*shared, intrinsics, raster.NEAR, far, first, inverse, ids)
-    else:
-        raise TypeError(f"no rasteriser for the camera model {type(model).__name__}")
-
-
-@lru_cache(maxsize=16)
-def _rays(model: CameraModel) -> np.ndarray:
-    """[3,H,W] float32 directions whose multiples the rasteriser's inverse depth refers to: z = 1 for a pinhole."""
-    rays = model.rays()
-    if isinstance(model, Pinhole):
-        rays = rays / rays[..., 2:]
-    rays = np.ascontiguousarray(np.moveaxis(rays, 2, 0))
-    rays.flags.writeable = False
-    return rays
-
-
-@lru_cache(maxsize=16)
-def _lens(model: FTheta) -> np.ndarray:
-    return np.array([*model.fw_poly, model.max_angle, *model.beyond_max, *model.center, *model.linear])
 
 
 def _sample_angle(gbuffer: GBuffer) -> np.float32:

@@ -277,7 +277,10 @@ def _surface(buffer, start, end, a, material, light, shadow, grid, noise):
         ground = True
         grass(buffer, start, end, a, snow, noise, pixel)
     elif material == _FACADE:
-        facade(buffer, start, end, a, light.zenith[0], light.zenith[1], light.zenith[2], lamps, noise, pixel)
+        sky_r = f(0.6) * light.zenith[0] + f(0.4) * light.horizon[0]
+        sky_g = f(0.6) * light.zenith[1] + f(0.4) * light.horizon[1]
+        sky_b = f(0.6) * light.zenith[2] + f(0.4) * light.horizon[2]
+        facade(buffer, start, end, a, sky_r, sky_g, sky_b, lamps, noise, pixel)
     elif material == _ROOF:
         mottled(buffer, start, end, a, snow, noise, f(0.8), f(0.35), f(6), f(0))
     elif material == _FOLIAGE:

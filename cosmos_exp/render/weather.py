@@ -57,19 +57,19 @@ WEATHERS: dict[str, Weather] = {
         fog_density=0.0015, clouds=0.75, shadows=0.35, saturation=0.95,
     ),
     "Golden hour": Weather(
-        sun_elevation=11, sun_azimuth=38, sun=(2.10, 1.10, 0.38), ambient=(0.30, 0.27, 0.34),
+        sun_elevation=11, sun_azimuth=38, sun=(2.90, 1.50, 0.50), ambient=(0.27, 0.25, 0.33),
         bounce=(0.17, 0.11, 0.07), zenith=(0.24, 0.32, 0.56), horizon=(1.35, 0.72, 0.30), fog=(1.05, 0.62, 0.33),
-        fog_density=0.0028, glow=1.0, clouds=0.35, shadows=0.95, exposure=1.0, saturation=1.12,
+        fog_density=0.0022, glow=1.0, clouds=0.35, shadows=0.90, exposure=1.15, saturation=1.12,
     ),
     "Morning": Weather(
-        sun_elevation=20, sun_azimuth=-55, sun=(0.95, 0.92, 0.80), ambient=(0.40, 0.47, 0.58),
+        sun_elevation=20, sun_azimuth=-55, sun=(1.25, 1.10, 0.85), ambient=(0.38, 0.45, 0.57),
         bounce=(0.17, 0.19, 0.21), zenith=(0.36, 0.52, 0.78), horizon=(0.88, 0.90, 0.92), fog=(0.74, 0.82, 0.92),
-        fog_density=0.0055, glow=0.5, clouds=0.15, shadows=0.75, exposure=1.0, saturation=0.85,
+        fog_density=0.0036, glow=0.5, clouds=0.15, shadows=0.75, exposure=1.0, saturation=0.85,
     ),
     "Night": Weather(
         sun_elevation=40, sun_azimuth=120, sun=(0.012, 0.014, 0.022), ambient=(0.016, 0.019, 0.030),
         bounce=(0.006, 0.006, 0.007), zenith=(0.004, 0.006, 0.014), horizon=(0.035, 0.034, 0.042),
-        fog=(0.028, 0.027, 0.033), fog_density=0.0030, night_lights=1.0, shadows=0.3, exposure=1.35, saturation=1.0,
+        fog=(0.028, 0.027, 0.033), fog_density=0.0030, night_lights=1.0, shadows=0.3, exposure=1.45, saturation=1.0,
     ),
     "Rainy": Weather(
         sun_elevation=60, sun_azimuth=60, sun=(0.04, 0.04, 0.04), ambient=(0.34, 0.37, 0.41),
@@ -82,9 +82,9 @@ WEATHERS: dict[str, Weather] = {
         fog_density=0.0080, clouds=0.9, snow=1.0, flakes=1.0, night_lights=0.08, saturation=0.75,
     ),
     "Sunny": Weather(
-        sun_elevation=52, sun_azimuth=50, sun=(1.75, 1.66, 1.45), ambient=(0.36, 0.44, 0.60),
-        bounce=(0.22, 0.21, 0.18), zenith=(0.10, 0.26, 0.72), horizon=(0.62, 0.80, 1.05), fog=(0.62, 0.76, 0.96),
-        fog_density=0.0008, glow=0.35, clouds=0.30, shadows=1.0, exposure=0.95, saturation=1.25,
+        sun_elevation=58, sun_azimuth=35, sun=(1.80, 1.70, 1.48), ambient=(0.44, 0.50, 0.60),
+        bounce=(0.28, 0.26, 0.22), zenith=(0.12, 0.29, 0.72), horizon=(0.62, 0.80, 1.05), fog=(0.62, 0.76, 0.96),
+        fog_density=0.0008, glow=0.35, clouds=0.30, shadows=1.0, exposure=0.95, saturation=1.12,
     ),
     "Foggy": Weather(
         sun_elevation=50, sun_azimuth=60, sun=(0.05, 0.05, 0.05), ambient=(0.58, 0.60, 0.61),

@@ -7,8 +7,9 @@ import pytest
 from cosmos_exp.render.geometry import compiled
 from cosmos_exp.render.mesh import Material, ball, mesh
 from cosmos_exp.render.palette import Tag
-from cosmos_exp.render.renderer import Renderer, _draw, _rays, render_camera
+from cosmos_exp.render.renderer import Renderer, render_camera
 from cosmos_exp.render.types import OUTPUTS
+from cosmos_exp.render.views import draw, sample_rays
 from cosmos_exp.sensors.ftheta import FTheta
 from cosmos_exp.sensors.pinhole import Pinhole
 from cosmos_exp.sensors.rigs import build_rig
@@ -42,7 +43,7 @@ def drawn(model, triangles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     )
     inverse = np.zeros((model.height, model.width), np.float32)
     ids = np.full((model.height, model.width), -1, np.int32)
-    _draw(model, _rays(model), geometry, np.eye(4), 0, inverse, ids)
+    draw(model, sample_rays(model), geometry, np.eye(4), 0, inverse, ids)
     return ids, inverse
 
 
@@ -59,7 +60,7 @@ def test_agrees_with_ray_casting(model, size):
     for seed in range(3):
         triangles = scattered(seed, size)
         ids, inverse = drawn(model, triangles)
-        expected, distance = cast(triangles.astype(np.float32).astype(np.float64), _rays(model))
+        expected, distance = cast(triangles.astype(np.float32).astype(np.float64), sample_rays(model))
         if isinstance(model, FTheta):  # the ray caster's near limit is along the ray, the z-buffer has none there
             near = distance < 0.2
             ids, expected = np.where(near, -1, ids), np.where(near, -1, expected)
@@ -78,7 +79,7 @@ def test_closed_surface_has_no_cracks(model):
 def test_outward_faces_hide_when_seen_from_behind():
     geometry = compiled(mesh(ball((0, 0, 0), (5, 5, 5)), Material.PLAIN, Tag.OTHER, (1, 1, 1)), np.zeros(3))
     inverse, ids = np.zeros((64, 96), np.float32), np.full((64, 96), -1, np.int32)
-    _draw(PINHOLE, None, geometry, np.eye(4), 0, inverse, ids)
+    draw(PINHOLE, None, geometry, np.eye(4), 0, inverse, ids)
     assert (ids == -1).all()
 
 
