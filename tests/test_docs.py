@@ -1,0 +1,299 @@
+"""The pages say what is so: links, commands, config keys, options, run folder, diffs, Python and imports."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import json
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_module
+from hydra._internal.utils import get_args_parser
+from omegaconf import OmegaConf, open_dict
+
+from cosmos_exp import cli, schema, validate
+from cosmos_exp.callbacks import cell_overrides
+from cosmos_exp.pipeline import run
+from cosmos_exp.train.config import TrainConfig
+from cosmos_exp.world.nano import nano_config
+
+ROOT = Path(__file__).resolve().parents[1]
+CONF = ROOT / "conf"
+PAGES = sorted(p for p in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("notebooks/*.md")))
+NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
+GROUPS = {p.name: {o.stem for o in p.glob("*.yaml")} for p in CONF.iterdir() if list(p.glob("*.yaml"))}
+FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+CODE = re.compile(r"`([^`\n]+)`")
+MACHINE = ("scene.log: no file", "scene.map: no file", "hardware.device=cuda", "tracking.mode='online' needs")
+ORDER = ("scene", "sensors", "render", "controls", "captions", "world", "generate", "metrics", "tracking", "train")
+GROUND = ("errors", "styles", "views", "video", "progress", "cache")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a page."""
+
+    page: Path
+    language: str
+    text: str
+
+
+def fenced(page: Path) -> list[Block]:
+    found = []
+    for match in FENCE.finditer(page.read_text()):
+        indent = len(match["indent"])
+        lines = [line[indent:] for line in match["text"].splitlines(keepends=True)]
+        found.append(Block(page, match["language"], "".join(line or "\n" for line in lines)))
+    return found
+
+
+def prose(page: Path) -> str:
+    return FENCE.sub("", page.read_text())
+
+
+BLOCKS = [block for page in PAGES for block in fenced(page)]
+
+
+def command_lines() -> list[tuple[str, list[str]]]:
+    """(page, words) of every shell line of the pages, comments and leading variables removed."""
+    found = []
+    for block in BLOCKS:
+        for line in block.text.splitlines() if block.language == "bash" else ():
+            words = shlex.split(line, comments=True)
+            while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
+                words.pop(0)
+            if words:
+                found.append((block.page.name, words))
+    return found
+
+
+COMMANDS = [(page, words[1:]) for page, words in command_lines() if words[0] == "cosmos-exp"]
+OTHERS = [(page, words) for page, words in command_lines() if words[0] != "cosmos-exp"]
+
+
+def ids(values: list) -> list[str]:
+    return [f"{page}: {' '.join(words)}"[:90] for page, words in values]
+
+
+@pytest.fixture(scope="module")
+def nano_folder(tmp_path_factory) -> Path:
+    """A model folder that holds the nano contract alone, which is all that checking a config needs."""
+    folder = tmp_path_factory.mktemp("nano")
+    (folder / "model.json").write_text(json.dumps(nano_config()))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def own_options(tmp_path_factory) -> Path:
+    """The YAML blocks that name a file of the reader's own, as files."""
+    folder = tmp_path_factory.mktemp("options")
+    for block in BLOCKS:
+        if block.language == "yaml" and (named := re.search(r"^# (mine/\S+\.yaml)$", block.text, re.M)):
+            path = folder / named[1]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(block.text)
+    return folder
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_resolve(page: Path) -> None:
+    broken = []
+    for target in LINK.findall(prose(page)):
+        if re.match(r"https?://", target):
+            continue
+        file, _, anchor = target.partition("#")
+        path = (page.parent / file).resolve() if file else page
+        if not path.exists() or (anchor and anchor not in anchors(path)):
+            broken.append(target)
+    assert broken == []
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_there_are_commands_to_check() -> None:
+    assert len(COMMANDS) > 15
+    assert [p.name for p in PAGES if p.name == "README.md"]
+
+
+@pytest.mark.parametrize(("page", "words"), COMMANDS, ids=ids(COMMANDS))
+def test_a_command_is_accepted(page: str, words: list[str], nano_folder: Path, own_options: Path) -> None:
+    if words and words[0] in ("scene", "verify"):
+        cli._parse(words[1:], words[0], {"scene": "info", "verify": "goldens"}[words[0]], "X", flag="--json")
+    elif words and words[0] == "compare":
+        assert len(words) == 2
+    elif words and words[0] == "train":
+        compose_words(words[1:], "train", own_options)
+    else:
+        assert not words or not cli._is_command(words[0])
+        for cfg in compose_words(words, "config", own_options):
+            with open_dict(cfg):
+                cfg.model.weights = str(nano_folder)
+            problems = [p for p in validate.validate(cfg) if not p.startswith(MACHINE)]
+            assert problems == []
+
+
+def compose_words(words: list[str], name: str, own_options: Path) -> list:
+    """The configs that a command line makes: one, or one for each cell of a sweep."""
+    given = get_args_parser().parse_args(words)
+    if name == "train":
+        importlib.import_module("cosmos_exp.train.main")  # registers its config type
+    schema.register()
+    extra = [f"hydra.searchpath=[file://{own_options / given.config_dir}]"] if given.config_dir else []
+    with initialize_config_module("cosmos_exp.conf", version_base="1.3"):
+        if name == "train":
+            return [compose(name, overrides=given.overrides)]
+        plain = [word for word in given.overrides if not re.search(r"=[^\['\"]*,", word)]
+        config = compose(name, overrides=[*plain, *extra], return_hydra_config=True)
+        in_sweep = given.multirun or OmegaConf.select(config, "hydra.mode", throw_on_missing=False) is not None
+        if not in_sweep:
+            assert plain == given.overrides
+            return [compose(name, overrides=given.overrides)]
+        with open_dict(config):
+            config.hydra.overrides.task = list(given.overrides)
+        cells = cell_overrides(config)
+        assert len(cells) > 1
+        return [compose(name, overrides=[*cell, *extra]) for cell in cells]
+
+
+@pytest.mark.parametrize(("page", "words"), OTHERS, ids=ids(OTHERS))
+def test_another_command_exists(page: str, words: list[str]) -> None:
+    if words[0] == "make":
+        assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    elif words[1:2] == ["-m"] and "python" in words[0]:
+        assert importlib.util.find_spec(words[2])
+        assert all((ROOT / w).exists() for w in words[3:] if w.startswith("tests"))
+    else:
+        assert words[0] in ("source", "pip", ".venv/bin/jupyter"), words
+
+
+def test_pip_names_extras_that_exist() -> None:
+    extras = set(re.findall(r"`?\.\[(\w+)\]", (ROOT / "README.md").read_text()))
+    declared = re.search(r"optional-dependencies\]\n(.*?)\n\n", (ROOT / "pyproject.toml").read_text(), re.DOTALL)
+    assert extras == set(re.findall(r"^(\w+) =", declared[1], re.MULTILINE))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_config_keys_and_options_exist(page: Path) -> None:
+    known = {*schema.keys(), *schema.keys(TrainConfig)}
+    unknown = []
+    for code in CODE.findall(prose(page)):
+        for word in code.split():
+            key, equals, value = word.lstrip("+").partition("=")
+            if re.fullmatch(r"[a-z_]+(\.[a-z_]+)+", key) and key.split(".")[0] in GROUPS and not key.endswith(".py"):
+                unknown += [word] if key not in known and not key.endswith((".yaml", ".json")) else []
+            elif equals and key in GROUPS and value.islower():
+                unknown += [word] if value not in GROUPS[key] else []
+    assert unknown == []
+
+
+def test_the_table_of_groups_is_complete() -> None:
+    rows = re.findall(r"^\| `\+?(\w+)` \| (.*?) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    table = {group: re.findall(r"`(\w+)`", options) for group, options in rows}
+    assert {group: set(options) for group, options in table.items()} == GROUPS
+    defaults = cli._defaults()
+    assert {group: options[0] for group, options in table.items() if group in defaults} == {
+        group: option for group, option in defaults.items() if group in GROUPS
+    }
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_named_exist(page: Path) -> None:
+    places = ("", "cosmos_exp", *(f"cosmos_exp/{stage}" for stage in ORDER))
+    if page.name == "CONTRIBUTING.md":
+        places += ("conf/scene",)
+    named = [c for c in CODE.findall(prose(page)) if re.fullmatch(r"[\w./-]+(\.py|/|\.yaml|\.txt|\.toml)", c)]
+    written_by_runs = ("config.yaml", "multirun.yaml", "conf/scene/gps_track.yaml", "conf/hydra/", "model/")
+    absent = [n for n in named if n not in written_by_runs and not any((ROOT / p / n).exists() for p in places)]
+    assert absent == []
+
+
+def test_the_diffs_apply() -> None:
+    """What a diff leaves or takes away stands in the file it names; what it adds does not."""
+    checked = 0
+    for block in (b for b in BLOCKS if b.language == "diff"):
+        for part in re.split(r"^--- ", block.text, flags=re.MULTILINE)[1:]:
+            file, _, body = part.partition("\n")
+            present = {line.strip() for line in (ROOT / file).read_text().splitlines()}
+            for line in filter(str.strip, body.splitlines()):
+                wanted = line[0] in " -"
+                if wanted or len(line) > 20:
+                    assert (line[1:].strip() in present) == wanted, f"{file}: {line}"
+                    checked += 1
+    assert checked > 20
+
+
+def test_the_script_of_ones_own_scene_runs(tiny_model_folder: Path, tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "nano").symlink_to(tiny_model_folder)
+    monkeypatch.setattr(validate, "SHIPPED_WEIGHTS", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    (script,) = [b.text for b in fenced(ROOT / "docs" / "own_scene.md") if b.language == "python"]
+    names: dict = {}
+    exec(compile(script, "docs/own_scene.md", "exec"), names)
+    assert names["describe"](names["scene"]).endswith("a red car ahead.")
+    assert (tmp_path / "mine_rainy.mp4").stat().st_size > 0
+
+
+@pytest.fixture(scope="module")
+def small_run(configure, tmp_path_factory) -> Path:
+    """The run folder of a whole run with the tiny model."""
+    outputs = tmp_path_factory.mktemp("outputs")
+    folder = outputs / "runs" / "small"
+    cfg = configure(
+        "model.num_frames=9",
+        "sampler.num_steps=1",
+        "metrics.names=[blur_ssim]",
+        f"paths.outputs={outputs}",
+        f"paths.cache={outputs}/cache",
+    )
+    run(cfg, folder)
+    return folder
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/architecture.md"])
+def test_the_run_folder_is_as_listed(page: str, small_run: Path) -> None:
+    (listing,) = [b.text for b in fenced(ROOT / page) if b.text.startswith("config.yaml")]
+    paths = re.findall(r"^([\w<>./{}]+)", listing, re.MULTILINE)
+    assert len(paths) >= 10
+    by_hydra = ("run.log",)
+    for path in paths:
+        pattern = re.sub(r"<\w+>", "*", path)
+        assert pattern in by_hydra or list(small_run.glob(pattern.rstrip("/"))), path
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.name)
+def test_a_notebook_runs_and_is_kept_without_outputs(notebook: Path, small_run: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("COSMOS_EXP_OUTPUTS", str(small_run.parents[1]))
+    cells = [cell for cell in json.loads(notebook.read_text())["cells"] if cell["cell_type"] == "code"]
+    assert all(not cell["outputs"] for cell in cells)
+    names: dict = {}
+    for cell in cells:
+        exec("".join(cell["source"]), names)
+    printed = capsys.readouterr().out
+    assert "done" in printed and "Blur SSIM" in printed
+
+
+def test_imports_run_with_the_flow() -> None:
+    wrong = []
+    for number, stage in enumerate(ORDER):
+        allowed = {*GROUND, *ORDER[: number + 1]}
+        for path in sorted((ROOT / "cosmos_exp" / stage).rglob("*.py")):
+            if path.name.startswith("verify"):
+                continue
+            modules = [n.module or "" for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.ImportFrom)]
+            rooms = {m.split(".")[1] for m in modules if m.startswith("cosmos_exp.")}
+            wrong += [f"{stage}/{path.name} imports {room}" for room in sorted(rooms - allowed)]
+    assert wrong == []
+
+
+def test_nothing_in_the_pages_is_about_one_machine() -> None:
+    for page in (*PAGES, *NOTEBOOKS):
+        assert not re.search(r"/(work|home|tmp)/|localhost|127\.0\.0\.1", page.read_text()), page
