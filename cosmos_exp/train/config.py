@@ -8,7 +8,9 @@ from typing import Any
 from cosmos_exp.train.clips import ClipSize
 from cosmos_exp.train.diffusion import NoiseParams
 from cosmos_exp.train.loop import LoopParams
+from cosmos_exp.train.tokenizer import TokenizerLoss
 
+MEASURES = ("tokenizer", "styles", "guidance", "hdmap_weight", "captions", "multi_view")
 STAGES = ("render", "tokenizer", "encode", "single_view", "multi_view", "evaluate")
 
 
@@ -23,16 +25,16 @@ class ClipsConfig:
 
 @dataclass
 class TokenizerConfig:
-    """Training of the tokenizer; the weights of the loss terms are explained in `train/tokenizer.py`.
+    """Training of the tokenizer; its loss is explained in `train/tokenizer.py`.
 
+    crop: side in pixels of the square cut out of each batch, 0 for whole frames.
     max_videos bounds the videos held on the device; training starts when min_clips clips are rendered. compile:
     torch.compile the encoder and the decoder.
     """
 
     loop: LoopParams = field(default_factory=lambda: LoopParams(num_steps=8000, batch_size=32, lr=1e-3))
-    gradient_weight: float = 0.5
-    kl_weight: float = 1e-4
-    latent_noise: float = 0.1
+    loss: TokenizerLoss = field(default_factory=TokenizerLoss)
+    crop: int = 128
     max_videos: int = 12000
     min_clips: int = 64
     compile: bool = False
@@ -50,22 +52,29 @@ class SingleViewConfig:
 
 @dataclass
 class MultiViewConfig:
-    """Training of the multi-view net; the text encoder stays as the single-view stage left it."""
+    """Training of the multi-view net; the text encoder stays as the single-view stage left it.
+
+    views_per_step: views in each batch, the front among them. from_single_view: start from the single-view weights.
+    """
 
     loop: LoopParams = field(default_factory=lambda: LoopParams(num_steps=3000, batch_size=48, lr=1e-3))
     noise: NoiseParams = field(default_factory=NoiseParams)
     text_dropout: float = 0.15
     front_noise: float = 0.1
+    views_per_step: int = 6
+    from_single_view: bool = True
 
 
 @dataclass
 class EvaluateConfig:
     """Held-out validation: num_scenes procedural scenes of seeds that training never uses.
 
+    measures: which of MEASURES to take; those of an earlier report are kept.
     weights: controls of the style measurements. shuffled_model: model folder of a run with
     `single_view.shuffle_captions`, to compare with.
     """
 
+    measures: list[str] = field(default_factory=lambda: list(MEASURES))
     num_scenes: int = 8
     num_multi_view_scenes: int = 4
     num_classifier_scenes: int = 16
@@ -73,7 +82,7 @@ class EvaluateConfig:
     shuffled_model: str | None = None
     num_steps: int = 12
     guidance: float = 1.0
-    guidances: list[float] = field(default_factory=lambda: [0.0, 1.0, 3.0, 5.0])
+    guidances: list[float] = field(default_factory=lambda: [0.0, 1.0, 3.0])
     hdmap_weights: list[float] = field(default_factory=lambda: [0.25, 0.5, 1.0])
 
 

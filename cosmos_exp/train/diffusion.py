@@ -1,19 +1,23 @@
 """Training objectives of the diffusion networks on encoded clips: EDM (arXiv 2206.00364, section 5).
 
 ln(sigma) ~ N(p_mean, p_std^2); loss = (sigma^2 + sd^2) / (sigma sd)^2 * |D(x0 + sigma eps) - x0|^2, sd = sigma_data.
-Guidance needs an unconditional branch: the single-view net sees the negative prompt in place of the caption, the
-multi-view net all-zero text.
+Guidance needs an unconditional branch: the single-view net sees the negative prompt in place of the caption, or
+all-zero text where its model has none, the multi-view net all-zero text.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from cosmos_exp.captions.views import view_prompt
 from cosmos_exp.train.latents import LatentSet
+from cosmos_exp.world.config import DiTConfig
+from cosmos_exp.world.control import ControlledDiT
 from cosmos_exp.world.edm import Denoiser, FrameCondition, training_loss_weight
 from cosmos_exp.world.multiview import given_frames, stack_views
 from cosmos_exp.world.text import TextEncoder
@@ -68,7 +72,7 @@ class SingleViewObjective(nn.Module):
         denoiser: Denoiser,
         latents: LatentSet,
         *,
-        negative_prompt: str,
+        negative_prompt: str | None,
         noise: NoiseParams,
         batch_size: int,
         text_dropout: float = 0.15,
@@ -84,16 +88,20 @@ class SingleViewObjective(nn.Module):
         self.shuffle_captions = shuffle_captions
         device = latents.targets.device
         self.tokens = tuple(t.to(device) for t in text_encoder.tokenize(flat_prompts(latents)))
-        self.negative = tuple(t.to(device) for t in text_encoder.tokenize([negative_prompt]))
+        self.negative = None
+        if negative_prompt is not None:
+            self.negative = tuple(t.to(device) for t in text_encoder.tokenize([negative_prompt]))
 
     def text(self, rows: Tensor, generator: torch.Generator) -> Tensor:
-        """Embeddings [B,S,D] of the captions of targets `rows`, some replaced by the negative prompt's."""
+        """Embeddings [B,S,D] of the captions of targets `rows`, some replaced by the negative prompt's or by zeros."""
         if self.shuffle_captions:
             count = len(self.tokens[0])
             rows = torch.randint(count, rows.shape, generator=generator, device=rows.device)
         drop = torch.rand(len(rows), 1, generator=generator, device=rows.device) < self.text_dropout
-        ids, mask = (torch.where(drop, n, t[rows]) for n, t in zip(self.negative, self.tokens))
-        return self.text_encoder(ids, mask)
+        captions = [t[rows] for t in self.tokens]
+        if self.negative is None:
+            return self.text_encoder(*captions) * ~drop[..., None]
+        return self.text_encoder(*(torch.where(drop, n, t) for n, t in zip(self.negative, captions)))
 
     def forward(self, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         device = generator.device
@@ -118,8 +126,9 @@ class SingleViewObjective(nn.Module):
 class MultiViewObjective(nn.Module):
     """The multi-view net under a loss on every view but the first, which is given.
 
-    The front view that the net will be given is generated, not true: `front_noise` is the largest standard deviation
-    of the noise that training adds to it.
+    Each batch shows the front view and `views_per_step - 1` others, drawn anew: the net sees all views at once only in
+    sampling. The front view that it will be given then is generated, not true: `front_noise` is the largest standard
+    deviation of the noise that training adds to it.
     """
 
     def __init__(
@@ -133,6 +142,7 @@ class MultiViewObjective(nn.Module):
         batch_size: int,
         text_dropout: float = 0.15,
         front_noise: float = 0.1,
+        views_per_step: int | None = None,
     ):
         super().__init__()
         self.denoiser = denoiser
@@ -142,36 +152,94 @@ class MultiViewObjective(nn.Module):
         self.text_dropout = text_dropout
         self.front_noise = front_noise
         self.views = views
+        self.views_per_step = views_per_step or len(views)
         self.texts = self._encode_prompts(text_encoder)
-        self.given = given_frames(len(views), latents.targets.shape[4]).to(latents.targets.device)
 
     @torch.no_grad()
     def _encode_prompts(self, text_encoder: TextEncoder) -> Tensor:
-        """float16 [N*K, V*S, D]: the text encoder is not trained here, so its output is computed once."""
+        """float16 [N*K, V, S, D]: the text encoder is not trained here, so its output is computed once."""
         device = self.latents.targets.device
         texts = []
         for prompt in flat_prompts(self.latents):
             ids, mask = text_encoder.tokenize([view_prompt(view, prompt) for view in self.views])
-            texts.append(text_encoder(ids.to(device), mask.to(device)).half().flatten(0, 1))
+            texts.append(text_encoder(ids.to(device), mask.to(device)).half())
         return torch.stack(texts)
 
     def forward(self, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         device = generator.device
-        num_clips, num_styles = self.latents.targets.shape[:2]
+        num_clips, num_styles, num_views = self.latents.targets.shape[:3]
         n = torch.randint(num_clips, (self.batch_size,), generator=generator, device=device)
         k = torch.randint(num_styles, (self.batch_size,), generator=generator, device=device)
-        x0 = stack_views(self.latents.targets[n, k].float())
-        hints = {"hdmap": stack_views(self.latents.hints["hdmap"][n].float())}
+        others = 1 + torch.randperm(num_views - 1, generator=generator, device=device)[: self.views_per_step - 1]
+        seen = torch.cat([others.new_zeros(1), others.sort().values])
+        x0 = stack_views(self.latents.targets[n, k][:, seen].float())
+        hints = {"hdmap": stack_views(self.latents.hints["hdmap"][n][:, seen].float())}
         weights = draw_weights(["hdmap"], self.batch_size, generator)
         sigma = self.noise.draw(self.batch_size, generator)
         x = x0 + sigma[:, None, None, None, None] * torch.randn(x0.shape, generator=generator, device=device)
         strength = self.front_noise * torch.rand(self.batch_size, 1, 1, 1, 1, generator=generator, device=device)
         front = x0 + strength * torch.randn(x0.shape, generator=generator, device=device)
         keep = torch.rand(self.batch_size, 1, 1, generator=generator, device=device) >= self.text_dropout
-        text = self.texts[n * num_styles + k].float() * keep
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            condition = FrameCondition(front, self.given)
-            predicted = self.denoiser(x, sigma, text, hints, weights, condition=condition)
-        free = 1 - self.given
+        text = self.texts[n * num_styles + k][:, seen].float().flatten(1, 2) * keep
+        frames = x0.shape[2] // len(seen)
+        given = given_frames(len(seen), frames).to(device)
+        view_ids = seen.repeat_interleave(frames)[None]
+        with (
+            seeing(self.denoiser, len(seen)),
+            torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"),
+        ):
+            condition = FrameCondition(front, given)
+            predicted = self.denoiser(x, sigma, text, hints, weights, condition=condition, view_ids=view_ids)
+        free = 1 - given
         squares = (free * (predicted.float() - x0)).square().flatten(1).mean(dim=1) / free.mean()
         return (training_loss_weight(sigma) * squares).mean(), {"x0_mse": squares.detach().mean()}
+
+
+@contextmanager
+def seeing(denoiser: Denoiser, num_views: int) -> Iterator[None]:
+    """Within it, the multi-view denoiser takes `num_views` views, named by the view ids passed to it."""
+    nets = (denoiser.net.base, *denoiser.net.controls.values())
+    configs = [net.config for net in nets]
+    try:
+        for net in nets:
+            net.config = replace(net.config, num_views=num_views, view_ids=None)
+        yield
+    finally:
+        for net, config in zip(nets, configs, strict=True):
+            net.config = config
+
+
+@torch.no_grad()
+def start_from_single_view(multi: ControlledDiT, single: ControlledDiT) -> None:
+    """Give a multi-view net the weights of the single-view net it extends, before training.
+
+    Both must have the same width. Blocks are taken evenly where the multi-view net has fewer; the input channels that
+    only the multi-view net has (condition mask, view embedding) start at zero.
+    """
+    for name, source in {"": single.base, **single.controls}.items():
+        if name and name not in multi.controls:
+            continue
+        target = multi.controls[name] if name else multi.base
+        values = source.state_dict()
+        own = target.state_dict()
+        picked = torch.linspace(0, source.config.num_blocks - 1, target.config.num_blocks).round().int().tolist()
+        for key in own:
+            twin = key
+            if key.startswith(("transformer_blocks.", "zero_blocks.")):
+                group, index, rest = key.split(".", 2)
+                twin = f"{group}.{picked[int(index)]}.{rest}"
+            if key == "patch_embed.proj.weight":
+                own[key].copy_(_spread_channels(values[key], source.config, target.config))
+            elif twin in values and values[twin].shape == own[key].shape:
+                own[key].copy_(values[twin])
+
+
+def _spread_channels(weight: Tensor, source: DiTConfig, target: DiTConfig) -> Tensor:
+    """Patch embedder [D, C*p] for the multi-view net's channels: latent, condition mask, padding mask, views."""
+    patch = weight.shape[1] // source.in_channels
+    latent = source.latent_channels * patch
+    spread = weight.new_zeros(len(weight), target.in_channels * patch)
+    spread[:, :latent] = weight[:, :latent]
+    padding = (target.latent_channels + target.condition_mask) * patch
+    spread[:, padding : padding + patch] = weight[:, -patch:]
+    return spread

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from cosmos_exp.captions.views import view_prompt
+from cosmos_exp.errors import UserError, unknown_name
 from cosmos_exp.generate.multi_view import sample_multi_view
 from cosmos_exp.generate.sampler import SamplerParams
 from cosmos_exp.generate.single_view import sample_single_view
@@ -91,27 +92,28 @@ class Validator:
 
 
 def evaluate(model: WorldModel, rig: Rig, config: TrainConfig, folder: Path) -> Report:
-    """Run every measurement; returns what `folder/report.json` holds."""
-    folder.mkdir(parents=True, exist_ok=True)
-    validator = Validator(model, rig, config)
-    others = {"untrained": WorldModel.build(model.config, device=model.device)}
-    if config.evaluate.shuffled_model:
-        path = Path(config.evaluate.shuffled_model)
-        others["trained on shuffled captions"] = WorldModel.from_folder(path, device=model.device)
-    save(fit_classifier(validator, STYLES), folder / "style_classifier.json")
-    report: Report = {"settings": dataclasses.asdict(config.evaluate)}
-    for name, measure in {
+    """Take the measures asked for; returns what `folder/report.json` then holds."""
+    functions = {
         "tokenizer": tokenizer_psnr,
         "styles": style_accuracy,
         "guidance": guidance_effect,
         "hdmap_weight": hdmap_weight_effect,
+        "captions": caption_value,
         "multi_view": multi_view_psnr,
-    }.items():
-        report[name] = measure(validator, folder)
+    }
+    for name in config.evaluate.measures:
+        if name not in functions:
+            raise UserError(unknown_name("measure", name, functions))
+    folder.mkdir(parents=True, exist_ok=True)
+    validator = Validator(model, rig, config)
+    save(fit_classifier(validator, STYLES), folder / "style_classifier.json")
+    path = folder / "report.json"
+    report: Report = json.loads(path.read_text()) if path.exists() else {}
+    report["settings"] = dataclasses.asdict(config.evaluate)
+    for name in config.evaluate.measures:
+        report[name] = functions[name](validator, folder)
         log.info("%s: %s", name, report[name])
-    report["captions"] = caption_value(validator, others)
-    log.info("captions: %s", report["captions"])
-    (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+        path.write_text(json.dumps(report, indent=2) + "\n")
     return report
 
 
@@ -161,8 +163,13 @@ def style_accuracy(validator: Validator, folder: Path) -> Report:
     }
 
 
-def caption_value(validator: Validator, others: dict[str, WorldModel]) -> Report:
+def caption_value(validator: Validator, folder: Path) -> Report:
     """PSNR with the right caption, with another style's caption, and of models that had no use for captions."""
+    model = validator.model
+    others = {"untrained": WorldModel.build(model.config, device=model.device)}
+    if validator.settings.shuffled_model:
+        shuffled = WorldModel.from_folder(Path(validator.settings.shuffled_model), device=model.device)
+        others["trained on shuffled captions"] = shuffled
     weights = validator.settings.weights
     scores = defaultdict(list)
     for clip in validator.clips:

@@ -16,7 +16,7 @@ from cosmos_exp.sensors.camera import Rig
 from cosmos_exp.sensors.rigs import build_rig
 from cosmos_exp.train.clips import ClipSpec
 from cosmos_exp.train.config import STAGES, ClipsConfig, TrainConfig
-from cosmos_exp.train.diffusion import MultiViewObjective, SingleViewObjective
+from cosmos_exp.train.diffusion import MultiViewObjective, SingleViewObjective, start_from_single_view
 from cosmos_exp.train.latents import LatentSet, encode_clips
 from cosmos_exp.train.loop import run_loop
 from cosmos_exp.train.rendering import render_clips
@@ -55,11 +55,11 @@ class Training:
         return self._specs(self.config.multi_view_clips, self.views, ("hdmap",))
 
     def render(self) -> None:
-        total = self.config.single_view_clips.num_clips
-        folder = self.folder / "clips"
-        for number, _ in enumerate(self._rendered(self.single_view_specs(), folder), 1):
-            if number % 50 == 0 or number == total:
-                log.info("rendered %d of %d clips", number, total)
+        """All clips, which later stages otherwise render when they need them; may run beside the tokenizer stage."""
+        for specs, folder in ((self.single_view_specs(), "clips"), (self.multi_view_specs(), "multi_view_clips")):
+            progress = counter(f"rendered into {folder}")
+            for number, _ in enumerate(self._rendered(specs, self.folder / folder), 1):
+                progress(number)
 
     def tokenizer(self) -> None:
         settings = self.config.tokenizer
@@ -78,12 +78,11 @@ class Training:
             bank,
             settings.loop,
             self.folder / "tokenizer",
-            gradient_weight=settings.gradient_weight,
-            kl_weight=settings.kl_weight,
-            latent_noise=settings.latent_noise,
+            settings.loss,
+            crop=settings.crop,
             progress=report("tokenizer"),
         )
-        self.model.tokenizer.set_statistics(*latent_statistics(vae.eval(), bank, min(1024, 4 * len(bank.videos))))
+        self.model.tokenizer.set_statistics(*latent_statistics(vae.eval(), bank, min(1024, 4 * len(bank))))
         self._save("tokenizer", finished)
 
     def encode(self) -> None:
@@ -104,7 +103,7 @@ class Training:
             self.model.text_encoder,
             denoiser,
             latents,
-            negative_prompt=self.model.contract.negative_prompt or "",
+            negative_prompt=self.model.contract.negative_prompt,
             noise=settings.noise,
             batch_size=settings.loop.batch_size,
             text_dropout=settings.text_dropout,
@@ -127,6 +126,8 @@ class Training:
             latents.save(path)
         latents = LatentSet.load(path, self.device)
         denoiser = self.model.multi_view()
+        if settings.from_single_view:
+            start_from_single_view(denoiser.net, self.model.single_view().net)
         self._compile(denoiser)
         objective = MultiViewObjective(
             self.model.text_encoder,
@@ -137,6 +138,7 @@ class Training:
             batch_size=settings.loop.batch_size,
             text_dropout=settings.text_dropout,
             front_noise=settings.front_noise,
+            views_per_step=settings.views_per_step,
         ).train()
         finished = run_loop(
             objective, objective, settings.loop, self.folder / "multi_view", progress=report("multi view")
@@ -208,9 +210,9 @@ def check_stages(stages: list[str]) -> None:
 
 def run(cfg: DictConfig) -> None:
     sensors = OmegaConf.to_container(cfg.sensors, resolve=True)
-    rig = build_rig(sensors["name"], sensors["cameras"])
     values = {k: v for k, v in cfg.items() if k != "sensors"}
     config: TrainConfig = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(TrainConfig), values))
+    rig = build_rig(sensors["name"], sensors["cameras"], size=(config.size.width, config.size.height))
     check_stages(config.stages)
     training = Training(config, rig)
     for stage in config.stages:

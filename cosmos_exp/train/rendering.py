@@ -22,7 +22,6 @@ from cosmos_exp.render.weather import WEATHERS
 from cosmos_exp.scene.procedural import procedural_scene
 from cosmos_exp.scene.types import Scene
 from cosmos_exp.sensors.camera import Camera, Rig
-from cosmos_exp.sensors.rigs import resized
 from cosmos_exp.styles import STYLES
 from cosmos_exp.train.clips import Clip, ClipSpec, VideoKey, write_clip
 
@@ -49,8 +48,8 @@ def styles_of(spec: ClipSpec) -> tuple[str, ...]:
 
 
 def render_clip(spec: ClipSpec, rig: Rig) -> Clip:
+    """The clip of a seed; the rig's cameras have the clip's size."""
     size = spec.size
-    rig = resized(rig, size.width, size.height)
     scene = training_scene(spec.seed, duration=(size.num_frames + 1) / size.fps)
     renderer = Renderer(scene)
     times = scene.frame_times(size.num_frames, size.fps)

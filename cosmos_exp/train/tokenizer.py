@@ -1,20 +1,36 @@
 """Training of the video tokenizer: an autoencoder with a fixed-variance Gaussian bottleneck.
 
-Loss = L1 + gradient_weight * L1 of spatial and temporal differences + kl_weight * |z|^2 / 2, with noise of standard
-deviation `latent_noise` added to z: the KL term of a posterior whose variance is fixed. Afterwards the latents'
-mean and standard deviation per channel are measured, which the diffusion networks need.
+Loss = MSE + l1_weight * L1 + gradient_weight * MSE of the first differences along frames, rows and columns
++ kl_weight * |z|^2 / 2, with noise of standard deviation `latent_noise` added to z: the KL term of a posterior whose
+variance is fixed. The squared error leads: under L1 alone thin bright lines on black, which are what control videos
+consist of, vanish into the median. Afterwards the latents' mean and standard deviation per channel are measured, which
+the diffusion networks need.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
+from cosmos_exp.styles import STYLES
 from cosmos_exp.train.clips import read_clip
 from cosmos_exp.train.loop import LoopParams, run_loop
+
+CONTROL_SHARE = 0.25
+
+
+@dataclass
+class TokenizerLoss:
+    """Weights of the terms beside the squared error, and the noise on the latents."""
+
+    l1_weight: float = 0.1
+    gradient_weight: float = 0.5
+    kl_weight: float = 1e-5
+    latent_noise: float = 0.1
 
 
 class VideoBank:
@@ -24,58 +40,68 @@ class VideoBank:
         self.folder = folder
         self.max_videos = max_videos
         self.device = torch.device(device)
-        self.videos: list[torch.Tensor] = []
+        self.styles: list[torch.Tensor] = []
+        self.controls: list[torch.Tensor] = []
         self._seen: set[Path] = set()
 
     def refresh(self) -> int:
         """Number of videos held after reading what has been rendered since the last call."""
         for path in sorted(self.folder.glob("*.json")):
-            if path in self._seen or len(self.videos) >= self.max_videos:
+            if path in self._seen or len(self) >= self.max_videos:
                 continue
             self._seen.add(path)
-            self.videos.extend(torch.from_numpy(np.array(read_clip(path).videos)).to(self.device))
-        return len(self.videos)
+            clip = read_clip(path)
+            for key, video in zip(clip.keys, torch.from_numpy(np.array(clip.videos)).to(self.device)):
+                (self.styles if key.name in STYLES else self.controls).append(video)
+        return len(self)
+
+    def __len__(self) -> int:
+        return len(self.styles) + len(self.controls)
 
     @property
     def num_clips(self) -> int:
         return len(self._seen)
 
-    def sample(self, generator: torch.Generator, batch_size: int) -> torch.Tensor:
-        """[B,3,F,H,W] in [-1,1], each video mirrored with probability one half."""
-        picks = torch.randint(len(self.videos), (batch_size,), generator=generator, device=self.device)
-        flips = torch.rand(batch_size, generator=generator, device=self.device) < 0.5
-        batch = torch.stack([self.videos[i] for i in picks.tolist()])
-        x = batch.permute(0, 4, 1, 2, 3).float() / 127.5 - 1
-        return torch.where(flips[:, None, None, None, None], x.flip(-1), x)
+    def sample(self, generator: torch.Generator, batch_size: int, *, crop: int = 0) -> torch.Tensor:
+        """[B,3,F,H,W] in [-1,1]: a quarter control videos, the rest styles; each mirrored with probability one half.
+
+        crop: side of a random square cut out of the batch, 0 for whole frames.
+        """
+        draws = torch.rand(4, batch_size, generator=generator, device=self.device).tolist()
+        batch = []
+        for control, pick, *_ in zip(*draws):
+            videos = self.controls if control < CONTROL_SHARE and self.controls else self.styles
+            batch.append(videos[int(pick * len(videos))])
+        x = torch.stack([v.flip(2) if mirrored < 0.5 else v for v, mirrored in zip(batch, draws[2])])
+        if crop:
+            top, left = (int(draws[3][i] * (size - crop + 1)) for i, size in enumerate(x.shape[2:4]))
+            x = x[:, :, top : top + crop, left : left + crop]
+        return x.permute(0, 4, 1, 2, 3).float() / 127.5 - 1
 
 
 def difference_loss(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """L1 between the first differences of two videos along frames, rows and columns."""
+    """MSE between the first differences of two videos along frames, rows and columns."""
     error = x - y
-    return sum(error.diff(dim=d).abs().mean() for d in (-1, -2, -3))
+    return sum(error.diff(dim=d).square().mean() for d in (-1, -2, -3))
 
 
 def tokenizer_loss(
     autoencoder: nn.Module,
     x: torch.Tensor,
     generator: torch.Generator,
-    *,
-    gradient_weight: float,
-    kl_weight: float,
-    latent_noise: float,
+    weights: TokenizerLoss,
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """x: [B,3,F,H,W] in [-1,1]."""
     with torch.autocast(x.device.type, torch.bfloat16, enabled=x.device.type == "cuda"):
         z = autoencoder.encode(x).latent_dist.mode()
         noise = torch.randn(z.shape, generator=generator, device=z.device, dtype=z.dtype)
-        y = autoencoder.decode(z + latent_noise * noise).sample
+        y = autoencoder.decode(z + weights.latent_noise * noise).sample
     y, z = y.float(), z.float()
-    l1 = (x - y).abs().mean()
+    mse, l1 = (x - y).square().mean(), (x - y).abs().mean()
     gradient = difference_loss(x, y)
     kl = 0.5 * z.square().mean()
-    loss = l1 + gradient_weight * gradient + kl_weight * kl
-    psnr = -10 * torch.log10((x - y).square().mean() / 4)
-    return loss, {"l1": l1.detach(), "gradient": gradient.detach(), "kl": kl.detach(), "psnr": psnr.detach()}
+    loss = mse + weights.l1_weight * l1 + weights.gradient_weight * gradient + weights.kl_weight * kl
+    return loss, {"mse": mse, "l1": l1, "gradient": gradient, "kl": kl, "psnr": -10 * torch.log10(mse / 4)}
 
 
 def train_tokenizer(
@@ -83,10 +109,9 @@ def train_tokenizer(
     bank: VideoBank,
     loop: LoopParams,
     folder: Path,
+    weights: TokenizerLoss,
     *,
-    gradient_weight: float = 0.5,
-    kl_weight: float = 1e-4,
-    latent_noise: float = 0.1,
+    crop: int = 0,
     progress=None,
 ) -> bool:
     """Train in place on the bank's videos. True when all steps are done."""
@@ -97,15 +122,7 @@ def train_tokenizer(
         if steps_seen % 200 == 0:
             bank.refresh()
         steps_seen += 1
-        x = bank.sample(generator, loop.batch_size)
-        return tokenizer_loss(
-            autoencoder,
-            x,
-            generator,
-            gradient_weight=gradient_weight,
-            kl_weight=kl_weight,
-            latent_noise=latent_noise,
-        )
+        return tokenizer_loss(autoencoder, bank.sample(generator, loop.batch_size, crop=crop), generator, weights)
 
     return run_loop(autoencoder, loss_function, loop, folder, progress=progress)
 

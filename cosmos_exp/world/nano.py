@@ -47,8 +47,8 @@ def nano_config() -> dict[str, Any]:
         "tokenizer": {
             "stat_frames": 1,
             "vae": {
-                "encoder_block_out_channels": (32, 64, 96),
-                "decode_block_out_channels": (64, 96, 128, 128),
+                "encoder_block_out_channels": (48, 96, 112),
+                "decode_block_out_channels": (96, 112, 128, 128),
                 "attention_resolutions": (),
                 "num_layers": 1,
                 "patch_size": 4,
@@ -69,6 +69,6 @@ def nano_config() -> dict[str, Any]:
         },
         "multi_view": {
             "base": multi.to_dict(),
-            "controls": {"hdmap": multi.control(hint_channels=16, num_blocks=2).to_dict()},
+            "controls": {"hdmap": multi.control(hint_channels=16, num_blocks=1).to_dict()},
         },
     }
