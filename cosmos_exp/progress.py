@@ -70,33 +70,3 @@ def _lines(stage: str) -> Iterator[Tick]:
             log.info("%s: step %d of %d, about %.0f s left", stage, done, total, left)
 
     yield tick
-
-
-@contextlib.contextmanager
-def _bar(stage: str) -> Iterator[Tick]:
-    columns = (
-        TextColumn("{task.description:<12}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(stage, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
-
-
-@contextlib.contextmanager
-def _lines(stage: str) -> Iterator[Tick]:
-    started = last = time.monotonic()
-
-    def tick(done: int, total: int) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if done and done < total and now - last >= SECONDS_BETWEEN_LINES:
-            last = now
-            log.info(
-                "%s: step %d of %d, about %.0f s left", stage, done, total, (now - started) * (total - done) / done
-            )
-
-    yield tick
