@@ -18,7 +18,7 @@ STAGES = ("render", "tokenizer", "encode", "single_view", "multi_view", "evaluat
 class ClipsConfig:
     """num_clips scenes with seeds from first_seed on, num_styles of the eight styles each."""
 
-    num_clips: int = 2000
+    num_clips: int = 1600
     num_styles: int = 3
     first_seed: int = 0
 
@@ -32,7 +32,7 @@ class TokenizerConfig:
     torch.compile the encoder and the decoder.
     """
 
-    loop: LoopParams = field(default_factory=lambda: LoopParams(num_steps=8000, batch_size=32, lr=1e-3))
+    loop: LoopParams = field(default_factory=lambda: LoopParams(num_steps=10000, batch_size=16, lr=8e-4))
     loss: TokenizerLoss = field(default_factory=TokenizerLoss)
     crop: int = 128
     max_videos: int = 12000
@@ -44,7 +44,7 @@ class TokenizerConfig:
 class SingleViewConfig:
     """Training of the text encoder, the base net and all control encoders."""
 
-    loop: LoopParams = field(default_factory=lambda: LoopParams(num_steps=4000, batch_size=128, lr=1e-3))
+    loop: LoopParams = field(default_factory=lambda: LoopParams(num_steps=5500, batch_size=192, lr=1e-3))
     noise: NoiseParams = field(default_factory=NoiseParams)
     text_dropout: float = 0.15
     shuffle_captions: bool = False
@@ -57,7 +57,7 @@ class MultiViewConfig:
     views_per_step: views in each batch, the front among them. from_single_view: start from the single-view weights.
     """
 
-    loop: LoopParams = field(default_factory=lambda: LoopParams(num_steps=3000, batch_size=48, lr=1e-3))
+    loop: LoopParams = field(default_factory=lambda: LoopParams(num_steps=4000, batch_size=48, lr=1e-3))
     noise: NoiseParams = field(default_factory=NoiseParams)
     text_dropout: float = 0.15
     front_noise: float = 0.1
@@ -103,7 +103,7 @@ class TrainConfig:
     size: ClipSize = field(default_factory=lambda: ClipSize(num_frames=25, fps=24.0, height=144, width=256))
     single_view_clips: ClipsConfig = field(default_factory=ClipsConfig)
     multi_view_clips: ClipsConfig = field(
-        default_factory=lambda: ClipsConfig(num_clips=1200, num_styles=2, first_seed=500_000)
+        default_factory=lambda: ClipsConfig(num_clips=800, num_styles=2, first_seed=500_000)
     )
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     single_view: SingleViewConfig = field(default_factory=SingleViewConfig)

@@ -67,14 +67,15 @@ class VideoBank:
 
         crop: side of a random square cut out of the batch, 0 for whole frames.
         """
-        draws = torch.rand(4, batch_size, generator=generator, device=self.device).tolist()
         batch = []
-        for control, pick, *_ in zip(*draws):
+        for control, pick, mirror in torch.rand(batch_size, 3, generator=generator, device=self.device).tolist():
             videos = self.controls if control < CONTROL_SHARE and self.controls else self.styles
-            batch.append(videos[int(pick * len(videos))])
-        x = torch.stack([v.flip(2) if mirrored < 0.5 else v for v, mirrored in zip(batch, draws[2])])
+            video = videos[int(pick * len(videos))]
+            batch.append(video.flip(2) if mirror < 0.5 else video)
+        x = torch.stack(batch)
         if crop:
-            top, left = (int(draws[3][i] * (size - crop + 1)) for i, size in enumerate(x.shape[2:4]))
+            corner = torch.rand(2, generator=generator, device=self.device).tolist()
+            top, left = (int(u * (size - crop + 1)) for u, size in zip(corner, x.shape[2:4]))
             x = x[:, :, top : top + crop, left : left + crop]
         return x.permute(0, 4, 1, 2, 3).float() / 127.5 - 1
 

@@ -16,15 +16,15 @@ from cosmos_exp.train.diffusion import (
 from cosmos_exp.train.latents import LatentSet
 from cosmos_exp.views import VIEWS
 from cosmos_exp.world.model import WorldModel
-from cosmos_exp.world.nano import CONTROLS, nano_config
+from cosmos_exp.world.nano import CONTROLS
 
 GRID = (2, 4, 4)  # latent frames, rows, columns
 
 
 @pytest.fixture(scope="module")
-def model() -> WorldModel:
+def model(tiny_model) -> WorldModel:
     torch.manual_seed(0)
-    return WorldModel.build(nano_config())
+    return WorldModel.build(tiny_model.config)
 
 
 def made_up(num_views: int, controls: tuple[str, ...]) -> LatentSet:
@@ -74,7 +74,8 @@ def test_same_generator_seed_gives_the_same_loss(model):
     assert losses[0] == losses[1] != losses[2]
 
 
-def test_multi_view_loss_ignores_the_given_front_view(model):
+@pytest.mark.parametrize("views_per_step", [2, 6])
+def test_multi_view_loss_ignores_the_given_front_view(model, views_per_step):
     latents = made_up(len(VIEWS), ("hdmap",))
     objective = MultiViewObjective(
         model.text_encoder,
@@ -84,6 +85,7 @@ def test_multi_view_loss_ignores_the_given_front_view(model):
         noise=NoiseParams(),
         batch_size=1,
         front_noise=5.0,
+        views_per_step=views_per_step,
     )
     loss, scalars = objective(torch.Generator().manual_seed(0))
     loss.backward()

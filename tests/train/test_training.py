@@ -1,0 +1,145 @@
+"""The training program from scenes to a model folder, at toy size."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from hydra import compose, initialize_config_module
+
+from cosmos_exp.errors import UserError
+from cosmos_exp.sensors.rigs import build_rig
+from cosmos_exp.styles import STYLES
+from cosmos_exp.train import main as train_main
+from cosmos_exp.train.clips import Clip, ClipSize, ClipSpec, read_clip, write_clip
+from cosmos_exp.train.diffusion import seeing, start_from_single_view
+from cosmos_exp.train.loop import LoopParams
+from cosmos_exp.train.rendering import HELD_OUT_SEED, render_clip, styles_of
+from cosmos_exp.train.tokenizer import TokenizerLoss, VideoBank, difference_loss, train_tokenizer
+from cosmos_exp.world.model import WorldModel
+
+SIZE = ClipSize(num_frames=9, fps=24.0, height=32, width=48)
+VIEWS = ("front_wide_120fov", "rear_tele_30fov")
+
+
+@pytest.fixture(scope="module")
+def rig():
+    cameras = {
+        VIEWS[0]: {"hfov": 120, "position": [1.7, 0, 1.4], "rotation": [0, 0, 0]},
+        VIEWS[1]: {"hfov": 30, "position": [0.2, 0, 1.5], "rotation": [0, 0, 180]},
+    }
+    return build_rig("two", cameras, size=(SIZE.width, SIZE.height))
+
+
+@pytest.fixture(scope="module")
+def clip(rig) -> Clip:
+    return render_clip(ClipSpec(3, VIEWS, 2, ("hdmap", "seg"), SIZE), rig)
+
+
+def test_a_clip_holds_styles_of_every_view_and_controls_of_the_first(clip):
+    first, second = styles_of(ClipSpec(3, VIEWS, 2, (), SIZE))
+    expected = [(VIEWS[0], first), (VIEWS[0], second), (VIEWS[0], "hdmap"), (VIEWS[0], "seg")]
+    expected += [(VIEWS[1], first), (VIEWS[1], second), (VIEWS[1], "hdmap")]
+    assert [(k.view, k.name) for k in clip.keys] == expected
+    assert clip.videos.shape == (7, 9, 32, 48, 3) and clip.videos.dtype == np.uint8
+    assert list(clip.prompts) == [first, second] and first in STYLES
+    assert clip.video(VIEWS[0], first).std() > 5
+
+
+def test_a_clip_is_a_function_of_its_seed(clip, rig):
+    again = render_clip(ClipSpec(3, VIEWS, 2, ("hdmap", "seg"), SIZE), rig)
+    assert np.array_equal(again.videos, clip.videos) and again.prompts == clip.prompts
+
+
+def test_a_clip_survives_the_disk(clip, tmp_path):
+    write_clip(clip, tmp_path)
+    (path,) = tmp_path.glob("*.json")
+    again = read_clip(path)
+    assert again.keys == clip.keys and again.prompts == clip.prompts
+    assert np.array_equal(again.video(VIEWS[1], "hdmap"), clip.video(VIEWS[1], "hdmap"))
+
+
+def test_the_bank_reads_finished_clips_only_and_prefers_styles(clip, tmp_path):
+    write_clip(clip, tmp_path)
+    np.save(tmp_path / "00000004.npy", clip.videos)  # a clip whose index is not written yet
+    bank = VideoBank(tmp_path, 100, "cpu")
+    assert bank.refresh() == len(bank) == 7 and bank.num_clips == 1
+    assert len(bank.styles) == 4 and len(bank.controls) == 3
+    x = bank.sample(torch.Generator().manual_seed(0), 5, crop=16)
+    assert x.shape == (5, 3, 9, 16, 16) and -1 <= x.min() < x.max() <= 1
+
+
+def test_difference_loss_sees_a_blur_that_keeps_the_mean():
+    stripes = torch.zeros(1, 3, 2, 4, 8)
+    stripes[..., ::2] = 1
+    assert difference_loss(stripes, stripes) == 0
+    assert difference_loss(stripes, torch.full_like(stripes, 0.5)) == 1
+    assert difference_loss(stripes, stripes + 0.3) == pytest.approx(0)
+
+
+def test_the_tokenizer_learns(clip, tmp_path, tiny_model):
+    write_clip(clip, tmp_path)
+    vae = WorldModel.build(tiny_model.config).tokenizer.vae.train()
+    loop = LoopParams(num_steps=25, batch_size=2, lr=3e-3, warmup_steps=3, ema=0.5, log_every=24)
+    assert train_tokenizer(vae, VideoBank(tmp_path, 100, "cpu"), loop, tmp_path / "run", TokenizerLoss())
+    first, last = (json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines())
+    assert last["mse"] < 0.5 * first["mse"]
+
+
+def test_a_multi_view_net_starts_from_the_single_view_net(tiny_model):
+    single, multi = tiny_model.single_view().net, WorldModel.build(tiny_model.config).multi_view().net
+    start_from_single_view(multi, single)
+    for part in ("transformer_blocks.1.attn1.to_q.weight", "time_embed.norm.weight", "proj_out.weight"):
+        assert torch.equal(multi.base.get_parameter(part), single.base.get_parameter(part))
+    hint = "hint_block.0.weight"
+    assert torch.equal(multi.controls["hdmap"].get_parameter(hint), single.controls["hdmap"].get_parameter(hint))
+    wide, narrow = multi.base.patch_embed.proj.weight, single.base.patch_embed.proj.weight
+    assert wide.shape[1] == 24 * 4 and narrow.shape[1] == 17 * 4
+    assert torch.equal(wide[:, :64], narrow[:, :64]) and torch.equal(wide[:, 68:72], narrow[:, 64:])
+    assert not wide[:, 64:68].any() and not wide[:, 72:].any()
+
+
+def test_seeing_fewer_views_ends_with_the_block(tiny_model):
+    denoiser = tiny_model.multi_view()
+    with pytest.raises(KeyError), seeing(denoiser, 3):
+        assert denoiser.net.config.num_views == 3
+        raise KeyError
+    assert denoiser.net.config.num_views == 6
+
+
+def test_held_out_seeds_are_not_trained_on():
+    config = compose_train()
+    for clips in (config.single_view_clips, config.multi_view_clips):
+        assert clips.first_seed + clips.num_clips <= HELD_OUT_SEED
+
+
+def compose_train(*overrides: str):
+    with initialize_config_module("cosmos_exp.conf", version_base="1.3"):
+        return compose("train", overrides=list(overrides))
+
+
+def test_stages_end_in_a_model_that_loads(tmp_path, tiny_model, monkeypatch):
+    monkeypatch.setattr(train_main, "nano_config", lambda: tiny_model.config)
+    loops = [
+        f"{s}.loop.{v}" for s in ("tokenizer", "single_view", "multi_view") for v in ("num_steps=2", "batch_size=1")
+    ]
+    size = ["size.num_frames=9", "size.height=32", "size.width=48", "tokenizer.min_clips=1", "tokenizer.crop=16"]
+    few = ["single_view_clips.num_clips=2", "multi_view_clips.num_clips=1", "multi_view.views_per_step=2"]
+    validation = ["evaluate.num_scenes=1", "evaluate.num_multi_view_scenes=1", "evaluate.num_classifier_scenes=2"]
+    validation += ["evaluate.num_steps=1", "evaluate.guidances=[0.0,1.0]", "evaluate.hdmap_weights=[1.0]"]
+    cfg = compose_train(f"folder={tmp_path}", "device=cpu", "num_workers=2", *loops, *size, *few, *validation)
+    train_main.run(cfg)
+
+    model = WorldModel.from_folder(tmp_path / "model")
+    assert model.encode_video(np.zeros((9, 32, 48, 3), np.uint8)).shape == (16, 2, 4, 6)
+    report = json.loads((tmp_path / "validation" / "report.json").read_text())
+    assert set(report["styles"]["psnr"]) == set(STYLES) and set(report["captions"]) >= {"right caption", "untrained"}
+    assert (tmp_path / "validation" / "styles.png").stat().st_size > 1000
+    assert not list((tmp_path / "multi_view_clips").glob("*.npy"))  # pixels are discarded once encoded
+
+
+def test_unknown_stage_and_measure_name_the_nearest(tmp_path):
+    with pytest.raises(UserError, match="did you mean 'tokenizer'"):
+        train_main.run(compose_train(f"folder={tmp_path}", "stages=[tokeniser]"))
