@@ -1,7 +1,8 @@
 """Types of every config group, and the names that a config gives to its run and sweep.
 
 The YAML files below conf/ give values, these classes give types: an unknown key or a value of the wrong type is an
-error when the config is composed. `None` means "as the stage or model says".
+error when the config is composed. The types of the `scene` group stand in `cosmos_exp/scene/sources/`. `None` means "as
+the stage or model says".
 """
 
 from __future__ import annotations
@@ -15,47 +16,10 @@ from typing import Any, get_type_hints
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 
+from cosmos_exp.scene.source import SceneConfig
+from cosmos_exp.scene.sources import SOURCES
+
 RUN_ID_GROUPS = ("scene", "sensors", "views", "controls", "captions", "model", "sampler", "metrics")
-
-
-@dataclass
-class SceneConfig:
-    """What every scene source has."""
-
-    name: str = MISSING
-    weather: str = "Original"
-    """Style that the renderer draws the rgb input of the edge and vis controls in."""
-
-
-@dataclass
-class ProceduralConfig(SceneConfig):
-    """A street drawn from a seed."""
-
-    seed: int = 0
-    road: str | None = None
-    """Kind of street; null draws one."""
-    num_vehicles: int = 8
-    num_pedestrians: int = 6
-    duration: float = 5.0
-    """Seconds."""
-
-
-@dataclass
-class CarlaLogConfig(SceneConfig):
-    """A CARLA recorder log on an OpenDRIVE map."""
-
-    log: str = MISSING
-    """Path of the recorder file."""
-    map: str = MISSING
-    """Path of the .xodr file of the town the log was recorded in."""
-    ego: int | None = None
-    """Actor id of the ego vehicle; null takes the one whose role is hero, or else the first that drives."""
-    start: float = 0.0
-    """Seconds after the log's first frame."""
-    duration: float | None = None
-    """Seconds; null goes on to the end of the log."""
-    seed: int = 0
-    """Of the scenery (buildings, trees) grown beside the roads."""
 
 
 @dataclass
@@ -232,8 +196,8 @@ def register() -> None:
     """Make the types and the resolvers `run_id` and `sweep_folder` known to Hydra."""
     store = ConfigStore.instance()
     store.store(name="base_config", node=Config)
-    store.store(group="scene", name="base_procedural", node=ProceduralConfig)
-    store.store(group="scene", name="base_carla_log", node=CarlaLogConfig)
+    for name, source in SOURCES.items():
+        store.store(group="scene", name=f"base_{name}", node=source.config(source=name))
     OmegaConf.register_new_resolver("run_id", lambda *, _root_: run_id(_root_), replace=True)
     # Cached, so that the jobs of a multirun see the folder that its master process chose.
     OmegaConf.register_new_resolver("sweep_folder", sweep_folder, use_cache=True, replace=True)
@@ -242,8 +206,8 @@ def register() -> None:
 def keys(config: type = Config) -> list[str]:
     """Every key that a config of this type can have, dotted, groups included; for `Config`, of all scene sources."""
     found = dict.fromkeys(_keys(config, ""))
-    for scene in (ProceduralConfig, CarlaLogConfig) if config is Config else ():
-        found.update(dict.fromkeys(_keys(scene, "scene.")))
+    for source in SOURCES.values() if config is Config else ():
+        found.update(dict.fromkeys(_keys(source.config, "scene.")))
     return list(found)
 
 

@@ -26,6 +26,8 @@ from cosmos_exp.captions.views import view_prompt
 from cosmos_exp.errors import UserError
 from cosmos_exp.progress import Tick
 from cosmos_exp.render.types import CameraRender
+from cosmos_exp.scene.source import own_options
+from cosmos_exp.scene.sources import SOURCES, load_scene
 from cosmos_exp.scene.types import Scene
 from cosmos_exp.sensors.camera import Rig
 from cosmos_exp.sensors.rigs import build_rig
@@ -134,8 +136,8 @@ class Stages:
     def scene_key(self) -> str:
         """Of the scene's parameters; files count by name and content, wherever they lie."""
         scene = self.cfg["scene"]
-        paths = {key: Path(scene[key]) for key in ("log", "map") if key in scene}
-        config = {k: v for k, v in scene.items() if k != "weather"} | {k: p.name for k, p in paths.items()}
+        paths = {key: Path(scene[key]) for key in SOURCES[scene["source"]].files}
+        config = own_options(scene) | {k: p.name for k, p in paths.items()} | {"source": scene["source"]}
         files = [self.cache.file_identity(path) for path in paths.values()]
         return stage_key("scene", VERSIONS["scene"], config, files)
 
@@ -305,18 +307,6 @@ class Stages:
         import torch
 
         return torch.from_numpy(load_arrays(entry)[name]).to(self.model.device)
-
-
-def load_scene(config: Mapping[str, Any]) -> Scene:
-    """The scene of a `scene` config."""
-    options = {k: v for k, v in config.items() if k not in ("name", "weather")}
-    if "log" in config:
-        from cosmos_exp.scene.carla_log import load_carla_scene
-
-        return load_carla_scene(options.pop("log"), options.pop("map"), **options)
-    from cosmos_exp.scene.procedural import procedural_scene
-
-    return procedural_scene(**options)
 
 
 def _save(folder: Path, result: Arrays | dict) -> None:

@@ -16,7 +16,8 @@ from cosmos_exp.controls.seg import SEG_MODES
 from cosmos_exp.controls.vis import BLUR_PRESETS
 from cosmos_exp.errors import UserError, ValidationErrors, unknown_name
 from cosmos_exp.metrics import METRICS
-from cosmos_exp.scene.procedural import check_arguments
+from cosmos_exp.scene.source import own_options
+from cosmos_exp.scene.sources import SOURCES
 from cosmos_exp.sensors.rigs import build_rig
 from cosmos_exp.styles import STYLES
 from cosmos_exp.tracking.wandb_run import MODES, check_mode
@@ -148,18 +149,15 @@ def _check_scene(cfg: DictConfig) -> Iterator[str]:
     scene = cfg.scene
     if scene.weather not in STYLES:
         yield f"scene.weather: {unknown_name('style', scene.weather, STYLES)}"
-    for key in ("log", "map"):
-        if key in scene and not OmegaConf.is_missing(scene, key) and not Path(scene[key]).is_file():
+    source = SOURCES.get(scene.get("source"))
+    if source is None or OmegaConf.get_type(cfg, "scene") is not source.config:
+        yield f"scene.source: is not set by itself, but by the option scene=NAME, one of {', '.join(SOURCES)}"
+        return
+    for key in source.files:
+        if not OmegaConf.is_missing(scene, key) and not Path(scene[key]).is_file():
             yield f"scene.{key}: no file {scene[key]!r}"
-    if "road" in scene:
-        _, errors = _attempt(
-            lambda: check_arguments(scene.seed, scene.road, scene.num_vehicles, scene.num_pedestrians, scene.duration)
-        )
-        yield from (f"scene: {error}" for error in errors)
-    elif scene.get("duration") is not None and scene.duration <= 0:
-        yield f"scene.duration={scene.duration:g}: a time window must be longer than 0 s"
-    if scene.get("start") is not None and scene.start < 0:
-        yield f"scene.start={scene.start:g}: must be 0 s or later"
+    if not OmegaConf.missing_keys(scene):
+        yield from source.check(own_options(scene))
 
 
 def _check_captions(cfg: DictConfig) -> Iterator[str]:

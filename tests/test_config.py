@@ -8,6 +8,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from cosmos_exp import schema
+from cosmos_exp.scene.sources import SOURCES
 from cosmos_exp.schema import run_id
 from cosmos_exp.validate import validate
 
@@ -48,11 +49,12 @@ def test_every_option_composes_to_its_type_and_can_run(group: str, option: str, 
         overrides.append("hardware.device=cpu")
     if option == "front":
         overrides.append("views=single")
-    if option == "carla_log":
+    if group == "scene":
         (tmp_path / "file").touch()
-        overrides += [f"scene.log={tmp_path / 'file'}", f"scene.map={tmp_path / 'file'}"]
+        overrides += [f"scene.{key}={tmp_path / 'file'}" for key in SOURCES[option].files]
     cfg = configure(*overrides)
-    for name in schema.RUN_ID_GROUPS:
+    assert OmegaConf.get_type(cfg, "scene") is SOURCES[cfg.scene.source].config
+    for name in set(schema.RUN_ID_GROUPS) - {"scene"}:
         assert OmegaConf.get_type(cfg, name).__module__ == schema.__name__
     assert validate(cfg) == []
 
@@ -87,6 +89,7 @@ def test_every_option_composes_to_its_type_and_can_run(group: str, option: str, 
         ("tracking.mode=of", "did you mean 'offline'"),
         ("scene.weather=Rain", "did you mean 'Rainy'"),
         ("scene.duration=0", "duration 0"),
+        ("scene.num_pedestrians=-1", "num_pedestrians"),
         ("scene.road=intersektion", "did you mean 'intersection'"),
         ("controls.edge.strength=hi", "did you mean 'high'"),
         ("controls.seg.mode=classes", "seg control mode"),
@@ -108,6 +111,15 @@ def test_all_mistakes_are_found_together(problems) -> None:
 def test_all_weights_zero_is_a_mistake(problems) -> None:
     found = problems("controls.hdmap.weight=0", "controls.seg.weight=0")
     assert found == ["every control has weight 0: give one of hdmap, edge, depth, seg, vis a weight above 0"]
+
+
+def test_every_scene_source_has_an_option() -> None:
+    assert set(SOURCES) <= {option for group, option in OPTIONS if group == "scene"}
+
+
+def test_a_source_is_chosen_by_its_option_alone(problems) -> None:
+    (found,) = problems("scene.source=carla_log")
+    assert "scene=NAME" in found and all(name in found for name in SOURCES)
 
 
 def test_required_values_are_named(problems) -> None:

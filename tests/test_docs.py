@@ -228,7 +228,7 @@ def test_the_diffs_apply() -> None:
                 if wanted or len(line) > 20:
                     assert (line[1:].strip() in present) == wanted, f"{file}: {line}"
                     checked += 1
-    assert checked > 20
+    assert checked > 10
 
 
 def test_the_script_of_ones_own_scene_runs(tiny_model_folder: Path, tmp_path: Path, monkeypatch) -> None:

@@ -1,0 +1,42 @@
+"""What a scene source is: a config, and a function that makes a scene of its values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cosmos_exp.scene.types import Scene
+
+REQUIRED: Any = "???"  # what OmegaConf calls MISSING: a value that the user must give
+
+
+@dataclass
+class SceneConfig:
+    """What every scene source has."""
+
+    name: str = REQUIRED
+    """Of the scene in the name of a run."""
+    source: str = REQUIRED
+    """Which of `cosmos_exp.scene.sources` reads it; follows from the option of the group."""
+    weather: str = "Original"
+    """Style that the renderer draws the rgb input of the edge and vis controls in."""
+
+
+@dataclass(frozen=True)
+class SceneSource:
+    """config: type of its `scene` group. load: takes the fields that this type adds to SceneConfig as keywords.
+
+    files: those of them that are paths of files; they are checked before a run and count in the cache by content.
+    check: from the values of these fields to what is wrong with them, one message per problem.
+    """
+
+    config: type[SceneConfig]
+    load: Callable[..., Scene]
+    files: tuple[str, ...] = ()
+    check: Callable[[Mapping[str, Any]], Iterable[str]] = lambda options: ()
+
+
+def own_options(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a `scene` config that only its source knows."""
+    return {key: value for key, value in config.items() if key not in SceneConfig.__dataclass_fields__}

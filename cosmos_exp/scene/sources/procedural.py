@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cosmos_exp.errors import UserError
+from cosmos_exp.scene.source import SceneConfig, SceneSource
+from cosmos_exp.scene.types import Scene
+
+
+@dataclass
+class ProceduralConfig(SceneConfig):
+    """A street drawn from a seed."""
+
+    seed: int = 0
+    road: str | None = None
+    """Kind of street; null draws one."""
+    num_vehicles: int = 8
+    num_pedestrians: int = 6
+    duration: float = 5.0
+    """Seconds."""
+
+
+def load(**options: Any) -> Scene:
+    from cosmos_exp.scene.procedural import procedural_scene
+
+    return procedural_scene(**options)
+
+
+def check(options: Mapping[str, Any]) -> Iterator[str]:
+    from cosmos_exp.scene.procedural import check_arguments
+
+    try:
+        check_arguments(**options)
+    except UserError as error:
+        yield f"scene: {error}"
+
+
+SOURCE = SceneSource(ProceduralConfig, load, check=check)
