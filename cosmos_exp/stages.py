@@ -241,6 +241,7 @@ class Stages:
                 self.sampler,
                 item_seed(self.cfg["sampler"]["seed"], "single_view", clip),
                 tick,
+                fps=self.fps,
             )
             return {"latents": latents.float().cpu().numpy(), "video": self.model.decode(latents)}
 
@@ -273,6 +274,7 @@ class Stages:
                 self.sampler,
                 item_seed(self.cfg["sampler"]["seed"], "multi_view", clip),
                 tick,
+                fps=self.fps,
             )
             videos = {f"video/{view}": self.model.decode(part) for view, part in zip(self.views, latents)}
             return {"latents": latents.float().cpu().numpy(), **videos}
@@ -295,7 +297,8 @@ class Stages:
 
     def _sampling(self, clip: str, hints: Mapping[str, Any]) -> dict[str, Any]:
         weights = {name: self.weights[name] for name in hints}
-        return {**self.cfg["sampler"], "clip": clip, "weights": weights, "dtype": self.cfg["hardware"]["dtype"]}
+        own = {"fps": self.fps, "clip": clip, "weights": weights, "dtype": self.cfg["hardware"]["dtype"]}
+        return self.cfg["sampler"] | own
 
     def _shared_weights(self, names: Iterable[str]) -> dict[str, Any]:
         from cosmos_exp.generate.weights import control_weights

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import av
@@ -13,10 +14,12 @@ import torch
 from omegaconf import OmegaConf
 from safetensors.torch import load_file, save_file
 
+from cosmos_exp.cache import StageCache
 from cosmos_exp.errors import UserError, ValidationErrors
 from cosmos_exp.metrics.gate import SanityError
 from cosmos_exp.pipeline import run
-from cosmos_exp.stages import item_seed, num_threads
+from cosmos_exp.render.types import OUTPUTS
+from cosmos_exp.stages import Stages, item_seed, load_arrays, num_threads
 from cosmos_exp.tracking.run_folder import CONTROL_FOLDERS, DONE, FAILED, RunFolder
 from cosmos_exp.video import read_video
 from cosmos_exp.views import VIEWS
@@ -143,6 +146,19 @@ def test_guidance_renders_and_encodes_nothing_again(first, run_small, root: Path
     (clip,) = RunFolder(root / "guided").clips()
     ours, theirs = (read_video(RunFolder(root / n).single_view(clip, STYLES[0])) for n in ("first", "guided"))
     assert not np.array_equal(ours, theirs)
+
+
+def test_the_frame_rate_reaches_the_networks(first, configure, root: Path) -> None:
+    def stages(*overrides: str) -> Stages:
+        cfg = configure(*SMALL, f"paths.cache={root}/cache", *overrides)
+        return Stages(OmegaConf.to_container(cfg, resolve=True), StageCache(root / "cache"), Counter(), Counter())
+
+    ours, theirs = stages("model.fps=24"), stages("model.fps=12")
+    hint = ours.hint(ours.control("hdmap", VIEWS[0], ours.render(VIEWS[0], "Original", OUTPUTS)))
+    text = ours.text("A street.")
+    made = [s.single_view("clip", {"hdmap": hint}, text, None, lambda done, total: None) for s in (ours, theirs)]
+    assert made[0].key != made[1].key
+    assert not np.allclose(*(load_arrays(entry)["latents"] for entry in made), atol=1e-4)
 
 
 def test_one_view_has_no_grid(first, run_small, root: Path) -> None:

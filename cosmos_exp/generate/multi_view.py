@@ -27,12 +27,14 @@ def sample_multi_view(
     seed: int,
     progress: Progress | None = None,
     *,
+    fps: float | None = None,
     first_frames: Tensor | None = None,
 ) -> Tensor:
     """Latents [V,16,T,h,w] of every view, in the order of the model's contract; view 0 is `front` itself.
 
     front: [16,T,h,w], the view that is given. hints: control latents [V,16,T,h,w] by name. weights: scalars by name.
     texts: [V,S,channels], one prompt per view. first_frames: [V,16,n,h,w], latent frames that every view starts with.
+    fps: frames per second of the clip; None for the rate that the model was trained at.
     The unconditional pass reads all-zero text.
     """
     views = len(model.contract.views)
@@ -54,7 +56,7 @@ def sample_multi_view(
             x,
             {name: hint.to(model.device) for name, hint in active.items()},
             condition=condition,
-            fps=model.contract.fps,
+            fps=fps or model.contract.fps,
         )
     denoise = guided(
         denoiser,

@@ -27,6 +27,7 @@ def sample_single_view(
     seed: int,
     progress: Progress | None = None,
     *,
+    fps: float | None = None,
     given: Tensor | None = None,
     start: Tensor | None = None,
     merge_gain: bool = False,
@@ -35,6 +36,7 @@ def sample_single_view(
 
     hints: control latents [16,T,h,w] by control name. weights: what `control_weights` returned. text, negative_text:
     [S, channels]; None for all-zero text. The same seed gives the same noise whatever the other arguments.
+    fps: frames per second of the clip; None for the rate that the model was trained at.
     given: latent frames [16,n,h,w] the clip starts with (models with a condition mask only).
     start: latents [16,T,h,w] of a video to depart from, noised to sampler.sigma_max.
     merge_gain: reproduce the tile merging of the Transfer1-7B reference pipeline.
@@ -60,7 +62,7 @@ def sample_single_view(
             x,
             {name: hint[None].to(model.device) for name, hint in active.items()},
             condition=condition,
-            fps=model.contract.fps,
+            fps=fps or model.contract.fps,
         )
     denoise = guided(
         denoiser,

@@ -62,6 +62,14 @@ def test_single_view_is_a_function_of_its_inputs(single):
         assert not torch.allclose(latents, other, atol=1e-4), what
 
 
+def test_the_frame_rate_is_the_models_own_where_none_is_given(tiny_model, single, multi):
+    own, other = tiny_model.contract.fps, tiny_model.contract.fps / 2
+    assert torch.equal(single(), single(fps=own))
+    assert not torch.allclose(single(), single(fps=other), atol=1e-4)
+    assert torch.equal(multi()[1], multi(fps=own)[1])
+    assert not torch.allclose(multi()[1], multi(fps=other)[1], atol=1e-4)
+
+
 def test_a_control_of_weight_zero_is_as_if_absent(tiny_model, single):
     zero = single(weights={"hdmap": 1.0, "edge": 0.0})
     hints = {"hdmap": draw(16, *GRID, seed=1)}
