@@ -26,10 +26,10 @@ Config groups (GROUP=OPTION; * is the default)
 
 Examples
   cosmos-exp                                             the whole road on the embedded default
-  cosmos-exp captions.styles=[Rainy,Night] scene.seed=3
+  cosmos-exp captions.styles=[Rainy,Night] scene.seed=1000003
   cosmos-exp scene=carla_log scene.log=drive.log scene.map=Town01.xodr
   cosmos-exp -m sampler.guidance=1,3,5 controls.hdmap.weight=0.5,1.0
-  cosmos-exp -m hydra/launcher=joblib scene.seed=0,1,2,3
+  cosmos-exp -m hydra/launcher=joblib scene.seed=1000000,1000001
   cosmos-exp +sweep=guidance_steps_hdmap
 
 Options
