@@ -104,13 +104,6 @@ class StageCache:
         write_atomic(memo, digest.encode())
         return digest
 
-    def folder_identity(self, folder: Path | str) -> str:
-        """One sha256 (hex) for all files below a folder: their relative names and contents."""
-        folder = Path(folder)
-        files = sorted(p for p in folder.rglob("*") if p.is_file())
-        listing = {p.relative_to(folder).as_posix(): self.file_identity(p) for p in files}
-        return hashlib.sha256(json.dumps(listing, sort_keys=True).encode()).hexdigest()
-
 
 def write_atomic(path: Path, content: bytes) -> None:
     """Write a file that appears under its name only when it is complete and on disk."""
@@ -123,6 +116,12 @@ def write_atomic(path: Path, content: bytes) -> None:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write plain values as JSON, as `write_atomic` does; makes the folder where there is none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 @contextlib.contextmanager

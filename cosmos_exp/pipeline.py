@@ -10,7 +10,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from cosmos_exp import summary
-from cosmos_exp.cache import Entry, StageCache, write_atomic
+from cosmos_exp.cache import Entry, StageCache, write_atomic, write_json
+from cosmos_exp.captions.files import write_captions, write_prompts
 from cosmos_exp.render.types import OUTPUTS
 from cosmos_exp.report import Report, only_run_in
 from cosmos_exp.schema import run_id
@@ -88,7 +89,7 @@ class Pipeline:
             caption = self.stages.caption()
             self.made.clip = caption["clip"]
             self.made.prompts = self.stages.prompts(caption["description"])
-            self.folder.write_json(self.folder.captions(self.made.clip), self.made.prompts)
+            write_captions(self.folder.captions(self.made.clip), self.made.prompts)
 
     def render(self) -> None:
         """Every output in the scene's weather, and where PSNR is asked for, the picture in each style."""
@@ -164,7 +165,7 @@ class Pipeline:
                 return
             for index, view in enumerate(stages.views):
                 write_video(folder.view(clip, style, index), views[view], stages.fps)
-            folder.write_json(folder.prompt(clip, style), stages.view_prompts(self.made.prompts[style]))
+            write_prompts(folder.prompt(clip, style), stages.view_prompts(self.made.prompts[style]))
             write_video(folder.grid(clip, style), compose_grid(views), stages.fps)
 
     def measure(self) -> None:
@@ -178,7 +179,7 @@ class Pipeline:
                     require_sane({f"{style}, {v}": x for v, x in self._videos(style).items()})
                 values[style] = load_json(stages.metrics(self._metric_inputs(style), lambda s=style: self._clip(s)))
                 tick(i, len(stages.styles))
-            self.folder.write_json(self.folder.metrics, values)
+            write_json(self.folder.metrics, values)
 
     def _single_view(self, style: str):
         return load_arrays(self.made.single_views[style])["video"]

@@ -15,12 +15,13 @@ from omegaconf import OmegaConf
 from safetensors.torch import load_file, save_file
 
 from cosmos_exp.cache import StageCache
+from cosmos_exp.controls import CONTROLS, PREVIEWS
 from cosmos_exp.errors import UserError, ValidationErrors
 from cosmos_exp.metrics.gate import SanityError
 from cosmos_exp.pipeline import run
 from cosmos_exp.render.types import OUTPUTS
 from cosmos_exp.stages import Stages, item_seed, load_arrays, num_threads
-from cosmos_exp.tracking.run_folder import CONTROL_FOLDERS, DONE, FAILED, RunFolder
+from cosmos_exp.tracking.run_folder import DONE, FAILED, RunFolder
 from cosmos_exp.video import read_video
 from cosmos_exp.views import VIEWS
 
@@ -79,7 +80,7 @@ def test_the_config_is_resolved(folder: RunFolder) -> None:
     assert OmegaConf.load(folder.config).sampler.num_steps == 2
 
 
-@pytest.mark.parametrize("control", CONTROL_FOLDERS)
+@pytest.mark.parametrize("control", [*CONTROLS, *PREVIEWS])
 def test_every_control_has_a_video_per_camera(control: str, folder: RunFolder, clip: str) -> None:
     assert sorted(p.name for p in (folder.path / control).iterdir()) == sorted(VIEWS)
     for view in VIEWS:

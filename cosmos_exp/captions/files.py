@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
+from cosmos_exp.cache import write_json
 from cosmos_exp.errors import UserError, ValidationErrors, unknown_name
 from cosmos_exp.styles import STYLES
 from cosmos_exp.views import VIEWS
@@ -74,11 +74,3 @@ def checked(value: object, path: Path, what: str, allowed: tuple[str, ...]) -> d
     if errors:
         raise UserError(errors[0]) if len(errors) == 1 else ValidationErrors(errors)
     return {name: prompt.strip() for name, prompt in value.items()}
-
-
-def write_json(path: Path, value: dict[str, str]) -> None:
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(partial, path)

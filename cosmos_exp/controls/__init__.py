@@ -16,7 +16,7 @@ from cosmos_exp.errors import UserError, unknown_name
 from cosmos_exp.render.palette import colorize
 from cosmos_exp.render.types import CameraRender
 
-__all__ = ["CONTROLS", "PREVIEWS", "Control", "make_control", "preview", "required_outputs"]
+__all__ = ["CONTROLS", "PREVIEWS", "Control", "make_control", "preview"]
 
 
 def _hdmap(render: CameraRender) -> np.ndarray:
@@ -70,11 +70,3 @@ def make_control(name: str, render: CameraRender, **params) -> np.ndarray:
     Unknown names are a UserError; a render without the needed output is a ValueError.
     """
     return _lookup(name, params).make(render, **params)
-
-
-def required_outputs(name: str, **params) -> tuple[str, ...]:
-    """Renderer outputs that the control with these parameters reads."""
-    control = _lookup(name, params)
-    if name == "seg":
-        return (check_mode(params.get("mode", "semantic")),)
-    return control.outputs

@@ -19,13 +19,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cosmos_exp.cache import write_atomic
+from cosmos_exp.cache import write_json
+from cosmos_exp.captions import files
 from cosmos_exp.errors import UserError
 
 RUNNING, DONE, FAILED, INTERRUPTED = "running", "done", "failed", "interrupted"
 STATES = (RUNNING, DONE, FAILED, INTERRUPTED)
-
-CONTROL_FOLDERS = ("rgb", "depth", "edge", "seg", "vis", "semantic", "instance", "normals", "sky", "hdmap")
 
 
 @dataclass
@@ -99,11 +98,11 @@ class RunFolder:
 
     def read_captions(self, clip: str) -> dict[str, str]:
         """{style: prompt} of a clip."""
-        return _read_json(self.captions(clip))
+        return files.read_captions(self.captions(clip))
 
     def read_prompts(self, clip: str, style: str) -> dict[str, str]:
         """{view: prompt} of a generated clip."""
-        return _read_json(self.prompt(clip, style))
+        return files.read_prompts(self.prompt(clip, style))
 
     def read_metrics(self) -> dict[str, dict[str, float]]:
         """{style: {metric: value}}."""
@@ -114,12 +113,7 @@ class RunFolder:
         return Status(**_read_json(self.status)) if self.status.exists() else None
 
     def write_status(self, status: Status) -> None:
-        self.write_json(self.status, vars(status))
-
-    def write_json(self, path: Path, value: Any) -> None:
-        """Write `value` so that the file is never seen half-written."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+        write_json(self.status, vars(status))
 
 
 def _read_json(path: Path) -> Any:

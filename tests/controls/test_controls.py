@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cosmos_exp.controls import CONTROLS, PREVIEWS, make_control, preview, required_outputs
+from cosmos_exp.controls import CONTROLS, PREVIEWS, make_control, preview
 from cosmos_exp.controls.depth import depth
 from cosmos_exp.errors import UserError
 from cosmos_exp.render.palette import PALETTE, Tag
@@ -97,12 +97,6 @@ def test_sky_and_normals_previews(render):
     normals = preview("normals", render)
     assert normals[0, 20, 20].tolist() == [128, 1, 128]
     assert not normals[:, :8].any()
-
-
-def test_required_outputs():
-    assert required_outputs("edge") == ("rgb",)
-    assert required_outputs("seg") == ("semantic",)
-    assert required_outputs("seg", mode="instance") == ("instance",)
 
 
 def test_unknown_names_say_the_nearest(render):
