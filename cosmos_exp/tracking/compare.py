@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, timezone
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from cosmos_exp.cache import write_atomic
 from cosmos_exp.metrics.info import METRIC_INFO, metric_info
 from cosmos_exp.tracking.cells import Cell, axis_values, read_cells
 
@@ -27,7 +29,7 @@ def write_page(folder: Path) -> Path:
     template = Path(__file__).with_name("compare.html").read_text(encoding="utf-8")
     text = json.dumps(data, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
     page = folder / PAGE
-    page.write_text(template.replace(DATA_MARK, text), encoding="utf-8")
+    write_atomic(page, template.replace(DATA_MARK, text).encode())
     return page
 
 
@@ -77,5 +79,7 @@ def write_grid_image(folder: Path) -> Path:
 
     folder = Path(folder)
     picture = folder / PICTURE
-    contact_sheet(read_cells(folder)).save(picture)
+    encoded = BytesIO()
+    contact_sheet(read_cells(folder)).save(encoded, "PNG")
+    write_atomic(picture, encoded.getvalue())
     return picture
