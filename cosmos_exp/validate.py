@@ -20,7 +20,7 @@ from cosmos_exp.scene.source import own_options
 from cosmos_exp.scene.sources import SOURCES
 from cosmos_exp.sensors.rigs import build_rig
 from cosmos_exp.styles import STYLES
-from cosmos_exp.tracking.wandb_run import MODES, check_mode
+from cosmos_exp.tracking.wandb_run import check_mode
 from cosmos_exp.views import VIEWS
 from cosmos_exp.world.contract import Contract
 
@@ -216,7 +216,4 @@ def _check_metrics(cfg: DictConfig) -> Iterator[str]:
 
 
 def _check_tracking(cfg: DictConfig) -> Iterator[str]:
-    if cfg.tracking.mode not in MODES:
-        yield f"tracking.mode: {unknown_name('mode', cfg.tracking.mode, MODES)}"
-    elif cfg.tracking.mode == "online":
-        yield from _attempt(lambda: check_mode("online"))[1]
+    yield from _attempt(lambda: check_mode(cfg.tracking.mode))[1]

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from cosmos_exp.tracking.run_folder import DONE, FAILED, RunFolder
+from cosmos_exp.tracking.wandb_file import read_run, run_files
 
 QUICK = ("+experiment=quick", "metrics.names=[blur_ssim]", "sweep_name=swept", "paths.outputs=out")
 
@@ -38,6 +39,8 @@ def test_a_sweep_of_guidance_renders_and_encodes_once(sweep, tiny_model_folder: 
     for number, cell in cells.items():
         (recorded,) = cell.wandb.glob("offline-run-*")
         assert recorded.name.endswith(cell.read_status().run_id), number
+        (file,) = run_files(cell.path)
+        assert read_run(file).config["axes"] == {"sampler.guidance": int(number) + 1}
     page = tmp_path / "out" / "sweeps" / "swept" / "compare.html"
     assert str(page.relative_to(tmp_path)) in done.stdout
     assert page.with_suffix(".png").exists()

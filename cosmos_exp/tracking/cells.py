@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from dataclasses import dataclass, field, replace
 from itertools import product
@@ -18,6 +19,7 @@ from cosmos_exp.views import VIEWS
 STYLES_KEY = "captions.styles"
 MISSING, KILLED = "missing", "killed"
 SELECTION_KEYS = ("sweep", "sweep_name", "name", "experiment")  # pick or name a sweep; no axis of it
+EXPONENTIAL = r"[+-]?\d+\.?\d*[eE][+-]?\d+"  # a number for Hydra, a text for YAML 1.1
 
 
 @dataclass
@@ -192,6 +194,8 @@ def _override(text: str) -> tuple[str, Any]:
         parsed = yaml.safe_load(value)
     except yaml.YAMLError:
         parsed = value
+    if isinstance(parsed, str) and re.fullmatch(EXPONENTIAL, parsed):
+        parsed = float(parsed)
     return key, _plain(parsed) if isinstance(parsed, (int, float, bool, str)) else value
 
 

@@ -4,7 +4,7 @@ import pytest
 from sweep_folder import CLIP, write_run, write_sweep
 
 from cosmos_exp.errors import UserError
-from cosmos_exp.tracking.cells import axis_values, read_cells, sweep_cells
+from cosmos_exp.tracking.cells import axis_values, read_cells, read_overrides, sweep_cells
 
 
 def test_cells_of_a_sweep_with_failures(tmp_path):
@@ -45,6 +45,16 @@ def test_runs_are_ordered_by_number(tmp_path):
     for number in (10, 9, 1):
         write_run(tmp_path / f"{number}_ab", [f"scene.seed={number}"])
     assert [cell.run for cell in read_cells(tmp_path)] == ["1_ab", "9_ab", "10_ab"]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("3", 3), ("3.0", 3), ("0.5", 0.5), ("1e-3", 0.001), ("-2.5e2", -250), ("Night", "Night"), ("1e3x", "1e3x")],
+)
+def test_overrides_that_are_numbers_are_read_as_numbers(tmp_path, text, value):
+    write_run(tmp_path, [f"sampler.sigma_min={text}"])
+    read = read_overrides(tmp_path)["sampler.sigma_min"]
+    assert (read, type(read)) == (value, type(value))
 
 
 def test_a_single_run_is_one_cell_without_axes(tmp_path):
