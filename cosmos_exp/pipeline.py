@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import cv2
 from omegaconf import DictConfig, OmegaConf
 
 from cosmos_exp import summary
@@ -54,7 +55,9 @@ def run(cfg: DictConfig, folder: Path, *, sweep: str | None = None) -> Status:
             write_atomic(report.folder.config, OmegaConf.to_yaml(cfg, resolve=True).encode())
             cache = StageCache(plain["paths"]["cache"])
             cache.remove_leftovers()
-            Pipeline(Stages(plain, cache, report.hits, report.misses), report).run()
+            stages = Stages(plain, cache, report.hits, report.misses)
+            cv2.setNumThreads(stages.threads)
+            Pipeline(stages, report).run()
             with report.stage("tracking"):
                 _track(plain, report.folder, sweep)
     if not sweep:

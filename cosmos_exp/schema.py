@@ -132,7 +132,7 @@ class HardwareConfig:
     dtype: str = "float32"
     """Of the networks: float32 or bfloat16."""
     threads: int | None = None
-    """CPU threads; null takes all cores this process may use."""
+    """CPU threads of renderer, OpenCV and networks; null takes all cores this process may use."""
 
 
 @dataclass

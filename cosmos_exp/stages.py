@@ -70,6 +70,7 @@ class Stages:
         self.contract: Contract = read_contract(self.model_folder)
         self.num_frames: int = model["num_frames"] or self.contract.frames.choices()[-1]
         self.fps: float = model["fps"] or self.contract.fps
+        self.threads = num_threads(cfg["hardware"]["threads"])
         self.views: tuple[str, ...] = tuple(cfg["views"]["names"])
         self.front = self.views[0]
         self.styles: tuple[str, ...] = tuple(cfg["captions"]["styles"])
@@ -120,7 +121,7 @@ class Stages:
         from cosmos_exp.world.model import WorldModel
 
         hardware = self.cfg["hardware"]
-        torch.set_num_threads(num_threads(hardware["threads"]))
+        torch.set_num_threads(self.threads)
         dtype = getattr(torch, hardware["dtype"])
         return WorldModel.from_folder(self.model_folder, device=hardware["device"], dtype=dtype)
 
@@ -172,7 +173,8 @@ class Stages:
             from cosmos_exp.render.renderer import render_camera
 
             camera = self.rig.camera(view)
-            render = render_camera(self.renderer, camera, self.times, weather=weather, outputs=outputs)
+            options = {"weather": weather, "outputs": outputs, "threads": self.threads}
+            render = render_camera(self.renderer, camera, self.times, **options)
             return {"times": render.times} | {name: getattr(render, name) for name in outputs}
 
         return self._stage("render", config, [self.scene_key, view], compute)

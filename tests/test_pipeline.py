@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -139,6 +140,7 @@ def test_a_second_run_computes_nothing(first, run_small, root: Path) -> None:
 
 def test_the_infrastructure_changes_no_key(first, run_small) -> None:
     assert run_small("first", BOTH_STYLES, "hardware.threads=1", "tracking=disabled").misses == {}
+    assert cv2.getNumThreads() == 1
 
 
 def test_guidance_renders_and_encodes_nothing_again(first, run_small, root: Path) -> None:

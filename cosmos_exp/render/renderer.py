@@ -138,13 +138,14 @@ def render_camera(
     weather: Weather | str = "Original",
     outputs: Iterable[str] = OUTPUTS,
     samples: int | None = None,
+    threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> CameraRender:
     """Draw one camera at the given times (seconds).
 
     weather: a Weather or the name of a style. outputs: any of OUTPUTS. samples: per pixel and axis for rgb, 1 or 2;
-    None takes 2 for images of up to 360 rows. progress: called with (frames done, frames in all).
-    Frames are drawn by as many threads as numba is given (NUMBA_NUM_THREADS); the result does not depend on it.
+    None takes 2 for images of up to 360 rows. threads: that draw frames side by side; None takes as many as numba is
+    given (NUMBA_NUM_THREADS). The result does not depend on it. progress: called with (frames done, frames in all).
     Raises UserError on an unknown output or style.
     """
     renderer = scene if isinstance(scene, Renderer) else Renderer(scene)
@@ -171,7 +172,7 @@ def render_camera(
             if "rgb" in wanted:
                 arrays["rgb"][i] = renderer.shade(gbuffer, weather, seed=renderer.scene.seed)
 
-    with ThreadPoolExecutor(max_workers=numba.config.NUMBA_NUM_THREADS) as pool:
+    with ThreadPoolExecutor(max_workers=threads or numba.config.NUMBA_NUM_THREADS) as pool:
         for done, _ in enumerate(pool.map(draw_frame, range(len(times))), start=1):
             if progress is not None:
                 progress(done, len(times))

@@ -1,6 +1,5 @@
 """The rasteriser against exact ray casting, and its promise that nothing depends on threads."""
 
-import numba
 import numpy as np
 import pytest
 
@@ -83,13 +82,12 @@ def test_outward_faces_hide_when_seen_from_behind():
     assert (ids == -1).all()
 
 
-def test_thread_count_changes_nothing(street, monkeypatch):
+def test_thread_count_changes_nothing(street):
     camera = build_rig(
         "test", {"front_wide_120fov": {"hfov": 90, "position": [0, 0, 1.5], "rotation": [0, 0, 0]}}, size=(128, 72)
     ).cameras[0]
     renders = []
     for threads in (1, 3):
-        monkeypatch.setattr(numba.config, "NUMBA_NUM_THREADS", threads)
-        renders.append(render_camera(Renderer(street), camera, np.arange(6) / 5, weather="Snowy"))
+        renders.append(render_camera(Renderer(street), camera, np.arange(6) / 5, weather="Snowy", threads=threads))
     for name in OUTPUTS:
         np.testing.assert_array_equal(getattr(renders[0], name), getattr(renders[1], name))
