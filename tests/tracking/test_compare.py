@@ -103,6 +103,7 @@ def test_browser_sorts_and_marks_the_best(page):
 
 
 def test_browser_seeks_and_plays_all_videos_together(page):
+    page.wait("videos().every(v => v.readyState >= 1)")  # there is nothing to seek in before the durations are known
     page.run("$('scrub').value = 500; $('scrub').oninput()")
     page.wait("videos().every(v => !v.seeking && Math.abs(v.currentTime - 0.5) < 0.02)")
     page.click("#play")
