@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import hydra
@@ -66,7 +67,7 @@ class Training:
         bank = VideoBank(self.folder / "clips", settings.max_videos, self.device)
         bank.refresh()
         if bank.num_clips < settings.min_clips:
-            needed = _first(self.single_view_specs(), settings.min_clips)
+            needed = islice(self.single_view_specs(), settings.min_clips)
             for _ in self._rendered(needed, self.folder / "clips"):
                 pass
         vae = self.model.tokenizer.vae.train()
@@ -196,10 +197,6 @@ def counter(what: str):
             log.info("%s %d clips", what, number)
 
     return progress
-
-
-def _first(specs: Iterator[ClipSpec], count: int) -> Iterator[ClipSpec]:
-    return (spec for _, spec in zip(range(count), specs))
 
 
 def check_stages(stages: list[str]) -> None:
