@@ -80,7 +80,7 @@ class EvaluateConfig:
     num_classifier_scenes: int = 16
     weights: dict[str, float] = field(default_factory=lambda: {"hdmap": 0.5, "seg": 0.5})
     shuffled_model: str | None = None
-    num_steps: int = 12
+    num_steps: int = 8
     guidance: float = 1.0
     guidances: list[float] = field(default_factory=lambda: [0.0, 1.0, 3.0])
     hdmap_weights: list[float] = field(default_factory=lambda: [0.25, 0.5, 1.0])

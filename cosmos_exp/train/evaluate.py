@@ -57,6 +57,7 @@ class Validator:
         self.training_clips = [render_clip(ClipSpec(s, views[:1], len(STYLES), (), size), rig) for s in known]
         self.front = views[0]
         self._hints: dict[tuple[int, str], torch.Tensor] = {}
+        self._videos: dict[tuple, np.ndarray] = {}
 
     def sampler(self, guidance: float | None = None) -> SamplerParams:
         chosen = self.settings.guidance if guidance is None else guidance
@@ -77,15 +78,24 @@ class Validator:
         guidance: float | None = None,
         model: WorldModel | None = None,
     ) -> np.ndarray:
-        """Front-view video uint8 [F,H,W,3] for a held-out clip's controls and any prompt."""
+        """Front-view video uint8 [F,H,W,3] for a held-out clip's controls and any prompt; drawn once."""
         model = model or self.model
+        params = self.sampler(guidance)
+        key = (id(model), clip.seed, prompt, *weights.items(), params.guidance)
+        if key not in self._videos:
+            self._videos[key] = self._sample(model, clip, prompt, weights, params)
+        return self._videos[key]
+
+    def _sample(
+        self, model: WorldModel, clip: Clip, prompt: str, weights: dict[str, float], params: SamplerParams
+    ) -> np.ndarray:
         latents = sample_single_view(
             model,
             {control: self.hint(clip, control) for control in weights},
             weights,
             model.encode_text(prompt),
             model.encode_text(model.contract.negative_prompt) if model.contract.negative_prompt else None,
-            self.sampler(guidance),
+            params,
             seed=clip.seed,
         )
         return self.model.decode(latents)

@@ -87,16 +87,29 @@ class Training:
         self._save("tokenizer", finished)
 
     def encode(self) -> None:
-        """Latents of the single-view clips."""
+        """Latents of all clips, which the next stages otherwise encode when they need them."""
+        self._single_view_latents()
+        self._multi_view_latents()
+
+    def _single_view_latents(self) -> Path:
         path = self.folder / "single_view.safetensors"
-        if path.exists():
-            return
-        paths = self._rendered(self.single_view_specs(), self.folder / "clips")
-        encode_clips(paths, self._encode, self.views[:1], self.controls, progress=counter("encoded")).save(path)
+        if not path.exists():
+            paths = self._rendered(self.single_view_specs(), self.folder / "clips")
+            encode_clips(paths, self._encode, self.views[:1], self.controls, progress=counter("encoded")).save(path)
+        return path
+
+    def _multi_view_latents(self) -> Path:
+        path = self.folder / "multi_view.safetensors"
+        if not path.exists():
+            paths = self._rendered(self.multi_view_specs(), self.folder / "multi_view_clips")
+            discard = not self.config.keep_clips
+            encode_clips(
+                paths, self._encode, self.views, ("hdmap",), discard=discard, progress=counter("encoded")
+            ).save(path)
+        return path
 
     def single_view(self) -> None:
-        self.encode()
-        latents = LatentSet.load(self.folder / "single_view.safetensors", self.device)
+        latents = LatentSet.load(self._single_view_latents(), self.device)
         settings = self.config.single_view
         denoiser = self.model.single_view()
         self._compile(denoiser)
@@ -117,15 +130,7 @@ class Training:
 
     def multi_view(self) -> None:
         settings = self.config.multi_view
-        path = self.folder / "multi_view.safetensors"
-        if not path.exists():
-            paths = self._rendered(self.multi_view_specs(), self.folder / "multi_view_clips")
-            discard = not self.config.keep_clips
-            latents = encode_clips(
-                paths, self._encode, self.views, ("hdmap",), discard=discard, progress=counter("encoded")
-            )
-            latents.save(path)
-        latents = LatentSet.load(path, self.device)
+        latents = LatentSet.load(self._multi_view_latents(), self.device)
         denoiser = self.model.multi_view()
         if settings.from_single_view:
             start_from_single_view(denoiser.net, self.model.single_view().net)
