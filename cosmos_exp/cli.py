@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 from cosmos_exp.errors import UserError, unknown_name
@@ -108,45 +109,18 @@ def _train(arguments: list[str]) -> int:
     return run_app(load, arguments, TrainConfig)
 
 
-def _scene(arguments: list[str]) -> int:
-    _, log, as_json = _parse(arguments, "scene", "info", "LOG", flag="--json")
-    import json
-
-    from cosmos_exp.scene.info import format_info, scene_info
-
-    info = scene_info(log)
-    print(json.dumps(info, indent=2) if as_json else format_info(info))
-    return 0
+# Subcommands whose module in cosmos_exp/commands has a main(arguments) -> exit status.
+MODULES = ("scene", "compare", "verify")
 
 
-def _verify(arguments: list[str]) -> int:
-    _, folder, _ = _parse(arguments, "verify", "goldens", "FOLDER")
-    from cosmos_exp.world.verify import print_results, verify_goldens
+def _from_module(name: str) -> Callable[[list[str]], int]:
+    def command(arguments: list[str]) -> int:
+        return import_module(f"cosmos_exp.commands.{name}").main(arguments)
 
-    return 0 if print_results(verify_goldens(Path(folder))) else 1
-
-
-def _compare(arguments: list[str]) -> int:
-    if len(arguments) != 1:
-        raise UserError("usage: cosmos-exp compare SWEEP_FOLDER")
-    from cosmos_exp.callbacks import write_comparison
-
-    print(write_comparison(Path(arguments[0])))
-    return 0
+    return command
 
 
-def _parse(arguments: list[str], command: str, action: str, operand: str, flag: str | None = None):
-    """(action, operand, whether the flag is given) of `command action OPERAND [flag]`."""
-    usage = f"usage: cosmos-exp {command} {action} {operand}" + (f" [{flag}]" if flag else "")
-    given = [a for a in arguments if a != flag]
-    if given and given[0] != action:
-        raise UserError(f"{unknown_name(f'{command} command', given[0], [action])}; {usage}")
-    if len(given) != 2 or given[1].startswith("-"):
-        raise UserError(usage)
-    return given[0], given[1], flag in arguments
-
-
-COMMANDS = {"run": _run, "scene": _scene, "compare": _compare, "verify": _verify, "train": _train}
+COMMANDS = {"run": _run, "train": _train, **{name: _from_module(name) for name in MODULES}}
 
 
 def _describe_groups() -> str:
