@@ -56,10 +56,12 @@ def test_the_command_imports_nothing_heavy(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["verfy"], "unknown command 'verfy': did you mean 'verify'?"),
-        (["scene"], "usage: cosmos-exp scene info LOG [--json]"),
+        (["scene"], "usage: cosmos-exp scene [-h] [--json] info LOG"),
         (["scene", "inof", "x.log"], "did you mean 'info'?"),
-        (["verify", "goldens"], "usage: cosmos-exp verify goldens FOLDER"),
-        (["compare"], "usage: cosmos-exp compare SWEEP_FOLDER"),
+        (["verify", "goldens"], "required: FOLDER; usage: cosmos-exp verify [-h]"),
+        (["scene", "info", "x.log", "--jsn"], "did you mean '--json'?"),
+        (["scene", "info", "x.log", "y.log"], "surplus argument 'y.log'"),
+        (["compare"], "usage: cosmos-exp compare [-h] SWEEP_FOLDER"),
     ],
 )
 def test_a_wrong_command_is_one_line(arguments: list[str], message: str, tmp_path: Path) -> None:

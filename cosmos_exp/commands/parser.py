@@ -30,7 +30,7 @@ class Parser(argparse.ArgumentParser):
 
         def check(value: str) -> str:
             if value not in options:
-                raise UserError(f"{unknown_name(f'{self.prog} command', value, options)}; {self._usage_line()}")
+                raise argparse.ArgumentTypeError(unknown_name(f"{self.prog} command", value, options))
             return value
 
         self.add_argument(name, type=check, metavar="|".join(options), help=help)

@@ -9,12 +9,16 @@ from cosmos_exp.commands.parser import Parser
 from cosmos_exp.scene.info import format_info, scene_info
 
 
-def main(arguments: Sequence[str]) -> int:
+def command_line() -> Parser:
     parser = Parser("scene", "What a CARLA recorder log holds: map, frames, duration, actors, ego.")
     parser.choice("action", ["info"], "print what the log holds")
     parser.add_argument("log", metavar="LOG", help="recorder file")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    options = parser.parse(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    options = command_line().parse(arguments)
     info = scene_info(options.log)
     print(json.dumps(info, indent=2) if options.json else format_info(info))
     return 0

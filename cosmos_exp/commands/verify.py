@@ -9,9 +9,13 @@ from cosmos_exp.commands.parser import Parser
 from cosmos_exp.world.verify import print_results, verify_goldens
 
 
-def main(arguments: Sequence[str]) -> int:
+def command_line() -> Parser:
     parser = Parser("verify", "Check the code against a folder of golden data; exit status 0 only if all of it passes.")
     parser.choice("what", ["goldens"], "goldens: the networks, against golden tensors")
     parser.add_argument("folder", metavar="FOLDER", type=Path)
-    options = parser.parse(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    options = command_line().parse(arguments)
     return 0 if print_results(verify_goldens(options.folder)) else 1
