@@ -10,7 +10,6 @@ from cosmos_exp.train.diffusion import NoiseParams
 from cosmos_exp.train.loop import LoopParams
 from cosmos_exp.train.tokenizer import TokenizerLoss
 
-MEASURES = ("tokenizer", "styles", "guidance", "hdmap_weight", "captions", "multi_view")
 STAGES = ("render", "tokenizer", "encode", "single_view", "multi_view", "evaluate")
 
 
@@ -69,12 +68,12 @@ class MultiViewConfig:
 class EvaluateConfig:
     """Held-out validation: num_scenes procedural scenes of seeds that training never uses.
 
-    measures: which of MEASURES to take; those of an earlier report are kept.
+    measures: which of `evaluate.MEASURES` to take, None for all; those of an earlier report are kept.
     weights: controls of the style measurements. shuffled_model: model folder of a run with
     `single_view.shuffle_captions`, to compare with.
     """
 
-    measures: list[str] = field(default_factory=lambda: list(MEASURES))
+    measures: list[str] | None = None
     num_scenes: int = 8
     num_multi_view_scenes: int = 4
     num_classifier_scenes: int = 16

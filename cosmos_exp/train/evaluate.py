@@ -103,25 +103,18 @@ class Validator:
 
 def evaluate(model: WorldModel, rig: Rig, config: TrainConfig, folder: Path) -> Report:
     """Take the measures asked for; returns what `folder/report.json` then holds."""
-    functions = {
-        "tokenizer": tokenizer_psnr,
-        "styles": style_accuracy,
-        "guidance": guidance_effect,
-        "hdmap_weight": hdmap_weight_effect,
-        "captions": caption_value,
-        "multi_view": multi_view_psnr,
-    }
-    for name in config.evaluate.measures:
-        if name not in functions:
-            raise UserError(unknown_name("measure", name, functions))
+    measures = list(MEASURES) if config.evaluate.measures is None else config.evaluate.measures
+    for name in measures:
+        if name not in MEASURES:
+            raise UserError(unknown_name("measure", name, MEASURES))
     folder.mkdir(parents=True, exist_ok=True)
     validator = Validator(model, rig, config)
     save(fit_classifier(validator, STYLES), folder / "style_classifier.json")
     path = folder / "report.json"
     report: Report = json.loads(path.read_text()) if path.exists() else {}
     report["settings"] = dataclasses.asdict(config.evaluate)
-    for name in config.evaluate.measures:
-        report[name] = functions[name](validator, folder)
+    for name in measures:
+        report[name] = MEASURES[name](validator, folder)
         log.info("%s: %s", name, report[name])
         path.write_text(json.dumps(report, indent=2) + "\n")
     return report
@@ -245,6 +238,16 @@ def multi_view_psnr(validator: Validator, folder: Path) -> Report:
     if rows:
         write_picture(folder / "multi_view.png", np.vstack(rows))
     return {name: mean(values) for name, values in scores.items()}
+
+
+MEASURES = {
+    "tokenizer": tokenizer_psnr,
+    "styles": style_accuracy,
+    "guidance": guidance_effect,
+    "hdmap_weight": hdmap_weight_effect,
+    "captions": caption_value,
+    "multi_view": multi_view_psnr,
+}
 
 
 def add_scores(values: dict[str, list], target: np.ndarray, video: np.ndarray) -> None:

@@ -35,7 +35,7 @@ def training_scene(seed: int, duration: float) -> Scene:
     rng = np.random.default_rng([seed, 1])
     return procedural_scene(
         seed=seed,
-        num_vehicles=int(rng.integers(3, 16)),
+        num_vehicles=int(rng.integers(4, 25)),
         num_pedestrians=int(rng.integers(0, 12)),
         duration=duration,
     )
