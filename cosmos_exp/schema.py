@@ -29,6 +29,8 @@ class SensorsConfig:
     name: str = MISSING
     cameras: dict[str, Any] = MISSING
     """{camera name: model and mounting}."""
+    views: dict[str, str] = field(default_factory=dict)
+    """{camera name: view of the model that it stands for}, where the two names differ."""
 
 
 @dataclass

@@ -30,7 +30,7 @@ from cosmos_exp.scene.source import own_options
 from cosmos_exp.scene.sources import SOURCES, load_scene
 from cosmos_exp.scene.types import Scene
 from cosmos_exp.sensors.camera import Rig
-from cosmos_exp.sensors.rigs import build_rig
+from cosmos_exp.sensors.rigs import build_rig, cameras_of_views, rig_of_views
 from cosmos_exp.validate import model_folder, read_contract
 from cosmos_exp.world.contract import Contract
 
@@ -92,9 +92,9 @@ class Stages:
 
     @cached_property
     def rig(self) -> Rig:
-        sensors = self.cfg["sensors"]
-        cameras = {name: sensors["cameras"][name] for name in self.views}
-        return build_rig(sensors["name"], cameras, size=(self.contract.width, self.contract.height))
+        """The cameras of the views, named by these."""
+        sensors, size = self.cfg["sensors"], (self.contract.width, self.contract.height)
+        return rig_of_views(build_rig(sensors["name"], sensors["cameras"], size=size), sensors["views"], self.views)
 
     @cached_property
     def times(self) -> np.ndarray:
@@ -160,8 +160,9 @@ class Stages:
 
     def render(self, view: str, weather: str, outputs: tuple[str, ...]) -> Entry:
         """One camera's pixels. outputs: which of the renderer's."""
+        cameras = self.cfg["sensors"]["cameras"]
         config = {
-            "camera": self.cfg["sensors"]["cameras"][view],
+            "camera": cameras[cameras_of_views(list(cameras), self.cfg["sensors"]["views"])[view]],
             "size": [self.contract.width, self.contract.height],
             "frames": self.num_frames,
             "fps": self.fps,

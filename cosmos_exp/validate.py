@@ -18,7 +18,7 @@ from cosmos_exp.errors import UserError, ValidationErrors, unknown_name
 from cosmos_exp.metrics import METRICS
 from cosmos_exp.scene.source import own_options
 from cosmos_exp.scene.sources import SOURCES
-from cosmos_exp.sensors.rigs import build_rig
+from cosmos_exp.sensors.rigs import build_rig, rig_of_views
 from cosmos_exp.styles import STYLES
 from cosmos_exp.tracking.wandb_run import check_mode
 from cosmos_exp.views import VIEWS
@@ -133,6 +133,9 @@ def _check_views(cfg: DictConfig, contract: Contract) -> Iterator[str]:
     rig, errors = _attempt(lambda: build_rig(cfg.sensors.name, OmegaConf.to_container(cfg.sensors.cameras)))
     yield from errors
     names = list(cfg.views.names)
+    known = [name for name in names if name in VIEWS]
+    if rig:
+        yield from _attempt(lambda: rig_of_views(rig, cfg.sensors.views, known))[1]
     if names not in ([contract.views[0]], list(contract.views)):
         yield (
             f"views.names={names}: {cfg.model.name} makes {contract.views[0]} alone (views=single) or all of "
@@ -141,8 +144,6 @@ def _check_views(cfg: DictConfig, contract: Contract) -> Iterator[str]:
     for name in names:
         if name not in VIEWS:
             yield f"views.names: {unknown_name('view', name, VIEWS)}"
-        elif rig and name not in [camera.name for camera in rig.cameras]:
-            yield f"views.names: sensors={cfg.sensors.name} has no camera for the view {name!r}"
 
 
 def _check_scene(cfg: DictConfig) -> Iterator[str]:

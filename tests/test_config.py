@@ -15,6 +15,7 @@ from cosmos_exp.validate import validate
 CONF = Path(__file__).resolve().parents[1] / "conf"
 GROUPS = sorted(p.name for p in CONF.iterdir() if p.is_dir() and p.name not in ("hydra", "__pycache__"))
 ADDED = ("experiment", "sweep")
+FRONT_ALONE = ("front", "cosmos_aov", "drive_dreams_single", "waymo_five")  # sensors that lack some of the six views
 OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
 
 
@@ -47,7 +48,7 @@ def test_every_option_composes_to_its_type_and_can_run(group: str, option: str, 
     overrides = [f"{'+' if group in ADDED else ''}{group}={option}"]
     if option == "gpu":
         overrides.append("hardware.device=cpu")
-    if option == "front":
+    if option in FRONT_ALONE:
         overrides.append("views=single")
     if group == "scene":
         (tmp_path / "file").touch()
@@ -68,7 +69,10 @@ def test_every_option_composes_to_its_type_and_can_run(group: str, option: str, 
         ("model.fps=0", "1 to 120"),
         ("model.fps=1", "scene.duration=5"),
         ("model.weights=nowhere", "no folder 'nowhere'"),
-        ("sensors=front", "no camera for the view 'cross_left_120fov'"),
+        ("sensors=front", "no camera for the views 'cross_left_120fov', 'cross_right_120fov'"),
+        ("sensors=waymo_five", "no camera for the view 'rear_tele_30fov': its cameras stand for front -> front_wide"),
+        ("+sensors.views.rear=rear_tele_30fov", "unknown camera of the rig 'rear'"),
+        ("+sensors.views.rear_tele_30fov=rear", "unknown view 'rear': did you mean 'rear_tele_30fov'"),
         ("views.names=[rear_tele_30fov,front_wide_120fov]", "views=six"),
         ("views.names=[front]", "did you mean 'front_wide_120fov'"),
         ("controls.hdmap.weight=-0.5", "controls.hdmap.weight=-0.5"),

@@ -21,6 +21,10 @@ class CameraModel(Protocol):
         """[N,3] camera-frame points -> [N,2] float64 pixels (u, v). Points behind follow the model's own rule."""
         ...
 
+    def unproject(self, pixels: np.ndarray) -> np.ndarray:
+        """[N,2] pixels -> [N,3] float64 unit directions."""
+        ...
+
     def rays(self) -> np.ndarray:
         """[H,W,3] float32 unit directions through the pixel centres."""
         ...
@@ -28,6 +32,14 @@ class CameraModel(Protocol):
     def resized(self, width: int, height: int) -> CameraModel:
         """The same optics at another image size."""
         ...
+
+
+def fields_of_view(model: CameraModel) -> tuple[float, float]:
+    """Horizontal and vertical field of view, radians: between the borders of the image, through the principal point."""
+    ((cx, cy),) = model.project(np.array([[0.0, 0.0, 1.0]]))
+    borders = np.array([[0, cy], [model.width, cy], [cx, 0], [cx, model.height]])
+    left, right, top, bottom = np.arccos(np.clip(model.unproject(borders)[:, 2], -1, 1))
+    return float(left + right), float(top + bottom)
 
 
 @dataclass(frozen=True)

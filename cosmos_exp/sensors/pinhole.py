@@ -37,6 +37,12 @@ class Pinhole:
             v = self.fy * points[:, 1] / points[:, 2] + self.cy
         return np.stack([u, v], axis=1)
 
+    def unproject(self, pixels: np.ndarray) -> np.ndarray:
+        """[N,2] pixels -> [N,3] float64 unit directions."""
+        u, v = np.asarray(pixels, np.float64).T
+        rays = np.stack([(u - self.cx) / self.fx, (v - self.cy) / self.fy, np.ones_like(u)], axis=1)
+        return rays / np.linalg.norm(rays, axis=1, keepdims=True)
+
     def rays(self) -> np.ndarray:
         """[H,W,3] float32 unit directions through the pixel centres."""
         x = (np.arange(self.width) - self.cx) / self.fx

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from cosmos_exp.errors import UserError, ValidationErrors, unknown_name
+from cosmos_exp.errors import UserError, ValidationErrors, nearest_name, unknown_name
 from cosmos_exp.sensors.camera import Camera, CameraModel, Rig
 from cosmos_exp.sensors.ftheta import FTheta, monotone
 from cosmos_exp.sensors.pinhole import Pinhole
@@ -14,7 +17,8 @@ from cosmos_exp.views import VIEWS
 
 PINHOLE_SIZE = (1280, 704)
 MAX_HFOV = 170.0
-CAMERA_KEYS = ("hfov", "ftheta", "position", "rotation")
+CAMERA_NAME = re.compile(r"[a-z][a-z0-9_]*")
+CAMERA_KEYS = ("hfov", "size", "ftheta", "position", "rotation")
 FTHETA_KEYS = ("width", "height", "center", "poly", "backward", "linear")
 OPENCV_IN_FLU = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 
@@ -22,17 +26,19 @@ OPENCV_IN_FLU = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 def build_rig(name: str, cameras: Mapping[str, Mapping], *, size: tuple[int, int] | None = None) -> Rig:
     """Rig of named cameras.
 
-    cameras: `{view name: {hfov: degrees | ftheta: {...}, position: [x, y, z], rotation: [roll, pitch, yaw]}}`.
+    cameras: `{name: {hfov: degrees | ftheta: {...}, position: [x, y, z], rotation: [roll, pitch, yaw]}}`; a name is of
+    lower-case letters, digits and _.
     position: metres, rotation: degrees, both of the FLU camera axes in the rig frame (FLU, origin on the ground below
     the rear axle), R = Rz(yaw) Ry(pitch) Rx(roll): positive pitch looks down, positive yaw looks left.
+    hfov: of a pinhole with square pixels at its own `size: [width, height]`, where it has one.
     ftheta: width, height, center, poly (p0..p5), backward, optional linear (c, d, e).
-    size: (width, height) of every camera: a pinhole has square pixels at this size, an f-theta camera is resized to it.
-    Where absent, 1280x704 for a pinhole and the calibrated size for f-theta.
+    size: (width, height) of every camera: those with a size of their own are resized to it, a pinhole without gets
+    square pixels at it. Where absent, a camera's own size, else 1280x704.
     Raises ValidationErrors that names every mistake.
     """
     errors, built = [], []
     if not cameras:
-        errors.append(f"rig {name!r} has no cameras: name at least one of {', '.join(VIEWS)}")
+        errors.append(f"rig {name!r} has no cameras: name at least one, such as {VIEWS[0]}")
     if size is not None and min(size) < 8:
         errors.append(f"image size {size[0]}x{size[1]} of rig {name!r}: the smallest is 8x8")
     for camera_name, options in cameras.items():
@@ -51,6 +57,51 @@ def resized(rig: Rig, width: int, height: int) -> Rig:
     return Rig(rig.name, tuple(cameras))
 
 
+def cameras_of_views(cameras: Sequence[str], views: Mapping[str, str]) -> dict[str, str]:
+    """{view: camera} of a rig. cameras: names of its cameras.
+
+    views: {camera: view} for cameras that stand for a view of another name; the rest stand for the view of their own
+    name, where there is one. Raises ValidationErrors that names every mistake in `views`.
+    """
+    errors = [f"sensors.views: {unknown_name('camera of the rig', c, cameras)}" for c in views if c not in cameras]
+    errors += [f"sensors.views: {unknown_name('view', v, VIEWS)}" for v in views.values() if v not in VIEWS]
+    taken: dict[str, list[str]] = defaultdict(list)
+    for camera in cameras:
+        view = views.get(camera, camera)
+        if view in VIEWS:
+            taken[view].append(camera)
+    errors += [
+        f"sensors.views: {' and '.join(several)} all stand for the view {view!r}: one camera per view"
+        for view, several in taken.items()
+        if len(several) > 1
+    ]
+    if errors:
+        raise ValidationErrors(errors)
+    return {view: camera for view, (camera,) in taken.items()}
+
+
+def rig_of_views(rig: Rig, views: Mapping[str, str], names: Sequence[str]) -> Rig:
+    """The cameras that stand for the views `names`, named by these and in their order.
+
+    views: as for `cameras_of_views`. Raises UserError that names every view without a camera.
+    """
+    found = cameras_of_views([camera.name for camera in rig.cameras], views)
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise UserError(_no_camera(rig, found, missing))
+    return Rig(rig.name, tuple(replace(rig.camera(found[name]), name=name) for name in names))
+
+
+def _no_camera(rig: Rig, found: Mapping[str, str], missing: Sequence[str]) -> str:
+    view_of = {camera: view for view, camera in found.items()}
+    listed = ", ".join(f"{c.name} -> {view_of.get(c.name, 'no view')}" for c in rig.cameras)
+    free = [camera.name for camera in rig.cameras if camera.name not in view_of]
+    stand_in = nearest_name(missing[0], free) or next(iter(free), None)
+    remedy = f"; +sensors.views.{stand_in}={missing[0]} lets one stand for it" if stand_in else ""
+    views = f"view{'s' if len(missing) > 1 else ''} {', '.join(map(repr, missing))}"
+    return f"rig {rig.name!r} has no camera for the {views}: its cameras stand for {listed}{remedy}"
+
+
 def camera_pose(position: Sequence[float], rotation: Sequence[float]) -> np.ndarray:
     """[4,4] camera (OpenCV axes) to rig, from position in metres and roll, pitch, yaw in degrees."""
     roll, pitch, yaw = np.radians(rotation)
@@ -65,8 +116,9 @@ def camera_pose(position: Sequence[float], rotation: Sequence[float]) -> np.ndar
 
 
 def _camera(name: str, options: Mapping, size: tuple[int, int] | None) -> Camera:
-    if name not in VIEWS:
-        raise UserError(unknown_name("camera", name, VIEWS))
+    if not CAMERA_NAME.fullmatch(name):
+        nearest = re.sub(r"[^a-z0-9_]+", "_", name.lower()).strip("_")
+        raise UserError(f"camera name {name!r}: lower-case letters, digits and _, a letter first, such as {nearest!r}")
     for key in options:
         if key not in CAMERA_KEYS:
             raise UserError(unknown_name(f"option of camera {name!r}", key, CAMERA_KEYS))
@@ -80,8 +132,13 @@ def _model(name: str, options: Mapping, size: tuple[int, int]) -> CameraModel:
     hfov, ftheta = options.get("hfov"), options.get("ftheta")
     if (hfov is None) == (ftheta is None):
         raise UserError(f"camera {name!r} needs exactly one of hfov (degrees) and ftheta")
+    own = options.get("size")
     if ftheta is not None:
+        if own is not None:
+            raise UserError(f"size of camera {name!r} goes with hfov: an f-theta camera has ftheta.width and .height")
         return _ftheta(name, ftheta)
+    if own is not None:
+        size = _size(f"size of camera {name!r} (width, height in pixels)", own)
     (hfov,) = _numbers(f"hfov of camera {name!r} (degrees)", [hfov], 1)
     if not 1.0 <= hfov <= MAX_HFOV:
         nearest = min(max(hfov, 1.0), MAX_HFOV)
@@ -102,16 +159,21 @@ def _ftheta(name: str, options: Mapping) -> FTheta:
     center = _numbers(f"f-theta center of camera {name!r} (cx, cy in pixels)", options["center"], 2)
     poly = _numbers(f"f-theta poly of camera {name!r} (p0..p5)", options["poly"], 6)
     linear = _numbers(f"f-theta linear of camera {name!r} (c, d, e)", options.get("linear", (1.0, 0.0, 0.0)), 3)
-    size = _numbers(f"f-theta size of camera {name!r} (width, height)", [options["width"], options["height"]], 2)
-    if min(size) < 8:
-        raise UserError(f"f-theta size {size[0]:g}x{size[1]:g} of camera {name!r}: the smallest is 8x8")
+    size = _size(f"f-theta size of camera {name!r} (width, height)", [options["width"], options["height"]])
     if abs(linear[0] - linear[1] * linear[2]) < 1e-9:
         raise UserError(f"f-theta linear {linear} of camera {name!r}: [[c, d], [e, 1]] must be invertible")
-    model = FTheta(int(size[0]), int(size[1]), center, poly, bool(options["backward"]), linear)
+    model = FTheta(*size, center, poly, bool(options["backward"]), linear)
     if not monotone(model):
         what = "angle of pixel radius" if model.backward else "pixel radius of angle"
         raise UserError(f"f-theta poly {poly} of camera {name!r}: {what} must grow from the centre to the corners")
     return model
+
+
+def _size(what: str, values: object) -> tuple[int, int]:
+    width, height = _numbers(what, values, 2)
+    if min(width, height) < 8 or width % 1 or height % 1:
+        raise UserError(f"{what}: {width:g}x{height:g} is no image size; whole numbers, the smallest is 8x8")
+    return int(width), int(height)
 
 
 def _numbers(what: str, values: object, count: int) -> tuple[float, ...]:
