@@ -43,6 +43,11 @@ class FTheta:
         linear = tuple(rest[7:10]) or (1.0, 0.0, 0.0)
         return cls(int(width), int(height), (cx, cy), tuple(rest[:6]), rest[6] > 0, linear)
 
+    def to_array(self) -> np.ndarray:
+        """What `from_array` takes: 14 numbers, or 11 float64 where the linear part is the identity."""
+        values = [*self.center, self.width, self.height, *self.poly, float(self.backward)]
+        return np.array(values if self.linear == (1.0, 0.0, 0.0) else [*values, *self.linear])
+
     @cached_property
     def fw_poly(self) -> np.ndarray:
         """[6] float64: pixel radius of an angle."""
