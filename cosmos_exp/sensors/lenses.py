@@ -1,0 +1,42 @@
+"""One lens model as the other, for formats and tools that know only one."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cosmos_exp.sensors.camera import CameraModel, fields_of_view
+from cosmos_exp.sensors.ftheta import DEGREE, FIT_SAMPLES, FTheta
+from cosmos_exp.sensors.pinhole import Pinhole
+
+WIDEST_PINHOLE = np.radians(140.0)
+
+
+def as_ftheta(model: CameraModel) -> FTheta:
+    """An f-theta camera as it is; a pinhole as the backward polynomial of degree 5 that fits it best over the image.
+
+    The fit is off by up to 0.04 px in a picture of 1920 px with a field of view of 70 degrees, 2.2 px with 120.
+    """
+    if isinstance(model, FTheta):
+        return model
+    assert isinstance(model, Pinhole)
+    stretch = model.fx / model.fy
+    across = max(model.cx, model.width - model.cx) / stretch
+    radius = np.linspace(0.0, float(np.hypot(across, max(model.cy, model.height - model.cy))), FIT_SAMPLES)
+    powers = (radius[:, None] / radius[-1]) ** np.arange(1, DEGREE + 1)
+    solution = np.linalg.lstsq(powers, np.arctan(radius / model.fy), rcond=None)[0]
+    poly = (0.0, *(solution / radius[-1] ** np.arange(1, DEGREE + 1)).tolist())
+    return FTheta(model.width, model.height, (model.cx, model.cy), poly, True, (stretch, 0.0, 0.0))
+
+
+def as_pinhole(model: CameraModel) -> Pinhole | None:
+    """A pinhole as it is; for an f-theta camera the pinhole of the same principal point and the same focal length at it,
+    as in NVIDIA's clips. None where the field of view is wider than WIDEST_PINHOLE or the pixels are skewed.
+    """
+    if isinstance(model, Pinhole):
+        return model
+    assert isinstance(model, FTheta)
+    c, d, e = model.linear
+    if max(fields_of_view(model)) > WIDEST_PINHOLE or d or e:
+        return None
+    focal = 1 / model.poly[1] if model.backward else model.poly[1]
+    return Pinhole(model.width, model.height, c * focal, focal, *model.center)
