@@ -7,13 +7,12 @@ import inspect
 import numpy as np
 
 from cosmos_exp.controls.depth import MAX_DEPTH, MIN_DEPTH, depth
-from cosmos_exp.controls.edge import edge
+from cosmos_exp.controls.edge import edge_control
 from cosmos_exp.controls.previews import PREVIEWS, preview
-from cosmos_exp.controls.seg import check_mode, instance_colors
+from cosmos_exp.controls.seg import seg_control
 from cosmos_exp.controls.types import Control, output_of
 from cosmos_exp.controls.vis import vis
 from cosmos_exp.errors import UserError, unknown_name
-from cosmos_exp.render.palette import colorize
 from cosmos_exp.render.types import CameraRender
 
 __all__ = ["CONTROLS", "PREVIEWS", "Control", "make_control", "preview"]
@@ -23,30 +22,22 @@ def _hdmap(render: CameraRender) -> np.ndarray:
     return output_of(render, "hdmap")
 
 
-def _edge(render: CameraRender, *, strength: str = "medium") -> np.ndarray:
-    return edge(output_of(render, "rgb"), strength)
-
-
 def _vis(render: CameraRender, *, strength: str = "medium") -> np.ndarray:
     return vis(output_of(render, "rgb"), strength)
 
 
-def _depth(render: CameraRender, *, min_depth: float = MIN_DEPTH, max_depth: float = MAX_DEPTH) -> np.ndarray:
-    return depth(output_of(render, "depth"), min_depth, max_depth)
-
-
-def _seg(render: CameraRender, *, mode: str = "semantic") -> np.ndarray:
-    if check_mode(mode) == "instance":
-        return instance_colors(output_of(render, "instance"))
-    return colorize(output_of(render, "semantic"))
+def _depth(
+    render: CameraRender, *, min_depth: float = MIN_DEPTH, max_depth: float = MAX_DEPTH, mapping: str = "log"
+) -> np.ndarray:
+    return depth(output_of(render, "depth"), min_depth, max_depth, mapping=mapping)
 
 
 CONTROLS: dict[str, Control] = {
     "hdmap": Control(_hdmap, ("hdmap",)),
-    "edge": Control(_edge, ("rgb",)),
+    "edge": Control(edge_control, ("rgb", "semantic")),
     "vis": Control(_vis, ("rgb",)),
     "depth": Control(_depth, ("depth",)),
-    "seg": Control(_seg, ("semantic", "instance")),
+    "seg": Control(seg_control, ("semantic", "instance", "normals")),
 }
 
 
@@ -66,7 +57,8 @@ def _lookup(name: str, params: dict) -> Control:
 def make_control(name: str, render: CameraRender, **params) -> np.ndarray:
     """The control video uint8 [F,H,W,3] of one camera.
 
-    edge(strength), vis(strength), depth(min_depth, max_depth), seg(mode='semantic'|'instance'), hdmap().
+    edge(strength, class_filter, drop_sky, reference_compat), vis(strength), depth(min_depth, max_depth, mapping),
+    seg(mode, palette, class_filter, reference_compat), hdmap().
     Unknown names are a UserError; a render without the needed output is a ValueError.
     """
     return _lookup(name, params).make(render, **params)

@@ -1,20 +1,27 @@
-"""Renderer outputs as plain RGB videos, for people to look at."""
+"""Renderer outputs, and the control set of CARLA's Cosmos exporter, as plain RGB videos for people to look at."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import numpy as np
 
+from cosmos_exp.controls.class_filter import CARLA
 from cosmos_exp.controls.depth import depth
-from cosmos_exp.controls.seg import instance_colors
+from cosmos_exp.controls.edge import edge_control, masked_rgb_of
+from cosmos_exp.controls.seg import instance_colors, seg_control, stored_normals
 from cosmos_exp.controls.types import output_of
 from cosmos_exp.errors import UserError, unknown_name
 from cosmos_exp.render.palette import colorize
 from cosmos_exp.render.types import CameraRender
 
+Params = Mapping[str, Any]
+
 
 def normal_colors(normals: np.ndarray) -> np.ndarray:
     """[F,H,W,3] int8 unit vectors x127 -> uint8 colours: each axis from -1..1 to 1..255; the sky (0,0,0) is black."""
-    colors = (normals.astype(np.int16) + 128).astype(np.uint8)
+    colors = stored_normals(normals)
     colors[~normals.any(axis=-1)] = 0
     return colors
 
@@ -25,19 +32,46 @@ def sky_mask(render: CameraRender) -> np.ndarray:
     return np.repeat((render.sky * np.uint8(255))[..., None], 3, axis=-1)
 
 
-PREVIEWS = {
-    "rgb": lambda render: output_of(render, "rgb"),
-    "depth": lambda render: depth(output_of(render, "depth")),
-    "semantic": lambda render: colorize(output_of(render, "semantic")),
-    "instance": lambda render: instance_colors(output_of(render, "instance")),
-    "normals": lambda render: normal_colors(output_of(render, "normals")),
-    "sky": sky_mask,
-    "hdmap": lambda render: output_of(render, "hdmap"),
+def _rgb_masked(render: CameraRender, edge: Params, seg: Params) -> np.ndarray:
+    compat = edge.get("reference_compat", False)
+    return masked_rgb_of(render, edge.get("class_filter"), reference_compat=compat)
+
+
+def _rgb_edges(render: CameraRender, edge: Params, seg: Params) -> np.ndarray:
+    return edge_control(render, **{**edge, "class_filter": edge.get("class_filter") or CARLA})
+
+
+def _edges_below_the_sky(render: CameraRender, edge: Params, seg: Params) -> np.ndarray:
+    return edge_control(render, strength=edge.get("strength", "medium"), drop_sky=True)
+
+
+def _objects(mode: str) -> Callable[[CameraRender, Params, Params], np.ndarray]:
+    return lambda render, edge, seg: seg_control(render, **{**seg, "mode": mode, "palette": "prism"})
+
+
+PREVIEWS: dict[str, Callable[[CameraRender, Params, Params], np.ndarray]] = {
+    "rgb": lambda render, edge, seg: output_of(render, "rgb"),
+    "depth": lambda render, edge, seg: depth(output_of(render, "depth")),
+    "semantic": lambda render, edge, seg: colorize(output_of(render, "semantic")),
+    "instance": lambda render, edge, seg: instance_colors(output_of(render, "instance")),
+    "normals": lambda render, edge, seg: normal_colors(output_of(render, "normals")),
+    "sky": lambda render, edge, seg: sky_mask(render),
+    "hdmap": lambda render, edge, seg: output_of(render, "hdmap"),
+    "instance_segmentation": _objects("instance"),
+    "shaded_segmentation": _objects("shaded"),
+    "rgb_masked": _rgb_masked,
+    "rgb_edges": _rgb_edges,
+    "edges_below_the_sky": _edges_below_the_sky,
 }
 
 
-def preview(name: str, render: CameraRender) -> np.ndarray:
-    """uint8 [F,H,W,3] of one renderer output: rgb, depth, semantic, instance, normals, sky or hdmap."""
+def preview(name: str, render: CameraRender, *, edge: Params | None = None, seg: Params | None = None) -> np.ndarray:
+    """uint8 [F,H,W,3] of that name in PREVIEWS.
+
+    rgb, depth, semantic, instance, normals, sky and hdmap show a renderer output. The others are of the control set of
+    CARLA's exporter: instance_segmentation and shaded_segmentation with its palette, rgb_masked and rgb_edges with a
+    class filter, and edges_below_the_sky. edge, seg: parameters of these controls, which count for the same pictures.
+    """
     if name not in PREVIEWS:
         raise UserError(unknown_name("preview", name, PREVIEWS))
-    return PREVIEWS[name](render)
+    return PREVIEWS[name](render, edge or {}, seg or {})
