@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import queue
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,42 +17,129 @@ from cosmos_exp.errors import UserError
 from cosmos_exp.views import GRID
 
 CRF = 16  # visually lossless at the sizes made here
+FRAMES_AHEAD = 4  # frames that wait for the encoder before a writer blocks
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How H.264 is made. lossless: RGB at QP 0, exact to the bit but not playable in browsers. threads: 0 leaves it
+    to the encoder."""
+
+    crf: int = CRF
+    preset: str = "veryfast"
+    lossless: bool = False
+    threads: int = 0
+
+
+class VideoWriter:
+    """An MP4 that browsers and W&B play (H.264, yuv420p, moov box in front), written frame by frame.
+
+    The encoder works in a thread of its own, so the next frame can be made meanwhile; few frames are held. The file
+    appears under its name only when it is complete and on disk. As a context manager: finished at the end of the
+    block, or discarded when the block raises.
+    """
+
+    def __init__(
+        self, path: Path | str, *, width: int, height: int, fps: float, encoding: Encoding = Encoding()
+    ) -> None:
+        """width, height: pixels, even unless lossless. fps: Hz."""
+        if not encoding.lossless and (height % 2 or width % 2):
+            raise ValueError(f"yuv420p needs an even height and width, given {height}x{width}")
+        self.path = Path(path)
+        self.width, self.height, self.fps, self.encoding = width, height, fps, encoding
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
+        self._frames: queue.Queue[av.VideoFrame | None] = queue.Queue(FRAMES_AHEAD)
+        self._discarded = False
+        self._ended = False
+        encoder = ThreadPoolExecutor(max_workers=1, thread_name_prefix="encoder")
+        self._done = encoder.submit(self._run)
+        encoder.shutdown(wait=False)
+
+    def write(self, frame: np.ndarray) -> None:
+        """frame: uint8, [H,W,3] RGB or, unless lossless, the planes [H*3/2,W] of yuv420p; copied.
+
+        Raises OSError where the file cannot be written.
+        """
+        pixel_format = "rgb24" if frame.ndim == 3 else "yuv420p"
+        self._put(av.VideoFrame.from_ndarray(frame, format=pixel_format))
+
+    def end(self) -> None:
+        """No frame follows. Returns at once; the encoder goes on with the frames it holds."""
+        if not self._ended:
+            self._ended = True
+            self._put(None)
+
+    def finish(self) -> Path:
+        """Wait until the file is there. Raises OSError where it cannot be written."""
+        self.end()
+        self._done.result()
+        return self.path
+
+    def discard(self) -> None:
+        """Give the file up; one that was there before stays."""
+        self._discarded = True
+        while not self._done.done():
+            try:
+                self._frames.put(None, timeout=0.05)
+                break
+            except queue.Full:
+                continue
+
+    def __enter__(self) -> VideoWriter:
+        return self
+
+    def __exit__(self, kind, error, trace) -> None:
+        if kind is None:
+            self.finish()
+        else:
+            self.discard()
+
+    def _put(self, frame: av.VideoFrame | None) -> None:
+        while True:
+            if self._done.done():
+                self._done.result()
+                raise ValueError(f"{self.path} is finished")
+            try:
+                return self._frames.put(frame, timeout=0.5)
+            except queue.Full:
+                continue
+
+    def _run(self) -> None:
+        try:
+            self._encode()
+            if not self._discarded:
+                _sync(self._partial)
+                os.replace(self._partial, self.path)
+        finally:
+            self._partial.unlink(missing_ok=True)
+
+    def _encode(self) -> None:
+        encoding = self.encoding
+        codec, pixel_format = ("libx264rgb", "rgb24") if encoding.lossless else ("libx264", "yuv420p")
+        options = {"qp": "0"} if encoding.lossless else {"crf": str(encoding.crf)}
+        options["preset"] = "ultrafast" if encoding.lossless else encoding.preset
+        with av.open(str(self._partial), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+            stream = container.add_stream(codec, rate=Fraction(self.fps).limit_denominator(1001), options=options)
+            stream.height, stream.width = self.height, self.width
+            stream.pix_fmt = pixel_format
+            stream.codec_context.thread_count = encoding.threads
+            while (frame := self._frames.get()) is not None and not self._discarded:
+                container.mux(stream.encode(frame))
+            if not self._discarded:
+                container.mux(stream.encode())
 
 
 def write_video(path: Path | str, frames: np.ndarray, fps: float, *, crf: int = CRF, lossless: bool = False) -> Path:
-    """Write `frames` as an MP4 that browsers and W&B play: H.264, yuv420p, moov box in front.
-
-    frames: uint8 [F,H,W,3] RGB; H and W must be even unless `lossless`. fps: Hz.
-    lossless: RGB H.264 at QP 0 instead, exact to the bit but not playable in browsers.
-    The file appears under its name only when it is complete and on disk. Raises OSError where it cannot be written.
-    """
-    path = Path(path)
+    """Write `frames`, uint8 [F,H,W,3] RGB, as a VideoWriter does. fps: Hz."""
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3 or not len(frames):
         raise ValueError(f"frames must be uint8 [F,H,W,3] with F >= 1, given {frames.dtype} {list(frames.shape)}")
     height, width = frames.shape[1:3]
-    if not lossless and (height % 2 or width % 2):
-        raise ValueError(f"yuv420p needs an even height and width, given {height}x{width}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        _encode(partial, frames, fps, crf=crf, lossless=lossless)
-        _sync(partial)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return path
-
-
-def _encode(path: Path, frames: np.ndarray, fps: float, *, crf: int, lossless: bool) -> None:
-    codec, pixel_format = ("libx264rgb", "rgb24") if lossless else ("libx264", "yuv420p")
-    options = {"qp": "0", "preset": "ultrafast"} if lossless else {"crf": str(crf), "preset": "veryfast"}
-    with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
-        stream = container.add_stream(codec, rate=Fraction(fps).limit_denominator(1001), options=options)
-        stream.height, stream.width = frames.shape[1:3]
-        stream.pix_fmt = pixel_format
+    encoding = Encoding(crf=crf, lossless=lossless)
+    with VideoWriter(path, width=width, height=height, fps=fps, encoding=encoding) as writer:
         for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode())
+            writer.write(frame)
+    return writer.path
 
 
 def _sync(path: Path) -> None:
