@@ -61,7 +61,7 @@ class FTheta:
         """[6] float64: angle of a pixel radius."""
         if self.backward:
             return np.asarray(self.poly, np.float64)
-        angle = np.linspace(0.0, self._forward_domain_end(), FIT_SAMPLES)
+        angle = np.linspace(0.0, self.forward_domain_end(), FIT_SAMPLES)
         return _fit(_evaluate(self.poly, angle), angle)
 
     @cached_property
@@ -147,7 +147,7 @@ class FTheta:
             linear=(c * stretch, d * stretch, e),
         )
 
-    def _forward_domain_end(self) -> float:
+    def forward_domain_end(self) -> float:
         """Angle up to which the forward polynomial is fitted: before it turns down, or where it leaves the image."""
         steps = np.arange(SCAN_STEPS) * np.pi / SCAN_STEPS
         turns = np.flatnonzero(_evaluate(_derivative(self.poly), steps) <= 0)
