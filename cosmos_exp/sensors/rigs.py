@@ -115,6 +115,13 @@ def camera_pose(position: Sequence[float], rotation: Sequence[float]) -> np.ndar
     return pose
 
 
+def mounting(pose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The position [3] in metres and roll, pitch, yaw [3] in degrees of a camera_pose [4,4]."""
+    R = pose[:3, :3] @ OPENCV_IN_FLU.T
+    angles = np.arctan2(R[2, 1], R[2, 2]), np.arcsin(np.clip(-R[2, 0], -1, 1)), np.arctan2(R[1, 0], R[0, 0])
+    return pose[:3, 3].copy(), np.degrees(angles)
+
+
 def _camera(name: str, options: Mapping, size: tuple[int, int] | None) -> Camera:
     if not CAMERA_NAME.fullmatch(name):
         nearest = re.sub(r"[^a-z0-9_]+", "_", name.lower()).strip("_")
