@@ -91,7 +91,8 @@ class LidarRenderer:
         frames = sorted(frames)
         last = len(frames) - 1 if reference_compat else None
         used = sweeps_used(frames, clip.lidar_frames(), last=last)
-        objects = at_frames(steady(clip.objects()), sorted({*frames, *used}))
+        last_key = frames[-1] if reference_compat and frames else None
+        objects = at_frames(steady(clip.objects()), sorted({*frames, *used}), last_used=last_key)
         return cls(clip, objects, frames, reference_compat=reference_compat)
 
     def frame(self, model: CameraModel, camera_to_world: np.ndarray, frame: int) -> np.ndarray:
