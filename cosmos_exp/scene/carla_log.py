@@ -76,7 +76,8 @@ def load_carla_scene(
 
     box = actor_box(hero)
     to_rig = np.eye(4)
-    to_rig[:3, 3] = rear_axle(hero, box) - box.centre
+    axle = rear_axle(hero, box)
+    to_rig[:3, 3] = axle - box.centre
     model, role = hero.added.type_id, hero.added.role
     ego_track = Track(str(hero.id), actor_class(hero), box.size, path, paint(hero), model, role)
     others = [a for a in actors if a is not hero and (is_traffic(a) or is_drawable_prop(a))]
@@ -94,6 +95,7 @@ def load_carla_scene(
         end=end,
         seed=seed,
         facts=facts,
+        ego_origin=-axle,
     )
 
 

@@ -225,7 +225,8 @@ class Scene:
 
     ego: the ego vehicle's cuboid. rig_trajectory: poses of the rig frame (FLU, origin on the ground below the rear
     axle), which sensors are mounted on. tracks: all other objects. facts: short words for captions, such as
-    `{"road": "intersection", "area": "residential"}`.
+    `{"road": "intersection", "area": "residential"}`. ego_origin: [3] origin of the ego actor in the rig frame where
+    the source has actors, as CARLA does.
     """
 
     clip_id: str
@@ -238,6 +239,7 @@ class Scene:
     end: float
     seed: int = 0
     facts: dict[str, str] = field(default_factory=dict)
+    ego_origin: np.ndarray | None = None
 
     @property
     def duration(self) -> float:
