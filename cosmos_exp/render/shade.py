@@ -71,75 +71,24 @@ def shade(ids, inverse, rays, static, static_codes, moving, moving_codes, frame,
     shade those that have none.
     """
     height, width = ids.shape
-    light = frame[0]
+    picture = (ids, inverse, rays, static, static_codes, moving, moving_codes, frame[0], shadow, grid, noise, out)
     buffer = np.empty((ROWS, width), np.float32)
     columns = np.empty(width, np.int32)
     if not coarse:
         for x in range(width):
             columns[x] = x
         for y in range(height):
-            _row(
-                buffer,
-                columns,
-                width,
-                y,
-                ids,
-                inverse,
-                rays,
-                static,
-                static_codes,
-                moving,
-                moving_codes,
-                light,
-                shadow,
-                grid,
-                noise,
-                out,
-            )
+            _row(buffer, columns, width, y, picture)
         return
     half = (width + 1) // 2
     for x in range(half):
         columns[x] = 2 * x
     for y in range(0, height, 2):
-        _row(
-            buffer,
-            columns,
-            half,
-            y,
-            ids,
-            inverse,
-            rays,
-            static,
-            static_codes,
-            moving,
-            moving_codes,
-            light,
-            shadow,
-            grid,
-            noise,
-            out,
-        )
+        _row(buffer, columns, half, y, picture)
     for y in range(height):
         rest = _spread_even(ids, out, y, columns) if y % 2 == 0 else _spread_odd(ids, out, y, columns)
         if rest:
-            _row(
-                buffer,
-                columns,
-                rest,
-                y,
-                ids,
-                inverse,
-                rays,
-                static,
-                static_codes,
-                moving,
-                moving_codes,
-                light,
-                shadow,
-                grid,
-                noise,
-                out,
-            )
+            _row(buffer, columns, rest, y, picture)
 
 
 @kernel
@@ -204,11 +153,9 @@ def _spread_odd(ids, out, y, missing):
 
 
 @kernel
-def _row(
-    buffer, columns, count, y, ids, inverse, rays, static, static_codes, moving, moving_codes, light, shadow, grid,
-    noise, out,
-):  # fmt: skip
-    """Shade the listed columns of row y."""
+def _row(buffer, columns, count, y, picture):
+    """Shade the listed columns of row y. picture: what `shade` takes, with the frame's light."""
+    ids, inverse, rays, static, static_codes, moving, moving_codes, light, shadow, grid, noise, out = picture
     _positions(buffer, columns, count, inverse, rays, y, light)
     start = 0
     while start < count:
