@@ -1,0 +1,183 @@
+"""Dynamic objects of a clip: records at key frames, static ones held still, and their state at every frame."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from cosmos_exp.errors import UserError
+from cosmos_exp.scene.types import ActorClass, interpolate_pose
+
+OUTLIER_COSINE = 0.7  # a heading at least this close to the mean is no outlier
+
+# Classes of the HD map -> the object types drawn in their colour; every other type is drawn as Others.
+HDMAP_CLASSES = {
+    "Car": ("Car", "Vehicle", "Automobile", "Other_vehicle"),
+    "Truck": ("Truck", "Bus", "Heavy_truck", "Train_or_tram_car", "Trolley_bus", "Trailer"),
+    "Pedestrian": ("Pedestrian", "Person"),
+    "Cyclist": ("Cyclist", "Rider"),
+}
+OTHERS = "Others"
+_HDMAP_CLASS = {kind: name for name, kinds in HDMAP_CLASSES.items() for kind in kinds}
+
+_ACTOR_CLASS = {
+    "Car": ActorClass.CAR,
+    "Vehicle": ActorClass.CAR,
+    "Automobile": ActorClass.CAR,
+    "Other_vehicle": ActorClass.CAR,
+    "Truck": ActorClass.TRUCK,
+    "Heavy_truck": ActorClass.TRUCK,
+    "Trailer": ActorClass.TRUCK,
+    "Bus": ActorClass.BUS,
+    "Trolley_bus": ActorClass.BUS,
+    "Train_or_tram_car": ActorClass.TRAIN,
+    "Pedestrian": ActorClass.PEDESTRIAN,
+    "Person": ActorClass.PEDESTRIAN,
+    "Cyclist": ActorClass.BICYCLE,
+    "Rider": ActorClass.RIDER,
+}
+_OBJECT_TYPE = {
+    ActorClass.CAR: "Automobile",
+    ActorClass.TRUCK: "Heavy_truck",
+    ActorClass.BUS: "Bus",
+    ActorClass.TRAIN: "Train_or_tram_car",
+    ActorClass.MOTORCYCLE: "Rider",
+    ActorClass.BICYCLE: "Cyclist",
+    ActorClass.RIDER: "Rider",
+    ActorClass.PEDESTRIAN: "Pedestrian",
+    ActorClass.OTHER: "Unknown",
+}
+
+
+@dataclass(frozen=True)
+class ObjectRecord:
+    """A box at one frame. pose: [4,4] float64, of its centre, x forward, y left, z up, to the world.
+
+    size: (length, width, height) metres; zero sizes are kept (the HD map shows such a box as a dot).
+    """
+
+    pose: np.ndarray
+    size: tuple[float, float, float]
+    moving: bool
+    type: str
+
+
+Objects = dict[int, dict[str, ObjectRecord]]  # frame -> tracking id -> record
+
+
+def hdmap_class(object_type: str) -> str:
+    """Car, Truck, Pedestrian, Cyclist or Others."""
+    return _HDMAP_CLASS.get(object_type, OTHERS)
+
+
+def actor_class(object_type: str) -> ActorClass:
+    """The class of an object type; OTHER for one that the format has no class for."""
+    return _ACTOR_CLASS.get(object_type, ActorClass.OTHER)
+
+
+def object_type(actor: ActorClass) -> str:
+    """The object type to write for a class. Motorcycles are Riders: the format has no type for them alone."""
+    return _OBJECT_TYPE[actor]
+
+
+def read_record(values: Any, place: str) -> ObjectRecord:
+    """One record of `all_object_info`. place: how messages name the file, frame and object."""
+    try:
+        pose, size = values["object_to_world"], values["object_lwh"]
+        moving, kind = values["object_is_moving"], values["object_type"]
+    except (KeyError, TypeError):
+        given = ", ".join(values) if isinstance(values, dict) else repr(values)
+        raise UserError(
+            f"{place}: an object has object_to_world, object_lwh, object_is_moving and object_type; given: {given}"
+        ) from None
+    try:
+        pose, size = np.array(pose, np.float64), tuple(float(v) for v in size)
+    except (TypeError, ValueError):
+        raise UserError(f"{place}: object_to_world and object_lwh are lists of numbers") from None
+    if pose.shape != (4, 4) or not np.isfinite(pose).all():
+        raise UserError(f"{place}: object_to_world is a 4x4 matrix of finite numbers")
+    if len(size) != 3 or not all(0 <= v < np.inf for v in size):
+        raise UserError(f"{place}: object_lwh {list(size)} is not three sizes of 0 m or more")
+    return ObjectRecord(pose, size, bool(moving), str(kind))
+
+
+def steady(objects: Mapping[int, Mapping[str, ObjectRecord]]) -> Objects:
+    """The objects with every record that is flagged as not moving at one mean pose and size per tracking id.
+
+    As the reference: records whose heading is far from the mean one are left out of the mean; if all are, the poses
+    stay as they are.
+    """
+    still: dict[str, list[ObjectRecord]] = {}
+    for frame in sorted(objects):
+        for name, record in objects[frame].items():
+            if not record.moving:
+                still.setdefault(name, []).append(record)
+    means = {name: _mean(records) for name, records in still.items()}
+    return {
+        frame: {
+            name: record
+            if record.moving
+            else replace(record, size=means[name][1], pose=_or(means[name][0], record.pose))
+            for name, record in objects[frame].items()
+        }
+        for frame in objects
+    }
+
+
+def at_frames(
+    objects: Mapping[int, Mapping[str, ObjectRecord]], frames: Iterable[int], *, last_used: int | None = None
+) -> Objects:
+    """The objects at each frame: those of its key frame if it is one, else interpolated between its neighbours.
+
+    In between, only objects of both neighbours exist; position and size are linear, the rotation slerp, type and
+    motion flag the earlier's. After the last key frame its objects hold still, and so do those of the first before it
+    (the reference fails there). last_used: key frames after it do not count, which is what the reference does with
+    those after the last frame that it renders.
+    """
+    keys = sorted(key for key in objects if last_used is None or key <= last_used)
+    return {frame: _at(objects, keys, frame) for frame in frames}
+
+
+def _at(objects: Mapping[int, Mapping[str, ObjectRecord]], keys: list[int], frame: int) -> dict[str, ObjectRecord]:
+    if not keys:
+        return {}
+    after = bisect.bisect_left(keys, frame)
+    if after == len(keys) or after == 0 or keys[after] == frame:
+        return dict(objects[keys[min(after, len(keys) - 1)]])
+    before = keys[after - 1]
+    u = (frame - before) / (keys[after] - before)
+    earlier, later = objects[before], objects[keys[after]]
+    return {name: _between(record, later[name], u) for name, record in earlier.items() if name in later}
+
+
+def _between(a: ObjectRecord, b: ObjectRecord, u: float) -> ObjectRecord:
+    size = tuple((1 - u) * p + u * q for p, q in zip(a.size, b.size))
+    return replace(a, pose=interpolate_pose(a.pose, b.pose, u), size=size)
+
+
+def _or(pose: np.ndarray | None, otherwise: np.ndarray) -> np.ndarray:
+    return otherwise if pose is None else pose
+
+
+def _mean(records: list[ObjectRecord]) -> tuple[np.ndarray | None, tuple[float, float, float]]:
+    """Mean pose, None if every heading is an outlier, and mean size."""
+    size = tuple(float(v) for v in np.mean([record.size for record in records], axis=0))
+    poses = np.stack([record.pose for record in records])
+    headings = poses[:, :3, 0] / np.linalg.norm(poses[:, :3, 0], axis=1, keepdims=True)
+    mean_heading = headings.mean(axis=0)
+    kept = poses[headings @ (mean_heading / np.linalg.norm(mean_heading)) > OUTLIER_COSINE]
+    if not len(kept):
+        return None, size
+    x, z = (_unit(kept[:, :3, axis].mean(axis=0)) for axis in (0, 2))
+    pose = np.eye(4)
+    pose[:3, :3] = np.stack([x, np.cross(z, x), z], axis=1)
+    pose[:3, 3] = kept[:, :3, 3].mean(axis=0)
+    return pose, size
+
+
+def _unit(axis: np.ndarray) -> np.ndarray:
+    return axis / np.linalg.norm(axis)
