@@ -29,6 +29,8 @@ class SensorsConfig:
     name: str = MISSING
     cameras: dict[str, Any] = MISSING
     """{camera name: model and mounting}."""
+    camera_type: str | None = None
+    """ftheta or pinhole: the cameras that the scene's clip was recorded with, by that calibration; null: `cameras`."""
     views: dict[str, str] = field(default_factory=dict)
     """{camera name: view of the model that it stands for}, where the two names differ."""
 

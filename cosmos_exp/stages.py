@@ -27,10 +27,10 @@ from cosmos_exp.errors import UserError
 from cosmos_exp.progress import Tick
 from cosmos_exp.render.types import CameraRender
 from cosmos_exp.scene.source import own_options
-from cosmos_exp.scene.sources import SOURCES, load_scene
+from cosmos_exp.scene.sources import SOURCES, load_rig, load_scene
 from cosmos_exp.scene.types import Scene
 from cosmos_exp.sensors.camera import Rig
-from cosmos_exp.sensors.rigs import build_rig, cameras_of_views, rig_of_views
+from cosmos_exp.sensors.rigs import cameras_of_views, rig_of_views
 from cosmos_exp.validate import model_folder, read_contract
 from cosmos_exp.world.contract import Contract
 
@@ -94,7 +94,7 @@ class Stages:
     def rig(self) -> Rig:
         """The cameras of the views, named by these."""
         sensors, size = self.cfg["sensors"], (self.contract.width, self.contract.height)
-        return rig_of_views(build_rig(sensors["name"], sensors["cameras"], size=size), sensors["views"], self.views)
+        return rig_of_views(load_rig(self.cfg["scene"], sensors, size=size), sensors["views"], self.views)
 
     @cached_property
     def times(self) -> np.ndarray:
@@ -137,10 +137,20 @@ class Stages:
     def scene_key(self) -> str:
         """Of the scene's parameters; files count by name and content, wherever they lie."""
         scene = self.cfg["scene"]
-        paths = {key: Path(scene[key]) for key in SOURCES[scene["source"]].files}
+        source = SOURCES[scene["source"]]
+        paths = {key: Path(scene[key]) for key in source.files}
         config = own_options(scene) | {k: p.name for k, p in paths.items()} | {"source": scene["source"]}
-        files = [self.cache.file_identity(path) for path in paths.values()]
-        return stage_key("scene", VERSIONS["scene"], config, files)
+        for folder in source.folders:
+            del config[folder]
+        files = [*paths.values(), *source.contents(own_options(scene))]
+        return stage_key("scene", VERSIONS["scene"], config, [self.cache.file_identity(path) for path in files])
+
+    def camera_config(self, view: str) -> Any:
+        """What a view's camera follows from, besides the scene: its own values, or those that choose the clip's."""
+        sensors = self.cfg["sensors"]
+        if sensors["camera_type"]:
+            return {"camera_type": sensors["camera_type"], "views": sensors["views"]}
+        return sensors["cameras"][cameras_of_views(list(sensors["cameras"]), sensors["views"])[view]]
 
     def weights_identity(self, *patterns: str) -> str:
         """Of the model's description and of the weights files that match."""
@@ -160,9 +170,8 @@ class Stages:
 
     def render(self, view: str, weather: str, outputs: tuple[str, ...]) -> Entry:
         """One camera's pixels. outputs: which of the renderer's."""
-        cameras = self.cfg["sensors"]["cameras"]
         config = {
-            "camera": cameras[cameras_of_views(list(cameras), self.cfg["sensors"]["views"])[view]],
+            "camera": self.camera_config(view),
             "size": [self.contract.width, self.contract.height],
             "frames": self.num_frames,
             "fps": self.fps,

@@ -17,8 +17,8 @@ from cosmos_exp.controls.vis import BLUR_PRESETS
 from cosmos_exp.errors import UserError, ValidationErrors, unknown_name
 from cosmos_exp.metrics import METRICS
 from cosmos_exp.scene.source import own_options
-from cosmos_exp.scene.sources import SOURCES
-from cosmos_exp.sensors.rigs import build_rig, rig_of_views
+from cosmos_exp.scene.sources import SOURCES, load_rig
+from cosmos_exp.sensors.rigs import rig_of_views
 from cosmos_exp.styles import STYLES
 from cosmos_exp.tracking.wandb_run import check_mode
 from cosmos_exp.views import VIEWS
@@ -130,7 +130,9 @@ def _check_controls(controls: DictConfig, contract: Contract) -> Iterator[str]:
 
 
 def _check_views(cfg: DictConfig, contract: Contract) -> Iterator[str]:
-    rig, errors = _attempt(lambda: build_rig(cfg.sensors.name, OmegaConf.to_container(cfg.sensors.cameras)))
+    if cfg.sensors.camera_type and (OmegaConf.missing_keys(cfg.scene) or any(_check_scene(cfg))):
+        return  # the rig is the scene's, which has problems of its own
+    rig, errors = _attempt(lambda: load_rig(cfg.scene, OmegaConf.to_container(cfg.sensors)))
     yield from errors
     names = list(cfg.views.names)
     known = [name for name in names if name in VIEWS]
@@ -157,6 +159,9 @@ def _check_scene(cfg: DictConfig) -> Iterator[str]:
     for key in source.files:
         if not OmegaConf.is_missing(scene, key) and not Path(scene[key]).is_file():
             yield f"scene.{key}: no file {scene[key]!r}"
+    for key in source.folders:
+        if not OmegaConf.is_missing(scene, key) and not Path(scene[key]).is_dir():
+            yield f"scene.{key}: no folder {scene[key]!r}"
     if not OmegaConf.missing_keys(scene):
         yield from source.check(own_options(scene))
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from cosmos_exp.scene.types import Scene
 
+if TYPE_CHECKING:
+    from cosmos_exp.sensors.camera import Rig
+
 REQUIRED: Any = "???"  # what OmegaConf calls MISSING: a value that the user must give
+ALL = "all"
 
 
 @dataclass
@@ -28,12 +33,20 @@ class SceneSource:
     """config: type of its `scene` group. load: takes the fields that this type adds to SceneConfig as keywords.
 
     files: those of them that are paths of files; they are checked before a run and count in the cache by content.
-    check: from the values of these fields to what is wrong with them, one message per problem.
+    folders: those that are paths of folders, checked likewise. contents: from the values of these fields to the files
+    below the folders that the scene is made of; they count in the cache by content.
+    rig: from these values and a camera type (ftheta or pinhole) to the cameras that the scene was recorded with.
+    every: field -> from these values to all values of that field that there are scenes of; what its value `all` means.
+    check: from these values to what is wrong with them, one message per problem.
     """
 
     config: type[SceneConfig]
     load: Callable[..., Scene]
     files: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+    contents: Callable[[Mapping[str, Any]], Iterable[Path]] = lambda options: ()
+    rig: Callable[[Mapping[str, Any], str], Rig] | None = None
+    every: Mapping[str, Callable[[Mapping[str, Any]], Sequence[str]]] = field(default_factory=dict)
     check: Callable[[Mapping[str, Any]], Iterable[str]] = lambda options: ()
 
 

@@ -7,8 +7,13 @@ from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any
 
+from cosmos_exp.errors import UserError, unknown_name
 from cosmos_exp.scene.source import SceneSource, own_options
 from cosmos_exp.scene.types import Scene
+from cosmos_exp.sensors.camera import Rig
+from cosmos_exp.sensors.rigs import build_rig, resized
+
+CAMERA_TYPES = ("ftheta", "pinhole")
 
 SOURCES: dict[str, SceneSource] = {
     module.name: import_module(f"{__name__}.{module.name}").SOURCE for module in iter_modules(__path__)
@@ -18,3 +23,23 @@ SOURCES: dict[str, SceneSource] = {
 def load_scene(config: Mapping[str, Any]) -> Scene:
     """The scene of a `scene` config. Raises UserError as its source does."""
     return SOURCES[config["source"]].load(**own_options(config))
+
+
+def load_rig(scene: Mapping[str, Any], sensors: Mapping[str, Any], *, size: tuple[int, int] | None = None) -> Rig:
+    """The rig of a `sensors` config: its cameras, or those that the scene of the `scene` config was recorded with.
+
+    size: (width, height) of every camera; None leaves each its own. Raises UserError where the scene has no cameras.
+    """
+    kind = sensors["camera_type"]
+    if not kind:
+        return build_rig(sensors["name"], sensors["cameras"], size=size)
+    if kind not in CAMERA_TYPES:
+        raise UserError(f"sensors.camera_type: {unknown_name('camera type', kind, CAMERA_TYPES)}")
+    source = SOURCES[scene["source"]]
+    if source.rig is None:
+        having = ", ".join(f"scene={name}" for name, other in SOURCES.items() if other.rig)
+        raise UserError(
+            f"sensors={sensors['name']} goes with {having}: scene={scene['source']} has no cameras of its own"
+        )
+    rig = source.rig(own_options(scene), kind)
+    return resized(rig, *size) if size else rig
