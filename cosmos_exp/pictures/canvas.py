@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
+from itertools import pairwise
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -25,6 +26,13 @@ class Box:
     top: float
     right: float
     bottom: float
+
+    @property
+    def corners(self) -> np.ndarray:
+        """[4,2]"""
+        return np.array(
+            [(self.left, self.top), (self.right, self.top), (self.right, self.bottom), (self.left, self.bottom)]
+        )
 
     def overlaps(self, other: Box) -> bool:
         return (
@@ -48,7 +56,7 @@ class Box:
         return int(((x > self.left) & (x < self.right) & (y > self.top) & (y < self.bottom)).sum())
 
 
-@lru_cache(maxsize=16)
+@cache
 def font(size: float) -> ImageFont.FreeTypeFont:
     return ImageFont.load_default(size)
 
@@ -96,7 +104,14 @@ class Canvas:
         self.polygon(np.stack([end, neck + across * head * 0.45, neck - across * head * 0.45]), color)
 
     def text(
-        self, at: Sequence[float], text: str, size: float = 14, color: Color = INK, *, anchor: str = "lm", halo: float = 0
+        self,
+        at: Sequence[float],
+        text: str,
+        size: float = 14,
+        color: Color = INK,
+        *,
+        anchor: str = "lm",
+        halo: float = 0,
     ) -> None:
         """anchor: which point of the text `at` is, by Pillow's letters. halo: width of a white rim, pixels."""
         self._texts.append((tuple(map(float, at)), text, size, color, anchor, halo))
@@ -117,6 +132,24 @@ class Canvas:
     def _visible(self, points: np.ndarray) -> bool:
         low, high = points.min(axis=0), points.max(axis=0)
         return bool(high[0] >= 0 and high[1] >= 0 and low[0] <= self.width and low[1] <= self.height)
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A drawing to scale. low, high: [2] metres shown, horizontally and vertically. scale: pixels per metre."""
+
+    low: np.ndarray
+    high: np.ndarray
+    scale: float
+
+    def __call__(self, points: np.ndarray) -> np.ndarray:
+        """[N,2+] metres -> [N,2] pixels."""
+        points = np.asarray(points, float)
+        return np.stack([points[:, 0] - self.low[0], self.high[1] - points[:, 1]], axis=1) * self.scale
+
+    def canvas(self, background: Color = (250, 251, 253)) -> Canvas:
+        width, height = np.round((self.high - self.low) * self.scale).astype(int)
+        return Canvas(int(width), int(height), background)
 
 
 class Labels:
@@ -144,7 +177,7 @@ class Labels:
         if best is None:
             return False
         box = best[1]
-        self.taken.append(box.grown(1))
+        self.taken.append(box.grown(2))
         for i, line in enumerate(lines):
             at = (box.left, box.top + (i + 0.5) * 1.15 * self.size)
             self.canvas.text(at, line, self.size, color, anchor="lm", halo=2)
@@ -169,6 +202,12 @@ def dashed(points: np.ndarray, dash: float, gap: float) -> list[np.ndarray]:
         at = np.array([start, *inner, end])
         parts.append(np.stack([np.interp(at, lengths, points[:, k]) for k in (0, 1)], axis=1))
     return parts
+
+
+def dotted(points: np.ndarray, spacing: float = 6) -> np.ndarray:
+    """[M,2] points along a polyline [N,2], at most `spacing` apart."""
+    parts = (np.linspace(a, b, 2 + int(np.linalg.norm(b - a) / spacing)) for a, b in pairwise(points))
+    return np.concatenate([points, *parts])
 
 
 def _flat(points: np.ndarray) -> list[tuple[float, float]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cosmos_exp.pictures.canvas import FAINT, INK, WHITE, Box, Canvas, Labels
+from cosmos_exp.pictures.canvas import FAINT, INK, WHITE, Canvas, Labels, Sheet, dotted
 from cosmos_exp.pictures.frusta import color_of, reach, seen_from_above, seen_from_the_side
 from cosmos_exp.sensors.camera import Camera, Rig, fields_of_view
 from cosmos_exp.sensors.ftheta import FTheta
@@ -21,7 +21,7 @@ ROW = 25
 MAX_SCALE = 56.0  # pixels per metre
 MAX_HEIGHT = 640  # of the view from above
 LABEL = (170.0, 48.0)  # room for labels beside and above the areas, pixels
-AXES = ((214, 54, 54), (38, 150, 70), (44, 96, 220))  # x, y, z
+AXES = {"x": (214, 54, 54), "y": (38, 150, 70), "z": (44, 96, 220)}
 
 # The car that is drawn for scale, metres in the rig frame.
 LENGTH, WIDTH, HEIGHT, REAR_OVERHANG, WHEELBASE = 4.9, 1.9, 1.5, 1.05, 2.85
@@ -79,25 +79,6 @@ def format_table(rows: Sequence[CameraRow]) -> str:
     return "\n".join("  ".join(line).rstrip() for line in cells)
 
 
-@dataclass(frozen=True)
-class _Sheet:
-    """A drawing to scale. axes: names of the horizontal and the vertical coordinate; low, high: metres shown."""
-
-    axes: tuple[str, str]
-    low: np.ndarray
-    high: np.ndarray
-    scale: float
-
-    def __call__(self, points: np.ndarray) -> np.ndarray:
-        """[N,2] metres -> pixels."""
-        points = np.asarray(points, float)
-        return np.stack([points[:, 0] - self.low[0], self.high[1] - points[:, 1]], axis=1) * self.scale
-
-    def canvas(self) -> Canvas:
-        width, height = np.ceil((self.high - self.low) * self.scale).astype(int)
-        return Canvas(int(width), int(height), (250, 251, 253))
-
-
 def draw_rig(rig: Rig, views: Mapping[str, str]) -> np.ndarray:
     """uint8 [H,1200,3]. views: {camera: view}, as in the config of the rig."""
     above = [seen_from_above(camera, reach(camera.model)) for camera in rig.cameras]
@@ -124,7 +105,7 @@ def _header(page: Canvas, rig: Rig) -> None:
     page.text((PAGE_WIDTH - MARGIN, 46), note, 13, FAINT, anchor="rm")
 
 
-def _sheets(above: list[np.ndarray], side: list[np.ndarray]) -> tuple[_Sheet, _Sheet]:
+def _sheets(above: list[np.ndarray], side: list[np.ndarray]) -> tuple[Sheet, Sheet]:
     """Both drawings at one scale and with the same x."""
     points = np.concatenate([*above, [(-1.8, -1.8), (4.6, 1.8)]])
     heights = np.concatenate([*side, [(0, 0), (0, 2.2)]])[:, 1]
@@ -135,20 +116,20 @@ def _sheets(above: list[np.ndarray], side: list[np.ndarray]) -> tuple[_Sheet, _S
     low, high = low - spare, high + spare
     bottom, top = -0.7, heights.max() + 0.6
     return (
-        _Sheet(("x", "y"), low, high, scale),
-        _Sheet(("x", "z"), np.array([low[0], bottom]), np.array([high[0], top]), scale),
+        Sheet(low, high, scale),
+        Sheet(np.array([low[0], bottom]), np.array([high[0], top]), scale),
     )
 
 
-def _draw_top(rig: Rig, shapes: list[np.ndarray], sheet: _Sheet) -> Canvas:
+def _draw_top(rig: Rig, shapes: list[np.ndarray], sheet: Sheet) -> Canvas:
     canvas = sheet.canvas()
     _grid(canvas, sheet)
     _car_from_above(canvas, sheet)
     _areas(canvas, [sheet(shape) for shape in shapes])
-    _origin(canvas, sheet, AXES[0], AXES[1])
+    _origin(canvas, sheet, ("x", "y"))
     for i, camera in enumerate(rig.cameras):
         canvas.disc(sheet(camera.camera_to_rig[None, :2, 3])[0], 4.5, color_of(i), WHITE, 1.2)
-    outlines = np.concatenate([_dotted(sheet(shape)) for shape in shapes])
+    outlines = np.concatenate([dotted(sheet(np.concatenate([shape, shape[:1]]))) for shape in shapes])
     car = np.stack(np.meshgrid(np.linspace(-1, 3.8, 40), np.linspace(-0.9, 0.9, 20)), axis=-1).reshape(-1, 2)
     labels = Labels(canvas, canvas.box.grown(-6), size=14, obstacles=np.concatenate([outlines, sheet(car)]))
     for i, (camera, shape) in enumerate(zip(rig.cameras, shapes)):
@@ -159,7 +140,7 @@ def _draw_top(rig: Rig, shapes: list[np.ndarray], sheet: _Sheet) -> Canvas:
     return canvas
 
 
-def _draw_side(shapes: list[np.ndarray], sheet: _Sheet) -> Canvas:
+def _draw_side(shapes: list[np.ndarray], sheet: Sheet) -> Canvas:
     canvas = sheet.canvas()
     _grid(canvas, sheet)
     ground = sheet(np.array([(sheet.low[0], 0.0), (sheet.high[0], 0.0)]))
@@ -168,7 +149,7 @@ def _draw_side(shapes: list[np.ndarray], sheet: _Sheet) -> Canvas:
     canvas.line(ground, FAINT, 1.5)
     _car_from_the_side(canvas, sheet)
     _areas(canvas, [sheet(shape) for shape in shapes])
-    _origin(canvas, sheet, AXES[0], AXES[2])
+    _origin(canvas, sheet, ("x", "z"))
     labels = Labels(canvas, canvas.box.grown(-4), size=14)
     for i, shape in enumerate(shapes):
         canvas.disc(sheet(shape[:1])[0], 4.5, color_of(i), WHITE, 1.2)
@@ -176,7 +157,7 @@ def _draw_side(shapes: list[np.ndarray], sheet: _Sheet) -> Canvas:
     return canvas
 
 
-def _grid(canvas: Canvas, sheet: _Sheet) -> None:
+def _grid(canvas: Canvas, sheet: Sheet) -> None:
     for axis in (0, 1):
         for metre in range(int(np.ceil(sheet.low[axis])), int(np.floor(sheet.high[axis])) + 1):
             ends = np.array([sheet.low, sheet.high])
@@ -196,16 +177,15 @@ def _areas(canvas: Canvas, shapes: list[np.ndarray]) -> None:
         canvas.polygon(shape, None, color_of(i), 1.6)
 
 
-def _origin(canvas: Canvas, sheet: _Sheet, across, up) -> None:
-    start = sheet(np.zeros((1, 2)))[0]
-    canvas.arrow(start, start + (0.9 * sheet.scale, 0), across, 2)
-    canvas.arrow(start, start - (0, 0.9 * sheet.scale), up, 2)
+def _origin(canvas: Canvas, sheet: Sheet, axes: tuple[str, str]) -> None:
+    start, length = sheet(np.zeros((1, 2)))[0], 0.9 * sheet.scale
+    for name, along, anchor in zip(axes, np.array([(1, 0), (0, -1)]), ("lm", "mm")):
+        canvas.arrow(start, start + length * along, AXES[name], 2)
+        canvas.text(start + (length + 6) * along, name, 13, AXES[name], anchor=anchor, halo=2)
     canvas.disc(start, 3, INK)
-    canvas.text(start + (0.9 * sheet.scale + 5, 0), sheet.axes[0], 13, across, halo=2)
-    canvas.text(start - (0, 0.9 * sheet.scale + 8), sheet.axes[1], 13, up, anchor="mm", halo=2)
 
 
-def _car_from_above(canvas: Canvas, sheet: _Sheet) -> None:
+def _car_from_above(canvas: Canvas, sheet: Sheet) -> None:
     front, half = LENGTH - REAR_OVERHANG, WIDTH / 2
     for x in (0.0, WHEELBASE):
         for y in (-half + 0.1, half - 0.1):
@@ -218,7 +198,7 @@ def _car_from_above(canvas: Canvas, sheet: _Sheet) -> None:
         canvas.polygon(sheet(pane), (196, 206, 220, 190), FAINT, 1)
 
 
-def _car_from_the_side(canvas: Canvas, sheet: _Sheet) -> None:
+def _car_from_the_side(canvas: Canvas, sheet: Sheet) -> None:
     canvas.polygon(sheet(PROFILE), (255, 255, 255, 225), INK, 1.6)
     glass = np.array([(0.0, 1.06), (0.5, 1.38), (1.5, 1.36), (2.2, 1.04)])
     canvas.polygon(sheet(glass), (196, 206, 220, 190), FAINT, 1)
@@ -252,12 +232,6 @@ def _around_the_arc(shape: np.ndarray) -> list[tuple[np.ndarray, str]]:
             level = "m" if abs(outwards[1]) < 0.35 else "tb"[int(outwards[1] < 0)]
             found.append((arc[i] + outwards * abs(offset), side + level))
     return found
-
-
-def _dotted(shape: np.ndarray) -> np.ndarray:
-    """Points every few pixels along a closed outline."""
-    closed = np.concatenate([shape, shape[:1]])
-    return np.concatenate([np.linspace(a, b, 2 + int(np.linalg.norm(b - a) / 6)) for a, b in zip(closed, closed[1:])])
 
 
 def _draw_table(page: Canvas, rows: Sequence[CameraRow], top: int) -> None:
