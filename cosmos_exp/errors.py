@@ -6,6 +6,9 @@ import difflib
 from collections.abc import Iterable
 
 
+MOST_NAMES = 60  # listed in one message
+
+
 class UserError(ValueError):
     """Something the user gave is wrong; the message names the value, what is allowed and the nearest valid one."""
 
@@ -33,4 +36,5 @@ def unknown_name(what: str, value: str, allowed: Iterable[str]) -> str:
     allowed = list(allowed)
     hint = nearest_name(value, allowed)
     suggestion = f" did you mean {hint!r}?" if hint else ""
-    return f"unknown {what} {value!r}:{suggestion} allowed: {', '.join(map(str, allowed))}"
+    more = f" and {len(allowed) - MOST_NAMES} more" if len(allowed) > MOST_NAMES else ""
+    return f"unknown {what} {value!r}:{suggestion} allowed: {', '.join(map(str, allowed[:MOST_NAMES]))}{more}"

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 
 from cosmos_exp.errors import UserError, ValidationErrors
-from cosmos_exp.scene.lane_path import Surface, lateral_of_lanes
+from cosmos_exp.scene.lane_path import Surface
 from cosmos_exp.scene.maneuvers import (
     DrivenPath,
     LaneChange,
     SpeedChange,
+    change_lane,
     dense_times,
     displaced,
     lane_change_problems,
-    lateral_profile,
     share_of_change,
     speed_problems,
     stations_of,
@@ -34,7 +34,7 @@ MAX_UP = 20.0  # metres
 
 @dataclass
 class EgoEdit:
-    """Applied in this order: poses, speed, lane_change with shift, up and yaw. The defaults leave the ego alone."""
+    """Applied in this order: poses, speed, shift, lane_change, yaw and up. The defaults leave the ego alone."""
 
     poses: str | None = None
     """File of rig poses to drive instead: .csv, .json, or the .tar of an RDS-HQ novel trajectory."""
@@ -100,8 +100,13 @@ def edited_rig(rig: Trajectory, edit: EgoEdit, lanes: Sequence[Lane], start: flo
     poses = rig.sample(times)
     if edit.speed != SpeedChange():
         poses = _at_speed(poses, times - start, edit.speed, lanes)
-    if edit.shift or edit.lane_change.lateral or edit.lane_change.lanes:
-        poses = _aside(poses, times - start, edit, lanes)
+    surface = Surface(lanes)
+    if edit.shift:
+        poses = displaced(poses, np.full(len(times), edit.shift), np.zeros(len(times)), surface)
+    try:
+        poses = change_lane(poses, times - start, edit.lane_change, lanes, surface)
+    except UserError as error:
+        raise UserError(f"scene.ego_edit.lane_change: {error}") from None
     poses = poses @ yaw_matrices(np.full(1, math.radians(edit.yaw)))
     poses[:, 2, 3] += edit.up
     return Trajectory(times, poses)
@@ -138,19 +143,3 @@ def _at_speed(poses: np.ndarray, times: np.ndarray, change: SpeedChange, lanes: 
             f"{math.floor(100 * most) / 100:g}"
         )
     return path.at(stations)
-
-
-def _aside(poses: np.ndarray, times: np.ndarray, edit: EgoEdit, lanes: Sequence[Lane]) -> np.ndarray:
-    """Poses [T,4,4] after shift and lane change. times: [T] from 0."""
-    change, lateral = edit.lane_change, edit.lane_change.lateral
-    offset, slope = np.full(len(times), edit.shift), np.zeros(len(times))
-    try:
-        if change.lanes:
-            at_start = poses[int(np.searchsorted(times, change.start).clip(0, len(times) - 1))]
-            lateral = lateral_of_lanes(lanes, at_start, change.lanes)
-        if lateral:
-            more, slope = lateral_profile(change, lateral, times, stations_of(poses))
-            offset = offset + more
-    except UserError as error:
-        raise UserError(f"scene.ego_edit.lane_change: {error}") from None
-    return displaced(poses, offset, slope, Surface(lanes))

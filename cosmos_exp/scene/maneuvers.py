@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cosmos_exp.errors import UserError
-from cosmos_exp.scene.lane_path import Surface, lane_ahead, reversed_lane
+from cosmos_exp.scene.lane_path import Surface, lane_ahead, lateral_of_lanes, reversed_lane
 from cosmos_exp.scene.types import Lane, Trajectory
 
 STEEPEST = 15 / 8  # largest slope of `smooth`
@@ -102,6 +102,22 @@ def share_of_change(change: SpeedChange, times: np.ndarray) -> np.ndarray:
     if change.duration == 0:
         return (times >= change.start).astype(float)
     return smooth((times - change.start) / change.duration)
+
+
+def change_lane(
+    poses: np.ndarray, times: np.ndarray, change: LaneChange, lanes: Sequence[Lane], surface: Surface
+) -> np.ndarray:
+    """Poses [T,4,4] on the ground after a lane change. times: [T] seconds after the scene's start.
+
+    Raises UserError where there are no such lanes or the way is too short for the change.
+    """
+    lateral = change.lateral
+    if change.lanes:
+        moment = min(int(np.searchsorted(times, change.start)), len(times) - 1)
+        lateral = lateral_of_lanes(lanes, poses[moment], change.lanes)
+    if lateral == 0:
+        return poses
+    return displaced(poses, *lateral_profile(change, lateral, times, stations_of(poses)), surface)
 
 
 def lateral_profile(
