@@ -29,8 +29,8 @@ def as_ftheta(model: CameraModel) -> FTheta:
 
 
 def as_pinhole(model: CameraModel) -> Pinhole | None:
-    """A pinhole as it is; for an f-theta camera the pinhole of the same principal point and the same focal length at it,
-    as in NVIDIA's clips. None where the field of view is wider than WIDEST_PINHOLE or the pixels are skewed.
+    """A pinhole as it is; for an f-theta camera the one with its principal point and its focal length there, as in
+    NVIDIA's clips. None where the field of view is wider than WIDEST_PINHOLE or the pixels are skewed.
     """
     if isinstance(model, Pinhole):
         return model

@@ -1,8 +1,7 @@
 """SceneMap <-> the labels of the static layers, with those of their attributes that a SceneMap has.
 
-An attribute is `{"name": NAME, KIND: value}`, KIND one of enum, text, flag, double, numerical, enumsList, textList. What
-NVIDIA's clips name is written by their names and values; `junction`, `radius`, `states`, `state_times` and the lane types
-beyond shoulders are ours, for the way back.
+What NVIDIA's clips have is written by their names and values; the attributes `junction`, `radius`, `states` and
+`state_times` and the lane types beyond shoulders are ours, for the way back.
 """
 
 from __future__ import annotations
@@ -87,7 +86,7 @@ def values_of(label: Label) -> dict[str, Any]:
 
 
 def cuboid_pose(corners: np.ndarray) -> tuple[np.ndarray, tuple[float, float, float]]:
-    """Pose [4,4] and (depth, width, height) of a cuboid of 8 corners: x as from vertex 3 to 0, z the axis nearest to up.
+    """Pose [4,4] and (depth, width, height) of a cuboid of 8 corners: x as from vertex 3 to 0, z nearest to up.
 
     Vertices 0-3 are a face, i and i+4 are joined; from 3 to 0 is the way a sign faces. NVIDIA's cuboids are mirrored
     (their axes left-handed) and turned about x at will, so y and z are chosen anew, and the rotation is a true one.

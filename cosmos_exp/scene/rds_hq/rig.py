@@ -8,6 +8,7 @@ import numpy as np
 
 from cosmos_exp.errors import UserError
 from cosmos_exp.scene.rds_hq.clip import FPS, RdsHqClip
+from cosmos_exp.scene.rds_hq.datasets import WAYMO_CAMERAS
 from cosmos_exp.scene.types import Trajectory
 from cosmos_exp.sensors.camera import Camera, Rig
 from cosmos_exp.sensors.rigs import camera_pose
@@ -16,11 +17,6 @@ logger = logging.getLogger(__name__)
 
 FRONT_MOUNT = camera_pose((1.75, 0.0, 1.35), (0.0, 1.3, 0.0))  # assumed where a clip has no vehicle poses
 FRONT_CAMERAS = ("camera_front_wide_120fov", "front")
-WAYMO_NAMES = {
-    "front": "front_wide_120fov",
-    "front_left": "cross_left_120fov",
-    "front_right": "cross_right_120fov",
-}
 MOUNT_SAMPLES = 60  # frames that the mounting of a camera is the median of
 
 
@@ -32,8 +28,8 @@ def rig_trajectory(clip: RdsHqClip) -> Trajectory:
         camera = next((name for name in FRONT_CAMERAS if name in posed), None)
         if camera is None:
             raise UserError(
-                f"clip {clip.clip_id} has neither vehicle poses nor those of {' or '.join(FRONT_CAMERAS)}, from which to "
-                f"know where the car is; its cameras are {', '.join(posed)}"
+                f"clip {clip.clip_id} has neither vehicle poses nor those of {' or '.join(FRONT_CAMERAS)}, which "
+                f"would tell where the car is; its cameras are {', '.join(posed)}"
             )
         logger.warning(
             "clip %s has no vehicle poses: %s is taken to sit 1.75 m before the rear axle and 1.35 m above the ground, "
@@ -55,8 +51,8 @@ def _check_rigid(clip: RdsHqClip, poses: np.ndarray, frames: list[int]) -> None:
         raise UserError(f"clip {clip.clip_id}: the vehicle pose of frame {frames[int(error.argmax())]} is no rotation")
     if np.linalg.det(rotation).min() < 0:
         raise UserError(
-            f"clip {clip.clip_id} is left-handed (its poses have determinant -1), as CARLA's own exporter writes; export "
-            "the recorder log with `cosmos-exp export rds-hq scene=carla_log ...` instead"
+            f"clip {clip.clip_id} is left-handed (its poses have determinant -1), as CARLA's own exporter writes: "
+            "export the recorder log with `cosmos-exp export rds-hq scene=carla_log ...` instead"
         )
 
 
@@ -82,7 +78,7 @@ def clip_rig(clip: RdsHqClip, camera_type: str) -> Rig:
 
 
 def _view(camera: str) -> str:
-    return WAYMO_NAMES.get(camera, camera).removeprefix("camera_")
+    return WAYMO_CAMERAS.get(camera, camera).removeprefix("camera_")
 
 
 def _mount(clip: RdsHqClip, camera: str, rig: Trajectory) -> np.ndarray:

@@ -67,7 +67,7 @@ def load_rds_hq_scene(
 
 
 def with_scenery(scene_map: SceneMap, seed: int, area: str) -> SceneMap:
-    """Buildings and trees beside the lanes; no lamps, as these would be strokes that the clip's HD map does not have."""
+    """Buildings and trees beside the lanes; no lamps, which would be strokes that the clip's HD map does not have."""
     return replace(grow(scene_map, seed, area=area), poles=scene_map.poles)
 
 

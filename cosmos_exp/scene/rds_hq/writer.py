@@ -1,0 +1,171 @@
+"""Scene and Rig -> an RDS-HQ clip that NVIDIA's toolkit can read."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from cosmos_exp.errors import UserError
+from cosmos_exp.scene.rds_hq.clip import FPS
+from cosmos_exp.scene.rds_hq.datasets import ALL_LAYERS, Block, Dataset
+from cosmos_exp.scene.rds_hq.layers import labels_json
+from cosmos_exp.scene.rds_hq.map import map_labels
+from cosmos_exp.scene.rds_hq.objects import object_type
+from cosmos_exp.scene.rds_hq.tars import write_tar
+from cosmos_exp.scene.types import Scene, Track
+from cosmos_exp.sensors.camera import Camera, Rig
+from cosmos_exp.sensors.lenses import as_ftheta, as_pinhole
+from cosmos_exp.sensors.pinhole import Pinhole
+
+logger = logging.getLogger(__name__)
+
+KEY_STEP = 3  # frames from one sample of the objects to the next: 10 Hz
+CHUNK = 121  # frames of a video
+STILL = 0.01  # metres: an object that is never farther than this from where it was first seen stands still
+STILL_ANGLE = np.radians(0.1)
+VIEW = re.compile(r"[a-z_]+_\d+fov")  # camera names that the format prefixes with camera_
+CAMERA = re.compile(r"[a-z0-9_]+")
+
+Members = Iterator[tuple[str, bytes]]
+
+
+def write_clip(scene: Scene, rig: Rig, root: Path | str, *, caption: str | None = None) -> str:
+    """Write the scene as the rig sees it below `root`; returns the clip's name, `scene.clip_id` without dots.
+
+    30 frames per second from scene.start to scene.end; poses in float64; objects at every third frame. Every map layer
+    is written, an empty one with the label that says so, buildings and trees excepted, which have no layer. Intrinsics:
+    f-theta for every camera (fitted to a pinhole, see `as_ftheta`), pinhole for every one that is not too wide. Beside
+    the clip: `captions/<clip>.txt` where there is a caption, and `dataset_<clip>.json`, the config to render it with.
+
+    A clip of that name is replaced. Tars come under their names when all are complete, `pose`, which makes a clip
+    known, last. Raises UserError where a camera has a name that a tar cannot hold.
+    """
+    clip_id, root = re.sub(r"[^A-Za-z0-9_-]", "_", scene.clip_id), Path(root)
+    cameras = {camera_name(camera): camera for camera in rig.cameras}
+    root.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{clip_id}.partial_", dir=root))
+    try:
+        for folder, members in _folders(scene, cameras):
+            write_tar(partial / folder / f"{clip_id}.tar", clip_id, members)
+        if caption is not None:
+            (partial / "captions").mkdir()
+            (partial / "captions" / f"{clip_id}.txt").write_text(caption + "\n")
+        (partial / f"dataset_{clip_id}.json").write_text(dataset_of(scene, clip_id, tuple(cameras)).to_json())
+        _publish(partial, root, clip_id)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return clip_id
+
+
+def camera_name(camera: Camera) -> str:
+    """As the format has it: `camera_front_wide_120fov` for the view `front_wide_120fov`, other names as they are."""
+    if not CAMERA.fullmatch(camera.name):
+        raise UserError(f"camera name {camera.name!r}: the format has lower-case letters, digits and _ only")
+    if VIEW.fullmatch(camera.name) and not camera.name.startswith("camera_"):
+        return f"camera_{camera.name}"
+    return camera.name
+
+
+def clip_times(scene: Scene) -> np.ndarray:
+    """[F] seconds of the clip's frames."""
+    return scene.frame_times(int(np.floor(scene.duration * FPS + 1e-6)) + 1, FPS)
+
+
+def dataset_of(scene: Scene, name: str, cameras: tuple[str, ...]) -> Dataset:
+    """The config that renders all cameras and layers of the clip: chunks of CHUNK frames, or one of a shorter clip."""
+    chunk = min(CHUNK, len(clip_times(scene)))
+    blocks = (Block((1280, 720), fit, chunk, 0, FPS) for fit in ("resize", "center-crop"))
+    return Dataset(name, cameras, ALL_LAYERS, *blocks)
+
+
+def object_records(scene: Scene) -> dict[int, dict[str, dict]]:
+    """{key frame: {tracking id: record}} as in `all_object_info`, for frames 0, 3, 6, ...
+
+    An object is in those key frames at whose time its track exists. Whether it moves is said for the whole clip, as the
+    renderer puts all records of an object that are flagged as still at one mean pose.
+    """
+    times = clip_times(scene)
+    frames = range(0, len(times), KEY_STEP)
+    records: dict[int, dict[str, dict]] = {frame: {} for frame in frames}
+    for track in scene.tracks:
+        poses = {f: track.trajectory.at(float(times[f])) for f in frames if track.exists_at(float(times[f]))}
+        if not poses:
+            logger.info("object %s exists at no key frame of the clip: left out", track.id)
+            continue
+        moving = moves(np.stack(list(poses.values())))
+        for frame, pose in poses.items():
+            records[frame][track.id] = _record(track, pose, moving)
+    return records
+
+
+def moves(poses: np.ndarray) -> bool:
+    """Whether poses [N,4,4] come farther than STILL from the first or turn from it by more than STILL_ANGLE."""
+    distance = np.linalg.norm(poses[:, :3, 3] - poses[0, :3, 3], axis=1)
+    turn = np.linalg.norm(poses[:, :3, :3] - poses[0, :3, :3], axis=(1, 2)) / np.sqrt(2)  # 2 sin(angle / 2)
+    return bool((distance > STILL).any() or (turn > STILL_ANGLE).any())
+
+
+def _record(track: Track, pose: np.ndarray, moving: bool) -> dict:
+    return {
+        "object_to_world": pose.tolist(),
+        "object_lwh": [float(v) for v in track.size],
+        "object_is_moving": moving,
+        "object_type": object_type(track.actor_class),
+    }
+
+
+def _folders(scene: Scene, cameras: Mapping[str, Camera]) -> Iterator[tuple[str, Members]]:
+    rig_poses = scene.rig_trajectory.sample(clip_times(scene))
+    yield "vehicle_pose", ((f"{f:06d}.vehicle_pose.npy", _npy(pose)) for f, pose in enumerate(rig_poses))
+    yield "pose", _camera_poses(rig_poses, cameras)
+    records = object_records(scene).items()
+    yield "all_object_info", ((f"{f:06d}.all_object_info.json", json.dumps(r).encode()) for f, r in records)
+    yield "ftheta_intrinsic", (_intrinsic("ftheta", n, as_ftheta(c.model).to_array()) for n, c in cameras.items())
+    pinholes = {name: as_pinhole(camera.model) for name, camera in cameras.items()}
+    for name in (name for name, model in pinholes.items() if model is None):
+        logger.warning("camera %s is too wide for a pinhole: it has f-theta intrinsics only", name)
+    if any(pinholes.values()):
+        yield "pinhole_intrinsic", (_intrinsic("pinhole", n, _pinhole_array(m)) for n, m in pinholes.items() if m)
+    for layer, labels in map_labels(scene.map).items():
+        yield f"3d_{layer}", iter([(f"{layer}.json", labels_json(layer, labels))])
+
+
+def _camera_poses(rig_poses: np.ndarray, cameras: Mapping[str, Camera]) -> Members:
+    for frame, pose in enumerate(rig_poses):
+        for name, camera in cameras.items():
+            yield f"{frame:06d}.pose.{name}.npy", _npy(pose @ camera.camera_to_rig)
+
+
+def _intrinsic(camera_type: str, camera: str, values: np.ndarray) -> tuple[str, bytes]:
+    return f"{camera_type}_intrinsic.{camera}.npy", _npy(values)
+
+
+def _pinhole_array(model: Pinhole) -> np.ndarray:
+    return np.array([model.fx, model.fy, model.cx, model.cy, model.width, model.height])
+
+
+def _npy(array: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, np.asarray(array, np.float64))
+    return buffer.getvalue()
+
+
+def _publish(partial: Path, root: Path, clip_id: str) -> None:
+    """Move the files to their places; what an older clip of that name has besides goes, its poses first of all."""
+    old = sorted(root.glob(f"*/{clip_id}.tar"), key=lambda path: path.parent.name != "pose")
+    for path in (p for p in old if not p.parent.name.startswith(".")):
+        path.unlink()
+    files = sorted(p for p in partial.rglob("*") if p.is_file())
+    for path in sorted(files, key=lambda p: p.parent.name == "pose"):
+        target = root / path.relative_to(partial)
+        target.parent.mkdir(exist_ok=True)
+        os.replace(path, target)
