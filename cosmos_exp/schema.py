@@ -201,7 +201,9 @@ def register() -> None:
     store = ConfigStore.instance()
     store.store(name="base_config", node=Config)
     for name, source in SOURCES.items():
-        store.store(group="scene", name=f"base_{name}", node=source.config(source=name))
+        node = OmegaConf.structured(source.config(source=name))
+        OmegaConf.set_struct(node.edits, False)  # so that an edit can be given without `+`
+        store.store(group="scene", name=f"base_{name}", node=node)
     OmegaConf.register_new_resolver("run_id", lambda *, _root_: run_id(_root_), replace=True)
     # Cached, so that the jobs of a multirun see the folder that its master process chose.
     OmegaConf.register_new_resolver("sweep_folder", sweep_folder, use_cache=True, replace=True)

@@ -27,6 +27,7 @@ from cosmos_exp.errors import UserError
 from cosmos_exp.progress import Tick
 from cosmos_exp.render.types import CameraRender
 from cosmos_exp.scene.source import own_options
+from cosmos_exp.scene.edits import edit_identity
 from cosmos_exp.scene.sources import SOURCES, load_rig, load_scene
 from cosmos_exp.scene.types import Scene
 from cosmos_exp.sensors.camera import Rig
@@ -142,7 +143,9 @@ class Stages:
         config = own_options(scene) | {k: p.name for k, p in paths.items()} | {"source": scene["source"]}
         for folder in source.folders:
             del config[folder]
-        files = [*paths.values(), *source.contents(own_options(scene))]
+        edits, edit_files = edit_identity(scene)
+        config |= {"edits": edits} if edits else {}
+        files = [*paths.values(), *source.contents(own_options(scene)), *edit_files]
         return stage_key("scene", VERSIONS["scene"], config, [self.cache.file_identity(path) for path in files])
 
     def camera_config(self, view: str) -> Any:

@@ -19,6 +19,7 @@ from cosmos_exp.metrics import METRICS
 from cosmos_exp.scene.source import own_options
 from cosmos_exp.scene.sources import SOURCES, load_rig
 from cosmos_exp.sensors.rigs import rig_of_views
+from cosmos_exp.scene.edits import config_problems
 from cosmos_exp.styles import STYLES
 from cosmos_exp.tracking.wandb_run import check_mode
 from cosmos_exp.views import VIEWS
@@ -47,6 +48,14 @@ def validate(cfg: DictConfig) -> list[str]:
     for rule in (_check_scene, _check_captions, _check_sampler, _check_hardware, _check_metrics, _check_tracking):
         errors += rule(cfg)
     return errors
+
+
+def check_scene(cfg: DictConfig) -> None:
+    """Raise ValidationErrors with every problem of the `scene` group alone."""
+    errors = [f"{key} is required: give {key}=..." for key in sorted(OmegaConf.missing_keys(cfg.scene))]
+    errors += [*_unknown_keys(cfg.scene, "scene."), *_check_scene(cfg)]
+    if errors:
+        raise ValidationErrors(errors)
 
 
 def model_folder(name: str, weights: str | None) -> Path:
@@ -156,6 +165,7 @@ def _check_scene(cfg: DictConfig) -> Iterator[str]:
     if source is None or OmegaConf.get_type(cfg, "scene") is not source.config:
         yield f"scene.source: is not set by itself, but by the option scene=NAME, one of {', '.join(SOURCES)}"
         return
+    yield from config_problems(OmegaConf.to_container(scene), scene.get("duration") or math.inf)
     for key in source.files:
         if not OmegaConf.is_missing(scene, key) and not Path(scene[key]).is_file():
             yield f"scene.{key}: no file {scene[key]!r}"

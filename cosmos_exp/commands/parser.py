@@ -17,7 +17,7 @@ class Parser(argparse.ArgumentParser):
 
     def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
         """Like parse_args; an unknown option or surplus argument is a UserError."""
-        values, surplus = self.parse_known_args(arguments)
+        values, surplus = self.parse_known_intermixed_args(arguments)
         for argument in surplus:
             if argument.startswith("-"):
                 known = [name for action in self._actions for name in action.option_strings if name.startswith("--")]

@@ -20,6 +20,7 @@ HEADER = 92
 MAX_SCALE = 13.0  # pixels per metre
 MARGIN_M = 32.0  # metres around the ego's path
 HEIGHTS = (440, 800)  # least and most of the map, pixels
+LONGEST_BAR = 160  # pixels
 RIG_REACH = 12.0  # metres at which a camera of 60 degrees is cut off
 Entry = tuple[str, Color, str]  # of the legend: sign (box, line, disc or none), colour, text
 
@@ -32,7 +33,10 @@ def draw_scene(scene: Scene, rig: Rig | None = None) -> np.ndarray:
     seen = [track for track in scene.tracks if is_seen(plan, sheet, track, scene)]
     if rig:
         _draw_rig(plan, sheet, scene, rig)
-    unnamed = draw_motion(plan, sheet, scene, seen, [_scale_bar(plan, sheet), _axes(plan)])
+    reserved = [_bar_box(plan), _axes_box(plan)]
+    unnamed = draw_motion(plan, sheet, scene, seen, reserved)
+    _scale_bar(plan, sheet)
+    _axes(plan)
     legend = _legend(scene, seen, unnamed, rig)
     page = Canvas(PAGE_WIDTH, HEADER + plan.height + 40 + legend.height)
     _header(page, scene)
@@ -40,6 +44,11 @@ def draw_scene(scene: Scene, rig: Rig | None = None) -> np.ndarray:
     _coordinates(page, sheet, plan)
     page.paste(legend, MARGIN, HEADER + plan.height + 34)
     return page.pixels()
+
+
+def count_actors(scene: Scene) -> str:
+    count = len(scene.tracks)
+    return f"{count or 'no'} actor{'s' if count != 1 else ''} besides the ego"
 
 
 def _sheet(scene: Scene) -> Sheet:
@@ -112,14 +121,12 @@ def _sign(canvas: Canvas, sign: str, color: Color, x: float, y: float) -> None:
 def _header(page: Canvas, scene: Scene) -> None:
     size = min(26.0, 26 * 780 / font(26).getlength(scene.clip_id))
     page.text((MARGIN, 30), scene.clip_id, size)
-    count = len(scene.tracks)
-    actors = f"{count} actor{'s' if count != 1 else ''} besides the ego" if count else "no actors besides the ego"
-    page.text((PAGE_WIDTH - MARGIN, 26), f"{scene.duration:.1f} s, {actors}", 15, anchor="rm")
+    page.text((PAGE_WIDTH - MARGIN, 26), f"{scene.duration:.1f} s, {count_actors(scene)}", 15, anchor="rm")
     driven = length(path_of(scene.ego, scene))
-    facts = ", ".join(f"{key} {value}" for key, value in scene.facts.items())
     page.text((PAGE_WIDTH - MARGIN, 46), f"the ego drives {driven:.0f} m", 13, FAINT, anchor="rm")
-    known = f"{scene.source}, map {scene.map.name}" + (f": {facts}" if facts else "")
-    page.text((MARGIN, 58), known, 13, FAINT)
+    named = [f"map {scene.map.name}"] if scene.map.name != scene.clip_id else []
+    known = [f"{key} {value}" for key, value in scene.facts.items() if value != scene.map.name]
+    page.text((MARGIN, 58), ", ".join([scene.source, *named, *known]), 13, FAINT)
 
 
 def _coordinates(page: Canvas, sheet: Sheet, plan: Canvas) -> None:
@@ -140,25 +147,28 @@ def _coordinates(page: Canvas, sheet: Sheet, plan: Canvas) -> None:
     page.text((MARGIN, HEADER - 10), "from above; world coordinates in metres", 13, FAINT)
 
 
-def _scale_bar(canvas: Canvas, sheet: Sheet) -> Box:
-    """Returns the box it takes."""
-    metres = max(m for m in (1, 2, 5, 10, 20, 50, 100, 200) if m * sheet.scale <= 160)
-    bar = metres * sheet.scale
-    x, y = 16.0, canvas.height - 18.0
-    box = Box(x - 10, y - 22, x + bar + 10, y + 10)
-    canvas.polygon(box.corners, (255, 255, 255, 215))
-    canvas.line(np.array([(x, y - 5), (x, y), (x + bar, y), (x + bar, y - 5)]), INK, 2)
-    canvas.text((x + bar / 2, y - 11), f"{metres} m", 12, anchor="mm")
-    return box
+def _bar_box(canvas: Canvas) -> Box:
+    return Box(6, canvas.height - 40, LONGEST_BAR + 26, canvas.height - 8)
 
 
-def _axes(canvas: Canvas) -> Box:
-    """Returns the box they take."""
-    x, y = canvas.width - 76.0, 74.0
-    box = Box(x - 14, y - 64, x + 68, y + 14)
-    canvas.polygon(box.corners, (255, 255, 255, 215))
+def _scale_bar(canvas: Canvas, sheet: Sheet) -> None:
+    metres = max(m for m in (1, 2, 5, 10, 20, 50, 100, 200) if m * sheet.scale <= LONGEST_BAR)
+    box, bar = _bar_box(canvas), metres * sheet.scale
+    middle, y = (box.left + box.right) / 2, box.bottom - 10
+    left, right = middle - bar / 2, middle + bar / 2
+    canvas.polygon(box.corners, (255, 255, 255, 225))
+    canvas.line(np.array([(left, y - 5), (left, y), (right, y), (right, y - 5)]), INK, 2)
+    canvas.text((middle, y - 11), f"{metres} m", 12, anchor="mm")
+
+
+def _axes_box(canvas: Canvas) -> Box:
+    return Box(canvas.width - 90, 10, canvas.width - 8, 88)
+
+
+def _axes(canvas: Canvas) -> None:
+    box = _axes_box(canvas)
+    canvas.polygon(box.corners, (255, 255, 255, 225))
+    start = np.array([box.left + 14, box.bottom - 14])
     for name, color, along in (("x", (214, 54, 54), (1, 0)), ("y", (38, 150, 70), (0, -1))):
-        end = np.array([x, y]) + 40 * np.array(along)
-        canvas.arrow((x, y), end, color, 2)
-        canvas.text(end + 10 * np.array(along), name, 14, color, anchor="mm")
-    return box
+        canvas.arrow(start, start + 40 * np.array(along), color, 2)
+        canvas.text(start + 50 * np.array(along), name, 14, color, anchor="mm")

@@ -326,8 +326,7 @@ def config_problems(config: Mapping[str, Any], duration: float) -> Iterator[str]
 def edit_identity(config: Mapping[str, Any]) -> tuple[dict[str, Any], list[Path]]:
     """For the cache: the edits of a `scene` config, empty where there are none, and the files that they read."""
     ego_edit, edits = ego_edit_from(config.get("ego_edit")), parse_edits(config.get("edits"))
-    values = {} if ego_edit == EgoEdit() else {"ego_edit": asdict(ego_edit)}
-    if edits:
-        values["edits"] = [[name, type(edit).__name__, asdict(edit)] for name, edit in edits.items()]
-    files = [ego_edit.poses, *(edit.poses for edit in edits.values() if isinstance(edit, Add))]
-    return values, [Path(file) for file in files if file]
+    parts = {} if ego_edit == EgoEdit() else {"ego": asdict(ego_edit)}
+    parts |= {f"edits.{name}": {"kind": type(edit).__name__} | asdict(edit) for name, edit in edits.items()}
+    files = [Path(part["poses"]) for part in parts.values() if part.get("poses")]
+    return {name: part | {"poses": Path(part.get("poses") or "").name} for name, part in parts.items()}, files

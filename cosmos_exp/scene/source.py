@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cosmos_exp.scene.ego_edit import EgoEdit
 from cosmos_exp.scene.types import Scene
 
 if TYPE_CHECKING:
@@ -26,6 +27,10 @@ class SceneConfig:
     """Which of `cosmos_exp.scene.sources` reads it; follows from the option of the group."""
     weather: str = "Original"
     """Style that the renderer draws the rgb input of the edge and vis controls in."""
+    ego_edit: EgoEdit = field(default_factory=EgoEdit)
+    """Another way for the ego to drive."""
+    edits: dict[str, Any] = field(default_factory=dict)
+    """{name: edit of other tracks}: kind is drop, move, retime, copy or add; its fields stand in scene/edits.py."""
 
 
 @dataclass(frozen=True)

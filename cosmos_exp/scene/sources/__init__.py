@@ -8,6 +8,7 @@ from pkgutil import iter_modules
 from typing import Any
 
 from cosmos_exp.errors import UserError, unknown_name
+from cosmos_exp.scene.edits import apply_edits
 from cosmos_exp.scene.source import SceneSource, own_options
 from cosmos_exp.scene.types import Scene
 from cosmos_exp.sensors.camera import Rig
@@ -21,8 +22,8 @@ SOURCES: dict[str, SceneSource] = {
 
 
 def load_scene(config: Mapping[str, Any]) -> Scene:
-    """The scene of a `scene` config. Raises UserError as its source does."""
-    return SOURCES[config["source"]].load(**own_options(config))
+    """The scene of a `scene` config, with its edits. Raises UserError as its source and `apply_edits` do."""
+    return apply_edits(SOURCES[config["source"]].load(**own_options(config)), config)
 
 
 def load_rig(scene: Mapping[str, Any], sensors: Mapping[str, Any], *, size: tuple[int, int] | None = None) -> Rig:
