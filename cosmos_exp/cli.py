@@ -17,9 +17,11 @@ cosmos-exp: from a driving scene to a six-camera video, metrics and a W&B run.
 Usage
   cosmos-exp [run] [OVERRIDE ...]        run the pipeline
   cosmos-exp -m [OVERRIDE ...]           run a sweep: every combination of the comma-separated values
+  cosmos-exp show rig=NAME | scene=NAME  a picture of the cameras, or of the scene from above
   cosmos-exp scene info LOG [--json]     what a CARLA recorder log holds
   cosmos-exp compare SWEEP_FOLDER        write the page that shows a sweep's cells side by side
   cosmos-exp verify goldens FOLDER       check the networks against a folder of golden tensors
+  cosmos-exp export rds-hq -o OUT [OVERRIDE ...]  write the scene as a clip of NVIDIA's format
   cosmos-exp train [OVERRIDE ...]        train the nano model
 
 Config groups (GROUP=OPTION; * is the default)
@@ -110,7 +112,7 @@ def _train(arguments: list[str]) -> int:
 
 
 # Subcommands whose module in cosmos_exp/commands has a main(arguments) -> exit status.
-MODULES = ("scene", "compare", "verify")
+MODULES = ("scene", "compare", "verify", "show", "export")
 
 
 def _from_module(name: str) -> Callable[[list[str]], int]:
