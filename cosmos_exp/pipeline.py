@@ -13,9 +13,11 @@ from omegaconf import DictConfig, OmegaConf
 from cosmos_exp import summary
 from cosmos_exp.cache import Entry, StageCache, write_atomic, write_json
 from cosmos_exp.captions.files import write_captions, write_prompts
+from cosmos_exp.controls.class_filter import find_filter
 from cosmos_exp.render.types import OUTPUTS
 from cosmos_exp.report import Report, only_run_in
 from cosmos_exp.schema import run_id
+from cosmos_exp.sensors.carla_yaml import read_carla_sensors
 from cosmos_exp.stages import Stages, load_arrays, load_json, load_render
 from cosmos_exp.tracking.cells import read_overrides, sweep_cells
 from cosmos_exp.tracking.run_folder import RunFolder, Status
@@ -110,19 +112,21 @@ class Pipeline:
     def make_controls(self) -> None:
         stages, renders = self.stages, self.made.pictures[self.weather]
         names = list(stages.cfg["controls"])
+        _say_how_files_are_read(stages.cfg)
         with self.report.stage("controls") as tick:
             for i, name in enumerate(names, 1):
                 self.made.controls[name] = {v: stages.control(name, v, renders[v]) for v in stages.views}
                 tick(i, len(names))
 
     def write_control_videos(self) -> None:
-        from cosmos_exp.controls.previews import PREVIEWS, preview
+        from cosmos_exp.controls.previews import preview
 
-        stages = self.stages
+        stages, names = self.stages, [n for n in self.stages.cfg["previews"]["names"] if n not in self.made.controls]
+        params = {control: stages.control_params(control) for control in ("edge", "seg")}
         with self.report.stage("videos", "control videos") as tick:
             for i, view in enumerate(stages.views, 1):
                 render = load_render(self.made.pictures[self.weather][view], view)
-                videos = {name: preview(name, render) for name in PREVIEWS}
+                videos = {name: preview(name, render, **params) for name in names}
                 videos |= {name: load_arrays(views[view])["video"] for name, views in self.made.controls.items()}
                 for name, video in videos.items():
                     write_video(self.folder.control(name, view, self.made.clip), video, stages.fps)
@@ -219,6 +223,16 @@ class Pipeline:
             rig_poses=stages.scene.rig_trajectory.sample(stages.times),
             targets={view: load_arrays(entry)["rgb"] for view, entry in targets.items()},
         )
+
+
+def _say_how_files_are_read(cfg: dict) -> None:
+    """What CARLA's files say that is not followed as it stands."""
+    if cfg["sensors"]["file"]:
+        for note in read_carla_sensors(cfg["sensors"]["file"]).notes:
+            log.info("sensors.file: %s", note)
+    for name in {cfg["controls"][control]["class_filter"] for control in ("edge", "seg")}:
+        for note in find_filter(name).notes:
+            log.info("class filter %s: %s", name, note)
 
 
 def _say_what_guides(stages: Stages) -> None:

@@ -33,6 +33,10 @@ class SensorsConfig:
     """ftheta or pinhole: the cameras that the scene's clip was recorded with, by that calibration; null: `cameras`."""
     views: dict[str, str] = field(default_factory=dict)
     """{camera name: view of the model that it stands for}, where the two names differ."""
+    file: str | None = None
+    """Sensor file of CARLA's Cosmos exporter; its cameras are camera_0, camera_1 and so on, in place of `cameras`."""
+    actor_origin: list[float] | None = None
+    """x, y, z in metres of the ego actor in the rig frame, where the sensors of a file belong; null: the scene's."""
 
 
 @dataclass
@@ -53,6 +57,12 @@ class ControlConfig:
 class EdgeConfig(ControlConfig):
     strength: str = "medium"
     """Canny thresholds: very_low (many edges) to very_high (few)."""
+    class_filter: str | None = None
+    """Class filter of CARLA's Cosmos exporter, or `carla` for its usual classes: only their edges stay."""
+    drop_sky: bool = False
+    """Edges in the sky go."""
+    reference_compat: bool = False
+    """Masked edges with the flaws of CARLA's exporter: edges along the mask, no vehicles."""
 
 
 @dataclass
@@ -67,12 +77,20 @@ class DepthConfig(ControlConfig):
     """Metres drawn white."""
     max_depth: float = 1000.0
     """Metres drawn black."""
+    mapping: str = "log"
+    """log: of these limits; inverse, linear: from the smallest value in the clip to its largest."""
 
 
 @dataclass
 class SegConfig(ControlConfig):
     mode: str = "semantic"
-    """semantic: CityScapes colours; instance: one colour per object."""
+    """semantic: CityScapes colours; instance: one colour per object; shaded: both, with light from the right."""
+    palette: str = "distinct"
+    """Colours of objects: distinct, or prism as in CARLA's Cosmos exporter."""
+    class_filter: str | None = None
+    """Class filter of CARLA's Cosmos exporter; shaded: classes that keep their colour; null: its usual ones."""
+    reference_compat: bool = False
+    """Objects told apart by class and upper byte of their id only, as in CARLA's exporter."""
 
 
 @dataclass
@@ -84,6 +102,14 @@ class ControlsConfig:
     depth: DepthConfig = field(default_factory=DepthConfig)
     seg: SegConfig = field(default_factory=SegConfig)
     vis: VisConfig = field(default_factory=VisConfig)
+
+
+@dataclass
+class PreviewsConfig:
+    """What is written as videos beside the controls."""
+
+    names: list[str] = MISSING
+    """Any of `cosmos_exp.controls.PREVIEWS`; their parameters are those of controls.edge and controls.seg."""
 
 
 @dataclass
@@ -171,6 +197,7 @@ class Config:
     sensors: SensorsConfig = MISSING
     views: ViewsConfig = MISSING
     controls: ControlsConfig = MISSING
+    previews: PreviewsConfig = MISSING
     captions: CaptionsConfig = MISSING
     model: ModelConfig = MISSING
     sampler: SamplerConfig = MISSING

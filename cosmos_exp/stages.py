@@ -23,14 +23,16 @@ from cosmos_exp.cache import Entry, StageCache, stage_key
 from cosmos_exp.captions.describe import describe
 from cosmos_exp.captions.rewrite import rewrite
 from cosmos_exp.captions.views import view_prompt
+from cosmos_exp.controls.class_filter import is_file
 from cosmos_exp.errors import UserError
 from cosmos_exp.progress import Tick
 from cosmos_exp.render.types import CameraRender
-from cosmos_exp.scene.source import own_options
 from cosmos_exp.scene.edits import edit_identity
+from cosmos_exp.scene.source import own_options
 from cosmos_exp.scene.sources import SOURCES, load_rig, load_scene
 from cosmos_exp.scene.types import Scene
 from cosmos_exp.sensors.camera import Rig
+from cosmos_exp.sensors.carla_yaml import actor_origin, configured_cameras, moved
 from cosmos_exp.sensors.rigs import cameras_of_views, rig_of_views
 from cosmos_exp.validate import model_folder, read_contract
 from cosmos_exp.world.contract import Contract
@@ -44,7 +46,7 @@ if TYPE_CHECKING:
 VERSIONS = {
     "scene": 1,
     "render": 1,
-    "controls": 1,
+    "controls": 2,
     "captions": 1,
     "hints": 1,
     "text": 1,
@@ -85,6 +87,10 @@ class Stages:
         read = self.contract.multi_view_controls if len(self.views) > 1 else ()
         return tuple(name for name in self.weights if name in read)
 
+    def control_params(self, name: str) -> dict[str, Any]:
+        """What makes a control's video: its config without the weight."""
+        return {k: v for k, v in self.cfg["controls"][name].items() if k != "weight"}
+
     # What is made once, when first needed
 
     @cached_property
@@ -95,7 +101,10 @@ class Stages:
     def rig(self) -> Rig:
         """The cameras of the views, named by these."""
         sensors, size = self.cfg["sensors"], (self.contract.width, self.contract.height)
-        return rig_of_views(load_rig(self.cfg["scene"], sensors, size=size), sensors["views"], self.views)
+        rig = load_rig(self.cfg["scene"], sensors, size=size)
+        if sensors["file"]:
+            rig = moved(rig, sensors["actor_origin"] or actor_origin(self.scene))
+        return rig_of_views(rig, sensors["views"], self.views)
 
     @cached_property
     def times(self) -> np.ndarray:
@@ -153,7 +162,9 @@ class Stages:
         sensors = self.cfg["sensors"]
         if sensors["camera_type"]:
             return {"camera_type": sensors["camera_type"], "views": sensors["views"]}
-        return sensors["cameras"][cameras_of_views(list(sensors["cameras"]), sensors["views"])[view]]
+        cameras = configured_cameras(sensors)
+        camera = cameras[cameras_of_views(list(cameras), sensors["views"])[view]]
+        return {"camera": camera, "actor_origin": sensors["actor_origin"]} if sensors["file"] else camera
 
     def weights_identity(self, *patterns: str) -> str:
         """Of the model's description and of the weights files that match."""
@@ -194,14 +205,18 @@ class Stages:
 
     def control(self, name: str, view: str, render: Entry) -> Entry:
         """A control's video, `video` uint8 [F,H,W,3], from a camera's render."""
-        params = {k: v for k, v in self.cfg["controls"][name].items() if k != "weight"}
+        params = self.control_params(name)
+        config, inputs = {"control": name, **params}, [render.key]
+        if is_file(params.get("class_filter")):
+            config["class_filter"] = "file"
+            inputs.append(self.cache.file_identity(params["class_filter"]))
 
         def compute() -> Arrays:
             from cosmos_exp.controls import make_control
 
             return {"video": make_control(name, load_render(render, view), **params)}
 
-        return self._stage("controls", {"control": name, **params}, [render.key], compute)
+        return self._stage("controls", config, inputs, compute)
 
     def caption(self) -> dict[str, str]:
         """`clip`: name of the clip; `description`: the sentence that every style's prompt is built from."""

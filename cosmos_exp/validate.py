@@ -11,15 +11,18 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from cosmos_exp.captions.rewrite import NUM_PHRASINGS
-from cosmos_exp.controls.edge import CANNY_THRESHOLDS
-from cosmos_exp.controls.seg import SEG_MODES
+from cosmos_exp.controls import PREVIEWS
+from cosmos_exp.controls.class_filter import CANNY, SHADED, find_filter
+from cosmos_exp.controls.depth import DEPTH_MAPPINGS
+from cosmos_exp.controls.edge import CANNY_THRESHOLDS, check_compat
+from cosmos_exp.controls.seg import PALETTES, SEG_MODES
 from cosmos_exp.controls.vis import BLUR_PRESETS
 from cosmos_exp.errors import UserError, ValidationErrors, unknown_name
 from cosmos_exp.metrics import METRICS
+from cosmos_exp.scene.edits import config_problems
 from cosmos_exp.scene.source import own_options
 from cosmos_exp.scene.sources import SOURCES, load_rig
 from cosmos_exp.sensors.rigs import rig_of_views
-from cosmos_exp.scene.edits import config_problems
 from cosmos_exp.styles import STYLES
 from cosmos_exp.tracking.wandb_run import check_mode
 from cosmos_exp.views import VIEWS
@@ -45,7 +48,15 @@ def validate(cfg: DictConfig) -> list[str]:
     errors += problems
     if contract:
         errors += [*_check_clip(cfg, contract), *_check_controls(cfg.controls, contract), *_check_views(cfg, contract)]
-    for rule in (_check_scene, _check_captions, _check_sampler, _check_hardware, _check_metrics, _check_tracking):
+    for rule in (
+        _check_scene,
+        _check_previews,
+        _check_captions,
+        _check_sampler,
+        _check_hardware,
+        _check_metrics,
+        _check_tracking,
+    ):
         errors += rule(cfg)
     return errors
 
@@ -129,8 +140,18 @@ def _check_controls(controls: DictConfig, contract: Contract) -> Iterator[str]:
     for name, strengths in (("edge", CANNY_THRESHOLDS), ("vis", BLUR_PRESETS)):
         if controls[name].strength not in strengths:
             yield f"controls.{name}.strength: {unknown_name('strength', controls[name].strength, strengths)}"
-    if controls.seg.mode not in SEG_MODES:
-        yield f"controls.seg.mode: {unknown_name('seg control mode', controls.seg.mode, SEG_MODES)}"
+    for key, given, allowed in (
+        ("seg.mode", controls.seg.mode, SEG_MODES),
+        ("seg.palette", controls.seg.palette, PALETTES),
+        ("depth.mapping", controls.depth.mapping, DEPTH_MAPPINGS),
+    ):
+        if given not in allowed:
+            yield f"controls.{key}: {unknown_name(key.replace('.', ' control '), given, allowed)}"
+    for name, classes in (("edge", CANNY), ("seg", SHADED)):
+        given = controls[name].class_filter
+        for error in _attempt(lambda given=given, classes=classes: find_filter(given).required(classes))[1]:
+            yield f"controls.{name}: {error}"
+    yield from _attempt(lambda: check_compat(controls.edge.class_filter, controls.edge.reference_compat))[1]
     nearest, farthest = controls.depth.min_depth, controls.depth.max_depth
     if not 0 < nearest < farthest < math.inf:
         yield f"controls.depth: min_depth={nearest:g} and max_depth={farthest:g} must satisfy 0 < min_depth < max_depth"
@@ -165,7 +186,6 @@ def _check_scene(cfg: DictConfig) -> Iterator[str]:
     if source is None or OmegaConf.get_type(cfg, "scene") is not source.config:
         yield f"scene.source: is not set by itself, but by the option scene=NAME, one of {', '.join(SOURCES)}"
         return
-    yield from config_problems(OmegaConf.to_container(scene), scene.get("duration") or math.inf)
     for key in source.files:
         if not OmegaConf.is_missing(scene, key) and not Path(scene[key]).is_file():
             yield f"scene.{key}: no file {scene[key]!r}"
@@ -174,6 +194,13 @@ def _check_scene(cfg: DictConfig) -> Iterator[str]:
             yield f"scene.{key}: no folder {scene[key]!r}"
     if not OmegaConf.missing_keys(scene):
         yield from source.check(own_options(scene))
+    yield from config_problems(OmegaConf.to_container(scene), scene.get("duration") or math.inf)
+
+
+def _check_previews(cfg: DictConfig) -> Iterator[str]:
+    for name in cfg.previews.names:
+        if name not in PREVIEWS:
+            yield f"previews.names: {unknown_name('preview', name, PREVIEWS)}"
 
 
 def _check_captions(cfg: DictConfig) -> Iterator[str]:

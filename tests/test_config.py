@@ -15,7 +15,8 @@ from cosmos_exp.validate import validate
 CONF = Path(__file__).resolve().parents[1] / "conf"
 GROUPS = sorted(p.name for p in CONF.iterdir() if p.is_dir() and p.name not in ("hydra", "__pycache__"))
 ADDED = ("experiment", "sweep")
-FRONT_ALONE = ("front", "cosmos_aov", "drive_dreams_single", "waymo_five")  # sensors that lack some of the six views
+# sensors that lack some of the six views
+FRONT_ALONE = ("front", "carla_yaml", "cosmos_aov", "drive_dreams_single", "waymo_five")
 OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
 
 
@@ -50,6 +51,9 @@ def test_every_option_composes_to_its_type_and_can_run(group: str, option: str, 
         overrides.append("hardware.device=cpu")
     if option in FRONT_ALONE:
         overrides.append("views=single")
+    if option == "carla_yaml":
+        (tmp_path / "sensors.yaml").write_text("- sensor: rgb")
+        overrides.append(f"sensors.file={tmp_path / 'sensors.yaml'}")
     if group == "scene":
         (tmp_path / "file").touch()
         overrides += [f"scene.{key}={tmp_path / 'file'}" for key in SOURCES[option].files]

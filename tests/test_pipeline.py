@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from safetensors.torch import load_file, save_file
 
 from cosmos_exp.cache import StageCache
-from cosmos_exp.controls import CONTROLS, PREVIEWS
+from cosmos_exp.controls import CONTROLS
 from cosmos_exp.errors import UserError, ValidationErrors
 from cosmos_exp.metrics.gate import SanityError
 from cosmos_exp.pipeline import run
@@ -81,7 +81,7 @@ def test_the_config_is_resolved(folder: RunFolder) -> None:
     assert OmegaConf.load(folder.config).sampler.num_steps == 2
 
 
-@pytest.mark.parametrize("control", [*CONTROLS, *PREVIEWS])
+@pytest.mark.parametrize("control", [*CONTROLS, *OUTPUTS, "sky"])
 def test_every_control_has_a_video_per_camera(control: str, folder: RunFolder, clip: str) -> None:
     assert sorted(p.name for p in (folder.path / control).iterdir()) == sorted(VIEWS)
     for view in VIEWS:

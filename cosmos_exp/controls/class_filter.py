@@ -7,7 +7,6 @@ entry for vehicles, [140, 0, 0], equals no colour of the palette in either order
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +16,6 @@ import yaml
 
 from cosmos_exp.errors import UserError, ValidationErrors, unknown_name
 from cosmos_exp.render.palette import PALETTE, Tag
-
-log = logging.getLogger(__name__)
 
 Color = tuple[int, int, int]
 
@@ -81,12 +78,12 @@ CARLA_CLASSES = ClassFilter(
 
 def find_filter(name: str | Path | None) -> ClassFilter:
     """The filter of a file; of `carla` or None, the classes that the sample file of CARLA's exporter means."""
-    if name is None or str(name) == CARLA:
-        return CARLA_CLASSES
-    found = read_class_filter(name)
-    for note in found.notes:
-        log.info("class filter %s: %s", name, note)
-    return found
+    return read_class_filter(name) if is_file(name) else CARLA_CLASSES
+
+
+def is_file(name: str | Path | None) -> bool:
+    """Whether the name of a filter is that of a file."""
+    return name is not None and str(name) != CARLA
 
 
 def read_class_filter(path: str | Path) -> ClassFilter:

@@ -1,7 +1,7 @@
 """Lenses of CARLA's cameras as the models of a rig: pinhole, or f-theta for the wide-angle blueprints.
 
-A wide-angle lens maps the angle a to the optical axis to the radius f r(a), r by its `camera_model`; its fov is vertical.
-Where r is no polynomial of degree 5 it is fitted by one over the image.
+A wide-angle lens maps the angle a to the optical axis to the radius f r(a), r by its `camera_model`; its fov is
+vertical. Where r is no polynomial of degree 5 it is fitted by one over the image.
 """
 
 from __future__ import annotations

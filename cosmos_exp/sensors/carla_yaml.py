@@ -107,9 +107,11 @@ def read_carla_sensors(path: str | Path) -> CarlaSensors:
 def configured_cameras(sensors: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
     """{camera: options} of a `sensors` config: those of its file, relative to the ego actor, or its own.
 
-    Raises UserError where it has both, or an `actor_origin` that is no place.
+    Raises UserError where it has both or neither, or an `actor_origin` that is no place.
     """
     if not sensors["file"]:
+        if not sensors["cameras"]:
+            raise UserError(f"sensors={sensors['name']} has no cameras: give sensors.file=PATH, or sensors.cameras")
         return sensors["cameras"]
     if sensors["cameras"]:
         raise UserError(f"sensors.file={sensors['file']} and sensors.cameras: give one of them")

@@ -12,6 +12,7 @@ from cosmos_exp.scene.edits import apply_edits
 from cosmos_exp.scene.source import SceneSource, own_options
 from cosmos_exp.scene.types import Scene
 from cosmos_exp.sensors.camera import Rig
+from cosmos_exp.sensors.carla_yaml import configured_cameras
 from cosmos_exp.sensors.rigs import build_rig, resized
 
 CAMERA_TYPES = ("ftheta", "pinhole")
@@ -29,11 +30,12 @@ def load_scene(config: Mapping[str, Any]) -> Scene:
 def load_rig(scene: Mapping[str, Any], sensors: Mapping[str, Any], *, size: tuple[int, int] | None = None) -> Rig:
     """The rig of a `sensors` config: its cameras, or those that the scene of the `scene` config was recorded with.
 
-    size: (width, height) of every camera; None leaves each its own. Raises UserError where the scene has no cameras.
+    size: (width, height) of every camera; None leaves each its own. Cameras of a sensor file stand relative to the ego
+    actor. Raises UserError where the scene has no cameras.
     """
     kind = sensors["camera_type"]
     if not kind:
-        return build_rig(sensors["name"], sensors["cameras"], size=size)
+        return build_rig(sensors["name"], configured_cameras(sensors), size=size)
     if kind not in CAMERA_TYPES:
         raise UserError(f"sensors.camera_type: {unknown_name('camera type', kind, CAMERA_TYPES)}")
     source = SOURCES[scene["source"]]

@@ -1,0 +1,37 @@
+"""Raw pictures of CARLA's cameras -> the arrays of a `CameraRender`.
+
+CARLA delivers bytes in the order blue, green, red, alpha: uint8 [...,4].
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+FAR_PLANE = 1000.0  # metres at which CARLA's depth ends; the sky is there
+LARGEST = 256**3 - 1
+
+
+def rgb_of(bgra: np.ndarray) -> np.ndarray:
+    """[...,4] -> [...,3] uint8 RGB."""
+    return np.ascontiguousarray(bgra[..., 2::-1])
+
+
+def depth_of(bgra: np.ndarray) -> np.ndarray:
+    """[...,4] of the depth camera -> [...] float32 metres: 1000 (R + 256 G + 65536 B) / (2^24 - 1)."""
+    blue, green, red = (bgra[..., i].astype(np.float64) for i in range(3))
+    return ((red + 256.0 * green + 65536.0 * blue) * (FAR_PLANE / LARGEST)).astype(np.float32)
+
+
+def semantic_of(bgra: np.ndarray) -> np.ndarray:
+    """[...,4] of the semantic or instance camera -> [...] uint8 tags: the red byte."""
+    return np.ascontiguousarray(bgra[..., 2])
+
+
+def instance_of(bgra: np.ndarray) -> np.ndarray:
+    """[...,4] of the instance camera -> [...] uint16 ids: the green byte above the blue one."""
+    return (bgra[..., 1].astype(np.uint16) << 8) | bgra[..., 0]
+
+
+def normals_of(bgra: np.ndarray) -> np.ndarray:
+    """[...,4] of the normals camera, whose bytes store -1 to 1 as 0 to 255 -> [...,3] int8 vectors x127, same axes."""
+    return np.round(bgra[..., 2::-1].astype(np.float32) * (254.0 / 255.0) - 127.0).astype(np.int8)
