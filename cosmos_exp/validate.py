@@ -192,7 +192,7 @@ def _check_scene(cfg: DictConfig) -> Iterator[str]:
     for key in source.folders:
         if not OmegaConf.is_missing(scene, key) and not Path(scene[key]).is_dir():
             yield f"scene.{key}: no folder {scene[key]!r}"
-    if not OmegaConf.missing_keys(scene):
+    if not OmegaConf.missing_keys(scene) and not any(_unknown_keys(scene, "scene.")):
         yield from source.check(own_options(scene))
     yield from config_problems(OmegaConf.to_container(scene), scene.get("duration") or math.inf)
 

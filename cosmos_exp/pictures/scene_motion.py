@@ -54,8 +54,7 @@ def draw_motion(canvas: Canvas, sheet: Sheet, scene: Scene, tracks: Sequence[Tra
 
 def _draw_box(canvas: Canvas, outline: np.ndarray, color: Color) -> None:
     """A cuboid from above, with a pointer to its front. outline: [4,2] from the front left corner on."""
-    size = length(outline[:2])
-    if size < 4 and length(outline[1:3]) < 6:  # people at a small scale
+    if length(outline[:3]) < 16:  # people
         canvas.disc(outline.mean(axis=0), 3.4, color, WHITE, 0.8)
         return
     canvas.polygon(outline, (*color, 225), WHITE, 1)
