@@ -6,7 +6,7 @@ import errno
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
@@ -14,6 +14,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from cosmos_exp import callbacks, schema
 from cosmos_exp.errors import UserError, ValidationErrors, nearest_name, unknown_name
+from cosmos_exp.scene.source import ALL
+from cosmos_exp.scene.sources import SOURCES
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
 NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
@@ -32,6 +34,7 @@ def run_app(load: Callable[[], Callable[[], None]], arguments: list[str], config
     """
     wants_traceback = os.environ.get(FULL_ERROR, "0") == "1"
     os.environ[FULL_ERROR] = "1"  # makes Hydra raise instead of printing and exiting
+    arguments = sweep_over_all(arguments)
     flags = [argument for argument in arguments if argument in MULTIRUN]  # Hydra takes them only before overrides
     sys.argv = [sys.argv[0], *flags, *(argument for argument in arguments if argument not in MULTIRUN)]
     try:
@@ -41,6 +44,25 @@ def run_app(load: Callable[[], Callable[[], None]], arguments: list[str], config
     except EXPLAINED as error:
         _fail(error, wants_traceback, config)
     return 0
+
+
+def sweep_over_all(arguments: list[str]) -> list[str]:
+    """The arguments, with `scene.KEY=all` as a sweep over all values that the scene's source knows of.
+
+    What it needs to know for that, such as the folder of the clips, must be among the arguments.
+    """
+    given = dict(argument.split("=", 1) for argument in arguments if argument.startswith("scene") and "=" in argument)
+    source = SOURCES.get(given.get("scene", ""))
+    wanted = [key for key in source.every if given.get(f"scene.{key}") == ALL] if source else []
+    if not wanted:
+        return arguments
+    options = {key.removeprefix("scene."): value.strip("'\"") for key, value in given.items()}
+    expanded = {f"scene.{key}={ALL}": f"scene.{key}={_quoted(source.every[key](options))}" for key in wanted}
+    return ["--multirun", *(expanded.get(argument, argument) for argument in arguments if argument not in MULTIRUN)]
+
+
+def _quoted(values: Sequence[str]) -> str:
+    return ",".join(f"'{value}'" for value in values)
 
 
 def _fail(error: Exception, wants_traceback: bool, config: type) -> NoReturn:

@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 KEY_STEP = 3  # frames from one sample of the objects to the next: 10 Hz
 CHUNK = 121  # frames of a video
+WIDE = 16 / 9  # shape of NVIDIA's pictures
 STILL = 0.01  # metres: an object that is never farther than this from where it was first seen stands still
 STILL_ANGLE = np.radians(0.1)
 VIEW = re.compile(r"[a-z_]+_\d+fov")  # camera names that the format prefixes with camera_
@@ -59,7 +60,7 @@ def write_clip(scene: Scene, rig: Rig, root: Path | str, *, caption: str | None 
         if caption is not None:
             (partial / "captions").mkdir()
             (partial / "captions" / f"{clip_id}.txt").write_text(caption + "\n")
-        (partial / f"dataset_{clip_id}.json").write_text(dataset_of(scene, clip_id, tuple(cameras)).to_json())
+        (partial / f"dataset_{clip_id}.json").write_text(dataset_of(scene, clip_id, cameras).to_json())
         _publish(partial, root, clip_id)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -80,11 +81,16 @@ def clip_times(scene: Scene) -> np.ndarray:
     return scene.frame_times(int(np.floor(scene.duration * FPS + 1e-6)) + 1, FPS)
 
 
-def dataset_of(scene: Scene, name: str, cameras: tuple[str, ...]) -> Dataset:
-    """The config that renders all cameras and layers of the clip: chunks of CHUNK frames, or one of a shorter clip."""
+def dataset_of(scene: Scene, name: str, cameras: Mapping[str, Camera]) -> Dataset:
+    """The config that renders all cameras and layers of the clip: chunks of CHUNK frames, or one of a shorter clip.
+
+    Drawn at 1280x720 as in NVIDIA's configs where all pictures have that shape, else, as for Waymo, at 1280x704.
+    """
     chunk = min(CHUNK, len(clip_times(scene)))
-    blocks = (Block((1280, 720), fit, chunk, 0, FPS) for fit in ("resize", "center-crop"))
-    return Dataset(name, cameras, ALL_LAYERS, *blocks)
+    wide = all(abs(camera.model.width / camera.model.height - WIDE) < 0.02 for camera in cameras.values())
+    drawn = (1280, 720) if wide else (1280, 704)
+    blocks = (Block(drawn, fit, chunk, 0, FPS) for fit in ("resize", "center-crop" if wide else "resize"))
+    return Dataset(name, tuple(cameras), ALL_LAYERS, *blocks)
 
 
 def object_records(scene: Scene) -> dict[int, dict[str, dict]]:

@@ -55,6 +55,8 @@ def contents(options: Mapping[str, Any]) -> Iterator[Path]:
 def clips(options: Mapping[str, Any]) -> list[str]:
     from cosmos_exp.scene.rds_hq.clip import clip_ids
 
+    if "root" not in options:
+        raise UserError("scene.clip=all needs to know where the clips are: give scene.root=FOLDER beside it")
     return clip_ids(options["root"])
 
 
