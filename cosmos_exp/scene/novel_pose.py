@@ -46,7 +46,7 @@ def ground_height(pose: np.ndarray, lane_lines: Sequence[np.ndarray]) -> float:
     return float(vertices[np.argmin(np.linalg.norm(vertices[:, :2] - pose[:2, 3], axis=1)), 2])
 
 
-def interpolate_key_poses(frames: Sequence[int], poses: np.ndarray, num_frames: int) -> np.ndarray:
+def interpolate_key_poses(frames: Sequence[int] | np.ndarray, poses: np.ndarray, num_frames: int) -> np.ndarray:
     """Poses [num_frames,4,4] float64 through key poses [K,4,4] at the given frame numbers (any order).
 
     Raises UserError: a frame is given twice or lies outside the clip, the first or last frame of the clip has no key
