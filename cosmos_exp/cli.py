@@ -18,10 +18,12 @@ Usage
   cosmos-exp [run] [OVERRIDE ...]        run the pipeline
   cosmos-exp -m [OVERRIDE ...]           run a sweep: every combination of the comma-separated values
   cosmos-exp show rig=NAME | scene=NAME  a picture of the cameras, or of the scene from above
+  cosmos-exp novel-pose -i ROOT ...      a novel ego trajectory of an RDS-HQ clip
   cosmos-exp scene info LOG [--json]     what a CARLA recorder log holds
   cosmos-exp compare SWEEP_FOLDER        write the page that shows a sweep's cells side by side
   cosmos-exp verify goldens FOLDER       check the networks against a folder of golden tensors
   cosmos-exp export rds-hq -o OUT [OVERRIDE ...]  write the scene as a clip of NVIDIA's format
+  cosmos-exp convert waymo -i DIR -o ROOT  Waymo Open Dataset segments as RDS-HQ clips
   cosmos-exp train [OVERRIDE ...]        train the nano model
 
 Config groups (GROUP=OPTION; * is the default)
@@ -112,12 +114,12 @@ def _train(arguments: list[str]) -> int:
 
 
 # Subcommands whose module in cosmos_exp/commands has a main(arguments) -> exit status.
-MODULES = ("scene", "compare", "verify", "show", "export")
+MODULES = ("scene", "compare", "verify", "show", "export", "novel-pose", "convert")
 
 
 def _from_module(name: str) -> Callable[[list[str]], int]:
     def command(arguments: list[str]) -> int:
-        return import_module(f"cosmos_exp.commands.{name}").main(arguments)
+        return import_module(f"cosmos_exp.commands.{name.replace('-', '_')}").main(arguments)
 
     return command
 

@@ -1,0 +1,1 @@
+"""Waymo Open Dataset (perception, v2 tables) to RDS-HQ clips."""
