@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cosmos_exp.cli import CONF
+from cosmos_exp.commands.compose import compose_config, explained, rig_of, scene_of
 from cosmos_exp.commands.parser import Parser
 from cosmos_exp.errors import UserError, ValidationErrors, nearest_name, unknown_name
 
@@ -46,39 +47,15 @@ def main(arguments: Sequence[str]) -> int:
         _check_output(options.output)
     cfg = compose_config(overrides, options.config_dir)
     try:
-        scene = _scene(cfg) if wants_scene else None
-        rig = _rig(cfg, scene) if wants_rig else None
+        scene = scene_of(cfg) if wants_scene else None
+        rig = rig_of(cfg, scene) if wants_rig else None
         picture, name = _draw(cfg, scene, rig)
     except ValidationErrors as error:
-        raise UserError(_explained(error)) from error
+        raise UserError(explained(error)) from error
     path = options.output or Path(f"{name}.png")
     write_picture(path, picture)
     print(f"wrote {path}")
     return 0
-
-
-def compose_config(overrides: Sequence[str], config_dir: Path | None) -> DictConfig:
-    """The main config. Raises UserError for every mistake in the overrides."""
-    from hydra import compose, initialize_config_module
-
-    from cosmos_exp import schema
-    from cosmos_exp.hydra_app import EXPLAINED
-
-    if config_dir is not None and not config_dir.is_dir():
-        raise UserError(f"--config-dir: no folder {str(config_dir)!r}")
-    own = [f"hydra.searchpath=['file://{config_dir.resolve()}']"] if config_dir else []
-    schema.register()
-    try:
-        with initialize_config_module("cosmos_exp.conf", version_base="1.3"):
-            return compose("config", overrides=[*overrides, *own])
-    except EXPLAINED as error:
-        raise UserError(_explained(error)) from error
-
-
-def _explained(error: Exception) -> str:
-    from cosmos_exp.hydra_app import explain
-
-    return explain(error) or str(error)
 
 
 def write_picture(path: Path, picture: np.ndarray) -> None:
@@ -115,31 +92,6 @@ def _check_output(path: Path) -> None:
         raise UserError(f"--output {str(path)!r}: {unknown_name('picture format', path.suffix, FORMATS)}")
     if not path.parent.is_dir():
         raise UserError(f"--output {str(path)!r}: there is no folder {str(path.parent)!r}")
-
-
-def _scene(cfg: DictConfig) -> Scene:
-    from cosmos_exp.scene.sources import load_scene
-    from cosmos_exp.validate import check_scene
-
-    check_scene(cfg)
-    return load_scene(cfg.scene)
-
-
-def _rig(cfg: DictConfig, scene: Scene | None) -> Rig:
-    """As a run would build it, but every camera at its own size."""
-    from omegaconf import OmegaConf
-
-    from cosmos_exp.scene.sources import load_rig
-    from cosmos_exp.sensors.carla_yaml import actor_origin, moved
-
-    missing = sorted(OmegaConf.missing_keys(cfg.sensors))
-    if missing:
-        raise UserError(" and ".join(f"{key} is required: give {key}=..." for key in missing))
-    sensors = OmegaConf.to_container(cfg.sensors, resolve=True)
-    rig = load_rig(cfg.scene, sensors)
-    if sensors["file"]:
-        rig = moved(rig, sensors["actor_origin"] or actor_origin(scene or _scene(cfg)))
-    return rig
 
 
 def _draw(cfg: DictConfig, scene: Scene | None, rig: Rig | None) -> tuple[np.ndarray, str]:
