@@ -19,6 +19,7 @@ Usage
   cosmos-exp -m [OVERRIDE ...]           run a sweep: every combination of the comma-separated values
   cosmos-exp show rig=NAME | scene=NAME  a picture of the cameras, or of the scene from above
   cosmos-exp novel-pose -i ROOT ...      a novel ego trajectory of an RDS-HQ clip
+  cosmos-exp controls --sensors FILE -o OUT  the control videos of a CARLA sensor file
   cosmos-exp scene info LOG [--json]     what a CARLA recorder log holds
   cosmos-exp compare SWEEP_FOLDER        write the page that shows a sweep's cells side by side
   cosmos-exp verify goldens FOLDER       check the networks against a folder of golden tensors
@@ -114,7 +115,7 @@ def _train(arguments: list[str]) -> int:
 
 
 # Subcommands whose module in cosmos_exp/commands has a main(arguments) -> exit status.
-MODULES = ("scene", "compare", "verify", "show", "export", "novel-pose", "convert")
+MODULES = ("scene", "controls", "compare", "verify", "show", "export", "novel-pose", "convert")
 
 
 def _from_module(name: str) -> Callable[[list[str]], int]:

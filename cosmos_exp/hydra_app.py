@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -122,7 +123,11 @@ def _explain_composition(error: ConfigCompositionException, config: type) -> str
     first = str(error).split("\n")[0]
     cause = str(error.__cause__).split("\n")[0] if error.__cause__ else ""
     if first.startswith(("Could not override", "Could not delete")):
-        return unknown_key(first.split("'")[1], config)
+        inside = re.search(r"full_key: (\S+)", str(error.__cause__ or ""))  # of a mapping that was given as a whole
+        return unknown_key(inside[1] if inside else first.split("'")[1], config)
+    if "Cannot merge DictConfig with ListConfig" in cause:
+        key = first.removeprefix("Error merging override ").partition("=")[0]
+        return f"{key} is a mapping, not a list: give {key}={{KEY: VALUE}} or {key}.KEY=VALUE"
     if first.startswith("Error merging override"):
         return f"{first.removeprefix('Error merging override ')}: {cause}"
     return " ".join(str(error).split())
