@@ -1,28 +1,41 @@
-"""The HD-map control: map elements and object boxes on black, in the colours and with the fading of RDS-HQ.
+"""The HD-map control: map elements and object boxes on black, with the look of the RDS-HQ renderer.
 
-Colours fade with the depth z of a stroke, w = 2 (122.5 - z) / 255; overlapping strokes mix by the maximum of each
-channel; nothing hides anything. Strokes are 8 px wide (boxes 5 px) in an image of 720 rows and scale with the height.
+Every layer, and every class of objects, has a canvas of its own on which later elements cover earlier ones; the frame
+is the maximum of all canvases. Nothing hides anything by depth. Colours fade with the camera depth z of a stroke:
+w = 2 (122.5 - z) / 255. Strokes are 8 px wide (boxes 5 px) in an image of 720 rows.
+
+The reference has defects that this module has only with reference_compat: lines, boxes and polygons of which no vertex
+is inside the image are not drawn though they may cross it (a pinhole's mirrored points behind the camera count as
+inside); strokes beyond the fading range are drawn black over earlier ones; the weight of a polygon there is negative
+and wraps to a bright colour; widths do not scale with the image.
 """
 
 from __future__ import annotations
 
-from itertools import pairwise
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numba import njit
 
-from cosmos_exp.scene.types import ActorClass, Scene, SceneMap, Track
+from cosmos_exp.errors import UserError, unknown_name
+from cosmos_exp.render.hdmap_shapes import RANGE, Shapes, crossings, cut_at_camera_plane, subdivided
+from cosmos_exp.render.layer_canvas import LayerCanvas
+from cosmos_exp.render.polygon_clip import clip_to_image
+from cosmos_exp.render.thick_lines import cap, clip_line, draw_line
+from cosmos_exp.scene.map_layers import LAYER_SHAPES, MapLayers
 from cosmos_exp.sensors.camera import CameraModel
 
-RANGE = 122.5
 REFERENCE_HEIGHT = 720
-MAP_WIDTH, BOX_WIDTH = 8.0, 5.0
-STEP = 0.8  # metres between the points that lane lines and boundaries are subdivided into
-NEAR = 0.1
+MAP_WIDTH, BOX_WIDTH = 8, 5
+FARTHEST = 2.0**28  # pixels
+SUBDIVIDED = ("lanelines", "road_boundaries")
+SHAPES = {**LAYER_SHAPES, "lanes": "polyline"}
 
 COLORS = {
     "lanelines": (98, 183, 249),
+    "lanes": (56, 103, 221),
     "poles": (66, 40, 144),
     "road_boundaries": (200, 36, 35),
     "wait_lines": (185, 63, 34),
@@ -31,220 +44,207 @@ COLORS = {
     "traffic_signs": (131, 175, 155),
     "traffic_lights": (252, 157, 155),
 }
-OBJECT_COLORS = {
-    ActorClass.CAR: (255, 0, 0),
-    ActorClass.TRUCK: (0, 0, 255),
-    ActorClass.BUS: (0, 0, 255),
-    ActorClass.TRAIN: (0, 0, 255),
-    ActorClass.PEDESTRIAN: (0, 255, 0),
-    ActorClass.MOTORCYCLE: (255, 255, 0),
-    ActorClass.BICYCLE: (255, 255, 0),
-    ActorClass.RIDER: (255, 255, 0),
-    ActorClass.OTHER: (255, 255, 255),
+BOX_COLORS = {
+    "Car": (255, 0, 0),
+    "Truck": (0, 0, 255),
+    "Pedestrian": (0, 255, 0),
+    "Cyclist": (255, 255, 0),
+    "Others": (255, 255, 255),
 }
-# Halves of (length, width, height); consecutive faces 0-3 and 4-7, i and i+4 joined by an edge.
-CORNERS = np.array(
-    [(1, 1, 1), (1, -1, 1), (-1, -1, 1), (-1, 1, 1), (1, 1, -1), (1, -1, -1), (-1, -1, -1), (-1, 1, -1)]
-) / 2.0  # fmt: skip
-EDGES = np.array(
-    [(0, 1), (1, 2), (2, 3), (3, 0), (4, 5), (5, 6), (6, 7), (7, 4), (0, 4), (1, 5), (2, 6), (3, 7)]
-)  # fmt: skip
+# A walk over the corners of a cuboid that passes all of its twelve edges.
+CUBOID_WALK = np.array([0, 1, 2, 3, 0, 4, 5, 6, 7, 4, 5, 1, 2, 6, 7, 3])
+
+
+@dataclass(frozen=True)
+class Box:
+    """An object's cuboid. color_class: one of BOX_COLORS. corners: [8,3] world, in the order of `cuboid_corners`."""
+
+    track_id: str
+    color_class: str
+    corners: np.ndarray
 
 
 class HdMap:
-    """The map's strokes and hulls relative to `origin` [3], ready to be drawn from anywhere."""
+    """A map's layers, subdivided and ready to be drawn from anywhere. `draw` may be called from several threads."""
 
-    def __init__(self, scene: Scene, origin: np.ndarray):
-        segments, colors = _map_segments(scene.map)
-        self.segments = (segments - origin).astype(np.float64)
-        self.segment_colors = colors
-        self.hulls = [(points - origin, color) for points, color in _map_hulls(scene.map)]
-        self.hull_spheres = np.array([_sphere(points) for points, _ in self.hulls]).reshape(-1, 4)
+    def __init__(self, layers: MapLayers, *, reference_compat: bool = False):
+        self.reference_compat = reference_compat
+        self._lines: dict[str, Shapes] = {}
+        self._polygons: dict[str, Shapes] = {}
+        for name, elements in layers.items():
+            if name not in SHAPES:
+                raise UserError(unknown_name("layer", name, SHAPES))
+            self._add(name, [np.asarray(v, np.float64).reshape(-1, 3) for v in elements])
+        self._canvases: list[LayerCanvas] = []
 
-    def draw(self, model: CameraModel, pose: np.ndarray, placed: list[tuple[int, Track, np.ndarray]]) -> np.ndarray:
-        """[H,W,3] uint8. pose: [4,4] camera to world relative to the origin; placed: index, track, pose of objects."""
-        image = np.zeros((model.height, model.width, 3), np.uint8)
-        rotation, eye = pose[:3, :3], pose[:3, 3]
-        scale = model.height / REFERENCE_HEIGHT
-        near = self._hulls_in_range(rotation, eye)
-        for i in near:
-            points, color = self.hulls[i]
-            _draw_hull(image, model, (points - eye) @ rotation, color)
-        self._draw_segments(image, model, self.segments, self.segment_colors, rotation, eye, MAP_WIDTH * scale)
-        if placed:
-            boxes, colors = _box_segments(placed)
-            self._draw_segments(image, model, boxes, colors, rotation, eye, BOX_WIDTH * scale)
-        return image
+    def _add(self, name: str, elements: list[np.ndarray]) -> None:
+        if SHAPES[name] == "polyline":
+            lines = [v for v in elements if len(v) >= 2]
+            self._lines[name] = Shapes.of([subdivided(v) for v in lines] if name in SUBDIVIDED else lines)
+        elif SHAPES[name] == "surface":
+            self._polygons[name] = Shapes.of([np.concatenate([v, v[:1]]) for v in elements if len(v) >= 2])
+        else:
+            self._polygons[name] = Shapes.of([v[CUBOID_WALK] for v in elements])
 
-    def _hulls_in_range(self, rotation: np.ndarray, eye: np.ndarray) -> np.ndarray:
-        depth = (self.hull_spheres[:, :3] - eye) @ rotation[:, 2]
-        radius = self.hull_spheres[:, 3]
-        return np.flatnonzero((depth + radius > NEAR) & (depth < RANGE))
+    def draw(
+        self,
+        model: CameraModel,
+        camera_to_world: np.ndarray,
+        boxes: Iterable[Box] = (),
+        out: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """[H,W,3] uint8 RGB. camera_to_world: [4,4], OpenCV camera axes. out: an image of the model's size to fill."""
+        if out is None:
+            out = np.empty((model.height, model.width, 3), np.uint8)
+        frame = _Frame(model, np.linalg.inv(camera_to_world), self._take_canvas(model), self.reference_compat)
+        for name, lines in self._lines.items():
+            frame.draw_lines(lines, COLORS[name], MAP_WIDTH)
+        for name, polygons in self._polygons.items():
+            frame.draw_polygons(polygons, COLORS[name])
+        for name, lines in _box_lines(boxes).items():
+            frame.draw_lines(lines, BOX_COLORS[name], BOX_WIDTH)
+        frame.canvas.finish(out)
+        self._canvases.append(frame.canvas)
+        return out
 
-    @staticmethod
-    def _draw_segments(image, model, segments, colors, rotation, eye, width) -> None:
-        """segments: [N,2,3] in the world, colors: [N,3]."""
-        ends, kept = _clipped(segments, rotation, eye)
-        if not len(kept):
+    def _take_canvas(self, model: CameraModel) -> LayerCanvas:
+        """One that no other thread draws on; those of other sizes are dropped."""
+        while self._canvases:
+            try:
+                canvas = self._canvases.pop()
+            except IndexError:  # another thread was faster
+                break
+            if canvas.layer.shape == (model.height, model.width):
+                return canvas
+        return LayerCanvas(model.width, model.height)
+
+
+def stroke_width(width: int, height: int) -> int:
+    """Pixels, in an image of so many rows, of a stroke that is `width` pixels wide in one of 720."""
+    return max(round(width * height / REFERENCE_HEIGHT), 1)
+
+
+def _box_lines(boxes: Iterable[Box]) -> dict[str, Shapes]:
+    """Per class the walks over the boxes' edges, by track id in the order of strings."""
+    walks: dict[str, list[np.ndarray]] = {}
+    for box in sorted(boxes, key=lambda box: box.track_id):
+        if box.color_class not in BOX_COLORS:
+            raise UserError(unknown_name("class of boxes", box.color_class, BOX_COLORS))
+        walks.setdefault(box.color_class, []).append(box.corners[CUBOID_WALK])
+    return {name: Shapes.of(vertices) for name, vertices in walks.items()}
+
+
+@dataclass(frozen=True)
+class _Frame:
+    model: CameraModel
+    world_to_camera: np.ndarray
+    canvas: LayerCanvas
+    compat: bool
+
+    def draw_lines(self, lines: Shapes, color: Sequence[int], width: int) -> None:
+        points, starts = lines.before(self.world_to_camera)
+        if not len(points):
             return
-        pixels = model.project(ends.reshape(-1, 3)).reshape(-1, 4)
-        strength = 2 * (RANGE - np.clip(ends[:, :, 2].mean(axis=1), 0, RANGE)) / 255
-        _strokes(image, pixels, (colors[kept] * strength[:, None]).astype(np.uint8), max(width, 1.0))
+        number, ends = crossings(points, starts, self.compat)
+        pixels = self.model.project(points)
+        cut = self.model.project(ends.reshape(-1, 3)).reshape(-1, 4)
+        thickness = width if self.compat else stroke_width(width, self.model.height)
+        canvas = self.canvas
+        _draw_lines(
+            canvas.layer, canvas.drawn, canvas.shift, canvas.rows, points[:, 2].copy(), pixels, starts, number, cut,
+            np.array(color, np.float64), thickness, cap(thickness), self.compat,
+        )  # fmt: skip
+        canvas.merge()
+
+    def draw_polygons(self, polygons: Shapes, color: Sequence[int]) -> None:
+        points, starts = polygons.before(self.world_to_camera)
+        if not len(points):
+            return
+        drawn = False
+        cut, cut_starts, depths = cut_at_camera_plane(points, starts)
+        corners = _truncated(self.model.project(cut), self.compat)
+        seen = self._seen(points, starts) if self.compat else np.ones(len(depths), bool)
+        for i in np.flatnonzero(seen):
+            first, last = cut_starts[i], cut_starts[i + 1]
+            if last - first >= 3 and (self.compat or depths[i] < RANGE):
+                drawn |= self._fill(corners[first:last], depths[i], color)
+        if drawn:
+            self.canvas.merge()
+
+    def _seen(self, points: np.ndarray, starts: np.ndarray) -> np.ndarray:
+        """Which polygons have a vertex before the camera and inside the image, as the reference asks for."""
+        u, v = _truncated(self.model.project(points), True).T
+        inside = (points[:, 2] > 0) & (u >= 0) & (u < self.model.width) & (v >= 0) & (v < self.model.height)
+        return np.logical_or.reduceat(inside, starts[:-1]) & (np.minimum.reduceat(points[:, 2], starts[:-1]) <= RANGE)
+
+    def _fill(self, corners: np.ndarray, depth: float, color: Sequence[int]) -> bool:
+        width, height = self.model.width, self.model.height
+        hull = cv2.convexHull(corners)[:, 0]
+        if len(hull) < 3:
+            return False
+        hull = clip_to_image(hull, width, height)
+        if not len(hull):
+            return False
+        weight = 2 * (RANGE - depth) / 255
+        red, green, blue = (int(weight * c) & 255 for c in color)
+        cv2.fillPoly(self.canvas.channels, [hull], (red, green, blue, 0))
+        (left, top), (right, bottom) = hull.min(axis=0).tolist(), hull.max(axis=0).tolist()
+        self.canvas.touch(min(left, width - 1), top, min(right, width - 1), bottom)
+        return True
+
+
+def _truncated(pixels: np.ndarray, compat: bool) -> np.ndarray:
+    """int32. Pixels beyond its range become its least number in the reference, and stay as far out as they can here."""
+    if compat:
+        return np.where(np.abs(pixels) < 2.0**31, pixels, -(2.0**31)).astype(np.int32)
+    return np.nan_to_num(np.clip(pixels, -FARTHEST, FARTHEST)).astype(np.int32)
 
 
 @njit(cache=True, nogil=True)
-def _clipped(segments, rotation, eye):
-    """Camera-frame ends [M,2,3] of the parts in front of the near plane and within range, and their indices."""
-    ends = np.empty((len(segments), 2, 3))
-    kept = np.empty(len(segments), np.int64)
-    count = 0
-    for i in range(len(segments)):
-        for j in range(2):
-            x, y, z = segments[i, j, 0] - eye[0], segments[i, j, 1] - eye[1], segments[i, j, 2] - eye[2]
-            for k in range(3):
-                ends[count, j, k] = rotation[0, k] * x + rotation[1, k] * y + rotation[2, k] * z
-        a, b = ends[count, 0, 2], ends[count, 1, 2]
-        if (a < NEAR and b < NEAR) or (a > RANGE and b > RANGE):
+def _whole(pixel, compat):
+    """Pixels beyond the range of int32: see `_truncated`."""
+    if compat:
+        return np.int64(pixel) if -(2.0**31) <= pixel < 2.0**31 else np.int64(-(2**31))
+    return np.int64(min(max(pixel, -FARTHEST), FARTHEST))
+
+
+@njit(cache=True, nogil=True)
+def _draw_lines(
+    layer, drawn, shift, rows, depth, pixels, starts, number, cut, color, thickness, caps, compat
+):  # fmt: skip
+    """Polylines with vertices pixels [N,2] float64 at camera depths [N]; number, cut: `crossings`, projected."""
+    height, width = layer.shape
+    for s in range(len(starts) - 1):
+        first, last = starts[s], starts[s + 1]
+        if compat and not _shown(depth, pixels, first, last, width, height):
             continue
-        if a < NEAR or b < NEAR:
-            s = (NEAR - a) / (b - a)
-            j = 0 if a < NEAR else 1
+        for i in range(first, last - 1):
+            mean = (depth[i] + depth[i + 1]) / 2
+            if number[i] >= 0:
+                a, b, c, d = cut[number[i]]
+            elif max(depth[i], depth[i + 1]) < 0 or (not compat and depth[i] <= 0):
+                continue
+            else:
+                a, b, c, d = pixels[i, 0], pixels[i, 1], pixels[i + 1, 0], pixels[i + 1, 1]
+                a, b, c, d = np.rint(a), np.rint(b), np.rint(c), np.rint(d)
+            if not compat and mean >= RANGE:
+                continue
+            _, x0, y0, x1, y1 = clip_line(
+                width - 1, height - 1, _whole(a, compat), _whole(b, compat), _whole(c, compat), _whole(d, compat)
+            )
+            weight = 2 * (RANGE - min(max(mean, 0.0), RANGE)) / 255
+            packed = np.uint32(0)
             for k in range(3):
-                cut = ends[count, 0, k] + s * (ends[count, 1, k] - ends[count, 0, k])
-                ends[count, j, k] = cut
-        kept[count] = i
-        count += 1
-    return ends[:count], kept[:count]
+                packed |= np.uint32(weight * color[k]) << np.uint32(8 * k)
+            draw_line(layer, drawn, shift, rows, x0, y0, x1, y1, thickness, caps, packed)
 
 
 @njit(cache=True, nogil=True)
-def _strokes(image, pixels, colors, width):
-    """Straight strokes with round caps; pixels: [N,4] = u0, v0, u1, v1. Each channel keeps its maximum."""
-    rows, columns = image.shape[:2]
-    radius = width / 2
-    for i in range(len(pixels)):
-        u0, v0, u1, v1 = pixels[i]
-        du, dv = u1 - u0, v1 - v0
-        length2 = du * du + dv * dv
-        x0, x1 = max(min(u0, u1) - radius, 0.0), min(max(u0, u1) + radius, columns - 1.0)
-        y0, y1 = max(min(v0, v1) - radius, 0.0), min(max(v0, v1) + radius, rows - 1.0)
-        if not (x0 <= x1 and y0 <= y1):
-            continue
-        r, g, b = colors[i]
-        for y in range(int(np.ceil(y0)), int(y1) + 1):
-            lo, hi = _row_span(y, u0, v0, du, dv, length2, radius, x0, x1)
-            for x in range(lo, hi + 1):
-                image[y, x, 0] = max(image[y, x, 0], r)
-                image[y, x, 1] = max(image[y, x, 1], g)
-                image[y, x, 2] = max(image[y, x, 2], b)
-
-
-@njit(cache=True, nogil=True)
-def _row_span(y, u0, v0, du, dv, length2, radius, x0, x1):
-    """First and last column of row y within `radius` of the segment: the union of its two caps and its band."""
-    lo, hi = 1e30, -1e30
-    for v, u in ((v0, u0), (v0 + dv, u0 + du)):
-        rest = radius * radius - (y - v) * (y - v)
-        if rest >= 0.0:
-            half = np.sqrt(rest)
-            lo, hi = min(lo, u - half), max(hi, u + half)
-    if length2 > 0.0:
-        length = np.sqrt(length2)
-        # |cross| <= radius * length and 0 <= dot <= length2, both linear in x
-        low, high = x0 - 1.0, x1 + 1.0
-        low, high = _between(dv, -dv * u0 - du * (y - v0), -radius * length, radius * length, low, high)
-        low, high = _between(du, -du * u0 + dv * (y - v0), 0.0, length2, low, high)
-        if low <= high:
-            lo, hi = min(lo, low), max(hi, high)
-    lo, hi = max(lo, x0), min(hi, x1)
-    if not lo <= hi:
-        return 1, 0
-    return int(np.ceil(lo)), int(np.floor(hi))
-
-
-@njit(cache=True, nogil=True)
-def _between(slope, offset, least, most, low, high):
-    """The part of [low, high] where least <= slope x + offset <= most."""
-    if abs(slope) < 1e-12:
-        return (low, high) if least <= offset <= most else (1.0, 0.0)
-    a, b = (least - offset) / slope, (most - offset) / slope
-    return max(low, min(a, b)), min(high, max(a, b))
-
-
-def _draw_hull(image: np.ndarray, model: CameraModel, points: np.ndarray, color: tuple[int, int, int]) -> None:
-    """Fill the convex hull of camera-frame points [K,3], clipped at the near plane."""
-    clipped = _clip_polygon(points)
-    if len(clipped) < 3 or clipped[:, 2].min() > RANGE:
-        return
-    depth = min(float(clipped[:, 2].mean()), RANGE)
-    pixels = np.clip(model.project(clipped), -1e5, 1e5)
-    low, high = pixels.min(0), pixels.max(0)
-    if high[0] < 0 or high[1] < 0 or low[0] >= model.width or low[1] >= model.height:
-        return
-    hull = cv2.convexHull(np.round(pixels).astype(np.int32))
-    x0, y0 = np.maximum(np.floor(low), 0).astype(int)
-    x1, y1 = int(min(high[0] + 2, model.width)), int(min(high[1] + 2, model.height))
-    patch = np.zeros((y1 - y0, x1 - x0, 3), np.uint8)
-    strength = 2 * (RANGE - depth) / 255
-    cv2.fillConvexPoly(patch, hull - [x0, y0], [int(c * strength) for c in color])
-    view = image[y0:y1, x0:x1]
-    np.maximum(view, patch, out=view)
-
-
-def _clip_polygon(points: np.ndarray) -> np.ndarray:
-    if points[:, 2].min() >= NEAR:
-        return points
-    kept = []
-    for a, b in zip(points, np.roll(points, -1, axis=0)):
-        if a[2] >= NEAR:
-            kept.append(a)
-        if (a[2] >= NEAR) != (b[2] >= NEAR):
-            kept.append(a + (NEAR - a[2]) / (b[2] - a[2]) * (b - a))
-    return np.array(kept).reshape(-1, 3)
-
-
-def _map_segments(scene_map: SceneMap) -> tuple[np.ndarray, np.ndarray]:
-    """Segments [N,2,3] and colours [N,3] of all polylines of the map."""
-    lines = [(_subdivided(line.points), "lanelines") for line in scene_map.lane_lines]
-    lines += [(_subdivided(line), "road_boundaries") for line in scene_map.road_boundaries]
-    lines += [(np.asarray(line, np.float64), "wait_lines") for line in scene_map.wait_lines]
-    lines += [(np.stack([pole.base, pole.top]), "poles") for pole in scene_map.poles]
-    segments = [np.stack([points[:-1], points[1:]], axis=1) for points, _ in lines]
-    colors = [np.tile(np.array(COLORS[layer], float), (max(len(points) - 1, 0), 1)) for points, layer in lines]
-    empty = np.zeros((0, 2, 3)), np.zeros((0, 3))
-    return np.concatenate([empty[0], *segments]), np.concatenate([empty[1], *colors])
-
-
-def _subdivided(line: np.ndarray) -> np.ndarray:
-    """Every edge of length L in max(2, int(L / 0.8)) evenly spaced points, its ends included."""
-    line = np.asarray(line, np.float64).reshape(-1, 3)
-    if len(line) < 2:
-        return line
-    parts = []
-    for a, b in pairwise(line):
-        count = max(2, int(np.linalg.norm(b - a) / STEP))
-        parts.append(np.linspace(a, b, count)[:-1])
-    return np.concatenate([*parts, line[-1:]])
-
-
-def _map_hulls(scene_map: SceneMap) -> list[tuple[np.ndarray, tuple[int, int, int]]]:
-    hulls = [(polygon, COLORS["crosswalks"]) for polygon in scene_map.crosswalks]
-    hulls += [(polygon, COLORS["road_markings"]) for polygon in scene_map.road_markings]
-    hulls += [(_cuboid(sign.pose, sign.size), COLORS["traffic_signs"]) for sign in scene_map.traffic_signs]
-    hulls += [(_cuboid(light.pose, light.size), COLORS["traffic_lights"]) for light in scene_map.traffic_lights]
-    return [(np.asarray(points, np.float64), color) for points, color in hulls if len(points) >= 3]
-
-
-def _cuboid(pose: np.ndarray, size: tuple[float, float, float]) -> np.ndarray:
-    return (CORNERS * size) @ pose[:3, :3].T + pose[:3, 3]
-
-
-def _sphere(points: np.ndarray) -> np.ndarray:
-    centre = points.mean(axis=0)
-    return np.append(centre, np.linalg.norm(points - centre, axis=1).max())
-
-
-def _box_segments(placed: list[tuple[int, Track, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    corners = np.stack([_cuboid(pose, track.size) for _, track, pose in placed])
-    colors = np.array([OBJECT_COLORS[track.actor_class] for _, track, _ in placed], float)
-    return corners[:, EDGES].reshape(-1, 2, 3), np.repeat(colors, len(EDGES), axis=0)
+def _shown(depth, pixels, first, last, width, height):
+    """Whether the reference draws a polyline: one vertex inside the image, one within range."""
+    inside = near = False
+    for i in range(first, last):
+        u, v = np.rint(pixels[i, 0]), np.rint(pixels[i, 1])
+        inside |= 0 <= u < width and 0 <= v < height
+        near |= depth[i] <= RANGE
+    return inside and near

@@ -12,7 +12,7 @@ import numpy as np
 from cosmos_exp.errors import UserError, unknown_name
 from cosmos_exp.render.gbuffer import MEASURED, GBuffer
 from cosmos_exp.render.geometry import compiled
-from cosmos_exp.render.hdmap import HdMap
+from cosmos_exp.render.hdmap import Box, HdMap
 from cosmos_exp.render.light import NO_SHADOW, ShadowMap, frame_record, noise_texture
 from cosmos_exp.render.mesh import join
 from cosmos_exp.render.moving import MovingWorld
@@ -23,6 +23,8 @@ from cosmos_exp.render.structures import structure_mesh
 from cosmos_exp.render.types import OUTPUTS, CameraRender
 from cosmos_exp.render.views import draw, draw_shadows, sample_rays, sun_view
 from cosmos_exp.render.weather import Weather, weather_of
+from cosmos_exp.scene.map_layers import cuboid_corners, map_layers
+from cosmos_exp.scene.rds_hq.objects import hdmap_class, object_type
 from cosmos_exp.scene.types import Scene
 from cosmos_exp.sensors.camera import Camera, CameraModel
 
@@ -40,7 +42,8 @@ class Renderer:
         area = scene.facts.get("area", "")
         self.static = compiled(join([road_mesh(scene.map, area), structure_mesh(scene.map)]), self.origin)
         self.world = MovingWorld(scene, self.origin)
-        self.hd = HdMap(scene, self.origin)
+        layers = map_layers(scene.map)
+        self.hd = HdMap({name: [v - self.origin for v in elements] for name, elements in layers.items()})
         self._heading = _level(scene.rig_trajectory.poses[0][:3, :3])
         self._frames: dict[float, tuple] = {}
         self._shadows: dict[tuple, ShadowMap] = {}
@@ -85,7 +88,11 @@ class Renderer:
         """[H,W,3] uint8 HD-map control frame: map elements and object boxes on black."""
         pose = self.world.ego_pose(t) @ camera.camera_to_rig
         placed, _, _ = self._frame(t)
-        return self.hd.draw(camera.model, pose, placed)
+        boxes = [
+            Box(track.id, hdmap_class(object_type(track.actor_class)), cuboid_corners(at, track.size))
+            for _, track, at in placed
+        ]
+        return self.hd.draw(camera.model, pose, boxes)
 
     def forget_frames(self) -> None:
         """Drop what is kept of the last frames, so that the next ones are timed in full."""

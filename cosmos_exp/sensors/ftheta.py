@@ -1,7 +1,8 @@
 """The f-theta camera of NVIDIA's driving data: pixel radius as a polynomial of the angle to the optical axis.
 
-One direction of the polynomial is given with the calibration; the other is fitted by linear least squares over 500
-uniform samples, which agrees with the fit of the RDS-HQ renderer to 3e-5 px (an exact inverse would not).
+Floats are as wide as in the RDS-HQ renderer (most are float32): a line's pixels depend on how its ends round. One
+direction of the polynomial is given with the calibration; the other is fitted by linear least squares over 500 uniform
+samples, which agrees with the fit of the RDS-HQ renderer to 3e-5 px (an exact inverse would not).
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ class FTheta:
         """The 11 or 14 numbers of an RDS-HQ `ftheta_intrinsic`: cx, cy, w, h, p0..p5, is_backward, (c, d, e)."""
         if len(values) not in (11, 14):
             raise UserError(f"an f-theta calibration has 11 or 14 numbers, not {len(values)}")
-        cx, cy, width, height, *rest = (float(v) for v in values)
+        cx, cy = (float(v) for v in np.asarray(values[:2], np.float32))
+        width, height, *rest = (float(v) for v in values[2:])
         linear = tuple(rest[7:10]) or (1.0, 0.0, 0.0)
         return cls(int(width), int(height), (cx, cy), tuple(rest[:6]), rest[6] > 0, linear)
 
@@ -75,15 +77,18 @@ class FTheta:
     def max_angle(self) -> float:
         """Largest angle of the four corner pixels, radians."""
         right, bottom = self.width - 1, self.height - 1
-        corners = np.array([[0, 0], [right, 0], [0, bottom], [right, bottom]], np.float64)
-        return float(np.arccos(np.clip(self.unproject(corners)[:, 2], -1, 1)).max())
+        corners = np.array([[0, 0], [right, 0], [0, bottom], [right, bottom]], np.float32)
+        offset = self._undistorted(corners)
+        length = np.sqrt((offset * offset).sum(axis=1, keepdims=True))
+        angle = _evaluate(self.bw_poly, length)
+        across = np.linalg.norm(np.sin(angle) * offset / length, axis=1)
+        return float(np.arctan2(across, np.cos(angle)[:, 0]).max())
 
     @cached_property
     def beyond_max(self) -> tuple[float, float]:
         """Radius at the maximum angle and its slope: the straight line on which larger angles are projected."""
-        return float(_evaluate(self.fw_poly, self.max_angle)), float(
-            _evaluate(_derivative(self.fw_poly), self.max_angle)
-        )
+        derivative = _derivative(self.fw_poly)
+        return tuple(float(np.float32(_evaluate(poly, self.max_angle))) for poly in (self.fw_poly, derivative))
 
     def radius(self, angle: np.ndarray) -> np.ndarray:
         """Pixel radius of an angle (radians), extrapolated in a straight line beyond the maximum angle."""
@@ -92,21 +97,21 @@ class FTheta:
         return np.where(angle <= self.max_angle, inside, at_max + (angle - self.max_angle) * slope)
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """[N,3] -> [N,2] pixels. Nothing is rejected: a point behind lands far outside the image.
-
-        The cosine is taken in float32 as in the RDS-HQ renderer, which costs up to half a pixel within 0.02 degrees
-        of the axis and agrees with its images.
-        """
-        points = np.asarray(points, np.float32)
-        length = np.sqrt((points * points).sum(axis=1))
-        cosine = np.divide(points[:, 2], length, out=np.ones_like(length), where=length > 0).astype(np.float64)
-        points = points.astype(np.float64)
-        across = np.hypot(points[:, 0], points[:, 1])
-        angle = np.where(np.abs(cosine) < 1, np.arccos(np.clip(cosine, -1, 1)), across)
-        scale = np.divide(self.radius(angle), across, out=np.zeros_like(across), where=across > 0)
-        x, y = points[:, 0] * scale, points[:, 1] * scale
-        c, d, e = self.linear
-        return np.stack([c * x + d * y + self.center[0], e * x + y + self.center[1]], axis=1)
+        """[N,3] -> [N,2] float64 pixels with the precision of float32. Nothing is rejected: a point behind lands far
+        outside the image."""
+        x, y, z = np.asarray(points, np.float32).reshape(-1, 3).T
+        squared = x * x + y * y
+        across = np.sqrt(squared)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            cosine = z / np.sqrt(squared + z * z)
+            angle = np.where(np.abs(cosine) < 1, np.arccos(cosine), across)
+            scale = np.where(
+                across > 0, self.radius(angle.astype(np.float64)).astype(np.float32) / across, np.float32(0)
+            )
+        x, y = x * scale, y * scale
+        c, d, e = (np.float32(v) for v in self.linear)
+        cx, cy = (np.float32(v) for v in self.center)
+        return np.stack([c * x + d * y + cx, e * x + y + cy], axis=1).astype(np.float64)
 
     def unproject(self, pixels: np.ndarray) -> np.ndarray:
         """[N,2] pixels -> [N,3] float64 unit directions."""
@@ -120,6 +125,12 @@ class FTheta:
         z = np.where(radius > 1e-9, np.cos(angle), 1.0)
         return np.stack([qx * scale, qy * scale, z], axis=1)
 
+    def _undistorted(self, pixels: np.ndarray) -> np.ndarray:
+        """[N,2] float32 pixels -> offsets [N,2] float32 from the principal point, whose length is the radius."""
+        c, d, e = (np.float32(v) for v in self.linear)
+        inverse = np.array([[1, -d], [-e, c]], np.float32) / (c - e * d)
+        return (pixels - np.asarray(self.center, np.float32)) @ inverse.T
+
     def rays(self) -> np.ndarray:
         """[H,W,3] float32 unit directions through the pixel centres."""
         v, u = np.mgrid[0 : self.height, 0 : self.width]
@@ -128,7 +139,9 @@ class FTheta:
 
     def scaled(self, scale: float) -> FTheta:
         """RDS-HQ's rule for another resolution: truncated size, the other polynomial fitted anew."""
-        return self._rescaled(int(self.width * scale), int(self.height * scale), scale, 1.0)
+        cx, cy = (float(np.float32(v) * np.float32(scale)) for v in self.center)
+        model = self._rescaled(int(self.width * scale), int(self.height * scale), scale, 1.0)
+        return replace(model, center=(cx, cy))
 
     def resized(self, width: int, height: int) -> FTheta:
         """Exactly width x height: scaled by the height ratio, the rest of the width ratio goes to the linear part."""
@@ -136,14 +149,14 @@ class FTheta:
         return self._rescaled(width, height, scale, (width / self.width) / scale)
 
     def _rescaled(self, width: int, height: int, scale: float, stretch: float) -> FTheta:
-        powers = [scale**-i if self.backward else scale for i in range(len(self.poly))]
+        ratio = 1 / scale
         c, d, e = self.linear
         return replace(
             self,
             width=width,
             height=height,
             center=(self.center[0] * scale * stretch, self.center[1] * scale),
-            poly=tuple(p * s for p, s in zip(self.poly, powers)),
+            poly=tuple(p * ratio**i if self.backward else p / ratio for i, p in enumerate(self.poly)),
             linear=(c * stretch, d * stretch, e),
         )
 

@@ -1,0 +1,124 @@
+"""Polylines and polygons of an HD map: which are near, where they lie before the camera, and what is cut off."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+
+RANGE = 122.5  # metres of depth at which everything has faded to black
+STEP = 0.8  # metres between the points that lane lines and road boundaries are subdivided into
+STROKE_CLIP, HULL_CLIP = 0.2, 0.05  # how far past the camera plane an edge is cut, as a part of its length
+SLACK = 1e-3  # metres
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """Vertex lists one after the other. points: [N,3] float64. starts: [S+1] int64. spheres: [S,4] that hold them."""
+
+    points: np.ndarray
+    starts: np.ndarray
+    spheres: np.ndarray
+
+    @classmethod
+    def of(cls, vertices: Sequence[np.ndarray]) -> Shapes:
+        lengths = [len(v) for v in vertices]
+        spheres = [_sphere(v) for v in vertices]
+        points = np.concatenate([np.zeros((0, 3)), *vertices])
+        return cls(points, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64), np.array(spheres).reshape(-1, 4))
+
+    def before(self, world_to_camera: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Camera-frame points and starts of the shapes that may have a part before the camera within RANGE."""
+        pose = world_to_camera.astype(np.float64)
+        return _before(self.points, self.starts, self.spheres, pose[:3, :3].copy(), pose[:3, 3].copy())
+
+
+def _sphere(vertices: np.ndarray) -> np.ndarray:
+    middle = (vertices.min(axis=0) + vertices.max(axis=0)) / 2
+    return np.append(middle, np.linalg.norm(vertices - middle, axis=1).max())
+
+
+def subdivided(line: np.ndarray) -> np.ndarray:
+    """Every edge of length L as max(2, int(L / STEP)) evenly spaced points, both ends included."""
+    lengths = np.sqrt((np.diff(line, axis=0) ** 2).sum(axis=1))
+    parts = []
+    for a, b, length in zip(line, line[1:], lengths):
+        count = max(2, int(length / STEP))
+        parts.append(np.stack([np.linspace(p, q, count) for p, q in zip(a, b)], axis=1)[:-1])
+    return np.concatenate([*parts, line[-1:]])
+
+
+@njit(cache=True, nogil=True)
+def _before(points, starts, spheres, rotation, translation):
+    result = np.empty((len(points), 3))
+    kept = np.zeros(len(starts), np.int64)
+    shapes = count = 0
+    for s in range(len(spheres)):
+        x, y, z, radius = spheres[s]
+        depth = rotation[2, 0] * x + rotation[2, 1] * y + rotation[2, 2] * z + translation[2]
+        if depth + radius < -SLACK or depth - radius > RANGE + SLACK:
+            continue
+        for i in range(starts[s], starts[s + 1]):
+            x, y, z = points[i]
+            for k in range(3):
+                result[count, k] = (rotation[k, 0] * x + rotation[k, 1] * y + rotation[k, 2] * z) + translation[k]
+            count += 1
+        shapes += 1
+        kept[shapes] = count
+    return result[:count], kept[: shapes + 1]
+
+
+@njit(cache=True, nogil=True)
+def crossings(points, starts, compat):
+    """Edges that pass through the camera plane.
+
+    [N] int64: for the vertex that such an edge starts from its number, else -1. [K,2,3]: the ends of the part that is
+    drawn, both divided by their depth. compat: an end on the plane itself does not count as behind.
+    """
+    number = np.full(len(points), -1, np.int64)
+    ends = np.empty((len(points), 2, 3))
+    count = 0
+    for s in range(len(starts) - 1):
+        for i in range(starts[s], starts[s + 1] - 1):
+            z0, z1 = points[i, 2], points[i + 1, 2]
+            if not (z0 * z1 < 0 if compat else (z0 <= 0) != (z1 <= 0)):
+                continue
+            front, back = (i, i + 1) if z0 > z1 else (i + 1, i)
+            t = -points[back, 2] / (points[front, 2] - points[back, 2]) + STROKE_CLIP
+            cut = t * points[front] + (1 - t) * points[back]
+            ends[count, 0] = points[front] / points[front, 2]
+            ends[count, 1] = cut / cut[2]
+            number[i] = count
+            count += 1
+    return number, ends[:count]
+
+
+@njit(cache=True, nogil=True)
+def cut_at_camera_plane(points, starts):
+    """Closed walks cut at depth 0: points, starts, and the mean depth of each walk's points."""
+    result = np.empty((2 * len(points), 3))
+    cut_starts = np.zeros(len(starts), np.int64)
+    depth = np.zeros(len(starts) - 1)
+    count = 0
+    for s in range(len(starts) - 1):
+        first = count
+        for i in range(starts[s], starts[s + 1] - 1):
+            here, there = points[i, 2] >= 0, points[i + 1, 2] >= 0
+            if here:
+                result[count] = points[i]
+                count += 1
+            if here != there:
+                front, back = (i, i + 1) if here else (i + 1, i)
+                t = -points[back, 2] / (points[front, 2] - points[back, 2]) + HULL_CLIP
+                result[count] = points[back] + t * (points[front] - points[back])
+                count += 1
+        last = starts[s + 1] - 1
+        if points[last, 2] >= 0:
+            result[count] = points[last]
+            count += 1
+        cut_starts[s + 1] = count
+        if count > first:
+            depth[s] = result[first:count, 2].mean()
+    return result[:count], cut_starts, depth
