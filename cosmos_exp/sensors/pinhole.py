@@ -30,11 +30,15 @@ class Pinhole:
         return np.array([[self.fx, 0, self.cx], [0, self.fy, self.cy], [0, 0, 1]])
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """[N,3] -> [N,2] pixels. Points behind are mirrored; z = 0 has no image (nan or inf)."""
+        """[N,3] -> [N,2] pixels. Points behind are mirrored; z = 0 has no image (nan or inf).
+
+        fx, fy, cx and cy count in float32, as in the RDS-HQ renderer.
+        """
         points = np.asarray(points, np.float64)
+        fx, fy, cx, cy = (float(np.float32(value)) for value in (self.fx, self.fy, self.cx, self.cy))
         with np.errstate(divide="ignore", invalid="ignore"):
-            u = self.fx * points[:, 0] / points[:, 2] + self.cx
-            v = self.fy * points[:, 1] / points[:, 2] + self.cy
+            u = fx * points[:, 0] / points[:, 2] + cx
+            v = fy * points[:, 1] / points[:, 2] + cy
         return np.stack([u, v], axis=1)
 
     def unproject(self, pixels: np.ndarray) -> np.ndarray:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from cosmos_exp.scene.map_layers import LAYER_SHAPES, MapLayers
 from cosmos_exp.scene.rds_hq.arrays import decode_json, decode_npy, decode_npz
 from cosmos_exp.scene.rds_hq.layers import FORMAT_LAYERS, Label, check_layer, read_labels
 from cosmos_exp.scene.rds_hq.objects import Objects, read_record
+from cosmos_exp.scene.rds_hq.poses import check_poses
 from cosmos_exp.scene.rds_hq.tars import SampleTar
 from cosmos_exp.sensors.ftheta import FTheta
 from cosmos_exp.sensors.pinhole import Pinhole
@@ -141,6 +141,11 @@ class RdsHqClip:
             if not isinstance(records, dict):
                 raise UserError(f"{place}: not an object of tracking ids")
             objects[frames[key]] = {n: read_record(values, f"{place}: object {n!r}") for n, values in records.items()}
+        named = [(frame, name) for frame, records in objects.items() for name in records]
+        check_poses(
+            [objects[frame][name].pose for frame, name in named],
+            lambda i: f"{tar.path}: frame {named[i][0]}: object {named[i][1]!r}",
+        )
         self._note_zero_sizes(objects)
         return objects
 
@@ -162,7 +167,7 @@ class RdsHqClip:
         points, pose = arrays["xyz"], arrays["lidar_to_world"]
         if points.ndim != 2 or points.shape[1] != 3:
             raise UserError(f"{place}: xyz is [N, 3], not {list(points.shape)}")
-        _check_poses({frame: pose}, lambda _: f"{place}: lidar_to_world")
+        check_poses([pose], lambda _: f"{place}: lidar_to_world")
         return points, pose
 
     def timestamps(self) -> dict[int, int]:
@@ -243,9 +248,7 @@ class RdsHqClip:
     def _pose_keys(self, folder: str) -> dict[str, dict[int, str]]:
         """{camera: {frame: key}}."""
         kinds = self._keys_by_kind(folder)
-        return {
-            k[len("pose.") : -len(".npy")]: v for k, v in kinds.items() if k.startswith("pose.") and k.endswith(".npy")
-        }
+        return {_between("pose.", k): v for k, v in kinds.items() if k.startswith("pose.") and k.endswith(".npy")}
 
     def _all_frames(self, keys: Mapping[int, str], what: str, folder: str) -> range:
         absent = [frame for frame in range(max(keys, default=0) + 1) if frame not in keys]
@@ -264,7 +267,7 @@ class RdsHqClip:
                 raise UserError(f"{tar.path} has no frame {frame}: allowed 0 to {max(keys)}")
         contents = tar.read_each(keys[frame] for frame in frames)
         poses = {frame: decode_npy(c, f"{tar.path}: {key}") for frame, (key, c) in zip(frames, contents)}
-        _check_poses(poses, lambda frame: f"{tar.path}: {keys[frame]}")
+        check_poses(list(poses.values()), lambda i: f"{tar.path}: {keys[frames[i]]}")
         return poses
 
     def _intrinsics(self, camera_type: str) -> SampleTar:
@@ -278,16 +281,14 @@ class RdsHqClip:
             return self._opened(self.default_ftheta)
         others = [kind for kind in CAMERA_TYPES if self.has(f"{kind}_intrinsic")]
         hint = f"; it has camera type {others[0]}" if others else ""
-        default = (
-            ", or give the tar of default f-theta intrinsics of NVIDIA's toolkit" if camera_type == "ftheta" else ""
-        )
+        default = ", or give a tar of default f-theta intrinsics" if camera_type == "ftheta" else ""
         raise UserError(f"clip {self.clip_id} has no {camera_type} intrinsics (no {path}){hint}{default}")
 
     def _camera_keys(self, camera_type: str) -> dict[str, str]:
         """{camera: key}."""
         prefix = f"{camera_type}_intrinsic."
         keys = self._intrinsics(camera_type).keys
-        return {k[len(prefix) : -len(".npy")]: k for k in keys if k.startswith(prefix) and k.endswith(".npy")}
+        return {_between(prefix, k): k for k in keys if k.startswith(prefix) and k.endswith(".npy")}
 
     def _note_zero_sizes(self, objects: Objects) -> None:
         flat = {name for records in objects.values() for name, record in records.items() if not all(record.size)}
@@ -306,14 +307,9 @@ def _camera_model(camera_type: str, values: np.ndarray, place: str) -> FTheta | 
     return Pinhole(int(width), int(height), fx, fy, cx, cy)
 
 
-def _check_poses(poses: Mapping[int, np.ndarray], place: Any) -> None:
-    """UserError unless every pose is 4x4 and finite. place: a function of the frame, how messages name it."""
-    for frame, pose in poses.items():
-        if pose.shape != (4, 4) or pose.dtype.kind != "f":
-            raise UserError(f"{place(frame)}: a pose is a 4x4 matrix of floats, not {list(pose.shape)} of {pose.dtype}")
-    if poses and not np.isfinite(list(poses.values())).all():
-        frame = next(frame for frame, pose in poses.items() if not np.isfinite(pose).all())
-        raise UserError(f"{place(frame)}: the pose has nan or infinite values")
+def _between(prefix: str, key: str) -> str:
+    """What stands between the prefix and `.npy`: the camera."""
+    return key[len(prefix) : -len(".npy")]
 
 
 def _listed(names: list[str]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from cosmos_exp.errors import UserError
+from cosmos_exp.scene.rds_hq.poses import nearest_rotations
 from cosmos_exp.scene.types import ActorClass, interpolate_pose
 
 OUTLIER_COSINE = 0.7  # a heading at least this close to the mean is no outlier
@@ -98,8 +99,6 @@ def read_record(values: Any, place: str) -> ObjectRecord:
         pose, size = np.array(pose, np.float64), tuple(float(v) for v in size)
     except (TypeError, ValueError):
         raise UserError(f"{place}: object_to_world and object_lwh are lists of numbers") from None
-    if pose.shape != (4, 4) or not np.isfinite(pose).all():
-        raise UserError(f"{place}: object_to_world is a 4x4 matrix of finite numbers")
     if len(size) != 3 or not all(0 <= v < np.inf for v in size):
         raise UserError(f"{place}: object_lwh {list(size)} is not three sizes of 0 m or more")
     return ObjectRecord(pose, size, bool(moving), str(kind))
@@ -117,15 +116,14 @@ def steady(objects: Mapping[int, Mapping[str, ObjectRecord]]) -> Objects:
             if not record.moving:
                 still.setdefault(name, []).append(record)
     means = {name: _mean(records) for name, records in still.items()}
-    return {
-        frame: {
-            name: record
-            if record.moving
-            else replace(record, size=means[name][1], pose=_or(means[name][0], record.pose))
-            for name, record in objects[frame].items()
-        }
-        for frame in objects
-    }
+
+    def held(name: str, record: ObjectRecord) -> ObjectRecord:
+        if record.moving:
+            return record
+        pose, size = means[name]
+        return replace(record, size=size, pose=record.pose if pose is None else pose)
+
+    return {frame: {name: held(name, record) for name, record in objects[frame].items()} for frame in objects}
 
 
 def at_frames(
@@ -156,23 +154,25 @@ def _at(objects: Mapping[int, Mapping[str, ObjectRecord]], keys: list[int], fram
 
 def _between(a: ObjectRecord, b: ObjectRecord, u: float) -> ObjectRecord:
     size = tuple((1 - u) * p + u * q for p, q in zip(a.size, b.size))
-    return replace(a, pose=interpolate_pose(a.pose, b.pose, u), size=size)
-
-
-def _or(pose: np.ndarray | None, otherwise: np.ndarray) -> np.ndarray:
-    return otherwise if pose is None else pose
+    ends = np.stack([a.pose, b.pose])
+    ends[:, :3, :3] = nearest_rotations(ends[:, :3, :3])
+    return replace(a, pose=interpolate_pose(ends[0], ends[1], u), size=size)
 
 
 def _mean(records: list[ObjectRecord]) -> tuple[np.ndarray | None, tuple[float, float, float]]:
-    """Mean pose, None if every heading is an outlier, and mean size."""
+    """Mean pose, None if every heading is an outlier, and mean size.
+
+    The axes x and z are means of their own, so that they may be slightly askew, as in the reference.
+    """
     size = tuple(float(v) for v in np.mean([record.size for record in records], axis=0))
     poses = np.stack([record.pose for record in records])
     headings = poses[:, :3, 0] / np.linalg.norm(poses[:, :3, 0], axis=1, keepdims=True)
-    mean_heading = headings.mean(axis=0)
-    kept = poses[headings @ (mean_heading / np.linalg.norm(mean_heading)) > OUTLIER_COSINE]
+    mean = headings.mean(axis=0)
+    kept = poses[headings @ mean > OUTLIER_COSINE * np.linalg.norm(mean)]
     if not len(kept):
         return None, size
-    x, z = (_unit(kept[:, :3, axis].mean(axis=0)) for axis in (0, 2))
+    rotations = nearest_rotations(kept[:, :3, :3])
+    x, z = (_unit(rotations[:, :, axis].mean(axis=0)) for axis in (0, 2))
     pose = np.eye(4)
     pose[:3, :3] = np.stack([x, np.cross(z, x), z], axis=1)
     pose[:3, 3] = kept[:, :3, 3].mean(axis=0)

@@ -63,7 +63,7 @@ class SampleTar:
             base = name.rsplit("/", 1)[-1]
             if base.startswith("."):  # such as the ._ files of macOS
                 continue
-            sample, dot, key = base.partition(".")
+            _, dot, key = base.partition(".")
             if not dot:
                 raise UserError(f"{self.path}: member {name!r} has no key: members are called <clip id>.<key>")
             if key.lower() in places:

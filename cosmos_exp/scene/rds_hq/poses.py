@@ -1,0 +1,38 @@
+"""Checks and means of 4x4 poses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from cosmos_exp.errors import UserError
+
+SINGULAR = 1e-6  # smallest volume that the axes of a pose may span
+
+
+def check_poses(poses: Sequence[np.ndarray], place: Callable[[int], str]) -> None:
+    """UserError unless every matrix is 4x4, finite, invertible and ends in 0 0 0 1.
+
+    Mirrored axes (determinant -1) pass: exports from CARLA have them. place: how messages name the pose of an index.
+    """
+    for i, pose in enumerate(poses):
+        if pose.shape != (4, 4) or pose.dtype.kind != "f":
+            raise UserError(f"{place(i)}: a pose is a 4x4 matrix of floats, not {list(pose.shape)} of {pose.dtype}")
+    if not len(poses):
+        return
+    stacked = np.array(poses, np.float64)
+    _refuse(~np.isfinite(stacked).all(axis=(1, 2)), "has nan or infinite values", place)
+    _refuse(np.abs(stacked[:, 3] - [0, 0, 0, 1]).max(axis=1) > 1e-6, "does not end in the row 0 0 0 1", place)
+    _refuse(np.abs(np.linalg.det(stacked[:, :3, :3])) < SINGULAR, "is singular: its axes span no volume", place)
+
+
+def nearest_rotations(matrices: np.ndarray) -> np.ndarray:
+    """The orthogonal matrix [...,3,3] nearest to each, the orthogonal factor of its polar decomposition."""
+    u, _, vt = np.linalg.svd(matrices)
+    return u @ vt
+
+
+def _refuse(bad: np.ndarray, why: str, place: Callable[[int], str]) -> None:
+    if bad.any():
+        raise UserError(f"{place(int(bad.argmax()))}: the pose {why}")
