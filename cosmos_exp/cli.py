@@ -19,10 +19,12 @@ Usage
   cosmos-exp -m [OVERRIDE ...]           run a sweep: every combination of the comma-separated values
   cosmos-exp show rig=NAME | scene=NAME  a picture of the cameras, or of the scene from above
   cosmos-exp novel-pose -i ROOT ...      a novel ego trajectory of an RDS-HQ clip
+  cosmos-exp render rds-hq -i ROOT -o OUT  the HD-map and LiDAR videos of RDS-HQ clips
   cosmos-exp controls --sensors FILE -o OUT  the control videos of a CARLA sensor file
   cosmos-exp scene info LOG [--json]     what a CARLA recorder log holds
   cosmos-exp compare SWEEP_FOLDER        write the page that shows a sweep's cells side by side
   cosmos-exp verify goldens FOLDER       check the networks against a folder of golden tensors
+  cosmos-exp verify render FOLDER        check the renderer against a folder of golden frames
   cosmos-exp export rds-hq -o OUT [OVERRIDE ...]  write the scene as a clip of NVIDIA's format
   cosmos-exp convert waymo -i DIR -o ROOT  Waymo Open Dataset segments as RDS-HQ clips
   cosmos-exp train [OVERRIDE ...]        train the nano model
@@ -115,7 +117,7 @@ def _train(arguments: list[str]) -> int:
 
 
 # Subcommands whose module in cosmos_exp/commands has a main(arguments) -> exit status.
-MODULES = ("scene", "controls", "compare", "verify", "show", "export", "novel-pose", "convert")
+MODULES = ("scene", "controls", "compare", "verify", "show", "export", "novel-pose", "convert", "render")
 
 
 def _from_module(name: str) -> Callable[[list[str]], int]:

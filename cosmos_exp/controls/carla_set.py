@@ -1,0 +1,103 @@
+"""The videos of CARLA's Cosmos exporter, for every camera of its sensor file, drawn by the embedded renderer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cosmos_exp.controls.previews import preview
+from cosmos_exp.errors import UserError
+from cosmos_exp.render.renderer import Renderer, render_camera
+from cosmos_exp.scene.types import Scene
+from cosmos_exp.sensors.camera import Camera
+from cosmos_exp.sensors.carla_yaml import CarlaSensors, actor_origin, carla_rig
+from cosmos_exp.video import Encoding, VideoWriter
+
+FPS = 24.0
+FRAMES_AT_ONCE = 16
+# file name: preview that it shows, renderer outputs that a camera must be asked for
+FILES = {
+    "rgb": ("rgb", {"rgb"}),
+    "rgb_masked": ("rgb_masked", {"rgb", "semantic"}),
+    "rgb_edges": ("rgb_edges", {"rgb", "semantic"}),
+    "depth": ("depth", {"depth"}),
+    "semantic_segmentation": ("semantic", {"semantic"}),
+    "sky": ("sky", {"semantic"}),
+    "instance_segmentation": ("instance_segmentation", {"semantic", "instance"}),
+    "shaded_segmentation": ("shaded_segmentation", {"semantic", "instance", "normals"}),
+    "normals": ("normals", {"normals"}),
+    "hdmap": ("hdmap", {"hdmap"}),
+}
+
+
+def write_control_set(
+    scene: Scene,
+    sensors: CarlaSensors,
+    folder: Path | str,
+    *,
+    fps: float = FPS,
+    num_frames: int | None = None,
+    edge: Mapping[str, Any] | None = None,
+    seg: Mapping[str, Any] | None = None,
+    encoding: Encoding = Encoding(),
+    threads: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Path]:
+    """Write every video of FILES that the outputs asked of a camera allow; returns the files.
+
+    They lie in `folder`, or where the sensors are several cameras, in a folder below it for each. All videos have the
+    frames of `frame_times`. edge, seg: parameters of these controls, such as class_filter and reference_compat.
+    progress: called with (frames done, frames in all). Few frames are held at a time. The files of a camera appear
+    together when all are complete; those of a camera that fails do not.
+    """
+    folder, times = Path(folder), frame_times(scene, fps, num_frames)
+    cameras, renderer = carla_rig(sensors, actor_origin(scene)).cameras, Renderer(scene)
+    written: list[Path] = []
+    for index, camera in enumerate(cameras):
+        _check_size(camera, encoding)
+        asked = set(sensors.outputs[camera.name])
+        names = [name for name, (_, needed) in FILES.items() if needed <= asked]
+        place = folder / camera.name if len(cameras) > 1 else folder
+        with ExitStack() as stack:
+            size = {"width": camera.model.width, "height": camera.model.height}
+            writers = {
+                name: stack.enter_context(VideoWriter(place / f"{name}.mp4", fps=fps, encoding=encoding, **size))
+                for name in names
+            }
+            for first in range(0, len(times), FRAMES_AT_ONCE):
+                part = times[first : first + FRAMES_AT_ONCE]
+                render = render_camera(renderer, camera, part, outputs=sorted(asked), threads=threads)
+                for name, writer in writers.items():
+                    for frame in preview(FILES[name][0], render, edge=edge, seg=seg):
+                        writer.write(frame)
+                if progress is not None:
+                    progress(index * len(times) + first + len(part), len(cameras) * len(times))
+        written += [writer.path for writer in writers.values()]
+    return written
+
+
+def frame_times(scene: Scene, fps: float, num_frames: int | None = None) -> np.ndarray:
+    """[F] seconds, 1/fps apart from the scene's start on: `num_frames`, or all up to its end.
+
+    Raises UserError where the scene is too short for them.
+    """
+    if not 0 < fps < np.inf:
+        raise UserError(f"fps={fps:g}: must be above 0")
+    most = int(np.floor(scene.duration * fps + 1e-6)) + 1
+    if num_frames is not None and not 1 <= num_frames <= most:
+        raise UserError(f"{num_frames} frames: {scene.duration:.2f} s at {fps:g} Hz have 1 to {most}")
+    return scene.frame_times(num_frames or most, fps)
+
+
+def _check_size(camera: Camera, encoding: Encoding) -> None:
+    width, height = camera.model.width, camera.model.height
+    if not encoding.lossless and (width % 2 or height % 2):
+        even: Sequence[int] = (width + width % 2, height + height % 2)
+        raise UserError(
+            f"{camera.name} has {width}x{height} pixels, and such videos need even numbers: {even[0]}x{even[1]}, or "
+            "lossless videos"
+        )
