@@ -42,8 +42,7 @@ class Renderer:
         area = scene.facts.get("area", "")
         self.static = compiled(join([road_mesh(scene.map, area), structure_mesh(scene.map)]), self.origin)
         self.world = MovingWorld(scene, self.origin)
-        layers = map_layers(scene.map)
-        self.hd = HdMap({name: [v - self.origin for v in elements] for name, elements in layers.items()})
+        self.hd = HdMap(map_layers(scene.map))
         self._heading = _level(scene.rig_trajectory.poses[0][:3, :3])
         self._frames: dict[float, tuple] = {}
         self._shadows: dict[tuple, ShadowMap] = {}
@@ -86,13 +85,16 @@ class Renderer:
 
     def hdmap(self, camera: Camera, t: float) -> np.ndarray:
         """[H,W,3] uint8 HD-map control frame: map elements and object boxes on black."""
-        pose = self.world.ego_pose(t) @ camera.camera_to_rig
         placed, _, _ = self._frame(t)
         boxes = [
-            Box(track.id, hdmap_class(object_type(track.actor_class)), cuboid_corners(at, track.size))
-            for _, track, at in placed
+            Box(
+                track.id,
+                hdmap_class(object_type(track.actor_class)),
+                cuboid_corners(track.trajectory.at(t), track.size),
+            )
+            for _, track, _ in placed
         ]
-        return self.hd.draw(camera.model, pose, boxes)
+        return self.hd.draw(camera.model, self.scene.rig_trajectory.at(t) @ camera.camera_to_rig, boxes)
 
     def forget_frames(self) -> None:
         """Drop what is kept of the last frames, so that the next ones are timed in full."""
