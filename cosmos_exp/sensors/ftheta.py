@@ -18,6 +18,7 @@ from cosmos_exp.errors import UserError
 FIT_SAMPLES = 500
 SCAN_STEPS = 2000
 DEGREE = 5
+SQUEEZED = 0.9  # a linear term below this is that of a narrowed image, not of a calibration
 
 
 @dataclass(frozen=True)
@@ -69,9 +70,11 @@ class FTheta:
     @cached_property
     def max_radius(self) -> float:
         """Length of the largest horizontal and vertical distance from the principal point to a border, pixels."""
-        cx, cy = self.center
-        across = max(cx, self.width - cx) / self.linear[0]
-        return float(np.hypot(across, max(cy, self.height - cy)))
+        center = np.asarray(self.center, np.float32)
+        far = np.maximum(center, np.array([self.width, self.height], np.float32) - center)
+        if self.linear[0] < SQUEEZED:
+            far[0] /= self.linear[0]
+        return float(np.linalg.norm(far))
 
     @cached_property
     def max_angle(self) -> float:
@@ -162,11 +165,11 @@ class FTheta:
 
     def forward_domain_end(self) -> float:
         """Angle up to which the forward polynomial is fitted: before it turns down, or where it leaves the image."""
-        steps = np.arange(SCAN_STEPS) * np.pi / SCAN_STEPS
+        steps = np.arange(SCAN_STEPS + 1) * (np.pi / SCAN_STEPS)
         turns = np.flatnonzero(_evaluate(_derivative(self.poly), steps) <= 0)
         leaves = np.flatnonzero(_evaluate(self.poly, steps) > self.max_radius)
-        turn = turns[0] - 1 if len(turns) else SCAN_STEPS - 1
-        leave = leaves[0] if len(leaves) else SCAN_STEPS - 1
+        turn = turns[0] - 1 if len(turns) else SCAN_STEPS
+        leave = leaves[0] if len(leaves) else SCAN_STEPS
         return float(steps[max(min(turn, leave), 1)])
 
 
