@@ -148,13 +148,13 @@ def compose_words(words: list[str], name: str, own_options: Path) -> list:
     extra = [f"hydra.searchpath=[file://{own_options / given.config_dir}]"] if given.config_dir else []
     with initialize_config_module("cosmos_exp.conf", version_base="1.3"):
         if name == "train":
-            return [compose(name, overrides=given.overrides)]
+            return [compose(name, overrides=[*given.overrides, *extra])]
         plain = [word for word in given.overrides if not re.search(r"=[^\['\"]*,", word)]
         config = compose(name, overrides=[*plain, *extra], return_hydra_config=True)
         in_sweep = given.multirun or OmegaConf.select(config, "hydra.mode", throw_on_missing=False) is not None
         if not in_sweep:
             assert plain == given.overrides
-            return [compose(name, overrides=given.overrides)]
+            return [compose(name, overrides=[*given.overrides, *extra])]
         with open_dict(config):
             config.hydra.overrides.task = list(given.overrides)
         cells = cell_overrides(config)

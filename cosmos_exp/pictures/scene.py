@@ -33,7 +33,7 @@ def draw_scene(scene: Scene, rig: Rig | None = None) -> np.ndarray:
     seen = [track for track in scene.tracks if is_seen(plan, sheet, track, scene)]
     if rig:
         _draw_rig(plan, sheet, scene, rig)
-    reserved = [_bar_box(plan), _axes_box(plan)]
+    reserved = [_bar_box(plan).grown(4), _axes_box(plan).grown(4)]
     unnamed = draw_motion(plan, sheet, scene, seen, reserved)
     _scale_bar(plan, sheet)
     _axes(plan)
@@ -77,9 +77,7 @@ def _legend(scene: Scene, seen: Sequence[Track], unnamed: int, rig: Rig | None) 
     """Rows of entries; each a drawing of its sign and a text."""
     counts = Counter(track.actor_class for track in seen)
     actors = [(CLASSES[c], f"{c.value}: {counts[c]}") for c in CLASSES if counts[c]]
-    missing = len(scene.tracks) - len(seen)
-    notes = [(missing, "outside the picture"), (unnamed, "without room for a name")]
-    note = ", ".join(f"{count} {what}" for count, what in notes if count)
+    note = left_out(len(scene.tracks) - len(seen), unnamed)
     boxes: list[Entry] = [("box", color, text) for color, text in [(EGO, "ego at the start, and its path"), *actors]]
     rows = [[*boxes, *([("", INK, note)] if note else [])], map_entries(scene.map)]
     if rig:
@@ -94,6 +92,12 @@ def _legend(scene: Scene, seen: Sequence[Track], unnamed: int, rig: Rig | None) 
             canvas.text((x, y), text, 13, INK if sign else FAINT)
             x += font(13).getlength(text) + 22
     return canvas
+
+
+def left_out(outside: int, unnamed: int) -> str:
+    """What the picture does not show, for the legend."""
+    notes = [(outside, "outside the picture"), (unnamed, "without room for a name")]
+    return ", ".join(f"{count} {what}" for count, what in notes if count)
 
 
 def _wrapped(row: list[Entry]) -> list[list[Entry]]:

@@ -100,6 +100,16 @@ def test_a_recorded_clip_with_its_own_cameras(shared, capsys):
     assert share_of(pixels("clip.png"), (146, 151, 159)) > 0.1
 
 
+def test_the_rig_of_a_sensor_file_stands_where_the_actor_is(capsys):
+    transform = "{location: {x: 0, y: 0, z: 1.8}, rotation: {pitch: 8, yaw: 0, roll: 0}}"
+    attributes = "{image_size_x: 1920, image_size_y: 1080, fov: 110}"
+    Path("sensors.yaml").write_text(f"- sensor: rgb\n  attributes: {attributes}\n  transform: {transform}\n")
+    main(["rig=carla_yaml", "rig.file=sensors.yaml", "rig.actor_origin=[1.39,0,0.04]", "-o", "file.png"])
+    of_the_file = capsys.readouterr().out.splitlines()[1].split()
+    main(["rig=cosmos_aov", "-o", "aov.png"])
+    assert capsys.readouterr().out.splitlines()[1].split()[1:] == of_the_file[1:]
+
+
 def test_a_rig_of_ones_own(tmp_path, capsys):
     folder = tmp_path / "mine" / "sensors"
     folder.mkdir(parents=True)
@@ -120,6 +130,7 @@ def test_a_rig_of_ones_own(tmp_path, capsys):
         (["rig=front", "rig.cameras.front_wide_120fov.hfov=400"], "^rig 'front': hfov 400 .* nearest 170"),
         (["rig=front", "+rig.views.front_wide_120fov=rear"], "unknown view 'rear': did you mean 'rear_tele_30fov'"),
         (["rig=rds_hq"], "goes with scene=rds_hq"),
+        (["rig=carla_yaml"], "give sensors.file=PATH"),
         (["scene=carla_log"], "scene.log is required"),
         (["scene=carla_log", "scene.log=no.log", "scene.map=no.xodr"], "scene.log: no file 'no.log'"),
         (["scene=procedural", "scene.road=intersektion"], "did you mean 'intersection'"),
