@@ -10,6 +10,7 @@ import numpy as np
 from cosmos_exp.errors import UserError, nearest_name, unknown_name
 from cosmos_exp.scene.map_layers import LAYER_SHAPES, MapLayers
 from cosmos_exp.scene.rds_hq.arrays import decode_json, decode_npy, decode_npz
+from cosmos_exp.scene.rds_hq.intrinsics import CAMERA_TYPES, camera_model
 from cosmos_exp.scene.rds_hq.layers import FORMAT_LAYERS, Label, check_layer, read_labels
 from cosmos_exp.scene.rds_hq.objects import Objects, read_record
 from cosmos_exp.scene.rds_hq.poses import check_poses
@@ -18,8 +19,6 @@ from cosmos_exp.sensors.ftheta import FTheta
 from cosmos_exp.sensors.pinhole import Pinhole
 
 FPS = 30  # of poses; the frame numbers of all folders count in it
-CAMERA_TYPES = ("ftheta", "pinhole")
-PINHOLE_VALUES = 6  # fx, fy, cx, cy, width, height
 OBJECTS = "all_object_info"
 LISTED = 8  # names in a message
 
@@ -126,7 +125,7 @@ class RdsHqClip:
         if camera not in keys:
             raise UserError(f"{tar.path}: {unknown_name('camera', camera, keys)}")
         place = f"{tar.path}: {keys[camera]}"
-        return _camera_model(camera_type, decode_npy(tar.read(keys[camera]), place), place)
+        return camera_model(camera_type, decode_npy(tar.read(keys[camera]), place), place)
 
     def objects(self) -> Objects:
         """{key frame: {tracking id: record}}, as recorded; empty where the clip has none."""
@@ -294,17 +293,6 @@ class RdsHqClip:
         flat = {name for records in objects.values() for name, record in records.items() if not all(record.size)}
         if flat:
             self._note(f"{OBJECTS}: {_listed(sorted(flat))} of zero size kept: drawn as a line or a dot")
-
-
-def _camera_model(camera_type: str, values: np.ndarray, place: str) -> FTheta | Pinhole:
-    counts = (11, 14) if camera_type == "ftheta" else (PINHOLE_VALUES,)
-    if values.ndim != 1 or len(values) not in counts or not np.isfinite(values).all():
-        allowed = " or ".join(map(str, counts))
-        raise UserError(f"{place}: {camera_type} intrinsics are {allowed} finite numbers, not {values.tolist()}")
-    if camera_type == "ftheta":
-        return FTheta.from_array(values)
-    fx, fy, cx, cy, width, height = map(float, values)
-    return Pinhole(int(width), int(height), fx, fy, cx, cy)
 
 
 def _between(prefix: str, key: str) -> str:
