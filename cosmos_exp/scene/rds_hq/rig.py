@@ -47,8 +47,9 @@ def rig_trajectory(clip: RdsHqClip) -> Trajectory:
 def _check_rigid(clip: RdsHqClip, poses: np.ndarray, frames: list[int]) -> None:
     rotation = poses[:, :3, :3]
     error = np.abs(rotation @ rotation.transpose(0, 2, 1) - np.eye(3)).max(axis=(1, 2))
-    if error.max() > 1e-3:
-        raise UserError(f"clip {clip.clip_id}: the vehicle pose of frame {frames[int(error.argmax())]} is no rotation")
+    if (error > 1e-3).any():
+        frame = frames[int((error > 1e-3).argmax())]
+        raise UserError(f"clip {clip.clip_id}: the vehicle pose of frame {frame} is no rigid motion")
     if np.linalg.det(rotation).min() < 0:
         raise UserError(
             f"clip {clip.clip_id} is left-handed (its poses have determinant -1), as CARLA's own exporter writes: "
