@@ -127,7 +127,7 @@ def test_there_are_commands_to_check() -> None:
 @pytest.mark.parametrize(("page", "words"), COMMANDS, ids=ids(COMMANDS))
 def test_a_command_is_accepted(page: str, words: list[str], nano_folder: Path, own_options: Path) -> None:
     if words and words[0] in cli.MODULES:
-        importlib.import_module(f"cosmos_exp.commands.{words[0]}").command_line().parse(words[1:])
+        importlib.import_module(f"cosmos_exp.commands.{words[0].replace('-', '_')}").command_line().parse(words[1:])
     elif words and words[0] == "train":
         compose_words(words[1:], "train", own_options)
     else:
