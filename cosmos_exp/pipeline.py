@@ -14,7 +14,6 @@ from cosmos_exp import summary
 from cosmos_exp.cache import Entry, StageCache, write_atomic, write_json
 from cosmos_exp.captions.files import write_captions, write_prompts
 from cosmos_exp.controls.class_filter import find_filter
-from cosmos_exp.render.types import OUTPUTS
 from cosmos_exp.report import Report, only_run_in
 from cosmos_exp.schema import run_id
 from cosmos_exp.sensors.carla_yaml import read_carla_sensors
@@ -97,9 +96,9 @@ class Pipeline:
             write_captions(self.folder.captions(self.made.clip), self.made.prompts)
 
     def render(self) -> None:
-        """Every output in the scene's weather, and where PSNR is asked for, the picture in each style."""
+        """The outputs in the scene's weather, and where PSNR is asked for, the picture in each style."""
         stages = self.stages
-        wanted = {self.weather: OUTPUTS}
+        wanted = {self.weather: stages.outputs}
         if "psnr" in stages.cfg["metrics"]["names"]:
             wanted |= {style: ("rgb",) for style in stages.styles if style != self.weather}
         with self.report.stage("render") as tick:
@@ -111,7 +110,7 @@ class Pipeline:
 
     def make_controls(self) -> None:
         stages, renders = self.stages, self.made.pictures[self.weather]
-        names = list(stages.cfg["controls"])
+        names = list(stages.controls)
         _say_how_files_are_read(stages.cfg)
         with self.report.stage("controls") as tick:
             for i, name in enumerate(names, 1):

@@ -102,6 +102,8 @@ class ControlsConfig:
     depth: DepthConfig = field(default_factory=DepthConfig)
     seg: SegConfig = field(default_factory=SegConfig)
     vis: VisConfig = field(default_factory=VisConfig)
+    lidar: ControlConfig = field(default_factory=ControlConfig)
+    """Made only where it has a weight or is among previews.names."""
 
 
 @dataclass

@@ -26,7 +26,7 @@ from cosmos_exp.captions.views import view_prompt
 from cosmos_exp.controls.class_filter import is_file
 from cosmos_exp.errors import UserError
 from cosmos_exp.progress import Tick
-from cosmos_exp.render.types import CameraRender
+from cosmos_exp.render.types import OPTIONAL_OUTPUTS, OUTPUTS, CameraRender
 from cosmos_exp.scene.edits import edit_identity
 from cosmos_exp.scene.source import own_options
 from cosmos_exp.scene.sources import SOURCES, load_rig, load_scene
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 # Raise a number when the stage's code changes what it computes from the same input.
 VERSIONS = {
     "scene": 1,
-    "render": 1,
+    "render": 2,
     "controls": 2,
     "captions": 1,
     "hints": 1,
@@ -86,6 +86,17 @@ class Stages:
         """Controls with a weight that the multi-view net reads; none where only one view is asked for."""
         read = self.contract.multi_view_controls if len(self.views) > 1 else ()
         return tuple(name for name in self.weights if name in read)
+
+    @property
+    def controls(self) -> tuple[str, ...]:
+        """Controls to make: all but the optional ones that have no weight and are no preview."""
+        asked = {*self.weights, *self.cfg["previews"]["names"]}
+        return tuple(name for name in self.cfg["controls"] if name in asked or name not in OPTIONAL_OUTPUTS)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Of the renderer: what the controls and previews show."""
+        return (*OUTPUTS, *(name for name in self.controls if name in OPTIONAL_OUTPUTS))
 
     def control_params(self, name: str) -> dict[str, Any]:
         """What makes a control's video: its config without the weight."""

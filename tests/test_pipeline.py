@@ -52,8 +52,9 @@ BOTH_STYLES = f"captions.styles=[{','.join(STYLES)}]"
 
 @pytest.fixture(scope="module")
 def first(run_small):
-    """Status of one run with everything on: six views, two styles, W&B."""
-    return run_small("first", BOTH_STYLES)
+    """Status of one run with everything on: six views, two styles, every control, W&B."""
+    previews = ["rgb", "depth", "semantic", "instance", "normals", "sky", "hdmap", "lidar"]
+    return run_small("first", BOTH_STYLES, f"previews.names=[{','.join(previews)}]")
 
 
 @pytest.fixture(scope="module")

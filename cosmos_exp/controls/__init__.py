@@ -22,6 +22,10 @@ def _hdmap(render: CameraRender) -> np.ndarray:
     return output_of(render, "hdmap")
 
 
+def _lidar(render: CameraRender) -> np.ndarray:
+    return output_of(render, "lidar")
+
+
 def _vis(render: CameraRender, *, strength: str = "medium") -> np.ndarray:
     return vis(output_of(render, "rgb"), strength)
 
@@ -38,6 +42,7 @@ CONTROLS: dict[str, Control] = {
     "vis": Control(_vis, ("rgb",)),
     "depth": Control(_depth, ("depth",)),
     "seg": Control(seg_control, ("semantic", "instance", "normals")),
+    "lidar": Control(_lidar, ("lidar",)),
 }
 
 
@@ -58,7 +63,7 @@ def make_control(name: str, render: CameraRender, **params) -> np.ndarray:
     """The control video uint8 [F,H,W,3] of one camera.
 
     edge(strength, class_filter, drop_sky, reference_compat), vis(strength), depth(min_depth, max_depth, mapping),
-    seg(mode, palette, class_filter, reference_compat), hdmap().
+    seg(mode, palette, class_filter, reference_compat), hdmap(), lidar().
     Unknown names are a UserError; a render without the needed output is a ValueError.
     """
     return _lookup(name, params).make(render, **params)

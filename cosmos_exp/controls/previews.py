@@ -57,6 +57,7 @@ PREVIEWS: dict[str, Callable[[CameraRender, Params, Params], np.ndarray]] = {
     "normals": lambda render, edge, seg: normal_colors(output_of(render, "normals")),
     "sky": lambda render, edge, seg: sky_mask(render),
     "hdmap": lambda render, edge, seg: output_of(render, "hdmap"),
+    "lidar": lambda render, edge, seg: output_of(render, "lidar"),
     "instance_segmentation": _objects("instance"),
     "shaded_segmentation": _objects("shaded"),
     "rgb_masked": _rgb_masked,
@@ -68,9 +69,10 @@ PREVIEWS: dict[str, Callable[[CameraRender, Params, Params], np.ndarray]] = {
 def preview(name: str, render: CameraRender, *, edge: Params | None = None, seg: Params | None = None) -> np.ndarray:
     """uint8 [F,H,W,3] of that name in PREVIEWS.
 
-    rgb, depth, semantic, instance, normals, sky and hdmap show a renderer output. The others are of the control set of
-    CARLA's exporter: instance_segmentation and shaded_segmentation with its palette, rgb_masked and rgb_edges with a
-    class filter, and edges_below_the_sky. edge, seg: parameters of these controls, which count for the same pictures.
+    rgb, depth, semantic, instance, normals, sky, hdmap and lidar show a renderer output. The others are of the control
+    set of CARLA's exporter: instance_segmentation and shaded_segmentation with its palette, rgb_masked and rgb_edges
+    with a class filter, and edges_below_the_sky. edge, seg: parameters of these controls, which count for the same
+    pictures.
     """
     if name not in PREVIEWS:
         raise UserError(unknown_name("preview", name, PREVIEWS))

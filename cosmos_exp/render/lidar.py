@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numba import njit
 from numpy.polynomial.polynomial import polyder, polyval
 
 from cosmos_exp.errors import UserError
+from cosmos_exp.scene.types import Sweeps
 from cosmos_exp.sensors.camera import CameraModel
 from cosmos_exp.sensors.ftheta import FTheta
 from cosmos_exp.sensors.pinhole import Pinhole
@@ -35,19 +36,7 @@ SWEEPS_KEPT = 8
 
 _kernel = njit(cache=True, nogil=True, error_model="numpy")
 
-Objects = Mapping[int, Mapping[str, "ObjectRecord"]]
-
-
-class Sweeps(Protocol):
-    """Point clouds by frame number (1/30 s)."""
-
-    def lidar_frames(self) -> Sequence[int]:
-        """Frames with a sweep, ascending."""
-        ...
-
-    def lidar(self, frame: int) -> tuple[np.ndarray, np.ndarray]:
-        """Points [N,3] in the sensor's frame, metres, and lidar_to_world [4,4]."""
-        ...
+Objects = Mapping[float, Mapping[str, "ObjectRecord"]]
 
 
 @dataclass(frozen=True)
@@ -95,18 +84,18 @@ class LidarRenderer:
         objects = at_frames(steady(clip.objects()), sorted({*frames, *used}), last_used=last_key)
         return cls(clip, objects, frames, reference_compat=reference_compat)
 
-    def frame(self, model: CameraModel, camera_to_world: np.ndarray, frame: int) -> np.ndarray:
-        """[H,W,3] uint8. camera_to_world: [4,4], OpenCV axes."""
+    def frame(self, model: CameraModel, camera_to_world: np.ndarray, frame: float) -> np.ndarray:
+        """[H,W,3] uint8. camera_to_world: [4,4], OpenCV axes. frame: in 1/30 s, whole or not."""
         depth = self.depth(model, camera_to_world, frame)
         grey = (np.clip(depth, 0.0, MAX_DEPTH) / MAX_DEPTH * 255.0).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=2)
 
-    def depth(self, model: CameraModel, camera_to_world: np.ndarray, frame: int) -> np.ndarray:
+    def depth(self, model: CameraModel, camera_to_world: np.ndarray, frame: float) -> np.ndarray:
         """[H,W] float64 metres along the optical axis, 0 where no point is near."""
         points, weights = self.points(frame)
         return splat_depth(points, weights, model, camera_to_world, reference_compat=self._compat)
 
-    def points(self, frame: int) -> tuple[list[np.ndarray], list[float]]:
+    def points(self, frame: float) -> tuple[list[np.ndarray], list[float]]:
         """World points [N,3] of the sweeps around a frame, moving objects where they are at that frame; their weights
         (how often the sweep counts)."""
         points, weights = [], []
@@ -141,7 +130,7 @@ class LidarRenderer:
                 owners.append((key, np.searchsorted(moving, mine), to_box))
         return _Sweep(world[owner < 0], world[moving], tuple(owners))
 
-    def _carried(self, sweep: _Sweep, frame: int) -> np.ndarray:
+    def _carried(self, sweep: _Sweep, frame: float) -> np.ndarray:
         """The sweep's moving points where their objects are at `frame`; gone where the object is."""
         points = sweep.moving.copy()
         kept = np.ones(len(points), bool)
@@ -155,7 +144,7 @@ class LidarRenderer:
         return points[kept]
 
 
-def sweep_numbers(frame: int, available: Sequence[int], *, last: int | None = None) -> list[int]:
+def sweep_numbers(frame: float, available: Sequence[int], *, last: int | None = None) -> list[int]:
     """The five sweeps of a frame: the nearest available ones to SWEEP_OFFSETS around it.
 
     available: frame numbers of the sweeps, ascending. last: largest number that may be asked for.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 
 import cv2
 import numba
@@ -13,14 +14,16 @@ from cosmos_exp.errors import UserError, unknown_name
 from cosmos_exp.render.gbuffer import MEASURED, GBuffer
 from cosmos_exp.render.geometry import compiled
 from cosmos_exp.render.hdmap import Box, HdMap
+from cosmos_exp.render.lidar import LidarRenderer
 from cosmos_exp.render.light import NO_SHADOW, ShadowMap, frame_record, noise_texture
 from cosmos_exp.render.mesh import join
 from cosmos_exp.render.moving import MovingWorld
 from cosmos_exp.render.precipitation import add_precipitation
 from cosmos_exp.render.roads import road_mesh
 from cosmos_exp.render.shade import shade
+from cosmos_exp.render.simulated_lidar import lidar_image, scene_lidar
 from cosmos_exp.render.structures import structure_mesh
-from cosmos_exp.render.types import OUTPUTS, CameraRender
+from cosmos_exp.render.types import OPTIONAL_OUTPUTS, OUTPUTS, CameraRender
 from cosmos_exp.render.views import draw, draw_shadows, sample_rays, sun_view
 from cosmos_exp.render.weather import Weather, weather_of
 from cosmos_exp.scene.map_layers import cuboid_corners, map_layers
@@ -96,6 +99,14 @@ class Renderer:
         ]
         return self.hd.draw(camera.model, self.scene.rig_trajectory.at(t) @ camera.camera_to_rig, boxes)
 
+    def lidar(self, camera: Camera, t: float) -> np.ndarray:
+        """[H,W,3] uint8 LiDAR control frame, from the scene's own sweeps or simulated ones."""
+        return lidar_image(self._lidar, self.scene, camera, t)
+
+    @cached_property
+    def _lidar(self) -> LidarRenderer:
+        return scene_lidar(self)
+
     def forget_frames(self) -> None:
         """Drop what is kept of the last frames, so that the next ones are timed in full."""
         self._frames.clear()
@@ -152,16 +163,17 @@ def render_camera(
 ) -> CameraRender:
     """Draw one camera at the given times (seconds).
 
-    weather: a Weather or the name of a style. outputs: any of OUTPUTS. samples: per pixel and axis for rgb, 1 or 2;
-    None takes 2 for images of up to 360 rows. threads: that draw frames side by side; None takes as many as numba is
-    given (NUMBA_NUM_THREADS). The result does not depend on it. progress: called with (frames done, frames in all).
+    weather: a Weather or the name of a style. outputs: any of OUTPUTS and OPTIONAL_OUTPUTS. samples: per pixel and axis
+    for rgb, 1 or 2; None takes 2 for images of up to 360 rows. threads: that draw frames side by side; None takes as
+    many as numba is given (NUMBA_NUM_THREADS). The result does not depend on it. progress: called with (frames done,
+    frames in all).
     Raises UserError on an unknown output or style.
     """
     renderer = scene if isinstance(scene, Renderer) else Renderer(scene)
     wanted = tuple(dict.fromkeys(outputs))
     for name in wanted:
-        if name not in OUTPUTS:
-            raise UserError(unknown_name("output", name, OUTPUTS))
+        if name not in (*OUTPUTS, *OPTIONAL_OUTPUTS):
+            raise UserError(unknown_name("output", name, (*OUTPUTS, *OPTIONAL_OUTPUTS)))
     if isinstance(weather, str):
         weather = weather_of(weather)
     if samples is None:
@@ -174,7 +186,9 @@ def render_camera(
         t = float(times[i])
         if "hdmap" in wanted:
             arrays["hdmap"][i] = renderer.hdmap(camera, t)
-        if set(wanted) - {"hdmap"}:
+        if "lidar" in wanted:
+            arrays["lidar"][i] = renderer.lidar(camera, t)
+        if set(wanted) - {"hdmap", "lidar"}:
             gbuffer = renderer.gbuffer(camera, t, samples=samples)
             for name in set(wanted) & set(MEASURED):
                 gbuffer.measured(name, arrays[name][i])

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+OPTIONAL_OUTPUTS = ("lidar",)  # made only where asked for
 OUTPUTS = ("rgb", "depth", "semantic", "instance", "normals", "hdmap")
 SKY_TAG = 11  # CityScapes tag of the sky, as in CARLA 0.9.16
 
@@ -17,7 +18,7 @@ class CameraRender:
     rgb: [F,H,W,3] uint8. depth: [F,H,W] float32 metres along the camera's z axis (sky: +inf).
     semantic: [F,H,W] uint8 CityScapes tags. instance: [F,H,W] uint16, 0 = no object.
     normals: [F,H,W,3] int8, unit vectors x127 in the camera frame (OpenCV axes), 0 for sky.
-    hdmap: [F,H,W,3] uint8. times: [F] seconds.
+    hdmap, lidar: [F,H,W,3] uint8. times: [F] seconds.
     """
 
     camera: str
@@ -28,6 +29,7 @@ class CameraRender:
     instance: np.ndarray | None = None
     normals: np.ndarray | None = None
     hdmap: np.ndarray | None = None
+    lidar: np.ndarray | None = None
 
     @property
     def sky(self) -> np.ndarray:

@@ -181,8 +181,11 @@ def _selection_problems(key: str, edit: Selection) -> Iterator[str]:
 
 
 def edit_tracks(scene: Scene, edits: Mapping[str, Edit]) -> Scene:
-    """The scene after the edits, in order. Raises ValidationErrors as `edit_problems` finds, and UserError naming the
-    nearest where the scene has no such track, role or lane."""
+    """The scene after the edits, in order; recorded LiDAR, which would show the tracks as they were, goes.
+
+    Raises ValidationErrors as `edit_problems` finds, and UserError naming the nearest where the scene has no such
+    track, role or lane.
+    """
     problems = list(edit_problems(edits, scene.duration))
     if problems:
         raise ValidationErrors(problems)
@@ -191,7 +194,7 @@ def edit_tracks(scene: Scene, edits: Mapping[str, Edit]) -> Scene:
             tracks = _edited(scene, name, edit)
         except UserError as error:
             raise UserError(f"scene.edits.{name}: {error}") from None
-        scene = replace(scene, tracks=tuple(tracks))
+        scene = replace(scene, tracks=tuple(tracks), sweeps=None)
     return scene
 
 

@@ -7,8 +7,10 @@ Poses are 4x4 float64 matrices that map the local frame to the world frame.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Protocol
 
 import numpy as np
 
@@ -219,6 +221,18 @@ class SceneMap:
     trees: tuple[Tree, ...] = ()
 
 
+class Sweeps(Protocol):
+    """LiDAR point clouds. Sweeps are numbered in frames of 1/30 s; frame 0 is at 0 s."""
+
+    def lidar_frames(self) -> Sequence[int]:
+        """Frames with a sweep, ascending."""
+        ...
+
+    def lidar(self, frame: int) -> tuple[np.ndarray, np.ndarray]:
+        """Points [N,3] in the sensor's frame, metres, and lidar_to_world [4,4]."""
+        ...
+
+
 @dataclass(frozen=True)
 class Scene:
     """Everything a rig can look at during [start, end] seconds.
@@ -226,7 +240,7 @@ class Scene:
     ego: the ego vehicle's cuboid. rig_trajectory: poses of the rig frame (FLU, origin on the ground below the rear
     axle), which sensors are mounted on. tracks: all other objects. facts: short words for captions, such as
     `{"road": "intersection", "area": "residential"}`. ego_origin: [3] origin of the ego actor in the rig frame where
-    the source has actors, as CARLA does.
+    the source has actors, as CARLA does. sweeps: recorded LiDAR, where there is one.
     """
 
     clip_id: str
@@ -240,6 +254,7 @@ class Scene:
     seed: int = 0
     facts: dict[str, str] = field(default_factory=dict)
     ego_origin: np.ndarray | None = None
+    sweeps: Sweeps | None = None
 
     @property
     def duration(self) -> float:

@@ -29,6 +29,7 @@ def render() -> CameraRender:
         instance=rng.integers(0, 4, shape).astype(np.uint16),
         normals=normals,
         hdmap=rng.integers(0, 256, (*shape, 3), dtype=np.uint8),
+        lidar=rng.integers(0, 256, (*shape, 3), dtype=np.uint8),
     )
 
 

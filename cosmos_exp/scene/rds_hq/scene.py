@@ -63,6 +63,7 @@ def load_rds_hq_scene(
         end=end,
         seed=seed,
         facts=facts,
+        sweeps=source if source.lidar_frames() else None,
     )
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from cosmos_exp.sensors.camera import Rig
 
 
-READ = ("3d_", "all_object_info", "ftheta_intrinsic", "pinhole_intrinsic", "pose", "vehicle_pose")  # folders
+READ = ("3d_", "all_object_info", "ftheta_intrinsic", "lidar_raw", "pinhole_intrinsic", "pose", "vehicle_pose")  # folders
 
 
 @dataclass

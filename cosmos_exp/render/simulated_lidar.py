@@ -1,0 +1,122 @@
+"""A spinning LiDAR for scenes without point clouds: scans what the renderer sees from the ego vehicle's roof."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cosmos_exp.errors import UserError
+from cosmos_exp.render.lidar import LidarRenderer
+from cosmos_exp.scene.rds_hq.objects import ObjectRecord, object_type
+from cosmos_exp.scene.types import Scene
+from cosmos_exp.sensors.camera import Camera
+from cosmos_exp.sensors.pinhole import Pinhole
+
+if TYPE_CHECKING:
+    from cosmos_exp.render.renderer import Renderer
+
+FPS = 30  # sweeps and objects are numbered in frames of 1/30 s, frame 0 at 0 s
+SWEEP_STEP = 3  # frames between sweeps
+BEAMS = np.radians(np.linspace(-25.0, 15.0, 128))
+AZIMUTHS = 1800
+MAX_RANGE = 120.0
+ROOF_GAP = 0.3  # metres from the roof to the sensor
+FACE_WIDTH = 720  # pixels of each of the four views that are scanned
+MOUNT_YAWS = np.radians([0.0, 90.0, 180.0, 270.0])
+
+
+class SimulatedLidar:
+    """Sweeps of a scene, as LidarRenderer reads them: every 0.1 s, all beams at the same moment.
+
+    Each beam takes the surface of the depth pixel nearest to it, at that pixel's own direction, so every point lies
+    on a surface and is at most a tenth of a degree off its beam. What is farther than MAX_RANGE gives no return.
+    """
+
+    def __init__(self, renderer: Renderer):
+        self._renderer = renderer
+        scene = renderer.scene
+        first, last = np.ceil(scene.start * FPS / SWEEP_STEP - 1e-6), np.floor(scene.end * FPS / SWEEP_STEP + 1e-6)
+        self._frames = tuple(range(int(first) * SWEEP_STEP, int(last) * SWEEP_STEP + 1, SWEEP_STEP))
+        self._mount = _mount(scene)
+        self._faces = [_face(self._mount, yaw) for yaw in MOUNT_YAWS]
+
+    def lidar_frames(self) -> tuple[int, ...]:
+        return self._frames
+
+    def lidar(self, frame: int) -> tuple[np.ndarray, np.ndarray]:
+        """Points [N,3] float32 in the sensor's frame (FLU), metres, and lidar_to_world [4,4]."""
+        t = frame / FPS
+        parts = [self._scan(camera, rotation, pixels, t) for camera, rotation, pixels in self._faces]
+        return np.concatenate(parts), self._renderer.scene.rig_trajectory.at(t) @ self._mount
+
+    def _scan(self, camera: Camera, rotation: np.ndarray, pixels: tuple, t: float) -> np.ndarray:
+        depth = self._renderer.gbuffer(camera, t).depth[pixels]
+        model = camera.model
+        rows, columns = pixels
+        rays = np.stack([(columns - model.cx) / model.fx, (rows - model.cy) / model.fy, np.ones(len(rows))], axis=1)
+        distance = depth * np.linalg.norm(rays, axis=1)
+        hit = distance <= MAX_RANGE
+        return (rays[hit] * depth[hit, None] @ rotation.T).astype(np.float32)
+
+
+class SceneObjects(Mapping):
+    """The scene's tracks at any frame number (whole or not), as LidarRenderer reads them."""
+
+    def __init__(self, scene: Scene):
+        self._scene = scene
+
+    def __getitem__(self, frame: float) -> dict[str, ObjectRecord]:
+        t = frame / FPS
+        return {
+            track.id: ObjectRecord(track.trajectory.at(t), track.size, True, object_type(track.actor_class))
+            for track in self._scene.tracks
+            if track.exists_at(t)
+        }
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(round(self._scene.end * FPS) + 1))
+
+    def __len__(self) -> int:
+        return round(self._scene.end * FPS) + 1
+
+
+def scene_lidar(renderer: Renderer) -> LidarRenderer:
+    """Draws the LiDAR images of a scene: from its own sweeps where it has them, else from simulated ones."""
+    scene = renderer.scene
+    sweeps = scene.sweeps if scene.sweeps is not None else SimulatedLidar(renderer)
+    if not sweeps.lidar_frames():
+        raise UserError(f"scene {scene.clip_id} of {scene.duration:.2f} s is too short for a LiDAR sweep (every 0.1 s)")
+    return LidarRenderer(sweeps, SceneObjects(scene), ())
+
+
+def lidar_image(lidar: LidarRenderer, scene: Scene, camera: Camera, t: float) -> np.ndarray:
+    """[H,W,3] uint8 of a camera at t seconds."""
+    return lidar.frame(camera.model, scene.rig_trajectory.at(t) @ camera.camera_to_rig, t * FPS)
+
+
+def _mount(scene: Scene) -> np.ndarray:
+    """Sensor to rig [4,4]: above the middle of the ego vehicle's roof, level with the rig."""
+    ego = np.linalg.inv(scene.rig_trajectory.at(scene.start)) @ scene.ego.trajectory.at(scene.start)
+    mount = np.eye(4)
+    mount[:3, 3] = ego[:3, 3] + [0, 0, scene.ego.size[2] / 2 + ROOF_GAP]
+    return mount
+
+
+def _face(mount: np.ndarray, yaw: float) -> tuple[Camera, np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    """A camera towards `yaw` that is 90 degrees wide, its rotation to the sensor, and the pixels its beams fall on."""
+    focal = FACE_WIDTH / 2
+    azimuth = (np.arange(AZIMUTHS // 4) + 0.5) / (AZIMUTHS / 4) * (np.pi / 2) - np.pi / 4
+    across = -np.tan(azimuth)[None, :] * focal + np.zeros((len(BEAMS), 1))
+    down = -np.tan(BEAMS)[:, None] / np.cos(azimuth)[None, :] * focal
+    top = np.ceil(-down.min()) + 1
+    model = Pinhole(FACE_WIDTH, int(top + np.ceil(down.max()) + 2), focal, focal, (FACE_WIDTH - 1) / 2, top)
+    rows = np.clip(np.round(down + model.cy), 0, model.height - 1).astype(int).ravel()
+    columns = np.clip(np.round(across + model.cx), 0, model.width - 1).astype(int).ravel()
+    pixels = np.unique(np.stack([rows, columns]), axis=1)
+    cos, sin = np.cos(yaw), np.sin(yaw)
+    rotation = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]]) @ [[0, 0, 1], [-1, 0, 0], [0, -1, 0]]
+    pose = mount.copy()
+    pose[:3, :3] = mount[:3, :3] @ rotation
+    return Camera(f"lidar_{np.degrees(yaw):.0f}", model, pose), rotation, (pixels[0], pixels[1])
