@@ -45,7 +45,9 @@ def test_every_group_the_field_expects_is_there() -> None:
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS, ids=[f"{g}={o}" for g, o in OPTIONS])
-def test_every_option_composes_to_its_type_and_can_run(group: str, option: str, configure, tmp_path: Path) -> None:
+def test_every_option_composes_to_its_type_and_can_run(
+    group: str, option: str, configure, tmp_path: Path, clip_root: Path
+) -> None:
     overrides = [f"{'+' if group in ADDED else ''}{group}={option}"]
     if option == "gpu":
         overrides.append("hardware.device=cpu")
@@ -57,6 +59,9 @@ def test_every_option_composes_to_its_type_and_can_run(group: str, option: str, 
     if group == "scene":
         (tmp_path / "file").touch()
         overrides += [f"scene.{key}={tmp_path / 'file'}" for key in SOURCES[option].files]
+        overrides += [f"scene.{key}={clip_root}" for key in SOURCES[option].folders]
+    if (group, option) == ("sensors", "rds_hq"):
+        overrides += ["scene=rds_hq", f"scene.root={clip_root}"]
     cfg = configure(*overrides)
     assert OmegaConf.get_type(cfg, "scene") is SOURCES[cfg.scene.source].config
     for name in set(schema.RUN_ID_GROUPS) - {"scene"}:

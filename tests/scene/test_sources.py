@@ -18,7 +18,7 @@ def test_a_source_names_fields_of_its_own_config(name: str) -> None:
     source = SOURCES[name]
     own = own_options(dataclasses.asdict(source.config()))
     assert issubclass(source.config, SceneConfig)
-    assert set(source.files) <= set(own)
+    assert {*source.files, *source.folders, *source.every} <= set(own)
     inspect.signature(source.load).bind(**own)
 
 

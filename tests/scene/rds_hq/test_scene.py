@@ -77,7 +77,11 @@ def test_the_ego_is_a_car_on_the_rig(scene: Scene) -> None:
 def test_the_map_has_what_the_labels_say(scene: Scene) -> None:
     lines = scene.map.lane_lines
     assert len(lines) == 85
-    assert {(line.style, line.color) for line in lines} >= {("broken", "white"), ("solid", "white"), ("solid", "yellow")}
+    assert {(line.style, line.color) for line in lines} >= {
+        ("broken", "white"),
+        ("solid", "white"),
+        ("solid", "yellow"),
+    }
     assert all(0.1 <= line.width <= 0.5 for line in lines)
     kinds = [lane.type for lane in scene.map.lanes]
     assert (kinds.count(LaneType.SHOULDER), kinds.count(LaneType.DRIVING)) == (67, 277)
