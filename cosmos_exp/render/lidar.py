@@ -55,14 +55,18 @@ class LidarRenderer:
     """Draws the LiDAR images of any camera. Holds a few sweeps at a time; safe to call from several threads.
 
     objects: {frame: {id: record}}, at every frame that is drawn and at every frame of `sweeps_used(...)`.
-    frames: the frames that are drawn, ascending.
+    frames: the frames that are drawn, ascending. device: torch device that splats, such as `cuda`; None is the CPU
+    without torch.
 
     reference_compat reproduces three things of the toolkit: sweeps are limited to number `len(frames) - 1` even where
     the drawn frames are not 0, 1, 2...; a point in the boxes of two objects is moved by both (otherwise by the one
     whose box it is deeper in); f-theta angles go through the backward polynomial, with a maximum angle of its own.
     """
 
-    def __init__(self, sweeps: Sweeps, objects: Objects, frames: Iterable[int], *, reference_compat: bool = False):
+    def __init__(
+        self, sweeps: Sweeps, objects: Objects, frames: Iterable[int], *, reference_compat: bool = False,
+        device: str | None = None,
+    ):  # fmt: skip
         self._sweeps = sweeps
         self._objects = objects
         self._available = np.asarray(sorted(sweeps.lidar_frames()), np.int64)
@@ -70,10 +74,13 @@ class LidarRenderer:
             raise UserError("there is no LiDAR sweep to draw: the clip's `lidar_raw` layer is missing or empty")
         self._last = len(list(frames)) - 1 if reference_compat else None
         self._compat = reference_compat
+        self._device = device
         self._prepared = lru_cache(maxsize=SWEEPS_KEPT)(self._prepare)
 
     @classmethod
-    def of_clip(cls, clip, frames: Iterable[int], *, reference_compat: bool = False) -> LidarRenderer:
+    def of_clip(
+        cls, clip, frames: Iterable[int], *, reference_compat: bool = False, device: str | None = None
+    ) -> LidarRenderer:
         """For an RdsHqClip: objects are steadied and interpolated to the drawn frames and to those of the sweeps."""
         from cosmos_exp.scene.rds_hq.objects import at_frames, steady
 
@@ -82,7 +89,7 @@ class LidarRenderer:
         used = sweeps_used(frames, clip.lidar_frames(), last=last)
         last_key = frames[-1] if reference_compat and frames else None
         objects = at_frames(steady(clip.objects()), sorted({*frames, *used}), last_used=last_key)
-        return cls(clip, objects, frames, reference_compat=reference_compat)
+        return cls(clip, objects, frames, reference_compat=reference_compat, device=device)
 
     def frame(self, model: CameraModel, camera_to_world: np.ndarray, frame: float) -> np.ndarray:
         """[H,W,3] uint8. camera_to_world: [4,4], OpenCV axes. frame: in 1/30 s, whole or not."""
@@ -93,7 +100,13 @@ class LidarRenderer:
     def depth(self, model: CameraModel, camera_to_world: np.ndarray, frame: float) -> np.ndarray:
         """[H,W] float64 metres along the optical axis, 0 where no point is near."""
         points, weights = self.points(frame)
-        return splat_depth(points, weights, model, camera_to_world, reference_compat=self._compat)
+        if self._device is None:
+            return splat_depth(points, weights, model, camera_to_world, reference_compat=self._compat)
+        from cosmos_exp.render import lidar_torch
+
+        lens, ftheta = lens_numbers(model, self._compat), isinstance(model, FTheta)
+        options = {"size": (model.height, model.width), "ftheta": ftheta, "lens": lens, "device": self._device}
+        return lidar_torch.splat_depth(points, weights, camera_to_world=camera_to_world, **options)
 
     def points(self, frame: float) -> tuple[list[np.ndarray], list[float]]:
         """World points [N,3] of the sweeps around a frame, moving objects where they are at that frame; their weights
@@ -181,13 +194,13 @@ def splat_depth(
     sums = np.zeros((model.height, model.width, 2))
     if farthest > 0:
         power = SHARPNESS / np.log1p(min(farthest, FAR))
-        lens = _lens(model, reference_compat)
+        lens = lens_numbers(model, reference_compat)
         for chunk, weight in zip(points, weights):
             _splat(chunk, weight, rotation, translation, isinstance(model, FTheta), lens, power, sums)
     return np.divide(sums[..., 1], sums[..., 0], out=np.zeros(sums.shape[:2]), where=sums[..., 0] > 0)
 
 
-def _lens(model: CameraModel, reference_compat: bool) -> np.ndarray:
+def lens_numbers(model: CameraModel, reference_compat: bool) -> np.ndarray:
     """A model's numbers as `_project` reads them."""
     if isinstance(model, Pinhole):
         return np.array([model.fx, model.fy, model.cx, model.cy])

@@ -165,6 +165,22 @@ def test_a_point_in_two_boxes_is_moved_once():
     assert twice.depth(CAMERA, LOOKING_AHEAD, 3).max() == pytest.approx(40)
 
 
+@pytest.mark.parametrize("kind", ["ftheta", "pinhole"])
+def test_torch_and_the_cpu_draw_the_same(kind):
+    """As a GPU does it, but on torch's CPU."""
+    rng = np.random.default_rng(3)
+    sweeps = Memory({0: rng.uniform([-20, -30, -2], [60, 30, 5], (3000, 3)), 3: rng.uniform(-50, 50, (500, 3))})
+    backward = (0.0, 0.02, 1e-6, 1e-9, 0.0, 0.0)
+    model = FTheta(64, 48, (31.0, 25.0), backward, True, (1.01, 0.002, -0.003)) if kind == "ftheta" else CAMERA
+    objects = {0: {"a": box(20)}, 3: {"a": box(25)}}
+    numba, torch = (LidarRenderer(sweeps, objects, [0, 3], device=device) for device in (None, "cpu"))
+    expected = numba.depth(model, LOOKING_AHEAD, 3)
+    assert (expected > 0).mean() > 0.5
+    np.testing.assert_allclose(torch.depth(model, LOOKING_AHEAD, 3), expected, rtol=1e-9)
+    nothing = LidarRenderer(Memory({0: [[-9.0, 0, 0]]}), {0: {}}, [0], device="cpu")
+    assert not nothing.depth(model, LOOKING_AHEAD, 0).any()
+
+
 def test_few_sweeps_are_held_and_each_is_read_once():
     sweeps = Memory({frame: [[10.0, 0, 0]] for frame in range(0, 300, 3)})
     renderer = LidarRenderer(sweeps, {frame: {} for frame in range(300)}, range(300))
