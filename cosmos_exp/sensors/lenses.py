@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from cosmos_exp.sensors.camera import CameraModel, fields_of_view
-from cosmos_exp.sensors.ftheta import DEGREE, FIT_SAMPLES, FTheta
+from cosmos_exp.sensors.ftheta import FIT_SAMPLES, FTheta
+from cosmos_exp.sensors.ftheta_fit import DEGREE
 from cosmos_exp.sensors.pinhole import Pinhole
 
 WIDEST_PINHOLE = np.radians(140.0)
