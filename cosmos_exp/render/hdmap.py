@@ -17,19 +17,18 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numba import njit
 
 from cosmos_exp.errors import UserError, unknown_name
 from cosmos_exp.render.hdmap_shapes import RANGE, Shapes, crossings, cut_at_camera_plane, subdivided
 from cosmos_exp.render.layer_canvas import LayerCanvas
 from cosmos_exp.render.polygon_clip import clip_to_image
-from cosmos_exp.render.thick_lines import cap, clip_line, draw_line
+from cosmos_exp.render.polylines import FARTHEST, draw_polylines
+from cosmos_exp.render.thick_lines import cap
 from cosmos_exp.scene.map_layers import LAYER_SHAPES, MapLayers
 from cosmos_exp.sensors.camera import CameraModel
 
 REFERENCE_HEIGHT = 720
 MAP_WIDTH, BOX_WIDTH = 8, 5
-FARTHEST = 2.0**28  # pixels
 SUBDIVIDED = ("lanelines", "road_boundaries")
 SHAPES = {**LAYER_SHAPES, "lanes": "polyline"}
 
@@ -69,22 +68,16 @@ class HdMap:
 
     def __init__(self, layers: MapLayers, *, reference_compat: bool = False):
         self.reference_compat = reference_compat
-        self._lines: dict[str, Shapes] = {}
-        self._polygons: dict[str, Shapes] = {}
-        for name, elements in layers.items():
+        arrays = {name: [np.asarray(v, np.float64).reshape(-1, 3) for v in layers[name]] for name in layers}
+        for name in arrays:
             if name not in SHAPES:
                 raise UserError(unknown_name("layer", name, SHAPES))
-            self._add(name, [np.asarray(v, np.float64).reshape(-1, 3) for v in elements])
+        lines = {name: _polylines(name, v) for name, v in arrays.items() if SHAPES[name] == "polyline"}
+        polygons = {name: _walks(name, v) for name, v in arrays.items() if SHAPES[name] != "polyline"}
+        self._line_colors = [COLORS[name] for name in lines]
+        self._polygon_colors = [COLORS[name] for name in polygons]
+        self._lines, self._polygons = Shapes.of([*lines.values()]), Shapes.of([*polygons.values()])
         self._canvases: list[LayerCanvas] = []
-
-    def _add(self, name: str, elements: list[np.ndarray]) -> None:
-        if SHAPES[name] == "polyline":
-            lines = [v for v in elements if len(v) >= 2]
-            self._lines[name] = Shapes.of([subdivided(v) for v in lines] if name in SUBDIVIDED else lines)
-        elif SHAPES[name] == "surface":
-            self._polygons[name] = Shapes.of([np.concatenate([v, v[:1]]) for v in elements if len(v) >= 2])
-        else:
-            self._polygons[name] = Shapes.of([v[CUBOID_WALK] for v in elements])
 
     def draw(
         self,
@@ -96,16 +89,51 @@ class HdMap:
         """[H,W,3] uint8 RGB. camera_to_world: [4,4], OpenCV camera axes. out: an image of the model's size to fill."""
         if out is None:
             out = np.empty((model.height, model.width, 3), np.uint8)
-        frame = _Frame(model, np.linalg.inv(camera_to_world), self._take_canvas(model), self.reference_compat)
-        for name, lines in self._lines.items():
-            frame.draw_lines(lines, COLORS[name], MAP_WIDTH)
-        for name, polygons in self._polygons.items():
-            frame.draw_polygons(polygons, COLORS[name])
-        for name, lines in _box_lines(boxes).items():
-            frame.draw_lines(lines, BOX_COLORS[name], BOX_WIDTH)
-        frame.canvas.finish(out)
-        self._canvases.append(frame.canvas)
+        compat = self.reference_compat
+        world_to_camera = np.linalg.inv(camera_to_world)
+        walks = Shapes.of([*([] for _ in self._line_colors), *_box_walks(boxes).values()])
+        lines = self._lines.before(world_to_camera).followed_by(walks.before(world_to_camera))
+        polygons = self._polygons.before(world_to_camera)
+        number, ends = crossings(lines.points, lines.starts, compat)
+        cut, cut_starts, depths = cut_at_camera_plane(polygons.points, polygons.starts)
+        parts = [lines.points, ends.reshape(-1, 3), cut, polygons.points if compat else cut[:0]]
+        pixels = model.project(np.concatenate(parts))
+        line_pixels, end_pixels, corners, vertices = np.split(pixels, np.cumsum([len(part) for part in parts[:-1]]))
+
+        canvas = self._take_canvas(model)
+        self._draw_lines(canvas, lines, line_pixels, number, end_pixels.reshape(-1, 4))
+        cut_polygons = Shapes(cut, cut_starts, polygons.layers)
+        shown = _shown_polygons(canvas, polygons, vertices) if compat else depths < RANGE
+        self._draw_polygons(canvas, cut_polygons, _truncated(corners, compat), np.where(shown, depths, np.nan))
+        canvas.finish(out)
+        self._canvases.append(canvas)
         return out
+
+    def _draw_lines(
+        self, canvas: LayerCanvas, lines: Shapes, pixels: np.ndarray, number: np.ndarray, ends: np.ndarray
+    ) -> None:
+        """Map layers and then classes of boxes; number, ends: `crossings`, projected."""
+        depth = lines.points[:, 2].copy()
+        of_boxes = [*BOX_COLORS.values()]
+        for layer, first, last in lines.by_layer():
+            is_map = layer < len(self._line_colors)
+            color = self._line_colors[layer] if is_map else of_boxes[layer - len(self._line_colors)]
+            width = MAP_WIDTH if is_map else BOX_WIDTH
+            thickness = width if self.reference_compat else stroke_width(width, canvas.layer.shape[0])
+            draw_polylines(
+                canvas.layer, canvas.drawn, canvas.shift, canvas.rows, depth, pixels, lines.starts[first : last + 1],
+                number, ends, np.array(color, np.float64), thickness, cap(thickness), self.reference_compat,
+            )  # fmt: skip
+            canvas.merge()
+
+    def _draw_polygons(self, canvas: LayerCanvas, polygons: Shapes, corners: np.ndarray, depths: np.ndarray) -> None:
+        """corners: int32 [N,2]; depths: nan for polygons that are not to be drawn."""
+        for layer, first, last in polygons.by_layer():
+            for i in first + np.flatnonzero(~np.isnan(depths[first:last])):
+                start, end = polygons.starts[i], polygons.starts[i + 1]
+                if end - start >= 3:
+                    _fill(canvas, corners[start:end], depths[i], self._polygon_colors[layer])
+            canvas.merge()
 
     def _take_canvas(self, model: CameraModel) -> LayerCanvas:
         """One that no other thread draws on; those of other sizes are dropped."""
@@ -124,73 +152,54 @@ def stroke_width(width: int, height: int) -> int:
     return max(round(width * height / REFERENCE_HEIGHT), 1)
 
 
-def _box_lines(boxes: Iterable[Box]) -> dict[str, Shapes]:
+def _polylines(name: str, elements: list[np.ndarray]) -> list[np.ndarray]:
+    lines = [v for v in elements if len(v) >= 2]
+    return [subdivided(v) for v in lines] if name in SUBDIVIDED else lines
+
+
+def _walks(name: str, elements: list[np.ndarray]) -> list[np.ndarray]:
+    """Closed walks over the corners of polygons, and over the edges of cuboids."""
+    if SHAPES[name] == "cuboid":
+        return [v[CUBOID_WALK] for v in elements]
+    return [np.concatenate([v, v[:1]]) for v in elements if len(v) >= 2]
+
+
+def _box_walks(boxes: Iterable[Box]) -> dict[str, list[np.ndarray]]:
     """Per class the walks over the boxes' edges, by track id in the order of strings."""
-    walks: dict[str, list[np.ndarray]] = {}
+    walks: dict[str, list[np.ndarray]] = {name: [] for name in BOX_COLORS}
     for box in sorted(boxes, key=lambda box: box.track_id):
         if box.color_class not in BOX_COLORS:
             raise UserError(unknown_name("class of boxes", box.color_class, BOX_COLORS))
-        walks.setdefault(box.color_class, []).append(box.corners[CUBOID_WALK])
-    return {name: Shapes.of(vertices) for name, vertices in walks.items()}
+        walks[box.color_class].append(box.corners[CUBOID_WALK])
+    return walks
 
 
-@dataclass(frozen=True)
-class _Frame:
-    model: CameraModel
-    world_to_camera: np.ndarray
-    canvas: LayerCanvas
-    compat: bool
+def _shown_polygons(canvas: LayerCanvas, polygons: Shapes, pixels: np.ndarray) -> np.ndarray:
+    """Which polygons the reference draws: a vertex before the camera and inside the image, and one within RANGE."""
+    if not len(polygons.layers):
+        return np.zeros(0, bool)
+    height, width = canvas.layer.shape
+    u, v = _truncated(pixels, True).T
+    depth = polygons.points[:, 2]
+    inside = (depth > 0) & (u >= 0) & (u < width) & (v >= 0) & (v < height)
+    first = polygons.starts[:-1]
+    return np.logical_or.reduceat(inside, first) & (np.minimum.reduceat(depth, first) <= RANGE)
 
-    def draw_lines(self, lines: Shapes, color: Sequence[int], width: int) -> None:
-        points, starts = lines.before(self.world_to_camera)
-        if not len(points):
-            return
-        number, ends = crossings(points, starts, self.compat)
-        pixels = self.model.project(points)
-        cut = self.model.project(ends.reshape(-1, 3)).reshape(-1, 4)
-        thickness = width if self.compat else stroke_width(width, self.model.height)
-        canvas = self.canvas
-        _draw_lines(
-            canvas.layer, canvas.drawn, canvas.shift, canvas.rows, points[:, 2].copy(), pixels, starts, number, cut,
-            np.array(color, np.float64), thickness, cap(thickness), self.compat,
-        )  # fmt: skip
-        canvas.merge()
 
-    def draw_polygons(self, polygons: Shapes, color: Sequence[int]) -> None:
-        points, starts = polygons.before(self.world_to_camera)
-        if not len(points):
-            return
-        drawn = False
-        cut, cut_starts, depths = cut_at_camera_plane(points, starts)
-        corners = _truncated(self.model.project(cut), self.compat)
-        seen = self._seen(points, starts) if self.compat else np.ones(len(depths), bool)
-        for i in np.flatnonzero(seen):
-            first, last = cut_starts[i], cut_starts[i + 1]
-            if last - first >= 3 and (self.compat or depths[i] < RANGE):
-                drawn |= self._fill(corners[first:last], depths[i], color)
-        if drawn:
-            self.canvas.merge()
-
-    def _seen(self, points: np.ndarray, starts: np.ndarray) -> np.ndarray:
-        """Which polygons have a vertex before the camera and inside the image, as the reference asks for."""
-        u, v = _truncated(self.model.project(points), True).T
-        inside = (points[:, 2] > 0) & (u >= 0) & (u < self.model.width) & (v >= 0) & (v < self.model.height)
-        return np.logical_or.reduceat(inside, starts[:-1]) & (np.minimum.reduceat(points[:, 2], starts[:-1]) <= RANGE)
-
-    def _fill(self, corners: np.ndarray, depth: float, color: Sequence[int]) -> bool:
-        width, height = self.model.width, self.model.height
-        hull = cv2.convexHull(corners)[:, 0]
-        if len(hull) < 3:
-            return False
-        hull = clip_to_image(hull, width, height)
-        if not len(hull):
-            return False
-        weight = 2 * (RANGE - depth) / 255
-        red, green, blue = (int(weight * c) & 255 for c in color)
-        cv2.fillPoly(self.canvas.channels, [hull], (red, green, blue, 0))
-        (left, top), (right, bottom) = hull.min(axis=0).tolist(), hull.max(axis=0).tolist()
-        self.canvas.touch(min(left, width - 1), top, min(right, width - 1), bottom)
-        return True
+def _fill(canvas: LayerCanvas, corners: np.ndarray, depth: float, color: Sequence[int]) -> None:
+    """The convex hull of int32 corners [K,2], in one colour."""
+    height, width = canvas.layer.shape
+    hull = cv2.convexHull(corners)[:, 0]
+    if len(hull) < 3:
+        return
+    hull = clip_to_image(hull, width, height)
+    if not len(hull):
+        return
+    weight = 2 * (RANGE - depth) / 255
+    red, green, blue = (int(weight * c) & 255 for c in color)
+    cv2.fillPoly(canvas.channels, [hull], (red, green, blue, 0))
+    (left, top), (right, bottom) = hull.min(axis=0).tolist(), hull.max(axis=0).tolist()
+    canvas.touch(min(left, width - 1), top, min(right, width - 1), bottom)
 
 
 def _truncated(pixels: np.ndarray, compat: bool) -> np.ndarray:
@@ -198,53 +207,3 @@ def _truncated(pixels: np.ndarray, compat: bool) -> np.ndarray:
     if compat:
         return np.where(np.abs(pixels) < 2.0**31, pixels, -(2.0**31)).astype(np.int32)
     return np.nan_to_num(np.clip(pixels, -FARTHEST, FARTHEST)).astype(np.int32)
-
-
-@njit(cache=True, nogil=True)
-def _whole(pixel, compat):
-    """Pixels beyond the range of int32: see `_truncated`."""
-    if compat:
-        return np.int64(pixel) if -(2.0**31) <= pixel < 2.0**31 else np.int64(-(2**31))
-    return np.int64(min(max(pixel, -FARTHEST), FARTHEST))
-
-
-@njit(cache=True, nogil=True)
-def _draw_lines(
-    layer, drawn, shift, rows, depth, pixels, starts, number, cut, color, thickness, caps, compat
-):  # fmt: skip
-    """Polylines with vertices pixels [N,2] float64 at camera depths [N]; number, cut: `crossings`, projected."""
-    height, width = layer.shape
-    for s in range(len(starts) - 1):
-        first, last = starts[s], starts[s + 1]
-        if compat and not _shown(depth, pixels, first, last, width, height):
-            continue
-        for i in range(first, last - 1):
-            mean = (depth[i] + depth[i + 1]) / 2
-            if number[i] >= 0:
-                a, b, c, d = cut[number[i]]
-            elif max(depth[i], depth[i + 1]) < 0 or (not compat and depth[i] <= 0):
-                continue
-            else:
-                a, b, c, d = pixels[i, 0], pixels[i, 1], pixels[i + 1, 0], pixels[i + 1, 1]
-                a, b, c, d = np.rint(a), np.rint(b), np.rint(c), np.rint(d)
-            if not compat and mean >= RANGE:
-                continue
-            _, x0, y0, x1, y1 = clip_line(
-                width - 1, height - 1, _whole(a, compat), _whole(b, compat), _whole(c, compat), _whole(d, compat)
-            )
-            weight = 2 * (RANGE - min(max(mean, 0.0), RANGE)) / 255
-            packed = np.uint32(0)
-            for k in range(3):
-                packed |= np.uint32(weight * color[k]) << np.uint32(8 * k)
-            draw_line(layer, drawn, shift, rows, x0, y0, x1, y1, thickness, caps, packed)
-
-
-@njit(cache=True, nogil=True)
-def _shown(depth, pixels, first, last, width, height):
-    """Whether the reference draws a polyline: one vertex inside the image, one within range."""
-    inside = near = False
-    for i in range(first, last):
-        u, v = np.rint(pixels[i, 0]), np.rint(pixels[i, 1])
-        inside |= 0 <= u < width and 0 <= v < height
-        near |= depth[i] <= RANGE
-    return inside and near

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,28 +16,56 @@ SLACK = 1e-3  # metres
 
 @dataclass(frozen=True)
 class Shapes:
-    """Vertex lists one after the other. points: [N,3] float64. starts: [S+1] int64. spheres: [S,4] that hold them."""
+    """Vertex lists one after the other. points: [N,3] float64. starts: [S+1] int64. layers: [S] int64, ascending.
+
+    spheres: [S,4], centre and radius of a sphere that holds a shape; only `of` makes them.
+    """
 
     points: np.ndarray
     starts: np.ndarray
-    spheres: np.ndarray
+    layers: np.ndarray
+    spheres: np.ndarray | None = None
 
     @classmethod
-    def of(cls, vertices: Sequence[np.ndarray]) -> Shapes:
-        lengths = [len(v) for v in vertices]
-        spheres = [_sphere(v) for v in vertices]
-        points = np.concatenate([np.zeros((0, 3)), *vertices])
-        return cls(points, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64), np.array(spheres).reshape(-1, 4))
+    def of(cls, vertices: Sequence[Sequence[np.ndarray]]) -> Shapes:
+        """vertices: of every layer, a list of [K,3], K > 0."""
+        flat = [v for layer in vertices for v in layer]
+        points = np.concatenate([np.zeros((0, 3)), *flat])
+        starts = np.cumsum([0, *map(len, flat)], dtype=np.int64)
+        layers = np.repeat(np.arange(len(vertices)), [len(layer) for layer in vertices])
+        return cls(points, starts, layers, _spheres(points, starts))
 
-    def before(self, world_to_camera: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Camera-frame points and starts of the shapes that may have a part before the camera within RANGE."""
+    def before(self, world_to_camera: np.ndarray) -> Shapes:
+        """In the camera frame, those that may have a part before the camera and within RANGE."""
         pose = world_to_camera.astype(np.float64)
-        return _before(self.points, self.starts, self.spheres, pose[:3, :3].copy(), pose[:3, 3].copy())
+        assert self.spheres is not None
+        points, starts, kept = _before(self.points, self.starts, self.spheres, pose[:3, :3].copy(), pose[:3, 3].copy())
+        return Shapes(points, starts, self.layers[kept])
+
+    def followed_by(self, other: Shapes) -> Shapes:
+        """Both; the other's layers must not have lower numbers."""
+        return Shapes(
+            np.concatenate([self.points, other.points]),
+            np.concatenate([self.starts, other.starts[1:] + self.starts[-1]]),
+            np.concatenate([self.layers, other.layers]),
+        )
+
+    def by_layer(self) -> Iterator[tuple[int, int, int]]:
+        """Layer, first shape and the one after its last, of every layer that has shapes."""
+        numbers, first = np.unique(self.layers, return_index=True)
+        yield from zip(numbers.tolist(), first.tolist(), [*first[1:].tolist(), len(self.layers)])
 
 
-def _sphere(vertices: np.ndarray) -> np.ndarray:
-    middle = (vertices.min(axis=0) + vertices.max(axis=0)) / 2
-    return np.append(middle, np.linalg.norm(vertices - middle, axis=1).max())
+@njit(cache=True, nogil=True)
+def _spheres(points, starts):
+    spheres = np.empty((len(starts) - 1, 4))
+    for s in range(len(spheres)):
+        low, high = points[starts[s]].copy(), points[starts[s]].copy()
+        for i in range(starts[s], starts[s + 1]):
+            low, high = np.minimum(low, points[i]), np.maximum(high, points[i])
+        spheres[s, :3] = (low + high) / 2
+        spheres[s, 3] = np.sqrt(((high - low) ** 2).sum()) / 2
+    return spheres
 
 
 def subdivided(line: np.ndarray) -> np.ndarray:
@@ -53,7 +81,7 @@ def subdivided(line: np.ndarray) -> np.ndarray:
 @njit(cache=True, nogil=True)
 def _before(points, starts, spheres, rotation, translation):
     result = np.empty((len(points), 3))
-    kept = np.zeros(len(starts), np.int64)
+    kept, kept_starts = np.empty(len(spheres), np.int64), np.zeros(len(starts), np.int64)
     shapes = count = 0
     for s in range(len(spheres)):
         x, y, z, radius = spheres[s]
@@ -65,9 +93,10 @@ def _before(points, starts, spheres, rotation, translation):
             for k in range(3):
                 result[count, k] = (rotation[k, 0] * x + rotation[k, 1] * y + rotation[k, 2] * z) + translation[k]
             count += 1
+        kept[shapes] = s
         shapes += 1
-        kept[shapes] = count
-    return result[:count], kept[: shapes + 1]
+        kept_starts[shapes] = count
+    return result[:count], kept_starts[: shapes + 1], kept[:shapes]
 
 
 @njit(cache=True, nogil=True)

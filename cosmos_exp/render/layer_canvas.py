@@ -54,9 +54,10 @@ def _merge(layer, mix, drawn, mixed, tile):
         drawn[y] = 0
         while bits:
             if bits & np.uint64(1):
-                for i in range(start, min(start + tile, len(below))):
-                    above[i] = max(above[i], below[i])
-                    below[i] = 0
+                over, under = above[start : start + tile], below[start : start + tile]
+                for i in range(len(under)):
+                    over[i] = max(over[i], under[i])
+                    under[i] = 0
             bits >>= np.uint64(1)
             start += tile
 
@@ -71,9 +72,10 @@ def _finish(mix, mixed, tile, out):
         start = 0
         while bits:
             if bits & np.uint64(1):
-                for x in range(start, min(start + tile, len(row))):
-                    color = row[x]
-                    target[x, 0], target[x, 1], target[x, 2] = color, color >> np.uint32(8), color >> np.uint32(16)
-                    row[x] = 0
+                source, pixels = row[start : start + tile], target[start : start + tile]
+                for x in range(len(source)):
+                    color = source[x]
+                    pixels[x, 0], pixels[x, 1], pixels[x, 2] = color, color >> np.uint32(8), color >> np.uint32(16)
+                    source[x] = 0
             bits >>= np.uint64(1)
             start += tile

@@ -140,7 +140,7 @@ def _thin_line(canvas, drawn, shift, x0, y0, x1, y1, color):
 def fill_run(canvas, drawn, shift, y, low, high, color):
     """Columns low..high of row y, which lie inside the image."""
     row = canvas[y]
-    for x in range(low, high + 1):
+    for x in range(np.uint64(low), np.uint64(high + 1)):
         row[x] = color
     first, last = np.uint64(low >> shift), np.uint64(high >> shift)
     full = np.uint64(0xFFFFFFFFFFFFFFFF)
