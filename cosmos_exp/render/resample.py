@@ -26,7 +26,7 @@ _kernel = njit(cache=True, nogil=True, error_model="numpy")
 
 
 def resize(image: np.ndarray, width: int, height: int) -> np.ndarray:
-    """uint8 [H,W,3] -> [height,width,3], Lanczos-4. Rows alone are resampled by the sparse kernel, columns by OpenCV."""
+    """uint8 [H,W,3] -> [height,width,3], Lanczos-4; by OpenCV where the width changes too."""
     if image.shape[:2] == (height, width):
         return image
     if image.shape[1] != width:
@@ -79,69 +79,78 @@ def _resample_rows(flat, weights, rows, run):
     width = flat.shape[1]
     occupied = _occupied(flat, run)
     out = np.zeros((len(weights), width), np.uint8)
+    sums = np.empty(run, np.int32)
     for y in range(len(weights)):
-        w0, w1, w2, w3, w4, w5, w6, w7 = weights[y]
-        r0, r1, r2, r3, r4, r5, r6, r7 = rows[y]
         for i in range(occupied.shape[1]):
-            if not (
-                occupied[r0, i]
-                | occupied[r1, i]
-                | occupied[r2, i]
-                | occupied[r3, i]
-                | occupied[r4, i]
-                | occupied[r5, i]
-                | occupied[r6, i]
-                | occupied[r7, i]
-            ):
-                continue
-            for x in range(i * run, min((i + 1) * run, width)):
-                total = np.int32(
-                    w0 * np.int32(flat[r0, x])
-                    + w1 * np.int32(flat[r1, x])
-                    + w2 * np.int32(flat[r2, x])
-                    + w3 * np.int32(flat[r3, x])
-                    + w4 * np.int32(flat[r4, x])
-                    + w5 * np.int32(flat[r5, x])
-                    + w6 * np.int32(flat[r6, x])
-                    + w7 * np.int32(flat[r7, x])
-                )
-                out[y, x] = min(max((total + np.int32(1024)) >> np.int32(11), np.int32(0)), np.int32(255))
+            used = False
+            for tap in range(TAPS):
+                used |= occupied[rows[y, tap], i] != 0
+            if used:
+                start, end = i * run, min((i + 1) * run, width)
+                _resample_run(flat, weights[y], rows[y], occupied[:, i], start, end, sums, out[y, start:end])
     return out
 
 
-def to_yuv420(rgb: np.ndarray) -> np.ndarray:
-    """uint8 [H,W,3] RGB, H and W even -> [H*3/2,W] planes Y, U, V of yuv420p, BT.601 limited range.
+@_kernel
+def _resample_run(flat, weights, rows, used, start, end, sums, out):
+    """used: of every row of flat, whether anything is there but 0. sums: scratch [end - start] int32."""
+    count = end - start
+    for x in range(count):
+        sums[x] = 1 << 10
+    for tap in range(TAPS):
+        if not used[rows[tap]]:
+            continue
+        weight, row = np.int32(weights[tap]), flat[rows[tap], start:end]
+        for x in range(count):
+            sums[x] += weight * np.int32(row[x])
+    for x in range(count):
+        out[x] = min(max(sums[x] >> np.int32(11), np.int32(0)), np.int32(255))
 
-    Luma as libswscale's to the bit, chroma within one level of its bicubic.
+
+class Yuv420:
+    """RGB images [source height,W,3] -> planes of yuv420p of another height, which is `resize` and then conversion.
+
+    BT.601, limited range: luma as libswscale's to the bit, chroma within one level of its bicubic.
     """
-    height, width = rgb.shape[:2]
-    if height % 2 or width % 2:
-        raise ValueError(f"yuv420p needs an even height and width, given {height}x{width}")
-    planes = np.empty((height * 3 // 2, width), np.uint8)
-    chroma = planes[height:].reshape(2, height // 2, width // 2)
-    _luma_and_chroma(np.ascontiguousarray(rgb).reshape(height, -1), planes[:height], chroma)
-    return planes
+
+    def __init__(self, width: int, source_height: int, height: int):
+        if height % 2 or width % 2:
+            raise ValueError(f"yuv420p needs an even height and width, given {height}x{width}")
+        self._weights, self._rows = lanczos4_taps(source_height, height)
+        self._chroma = np.empty((2, height, width // 2), np.int16)
+        self._planes = np.empty((height * 3 // 2, width), np.uint8)
+
+    def __call__(self, rgb: np.ndarray) -> np.ndarray:
+        """uint8 [H,W,3] -> planes Y, U, V [H*3/2,W] uint8, valid until the next call."""
+        height, width = self._chroma.shape[1:]
+        luma, chroma = self._planes[:height], self._planes[height:].reshape(2, height // 2, width)
+        flat = np.ascontiguousarray(rgb).reshape(len(rgb), -1)
+        _luma_and_chroma(flat, self._weights, self._rows, self._chroma, luma, chroma)
+        return self._planes
 
 
 @_kernel
-def _luma_and_chroma(flat, luma, chroma):
+def _luma_and_chroma(flat, weights, rows, full, luma, chroma):
+    """full: scratch for chroma before its rows are halved, 6 fractional bits."""
     height, width = luma.shape
     occupied = _occupied(flat, 3 * RUN)
-    runs = occupied.shape[1]
-    black = np.int16(128 << 6)
-    full = np.empty((2, height, width // 2), np.int16)  # chroma before its rows are halved, 6 fractional bits
+    used = np.zeros((height, occupied.shape[1]), np.uint8)
+    pixels, sums = np.empty(3 * RUN, np.uint8), np.empty(3 * RUN, np.int32)
     for y in range(height):
-        for i in range(runs):
+        for i in range(occupied.shape[1]):
             start, end = i * RUN, min((i + 1) * RUN, width)
-            if not occupied[y, i]:
+            for tap in range(TAPS):
+                used[y, i] |= occupied[rows[y, tap], i]
+            if not used[y, i]:
                 luma[y, start:end] = 16
-                full[:, y, start // 2 : end // 2] = black
+                full[:, y, start // 2 : end // 2] = 128 << 6
                 continue
-            _convert(flat[y, 3 * start : 3 * end], luma[y, start:end])
+            _resample_run(flat, weights[y], rows[y], occupied[:, i], 3 * start, 3 * end, sums, pixels)
+            _convert(pixels, luma[y, start:end])
             for plane in range(2):
-                _convert_chroma(flat[y, 3 * start : 3 * end], full[plane, y, start // 2 : end // 2], plane)
+                _convert_chroma(pixels, full[plane, y, start // 2 : end // 2], plane)
     for plane in range(2):
-        _halve_rows(full[plane], occupied, chroma[plane])
+        _halve_rows(full[plane], used, chroma[plane])
 
 
 @_kernel
@@ -169,6 +178,7 @@ def _convert_chroma(rgb, chroma, plane):
 def _halve_rows(full, occupied, out):
     """int16 [H,W] with 6 fractional bits -> uint8 [H/2,W]; runs of black become 128."""
     height, width = full.shape
+    sums = np.empty(RUN // 2, np.int32)
     for y in range(height // 2):
         for i in range(occupied.shape[1]):
             start, end = i * (RUN // 2), min((i + 1) * (RUN // 2), width)
@@ -178,10 +188,13 @@ def _halve_rows(full, occupied, out):
             if not used:
                 out[y, start:end] = 128
                 continue
-            sums = np.zeros(RUN // 2, np.int32)
+            for x in range(end - start):
+                sums[x] = 1 << 17
             for tap in range(TAPS):
+                weight = np.int32(HALVING[tap])
                 row = full[min(max(2 * y - 3 + tap, 0), height - 1), start:end]
                 for x in range(end - start):
-                    sums[x] += HALVING[tap] * row[x]
+                    sums[x] += weight * np.int32(row[x])
+            halved = out[y, start:end]
             for x in range(end - start):
-                out[y, start + x] = min(max((sums[x] * np.int32(2) + np.int32(64 << 12)) >> np.int32(19), 0), 255)
+                halved[x] = min(max(sums[x] >> np.int32(18), np.int32(0)), np.int32(255))

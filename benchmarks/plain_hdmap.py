@@ -1,0 +1,134 @@
+"""A plain way to make a clip's HD-map video, to compare with: numpy and OpenCV, one polyline at a time.
+
+Every frame subdivides and projects every polyline anew and draws it segment by segment on a canvas of its layer; the
+videos of the layers are held whole, joined by their maximum, resized, and then encoded. Same look, same rules.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import cv2
+import numpy as np
+
+from cosmos_exp.scene.map_layers import LAYER_SHAPES, cuboid_corners
+
+RANGE = 122.5
+COLORS = {
+    "lanelines": (98, 183, 249),
+    "road_boundaries": (200, 36, 35),
+    "crosswalks": (206, 131, 63),
+    "road_markings": (126, 204, 205),
+    "wait_lines": (185, 63, 34),
+    "poles": (66, 40, 144),
+    "traffic_signs": (131, 175, 155),
+    "traffic_lights": (252, 157, 155),
+}
+BOX_COLORS = {
+    "Car": (255, 0, 0),
+    "Truck": (0, 0, 255),
+    "Pedestrian": (0, 255, 0),
+    "Cyclist": (255, 255, 0),
+    "Others": (255, 255, 255),
+}
+SUBDIVIDED = ("lanelines", "road_boundaries")
+WALK = [0, 1, 2, 3, 0, 4, 5, 6, 7, 4, 5, 1, 2, 6, 7, 3]
+
+
+def hdmap_video(model, poses, layers, boxes_by_frame) -> np.ndarray:
+    """uint8 [F,H,W,3]. poses: camera to world [F,4,4]; boxes_by_frame: for each frame (class, pose, size) of boxes."""
+    videos = []
+    for layer, elements in layers.items():
+        draw = _draw_polyline if LAYER_SHAPES[layer] == "polyline" else _draw_hull
+        frames = []
+        for pose in poses:
+            canvas = np.zeros((model.height, model.width, 3), np.uint8)
+            for points in elements:
+                draw(canvas, model, pose, _prepared(points, layer), COLORS[layer])
+            frames.append(canvas)
+        videos.append(np.stack(frames))
+    for kind, color in BOX_COLORS.items():
+        frames = []
+        for pose, boxes in zip(poses, boxes_by_frame):
+            canvas = np.zeros((model.height, model.width, 3), np.uint8)
+            for box_kind, box_pose, size in boxes:
+                if box_kind == kind:
+                    _draw_polyline(canvas, model, pose, cuboid_corners(box_pose, size)[WALK], color, thickness=5)
+            frames.append(canvas)
+        videos.append(np.stack(frames))
+        videos = [np.maximum.reduce(videos)]
+    return videos[0]
+
+
+def _prepared(points: np.ndarray, layer: str) -> np.ndarray:
+    if layer in SUBDIVIDED:
+        return _subdivided(points)
+    if LAYER_SHAPES[layer] == "surface":
+        return np.concatenate([points, points[:1]])
+    if LAYER_SHAPES[layer] == "cuboid":
+        return points[WALK]
+    return points
+
+
+def _subdivided(points: np.ndarray) -> np.ndarray:
+    parts = [points[:1]]
+    for start, end in pairwise(points):
+        count = max(2, int(np.linalg.norm(end - start) / 0.8))
+        parts.append(np.linspace(start, end, count)[1:])
+    return np.concatenate(parts)
+
+
+def _to_camera(points: np.ndarray, pose: np.ndarray) -> np.ndarray:
+    world_to_camera = np.linalg.inv(pose)
+    return points @ world_to_camera[:3, :3].T + world_to_camera[:3, 3]
+
+
+def _shade(color: tuple[int, int, int], depth: float) -> tuple[int, ...]:
+    weight = 2 * (RANGE - np.clip(depth, 0, RANGE)) / 255
+    return tuple(int(weight * c) for c in color)
+
+
+def _draw_polyline(canvas, model, pose, points, color, thickness=8) -> None:
+    if len(points) < 2:
+        return
+    local = _to_camera(points, pose)
+    z = local[:, 2]
+    if (z < 0).all() or z.min() > RANGE:
+        return
+    pixels = np.rint(model.project(local))
+    if not ((pixels >= 0) & (pixels < (model.width, model.height))).all(axis=1).any():
+        return
+    for i in range(len(points) - 1):
+        za, zb = z[i], z[i + 1]
+        if za < 0 and zb < 0:
+            continue
+        ends = pixels[i : i + 2]
+        if za < 0 or zb < 0:
+            front, back = (local[i], local[i + 1]) if zb < 0 else (local[i + 1], local[i])
+            t = -back[2] / (front[2] - back[2]) + 0.2
+            ends = np.trunc(model.project(np.stack([front, t * front + (1 - t) * back])))
+        ends = np.clip(ends, -30_000, 30_000).astype(int)
+        depth = (za + zb) / 2
+        _, start, end = cv2.clipLine((0, 0, model.width, model.height), ends[0].tolist(), ends[1].tolist())
+        cv2.line(canvas, start, end, _shade(color, depth), thickness)
+
+
+def _draw_hull(canvas, model, pose, points, color) -> None:
+    local = _to_camera(points, pose)
+    z = local[:, 2]
+    pixels = np.trunc(model.project(local))
+    inside = ((pixels >= 0) & (pixels < (model.width, model.height))).all(axis=1)
+    if len(points) < 3 or not (inside & (z > 0)).any() or z.min() > RANGE:
+        return
+    kept = []
+    for a, b in pairwise(local):
+        if a[2] >= 0:
+            kept.append(a)
+        if (a[2] < 0) != (b[2] < 0):
+            front, back = (a, b) if b[2] < 0 else (b, a)
+            t = -back[2] / (front[2] - back[2]) + 0.05
+            kept.append(t * front + (1 - t) * back)
+    if len(kept) < 3:
+        return
+    corners = np.clip(np.trunc(model.project(np.stack(kept))), -30_000, 30_000).astype(np.int32)
+    cv2.fillPoly(canvas, [cv2.convexHull(corners)], _shade(color, float(np.mean([p[2] for p in kept]))))

@@ -1,0 +1,241 @@
+"""An RDS-HQ clip -> the HD-map and LiDAR videos that Cosmos-Drive-Dreams takes as conditions, frame by frame.
+
+Per camera and frame: draw, Lanczos-4 to the dataset's drawing size, resize or centre crop to its video size, encode.
+A frame is drawn once, also where videos overlap, and none is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from cosmos_exp.errors import UserError
+from cosmos_exp.render.hdmap import Box, HdMap
+from cosmos_exp.render.resample import Yuv420, center_crop, resize
+from cosmos_exp.render.source_video import source_frames
+from cosmos_exp.scene.map_layers import cuboid_corners
+from cosmos_exp.scene.rds_hq.clip import RdsHqClip
+from cosmos_exp.scene.rds_hq.datasets import Dataset
+from cosmos_exp.scene.rds_hq.objects import at_frames, hdmap_class, steady
+from cosmos_exp.sensors.camera import CameraModel
+from cosmos_exp.sensors.ftheta import FTheta
+from cosmos_exp.video import Encoding, VideoWriter
+
+KINDS = ("hdmap", "lidar", "videos")
+REFERENCE_ENCODING = Encoding(crf=18, preset="slow")
+SCALE_TOLERANCE = 0.02  # between the scales of width and height that an f-theta camera is brought to another size with
+
+
+class ShortClip(UserError):
+    """The clip has too few frames for one video."""
+
+
+@dataclass(frozen=True)
+class VideoSettings:
+    """dataset: with the block in use that is wanted. pose_folder: `pose` or that of a novel trajectory.
+
+    reference_compat: draw with the reference toolkit's defects, and make nothing of a clip that is too short.
+    """
+
+    dataset: Dataset
+    camera_type: str = "ftheta"
+    pose_folder: str = "pose"
+    reference_compat: bool = False
+    encoding: Encoding = REFERENCE_ENCODING
+    keep_existing: bool = False
+
+
+class ClipRenderer:
+    """Draws the frames of one clip. Map, objects and LiDAR are read once, when first needed.
+
+    frames: the frame numbers that become video. UserError: broken or missing parts of the clip, where they are read.
+    """
+
+    def __init__(self, clip: RdsHqClip, settings: VideoSettings):
+        self.clip, self.settings = clip, settings
+        self.dataset = settings.dataset
+        first = self.dataset.cameras[0]
+        self.frames = self.dataset.frame_ids(len(clip.frames(first, settings.pose_folder)))
+        self._hdmap: HdMap | None = None
+        self._boxes: dict[int, list[Box]] = {}
+        self._lidar = None
+        self._models: dict[str, CameraModel] = {}
+        self._converters: dict[tuple[int, int, int], Yuv420] = {}
+
+    def model(self, camera: str) -> CameraModel:
+        """The camera at the size it is drawn at, which may miss the dataset's by a few pixels of width."""
+        if camera not in self._models:
+            settings = self.settings
+            model = self.clip.model(settings.camera_type, camera, self.dataset.rds_hq_cameras.get(camera))
+            self._models[camera] = scaled_model(model, *self.dataset.resize)
+        return self._models[camera]
+
+    def poses(self, camera: str, frames: Iterable[int]) -> dict[int, np.ndarray]:
+        """{frame: camera-to-world [4,4]}."""
+        return self.clip.camera_poses(camera, self.settings.pose_folder, frames=frames)
+
+    def draw(self, kind: str, camera: str, frame: int, pose: np.ndarray) -> np.ndarray:
+        """The picture of kind `hdmap` or `lidar` at the dataset's drawing size, uint8 [H,W,3]."""
+        model = self.model(camera)
+        if kind == "hdmap":
+            canvas = self._map().draw(model, pose, self.boxes(frame))
+        else:
+            canvas = self._sweeps().frame(model, pose.astype(np.float64), frame)
+        return resize(canvas, *self.dataset.resize)
+
+    def boxes(self, frame: int) -> list[Box]:
+        """The objects of a frame in the order in which they are drawn."""
+        if not self._boxes:
+            last = self.frames[-1] if self.settings.reference_compat else None
+            objects = at_frames(steady(self.clip.objects()), self.clip.frames(*self._timeline()), last_used=last)
+            self._boxes = {number: _boxes(records) for number, records in objects.items()}
+        return self._boxes[frame]
+
+    def finished(self, drawn: np.ndarray) -> np.ndarray:
+        """A picture of the drawing size at the size of the videos, [H,W,3]."""
+        if self.dataset.fit == "center-crop":
+            return center_crop(drawn, *self.dataset.size)
+        return resize(drawn, *self.dataset.size)
+
+    def encodable(self, drawn: np.ndarray) -> np.ndarray:
+        """What a VideoWriter gets of a picture of the drawing size; valid until the next call."""
+        if self.settings.encoding.lossless:
+            return self.finished(drawn)
+        width, height = self.dataset.size
+        if self.dataset.fit == "center-crop" or drawn.shape[1] != width:
+            drawn = self.finished(drawn)
+        key = (width, len(drawn), height)
+        if key not in self._converters:
+            self._converters[key] = Yuv420(*key)
+        return self._converters[key](drawn)
+
+    def video_writer(self, path: Path) -> VideoWriter:
+        width, height = self.dataset.size
+        return VideoWriter(path, width=width, height=height, fps=self.dataset.fps, encoding=self.settings.encoding)
+
+    def _timeline(self) -> tuple[str, str]:
+        return self.dataset.cameras[0], self.settings.pose_folder
+
+    def _map(self) -> HdMap:
+        if self._hdmap is None:
+            layers = self.clip.layers(self.dataset.layers)
+            self._hdmap = HdMap(layers, reference_compat=self.settings.reference_compat)
+        return self._hdmap
+
+    def _sweeps(self):
+        if self._lidar is None:
+            from cosmos_exp.render.lidar import LidarRenderer
+
+            compat = self.settings.reference_compat
+            self._lidar = LidarRenderer.of_clip(self.clip, self.frames, reference_compat=compat)
+        return self._lidar
+
+
+def scaled_model(model: CameraModel, width: int, height: int) -> CameraModel:
+    """The camera at about that size, by the format's rules: an f-theta camera is scaled alike both ways."""
+    if not isinstance(model, FTheta):
+        return model.resized(width, height)
+    scale = height / model.height
+    if abs(scale - width / model.width) >= SCALE_TOLERANCE:
+        raise UserError(
+            f"an f-theta camera of {model.width}x{model.height} cannot be drawn at {width}x{height}: "
+            f"the nearest size is {round(model.width * scale)}x{height}"
+        )
+    return model.scaled(scale)
+
+
+def video_path(out: Path, kind: str, camera_type: str, camera: str, clip_id: str, chunk: int) -> Path:
+    return out / kind / f"{camera_type}_{camera}" / f"{clip_id}_{chunk}.mp4"
+
+
+def write_camera_videos(
+    renderer: ClipRenderer, kind: str, camera: str, out: Path, on_frame: Callable[[], None] = lambda: None
+) -> list[Path]:
+    """Make the videos of one camera and return their files; kind is one of KINDS. on_frame is called after every frame.
+
+    None are made if all were there and are kept, or, with reference_compat, if the clip is too short. Raises ShortClip,
+    UserError, OSError; files that were not complete by then are not there.
+    """
+    videos = wanted_videos(renderer, kind, camera, out)
+    positions = sorted({position for chunk in videos.values() for position in chunk})
+    pictures = _pictures(renderer, kind, camera, [renderer.frames[p] for p in positions])
+    starts = {chunk.start: path for path, chunk in videos.items()}
+    with ExitStack() as writers:
+        open_writers: dict[Path, VideoWriter] = {}
+        for position, picture in zip(positions, pictures):
+            content = renderer.encodable(picture)
+            if position in starts:
+                path = starts[position]
+                open_writers[path] = writers.enter_context(renderer.video_writer(path))
+            for path, writer in list(open_writers.items()):
+                writer.write(content)
+                if position == videos[path].stop - 1:
+                    open_writers.pop(path).finish()
+            on_frame()
+    return list(videos)
+
+
+def wanted_videos(renderer: ClipRenderer, kind: str, camera: str, out: Path) -> dict[Path, range]:
+    """{file: positions in `renderer.frames`} of the videos still to be made. Raises ShortClip."""
+    settings, dataset = renderer.settings, renderer.dataset
+    chunks = dataset.chunks(len(renderer.frames))
+    if not chunks and not settings.reference_compat:
+        raise ShortClip(
+            f"clip {renderer.clip.clip_id} gives {len(renderer.frames)} frames and dataset {dataset.name} makes videos "
+            f"of {dataset.chunk}: none is complete; give a dataset file with TARGET_CHUNK_FRAME at most "
+            f"{len(renderer.frames)}"
+        )
+    name = (settings.camera_type, camera, renderer.clip.clip_id)
+    paths = {video_path(out, kind, *name, number): chunk for number, chunk in enumerate(chunks)}
+    return {path: chunk for path, chunk in paths.items() if not (settings.keep_existing and path.exists())}
+
+
+def write_pictures(
+    renderer: ClipRenderer, kind: str, camera: str, out: Path, frames: Sequence[int]
+) -> Iterator[list[Path]]:
+    """PNGs of single frames: `<frame>.png` as drawn and `<frame>_resize704.png` (or crop) at the videos' size."""
+    dataset = renderer.dataset
+    available = renderer.clip.frames(camera, renderer.settings.pose_folder)
+    for frame in frames:
+        if frame not in available:
+            nearest = available[-1] if frame >= len(available) else 0
+            raise UserError(f"frame {frame} is outside the clip's 0 to {available[-1]}: the nearest is {nearest}")
+    folder = video_path(out, kind, renderer.settings.camera_type, camera, "", 0).parent / renderer.clip.clip_id
+    folder.mkdir(parents=True, exist_ok=True)
+    suffix = f"{'crop' if dataset.fit == 'center-crop' else 'resize'}{dataset.size[1]}"
+    for frame, drawn in zip(frames, _pictures(renderer, kind, camera, frames)):
+        pictures = {f"{frame:06d}.png": drawn, f"{frame:06d}_{suffix}.png": renderer.finished(drawn)}
+        yield [_write_png(folder / name, picture) for name, picture in pictures.items()]
+
+
+def _pictures(renderer: ClipRenderer, kind: str, camera: str, frames: Sequence[int]) -> Iterator[np.ndarray]:
+    """At the drawing size."""
+    settings, dataset = renderer.settings, renderer.dataset
+    if kind == "videos":
+        folder = renderer.clip.root / f"{settings.camera_type}_{camera}"
+        for picture in source_frames(folder / f"{renderer.clip.clip_id}.mp4", frames, dataset.pose_fps):
+            yield resize(picture, *dataset.resize)
+        return
+    poses = renderer.poses(camera, frames)
+    for frame in frames:
+        yield renderer.draw(kind, camera, frame, poses[frame])
+
+
+def _boxes(records) -> list[Box]:
+    return [
+        Box(name, hdmap_class(record.type), cuboid_corners(record.pose, record.size))
+        for name, record in sorted(records.items())
+    ]
+
+
+def _write_png(path: Path, image: np.ndarray) -> Path:
+    partial = path.with_name(f".{path.stem}.partial.png")
+    if not cv2.imwrite(str(partial), cv2.cvtColor(image, cv2.COLOR_RGB2BGR)):
+        raise OSError(f"cannot write {path}")
+    partial.replace(path)
+    return path
