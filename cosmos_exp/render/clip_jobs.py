@@ -179,8 +179,9 @@ def _in_processes(shop: Workshop, jobs: Sequence[Job], workers: int, tick: Tick)
 
 
 def _sharing_cores(shop: Workshop, workers: int) -> Workshop:
+    """At least two threads per encoder, so that the last video is not made on one core."""
     encoding = shop.settings.encoding
-    encoding = replace(encoding, threads=encoding.threads or max(1, usable_cores() // workers))
+    encoding = replace(encoding, threads=encoding.threads or max(2, usable_cores() // workers))
     return replace(shop, settings=replace(shop.settings, encoding=encoding))
 
 

@@ -19,7 +19,7 @@ from cosmos_exp.render.hdmap import Box, HdMap
 from cosmos_exp.render.resample import Yuv420, center_crop, resize
 from cosmos_exp.render.source_video import source_frames
 from cosmos_exp.scene.map_layers import cuboid_corners
-from cosmos_exp.scene.rds_hq.clip import RdsHqClip
+from cosmos_exp.scene.rds_hq.clip import OBJECTS, RdsHqClip
 from cosmos_exp.scene.rds_hq.datasets import Dataset
 from cosmos_exp.scene.rds_hq.objects import at_frames, hdmap_class, steady
 from cosmos_exp.sensors.camera import CameraModel
@@ -59,6 +59,8 @@ class ClipRenderer:
     def __init__(self, clip: RdsHqClip, settings: VideoSettings):
         self.clip, self.settings = clip, settings
         self.dataset = settings.dataset
+        if settings.reference_compat:
+            self._check_nothing_missing()
         first = self.dataset.cameras[0]
         self.frames = self.dataset.frame_ids(len(clip.frames(first, settings.pose_folder)))
         self._hdmap: HdMap | None = None
@@ -117,6 +119,14 @@ class ClipRenderer:
     def video_writer(self, path: Path) -> VideoWriter:
         width, height = self.dataset.size
         return VideoWriter(path, width=width, height=height, fps=self.dataset.fps, encoding=self.settings.encoding)
+
+    def _check_nothing_missing(self) -> None:
+        drawn = [f"3d_{layer}" for layer in self.dataset.layers] + [OBJECTS]
+        if missing := [folder for folder in self.clip.missing if folder in drawn]:
+            raise UserError(
+                f"clip {self.clip.clip_id} has no {', '.join(missing)}: the reference stops there; without "
+                "reference_compat the clip is drawn without them"
+            )
 
     def _timeline(self) -> tuple[str, str]:
         return self.dataset.cameras[0], self.settings.pose_folder
