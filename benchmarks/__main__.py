@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from benchmarks import demo, network, render
+from benchmarks import demo, network, rds_hq, render
 
 
 def main() -> None:
-    for benchmark in (render, network, demo):
+    for benchmark in (render, rds_hq, network, demo):
         benchmark.main()
         print()
 

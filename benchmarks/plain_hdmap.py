@@ -14,6 +14,7 @@ import numpy as np
 from cosmos_exp.scene.map_layers import LAYER_SHAPES, cuboid_corners
 
 RANGE = 122.5
+FARTHEST = 30_000  # pixels
 COLORS = {
     "lanelines": (98, 183, 249),
     "road_boundaries": (200, 36, 35),
@@ -37,27 +38,24 @@ WALK = [0, 1, 2, 3, 0, 4, 5, 6, 7, 4, 5, 1, 2, 6, 7, 3]
 
 def hdmap_video(model, poses, layers, boxes_by_frame) -> np.ndarray:
     """uint8 [F,H,W,3]. poses: camera to world [F,4,4]; boxes_by_frame: for each frame (class, pose, size) of boxes."""
-    videos = []
+    shape = (len(poses), model.height, model.width, 3)
+    whole = np.zeros(shape, np.uint8)
+    to_camera = np.linalg.inv(poses)
     for layer, elements in layers.items():
         draw = _draw_polyline if LAYER_SHAPES[layer] == "polyline" else _draw_hull
-        frames = []
-        for pose in poses:
-            canvas = np.zeros((model.height, model.width, 3), np.uint8)
+        video = np.zeros(shape, np.uint8)
+        for canvas, pose in zip(video, to_camera):
             for points in elements:
                 draw(canvas, model, pose, _prepared(points, layer), COLORS[layer])
-            frames.append(canvas)
-        videos.append(np.stack(frames))
+        whole = np.maximum(whole, video)
     for kind, color in BOX_COLORS.items():
-        frames = []
-        for pose, boxes in zip(poses, boxes_by_frame):
-            canvas = np.zeros((model.height, model.width, 3), np.uint8)
+        video = np.zeros(shape, np.uint8)
+        for canvas, pose, boxes in zip(video, to_camera, boxes_by_frame):
             for box_kind, box_pose, size in boxes:
                 if box_kind == kind:
                     _draw_polyline(canvas, model, pose, cuboid_corners(box_pose, size)[WALK], color, thickness=5)
-            frames.append(canvas)
-        videos.append(np.stack(frames))
-        videos = [np.maximum.reduce(videos)]
-    return videos[0]
+        whole = np.maximum(whole, video)
+    return whole
 
 
 def _prepared(points: np.ndarray, layer: str) -> np.ndarray:
@@ -78,13 +76,12 @@ def _subdivided(points: np.ndarray) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def _to_camera(points: np.ndarray, pose: np.ndarray) -> np.ndarray:
-    world_to_camera = np.linalg.inv(pose)
+def _to_camera(points: np.ndarray, world_to_camera: np.ndarray) -> np.ndarray:
     return points @ world_to_camera[:3, :3].T + world_to_camera[:3, 3]
 
 
 def _shade(color: tuple[int, int, int], depth: float) -> tuple[int, ...]:
-    weight = 2 * (RANGE - np.clip(depth, 0, RANGE)) / 255
+    weight = 2 * (RANGE - min(max(depth, 0.0), RANGE)) / 255
     return tuple(int(weight * c) for c in color)
 
 
@@ -98,19 +95,20 @@ def _draw_polyline(canvas, model, pose, points, color, thickness=8) -> None:
     pixels = np.rint(model.project(local))
     if not ((pixels >= 0) & (pixels < (model.width, model.height))).all(axis=1).any():
         return
+    pixels = np.clip(pixels, -FARTHEST, FARTHEST).astype(int).tolist()
+    z = z.tolist()
     for i in range(len(points) - 1):
         za, zb = z[i], z[i + 1]
         if za < 0 and zb < 0:
             continue
-        ends = pixels[i : i + 2]
+        start, end = pixels[i], pixels[i + 1]
         if za < 0 or zb < 0:
             front, back = (local[i], local[i + 1]) if zb < 0 else (local[i + 1], local[i])
             t = -back[2] / (front[2] - back[2]) + 0.2
             ends = np.trunc(model.project(np.stack([front, t * front + (1 - t) * back])))
-        ends = np.clip(ends, -30_000, 30_000).astype(int)
-        depth = (za + zb) / 2
-        _, start, end = cv2.clipLine((0, 0, model.width, model.height), ends[0].tolist(), ends[1].tolist())
-        cv2.line(canvas, start, end, _shade(color, depth), thickness)
+            start, end = np.clip(ends, -FARTHEST, FARTHEST).astype(int).tolist()
+        _, start, end = cv2.clipLine((0, 0, model.width, model.height), start, end)
+        cv2.line(canvas, start, end, _shade(color, (za + zb) / 2), thickness)
 
 
 def _draw_hull(canvas, model, pose, points, color) -> None:
@@ -130,5 +128,5 @@ def _draw_hull(canvas, model, pose, points, color) -> None:
             kept.append(t * front + (1 - t) * back)
     if len(kept) < 3:
         return
-    corners = np.clip(np.trunc(model.project(np.stack(kept))), -30_000, 30_000).astype(np.int32)
+    corners = np.clip(np.trunc(model.project(np.stack(kept))), -FARTHEST, FARTHEST).astype(np.int32)
     cv2.fillPoly(canvas, [cv2.convexHull(corners)], _shade(color, float(np.mean([p[2] for p in kept]))))
