@@ -108,9 +108,9 @@ def run_jobs(
 
     Processes are started by the call itself, before the first outcome is asked for.
     """
-    if workers == 1 or len(jobs) < 2:
-        return _in_this_process(shop, jobs, tick)
-    return _in_processes(shop, jobs, min(workers, len(jobs)), tick)
+    workers = max(1, min(workers, len(jobs)))
+    shop = _sharing_cores(shop, workers)
+    return _in_processes(shop, jobs, workers, tick) if workers > 1 else _in_this_process(shop, jobs, tick)
 
 
 class Bench:
@@ -172,16 +172,15 @@ def _do(job: Job) -> Outcome:
 def _in_processes(shop: Workshop, jobs: Sequence[Job], workers: int, tick: Tick) -> Iterator[Outcome]:
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
     drawn = context.Value("q", 0)
-    shop = _sharing_cores(shop, workers)
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(shop, drawn))
     pending = {pool.submit(_do, job): job for job in jobs}
     return _collected(pool, pending, drawn, tick)
 
 
 def _sharing_cores(shop: Workshop, workers: int) -> Workshop:
-    """At least two threads per encoder, so that the last video is not made on one core."""
-    encoding = shop.settings.encoding
-    encoding = replace(encoding, threads=encoding.threads or max(2, usable_cores() // workers))
+    """Encoder threads: one where the processes fill the cores; else twice the cores, as its threads wait a lot."""
+    threads = 1 if workers >= usable_cores() else 2 * usable_cores() // workers
+    encoding = replace(shop.settings.encoding, threads=shop.settings.encoding.threads or threads)
     return replace(shop, settings=replace(shop.settings, encoding=encoding))
 
 
