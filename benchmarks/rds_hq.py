@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import plain_hdmap
-from cosmos_exp.render.clip_videos import REFERENCE_ENCODING, ClipRenderer, VideoSettings
+from cosmos_exp.render.clips.videos import REFERENCE_ENCODING, ClipRenderer, VideoSettings
 from cosmos_exp.scene.rds_hq.clip import RdsHqClip, clip_ids
 from cosmos_exp.scene.rds_hq.datasets import DATASETS
 from cosmos_exp.scene.rds_hq.objects import at_frames, hdmap_class, steady

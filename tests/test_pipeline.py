@@ -48,13 +48,13 @@ def run_small(configure, root: Path):
 
 
 BOTH_STYLES = f"captions.styles=[{','.join(STYLES)}]"
+EVERY_PREVIEW = "previews.names=[rgb,depth,semantic,instance,normals,sky,hdmap,lidar]"
 
 
 @pytest.fixture(scope="module")
 def first(run_small):
     """Status of one run with everything on: six views, two styles, every control, W&B."""
-    previews = ["rgb", "depth", "semantic", "instance", "normals", "sky", "hdmap", "lidar"]
-    return run_small("first", BOTH_STYLES, f"previews.names=[{','.join(previews)}]")
+    return run_small("first", BOTH_STYLES, EVERY_PREVIEW)
 
 
 @pytest.fixture(scope="module")
@@ -133,19 +133,19 @@ def test_no_file_is_half_written(folder: RunFolder, root: Path) -> None:
 
 def test_a_second_run_computes_nothing(first, run_small, root: Path) -> None:
     before = (root / "first" / "metrics.json").read_bytes()
-    status = run_small("first", BOTH_STYLES)
+    status = run_small("first", BOTH_STYLES, EVERY_PREVIEW)
     assert (status.state, status.misses) == (DONE, {})
     assert status.hits == {**first.hits, **{k: first.hits.get(k, 0) + n for k, n in first.misses.items()}}
     assert (root / "first" / "metrics.json").read_bytes() == before
 
 
 def test_the_infrastructure_changes_no_key(first, run_small) -> None:
-    assert run_small("first", BOTH_STYLES, "hardware.threads=1", "tracking=disabled").misses == {}
+    assert run_small("first", BOTH_STYLES, EVERY_PREVIEW, "hardware.threads=1", "tracking=disabled").misses == {}
     assert cv2.getNumThreads() == 1
 
 
 def test_guidance_renders_and_encodes_nothing_again(first, run_small, root: Path) -> None:
-    status = run_small("guided", BOTH_STYLES, "sampler.guidance=6", "tracking=disabled")
+    status = run_small("guided", BOTH_STYLES, EVERY_PREVIEW, "sampler.guidance=6", "tracking=disabled")
     assert set(status.misses) == {"single_view", "multi_view", "metrics"}
     (clip,) = RunFolder(root / "guided").clips()
     ours, theirs = (read_video(RunFolder(root / n).single_view(clip, STYLES[0])) for n in ("first", "guided"))
@@ -166,7 +166,7 @@ def test_the_frame_rate_reaches_the_networks(first, configure, root: Path) -> No
 
 
 def test_one_view_has_no_grid(first, run_small, root: Path) -> None:
-    status = run_small("single", BOTH_STYLES, "views=single", "tracking=disabled")
+    status = run_small("single", BOTH_STYLES, EVERY_PREVIEW, "views=single", "tracking=disabled")
     assert set(status.misses) <= {"metrics"}
     assert not (root / "single" / "multi_view").exists()
     assert len(list((root / "single" / "single_view").glob("*.mp4"))) == len(STYLES)

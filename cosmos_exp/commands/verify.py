@@ -33,6 +33,6 @@ def _goldens(folder: Path) -> bool:
 
 
 def _render(folder: Path) -> bool:
-    from cosmos_exp.render.verify import print_checks, verify_render
+    from cosmos_exp.render.clips.verify import print_checks, verify_render
 
     return print_checks(verify_render(folder))

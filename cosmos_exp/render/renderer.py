@@ -13,15 +13,15 @@ import numpy as np
 from cosmos_exp.errors import UserError, unknown_name
 from cosmos_exp.render.gbuffer import MEASURED, GBuffer
 from cosmos_exp.render.geometry import compiled
-from cosmos_exp.render.hdmap import Box, HdMap
-from cosmos_exp.render.lidar import LidarRenderer
+from cosmos_exp.render.hdmap.drawing import Box, HdMap
+from cosmos_exp.render.lidar.condition import LidarRenderer
+from cosmos_exp.render.lidar.simulated import lidar_image, scene_lidar
 from cosmos_exp.render.light import NO_SHADOW, ShadowMap, frame_record, noise_texture
 from cosmos_exp.render.mesh import join
 from cosmos_exp.render.moving import MovingWorld
 from cosmos_exp.render.precipitation import add_precipitation
 from cosmos_exp.render.roads import road_mesh
 from cosmos_exp.render.shade import shade
-from cosmos_exp.render.simulated_lidar import lidar_image, scene_lidar
 from cosmos_exp.render.structures import structure_mesh
 from cosmos_exp.render.types import OPTIONAL_OUTPUTS, OUTPUTS, CameraRender
 from cosmos_exp.render.views import draw, draw_shadows, sample_rays, sun_view

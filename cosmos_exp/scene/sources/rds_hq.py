@@ -13,7 +13,15 @@ if TYPE_CHECKING:
     from cosmos_exp.sensors.camera import Rig
 
 
-READ = ("3d_", "all_object_info", "ftheta_intrinsic", "lidar_raw", "pinhole_intrinsic", "pose", "vehicle_pose")  # folders
+FOLDERS_READ = (
+    "3d_",
+    "all_object_info",
+    "ftheta_intrinsic",
+    "lidar_raw",
+    "pinhole_intrinsic",
+    "pose",
+    "vehicle_pose",
+)  # folders
 
 
 @dataclass
@@ -49,7 +57,7 @@ def contents(options: Mapping[str, Any]) -> Iterator[Path]:
     from cosmos_exp.scene.rds_hq.clip import find_clip
 
     clip = find_clip(options["root"], options["clip"])
-    yield from (p for p in sorted(clip.root.glob(f"*/{clip.clip_id}.tar")) if p.parent.name.startswith(READ))
+    yield from (p for p in sorted(clip.root.glob(f"*/{clip.clip_id}.tar")) if p.parent.name.startswith(FOLDERS_READ))
 
 
 def clips(options: Mapping[str, Any]) -> list[str]:

@@ -14,7 +14,7 @@ import yaml
 
 from cosmos_exp.cli import CONF
 from cosmos_exp.errors import UserError
-from cosmos_exp.render.hdmap import Box, HdMap
+from cosmos_exp.render.hdmap.drawing import Box, HdMap
 from cosmos_exp.render.renderer import Renderer
 from cosmos_exp.scene.carla_log import load_carla_scene
 from cosmos_exp.scene.map_layers import cuboid_corners

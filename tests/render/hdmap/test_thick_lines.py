@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from numba import njit
 
-from cosmos_exp.render.layer_canvas import LayerCanvas
-from cosmos_exp.render.thick_lines import cap, clip_line, draw_line, tile_shift
+from cosmos_exp.render.hdmap.canvas import LayerCanvas
+from cosmos_exp.render.hdmap.thick_lines import cap, clip_line, draw_line, tile_shift
 
 WIDTH, HEIGHT = 100, 70
 CLIPS_WITH_MARGIN = int(cv2.__version__.split(".")[0]) >= 5  # earlier versions drew lines of any length in full

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cosmos_exp.render.resample import Yuv420, center_crop, resize
+from cosmos_exp.render.clips.resample import Yuv420, center_crop, resize
 
 
 def lines_and_noise(height: int, width: int) -> np.ndarray:

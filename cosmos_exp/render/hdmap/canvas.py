@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from cosmos_exp.render.thick_lines import tile_shift
+from cosmos_exp.render.hdmap.thick_lines import tile_shift
 
 
 class LayerCanvas:

@@ -6,7 +6,7 @@ from math import floor
 import cv2
 import numpy as np
 
-from cosmos_exp.render.polygon_clip import clip_to_image
+from cosmos_exp.render.hdmap.polygon_clip import clip_to_image
 
 WIDTH, HEIGHT = 128, 72
 

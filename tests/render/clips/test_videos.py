@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from cosmos_exp.errors import UserError
-from cosmos_exp.render.clip_videos import (
+from cosmos_exp.render.clips.resample import resize
+from cosmos_exp.render.clips.videos import (
     ClipRenderer,
     ShortClip,
     VideoSettings,
@@ -19,7 +20,6 @@ from cosmos_exp.render.clip_videos import (
     write_camera_videos,
     write_pictures,
 )
-from cosmos_exp.render.resample import resize
 from cosmos_exp.scene.rds_hq.clip import RdsHqClip
 from cosmos_exp.scene.rds_hq.datasets import ALL_LAYERS, DATASETS, Block, Dataset
 from cosmos_exp.sensors.ftheta import FTheta

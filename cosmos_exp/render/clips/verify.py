@@ -18,9 +18,9 @@ import cv2
 import numpy as np
 
 from cosmos_exp.errors import UserError, unknown_name
-from cosmos_exp.render.clip_videos import ClipRenderer, VideoSettings
-from cosmos_exp.render.resample import center_crop, resize
-from cosmos_exp.render.verify_numbers import check_novel_pose, check_objects, check_projection
+from cosmos_exp.render.clips.resample import center_crop, resize
+from cosmos_exp.render.clips.verify_numbers import check_novel_pose, check_objects, check_projection
+from cosmos_exp.render.clips.videos import ClipRenderer, VideoSettings
 from cosmos_exp.scene.rds_hq.clip import CAMERA_TYPES, RdsHqClip
 from cosmos_exp.scene.rds_hq.dataset_file import read_dataset
 from cosmos_exp.scene.rds_hq.datasets import Dataset

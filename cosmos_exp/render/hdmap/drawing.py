@@ -19,11 +19,11 @@ import cv2
 import numpy as np
 
 from cosmos_exp.errors import UserError, unknown_name
-from cosmos_exp.render.hdmap_shapes import RANGE, Shapes, crossings, cut_at_camera_plane, subdivided
-from cosmos_exp.render.layer_canvas import LayerCanvas
-from cosmos_exp.render.polygon_clip import clip_to_image
-from cosmos_exp.render.polylines import FARTHEST, draw_polylines
-from cosmos_exp.render.thick_lines import cap
+from cosmos_exp.render.hdmap.canvas import LayerCanvas
+from cosmos_exp.render.hdmap.polygon_clip import clip_to_image
+from cosmos_exp.render.hdmap.polylines import FARTHEST, draw_polylines
+from cosmos_exp.render.hdmap.shapes import RANGE, Shapes, crossings, cut_at_camera_plane, subdivided
+from cosmos_exp.render.hdmap.thick_lines import cap
 from cosmos_exp.scene.map_layers import LAYER_SHAPES, MapLayers
 from cosmos_exp.sensors.camera import CameraModel
 

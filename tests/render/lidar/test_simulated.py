@@ -9,8 +9,8 @@ import pytest
 
 from cosmos_exp.controls import make_control
 from cosmos_exp.errors import UserError
+from cosmos_exp.render.lidar.simulated import MAX_RANGE, SceneObjects, SimulatedLidar
 from cosmos_exp.render.renderer import Renderer, render_camera
-from cosmos_exp.render.simulated_lidar import MAX_RANGE, SceneObjects, SimulatedLidar
 from cosmos_exp.scene.procedural import procedural_scene
 from cosmos_exp.sensors.camera import Camera
 from cosmos_exp.sensors.pinhole import Pinhole

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cosmos_exp.errors import UserError
-from cosmos_exp.render.clip_videos import (
+from cosmos_exp.render.clips.videos import (
     ClipRenderer,
     VideoSettings,
     wanted_videos,

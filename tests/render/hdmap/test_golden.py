@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cosmos_exp.render.hdmap import Box, HdMap
+from cosmos_exp.render.hdmap.drawing import Box, HdMap
 from cosmos_exp.scene.map_layers import cuboid_corners
 from cosmos_exp.scene.rds_hq.clip import RdsHqClip
 from cosmos_exp.scene.rds_hq.objects import at_frames, hdmap_class, steady

@@ -7,8 +7,8 @@ import pytest
 from streets import pose
 
 from cosmos_exp.errors import UserError
-from cosmos_exp.render.hdmap import BOX_COLORS, COLORS, Box, HdMap, stroke_width
-from cosmos_exp.render.hdmap_shapes import subdivided
+from cosmos_exp.render.hdmap.drawing import BOX_COLORS, COLORS, Box, HdMap, stroke_width
+from cosmos_exp.render.hdmap.shapes import subdivided
 from cosmos_exp.render.renderer import Renderer
 from cosmos_exp.scene.map_layers import cuboid_corners, map_layers
 from cosmos_exp.sensors.ftheta import FTheta

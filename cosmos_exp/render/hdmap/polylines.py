@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from cosmos_exp.render.hdmap_shapes import RANGE
-from cosmos_exp.render.thick_lines import clip_line, draw_line
+from cosmos_exp.render.hdmap.shapes import RANGE
+from cosmos_exp.render.hdmap.thick_lines import clip_line, draw_line
 
 FARTHEST = 2.0**28  # pixels
 

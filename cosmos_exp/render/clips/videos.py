@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 
 from cosmos_exp.errors import UserError
-from cosmos_exp.render.hdmap import Box, HdMap
-from cosmos_exp.render.resample import Yuv420, center_crop, resize
-from cosmos_exp.render.source_video import source_frames
+from cosmos_exp.render.clips.resample import Yuv420, center_crop, resize
+from cosmos_exp.render.clips.source_video import source_frames
+from cosmos_exp.render.hdmap.drawing import Box, HdMap
 from cosmos_exp.scene.map_layers import cuboid_corners
 from cosmos_exp.scene.rds_hq.clip import OBJECTS, RdsHqClip
 from cosmos_exp.scene.rds_hq.datasets import Dataset
@@ -139,7 +139,7 @@ class ClipRenderer:
 
     def _sweeps(self):
         if self._lidar is None:
-            from cosmos_exp.render.lidar import LidarRenderer
+            from cosmos_exp.render.lidar.condition import LidarRenderer
 
             compat = self.settings.reference_compat
             self._lidar = LidarRenderer.of_clip(self.clip, self.frames, reference_compat=compat)

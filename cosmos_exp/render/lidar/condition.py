@@ -102,11 +102,11 @@ class LidarRenderer:
         points, weights = self.points(frame)
         if self._device is None:
             return splat_depth(points, weights, model, camera_to_world, reference_compat=self._compat)
-        from cosmos_exp.render import lidar_torch
+        from cosmos_exp.render.lidar import torch_splat
 
         lens, ftheta = lens_numbers(model, self._compat), isinstance(model, FTheta)
         options = {"size": (model.height, model.width), "ftheta": ftheta, "lens": lens, "device": self._device}
-        return lidar_torch.splat_depth(points, weights, camera_to_world=camera_to_world, **options)
+        return torch_splat.splat_depth(points, weights, camera_to_world=camera_to_world, **options)
 
     def points(self, frame: float) -> tuple[list[np.ndarray], list[float]]:
         """World points [N,3] of the sweeps around a frame, moving objects where they are at that frame; their weights

@@ -11,7 +11,7 @@ import pytest
 
 from cosmos_exp.commands.verify import main
 from cosmos_exp.errors import UserError
-from cosmos_exp.render.verify import Check, verify_render
+from cosmos_exp.render.clips.verify import Check, verify_render
 
 PINHOLE = "synth_pinhole"
 REAR = "camera_rear_left_70fov"
