@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
-import pickle
+import json
+import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from cosmos_exp.errors import UserError
 from cosmos_exp.world.control import ControlEncoder
+from cosmos_exp.world.pickled import read_pickled
 from cosmos_exp.world.transformer import Trunk
 
 State = dict[str, Tensor]
 
-PREFIXES = ("net.base_model.net.", "base_model.net.", "net.net_ctrl.", "net.")
+BASE_PREFIX, CONTROL_PREFIX = "net.base_model.net.", "net.net_ctrl."
+PREFIXES = (BASE_PREFIX, "base_model.net.", CONTROL_PREFIX, "net.")
+SAFETENSORS_DTYPES = {
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.int16: "I16",
+    torch.int8: "I8",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
 IGNORED = re.compile(r"^(logvar\.|conditioner\.|pos_embedder\.seq$)|_extra_state$")
 UNUSED_IN_CONTROL = re.compile(r"^final_layer\.")
 
@@ -49,20 +64,27 @@ RENAMES = (
 
 
 def read_state(path: Path) -> State:
-    """Tensors of a .safetensors or .pt file; a .pt may nest them under "ema" (dashes for dots) or "model"."""
+    """Tensors of a .safetensors file or of one that PyTorch wrote, memory-mapped.
+
+    The latter may nest them under "ema" (dashes for dots) or "model".
+    """
     path = Path(path)
     if not path.is_file():
         raise UserError(f"weights file not found: {path}")
-    try:
-        if path.suffix == ".safetensors":
+    if path.suffix == ".safetensors":
+        try:
             return load_file(path)
-        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, OSError, EOFError) as error:
-        raise UserError(f"weights file {path} cannot be read, it may be truncated: {error}") from error
-    if "ema" in loaded:
-        loaded = {key.replace("-", "."): value for key, value in loaded["ema"].items()}
-    elif "model" in loaded:
+        except (SafetensorError, RuntimeError, OSError) as error:
+            raise UserError(f"weights file {path} cannot be read, it may be truncated: {error}") from error
+    loaded = read_pickled(path)
+    if isinstance(loaded, dict) and "ema" in loaded:
+        loaded = loaded["ema"]
+        if isinstance(loaded, dict):
+            loaded = {key.replace("-", "."): value for key, value in loaded.items()}
+    elif isinstance(loaded, dict) and "model" in loaded:
         loaded = loaded["model"]
+    if not isinstance(loaded, dict):
+        raise UserError(f"weights file {path} holds a {type(loaded).__name__}, no dict of tensors")
     return {key: value for key, value in loaded.items() if isinstance(value, Tensor)}
 
 
@@ -74,22 +96,31 @@ def rename_released(key: str) -> str:
 
 
 def from_released(state: Mapping[str, Tensor], *, control: bool) -> State:
-    """A released state dict under this package's names: prefix stripped, buffers and training-only heads dropped."""
-    renamed = {}
+    """A released state dict under this package's names: prefix stripped, buffers and training-only heads dropped.
+
+    Where a file holds a base and a control encoder, told apart by their prefixes, one of them is taken.
+    """
+    both = {_prefix(key) for key in state} >= {BASE_PREFIX, CONTROL_PREFIX}
+    other = BASE_PREFIX if control else CONTROL_PREFIX
+    renamed: State = {}
     for key, value in state.items():
-        prefix = next((p for p in PREFIXES if key.startswith(p)), "")
-        key = key[len(prefix) :]
-        if IGNORED.search(key) or (control and UNUSED_IN_CONTROL.match(key)):
+        prefix = _prefix(key)
+        bare = key[len(prefix) :]
+        if (both and prefix == other) or IGNORED.search(bare) or (control and UNUSED_IN_CONTROL.match(bare)):
             continue
-        renamed[rename_released(key)] = value
+        name = rename_released(bare)
+        if name in renamed:
+            raise UserError(f"released weights hold {bare} twice, under different prefixes")
+        renamed[name] = value
     return renamed
 
 
-def load_strict(module: nn.Module, state: Mapping[str, Tensor], source: str | Path) -> None:
-    """Fill a module. Missing keys, extra keys and wrong shapes raise one UserError listing them.
+def _prefix(key: str) -> str:
+    return next((prefix for prefix in PREFIXES if key.startswith(prefix)), "")
 
-    Values are cast to the dtype of the module's parameters (stored bf16 or fp16 are upcast for a float32 module).
-    """
+
+def check_fit(module: nn.Module, state: Mapping[str, Tensor], source: str | Path) -> None:
+    """Missing keys, extra keys and wrong shapes raise one UserError listing them."""
     own, aliases = own_tensors(module), module.state_dict()
     problems = [
         *_listed([f"missing: {key} {tuple(own[key].shape)}" for key in own if key not in state]),
@@ -104,7 +135,31 @@ def load_strict(module: nn.Module, state: Mapping[str, Tensor], source: str | Pa
     ]
     if problems:
         raise UserError(f"weights {source} do not fit this network:\n" + "\n".join(problems))
-    module.load_state_dict(state, strict=False)  # all but second names of shared tensors were found above
+
+
+def load_strict(module: nn.Module, state: Mapping[str, Tensor], source: str | Path) -> None:
+    """Fill a module; raises as `check_fit` does.
+
+    A module made on the meta device takes the given tensors themselves, in their dtype: nothing is copied, and pages of
+    a mapped file are read when first used. Into any other module values are copied, cast to its dtype.
+    """
+    check_fit(module, state, source)
+    if any(tensor.is_meta for tensor in own_tensors(module).values()):
+        _take(module, state)
+    else:
+        module.load_state_dict(state, strict=False)  # all but second names of shared tensors were found above
+
+
+def _take(module: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Put the state's tensors in place of the module's, one for all names of a shared one."""
+    new = {
+        old: nn.Parameter(state[name], requires_grad=old.requires_grad) for name, old in module.named_parameters()
+    } | {old: state[name] for name, old in module.named_buffers() if name in state}
+    for part in module.modules():
+        for tensors in (part._parameters, part._buffers):
+            for name, old in tensors.items():
+                if old in new:
+                    tensors[name] = new[old]
 
 
 def own_tensors(module: nn.Module) -> State:
@@ -118,15 +173,21 @@ def load_network(net: Trunk, path: Path, *, base: Path | None = None) -> None:
 
     base: for a released control file, the base file whose values fill the keys it lacks (same name and shape).
     """
+    load_strict(net, network_state(net, path, base=base), path)
+
+
+def network_state(net: Trunk, path: Path, *, base: Path | None = None) -> State:
+    """What `load_network` puts into a net: the file's tensors under this package's names, memory-mapped."""
     control = isinstance(net, ControlEncoder)
     state = read_state(path)
-    if is_released(state):
-        state = from_released(state, control=control)
-        if base is not None:
-            own = net.state_dict()
-            filler = from_released(read_state(base), control=control)
-            state = {k: v for k, v in filler.items() if k in own and v.shape == own[k].shape} | state
-    load_strict(net, state, path)
+    if not is_released(state):
+        return state
+    state = from_released(state, control=control)
+    if base is None:
+        return state
+    own = net.state_dict()
+    filler = from_released(read_state(base), control=control)
+    return {k: v for k, v in filler.items() if k in own and v.shape == own[k].shape} | state
 
 
 def is_released(state: Iterable[str]) -> bool:
@@ -136,11 +197,40 @@ def is_released(state: Iterable[str]) -> bool:
 
 def save_state(module: nn.Module, path: Path, dtype: torch.dtype = torch.bfloat16) -> None:
     """Write a module's tensors as safetensors, floating ones in `dtype`."""
-    state = {
-        key: (value.to(dtype) if value.is_floating_point() else value).detach().cpu().contiguous()
-        for key, value in own_tensors(module).items()
+    write_tensors(own_tensors(module), path, dtype)
+
+
+def write_tensors(state: Mapping[str, Tensor], path: Path, dtype: torch.dtype | None = None) -> None:
+    """Write a safetensors file, one tensor in memory at a time. dtype: of floating tensors; None: their own.
+
+    The file appears under its name when it is complete: a model that has the old one mapped keeps it.
+    """
+    header, offset = {}, 0
+    kinds = {
+        name: dtype if dtype is not None and value.is_floating_point() else value.dtype for name, value in state.items()
     }
-    save_file(state, path)
+    names = sorted(state, key=lambda name: (-kinds[name].itemsize, name))  # widest first keeps every one aligned
+    for name in names:
+        end = offset + state[name].numel() * kinds[name].itemsize
+        header[name] = {
+            "dtype": SAFETENSORS_DTYPES[kinds[name]],
+            "shape": list(state[name].shape),
+            "data_offsets": [offset, end],
+        }
+        offset = end
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    path = Path(path)
+    partial = path.with_name(f"{path.name}.part{os.getpid()}")
+    try:
+        with partial.open("wb") as file:
+            file.write(len(text).to_bytes(8, "little") + text)
+            for name in names:
+                value = state[name].detach().to(device="cpu", dtype=kinds[name]).contiguous()
+                file.write(memoryview(value.flatten().view(torch.uint8).numpy()))
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _listed(problems: list[str], most: int = 20) -> list[str]:

@@ -40,11 +40,25 @@ class FrameRule:
 
 
 @dataclass(frozen=True)
+class Clip:
+    """A clip of one view: pixels and frame counts."""
+
+    height: int
+    width: int
+    frames: FrameRule
+
+
+@dataclass(frozen=True)
 class Contract:
     """height, width: pixels. fps: of the clips it was trained on. views, in the order of the multi-view net.
 
     controls, multi_view_controls: names the two nets have encoders for. text_tokens: rows of an encoded prompt.
     negative_prompt: what the unconditional single-view pass reads; None: all-zero text.
+    sizes: every (height, width) it makes; empty: height x width alone.
+    multi_view_clip: of each view of the multi-view net, where that differs from the single view's.
+    overlaps: numbers of given frames that a further chunk of a long video may start with; empty: one chunk only.
+    multi_view_overlaps: the same of the multi-view net.
+    num_steps: the only number of solver steps that a distilled net is made for; None: any.
     """
 
     height: int
@@ -57,6 +71,17 @@ class Contract:
     text_tokens: int
     negative_prompt: str | None = None
     guidance: str = GUIDANCE
+    sizes: tuple[tuple[int, int], ...] = ()
+    multi_view_clip: Clip | None = None
+    overlaps: tuple[int, ...] = ()
+    multi_view_overlaps: tuple[int, ...] = ()
+    num_steps: int | None = None
+
+    @property
+    def all_sizes(self) -> tuple[tuple[int, int], ...]:
+        """(height, width) of every clip it makes, its own first."""
+        own = (self.height, self.width)
+        return (own, *(size for size in self.sizes if size != own))
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -72,6 +97,9 @@ class Contract:
             raise UserError(f"the contract of the world model lacks {', '.join(missing)}")
         values = dict(values)
         values["frames"] = FrameRule(**values["frames"])
-        for name in ("views", "controls", "multi_view_controls"):
-            values[name] = tuple(values[name])
+        for name in ("views", "controls", "multi_view_controls", "overlaps", "multi_view_overlaps"):
+            values[name] = tuple(values.get(name, ()))
+        values["sizes"] = tuple(tuple(size) for size in values.get("sizes", ()))
+        if clip := values.get("multi_view_clip"):
+            values["multi_view_clip"] = Clip(**{**clip, "frames": FrameRule(**clip["frames"])})
         return cls(**values)

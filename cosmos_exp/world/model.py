@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -75,12 +75,17 @@ class WorldModel:
         return model
 
     def weight_files(self) -> tuple[str, ...]:
-        """Names of the weights files of every part."""
+        """Names of the files of every part."""
         names = ["tokenizer", "text_encoder"]
-        for stage, prefix in VIEW_PREFIX.items():
+        for stage, prefix in self.stages():
             names.append(f"{prefix}base")
             names += [f"{prefix}control_{control}" for control in self.config[stage]["controls"]]
-        return tuple(f"{name}.safetensors" for name in names)
+        vocabulary = self.config["text_encoder"].get("vocabulary")
+        return (*(f"{name}.safetensors" for name in names), *([vocabulary] if vocabulary else []))
+
+    def stages(self) -> tuple[tuple[str, str], ...]:
+        """(stage, prefix of its weights files) of the nets that this model has."""
+        return tuple((stage, prefix) for stage, prefix in VIEW_PREFIX.items() if self.config[stage] is not None)
 
     @property
     def tokenizer(self) -> VideoTokenizer:
@@ -93,7 +98,7 @@ class WorldModel:
     def text_encoder(self) -> TextEncoder:
         return self._part(
             "text_encoder",
-            lambda: TextEncoder(self.config["text_encoder"], self.contract.text_tokens),
+            lambda: TextEncoder(self.config["text_encoder"], self.contract.text_tokens, folder=self.folder),
             dtype=torch.float32,
         )
 
@@ -126,7 +131,7 @@ class WorldModel:
         folder.mkdir(parents=True, exist_ok=True)
         save_state(self.tokenizer, folder / "tokenizer.safetensors", dtype)
         save_state(self.text_encoder, folder / "text_encoder.safetensors", dtype)
-        for stage, prefix in VIEW_PREFIX.items():
+        for stage, prefix in self.stages():
             net = self._denoiser(stage, None).net
             save_state(net.base, folder / f"{prefix}base.safetensors", dtype)
             for name, encoder in net.controls.items():
@@ -135,6 +140,8 @@ class WorldModel:
 
     def _denoiser(self, stage: str, controls: Iterable[str] | None) -> Denoiser:
         settings, prefix = self.config[stage], VIEW_PREFIX[stage]
+        if settings is None:
+            raise UserError(f"model {self.config['name']} has no {stage.replace('_', '-')} network")
         if stage not in self._parts:
             base = self._part(f"{prefix}base", lambda: DiT(DiTConfig.from_dict(settings["base"])))
             self._parts[stage] = Denoiser(ControlledDiT(base, {})).eval()
@@ -148,14 +155,21 @@ class WorldModel:
                 denoiser.net.controls[name] = encoder
         return denoiser
 
-    def _part(self, name: str, make, dtype: torch.dtype | None = None) -> Any:
+    def _part(self, name: str, make: Callable[[], nn.Module], dtype: torch.dtype | None = None) -> Any:
         if name not in self._parts:
-            part = make()
-            if self.folder is not None:
-                path = self.folder / f"{name}.safetensors"
-                if isinstance(part, Trunk):
-                    load_network(part, path)
-                else:
-                    load_strict(part, read_state(path), path)
+            part = make() if self.folder is None else read_part(make, self.folder / f"{name}.safetensors")
             self._parts[name] = part.to(device=self.device, dtype=dtype or self.dtype).eval()
         return self._parts[name]
+
+
+def read_part(make: Callable[[], nn.Module], path: Path) -> nn.Module:
+    """A part made without weights of its own, on the tensors of its file, mapped and in the file's dtype."""
+    with torch.device("meta"):
+        part = make()
+    if isinstance(part, Trunk):
+        load_network(part, path)
+    else:
+        load_strict(part, read_state(path), path)
+    if isinstance(part, VideoTokenizer):
+        part.make_wavelets()
+    return part

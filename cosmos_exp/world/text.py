@@ -4,33 +4,30 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
-from transformers import ByT5Tokenizer, T5Config, T5EncoderModel
+from transformers import ByT5Tokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast, T5Config, T5EncoderModel
+
+from cosmos_exp.errors import UserError
 
 log = logging.getLogger(__name__)
 
-# What Cosmos-Transfer1 steers away from. Input data of the released models: results depend on the exact words.
-NEGATIVE_PROMPT = (
-    "The video captures a game playing, with bad crappy graphics and cartoonish frames. It represents a recording of "
-    "old outdated games. The lighting looks very fake. The textures are very raw and basic. The geometries are very "
-    "primitive. The images are very pixelated and of poor CG quality. There are many subtitles in the footage. "
-    "Overall, the video is unrealistic at all."
-)
-
 
 class TextEncoder(nn.Module):
-    """T5 encoder over bytes; needs no vocabulary file.
+    """T5 encoder, over bytes or over the pieces of a vocabulary.
 
-    config: arguments of T5Config. max_tokens: rows per prompt; a byte each, and one for the end mark.
+    config: arguments of T5Config, and "vocabulary": name of a tokenizer.json in `folder`; without it the encoder reads
+    bytes. max_tokens: rows per prompt; one per byte or piece, and one for the end mark.
     """
 
-    def __init__(self, config: Mapping[str, Any], max_tokens: int):
+    def __init__(self, config: Mapping[str, Any], max_tokens: int, *, folder: Path | None = None):
         super().__init__()
         self.max_tokens = max_tokens
-        self.byte_tokenizer = ByT5Tokenizer()
-        self.t5 = T5EncoderModel(T5Config(**{"vocab_size": len(self.byte_tokenizer), **config}))
+        values = dict(config)
+        self.text_tokenizer = _text_tokenizer(values.pop("vocabulary", None), folder)
+        self.t5 = T5EncoderModel(T5Config(**{"vocab_size": len(self.text_tokenizer), **values}))
 
     @property
     def channels(self) -> int:
@@ -38,11 +35,10 @@ class TextEncoder(nn.Module):
 
     def tokenize(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """int64 ids and 0/1 mask, [B, max_tokens] each. A longer prompt loses its end, with a warning."""
-        for prompt in prompts:
-            length = len(prompt.encode()) + 1
-            if length > self.max_tokens:
-                log.warning("prompt of %d tokens cut to %d: %.60s...", length, self.max_tokens, prompt)
-        batch = self.byte_tokenizer(
+        for prompt, pieces in zip(prompts, self.text_tokenizer(list(prompts), verbose=False).input_ids):
+            if len(pieces) > self.max_tokens:
+                log.warning("prompt of %d tokens cut to %d: %.60s...", len(pieces), self.max_tokens, prompt)
+        batch = self.text_tokenizer(
             list(prompts), padding="max_length", max_length=self.max_tokens, truncation=True, return_tensors="pt"
         )
         return batch.input_ids, batch.attention_mask
@@ -57,3 +53,14 @@ class TextEncoder(nn.Module):
         device = self.t5.device
         ids, mask = self.tokenize(prompts)
         return self(ids.to(device), mask.to(device))
+
+
+def _text_tokenizer(vocabulary: str | None, folder: Path | None) -> PreTrainedTokenizerBase:
+    if vocabulary is None or folder is None:
+        return ByT5Tokenizer()
+    path = folder / vocabulary
+    if not path.is_file():
+        raise UserError(f"world model {folder} lacks {vocabulary}, the vocabulary of its text encoder")
+    return PreTrainedTokenizerFast(
+        tokenizer_file=str(path), eos_token="</s>", unk_token="<unk>", pad_token="<pad>", model_max_length=None
+    )

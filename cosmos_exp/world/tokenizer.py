@@ -70,6 +70,13 @@ class VideoTokenizer(nn.Module):
         self.mean.copy_(mean.reshape(self.mean.shape))
         self.std.copy_(std.reshape(self.std.shape))
 
+    def make_wavelets(self) -> None:
+        """Make the constants of the patching layers, which no weights file holds, of a tokenizer on the meta device."""
+        coder = self.vae.encoder.patch_embed
+        self.vae.encoder.patch_embed = type(coder)(coder.patch_size, coder.patch_method)
+        coder = self.vae.decoder.unpatch_embed
+        self.vae.decoder.unpatch_embed = type(coder)(coder.patch_size, coder.patch_method)
+
     def _statistics(self, frames: int) -> tuple[Tensor, Tensor]:
         """mean, std broadcastable to [B,C,T,h,w]."""
         have = self.mean.shape[1]
