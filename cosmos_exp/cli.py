@@ -27,6 +27,7 @@ Usage
   cosmos-exp verify render FOLDER        check the renderer against a folder of golden frames
   cosmos-exp export rds-hq -o OUT [OVERRIDE ...]  write the scene as a clip of NVIDIA's format
   cosmos-exp convert waymo -i DIR -o ROOT  Waymo Open Dataset segments as RDS-HQ clips
+  cosmos-exp download MODEL ... [--dry-run]  the released checkpoints, from the Hugging Face Hub
   cosmos-exp train [OVERRIDE ...]        train the nano model
 
 Config groups (GROUP=OPTION; * is the default)
@@ -117,7 +118,7 @@ def _train(arguments: list[str]) -> int:
 
 
 # Subcommands whose module in cosmos_exp/commands has a main(arguments) -> exit status.
-MODULES = ("scene", "controls", "compare", "verify", "show", "export", "novel-pose", "convert", "render")
+MODULES = ("scene", "controls", "compare", "verify", "show", "export", "novel-pose", "convert", "render", "download")
 
 
 def _from_module(name: str) -> Callable[[list[str]], int]:
