@@ -50,8 +50,8 @@ VERSIONS = {
     "captions": 1,
     "hints": 1,
     "text": 1,
-    "single_view": 1,
-    "multi_view": 1,
+    "single_view": 2,
+    "multi_view": 2,
     "metrics": 1,
 }
 

@@ -11,6 +11,10 @@ from cosmos_exp.generate.sampler import Denoise
 from cosmos_exp.world.control import ClipInputs, Weight
 from cosmos_exp.world.edm import Denoiser, FrameCondition
 
+# Up to so many tokens the two passes run as one batch. Longer clips occupy the device alone: a batch would only double
+# the memory.
+BATCHED_TOKENS = 4096
+
 
 def guided(
     denoiser: Denoiser,
@@ -25,19 +29,20 @@ def guided(
 ) -> Denoise:
     """x0 = cond + guidance * (cond - uncond) as a function of (x, sigma).
 
-    text, negative_text: [1, V*S, channels], None for all-zero text. Both passes see the controls and the
+    text, negative_text: [B, V*S, channels], None for all-zero text. Both passes see the controls and the
     given frames. merge_gain: apply `tile_gain`, as the Transfer1-7B reference pipeline does.
     """
-
-    def predict(x: Tensor, sigma: float, prompt: Tensor | None) -> Tensor:
-        level = torch.tensor([sigma], device=x.device)
-        return denoiser(x, level, prompt, {}, weights, condition=condition, clip=clip)
+    with torch.inference_mode():
+        texts = (text, negative_text) if guidance else (text,)
+        prompts = [denoiser.net.prepare_text(each, clip) for each in texts]
+    together = clip.num_tokens <= BATCHED_TOKENS
 
     @torch.inference_mode()
     def denoise(x: Tensor, sigma: float) -> Tensor:
-        x0 = predict(x, sigma, text)
+        branches = denoiser.branches(x, sigma, prompts, clip, weights, condition=condition, together=together)
+        x0 = branches[0]
         if guidance:
-            x0 = x0 + guidance * (x0 - predict(x, sigma, negative_text))
+            x0 = x0 + guidance * (x0 - branches[1])
         return x0 * tile_gain(*x0.shape[-2:]).to(x0) if merge_gain else x0
 
     return denoise

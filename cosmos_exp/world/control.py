@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -14,11 +14,21 @@ from torch import Tensor, nn
 from cosmos_exp.errors import UserError, unknown_name
 from cosmos_exp.world.config import DiTConfig
 from cosmos_exp.world.embeddings import Positions
-from cosmos_exp.world.transformer import BASE_FPS, DiT, Trunk, init_weights, resize_padding
+from cosmos_exp.world.transformer import (
+    BASE_FPS,
+    DiT,
+    PromptKeys,
+    StepInputs,
+    Trunk,
+    init_weights,
+    repeated,
+    resize_padding,
+)
 
 HINT_WIDTHS = (16, 16, 32, 32, 96, 96, 256)
 
 Weight = float | Tensor  # scalar, [B] per sample, or map [B or 1, 1, V*T, h, w] on the patch grid
+PromptInputs = Mapping[str, PromptKeys]  # by network name, as in ClipInputs
 
 
 class ControlEncoder(Trunk):
@@ -60,14 +70,25 @@ class ControlEncoder(Trunk):
         hint_tokens: Tensor,
     ) -> list[Tensor]:
         """Unweighted residuals, one [B, L, D] per block. Arguments as in `DiT.forward`."""
-        hidden = self.tokens(x, condition_channels)
-        time = self.time_embed(hidden, timestep)
-        text = self.split_text(text)
+        step = self.step_inputs(timestep)
+        start = self.start(x, condition_channels, step, positions)
+        return self.finish(start, (self.prompt_keys(text),), step, positions, hint_tokens)
+
+    def finish(
+        self,
+        start: Tensor,
+        prompts: tuple[PromptKeys, ...],
+        step: StepInputs,
+        positions: Positions,
+        hint_tokens: Tensor,
+    ) -> list[Tensor]:
+        """Unweighted residuals [n*B, L, D] for n prompts, from what `start` returned [B, L, D]."""
+        hidden = repeated(start, len(prompts))
         residuals = []
-        for i, (block, zero_block) in enumerate(zip(self.transformer_blocks, self.zero_blocks)):
-            hidden = block(hidden, text, time, positions)
+        for i, zero_block in enumerate(self.zero_blocks):
+            hidden = self.block(i, hidden, prompts, step, positions)
             if i == 0:
-                hidden = hidden + hint_tokens
+                hidden = hidden + repeated(hint_tokens, len(prompts))
             residuals.append(zero_block(hidden))
         return residuals
 
@@ -88,6 +109,10 @@ class ClipInputs:
     positions: dict[str, Positions]
     channels: dict[str, Tensor]
     hint_tokens: dict[str, Tensor]
+
+    @property
+    def num_tokens(self) -> int:
+        return self.positions["base"].extra.shape[1]
 
 
 class ControlledDiT(nn.Module):
@@ -145,21 +170,29 @@ class ControlledDiT(nn.Module):
             tokens[name] = self.controls[name].hint_tokens(hint.to(x), padding_mask)
         return ClipInputs(positions, channels, tokens)
 
+    def prepare_text(self, text: Tensor | None, clip: ClipInputs) -> PromptInputs:
+        """Cross-attention keys and values of a prompt [B, V*S, channels] or None, in every network that `clip` names.
+
+        Rows of zeros at the end are merged, text of zeros alone is left out.
+        """
+        if text is not None:
+            text = text.to(self.dtype)
+        return {name: self.network(name).prompt_keys(text, merge=True) for name in clip.positions}
+
+    def network(self, name: str) -> Trunk:
+        """By its name in `ClipInputs`."""
+        return self.base if name == "base" else self.controls[name]
+
     def residuals(
         self, x: Tensor, timestep: Tensor, text: Tensor | None, clip: ClipInputs, weights: Mapping[str, Weight]
     ) -> tuple[Tensor, ...]:
         """Weighted sum over the controls, one [B, L, D] per injected block. A control of weight 0.0 is not run."""
-        total: list[Tensor] = []
-        for name, hint_tokens in clip.hint_tokens.items():
-            weight = weights[name]
-            if isinstance(weight, float | int) and weight == 0:
-                continue
+
+        def parts(name: str) -> list[Tensor]:
             encoder = self.controls[name]
-            parts = encoder(x, timestep, text, clip.channels[name], clip.positions[name], hint_tokens)
-            scale = token_weight(weight, parts[0])
-            parts = [scale * part for part in parts]
-            total = [a + b for a, b in zip(total, parts)] if total else parts
-        return tuple(total)
+            return encoder(x, timestep, text, clip.channels[name], clip.positions[name], clip.hint_tokens[name])
+
+        return weighted_sum({name: parts(name) for name in clip.hint_tokens if not is_zero(weights[name])}, weights)
 
     def forward(
         self, x: Tensor, timestep: Tensor, text: Tensor | None, clip: ClipInputs, weights: Mapping[str, Weight]
@@ -168,10 +201,63 @@ class ControlledDiT(nn.Module):
         residuals = self.residuals(x, timestep, text, clip, weights)
         return self.base(x, timestep, text, clip.channels["base"], clip.positions["base"], residuals)
 
+    def branches(
+        self,
+        x: Tensor,
+        timestep: Tensor,
+        prompts: Sequence[PromptInputs],
+        clip: ClipInputs,
+        weights: Mapping[str, Weight],
+        *,
+        together: bool = True,
+    ) -> list[Tensor]:
+        """What `forward` returns for each of the prompts; what no prompt changes is computed once.
+
+        timestep: [1], the same for all samples, or [B]. together: run the prompts as one batch.
+        """
+        names = ["base", *(name for name in clip.hint_tokens if not is_zero(weights[name]))]
+        steps = {name: self.network(name).step_inputs(timestep) for name in names}
+        starts = {
+            name: self.network(name).start(x, clip.channels[name], steps[name], clip.positions[name]) for name in names
+        }
+        grid = self.base.grid(x)
+
+        def finish(group: Sequence[PromptInputs]) -> Tensor:
+            keys = {name: tuple(prompt[name] for prompt in group) for name in names}
+            parts = {
+                name: self.controls[name].finish(
+                    starts[name], keys[name], steps[name], clip.positions[name], clip.hint_tokens[name]
+                )
+                for name in names[1:]
+            }
+            residuals = weighted_sum(parts, weights)
+            return self.base.finish(
+                starts["base"], keys["base"], steps["base"], clip.positions["base"], grid, residuals
+            )
+
+        if together:
+            return list(finish(prompts).chunk(len(prompts)))
+        return [finish([prompt]) for prompt in prompts]
+
+
+def is_zero(weight: Weight) -> bool:
+    """A scalar weight of 0: the control changes nothing."""
+    return not isinstance(weight, Tensor) and weight == 0
+
+
+def weighted_sum(parts: Mapping[str, Sequence[Tensor]], weights: Mapping[str, Weight]) -> tuple[Tensor, ...]:
+    """Sum over the controls of weight * residual, for each block. parts: residuals [B or n*B, L, D] by control."""
+    total: list[Tensor] = []
+    for name, residuals in parts.items():
+        scaled = [token_weight(weights[name], residual) * residual for residual in residuals]
+        total = [a + b for a, b in zip(total, scaled)] if total else scaled
+    return tuple(total)
+
 
 def token_weight(weight: Weight, tokens: Tensor) -> Tensor | float:
-    """A control weight shaped to multiply tokens [B, L, D]."""
+    """A control weight shaped to multiply tokens [B, L, D], or [n*B, L, D] of n branches."""
     if not isinstance(weight, Tensor) or weight.ndim == 0:
         return weight
     weight = weight.to(tokens)
-    return weight[:, None, None] if weight.ndim == 1 else weight.flatten(1)[..., None]
+    weight = weight[:, None, None] if weight.ndim == 1 else weight.flatten(1)[..., None]
+    return weight if len(weight) == 1 else repeated(weight, len(tokens) // len(weight))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from cosmos_exp.world.control import ClipInputs, ControlledDiT, Weight
+from cosmos_exp.world.control import ClipInputs, ControlledDiT, PromptInputs, Weight
 from cosmos_exp.world.transformer import BASE_FPS
 
 SIGMA_DATA = 0.5
@@ -45,6 +46,13 @@ class FrameCondition:
     given: Tensor
     noise: Tensor | None = None
     augment_sigma: float = 0.0
+
+    @cached_property
+    def noised(self) -> Tensor:
+        """latent + augment_sigma * noise."""
+        if not self.augment_sigma or self.noise is None:
+            return self.latent
+        return self.latent + self.augment_sigma * self.noise
 
 
 class Denoiser(nn.Module):
@@ -111,27 +119,60 @@ class Denoiser(nn.Module):
                 frame_repeat=frame_repeat,
             )
         sigma = sigma.to(x).reshape(-1, 1, 1, 1, 1).expand(len(x), 1, 1, 1, 1)
-        c_skip, c_out, c_in, c_noise = edm_coefficients(sigma)
-        if condition is not None:
-            given = (condition.given * (condition.augment_sigma < sigma)).to(x)
-            x = given * augmented(condition, c_in).to(x) + (1 - given) * x
-        dtype = self.net.dtype
-        text = None if text is None else text.to(dtype)
-        output = self.net((c_in * x).to(dtype), c_noise.flatten().float(), text, clip, weights)
-        x0 = c_skip * x + c_out * output.to(x)
-        if condition is not None:
-            x0 = given * condition.latent.to(x) + (1 - given) * x0
-        return x0
+        coefficients = edm_coefficients(sigma)
+        x, given = with_given_frames(x, sigma, condition)
+        text = None if text is None else text.to(self.net.dtype)
+        output = self.net(self.scaled(x, coefficients), coefficients.c_noise.flatten().float(), text, clip, weights)
+        return predicted(x, output, coefficients, condition, given)
+
+    def branches(
+        self,
+        x: Tensor,
+        sigma: float,
+        prompts: Sequence[PromptInputs],
+        clip: ClipInputs,
+        weights: Mapping[str, Weight],
+        *,
+        condition: FrameCondition | None = None,
+        together: bool = True,
+    ) -> list[Tensor]:
+        """The clean latent that `forward` predicts for each prompt, all at one noise level; for sampling.
+
+        prompts: what `net.prepare_text` returned. together: evaluate them as one batch.
+        """
+        level = torch.full((1, 1, 1, 1, 1), sigma, dtype=x.dtype, device=x.device)
+        coefficients = edm_coefficients(level)
+        x, given = with_given_frames(x, level, condition)
+        timestep = coefficients.c_noise.flatten().float()
+        outputs = self.net.branches(self.scaled(x, coefficients), timestep, prompts, clip, weights, together=together)
+        return [predicted(x, output, coefficients, condition, given) for output in outputs]
+
+    def scaled(self, x: Tensor, coefficients: EDMCoefficients) -> Tensor:
+        """c_in x as the network takes it."""
+        return (coefficients.c_in * x).to(self.net.dtype)
+
+
+def with_given_frames(x: Tensor, sigma: Tensor, condition: FrameCondition | None) -> tuple[Tensor, Tensor | None]:
+    """x with its given frames in place, and where they are; the frames are free once augmented more than sigma."""
+    if condition is None:
+        return x, None
+    given = (condition.given * (condition.augment_sigma < sigma)).to(x)
+    return given * augmented(condition, edm_coefficients(sigma).c_in).to(x) + (1 - given) * x, given
+
+
+def predicted(
+    x: Tensor, output: Tensor, coefficients: EDMCoefficients, condition: FrameCondition | None, given: Tensor | None
+) -> Tensor:
+    """Clean latent from the network's output, the given frames as they were given."""
+    x0 = coefficients.c_skip * x + coefficients.c_out * output.to(x)
+    return x0 if condition is None else given * condition.latent.to(x) + (1 - given) * x0
 
 
 def augmented(condition: FrameCondition, c_in: Tensor) -> Tensor:
     """The given frames as the network sees them at another noise level: lightly noised, then rescaled so that the
     network's own c_in turns them into what they would be at the augmentation's level."""
-    latent = condition.latent
-    if condition.augment_sigma and condition.noise is not None:
-        latent = latent + condition.augment_sigma * condition.noise
     level = torch.as_tensor(condition.augment_sigma, dtype=c_in.dtype, device=c_in.device)
-    return latent * (1 / (level**2 + SIGMA_DATA**2).sqrt() / c_in)
+    return condition.noised * (1 / (level**2 + SIGMA_DATA**2).sqrt() / c_in)
 
 
 def training_loss_weight(sigma: Tensor, sigma_data: float = SIGMA_DATA) -> Tensor:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
+from diffusers.models.attention_processor import Attention
+from diffusers.models.embeddings import apply_rotary_emb
 from diffusers.models.transformers.transformer_cosmos import (
     CosmosAdaLayerNorm,
     CosmosEmbedding,
@@ -18,6 +23,46 @@ from cosmos_exp.world.config import DiTConfig
 from cosmos_exp.world.embeddings import Positions, ViewEmbedding, rope_table, sincos_positions
 
 BASE_FPS = 24.0
+NORM_EPS = 1e-6
+
+
+class Modulation(NamedTuple):
+    """AdaLN of one sub-layer, [B,1,D] each: y = LayerNorm(x) * scale + shift; x <- x + gate * sublayer(y).
+
+    scale: 1 + what the network predicts. gate: None in the head.
+    """
+
+    shift: Tensor
+    scale: Tensor
+    gate: Tensor | None = None
+
+    def __call__(self, hidden: Tensor) -> Tensor:
+        """y of hidden [B, L, D]."""
+        width = hidden.shape[-1:]
+        if len(self.scale) == 1:
+            return F.layer_norm(hidden, width, self.scale.flatten(), self.shift.flatten(), eps=NORM_EPS)
+        return F.layer_norm(hidden, width, eps=NORM_EPS) * self.scale + self.shift
+
+
+class StepInputs(NamedTuple):
+    """What a network needs of one noise level. blocks: self-attention, cross-attention and MLP of each block."""
+
+    blocks: tuple[tuple[Modulation, Modulation, Modulation], ...]
+    head: Modulation | None
+
+
+class TextKeys(NamedTuple):
+    """What one block's cross-attention needs of a prompt.
+
+    key, value: [B*V, heads, S, head_dim]. bias: [1, S], added to the attention logits; None: zero.
+    """
+
+    key: Tensor
+    value: Tensor
+    bias: Tensor | None = None
+
+
+PromptKeys = tuple[TextKeys, ...] | None  # one per block; None: all-zero text, whose cross-attention is exactly zero
 
 
 class Block(CosmosTransformerBlock):
@@ -25,25 +70,100 @@ class Block(CosmosTransformerBlock):
 
     def forward(
         self,
-        hidden: Tensor,  # [B, L, D]
-        text: Tensor | None,  # [B*V, S, text_channels]; None: all-zero text, whose cross-attention is exactly zero
-        time: tuple[Tensor, Tensor],
+        hidden: Tensor,
+        texts: tuple[TextKeys | None, ...],
+        modulations: tuple[Modulation, Modulation, Modulation],
         positions: Positions,
+        *,
+        attended: bool = False,
     ) -> Tensor:
-        temb, emb = time
+        """hidden: [n*B, L, D], n branches that differ in their text alone. texts: n of them, None for all-zero text.
+
+        attended: hidden has this block's self-attention behind it.
+        """
+        if not attended:
+            hidden = self.attend_tokens(hidden, modulations[0], positions)
+        parts = hidden.chunk(len(texts))
+        read = [self.attend_text(part, text, modulations[1]) for part, text in zip(parts, texts)]
+        hidden = read[0] if len(read) == 1 else torch.cat(read)
+        mlp = modulations[2]
+        return hidden + mlp.gate * self.ff(mlp(hidden))
+
+    def attend_tokens(self, hidden: Tensor, modulation: Modulation, positions: Positions) -> Tensor:
+        """Position embedding and self-attention: all that comes before the text is read."""
         hidden = hidden + positions.extra.to(hidden.dtype)
+        normed = modulation(hidden)
+        query, (key, value) = query_heads(self.attn1, normed), key_value_heads(self.attn1, normed)
+        query, key = (apply_rotary_emb(x, positions.rope, use_real_unbind_dim=-2) for x in (query, key))
+        return hidden + modulation.gate * attention(self.attn1, query, key, value)
 
-        normed, gate = self.norm1(hidden, emb, temb)
-        hidden = hidden + gate * self.attn1(normed, image_rotary_emb=positions.rope)
+    def attend_text(self, hidden: Tensor, text: TextKeys | None, modulation: Modulation) -> Tensor:
+        """Cross-attention of hidden [B, L, D], views in order."""
+        if text is None:
+            return hidden
+        per_view = modulation(hidden).reshape(len(text.key), -1, hidden.shape[-1])
+        attended = attention(self.attn2, query_heads(self.attn2, per_view), *text)
+        return hidden + modulation.gate * attended.reshape(hidden.shape)
 
-        if text is not None:
-            normed, gate = self.norm2(hidden, emb, temb)
-            per_view = normed.reshape(len(text), -1, normed.shape[-1])
-            attended = self.attn2(per_view, encoder_hidden_states=text)
-            hidden = hidden + gate * attended.reshape(hidden.shape)
+    def modulations(self, time: tuple[Tensor, Tensor]) -> tuple[Modulation, Modulation, Modulation]:
+        return tuple(modulation(norm, time) for norm in (self.norm1, self.norm2, self.norm3))
 
-        normed, gate = self.norm3(hidden, emb, temb)
-        return hidden + gate * self.ff(normed)
+
+def modulation(norm: nn.Module, time: tuple[Tensor, Tensor]) -> Modulation:
+    """Of one of diffusers' AdaLN layers. time: temb [B, 3D] and emb [B, D]."""
+    temb, emb = time
+    values = norm.linear_2(norm.linear_1(norm.activation(emb)))
+    values = values + temb[..., : values.shape[-1]]
+    shift, scale, *gate = values[:, None].chunk(values.shape[-1] // emb.shape[-1], dim=-1)
+    return Modulation(shift, 1 + scale, *gate)
+
+
+def query_heads(layer: Attention, x: Tensor) -> Tensor:
+    """[B, L, D] -> normalised queries [B, heads, L, head_dim]."""
+    return layer.norm_q(layer.to_q(x).unflatten(2, (layer.heads, -1)).transpose(1, 2))
+
+
+def key_value_heads(layer: Attention, x: Tensor) -> tuple[Tensor, Tensor]:
+    """[B, S, D] -> normalised keys, and values, [B, heads, S, head_dim] each."""
+    key, value = (linear(x).unflatten(2, (layer.heads, -1)).transpose(1, 2) for linear in (layer.to_k, layer.to_v))
+    return layer.norm_k(key), value
+
+
+def attention(layer: Attention, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Attention and its output projection, [B, L, D]."""
+    attended = F.scaled_dot_product_attention(query, key.to(query), value.to(query), attn_mask=bias)
+    return layer.to_out[0](attended.transpose(1, 2).flatten(2))
+
+
+def merge_zero_rows(text: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Text [N, S, C] with the rows at its end that are zero in every sample merged, and the bias of its logits.
+
+    A zero row has a key and a value of exactly zero, so n of them weigh in the softmax as one with ln(n) added to its
+    logit. Where the dtype is too coarse for ln(n), a few zero rows make up n together. The bias is [1, S'], None where
+    nothing was merged.
+    """
+    rows = text.any(dim=-1).any(dim=0).nonzero()
+    used = int(rows[-1]) + 1 if len(rows) else 0
+    biases = summands(text.shape[1] - used, text.dtype)
+    if used + len(biases) >= text.shape[1]:
+        return text, None
+    bias = F.pad(torch.tensor(biases, dtype=text.dtype, device=text.device), (used, 0))
+    return text[:, : used + len(biases)], bias[None]
+
+
+def summands(count: int, dtype: torch.dtype) -> list[float]:
+    """Logits that the dtype holds exactly and whose exponentials add up to count, to a millionth."""
+    logits, left, eps = [], float(count), torch.finfo(dtype).eps
+    while left > 1e-6 * count:
+        exact = math.log(left)
+        logits.append(torch.tensor(exact - abs(exact) * eps, dtype=dtype).item())
+        left -= math.exp(logits[-1])
+    return logits
+
+
+def repeated(tokens: Tensor, branches: int) -> Tensor:
+    """Tokens [B, L, D] of what the branches share -> [branches*B, L, D]."""
+    return tokens if branches == 1 else tokens.repeat(branches, 1, 1)
 
 
 class Trunk(nn.Module):
@@ -144,11 +264,39 @@ class Trunk(nn.Module):
         """Patch tokens [B, V*T*h*w, D] of the scaled noisy latent x and the channels that go with it."""
         return self.patch_embed(torch.cat([x, condition_channels], dim=1)).flatten(1, 3)
 
-    def split_text(self, text: Tensor | None) -> Tensor | None:
-        """Text [B, V*S, text_channels], views in order -> [B*V, S, text_channels]."""
-        if text is None:
+    def step_inputs(self, timestep: Tensor) -> StepInputs:
+        """The modulation of every block at c_noise [B], or [1] where all samples share it."""
+        time = self.time_embed(self.patch_embed.proj.weight, timestep)
+        blocks = tuple(block.modulations(time) for block in self.transformer_blocks)
+        return StepInputs(blocks, self.head_modulation(time))
+
+    def head_modulation(self, time: tuple[Tensor, Tensor]) -> Modulation | None:
+        return None
+
+    def prompt_keys(self, text: Tensor | None, *, merge: bool = False) -> PromptKeys:
+        """Keys and values of every block for text [B, V*S, text_channels], views in order.
+
+        merge: `merge_zero_rows`, and None for text that is all zeros.
+        """
+        if text is None or (merge and not text.any()):
             return None
-        return text.reshape(len(text) * self.config.num_views, -1, text.shape[-1])
+        text, bias = text.reshape(len(text) * self.config.num_views, -1, text.shape[-1]), None
+        if merge:
+            text, bias = merge_zero_rows(text)
+        return tuple(TextKeys(*key_value_heads(block.attn2, text), bias) for block in self.transformer_blocks)
+
+    def start(self, x: Tensor, condition_channels: Tensor, step: StepInputs, positions: Positions) -> Tensor:
+        """Tokens [B, L, D] after the first block's self-attention: what no text changes."""
+        return self.transformer_blocks[0].attend_tokens(
+            self.tokens(x, condition_channels), step.blocks[0][0], positions
+        )
+
+    def block(
+        self, i: int, hidden: Tensor, prompts: tuple[PromptKeys, ...], step: StepInputs, positions: Positions
+    ) -> Tensor:
+        """Block i on hidden [n*B, L, D], n branches with a prompt each; block 0 takes what `start` returned."""
+        texts = tuple(prompt and prompt[i] for prompt in prompts)
+        return self.transformer_blocks[i](hidden, texts, step.blocks[i], positions, attended=i == 0)
 
 
 class DiT(Trunk):
@@ -175,16 +323,29 @@ class DiT(Trunk):
         x: latent scaled by c_in. timestep: [B] c_noise = ln(sigma)/4. text: [B, V*S, text_channels] or None for
         all-zero text. residuals: [B, L, D] each, the i-th added after block i.
         """
-        grid = self.grid(x)
-        hidden = self.tokens(x, condition_channels)
-        time = self.time_embed(hidden, timestep)
-        text = self.split_text(text)
-        for i, block in enumerate(self.transformer_blocks):
-            hidden = block(hidden, text, time, positions)
+        step = self.step_inputs(timestep)
+        start = self.start(x, condition_channels, step, positions)
+        return self.finish(start, (self.prompt_keys(text),), step, positions, self.grid(x), residuals)
+
+    def finish(
+        self,
+        start: Tensor,
+        prompts: tuple[PromptKeys, ...],
+        step: StepInputs,
+        positions: Positions,
+        grid: tuple[int, int, int],
+        residuals: tuple[Tensor, ...] = (),
+    ) -> Tensor:
+        """F [n*B, latent_channels, V*T, H, W] for n prompts, from what `start` returned [B, L, D]."""
+        hidden = repeated(start, len(prompts))
+        for i in range(len(self.transformer_blocks)):
+            hidden = self.block(i, hidden, prompts, step, positions)
             if i < len(residuals):
                 hidden = hidden + residuals[i]
-        temb, emb = time
-        return self.unpatchify(self.proj_out(self.norm_out(hidden, emb, temb)), grid)
+        return self.unpatchify(self.proj_out(step.head(hidden)), grid)
+
+    def head_modulation(self, time: tuple[Tensor, Tensor]) -> Modulation:
+        return modulation(self.norm_out, time)
 
     def unpatchify(self, patches: Tensor, grid: tuple[int, int, int]) -> Tensor:
         """The head orders a patch (row, column, frame, channel), which is not the order the embedder reads."""
