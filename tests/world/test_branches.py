@@ -1,0 +1,141 @@
+"""The sampling path, which shares and caches, against the plain definition of the networks."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from cosmos_exp.world.config import DiTConfig
+from cosmos_exp.world.control import ControlEncoder, ControlledDiT
+from cosmos_exp.world.edm import Denoiser, FrameCondition
+from cosmos_exp.world.multiview import given_frames
+from cosmos_exp.world.transformer import DiT, merge_zero_rows, summands
+
+SINGLE = DiTConfig(
+    model_channels=48, num_blocks=3, num_heads=2, text_channels=16, adaln_lora_dim=4, max_size=(8, 16, 16)
+)
+MULTI = replace(SINGLE, condition_mask=True, extra_pos="sincos", num_views=3, view_channels=6)
+ROWS = 40
+
+
+def draw(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def prompt(config: DiTConfig, lengths, batch=1, seed=0):
+    """Text [batch, V*ROWS, 16] whose rows are zero beyond each view's length."""
+    text = draw(batch, config.num_views, ROWS, 16, seed=seed)
+    for view, length in enumerate(lengths):
+        text[:, view, length:] = 0
+    return text.flatten(1, 2)
+
+
+def denoiser(config: DiTConfig) -> Denoiser:
+    torch.manual_seed(0)
+    encoders = {n: ControlEncoder(config.control(hint_channels=16, num_blocks=2)) for n in ("hdmap", "edge", "vis")}
+    net = ControlledDiT(DiT(config), encoders)
+    for parameter in net.parameters():
+        torch.nn.init.normal_(parameter, std=0.15)
+    return Denoiser(net).eval()
+
+
+def error(value, expected):
+    return ((value - expected).norm() / expected.norm()).item()
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["together", "apart"])
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("config", [SINGLE, MULTI], ids=["single", "multi"])
+@torch.inference_mode()
+def test_branches_are_the_plain_networks_answers(config, batch, together):
+    net = denoiser(config)
+    views, lengths = config.num_views, (7, 12, 3)
+    x = 3 * draw(batch, 16, 2 * views, 4, 6)
+    hints = {name: draw(batch, 16, 2 * views, 4, 6, seed=i) for i, name in enumerate(("hdmap", "edge", "vis"))}
+    maps = draw(batch, 1, 2 * views, 2, 3).abs()
+    weights = {"hdmap": 0.4, "edge": maps if views == 1 else torch.linspace(0.2, 0.6, batch), "vis": 0.0}
+    condition = None
+    if config.condition_mask:
+        condition = FrameCondition(draw(*x.shape, seed=5), given_frames(views, 2), draw(*x.shape, seed=6), 0.001)
+    clip = net.prepare(x, hints, condition=condition, fps=12.0)
+    texts = [
+        prompt(config, lengths[:views], batch),
+        prompt(config, (5,) * views, batch, seed=1),
+        prompt(config, (ROWS,) * views, batch, seed=2),
+        torch.zeros(batch, views * ROWS, 16),
+        None,
+    ]
+    prompts = [net.net.prepare_text(text, clip) for text in texts]
+    assert prompts[3] == prompts[4] == dict.fromkeys(("base", "hdmap", "edge", "vis"))
+    for sigma in (80.0, 0.3, 0.002):
+        answers = net.branches(x, sigma, prompts, clip, weights, condition=condition, together=together)
+        for answer, text in zip(answers, texts, strict=True):
+            plain = net(x, torch.full((batch,), sigma), text, {}, weights, condition=condition, clip=clip)
+            assert error(answer, plain) < 1e-5
+        if sigma == 80.0:
+            assert error(answers[0], answers[1]) > 1e-3
+
+
+@torch.inference_mode()
+def test_sharing_alone_changes_no_bit():
+    """Without zero rows to merge and one branch at a time, every operation is that of the plain path."""
+    net = denoiser(SINGLE)
+    x, hints = draw(1, 16, 2, 4, 6), {"hdmap": draw(1, 16, 2, 4, 6, seed=1)}
+    clip, weights = net.prepare(x, hints), {"hdmap": 0.7}
+    texts = [prompt(SINGLE, (ROWS,)), prompt(SINGLE, (ROWS,), seed=1)]
+    prompts = [net.net.prepare_text(text, clip) for text in texts]
+    for answer, text in zip(net.branches(x, 2.0, prompts, clip, weights, together=False), texts, strict=True):
+        assert torch.equal(answer, net(x, torch.tensor([2.0]), text, {}, weights, clip=clip))
+
+
+@torch.inference_mode()
+def test_what_no_text_changes_runs_once_for_all_branches():
+    net = denoiser(SINGLE)
+    x, hints = draw(1, 16, 2, 4, 6), {"hdmap": draw(1, 16, 2, 4, 6, seed=1)}
+    clip = net.prepare(x, hints)
+    prompts = [net.net.prepare_text(prompt(SINGLE, (9,), seed=seed), clip) for seed in (0, 1)]
+    calls = []
+
+    def count(module, name):
+        module.register_forward_hook(lambda *_: calls.append(name))
+
+    for trunk in (net.net.base, net.net.controls["hdmap"]):
+        count(trunk.patch_embed, "patches")
+        count(trunk.transformer_blocks[0].attn1.to_q, "first self-attention")
+        count(trunk.transformer_blocks[0].attn2.to_k, "text keys")
+        count(trunk.transformer_blocks[1].norm1.linear_2, "modulation")
+        count(trunk.transformer_blocks[1].attn2.to_q, "text queries")
+    net.branches(x, 2.0, prompts, clip, {"hdmap": 1.0}, together=False)
+    counted = {name: calls.count(name) for name in calls}
+    assert counted == {"patches": 2, "first self-attention": 2, "modulation": 2, "text queries": 4}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_merged_zero_rows_weigh_as_much_as_all_of_them(dtype):
+    text = torch.zeros(2, 512, 4, dtype=dtype)
+    text[0, :30] = 1
+    text[1, :20] = 1
+    merged, bias = merge_zero_rows(text)
+    assert torch.equal(merged[:, :30], text[:, :30]) and not merged[:, 30:].any()
+    assert merged.shape[1] == bias.shape[1] <= 35 and not bias[0, :30].any()
+    assert bias[0, 30:].double().exp().sum().item() == pytest.approx(482, rel=1e-5)
+    for count in (2, 3, 9, 511):
+        assert sum(map(math.exp, summands(count, dtype))) == pytest.approx(count, rel=1e-5)
+
+
+def test_text_without_zero_rows_to_merge_stays():
+    text = draw(1, 8, 4)
+    for kept in (8, 7):
+        text[:, kept:] = 0
+        assert merge_zero_rows(text) == (text, None)
+
+
+def test_noise_of_given_frames_is_added_once():
+    latent, noise = draw(1, 16, 2, 4, 6), draw(1, 16, 2, 4, 6, seed=1)
+    condition = FrameCondition(latent, torch.ones(1, 1, 2, 1, 1), noise, 0.1)
+    torch.testing.assert_close(condition.noised, latent + 0.1 * noise)
+    assert condition.noised is condition.noised
+    assert FrameCondition(latent, condition.given, noise).noised is latent
