@@ -5,19 +5,23 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from huggingface_hub.errors import HTTPError
 from huggingface_hub.file_download import http_get
 from huggingface_hub.utils import build_hf_headers
 
-from cosmos_exp.download.hub import RemoteFile, check_access, explained, url
+from cosmos_exp.download.hub import RemoteFile, check_access, explained, is_outage, reason, url
 from cosmos_exp.download.local import digest_of, final_path, is_recorded, partial_path, record, size_of
 from cosmos_exp.download.plan import Plan, check_space, size
 from cosmos_exp.errors import UserError
 
 Say = Callable[[str], None]
+
+SECONDS_TO_WAIT = (2.0, 10.0, 30.0, 90.0)  # between attempts that bring nothing
 
 
 def download(plan: Plan, say: Say = print) -> None:
@@ -48,7 +52,7 @@ def _obtain(folder: Path, file: RemoteFile, say: Say) -> None:
     for attempt in ("first", "second"):
         with _partial(folder, file) as stream:
             say(f"{label}: {size(file.size)}" + (f", {size(stream.tell())} of it there" if stream.tell() else ""))
-            _transfer(file, stream)
+            _transfer(file, stream, say)
             digest = digest_of(Path(stream.name), file.algorithm)
             if digest == file.digest:
                 os.replace(stream.name, path)
@@ -79,8 +83,26 @@ def _partial(folder: Path, file: RemoteFile) -> Iterator[BinaryIO]:
         yield stream
 
 
-def _transfer(file: RemoteFile, stream: BinaryIO) -> None:
-    """Append what is missing. A file that ends early or late is left to the check of its digest."""
+def _transfer(file: RemoteFile, stream: BinaryIO, say: Say) -> None:
+    """Append what is missing, through outages that pass."""
+    waits = iter(SECONDS_TO_WAIT)
+    while True:
+        before = stream.tell()
+        try:
+            _append(file, stream)
+            return
+        except (HTTPError, OSError) as error:
+            if stream.tell() > before:
+                waits = iter(SECONDS_TO_WAIT)
+            wait = next(waits, None)
+            if wait is None or not is_outage(error):
+                raise
+            say(f"{file.repo}/{file.name}: {reason(error)}; trying again in {wait:g} s")
+            time.sleep(wait)
+
+
+def _append(file: RemoteFile, stream: BinaryIO) -> None:
+    """One attempt. A file that ends early or late is left to the check of its digest."""
     try:
         http_get(
             url(file),

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import fnmatch
 import os
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -25,6 +26,7 @@ from cosmos_exp.download.models import Request
 from cosmos_exp.errors import UserError, nearest_name
 
 SECONDS_TO_ANSWER = 30.0
+BUSY = (429, 500, 502, 503, 504)  # status codes after which to try again
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +87,9 @@ def _matching(request: Request, present: list[str]) -> list[str]:
             hint = f"; nearest is {nearest!r}" if nearest else ""
             raise UserError(f"{request.repo} has no file {pattern!r} at revision {request.revision!r}{hint}")
         found += [name for name in names if name not in found]
+    for name in found:
+        if name.startswith("/") or ".." in name.split("/"):
+            raise UserError(f"{request.repo} has a file named {name!r}, which would leave its folder; refused")
     return found
 
 
@@ -95,6 +100,20 @@ def explained(repo: str, revision: str) -> Iterator[None]:
         yield
     except (HTTPError, OSError, HFValidationError) as error:
         raise UserError(_explanation(error, repo, revision)) from error
+
+
+def is_outage(error: Exception) -> bool:
+    """Whether waiting may help: the connection broke, or the server is too busy to answer."""
+    if isinstance(error, HfHubHTTPError):
+        return error.response.status_code in BUSY
+    if isinstance(error, OSError):  # the network's errors carry no errno, those of the disk do
+        return error.errno is None and type(error) is not OSError and not isinstance(error, OfflineModeIsEnabled)
+    return True
+
+
+def reason(error: Exception) -> str:
+    """The error in one short line."""
+    return textwrap.shorten(str(error) or type(error).__name__, 150, placeholder=" ...")
 
 
 def _explanation(error: Exception, repo: str, revision: str) -> str:
@@ -125,8 +144,7 @@ def _explanation(error: Exception, repo: str, revision: str) -> str:
         return "the disk is full: make space, run the same command again, and it goes on"
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}"
-    reason = (str(error) or type(error).__name__).splitlines()[0]
-    return f"no connection to {endpoint()} ({reason}): run the same command again later, and it goes on"
+    return f"no connection to {endpoint()} ({reason(error)}): run the same command again later, and it goes on"
 
 
 def _how_to_log_in() -> str:

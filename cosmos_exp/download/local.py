@@ -59,7 +59,7 @@ def record(folder: Path, file: RemoteFile) -> None:
 def _record(folder: Path, repo: str) -> dict[str, list]:
     try:
         entries = json.loads((folder / repo / RECORD).read_text())
-    except (FileNotFoundError, ValueError):
+    except (OSError, ValueError):  # what is not known to be checked is checked again
         return {}
     return entries if isinstance(entries, dict) else {}
 

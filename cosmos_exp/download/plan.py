@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cosmos_exp.download.hub import RemoteFile, list_files
+from cosmos_exp.download.hub import RemoteFile, explained, list_files
 from cosmos_exp.download.local import final_path, is_recorded, partial_path, size_of
 from cosmos_exp.download.models import Request
 from cosmos_exp.errors import UserError
@@ -49,7 +49,11 @@ class Plan:
 
 def make_plan(requests: Sequence[Request], folder: Path) -> Plan:
     """Ask the Hub for the files of each request, and look which of them are in `folder`. Writes nothing."""
-    items = [_item(folder, file) for request in requests for file in list_files(request)]
+    items = []
+    for request in requests:
+        files = list_files(request)
+        with explained(request.repo, request.revision):
+            items += [_item(folder, file) for file in files]
     return Plan(folder=folder, requests=tuple(requests), items=tuple(items))
 
 

@@ -20,9 +20,10 @@ Fault = Callable[[BaseHTTPRequestHandler, bytes], None]
 
 @dataclass
 class Repo:
-    """Files by name; those that end in .json are not in large-file storage."""
+    """Files by name; those that end in .json are not in large-file storage. `served` is sent in place of some."""
 
     files: dict[str, bytes]
+    served: dict[str, bytes] = field(default_factory=dict)
     revisions: tuple[str, ...] = ("main",)
     gated: bool = False
     private: bool = False
@@ -31,11 +32,18 @@ class Repo:
 
 @dataclass
 class Hub:
-    """What is served, which requests came, and the faults still to happen by file name."""
+    """What is served, which requests came, and the faults still to happen by file name.
+
+    The next `busy` requests for a file's bytes are answered 503. With `storage_apart`, large files are sent from
+    another host, to which the resolve address redirects.
+    """
 
     repos: dict[str, Repo]
+    storage_apart: bool = False
+    tokens_at_storage: list[str | None] = field(default_factory=list)
     requests: list[tuple[str, str, str | None]] = field(default_factory=list)
     faults: dict[str, list[Fault]] = field(default_factory=dict)
+    busy: int = 0
     server: ThreadingHTTPServer = field(init=False)
 
     def __post_init__(self) -> None:
@@ -53,11 +61,9 @@ class Hub:
 
     def fetched(self) -> list[tuple[str, str | None]]:
         """(file name, Range header) of every GET of a file."""
-        return [(path.split("/resolve/")[1].split("/", 1)[1], r) for m, path, r in self.requests if _is_file(m, path)]
-
-
-def _is_file(method: str, path: str) -> bool:
-    return method == "GET" and "/resolve/" in path
+        marker = "/storage/" if self.storage_apart else "/resolve/"
+        gets = [(path, given) for method, path, given in self.requests if method == "GET" and marker in path]
+        return [(path.split(marker)[1].split("/", 1)[1], given) for path, given in gets]
 
 
 def git_sha1(data: bytes) -> str:
@@ -84,6 +90,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._info(*info.groups())
         elif file := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
             self._file(*file.groups())
+        elif stored := re.fullmatch(r"/([^/]+/[^/]+)/storage/[^/]+/(.+)", path):
+            self.hub.tokens_at_storage.append(self.headers.get("Authorization"))
+            self._content(self.hub.repos[stored[1]], stored[2], {})
         else:
             self._refuse(404, "NoSuchPath")
 
@@ -124,11 +133,21 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {"X-Repo-Commit": COMMIT, "ETag": f'"{digest}"', "Accept-Ranges": "bytes"}
         if not file.endswith(".json"):
             headers |= {"X-Linked-Etag": f'"{digest}"', "X-Linked-Size": str(len(data))}
+        if self.hub.storage_apart and not file.endswith(".json"):
+            there = self.hub.address.replace("127.0.0.1", "localhost") + f"/{name}/storage/{revision}/{file}"
+            return self._send(302, b"", headers | {"Location": there})
+        self._content(repo, file, headers)
+
+    def _content(self, repo: Repo, file: str, headers: dict[str, str]) -> None:
+        if self.hub.busy and self.command == "GET":
+            self.hub.busy -= 1
+            return self._refuse(503, "Busy")
+        data = repo.served.get(file, repo.files[file])
         status, body = 200, data
         if given := re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range") or ""):
             start = int(given[1])
             status, body = 206, data[start:]
-            headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
+            headers = headers | {"Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"}
         self._send(status, body, headers, self._fault(file))
 
     def _fault(self, file: str) -> Fault | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import shutil
 from collections import namedtuple
@@ -73,6 +74,19 @@ def test_a_broken_connection_is_taken_up_again(hub: Hub, folder: Path) -> None:
     assert (folder / SAMPLE_AV / "base_model.pt").read_bytes() == hub.repos[SAMPLE_AV].files["base_model.pt"]
 
 
+def test_a_busy_server_is_waited_for(hub: Hub, folder: Path, capsys) -> None:
+    hub.busy = 2
+    main([*AV, "--to", str(folder)])
+    assert [name for name, _ in hub.fetched()] == ["base_model.pt"] * 3 + ["hdmap_control.pt"]
+    assert "trying again in 0.02 s" in capsys.readouterr().out
+
+
+def test_a_server_that_stays_busy_is_an_error(hub: Hub, folder: Path) -> None:
+    hub.busy = 1000
+    with pytest.raises(UserError, match=r"answered nvidia/\S+ with status 503: run the same command again later"):
+        main([*AV, "--to", str(folder)])
+
+
 def test_an_interrupted_run_goes_on_where_it_stopped(hub: Hub, folder: Path, capsys) -> None:
     hub.faults["base_model.pt"] = [interrupt_after(1000)]
     with pytest.raises(KeyboardInterrupt):
@@ -102,6 +116,50 @@ def test_a_file_damaged_twice_is_an_error(hub: Hub, folder: Path) -> None:
     with pytest.raises(UserError, match=r"t5-11b/spiece\.model arrived damaged twice: its sha256 is [0-9a-f]{64}"):
         main(["t5_11b", "--to", str(folder)])
     assert files(folder) == {f"{T5}/config.json"}
+
+
+@pytest.mark.parametrize("change", [lambda data: data[:2000], lambda data: data + b"more"], ids=["short", "long"])
+def test_a_file_of_another_size_is_an_error(hub: Hub, folder: Path, change) -> None:
+    hub.repos[T5].served["spiece.model"] = change(hub.repos[T5].files["spiece.model"])
+    with pytest.raises(UserError, match=r"t5-11b/spiece\.model arrived damaged twice"):
+        main(["t5_11b", "--to", str(folder)])
+
+
+def test_storage_on_another_host_gets_the_range_and_no_token(hub: Hub, folder: Path, monkeypatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_member")
+    hub.storage_apart = True
+    hub.faults["base_model.pt"] = [cut_after(1000)]
+    main([*AV, "--to", str(folder)])
+    assert hub.fetched() == [("base_model.pt", None), ("base_model.pt", "bytes=1000-"), ("hdmap_control.pt", None)]
+    assert hub.tokens_at_storage == [None, None, None]
+    assert (folder / SAMPLE_AV / "base_model.pt").read_bytes() == hub.repos[SAMPLE_AV].files["base_model.pt"]
+
+
+def test_the_disk_fills_up_on_the_way(hub: Hub, folder: Path) -> None:
+    digest = hashlib.sha256(hub.repos[SAMPLE_AV].files["base_model.pt"]).hexdigest()
+    (folder / SAMPLE_AV).mkdir(parents=True)
+    (folder / SAMPLE_AV / f"base_model.pt.{digest[:12]}.part").symlink_to("/dev/full")
+    with pytest.raises(UserError, match=r"^the disk is full: make space, run the same command again"):
+        main([*AV, "--to", str(folder)])
+
+
+def test_a_file_in_the_place_of_a_folder(hub: Hub, folder: Path) -> None:
+    folder.write_text("")
+    for given in (folder, folder / "below"):
+        with pytest.raises(UserError, match="checkpoints is a file; --to wants a folder"):
+            main([*AV, "--to", str(given)])
+
+
+def test_a_name_that_leaves_the_folder_is_refused(hub: Hub, folder: Path) -> None:
+    hub.repos["nvidia/Cosmos-Guardrail1"].files["blocklist/../../../stray"] = b"x"
+    with pytest.raises(UserError, match=r"named 'blocklist/\.\./\.\./\.\./stray', which would leave its folder"):
+        main(["guardrail", "--alone", "--to", str(folder)])
+    assert not folder.exists()
+
+
+def test_a_base_that_two_models_share_comes_once(hub: Hub, folder: Path) -> None:
+    main(["transfer1_7b", "transfer1_7b_upscaler", "--controls", "vis", "--alone", "--to", str(folder)])
+    assert [name for name, _ in hub.fetched()] == ["base_model.pt", "vis_control.pt", "4kupscaler_control.pt"]
 
 
 def test_damage_done_before_an_interruption_is_found(hub: Hub, folder: Path) -> None:
