@@ -1,4 +1,4 @@
-"""`cosmos-exp convert waymo`: segments of the Waymo Open Dataset as RDS-HQ clips."""
+"""`cosmos-exp convert waymo`: segments of the Waymo Open Dataset as RDS-HQ clips; `convert checkpoint` is its own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ def command_line() -> Parser:
         "convert",
         "Segments of the Waymo Open Dataset (perception, v2 tables; maps from the v1 TFRecords) as RDS-HQ clips.",
     )
-    parser.choice("format", ["waymo"], "what the input is")
+    parser.choice(
+        "format", ["waymo", "checkpoint"], "what the input is; `convert checkpoint --help` has its own options"
+    )
     parser.add_argument("-i", "--input", required=True, metavar="DIR", help="folder with a folder per v2 component")
     parser.add_argument("-o", "--output", required=True, metavar="ROOT", help="RDS-HQ folder to write clips to")
     parser.add_argument("--segment", metavar="ID", help="one segment; by default all")
@@ -25,6 +27,10 @@ def command_line() -> Parser:
 
 
 def main(arguments: Sequence[str]) -> int:
+    if arguments and arguments[0] == "checkpoint":
+        from cosmos_exp.commands.convert_checkpoint import main as convert_checkpoint
+
+        return convert_checkpoint(arguments[1:])
     options = command_line().parse(arguments)
     from cosmos_exp.scene.waymo.convert import VIDEOS, Summary, convert_segment
     from cosmos_exp.scene.waymo.tables import segments

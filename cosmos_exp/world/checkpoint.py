@@ -7,9 +7,10 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -200,12 +201,17 @@ def save_state(module: nn.Module, path: Path, dtype: torch.dtype = torch.bfloat1
     write_tensors(own_tensors(module), path, dtype)
 
 
-def write_tensors(state: Mapping[str, Tensor], path: Path, dtype: torch.dtype | None = None) -> None:
+def write_tensors(
+    state: Mapping[str, Tensor], path: Path, dtype: torch.dtype | None = None, *, note: Mapping[str, str] | None = None
+) -> None:
     """Write a safetensors file, one tensor in memory at a time. dtype: of floating tensors; None: their own.
+
+    note: strings to store beside the tensors, see `read_note`.
 
     The file appears under its name when it is complete: a model that has the old one mapped keeps it.
     """
-    header, offset = {}, 0
+    header: dict[str, Any] = {"__metadata__": dict(note)} if note else {}
+    offset = 0
     kinds = {
         name: dtype if dtype is not None and value.is_floating_point() else value.dtype for name, value in state.items()
     }
@@ -231,6 +237,15 @@ def write_tensors(state: Mapping[str, Tensor], path: Path, dtype: torch.dtype | 
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def read_note(path: Path) -> dict[str, str]:
+    """What `write_tensors` stored beside the tensors; empty where there is nothing."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"weights file {path} cannot be read, it may be truncated: {error}") from error
 
 
 def _listed(problems: list[str], most: int = 20) -> list[str]:

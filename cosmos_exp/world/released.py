@@ -74,16 +74,19 @@ class Net:
 
 @dataclass(frozen=True)
 class Released:
+    """download: what to give `cosmos-exp download` to have every file."""
+
     contract: Contract
     single_view: Net
     multi_view: Net | None = None
+    download: str = ""
 
 
 def _transfer1(controls: dict[str, str], base_file: str = "base_model.pt") -> Net:
     return Net(TRANSFER1, TRANSFER1_7B, base_file, controls, hint_channels=128)
 
 
-def _single(net: Net, **changes: Any) -> Released:
+def _single(net: Net, download: str, **changes: Any) -> Released:
     values = {
         "height": SIZES[0][0],
         "width": SIZES[0][1],
@@ -96,24 +99,24 @@ def _single(net: Net, **changes: Any) -> Released:
         "negative_prompt": NEGATIVE_PROMPT,
         "sizes": SIZES,
     }
-    return Released(Contract(**{**values, **changes}), net)
+    return Released(Contract(**{**values, **changes}), net, download=download)
 
 
-def _multi(base_file: str, controls: dict[str, str], views: tuple[str, ...], overlaps: tuple[int, ...]) -> Released:
+def _multi(kind: str, controls: dict[str, str], views: tuple[str, ...], extra: str = "") -> Released:
     """Sample-AV makes the front view, Single2MultiView the others from it."""
     ids = tuple(VIEWS.index(view) for view in views)
     base = replace(SINGLE2MULTIVIEW_7B, num_views=len(views), view_ids=None if views == VIEWS else ids)
-    multi = Net(SINGLE2MULTIVIEW, base, base_file, controls)
-    front = _single(AV)
+    multi = Net(SINGLE2MULTIVIEW, base, f"{kind}_base_model.pt", controls)
+    front = _single(AV, "transfer1_7b_av")
     contract = replace(
         front.contract,
         views=views,
         multi_view_controls=tuple(controls),
         multi_view_clip=MULTI_VIEW_CLIP,
-        multi_view_overlaps=overlaps,
+        multi_view_overlaps=(1, 9) if kind == "v2w" else (),
         guidance=GUIDANCE + ZERO_TEXT,
     )
-    return Released(contract, front.single_view, multi)
+    return Released(contract, front.single_view, multi, f"transfer1_7b_av single2multiview_{kind}{extra}")
 
 
 AV = Net(SAMPLE_AV, SAMPLE_AV_7B, "base_model.pt", {name: f"{name}_control.pt" for name in ("hdmap", "lidar")})
@@ -122,29 +125,38 @@ DISTILLED_EDGE = "edge_control_distilled.pt"
 MODELS: dict[str, Released] = {
     "transfer1_7b": _single(
         _transfer1({name: f"{name}_control.pt" for name in ("vis", "edge", "depth", "seg", "keypoint")}),
+        "transfer1_7b",
         overlaps=(1,),
     ),
-    "transfer1_7b_av": _single(AV),
+    "transfer1_7b_av": _single(AV, "transfer1_7b_av"),
     **{
         f"single2multiview_{kind}": _multi(
-            f"{kind}_base_model.pt",
-            {name: f"{kind}_{name}_control.pt" for name in ("hdmap", "lidar")},
-            VIEWS,
-            overlaps,
+            kind, {name: f"{kind}_{name}_control.pt" for name in ("hdmap", "lidar")}, VIEWS
         )
-        for kind, overlaps in (("t2w", ()), ("v2w", (1, 9)))
+        for kind in ("t2w", "v2w")
     },
     **{
         f"single2multiview_{kind}_waymo": _multi(
-            f"{kind}_base_model.pt", {"hdmap": f"{kind}_hdmap_control_waymo.pt"}, WAYMO_VIEWS, overlaps
+            kind,
+            {"hdmap": f"{kind}_hdmap_control_waymo.pt"},
+            WAYMO_VIEWS,
+            extra=" --controls hdmap,lidar,hdmap_waymo",
         )
-        for kind, overlaps in (("t2w", ()), ("v2w", (1, 9)))
+        for kind in ("t2w", "v2w")
     },
     "edge_distilled": _single(
-        _transfer1({"edge": DISTILLED_EDGE}, base_file=DISTILLED_EDGE), num_steps=1, guidance=DISTILLED
+        _transfer1({"edge": DISTILLED_EDGE}, base_file=DISTILLED_EDGE),
+        "transfer1_7b_edge_distilled",
+        num_steps=1,
+        guidance=DISTILLED,
     ),
     "upscaler_4k": _single(
-        _transfer1({"upscale": "4kupscaler_control.pt"}), height=2112, width=3840, sizes=(), overlaps=(1,)
+        _transfer1({"upscale": "4kupscaler_control.pt"}),
+        "transfer1_7b_upscaler",
+        height=2112,
+        width=3840,
+        sizes=(),
+        overlaps=(1,),
     ),
 }
 
@@ -192,6 +204,6 @@ def models_root() -> Path:
 def how_to_get(name: str, folder: Path) -> str:
     """The commands that fill a model's folder."""
     return (
-        f"get them with `cosmos-exp download {name}`, then `cosmos-exp convert checkpoint DOWNLOADED -o {folder} "
-        f"--model {name}`; a folder elsewhere is given as model.weights=FOLDER"
+        f"get them with `cosmos-exp download {find_released(name).download}`, then `cosmos-exp convert checkpoint "
+        f"checkpoints -o {folder} --model {name}`; a folder elsewhere is given as model.weights=FOLDER"
     )

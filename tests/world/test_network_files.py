@@ -6,55 +6,14 @@ import json
 
 import pytest
 import torch
+from published import SMALL, released
 from safetensors.torch import save_file
 
 from cosmos_exp.errors import UserError
 from cosmos_exp.world.checkpoint import from_released, load_network, load_strict, read_state
-from cosmos_exp.world.config import SAMPLE_AV_7B, SINGLE2MULTIVIEW_7B, TRANSFER1_7B, DiTConfig
+from cosmos_exp.world.config import SAMPLE_AV_7B, SINGLE2MULTIVIEW_7B, TRANSFER1_7B
 from cosmos_exp.world.control import ControlEncoder
 from cosmos_exp.world.transformer import DiT
-
-SMALL = DiTConfig(model_channels=24, num_blocks=2, num_heads=2, text_channels=8, adaln_lora_dim=4, max_size=(4, 8, 8))
-
-# Our names back to the released ones, written independently of the renaming under test.
-RELEASED = {
-    "patch_embed.proj.weight": "x_embedder.proj.1.weight",
-    "hint_embed.proj.weight": "x_embedder2.proj.1.weight",
-    "time_embed.norm.weight": "affline_norm.weight",
-    "proj_out.weight": "final_layer.linear.weight",
-    "view_embed.table.weight": "view_embeddings.weight",
-}
-
-
-def released_name(key: str) -> str:
-    if key in RELEASED:
-        return RELEASED[key]
-    head, _, rest = key.partition(".")
-    if head == "transformer_blocks":
-        index, part, *tail = rest.split(".")
-        sub = {"1": 0, "2": 1, "3": 2, "f": 2}[part[-1]]
-        block = f"blocks.block{index}.blocks.{sub}"
-        if part.startswith("norm"):
-            return f"{block}.adaLN_modulation.{tail[0][-1]}.weight"
-        if part == "ff":
-            return f"{block}.block.layer{1 if tail[1] == '0' else 2}.weight"
-        name = {"norm_q": "to_q.1", "norm_k": "to_k.1", "to_out": "to_out.0"}.get(tail[0], f"{tail[0]}.0")
-        return f"{block}.block.attn.{name}.weight"
-    if head == "time_embed":
-        return rest.replace("t_embedder", "t_embedder.1")
-    if head == "learnable_pos_embed":
-        return f"extra_pos_embedder.{rest}"
-    if head == "view_embed":
-        return rest.replace("frame_repeat", "repeat_frame_embedding")
-    if head == "norm_out":
-        return f"final_layer.adaLN_modulation.{rest[7]}.weight"
-    if head == "zero_blocks":
-        return f"zero_blocks.block{rest}"
-    return key.replace("hint_block", "input_hint_block")
-
-
-def released(net) -> dict:
-    return {released_name(key): value for key, value in net.state_dict().items()}
 
 
 @pytest.mark.parametrize(
