@@ -40,7 +40,6 @@ def main(arguments: Sequence[str]) -> int:
     print(format_plan(plan), flush=True)
     if options.dry_run:
         return 0
-    _hide_bars_unless_watched()
     try:
         download(plan, lambda line: print(line, flush=True))
     except KeyboardInterrupt:
@@ -63,10 +62,3 @@ def _listing(names: Sequence[str]) -> str:
             lines.append(f"  needs     {', '.join(model.needs)}")
         blocks.append("\n".join(lines))
     return "\n".join(blocks)
-
-
-def _hide_bars_unless_watched() -> None:
-    from huggingface_hub.utils import disable_progress_bars
-
-    if not sys.stderr.isatty():
-        disable_progress_bars()
