@@ -10,8 +10,7 @@ from torch import Tensor
 from cosmos_exp.errors import UserError
 from cosmos_exp.generate.denoise import guided
 from cosmos_exp.generate.sampler import Progress, SamplerParams, initial_noise, noise_levels, res_sample
-from cosmos_exp.generate.single_view import is_active
-from cosmos_exp.world.control import Weight
+from cosmos_exp.world.control import Weight, is_zero
 from cosmos_exp.world.edm import FrameCondition
 from cosmos_exp.world.model import WorldModel
 from cosmos_exp.world.multiview import given_frames, split_views, stack_views
@@ -45,7 +44,7 @@ def sample_multi_view(
             raise UserError(f"control {name!r} has latents {tuple(hint.shape)}, needed are {(views, *front.shape)}")
         if isinstance(weights[name], Tensor) and weights[name].ndim > 1:
             raise UserError(f"control {name!r} has a weight map: multi-view generation takes scalar weights only")
-    active = {name: stack_views(hint)[None] for name, hint in hints.items() if is_active(weights[name])}
+    active = {name: stack_views(hint)[None] for name, hint in hints.items() if not is_zero(weights[name])}
     denoiser = model.multi_view(active)
     condition = front_given(front, views, first_frames, model.device)
     noise = initial_noise(condition.latent.shape, seed).to(model.device)

@@ -10,7 +10,7 @@ from torch import Tensor
 from cosmos_exp.errors import UserError
 from cosmos_exp.generate.denoise import guided
 from cosmos_exp.generate.sampler import Progress, SamplerParams, initial_noise, noise_levels, res_sample
-from cosmos_exp.world.control import Weight
+from cosmos_exp.world.control import Weight, is_zero
 from cosmos_exp.world.edm import FrameCondition
 from cosmos_exp.world.model import WorldModel
 
@@ -43,7 +43,7 @@ def sample_single_view(
     """
     if not hints:
         raise UserError("single-view generation needs at least one control")
-    active = {name: hint for name, hint in hints.items() if is_active(weights[name])}
+    active = {name: hint for name, hint in hints.items() if not is_zero(weights[name])}
     denoiser = model.single_view(active)
     shape = (1, *next(iter(hints.values())).shape)
     noise = initial_noise(shape, seed).to(model.device)
@@ -93,8 +93,3 @@ def first_frames_given(given: Tensor | None, noise: Tensor) -> FrameCondition:
         latent[0, :, :frames] = given.to(noise)
         indicator[:, :, :frames] = 1
     return FrameCondition(latent, indicator, noise, AUGMENT_SIGMA)
-
-
-def is_active(weight: Weight) -> bool:
-    """False for a scalar weight of 0: that control changes nothing."""
-    return isinstance(weight, Tensor) or weight != 0

@@ -221,7 +221,7 @@ class Trunk(nn.Module):
             extra = self.learnable_pos_embed(x[:1])
         else:
             extra = sincos_positions(self.config.model_channels, grid, num_views=views, device=x.device)
-        return Positions(rope, extra)
+        return Positions(rope, extra.to(self.dtype))
 
     def condition_channels(
         self,
