@@ -28,6 +28,7 @@ Usage
   cosmos-exp export rds-hq -o OUT [OVERRIDE ...]  write the scene as a clip of NVIDIA's format
   cosmos-exp convert waymo -i DIR -o ROOT  Waymo Open Dataset segments as RDS-HQ clips
   cosmos-exp download MODEL ... [--dry-run]  the released checkpoints, from the Hugging Face Hub
+  cosmos-exp convert checkpoint SRC -o FOLDER --model NAME  what was downloaded as a model folder
   cosmos-exp train [OVERRIDE ...]        train the nano model
 
 Config groups (GROUP=OPTION; * is the default)

@@ -73,6 +73,8 @@ class Stages:
         self.contract: Contract = read_contract(self.model_folder)
         self.num_frames: int = model["num_frames"] or self.contract.frames.choices()[-1]
         self.fps: float = model["fps"] or self.contract.fps
+        self.height: int = model["height"] or self.contract.height
+        self.width: int = model["width"] or self.contract.width
         self.threads = num_threads(cfg["hardware"]["threads"])
         self.views: tuple[str, ...] = tuple(cfg["views"]["names"])
         self.front = self.views[0]
@@ -111,7 +113,7 @@ class Stages:
     @cached_property
     def rig(self) -> Rig:
         """The cameras of the views, named by these."""
-        sensors, size = self.cfg["sensors"], (self.contract.width, self.contract.height)
+        sensors, size = self.cfg["sensors"], (self.width, self.height)
         rig = load_rig(self.cfg["scene"], sensors, size=size)
         if sensors["file"]:
             rig = moved(rig, sensors["actor_origin"] or actor_origin(self.scene))
@@ -197,7 +199,7 @@ class Stages:
         """One camera's pixels. outputs: which of the renderer's."""
         config = {
             "camera": self.camera_config(view),
-            "size": [self.contract.width, self.contract.height],
+            "size": [self.width, self.height],
             "frames": self.num_frames,
             "fps": self.fps,
             "weather": weather if "rgb" in outputs else None,
@@ -344,7 +346,7 @@ class Stages:
     def _shared_weights(self, names: Iterable[str]) -> dict[str, Any]:
         from cosmos_exp.generate.weights import control_weights
 
-        size = {"frames": self.num_frames, "height": self.contract.height, "width": self.contract.width}
+        size = {"frames": self.num_frames, "height": self.height, "width": self.width}
         return control_weights({name: self.weights[name] for name in names}, **size)
 
     def _tensor(self, entry: Entry, name: str):

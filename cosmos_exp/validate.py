@@ -26,11 +26,13 @@ from cosmos_exp.sensors.rigs import rig_of_views
 from cosmos_exp.styles import STYLES
 from cosmos_exp.tracking.wandb_run import check_mode
 from cosmos_exp.views import VIEWS
+from cosmos_exp.world import released
 from cosmos_exp.world.contract import Contract
 
 SHIPPED_WEIGHTS = Path(__file__).parent / "world" / "weights"
 DTYPES = ("float32", "bfloat16")
 MAX_STEPS = 1000
+_VIEWS_OPTION = {1: "single", 5: "waymo_five", 6: "six"}
 
 
 def check(cfg: DictConfig) -> None:
@@ -44,10 +46,11 @@ def validate(cfg: DictConfig) -> list[str]:
     """Everything wrong with a composed config, one message per problem; empty when it can run."""
     errors = [f"{key} is required: give {key}=..." for key in sorted(OmegaConf.missing_keys(cfg))]
     errors += _unknown_keys(cfg, "")
-    contract, problems = _attempt(lambda: read_contract(model_folder(cfg.model.name, cfg.model.weights)))
+    contract, problems = model_contract(cfg.model.name, cfg.model.weights)
     errors += problems
     if contract:
         errors += [*_check_clip(cfg, contract), *_check_controls(cfg.controls, contract), *_check_views(cfg, contract)]
+        errors += _check_steps(cfg, contract)
     for rule in (
         _check_scene,
         _check_previews,
@@ -69,9 +72,23 @@ def check_scene(cfg: DictConfig) -> None:
         raise ValidationErrors(errors)
 
 
+def model_contract(name: str, weights: str | None) -> tuple[Contract | None, list[str]]:
+    """What a model can make, and what is wrong with its folder; a released model's is known without its weights."""
+    contract, problems = _attempt(lambda: read_contract(model_folder(name, weights)))
+    if contract is None and name in released.MODELS:
+        contract = released.MODELS[name].contract
+    return contract, problems
+
+
 def model_folder(name: str, weights: str | None) -> Path:
-    """The folder of a model: the given one, or the one that ships with the package."""
-    folder = Path(weights) if weights else SHIPPED_WEIGHTS / name
+    """The folder of a model: the given one, the one that ships with the package, or where released models are kept."""
+    shipped = SHIPPED_WEIGHTS / name
+    if weights is None and name in released.MODELS and not shipped.is_dir():
+        folder = released.models_root() / name
+        if not (folder / "model.json").is_file():
+            raise UserError(f"no weights of {name} in {folder}: {released.how_to_get(name, folder)}")
+        return folder
+    folder = Path(weights) if weights else shipped
     if not folder.is_dir():
         raise UserError(f"model.weights: no folder {str(folder)!r}")
     return folder
@@ -116,9 +133,11 @@ def _check_clip(cfg: DictConfig, contract: Contract) -> Iterator[str]:
             f"model.num_frames={model.num_frames}: {model.name} makes {frames.describe()} "
             f"({', '.join(map(str, frames.choices()))}); nearest is {frames.nearest(model.num_frames)}"
         )
-    for key, own in (("height", contract.height), ("width", contract.width)):
-        if model[key] not in (None, own):
-            yield f"model.{key}={model[key]}: {model.name} makes {contract.height}x{contract.width} pixels; use {own}"
+    height = contract.height if model.height is None else model.height
+    width = contract.width if model.width is None else model.width
+    if (height, width) not in contract.all_sizes:
+        sizes = ", ".join(f"{h}x{w}" for h, w in contract.all_sizes)
+        yield f"model.height={height}, model.width={width}: {model.name} makes {sizes} pixels (height x width)"
     if model.fps is not None and not 1 <= model.fps <= 120:
         yield f"model.fps={model.fps:g}: must be 1 to 120; {model.name} was trained at {contract.fps:g}"
         return
@@ -169,9 +188,13 @@ def _check_views(cfg: DictConfig, contract: Contract) -> Iterator[str]:
     if rig:
         yield from _attempt(lambda: rig_of_views(rig, cfg.sensors.views, known))[1]
     if names not in ([contract.views[0]], list(contract.views)):
+        alone = f"{contract.views[0]} alone (views=single)"
+        together = f" or all of {', '.join(contract.views)}, in this order (views={_VIEWS_OPTION[len(contract.views)]})"
+        yield f"views.names={names}: {cfg.model.name} makes {alone}{together if len(contract.views) > 1 else ''}"
+    elif len(names) > 1 and (clip := contract.multi_view_clip):
         yield (
-            f"views.names={names}: {cfg.model.name} makes {contract.views[0]} alone (views=single) or all of "
-            f"{', '.join(contract.views)}, in this order (views=six)"
+            f"views.names={names}: {cfg.model.name} makes the front view at {contract.height}x{contract.width} and all "
+            f"views at {clip.height}x{clip.width}, {clip.frames.describe()}; one run makes one size: give views=single"
         )
     for name in names:
         if name not in VIEWS:
@@ -228,6 +251,15 @@ def _check_sampler(cfg: DictConfig) -> Iterator[str]:
         yield (
             f"sampler.sigma_min={sampler.sigma_min:g}, sampler.sigma_max={sampler.sigma_max:g}: "
             "must satisfy 0 < sigma_min < sigma_max; the usual pair is 0.002 and 80"
+        )
+
+
+def _check_steps(cfg: DictConfig, contract: Contract) -> Iterator[str]:
+    steps = contract.num_steps
+    if steps is not None and (cfg.sampler.num_steps != steps or cfg.sampler.guidance != 0):
+        yield (
+            f"sampler.num_steps={cfg.sampler.num_steps}, sampler.guidance={cfg.sampler.guidance:g}: "
+            f"{cfg.model.name} is distilled to sampler.num_steps={steps} sampler.guidance=0"
         )
 
 

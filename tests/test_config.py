@@ -11,13 +11,30 @@ from cosmos_exp import schema
 from cosmos_exp.scene.sources import SOURCES
 from cosmos_exp.schema import run_id
 from cosmos_exp.validate import validate
+from cosmos_exp.world.released import MODELS
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 GROUPS = sorted(p.name for p in CONF.iterdir() if p.is_dir() and p.name not in ("hydra", "__pycache__"))
 ADDED = ("experiment", "sweep")
 # sensors that lack some of the six views
 FRONT_ALONE = ("front", "carla_yaml", "cosmos_aov", "drive_dreams_single", "waymo_five")
+NEEDS_FIVE = ("views", "waymo_five")  # no model that is at hand makes these
 OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
+RUNNABLE = [option for option in OPTIONS if option != NEEDS_FIVE]
+# what makes a released model's contract content
+FOR_RELEASED = {
+    "transfer1_7b": ["views=single", "controls=all", "controls.hdmap.weight=0"],
+    "transfer1_7b_av": ["views=single", "controls=hdmap"],
+    "single2multiview_t2w": ["views=single", "controls=hdmap"],
+    "single2multiview_v2w": ["views=single", "controls=hdmap"],
+    "single2multiview_t2w_waymo": ["views=single", "controls=hdmap"],
+    "single2multiview_v2w_waymo": ["views=single", "controls=hdmap"],
+    "edge_distilled": [
+        *("views=single", "controls=hdmap", "controls.hdmap.weight=0", "controls.edge.weight=1"),
+        *("sampler.num_steps=1", "sampler.guidance=0"),
+    ],
+    "upscaler_4k": ["views=single"],
+}
 
 
 @pytest.fixture
@@ -44,7 +61,7 @@ def test_every_group_the_field_expects_is_there() -> None:
     assert set(expected) <= set(GROUPS)
 
 
-@pytest.mark.parametrize(("group", "option"), OPTIONS, ids=[f"{g}={o}" for g, o in OPTIONS])
+@pytest.mark.parametrize(("group", "option"), RUNNABLE, ids=[f"{g}={o}" for g, o in RUNNABLE])
 def test_every_option_composes_to_its_type_and_can_run(
     group: str, option: str, configure, tmp_path: Path, clip_root: Path
 ) -> None:
@@ -67,6 +84,43 @@ def test_every_option_composes_to_its_type_and_can_run(
     for name in set(schema.RUN_ID_GROUPS) - {"scene"}:
         assert OmegaConf.get_type(cfg, name).__module__ == schema.__name__
     assert validate(cfg) == []
+
+
+def test_every_released_model_has_an_option() -> None:
+    assert set(MODELS) == set(FOR_RELEASED) == {option for group, option in OPTIONS if group == "model"} - {"nano"}
+
+
+@pytest.mark.parametrize("name", [name for name in FOR_RELEASED if name != "upscaler_4k"])
+def test_a_released_model_lacks_nothing_but_its_weights(name: str, problems, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("COSMOS_EXP_MODELS", str(tmp_path))
+    (found,) = problems(f"model={name}", "model.weights=null", "scene.duration=6", *FOR_RELEASED[name])
+    assert f"no weights of {name} in {tmp_path / name}: get them with `cosmos-exp download " in found
+    assert f"cosmos-exp convert checkpoint checkpoints -o {tmp_path / name} --model {name}" in found
+
+
+@pytest.mark.parametrize(
+    ("model", "override", "message"),
+    [
+        ("transfer1_7b_av", "model.num_frames=57", "makes 121 frames"),
+        ("transfer1_7b_av", "model.height=720", "704x1280, 960x960, 704x960, 960x704, 1280x704 pixels"),
+        ("transfer1_7b_av", "controls.depth.weight=1", "unknown control of this model 'depth'"),
+        ("transfer1_7b_av", "views=six", "makes front_wide_120fov alone (views=single)"),
+        ("transfer1_7b", "controls.hdmap.weight=1", "allowed: vis, edge, depth, seg, keypoint"),
+        ("single2multiview_t2w", "views=six", "all views at 576x1024, 57 frames"),
+        ("single2multiview_t2w_waymo", "views=six", "(views=waymo_five)"),
+        ("edge_distilled", "sampler.num_steps=35", "distilled to sampler.num_steps=1 sampler.guidance=0"),
+        ("upscaler_4k", "model.height=704", "makes 2112x3840 pixels"),
+    ],
+)
+def test_a_released_contract_is_checked_before_there_are_weights(model, override, message, problems) -> None:
+    found = problems(f"model={model}", "model.weights=null", "scene.duration=6", *FOR_RELEASED[model], override)
+    assert any(message in problem for problem in found), found
+
+
+def test_a_released_model_takes_each_of_its_sizes(problems) -> None:
+    base = ["model=transfer1_7b_av", "model.weights=null", "scene.duration=6", *FOR_RELEASED["transfer1_7b_av"]]
+    for height, width in MODELS["transfer1_7b_av"].contract.all_sizes:
+        assert len(problems(*base, f"model.height={height}", f"model.width={width}")) == 1  # the weights
 
 
 @pytest.mark.parametrize(
