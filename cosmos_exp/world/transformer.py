@@ -8,7 +8,6 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from diffusers.models.attention_processor import Attention
-from diffusers.models.embeddings import apply_rotary_emb
 from diffusers.models.transformers.transformer_cosmos import (
     CosmosAdaLayerNorm,
     CosmosEmbedding,
@@ -20,7 +19,7 @@ from torch import Tensor, nn
 
 from cosmos_exp.errors import UserError
 from cosmos_exp.world.config import DiTConfig
-from cosmos_exp.world.embeddings import Positions, ViewEmbedding, rope_table, sincos_positions
+from cosmos_exp.world.embeddings import Positions, RopeTable, ViewEmbedding, rope_table, sincos_positions
 
 BASE_FPS = 24.0
 NORM_EPS = 1e-6
@@ -87,15 +86,15 @@ class Block(CosmosTransformerBlock):
         read = [self.attend_text(part, text, modulations[1]) for part, text in zip(parts, texts)]
         hidden = read[0] if len(read) == 1 else torch.cat(read)
         mlp = modulations[2]
-        return hidden + mlp.gate * self.ff(mlp(hidden))
+        return torch.addcmul(hidden, mlp.gate, self.ff(mlp(hidden)))
 
     def attend_tokens(self, hidden: Tensor, modulation: Modulation, positions: Positions) -> Tensor:
         """Position embedding and self-attention: all that comes before the text is read."""
         hidden = hidden + positions.extra.to(hidden.dtype)
         normed = modulation(hidden)
         query, (key, value) = query_heads(self.attn1, normed), key_value_heads(self.attn1, normed)
-        query, key = (apply_rotary_emb(x, positions.rope, use_real_unbind_dim=-2) for x in (query, key))
-        return hidden + modulation.gate * attention(self.attn1, query, key, value)
+        query, key = rotated(query, positions.rope), rotated(key, positions.rope)
+        return torch.addcmul(hidden, modulation.gate, attention(self.attn1, query, key, value))
 
     def attend_text(self, hidden: Tensor, text: TextKeys | None, modulation: Modulation) -> Tensor:
         """Cross-attention of hidden [B, L, D], views in order."""
@@ -103,7 +102,7 @@ class Block(CosmosTransformerBlock):
             return hidden
         per_view = modulation(hidden).reshape(len(text.key), -1, hidden.shape[-1])
         attended = attention(self.attn2, query_heads(self.attn2, per_view), *text)
-        return hidden + modulation.gate * attended.reshape(hidden.shape)
+        return torch.addcmul(hidden, modulation.gate, attended.reshape(hidden.shape))
 
     def modulations(self, time: tuple[Tensor, Tensor]) -> tuple[Modulation, Modulation, Modulation]:
         return tuple(modulation(norm, time) for norm in (self.norm1, self.norm2, self.norm3))
@@ -120,13 +119,26 @@ def modulation(norm: nn.Module, time: tuple[Tensor, Tensor]) -> Modulation:
 
 def query_heads(layer: Attention, x: Tensor) -> Tensor:
     """[B, L, D] -> normalised queries [B, heads, L, head_dim]."""
-    return layer.norm_q(layer.to_q(x).unflatten(2, (layer.heads, -1)).transpose(1, 2))
+    return normed_heads(layer.norm_q, layer.to_q(x), layer.heads)
 
 
 def key_value_heads(layer: Attention, x: Tensor) -> tuple[Tensor, Tensor]:
     """[B, S, D] -> normalised keys, and values, [B, heads, S, head_dim] each."""
-    key, value = (linear(x).unflatten(2, (layer.heads, -1)).transpose(1, 2) for linear in (layer.to_k, layer.to_v))
-    return layer.norm_k(key), value
+    value = layer.to_v(x).unflatten(2, (layer.heads, -1)).transpose(1, 2)
+    return normed_heads(layer.norm_k, layer.to_k(x), layer.heads), value
+
+
+def normed_heads(norm: nn.Module, x: Tensor, heads: int) -> Tensor:
+    """[B, L, D] -> [B, heads, L, head_dim], each head RMS-normalised."""
+    x = x.unflatten(2, (heads, -1))
+    return F.rms_norm(x, norm.weight.shape, norm.weight.to(x), norm.eps).transpose(1, 2)
+
+
+def rotated(x: Tensor, rope: RopeTable) -> Tensor:
+    """Rotary embedding of x [B, heads, L, head_dim], computed in float32; dimension i pairs with i + head_dim/2."""
+    cos, sin = rope
+    first, second = x.chunk(2, dim=-1)
+    return torch.addcmul(x * cos, torch.cat([-second, first], dim=-1), sin).to(x.dtype)
 
 
 def attention(layer: Attention, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None) -> Tensor:
