@@ -25,6 +25,7 @@ from cosmos_exp.world.goldens import (
     hints_and_weights,
     load_net,
     read_cases,
+    relative_error,
 )
 from cosmos_exp.world.multiview import given_frames
 from cosmos_exp.world.verify_helpers import helper_results, preprocess_results
@@ -91,7 +92,7 @@ def runner(case: GoldenCase) -> Callable[[GoldenCase], Iterator[GoldenResult]]:
 
 
 def network_results(case: GoldenCase) -> Iterator[GoldenResult]:
-    """One network evaluation: the output and every recorded intermediate value."""
+    """One network evaluation: the output, also by the path that sampling takes, and every recorded intermediate."""
     net = load_net(case)
     x, text, timestep = case.tensor("in.x"), case.tensor("in.crossattn_emb"), case.tensor("in.timesteps")
     hints, weights = hints_and_weights(case, net.controls)
@@ -110,6 +111,9 @@ def network_results(case: GoldenCase) -> Iterator[GoldenResult]:
     yield case.result("out.x", output, NETWORK_TOLERANCE)
     for key in sorted(k for k in case.tensors if k.startswith("mid.")):
         yield compare_intermediate(case, key, net, clip, values)
+    sampled = net.branches(x, timestep, [net.prepare_text(text, clip)], clip, weights)[0]
+    golden = case.tensor("out.x")
+    yield GoldenResult(case.name, "out.x (sampling path)", relative_error(sampled, golden), NETWORK_TOLERANCE)
 
 
 def recorded(net: ControlledDiT) -> dict[str, Tensor]:
@@ -204,7 +208,7 @@ class RecordedCalls:
 
 
 def trajectory_results(case: GoldenCase) -> Iterator[GoldenResult]:
-    """Guided sampling from the initial noise to the final latent."""
+    """Guided sampling from the initial noise to the final latent, by the path that generation takes."""
     net = load_net(case)
     hints, weights = hints_and_weights(case, net.controls)
     shape = case.tensor("out.init").shape

@@ -91,6 +91,23 @@ def test_sharing_alone_changes_no_bit():
         assert torch.equal(answer, net(x, torch.tensor([2.0]), text, {}, weights, clip=clip))
 
 
+@pytest.mark.parametrize("config", [SINGLE, MULTI], ids=["single", "multi"])
+@torch.inference_mode()
+def test_in_bfloat16_the_sampling_path_is_as_near_to_float32_as_the_plain_one(config):
+    net = denoiser(config)
+    for parameter in net.parameters():
+        parameter.data = parameter.data.bfloat16().float()
+    views, level, weights = config.num_views, torch.tensor([80.0]), {"hdmap": 0.5}
+    x, hints = draw(1, 16, 2 * views, 4, 6), {"hdmap": draw(1, 16, 2 * views, 4, 6, seed=1)}
+    text = prompt(config, (7,) * views)
+    exact = net(x, level, text, hints, weights)
+    net = net.bfloat16()
+    clip = net.prepare(x, hints)
+    plain = net(x, level, text, {}, weights, clip=clip)
+    sampled = net.branches(x, 80.0, [net.net.prepare_text(text, clip)], clip, weights)[0]
+    assert error(sampled, exact) < max(0.015, 1.2 * error(plain, exact))
+
+
 @torch.inference_mode()
 def test_what_no_text_changes_runs_once_for_all_branches():
     net = denoiser(SINGLE)
