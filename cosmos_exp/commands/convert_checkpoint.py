@@ -20,6 +20,7 @@ def command_line() -> Parser:
     parser.add_argument("source", metavar="SRC", help="folder that `cosmos-exp download` filled, or one published file")
     parser.add_argument("-o", "--output", required=True, metavar="FOLDER", help="model folder to write or complete")
     parser.add_argument("--model", required=True, metavar="NAME", help=", ".join(MODELS))
+    parser.add_argument("--controls", metavar="NAME,...", help="a model with these controls only (default: all)")
     parser.add_argument("--parts", nargs="+", metavar="PART", help="these parts only, e.g. base control_hdmap")
     parser.add_argument("--dtype", default="bfloat16", metavar="|".join(DTYPES), help="of the networks' weights")
     parser.add_argument("--overwrite", action="store_true", help="write parts that the folder already has")
@@ -28,7 +29,8 @@ def command_line() -> Parser:
 
 def main(arguments: Sequence[str]) -> int:
     options = command_line().parse(arguments)
-    find_released(options.model)
+    controls = options.controls.split(",") if options.controls is not None else None
+    find_released(options.model, controls)
     if options.dtype not in DTYPES:
         raise UserError(unknown_name("dtype", options.dtype, DTYPES))
     import torch
@@ -39,8 +41,8 @@ def main(arguments: Sequence[str]) -> int:
     written = convert_checkpoint(
         Path(options.source),
         folder,
-        released_config(options.model),
-        released_files(options.model),
+        released_config(options.model, controls),
+        released_files(options.model, controls),
         parts=options.parts,
         dtype=getattr(torch, options.dtype),
         overwrite=options.overwrite,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,9 @@ class Net:
     base_file: str
     controls: dict[str, str]  # name -> file
     hint_channels: int = 16
+
+    def only(self, controls: Collection[str]) -> Net:
+        return replace(self, controls={name: file for name, file in self.controls.items() if name in controls})
 
     def config(self) -> dict[str, Any]:
         encoder = self.base.control(hint_channels=self.hint_channels)
@@ -161,15 +165,28 @@ MODELS: dict[str, Released] = {
 }
 
 
-def find_released(name: str) -> Released:
+def find_released(name: str, controls: Collection[str] | None = None) -> Released:
+    """A released model, with these of its controls only."""
     if name not in MODELS:
         raise UserError(unknown_name("released model", name, MODELS))
-    return MODELS[name]
+    model = MODELS[name]
+    if controls is None:
+        return model
+    for control in controls:
+        if control not in model.contract.controls:
+            raise UserError(unknown_name(f"control of {name}", control, model.contract.controls))
+    contract = replace(
+        model.contract,
+        controls=tuple(c for c in model.contract.controls if c in controls),
+        multi_view_controls=tuple(c for c in model.contract.multi_view_controls if c in controls),
+    )
+    multi = model.multi_view and model.multi_view.only(controls)
+    return replace(model, contract=contract, single_view=model.single_view.only(controls), multi_view=multi)
 
 
-def released_config(name: str) -> dict[str, Any]:
+def released_config(name: str, controls: Collection[str] | None = None) -> dict[str, Any]:
     """Plain values for `WorldModel`, like `nano_config`. multi_view is None where there is no such net."""
-    released = find_released(name)
+    released = find_released(name, controls)
     return {
         "name": name,
         "contract": released.contract.to_dict(),
@@ -180,9 +197,9 @@ def released_config(name: str) -> dict[str, Any]:
     }
 
 
-def released_files(name: str) -> dict[str, tuple[str, tuple[str, ...]]]:
+def released_files(name: str, controls: Collection[str] | None = None) -> dict[str, tuple[str, tuple[str, ...]]]:
     """{part: (repository, files)} of a model; a part is the stem of a weights file of a model folder."""
-    released = find_released(name)
+    released = find_released(name, controls)
     found: dict[str, tuple[str, tuple[str, ...]]] = {
         "tokenizer": (TOKENIZER, ("encoder.jit", "decoder.jit", "mean_std.pt")),
         "text_encoder": (T5, ("pytorch_model.bin", "tokenizer.json")),

@@ -13,6 +13,7 @@ import torch
 from published import published_network, write_text_encoder, write_tokenizer
 from safetensors.torch import load_file, save_file
 
+from cosmos_exp.commands.convert import main
 from cosmos_exp.errors import UserError
 from cosmos_exp.world.checkpoint import own_tensors, read_note
 from cosmos_exp.world.config import DiTConfig
@@ -177,6 +178,22 @@ def test_absent_files_are_all_named(av, tmp_path):
 
 
 PICKLED = ("nvidia/Cosmos-Transfer1-7B-Sample-AV/base_model.pt", "google-t5/t5-11b/pytorch_model.bin")
+
+
+def test_the_command_makes_a_model_of_some_controls(av, tmp_path):
+    """At full size nothing fits here: the command names what is too small."""
+    root = av[0]
+    assert "lidar" not in json.dumps(released_config("single2multiview_t2w", ["hdmap"])["multi_view"])
+    assert "control_lidar" not in released_files("transfer1_7b_av", ["hdmap"])
+    command = ["checkpoint", str(root), "-o", str(tmp_path), "--model", "transfer1_7b_av"]
+    with pytest.raises(UserError, match=r"patch_embed\.proj\.weight is \(24, 68\), must be \(4096, 68\)"):
+        main([*command, "--controls", "hdmap", "--parts", "control_hdmap"])
+    with pytest.raises(UserError, match="did you mean 'lidar'"):
+        main([*command, "--controls", "lidr"])
+    with pytest.raises(UserError, match="unknown part of the model 'control_lidar'"):
+        main([*command, "--controls", "hdmap", "--parts", "control_lidar"])
+    with pytest.raises(UserError, match="did you mean 'bfloat16'"):
+        main([*command, "--dtype", "bfloat"])
 
 
 def damage(state: dict, how: str) -> dict:

@@ -13,6 +13,8 @@ from cosmos_exp.errors import UserError
 from cosmos_exp.world.checkpoint import from_released, load_network, load_strict, read_state
 from cosmos_exp.world.config import SAMPLE_AV_7B, SINGLE2MULTIVIEW_7B, TRANSFER1_7B
 from cosmos_exp.world.control import ControlEncoder
+from cosmos_exp.world.model import WorldModel
+from cosmos_exp.world.released import MODELS, released_config, released_files
 from cosmos_exp.world.transformer import DiT
 
 
@@ -38,6 +40,48 @@ def test_7b_networks_have_exactly_the_released_keys_and_shapes(shared, family, c
     if part == "control":
         ignored += sum(v.numel() for k, v in state.items() if k.startswith("final_layer."))
     assert sum(p.numel() for p in net.parameters()) == sum(v.numel() for v in state.values()) - ignored
+
+
+FAMILIES = {
+    "nvidia/Cosmos-Transfer1-7B": "Transfer1-7B",
+    "nvidia/Cosmos-Transfer1-7B-Sample-AV": "Sample-AV",
+    "nvidia/Cosmos-Transfer1-7B-Sample-AV-Single2MultiView": "Single2MultiView",
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_released_model_has_the_sizes_of_its_files(shared, name):
+    tables = json.loads((shared / "parity" / "keys_7b.json").read_text())
+    files = released_files(name)
+    model = WorldModel(json.loads(json.dumps(released_config(name))), device="meta", dtype=torch.bfloat16)
+    with torch.device("meta"):
+        nets = {prefix: getattr(model, stage)().net for stage, prefix in model.stages()}
+    for prefix, net in nets.items():
+        table = tables[f"{FAMILIES[files[f'{prefix}base'][0]]}/base"]["keys"]
+        assert net.base.patch_embed.proj.weight.shape == tuple(table["x_embedder.proj.1.weight"]["shape"])
+        assert len(net.base.transformer_blocks) == table["blocks.block{i}.blocks.0.block.attn.to_q.0.weight"]["count"]
+        for control, encoder in net.controls.items():
+            table = tables[f"{FAMILIES[files[f'{prefix}control_{control}'][0]]}/control"]["keys"]
+            assert encoder.hint_embed.proj.weight.shape == tuple(table["x_embedder2.proj.1.weight"]["shape"])
+            assert len(encoder.zero_blocks) == table["zero_blocks.block{i}.weight"]["count"]
+        clip = model.contract.multi_view_clip if prefix else None
+        height, width = (clip.height, clip.width) if clip else (704, 1280)
+        frames = 1 + ((clip or model.contract).frames.most - 1) // 8
+        views = net.config.num_views
+        assert views == (len(model.contract.views) if prefix else 1)
+        latent = torch.empty(1, 16, views * frames, height // 8, width // 8, device="meta")
+        assert net.base.grid(latent) == (views * frames, height // 16, width // 16)
+        assert views * frames * height * width // 256 in (56_320, 110_592, 92_160)  # tokens
+
+
+def test_the_text_encoder_and_tokenizer_have_the_published_sizes():
+    model = WorldModel(released_config("transfer1_7b"), device="meta")
+    with torch.device("meta"):
+        text, tokenizer = model.text_encoder, model.tokenizer
+    layers = 24 * (4 * 1024 * 128 * 128 + 2 * 1024 * 65536)
+    assert sum(p.numel() for p in text.parameters()) == layers + 32128 * 1024 + 49 * 1024 + 32 * 128
+    assert tokenizer.mean.shape == (16, 16)
+    assert tokenizer.vae.config.latent_channels == 16
 
 
 @pytest.mark.parametrize("prefix", ["", "net.", "base_model.net.", "net.base_model.net.", "net.net_ctrl."])
