@@ -83,6 +83,8 @@ def read_pickled(path: Path) -> Any:
         struct.error,
         OSError,
         EOFError,
+        MemoryError,
+        OverflowError,
         ValueError,
         TypeError,
         AttributeError,

@@ -20,6 +20,7 @@ from cosmos_exp.world.config import DiTConfig
 from cosmos_exp.world.control import ControlEncoder
 from cosmos_exp.world.convert import convert_checkpoint
 from cosmos_exp.world.model import WorldModel
+from cosmos_exp.world.pickled import read_pickled
 from cosmos_exp.world.released import released_config, released_files
 from cosmos_exp.world.text import TextEncoder
 from cosmos_exp.world.tokenizer import VideoTokenizer
@@ -233,6 +234,21 @@ def test_truncated_files(file, share, av, tmp_path):
     (tmp_path / "tokenizer.json").touch()
     with pytest.raises(UserError, match="cannot be read, it may be truncated"):
         convert_checkpoint(tmp_path, tmp_path / "model", config, files, parts=[part])
+
+
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.98])
+def test_truncated_torchscript(share, av, tmp_path):
+    content = (av[0] / "nvidia/Cosmos-Tokenize1-CV8x8x8-720p/encoder.jit").read_bytes()
+    (tmp_path / "encoder.jit").write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(UserError, match="cannot be read, it may be truncated"):
+        read_pickled(tmp_path / "encoder.jit")
+
+
+def test_a_corrupt_pickle_is_found_by_its_checksum(av, tmp_path):
+    content = (av[0] / "nvidia/Cosmos-Tokenize1-CV8x8x8-720p/encoder.jit").read_bytes()
+    (tmp_path / "encoder.jit").write_bytes(content.replace(b"conv_in", b"conv_on"))
+    with pytest.raises(UserError, match="Bad CRC-32"):
+        read_pickled(tmp_path / "encoder.jit")
 
 
 class Evil:
