@@ -64,13 +64,13 @@ MODELS: dict[str, Model] = {
     ),
     "single2multiview_t2w": _multi_view("t2w", "front view to six views, first clip"),
     "single2multiview_v2w": _multi_view("v2w", "front view to six views, following clips"),
-    "transfer1_7b_edge_distilled": Model(
+    "edge_distilled": Model(
         summary="one-step edge model, base and control in one file",
         repo=TRANSFER,
         files=("edge_control_distilled.pt",),
         needs=SHARED,
     ),
-    "transfer1_7b_upscaler": Model(
+    "upscaler_4k": Model(
         summary="4K upscaler",
         repo=TRANSFER,
         files=("base_model.pt", "4kupscaler_control.pt"),

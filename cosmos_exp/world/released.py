@@ -150,13 +150,13 @@ MODELS: dict[str, Released] = {
     },
     "edge_distilled": _single(
         _transfer1({"edge": DISTILLED_EDGE}, base_file=DISTILLED_EDGE),
-        "transfer1_7b_edge_distilled",
+        "edge_distilled",
         num_steps=1,
         guidance=DISTILLED,
     ),
     "upscaler_4k": _single(
         _transfer1({"upscale": "4kupscaler_control.pt"}),
-        "transfer1_7b_upscaler",
+        "upscaler_4k",
         height=2112,
         width=3840,
         sizes=(),

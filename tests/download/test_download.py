@@ -158,7 +158,7 @@ def test_a_name_that_leaves_the_folder_is_refused(hub: Hub, folder: Path) -> Non
 
 
 def test_a_base_that_two_models_share_comes_once(hub: Hub, folder: Path) -> None:
-    main(["transfer1_7b", "transfer1_7b_upscaler", "--controls", "vis", "--alone", "--to", str(folder)])
+    main(["transfer1_7b", "upscaler_4k", "--controls", "vis", "--alone", "--to", str(folder)])
     assert [name for name, _ in hub.fetched()] == ["base_model.pt", "vis_control.pt", "4kupscaler_control.pt"]
 
 
