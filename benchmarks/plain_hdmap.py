@@ -11,29 +11,11 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
+from cosmos_exp.render.hdmap.drawing import BOX_COLORS, COLORS, CUBOID_WALK, SUBDIVIDED
+from cosmos_exp.render.hdmap.shapes import RANGE
 from cosmos_exp.scene.map_layers import LAYER_SHAPES, cuboid_corners
 
-RANGE = 122.5
 FARTHEST = 30_000  # pixels
-COLORS = {
-    "lanelines": (98, 183, 249),
-    "road_boundaries": (200, 36, 35),
-    "crosswalks": (206, 131, 63),
-    "road_markings": (126, 204, 205),
-    "wait_lines": (185, 63, 34),
-    "poles": (66, 40, 144),
-    "traffic_signs": (131, 175, 155),
-    "traffic_lights": (252, 157, 155),
-}
-BOX_COLORS = {
-    "Car": (255, 0, 0),
-    "Truck": (0, 0, 255),
-    "Pedestrian": (0, 255, 0),
-    "Cyclist": (255, 255, 0),
-    "Others": (255, 255, 255),
-}
-SUBDIVIDED = ("lanelines", "road_boundaries")
-WALK = [0, 1, 2, 3, 0, 4, 5, 6, 7, 4, 5, 1, 2, 6, 7, 3]
 
 
 def hdmap_video(model, poses, layers, boxes_by_frame) -> np.ndarray:
@@ -53,7 +35,7 @@ def hdmap_video(model, poses, layers, boxes_by_frame) -> np.ndarray:
         for canvas, pose, boxes in zip(video, to_camera, boxes_by_frame):
             for box_kind, box_pose, size in boxes:
                 if box_kind == kind:
-                    _draw_polyline(canvas, model, pose, cuboid_corners(box_pose, size)[WALK], color, thickness=5)
+                    _draw_polyline(canvas, model, pose, cuboid_corners(box_pose, size)[CUBOID_WALK], color, thickness=5)
         whole = np.maximum(whole, video)
     return whole
 
@@ -64,7 +46,7 @@ def _prepared(points: np.ndarray, layer: str) -> np.ndarray:
     if LAYER_SHAPES[layer] == "surface":
         return np.concatenate([points, points[:1]])
     if LAYER_SHAPES[layer] == "cuboid":
-        return points[WALK]
+        return points[CUBOID_WALK]
     return points
 
 

@@ -32,7 +32,7 @@ from cosmos_exp.scene.source import own_options
 from cosmos_exp.scene.sources import SOURCES, load_rig, load_scene
 from cosmos_exp.scene.types import Scene
 from cosmos_exp.sensors.camera import Rig
-from cosmos_exp.sensors.carla_yaml import actor_origin, configured_cameras, moved
+from cosmos_exp.sensors.carla_yaml import configured_cameras, placed
 from cosmos_exp.sensors.rigs import cameras_of_views, rig_of_views
 from cosmos_exp.validate import model_folder, read_contract
 from cosmos_exp.world.contract import Contract
@@ -114,9 +114,7 @@ class Stages:
     def rig(self) -> Rig:
         """The cameras of the views, named by these."""
         sensors, size = self.cfg["sensors"], (self.width, self.height)
-        rig = load_rig(self.cfg["scene"], sensors, size=size)
-        if sensors["file"]:
-            rig = moved(rig, sensors["actor_origin"] or actor_origin(self.scene))
+        rig = placed(load_rig(self.cfg["scene"], sensors, size=size), sensors, lambda: self.scene)
         return rig_of_views(rig, sensors["views"], self.views)
 
     @cached_property

@@ -53,7 +53,7 @@ def rig_of(cfg: DictConfig, scene: Scene | None, *, default_size: tuple[int, int
     from omegaconf import OmegaConf
 
     from cosmos_exp.scene.sources import load_rig
-    from cosmos_exp.sensors.carla_yaml import actor_origin, moved
+    from cosmos_exp.sensors.carla_yaml import placed
 
     missing = sorted(OmegaConf.missing_keys(cfg.sensors))
     if missing:
@@ -61,10 +61,7 @@ def rig_of(cfg: DictConfig, scene: Scene | None, *, default_size: tuple[int, int
     sensors = OmegaConf.to_container(cfg.sensors, resolve=True)
     if default_size:
         sensors["cameras"] = {name: _at_size(camera, default_size) for name, camera in sensors["cameras"].items()}
-    rig = load_rig(cfg.scene, sensors)
-    if sensors["file"]:
-        rig = moved(rig, sensors["actor_origin"] or actor_origin(scene or scene_of(cfg)))
-    return rig
+    return placed(load_rig(cfg.scene, sensors), sensors, lambda: scene or scene_of(cfg))
 
 
 def _at_size(camera: Any, size: tuple[int, int]) -> Any:

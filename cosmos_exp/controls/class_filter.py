@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import yaml
 
 from cosmos_exp.errors import UserError, ValidationErrors, unknown_name
 from cosmos_exp.render.palette import PALETTE, Tag
+from cosmos_exp.scene.source_file import read_yaml
 
 Color = tuple[int, int, int]
 
@@ -109,12 +109,7 @@ def read_class_filter(path: str | Path) -> ClassFilter:
 
 
 def _read(path: Path) -> dict:
-    try:
-        given = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"no class filter {str(path)!r}: give a YAML file, or {CARLA} for the usual classes") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"class filter {str(path)!r} is not readable as YAML: {error}") from error
+    given = read_yaml("class filter", path, give=f"a YAML file, or {CARLA} for the usual classes")
     if given is not None and not isinstance(given, dict):
         raise UserError(f"class filter {str(path)!r} is a {type(given).__name__}, not keys {SHADED} and {CANNY}")
     return given or {}

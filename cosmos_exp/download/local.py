@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 
+from cosmos_exp.cache import write_atomic
 from cosmos_exp.download.hub import RemoteFile
 
 RECORD = ".checked.json"
@@ -51,9 +51,7 @@ def record(folder: Path, file: RemoteFile) -> None:
     """Note that the file at its final path has the right digest."""
     entries = _record(folder, file.repo) | {file.name: _entry(final_path(folder, file), file)}
     target = folder / file.repo / RECORD
-    scratch = target.with_name(f"{RECORD}.{os.getpid()}")
-    scratch.write_text(json.dumps(entries, indent=1, sort_keys=True) + "\n")
-    os.replace(scratch, target)
+    write_atomic(target, (json.dumps(entries, indent=1, sort_keys=True) + "\n").encode())
 
 
 def _record(folder: Path, repo: str) -> dict[str, list]:

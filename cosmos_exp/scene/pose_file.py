@@ -114,6 +114,7 @@ def _checked(path: Path, times: Any, poses: Any, start: float) -> Trajectory:
 
 
 def _from_novel_pose_tar(path: Path) -> Trajectory:
+    from cosmos_exp.scene.rds_hq.arrays import decode_npy
     from cosmos_exp.scene.rds_hq.clip import FPS, RdsHqClip
     from cosmos_exp.scene.rds_hq.scene import rig_trajectory
     from cosmos_exp.scene.rds_hq.tars import SampleTar
@@ -124,7 +125,8 @@ def _from_novel_pose_tar(path: Path) -> Trajectory:
     if not cameras:
         raise UserError(f"{path} holds no camera poses: its keys are such as {tar.keys[0]!r}")
     frames = sorted(int(match[1]) for match in found if match and match[2] == cameras[0])
-    poses = [np.load(io.BytesIO(tar.read(f"{frame:06d}.pose.{cameras[0]}.npy"))) for frame in frames]
+    keys = [f"{frame:06d}.pose.{cameras[0]}.npy" for frame in frames]
+    poses = [decode_npy(tar.read(key), f"{key} of {path}") for key in keys]
     clip = RdsHqClip(path.parent.parent, path.stem)
     rig = rig_trajectory(clip)
     own = clip.camera_poses(cameras[0])

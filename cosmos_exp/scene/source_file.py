@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from cosmos_exp.errors import UserError, nearest_name
 
@@ -22,3 +25,13 @@ def existing_file(what: str, path: Path | str) -> Path:
     if hint is None:
         raise UserError(f"{what} {str(path)!r} not found, and {str(path.parent)!r} holds nothing like it")
     raise UserError(f"{what} {str(path)!r} not found: did you mean {str(path.parent / hint)!r}?")
+
+
+def read_yaml(what: str, path: Path, *, give: str) -> Any:
+    """What a YAML file holds. give: what the user may give instead, for the message that there is no such file."""
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"no {what} {str(path)!r}: give {give}") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"{what} {str(path)!r} is not readable as YAML: {error}") from error

@@ -7,15 +7,15 @@ same lens and transform are one camera with several outputs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from cosmos_exp.errors import UserError, ValidationErrors, unknown_name
+from cosmos_exp.scene.source_file import read_yaml
 from cosmos_exp.scene.types import Scene
 from cosmos_exp.sensors.camera import Rig
 from cosmos_exp.sensors.carla_lens import LENS_ATTRIBUTES, finite, lens_of
@@ -126,6 +126,13 @@ def carla_rig(sensors: CarlaSensors, origin: np.ndarray, *, name: str = "carla_y
     return moved(build_rig(name, sensors.cameras), origin)
 
 
+def placed(rig: Rig, sensors: Mapping[str, Any], scene: Callable[[], Scene]) -> Rig:
+    """The rig of a `sensors` config in the rig frame; only the cameras of a sensor file have to be moved there."""
+    if not sensors["file"]:
+        return rig
+    return moved(rig, sensors["actor_origin"] or actor_origin(scene()))
+
+
 def moved(rig: Rig, offset: np.ndarray) -> Rig:
     """The rig with every camera moved by `offset` [3] metres in the rig frame."""
     shift = np.eye(4)
@@ -143,12 +150,7 @@ def actor_origin(scene: Scene) -> np.ndarray:
 
 
 def _entries(path: Path) -> list:
-    try:
-        given = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"no sensor file {str(path)!r}: give the path of a YAML list of sensors") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"sensor file {str(path)!r} is not readable as YAML: {error}") from error
+    given = read_yaml("sensor file", path, give="the path of a YAML list of sensors")
     if not isinstance(given, list) or not given:
         what = "is empty" if not given else f"is a {type(given).__name__}"
         raise UserError(f"sensor file {str(path)!r} {what}: it must be a list of entries that begin `- sensor: rgb`")

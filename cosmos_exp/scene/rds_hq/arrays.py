@@ -1,4 +1,4 @@
-"""NumPy arrays and JSON from the members of a tar."""
+"""NumPy arrays and JSON from and for the members of a tar."""
 
 from __future__ import annotations
 
@@ -26,6 +26,13 @@ def decode_npy(content: bytes, place: str) -> np.ndarray:
         return np.frombuffer(content, dtype, offset=start, count=int(np.prod(shape))).reshape(shape, order=order)
     except (ValueError, EOFError, SyntaxError, TypeError, KeyError):
         raise UserError(f"{place} is not a readable .npy array") from None
+
+
+def encode_npy(array: np.ndarray) -> bytes:
+    """A .npy member, float64."""
+    buffer = io.BytesIO()
+    np.save(buffer, np.ascontiguousarray(array, np.float64))
+    return buffer.getvalue()
 
 
 def decode_npz(content: bytes, place: str) -> dict[str, np.ndarray]:

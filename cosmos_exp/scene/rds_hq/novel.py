@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from cosmos_exp.errors import UserError
 from cosmos_exp.scene.ego_edit import EgoEdit, edited_rig
 from cosmos_exp.scene.novel_pose import ground_height, grounded, interpolate_key_poses
+from cosmos_exp.scene.rds_hq.arrays import encode_npy
 from cosmos_exp.scene.rds_hq.clip import FPS, RdsHqClip
 from cosmos_exp.scene.rds_hq.scene import clip_map, rig_trajectory
 from cosmos_exp.scene.rds_hq.tars import write_tar
@@ -71,15 +71,9 @@ def write_poses(root: Path, folder: str, clip_id: str, poses: Mapping[str, np.nd
         path,
         clip_id,
         (
-            (f"{frame:06d}.pose.{camera}.npy", _npy(poses[camera][frame]))
+            (f"{frame:06d}.pose.{camera}.npy", encode_npy(poses[camera][frame]))
             for frame in range(len(next(iter(poses.values()))))
             for camera in sorted(poses)
         ),
     )
     return path
-
-
-def _npy(pose: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, np.ascontiguousarray(pose, np.float64))
-    return buffer.getvalue()

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import io
 import json
 import logging
-import os
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from cosmos_exp.errors import UserError
+from cosmos_exp.scene.rds_hq.arrays import encode_npy
 from cosmos_exp.scene.rds_hq.clip import FPS
 from cosmos_exp.scene.rds_hq.datasets import ALL_LAYERS, Block, Dataset
 from cosmos_exp.scene.rds_hq.layers import labels_json
 from cosmos_exp.scene.rds_hq.map import map_labels
+from cosmos_exp.scene.rds_hq.new_clip import new_clip
 from cosmos_exp.scene.rds_hq.objects import object_type
 from cosmos_exp.scene.rds_hq.tars import write_tar
 from cosmos_exp.scene.types import Scene, Track
@@ -52,18 +50,13 @@ def write_clip(scene: Scene, rig: Rig, root: Path | str, *, caption: str | None 
     """
     clip_id, root = re.sub(r"[^A-Za-z0-9_-]", "_", scene.clip_id), Path(root)
     cameras = {camera_name(camera): camera for camera in rig.cameras}
-    root.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{clip_id}.partial_", dir=root))
-    try:
-        for folder, members in _folders(scene, cameras):
-            write_tar(partial / folder / f"{clip_id}.tar", clip_id, members)
+    with new_clip(root, clip_id, replace=True) as folder:
+        for name, members in _folders(scene, cameras):
+            write_tar(folder / name / f"{clip_id}.tar", clip_id, members)
         if caption is not None:
-            (partial / "captions").mkdir()
-            (partial / "captions" / f"{clip_id}.txt").write_text(caption + "\n")
-        (partial / f"dataset_{clip_id}.json").write_text(dataset_of(scene, clip_id, cameras).to_json())
-        _publish(partial, root, clip_id)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+            (folder / "captions").mkdir()
+            (folder / "captions" / f"{clip_id}.txt").write_text(caption + "\n")
+        (folder / f"dataset_{clip_id}.json").write_text(dataset_of(scene, clip_id, cameras).to_json())
     return clip_id
 
 
@@ -131,7 +124,7 @@ def _record(track: Track, pose: np.ndarray, moving: bool) -> dict:
 
 def _folders(scene: Scene, cameras: Mapping[str, Camera]) -> Iterator[tuple[str, Members]]:
     rig_poses = scene.rig_trajectory.sample(clip_times(scene))
-    yield "vehicle_pose", ((f"{f:06d}.vehicle_pose.npy", _npy(pose)) for f, pose in enumerate(rig_poses))
+    yield "vehicle_pose", ((f"{f:06d}.vehicle_pose.npy", encode_npy(pose)) for f, pose in enumerate(rig_poses))
     yield "pose", _camera_poses(rig_poses, cameras)
     records = object_records(scene).items()
     yield "all_object_info", ((f"{f:06d}.all_object_info.json", json.dumps(r).encode()) for f, r in records)
@@ -148,30 +141,12 @@ def _folders(scene: Scene, cameras: Mapping[str, Camera]) -> Iterator[tuple[str,
 def _camera_poses(rig_poses: np.ndarray, cameras: Mapping[str, Camera]) -> Members:
     for frame, pose in enumerate(rig_poses):
         for name, camera in cameras.items():
-            yield f"{frame:06d}.pose.{name}.npy", _npy(pose @ camera.camera_to_rig)
+            yield f"{frame:06d}.pose.{name}.npy", encode_npy(pose @ camera.camera_to_rig)
 
 
 def _intrinsic(camera_type: str, camera: str, values: np.ndarray) -> tuple[str, bytes]:
-    return f"{camera_type}_intrinsic.{camera}.npy", _npy(values)
+    return f"{camera_type}_intrinsic.{camera}.npy", encode_npy(values)
 
 
 def _pinhole_array(model: Pinhole) -> np.ndarray:
     return np.array([model.fx, model.fy, model.cx, model.cy, model.width, model.height])
-
-
-def _npy(array: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, np.asarray(array, np.float64))
-    return buffer.getvalue()
-
-
-def _publish(partial: Path, root: Path, clip_id: str) -> None:
-    """Move the files to their places; what an older clip of that name has besides goes, its poses first of all."""
-    old = sorted(root.glob(f"*/{clip_id}.tar"), key=lambda path: path.parent.name != "pose")
-    for path in (p for p in old if not p.parent.name.startswith(".")):
-        path.unlink()
-    files = sorted(p for p in partial.rglob("*") if p.is_file())
-    for path in sorted(files, key=lambda p: p.parent.name == "pose"):
-        target = root / path.relative_to(partial)
-        target.parent.mkdir(exist_ok=True)
-        os.replace(path, target)

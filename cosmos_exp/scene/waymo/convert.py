@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +14,9 @@ import cv2
 import numpy as np
 
 from cosmos_exp.errors import UserError
+from cosmos_exp.scene.rds_hq.arrays import encode_npy
 from cosmos_exp.scene.rds_hq.layers import FORMAT_LAYERS, labels_json
+from cosmos_exp.scene.rds_hq.new_clip import new_clip
 from cosmos_exp.scene.rds_hq.tars import write_tar
 from cosmos_exp.scene.types import interpolate_pose
 from cosmos_exp.scene.waymo.map_features import WaymoMap, find_tfrecord, read_map
@@ -64,16 +63,11 @@ def convert_segment(
         raise UserError(f"segment {segment} has {len(times)} vehicle poses: at least 2 are needed")
     waymo_map = WaymoMap() if without_map else _map(maps or tables, segment)
     summary = Summary(clip_id, STEP * len(times), tuple(source.calibrations), left_out=Counter(waymo_map.left_out))
-    root.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{clip_id}.partial_", dir=root))
-    try:
+    with new_clip(root, clip_id) as clip_folder:
         for folder, members in _tars(source, times, waymo_map, summary):
-            write_tar(partial / folder / f"{clip_id}.tar", clip_id, members)
+            write_tar(clip_folder / folder / f"{clip_id}.tar", clip_id, members)
         for camera in {"all": summary.cameras, "front": ("front",), "none": ()}[videos]:
-            _write_video(source, camera, partial / f"pinhole_{camera}" / f"{clip_id}.mp4")
-        _publish(partial, root)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+            _write_video(source, camera, clip_folder / f"pinhole_{camera}" / f"{clip_id}.mp4")
     return summary
 
 
@@ -109,10 +103,10 @@ def _tars(
         yield f"3d_{layer}", {f"{layer}.json": labels_json(layer, labels, times[0])}
     yield "timestamp", {f"{frames[t]:06d}.timestamp_micros.txt": str(t).encode() for t in times}
     vehicle = at_30_fps(np.stack(list(source.vehicle_poses.values())))
-    yield "vehicle_pose", {f"{f:06d}.vehicle_pose.npy": _npy(pose) for f, pose in enumerate(vehicle)}
+    yield "vehicle_pose", {f"{f:06d}.vehicle_pose.npy": encode_npy(pose) for f, pose in enumerate(vehicle)}
     yield (
         "pinhole_intrinsic",
-        {f"pinhole_intrinsic.{name}.npy": _npy(np.array(c.intrinsic)) for name, c in source.calibrations.items()},
+        {f"pinhole_intrinsic.{name}.npy": encode_npy(np.array(c.intrinsic)) for name, c in source.calibrations.items()},
     )
     records = _objects(source, frames, summary)
     yield "all_object_info", {f"{f:06d}.all_object_info.json": json.dumps(r).encode() for f, r in records.items()}
@@ -133,7 +127,7 @@ def _camera_poses(source: WaymoSegment, times: list[int]) -> Iterator[tuple[str,
             )
         to_vehicle = calibration.camera_to_vehicle @ FLU_TO_OPENCV
         for frame, pose in enumerate(at_30_fps(np.stack([of_camera[time] @ to_vehicle for time in times]))):
-            yield f"{frame:06d}.pose.{camera}.npy", _npy(pose)
+            yield f"{frame:06d}.pose.{camera}.npy", encode_npy(pose)
 
 
 def _objects(source: WaymoSegment, frames: Mapping[int, int], summary: Summary) -> dict[int, dict[str, dict]]:
@@ -182,17 +176,3 @@ def _write_video(source: WaymoSegment, camera: str, path: Path) -> None:
                     f"segment {source.name}: image {number} of camera {camera} is no JPEG of {width}x{height} pixels"
                 )
             writer.write(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
-
-
-def _publish(partial: Path, root: Path) -> None:
-    """Move a clip's files under their names, `pose` last: it makes the clip known to readers."""
-    files = sorted(path.relative_to(partial) for path in partial.rglob("*") if path.is_file())
-    for path in sorted(files, key=lambda p: p.parts[0] == "pose"):
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        os.replace(partial / path, root / path)
-
-
-def _npy(array: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, np.asarray(array, np.float64))
-    return buffer.getvalue()
