@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import torch
@@ -18,11 +17,13 @@ from diffusers.models.transformers.transformer_cosmos import (
 from torch import Tensor, nn
 
 from cosmos_exp.errors import UserError
+from cosmos_exp.world import attention, float8
 from cosmos_exp.world.config import DiTConfig
-from cosmos_exp.world.embeddings import Positions, RopeTable, ViewEmbedding, rope_table, sincos_positions
+from cosmos_exp.world.embeddings import Positions, ViewEmbedding, rope_table, sincos_positions
+from cosmos_exp.world.float8 import Float8Linear
+from cosmos_exp.world.fused import PLAIN, Float8, Fused, modulated, normed_heads
 
 BASE_FPS = 24.0
-NORM_EPS = 1e-6
 
 
 class Modulation(NamedTuple):
@@ -37,10 +38,7 @@ class Modulation(NamedTuple):
 
     def __call__(self, hidden: Tensor) -> Tensor:
         """y of hidden [B, L, D]."""
-        width = hidden.shape[-1:]
-        if len(self.scale) == 1:
-            return F.layer_norm(hidden, width, self.scale.flatten(), self.shift.flatten(), eps=NORM_EPS)
-        return F.layer_norm(hidden, width, eps=NORM_EPS) * self.scale + self.shift
+        return modulated(hidden, self.shift, self.scale)
 
 
 class StepInputs(NamedTuple):
@@ -53,19 +51,27 @@ class StepInputs(NamedTuple):
 class TextKeys(NamedTuple):
     """What one block's cross-attention needs of a prompt.
 
-    key, value: [B*V, heads, S, head_dim]. bias: [1, S], added to the attention logits; None: zero.
+    key, value: [B*V, heads, S, head_dim]. zeros: rows of zeros that the text has beside these.
     """
 
     key: Tensor
     value: Tensor
-    bias: Tensor | None = None
+    zeros: int = 0
 
 
 PromptKeys = tuple[TextKeys, ...] | None  # one per block; None: all-zero text, whose cross-attention is exactly zero
 
 
 class Block(CosmosTransformerBlock):
-    """Self-attention over all tokens, cross-attention of each view to its own text, MLP; all AdaLN modulated."""
+    """Self-attention over all tokens, cross-attention of each view to its own text, MLP; all AdaLN modulated.
+
+    attention: kernel of the self-attention, one of `ATTENTION`. fused: the element-wise work, as it stands or compiled.
+    bound: for attention=fp8, see `float8.attend`.
+    """
+
+    attention: str = "auto"
+    fused: Fused = PLAIN
+    bound: tuple[float, float] = (0.0, 0.0)
 
     def forward(
         self,
@@ -85,24 +91,49 @@ class Block(CosmosTransformerBlock):
         parts = hidden.chunk(len(texts))
         read = [self.attend_text(part, text, modulations[1]) for part, text in zip(parts, texts)]
         hidden = read[0] if len(read) == 1 else torch.cat(read)
-        mlp = modulations[2]
-        return torch.addcmul(hidden, mlp.gate, self.ff(mlp(hidden)))
+        return self.mlp(hidden, modulations[2])
 
     def attend_tokens(self, hidden: Tensor, modulation: Modulation, positions: Positions) -> Tensor:
         """Position embedding and self-attention: all that comes before the text is read."""
-        hidden = hidden + positions.extra.to(hidden.dtype)
-        normed = modulation(hidden)
-        query, (key, value) = query_heads(self.attn1, normed), key_value_heads(self.attn1, normed)
-        query, key = rotated(query, positions.rope), rotated(key, positions.rope)
-        return torch.addcmul(hidden, modulation.gate, attention(self.attn1, query, key, value))
+        layer, fused = self.attn1, self.fused
+        hidden, normed = fused.positioned(hidden, positions.extra, modulation.shift, modulation.scale)
+        normed = float8.inputs(layer.to_q, normed, fused)
+        query = fused.rotated_heads(layer.to_q(normed), layer.norm_q.weight, layer.norm_q.eps, *positions.rope)
+        key = fused.rotated_heads(layer.to_k(normed), layer.norm_k.weight, layer.norm_k.eps, *positions.rope)
+        value = split_heads(layer.to_v(normed), layer.heads)
+        return torch.addcmul(hidden, modulation.gate, project_out(layer, self.attend(query, key, value), fused))
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor | Float8:
+        """Self-attention [B, heads, L, head_dim] by the kernel that was chosen."""
+        if self.attention == "fp8":
+            return float8.attend(query, key, value, self.bound, self.fused)
+        return attention.attend(query, key.to(query), value.to(query), self.attention)
 
     def attend_text(self, hidden: Tensor, text: TextKeys | None, modulation: Modulation) -> Tensor:
         """Cross-attention of hidden [B, L, D], views in order."""
         if text is None:
             return hidden
+        layer, fused = self.attn2, self.fused
         per_view = modulation(hidden).reshape(len(text.key), -1, hidden.shape[-1])
-        attended = attention(self.attn2, query_heads(self.attn2, per_view), *text)
-        return torch.addcmul(hidden, modulation.gate, attended.reshape(hidden.shape))
+        queries = layer.to_q(float8.inputs(layer.to_q, per_view, fused))
+        queries = normed_heads(queries, layer.norm_q.weight, layer.norm_q.eps)
+        attended = attention.attend_beside_zeros(queries, text.key.to(queries), text.value.to(queries), text.zeros)
+        return torch.addcmul(hidden, modulation.gate, project_out(layer, attended, fused).reshape(hidden.shape))
+
+    def mlp(self, hidden: Tensor, modulation: Modulation) -> Tensor:
+        rise, fall = self.ff.net[0].proj, self.ff.net[2]
+        normed = modulation(hidden)
+        if isinstance(rise, Float8Linear):
+            inner = self.fused.float8_gelu(rise(self.fused.float8_rows(normed)))
+        else:
+            inner = F.gelu(rise(normed))
+        return torch.addcmul(hidden, modulation.gate, fall(inner))
+
+    def text_keys(self, text: Tensor, zeros: int) -> TextKeys:
+        """Of text [B*V, S, text_channels] and `zeros` rows of zeros after it."""
+        layer = self.attn2
+        key = normed_heads(layer.to_k(text), layer.norm_k.weight, layer.norm_k.eps)
+        return TextKeys(key, split_heads(layer.to_v(text), layer.heads), zeros)
 
     def modulations(self, time: tuple[Tensor, Tensor]) -> tuple[Modulation, Modulation, Modulation]:
         return tuple(modulation(norm, time) for norm in (self.norm1, self.norm2, self.norm3))
@@ -117,60 +148,28 @@ def modulation(norm: nn.Module, time: tuple[Tensor, Tensor]) -> Modulation:
     return Modulation(shift, 1 + scale, *gate)
 
 
-def query_heads(layer: Attention, x: Tensor) -> Tensor:
-    """[B, L, D] -> normalised queries [B, heads, L, head_dim]."""
-    return normed_heads(layer.norm_q, layer.to_q(x), layer.heads)
+def split_heads(x: Tensor, heads: int) -> Tensor:
+    """[B, L, D] -> [B, heads, L, head_dim]."""
+    return x.unflatten(2, (heads, -1)).transpose(1, 2)
 
 
-def key_value_heads(layer: Attention, x: Tensor) -> tuple[Tensor, Tensor]:
-    """[B, S, D] -> normalised keys, and values, [B, heads, S, head_dim] each."""
-    value = layer.to_v(x).unflatten(2, (layer.heads, -1)).transpose(1, 2)
-    return normed_heads(layer.norm_k, layer.to_k(x), layer.heads), value
+def project_out(layer: Attention, attended: Tensor | Float8, fused: Fused) -> Tensor:
+    """The output projection of attention [B, heads, L, head_dim], [B, L, D]."""
+    projection = layer.to_out[0]
+    if isinstance(attended, Float8):
+        tokens = Float8(attended.values.transpose(1, 2).flatten(2), attended.scale)
+        return projection(tokens if isinstance(projection, Float8Linear) else tokens.restored(projection.weight.dtype))
+    return projection(float8.inputs(projection, attended.transpose(1, 2).flatten(2), fused))
 
 
-def normed_heads(norm: nn.Module, x: Tensor, heads: int) -> Tensor:
-    """[B, L, D] -> [B, heads, L, head_dim], each head RMS-normalised."""
-    x = x.unflatten(2, (heads, -1))
-    return F.rms_norm(x, norm.weight.shape, norm.weight.to(x), norm.eps).transpose(1, 2)
+def without_zero_rows(text: Tensor) -> tuple[Tensor, int]:
+    """Text [N, S, C] without the rows at its end that are zero in every sample, and their number.
 
-
-def rotated(x: Tensor, rope: RopeTable) -> Tensor:
-    """Rotary embedding of x [B, heads, L, head_dim], computed in float32; dimension i pairs with i + head_dim/2."""
-    cos, sin = rope
-    first, second = x.chunk(2, dim=-1)
-    return torch.addcmul(x * cos, torch.cat([-second, first], dim=-1), sin).to(x.dtype)
-
-
-def attention(layer: Attention, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Attention and its output projection, [B, L, D]."""
-    attended = F.scaled_dot_product_attention(query, key.to(query), value.to(query), attn_mask=bias)
-    return layer.to_out[0](attended.transpose(1, 2).flatten(2))
-
-
-def merge_zero_rows(text: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Text [N, S, C] with the rows at its end that are zero in every sample merged, and the bias of its logits.
-
-    A zero row has a key and a value of exactly zero, so n of them weigh in the softmax as one with ln(n) added to its
-    logit. Where the dtype is too coarse for ln(n), a few zero rows make up n together. The bias is [1, S'], None where
-    nothing was merged.
+    A zero row has a key and a value of exactly zero, see `attention.attend_beside_zeros`.
     """
     rows = text.any(dim=-1).any(dim=0).nonzero()
     used = int(rows[-1]) + 1 if len(rows) else 0
-    biases = summands(text.shape[1] - used, text.dtype)
-    if used + len(biases) >= text.shape[1]:
-        return text, None
-    bias = F.pad(torch.tensor(biases, dtype=text.dtype, device=text.device), (used, 0))
-    return text[:, : used + len(biases)], bias[None]
-
-
-def summands(count: int, dtype: torch.dtype) -> list[float]:
-    """Logits that the dtype holds exactly and whose exponentials add up to count, to a millionth."""
-    logits, left, eps = [], float(count), torch.finfo(dtype).eps
-    while left > 1e-6 * count:
-        exact = math.log(left)
-        logits.append(torch.tensor(exact - abs(exact) * eps, dtype=dtype).item())
-        left -= math.exp(logits[-1])
-    return logits
+    return text[:, :used], text.shape[1] - used
 
 
 def repeated(tokens: Tensor, branches: int) -> Tensor:
@@ -288,14 +287,14 @@ class Trunk(nn.Module):
     def prompt_keys(self, text: Tensor | None, *, merge: bool = False) -> PromptKeys:
         """Keys and values of every block for text [B, V*S, text_channels], views in order.
 
-        merge: `merge_zero_rows`, and None for text that is all zeros.
+        merge: `without_zero_rows`, and None for text that is all zeros.
         """
         if text is None or (merge and not text.any()):
             return None
-        text, bias = text.reshape(len(text) * self.config.num_views, -1, text.shape[-1]), None
+        text, zeros = text.reshape(len(text) * self.config.num_views, -1, text.shape[-1]), 0
         if merge:
-            text, bias = merge_zero_rows(text)
-        return tuple(TextKeys(*key_value_heads(block.attn2, text), bias) for block in self.transformer_blocks)
+            text, zeros = without_zero_rows(text)
+        return tuple(block.text_keys(text, zeros) for block in self.transformer_blocks)
 
     def start(self, x: Tensor, condition_channels: Tensor, step: StepInputs, positions: Positions) -> Tensor:
         """Tokens [B, L, D] after the first block's self-attention: what no text changes."""

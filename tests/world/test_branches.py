@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 
+from cosmos_exp.world.attention import attend_beside_zeros
 from cosmos_exp.world.config import DiTConfig
 from cosmos_exp.world.control import ControlEncoder, ControlledDiT
 from cosmos_exp.world.edm import Denoiser, FrameCondition
 from cosmos_exp.world.multiview import given_frames
-from cosmos_exp.world.transformer import DiT, merge_zero_rows, summands
+from cosmos_exp.world.transformer import DiT, without_zero_rows
 
 SINGLE = DiTConfig(
     model_channels=48, num_blocks=3, num_heads=2, text_channels=16, adaln_lora_dim=4, max_size=(8, 16, 16)
@@ -130,24 +131,22 @@ def test_what_no_text_changes_runs_once_for_all_branches():
     assert counted == {"patches": 2, "first self-attention": 2, "modulation": 2, "text queries": 4}
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_merged_zero_rows_weigh_as_much_as_all_of_them(dtype):
-    text = torch.zeros(2, 512, 4, dtype=dtype)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.bfloat16, 6e-3)])
+@pytest.mark.parametrize("zeros", [0, 1, 470])
+def test_zero_keys_weigh_as_much_as_if_they_were_there(dtype, tolerance, zeros):
+    query, key, value = draw(2, 3, 50, 16), draw(2, 3, 42, 16, seed=1), draw(2, 3, 42, 16, seed=2)
+    nothing = torch.zeros(2, 3, zeros, 16)
+    expected = F.scaled_dot_product_attention(query, torch.cat([key, nothing], 2), torch.cat([value, nothing], 2))
+    result = attend_beside_zeros(query.to(dtype), key.to(dtype), value.to(dtype), zeros)
+    assert error(result.float(), expected) < tolerance
+
+
+def test_only_rows_that_are_zero_in_every_sample_are_left_out():
+    text = torch.zeros(2, 512, 4)
     text[0, :30] = 1
     text[1, :20] = 1
-    merged, bias = merge_zero_rows(text)
-    assert torch.equal(merged[:, :30], text[:, :30]) and not merged[:, 30:].any()
-    assert merged.shape[1] == bias.shape[1] <= 35 and not bias[0, :30].any()
-    assert bias[0, 30:].double().exp().sum().item() == pytest.approx(482, rel=1e-5)
-    for count in (2, 3, 9, 511):
-        assert sum(map(math.exp, summands(count, dtype))) == pytest.approx(count, rel=1e-5)
-
-
-def test_text_without_zero_rows_to_merge_stays():
-    text = draw(1, 8, 4)
-    for kept in (8, 7):
-        text[:, kept:] = 0
-        assert merge_zero_rows(text) == (text, None)
+    kept, zeros = without_zero_rows(text)
+    assert zeros == 482 and torch.equal(kept, text[:, :30])
 
 
 def test_noise_of_given_frames_is_added_once():

@@ -1,0 +1,73 @@
+"""Linear layers and attention on 8-bit floats (e4m3), for GPUs from the Hopper generation on."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cosmos_exp.world import cudnn_attention
+from cosmos_exp.world.fused import FLOAT8_MAX, PLAIN, Float8, Fused, float8_rows
+
+
+class Float8Linear(nn.Module):
+    """A linear layer without bias whose weight has one scale per output, and whose input one per row."""
+
+    def __init__(self, weight: Tensor):
+        super().__init__()
+        values, scale = float8_rows(weight.detach())
+        self.weight = nn.Parameter(values, requires_grad=False)  # [N, K]
+        self.scale = nn.Parameter(scale, requires_grad=False)  # [N, 1]
+        self.dtype = weight.dtype
+
+    def forward(self, x: Tensor | Float8) -> Tensor:
+        """x: [..., K] -> [..., N] in the dtype of the original weight."""
+        values, scale = x if isinstance(x, Float8) else float8_rows(x)
+        rows = values.flatten(0, -2)
+        scale = scale.flatten(0, -2) if scale.ndim > 1 else scale.expand(len(rows), 1)
+        out = torch._scaled_mm(
+            rows,
+            self.weight.t(),
+            scale_a=scale.contiguous(),
+            scale_b=self.scale.t(),
+            out_dtype=self.dtype,
+            use_fast_accum=rows.is_cuda,
+        )
+        return out.unflatten(0, values.shape[:-1])
+
+
+def use_float8(module: nn.Module) -> None:
+    """Replace the large linear layers of a block: queries, keys, values and outputs of self-attention, queries and
+    outputs of cross-attention, and the MLP."""
+    for layer, names in (
+        (module.attn1, ("to_q", "to_k", "to_v")),
+        (module.attn1.to_out, ("0",)),
+        (module.attn2, ("to_q",)),
+        (module.attn2.to_out, ("0",)),
+        (module.ff.net[0], ("proj",)),
+        (module.ff.net, ("2",)),
+    ):
+        for name in names:
+            setattr(layer, name, Float8Linear(getattr(layer, name).weight))
+
+
+def inputs(layer: nn.Module, x: Tensor, fused: Fused = PLAIN) -> Tensor | Float8:
+    """x as the layer takes it, so that several layers can share one conversion."""
+    return fused.float8_rows(x) if isinstance(layer, Float8Linear) and not isinstance(x, Float8) else x
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, bound: tuple[float, float], fused: Fused = PLAIN) -> Float8:
+    """Attention [B, heads, L, head_dim] on e4m3 queries, keys and values; so is the result.
+
+    bound: largest magnitudes that queries and keys can have. A result is a mean of values, so it shares their scale.
+    On a CPU the operands and the result are rounded, the sums are float32.
+    """
+    scale_v = value.abs().amax().float().clamp(min=1e-12) / FLOAT8_MAX
+    scales = (*(scale_v.new_tensor(most / FLOAT8_MAX) for most in bound), scale_v)
+    operands = [fused.to_float8(x, scale) for x, scale in zip((query, key, value), scales)]
+    if query.is_cuda:
+        attended = cudnn_attention.float8_attention(*operands, scales)
+    else:
+        attended = F.scaled_dot_product_attention(*(x.float() * scale for x, scale in zip(operands, scales)))
+        attended = fused.to_float8(attended, scale_v)
+    return Float8(attended, scale_v.reshape(1))
