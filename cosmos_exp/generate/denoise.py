@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from torch import Tensor
 from cosmos_exp.generate.sampler import Denoise
 from cosmos_exp.world.control import ClipInputs, Weight
 from cosmos_exp.world.edm import Denoiser, FrameCondition
+from cosmos_exp.world.regional import Region
 
 # Up to so many tokens the two passes run as one batch. Longer clips occupy the device alone: a batch would only double
 # the memory.
@@ -26,15 +27,19 @@ def guided(
     weights: Mapping[str, Weight],
     condition: FrameCondition | None = None,
     merge_gain: bool = False,
+    regions: Sequence[Region] = (),
 ) -> Denoise:
     """x0 = cond + guidance * (cond - uncond) as a function of (x, sigma).
 
     text, negative_text: [B, V*S, channels], None for all-zero text. Both passes see the controls and the
-    given frames. merge_gain: apply `tile_gain`, as the Transfer1-7B reference pipeline does.
+    given frames. merge_gain: apply `tile_gain`, as the Transfer1-7B reference pipeline does. regions: read by the
+    conditional pass alone.
     """
     with torch.inference_mode():
-        texts = (text, negative_text) if guidance else (text,)
-        prompts = [denoiser.net.prepare_text(each, clip) for each in texts]
+        prompts = [denoiser.net.prepare_text(text, clip, regions)]
+        if guidance:
+            prompts.append(denoiser.net.prepare_text(negative_text, clip))
+    weights = {name: w.to(clip.device) if isinstance(w, Tensor) else w for name, w in weights.items()}
     together = clip.num_tokens <= BATCHED_TOKENS
 
     @torch.inference_mode()

@@ -31,8 +31,9 @@ def sample_multi_view(
 ) -> Tensor:
     """Latents [V,16,T,h,w] of every view, in the order of the model's contract; view 0 is `front` itself.
 
-    front: [16,T,h,w], the view that is given. hints: control latents [V,16,T,h,w] by name. weights: scalars by name.
-    texts: [V,S,channels], one prompt per view. first_frames: [V,16,n,h,w], latent frames that every view starts with.
+    front: [16,T,h,w], the view that is given. hints: control latents [V,16,T,h,w] by name. weights: by name, a scalar
+    or a map [1,1,V*T,h,w] on the patch grid, view by view. texts: [V,S,channels], one prompt per view.
+    first_frames: [V,16,n,h,w], latent frames that every view starts with.
     fps: frames per second of the clip; None for the rate that the model was trained at.
     The unconditional pass reads all-zero text.
     """
@@ -42,8 +43,6 @@ def sample_multi_view(
     for name, hint in hints.items():
         if hint.shape != (views, *front.shape):
             raise UserError(f"control {name!r} has latents {tuple(hint.shape)}, needed are {(views, *front.shape)}")
-        if isinstance(weights[name], Tensor) and weights[name].ndim > 1:
-            raise UserError(f"control {name!r} has a weight map: multi-view generation takes scalar weights only")
     active = {name: stack_views(hint)[None] for name, hint in hints.items() if not is_zero(weights[name])}
     denoiser = model.multi_view(active)
     condition = front_given(front, views, first_frames, model.device)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from cosmos_exp.generate.sampler import Progress, SamplerParams, initial_noise, 
 from cosmos_exp.world.control import Weight, is_zero
 from cosmos_exp.world.edm import FrameCondition
 from cosmos_exp.world.model import WorldModel
+from cosmos_exp.world.regional import Region
 
 AUGMENT_SIGMA = 0.001  # noise on given frames
 
@@ -31,6 +32,7 @@ def sample_single_view(
     given: Tensor | None = None,
     start: Tensor | None = None,
     merge_gain: bool = False,
+    regions: Sequence[Region] = (),
 ) -> Tensor:
     """Latents [16,T,h,w] of a clip.
 
@@ -40,6 +42,7 @@ def sample_single_view(
     given: latent frames [16,n,h,w] the clip starts with (models with a condition mask only).
     start: latents [16,T,h,w] of a video to depart from, noised to sampler.sigma_max.
     merge_gain: reproduce the tile merging of the Transfer1-7B reference pipeline.
+    regions: texts [1, S, channels] that parts of the picture read beside `text`.
     """
     if not hints:
         raise UserError("single-view generation needs at least one control")
@@ -73,6 +76,7 @@ def sample_single_view(
         weights={name: weights[name] for name in active},
         condition=condition,
         merge_gain=merge_gain,
+        regions=[Region(*(part.to(model.device) for part in region)) for region in regions],
     )
     levels = noise_levels(sampler.num_steps, sampler.sigma_max, sampler.sigma_min)
     return res_sample(denoise, x, levels, progress)[0].float().cpu()

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from cosmos_exp.errors import UserError, unknown_name
 from cosmos_exp.world.config import DiTConfig
 from cosmos_exp.world.embeddings import Positions
+from cosmos_exp.world.regional import Region, region_texts
 from cosmos_exp.world.transformer import (
     BASE_FPS,
     DiT,
@@ -114,6 +115,10 @@ class ClipInputs:
     def num_tokens(self) -> int:
         return self.positions["base"].extra.shape[1]
 
+    @property
+    def device(self) -> torch.device:
+        return self.positions["base"].extra.device
+
 
 class ControlledDiT(nn.Module):
     """A base net with its control encoders.
@@ -170,14 +175,19 @@ class ControlledDiT(nn.Module):
             tokens[name] = self.controls[name].hint_tokens(hint.to(x), padding_mask)
         return ClipInputs(positions, channels, tokens)
 
-    def prepare_text(self, text: Tensor | None, clip: ClipInputs) -> PromptInputs:
+    def prepare_text(self, text: Tensor | None, clip: ClipInputs, regions: Sequence[Region] = ()) -> PromptInputs:
         """Cross-attention keys and values of a prompt [B, V*S, channels] or None, in every network that `clip` names.
 
-        Rows of zeros at the end are merged, text of zeros alone is left out.
+        Rows of zeros at the end are merged, text of zeros alone is left out. regions: single view only; tokens inside
+        read half the prompt and half the texts of their regions.
         """
+        inside = None
+        if regions:
+            check_regions(self.config, [text, *(region.text for region in regions)])
+            inside = region_texts([region._replace(text=region.text.to(self.dtype)) for region in regions])
         if text is not None:
             text = text.to(self.dtype)
-        return {name: self.network(name).prompt_keys(text, merge=True) for name in clip.positions}
+        return {name: self.network(name).prompt_keys(text, merge=True, regions=inside) for name in clip.positions}
 
     def network(self, name: str) -> Trunk:
         """By its name in `ClipInputs`."""
@@ -238,6 +248,14 @@ class ControlledDiT(nn.Module):
         if together:
             return list(finish(prompts).chunk(len(prompts)))
         return [finish([prompt]) for prompt in prompts]
+
+
+def check_regions(config: DiTConfig, texts: Sequence[Tensor | None]) -> None:
+    """texts: of the whole picture and of each region."""
+    if config.num_views > 1:
+        raise UserError("regional prompts are for the single view: the multi-view net reads a prompt per view")
+    if any(text is None or not text.any() for text in texts):
+        raise UserError("regional prompts, and the prompt for the whole picture beside them, must not be all-zero text")
 
 
 def is_zero(weight: Weight) -> bool:

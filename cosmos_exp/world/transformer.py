@@ -22,6 +22,7 @@ from cosmos_exp.world.config import DiTConfig
 from cosmos_exp.world.embeddings import Positions, ViewEmbedding, rope_table, sincos_positions
 from cosmos_exp.world.float8 import Float8Linear
 from cosmos_exp.world.fused import PLAIN, Float8, Fused, modulated, normed_heads
+from cosmos_exp.world.regional import RegionKeys, Regions, RegionTexts, blend
 
 BASE_FPS = 24.0
 
@@ -52,11 +53,13 @@ class TextKeys(NamedTuple):
     """What one block's cross-attention needs of a prompt.
 
     key, value: [B*V, heads, S, head_dim]. zeros: rows of zeros that the text has beside these.
+    regions: of the regional prompts, if there are any.
     """
 
     key: Tensor
     value: Tensor
     zeros: int = 0
+    regions: Regions | None = None
 
 
 PromptKeys = tuple[TextKeys, ...] | None  # one per block; None: all-zero text, whose cross-attention is exactly zero
@@ -118,6 +121,8 @@ class Block(CosmosTransformerBlock):
         queries = layer.to_q(float8.inputs(layer.to_q, per_view, fused))
         queries = normed_heads(queries, layer.norm_q.weight, layer.norm_q.eps)
         attended = attention.attend_beside_zeros(queries, text.key.to(queries), text.value.to(queries), text.zeros)
+        if text.regions is not None:
+            attended = blend(attended, queries, text.regions)
         return torch.addcmul(hidden, modulation.gate, project_out(layer, attended, fused).reshape(hidden.shape))
 
     def mlp(self, hidden: Tensor, modulation: Modulation) -> Tensor:
@@ -134,6 +139,11 @@ class Block(CosmosTransformerBlock):
         layer = self.attn2
         key = normed_heads(layer.to_k(text), layer.norm_k.weight, layer.norm_k.eps)
         return TextKeys(key, split_heads(layer.to_v(text), layer.heads), zeros)
+
+    def region_keys(self, regions: RegionTexts) -> Regions:
+        texts = [self.text_keys(*without_zero_rows(text)) for text in regions.texts]
+        keys = (RegionKeys(*text[:3], places) for text, places in zip(texts, regions.places))
+        return Regions(regions.tokens, tuple(keys))
 
     def modulations(self, time: tuple[Tensor, Tensor]) -> tuple[Modulation, Modulation, Modulation]:
         return tuple(modulation(norm, time) for norm in (self.norm1, self.norm2, self.norm3))
@@ -284,17 +294,22 @@ class Trunk(nn.Module):
     def head_modulation(self, time: tuple[Tensor, Tensor]) -> Modulation | None:
         return None
 
-    def prompt_keys(self, text: Tensor | None, *, merge: bool = False) -> PromptKeys:
+    def prompt_keys(
+        self, text: Tensor | None, *, merge: bool = False, regions: RegionTexts | None = None
+    ) -> PromptKeys:
         """Keys and values of every block for text [B, V*S, text_channels], views in order.
 
-        merge: `without_zero_rows`, and None for text that is all zeros.
+        merge: `without_zero_rows`, and None for text that is all zeros. regions: whose texts some tokens read as well.
         """
         if text is None or (merge and not text.any()):
             return None
         text, zeros = text.reshape(len(text) * self.config.num_views, -1, text.shape[-1]), 0
         if merge:
             text, zeros = without_zero_rows(text)
-        return tuple(block.text_keys(text, zeros) for block in self.transformer_blocks)
+        keys = [block.text_keys(text, zeros) for block in self.transformer_blocks]
+        if regions is not None:
+            keys = [own._replace(regions=b.region_keys(regions)) for own, b in zip(keys, self.transformer_blocks)]
+        return tuple(keys)
 
     def start(self, x: Tensor, condition_channels: Tensor, step: StepInputs, positions: Positions) -> Tensor:
         """Tokens [B, L, D] after the first block's self-attention: what no text changes."""

@@ -19,9 +19,10 @@ from cosmos_exp.errors import UserError
 from cosmos_exp.generate.denoise import tile_gain
 from cosmos_exp.generate.sampler import initial_noise
 from cosmos_exp.generate.weights import share_maps, share_scalars, to_patch_grid
+from cosmos_exp.world.attention import attend
 from cosmos_exp.world.embeddings import rope_table, sincos_positions
 from cosmos_exp.world.goldens import NETWORK_TOLERANCE, GoldenCase, GoldenResult
-from cosmos_exp.world.regional import regional_attention
+from cosmos_exp.world.regional import Region, RegionKeys, Regions, blend, region_texts
 from cosmos_exp.world.transformer import BASE_FPS
 
 EXACT, ONE_LEVEL = 0.0, 1.0
@@ -118,8 +119,11 @@ def timestep_result(case: GoldenCase, key: str) -> GoldenResult:
 def regional_result(case: GoldenCase) -> GoldenResult:
     """Recorded tokens-first [S,B,heads,dim]; regions first of all."""
     query, key, value = (case.tensor(f"regional.{name}").permute(1, 2, 0, 3) for name in "qkv")
-    region_keys, region_values = (case.tensor(f"regional.r{name}").permute(0, 2, 3, 1, 4) for name in "kv")
-    out = regional_attention(query, key, value, region_keys, region_values, case.tensor("regional.masks_RS"))
+    keys, values = (case.tensor(f"regional.r{name}").permute(0, 2, 3, 1, 4) for name in ("k", "v"))
+    masks = case.tensor("regional.masks_RS").bool()
+    texts = region_texts([Region(row, mask) for row, mask in zip(torch.arange(len(masks)), masks)])
+    own = (RegionKeys(keys[row], values[row], 0, places) for row, places in zip(texts.texts, texts.places))
+    out = blend(attend(query, key, value), query, Regions(texts.tokens, tuple(own)))
     return case.result("regional.out", out.permute(2, 0, 1, 3).flatten(2), NETWORK_TOLERANCE)
 
 

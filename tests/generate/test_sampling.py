@@ -11,6 +11,7 @@ from cosmos_exp.generate.multi_view import sample_multi_view
 from cosmos_exp.generate.sampler import SamplerParams
 from cosmos_exp.generate.single_view import first_frames_given, noised_latent, sample_single_view
 from cosmos_exp.world.model import WorldModel
+from cosmos_exp.world.regional import Region
 
 PARAMS = SamplerParams(num_steps=3, guidance=2.0)
 GRID = (2, 4, 6)
@@ -166,9 +167,38 @@ def test_multi_view_refuses_another_number_of_views(tiny_model):
         sample_multi_view(tiny_model, front, hints, {"hdmap": 1.0}, text.expand(6, -1, -1), PARAMS, 0)
 
 
-def test_multi_view_refuses_weight_maps(multi):
-    with pytest.raises(UserError, match="scalar weights only"):
-        multi(weights={"hdmap": torch.ones(1, 1, *GRID)})
+def test_multi_view_takes_a_weight_map_of_every_view(multi):
+    def weights(value, *, of_view=1.0):
+        maps = torch.full((VIEWS, *GRID[:1], GRID[1] // 2, GRID[2] // 2), value)
+        maps[3] *= of_view
+        return {"hdmap": maps.flatten(0, 1)[None, None]}
+
+    scalar = multi(weights={"hdmap": 0.4})[1]
+    torch.testing.assert_close(multi(weights=weights(0.4))[1], scalar, rtol=1e-3, atol=1e-4)
+    changed = (multi(weights=weights(0.4, of_view=0.0))[1] - scalar).flatten(1).norm(dim=1)
+    assert changed.argmax() == 3 and changed[3] > 1e-2
+
+
+def test_a_region_reads_its_own_text_in_the_conditional_pass_alone(tiny_model, single):
+    left = torch.zeros(1, 1, GRID[0], GRID[1] // 2, GRID[2] // 2, dtype=torch.bool)
+    left[..., 0] = True
+    regions = [Region(tiny_model.encode_text("Night")[None], left)]
+    latents, plain = single(regions=regions), single()
+    changed = (latents - plain).abs()
+    assert changed[..., :2].mean() > 2 * changed[..., 2:].mean() > 0
+    conditional = SamplerParams(num_steps=3, guidance=0.0)
+    assert not torch.allclose(single(sampler=conditional, regions=regions), single(sampler=conditional), atol=1e-4)
+    negative = single(regions=[Region(tiny_model.encode_text("Bad")[None], left)], prompt="Bad", negative="Bad")
+    torch.testing.assert_close(negative, single(prompt="Bad", negative="Bad"))
+
+
+def test_multi_view_has_no_regions(tiny_model):
+    net = tiny_model.multi_view([]).net
+    with torch.inference_mode():
+        clip = net.prepare(draw(1, 16, VIEWS * GRID[0], *GRID[1:]), {})
+        region = Region(tiny_model.encode_text("Night")[None], torch.ones(1, 1, 12, 2, 3, dtype=torch.bool))
+        with pytest.raises(UserError, match="for the single view"):
+            net.prepare_text(torch.zeros(1, VIEWS * 24, 16), clip, [region])
 
 
 def test_half_precision_nets_stay_close(tiny_model, tmp_path, single, multi):
