@@ -12,6 +12,7 @@ import torch
 from diffusers import CosmosTransformer3DModel
 
 from cosmos_exp.generate.denoise import guided
+from cosmos_exp.generate.sampler import SamplerParams
 from cosmos_exp.world.config import DiTConfig
 from cosmos_exp.world.edm import Denoiser
 from cosmos_exp.world.model import WorldModel
@@ -86,7 +87,7 @@ def guided_step(denoiser: Denoiser, frames: int, height: int, width: int, contro
     weights = dict.fromkeys(controls, 0.5)
     text, sigma = prompt(config, PROMPT_TOKENS[0], rows), 2.0
     negative = None if config.num_views > 1 else prompt(config, PROMPT_TOKENS[1], rows)
-    sampling = guided(denoiser, clip, text=text, negative_text=negative, guidance=5.0, weights=weights)
+    sampling = guided(denoiser, clip, text=text, negative_text=negative, sampler=SamplerParams(), weights=weights)
 
     def plain() -> torch.Tensor:
         cond, uncond = (denoiser(x, torch.tensor([sigma]), t, {}, weights, clip=clip) for t in (text, negative))

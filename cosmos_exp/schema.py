@@ -158,6 +158,22 @@ class SamplerConfig:
 
 
 @dataclass
+class SpeedConfig:
+    """How the networks are evaluated. All but `compile` change the result a little."""
+
+    attention: str = "auto"
+    """Kernel of the self-attention: auto, cudnn, flash, efficient or math; fp8: on 8-bit floats."""
+    linears: str = "plain"
+    """Large linear layers: plain, in hardware.dtype; fp8, on 8-bit floats."""
+    compile: bool | None = None
+    """Fuse the element-wise work, which needs a C compiler; null: on a GPU."""
+    guidance_interval: list[float] | None = None
+    """[lowest, highest] noise level with guidance; elsewhere the conditional pass stands alone. null: everywhere."""
+    cache_threshold: float = 0.0
+    """Evaluations whose first attention changed by less than this share reuse the later blocks; 0: none."""
+
+
+@dataclass
 class HardwareConfig:
     device: str = "cpu"
     """cpu, cuda, or cuda:N."""
@@ -203,6 +219,7 @@ class Config:
     captions: CaptionsConfig = MISSING
     model: ModelConfig = MISSING
     sampler: SamplerConfig = MISSING
+    speed: SpeedConfig = MISSING
     hardware: HardwareConfig = MISSING
     metrics: MetricsConfig = MISSING
     tracking: TrackingConfig = MISSING
@@ -217,6 +234,7 @@ def run_id(cfg: DictConfig) -> str:
     """8 hex digits that name the result of a config: equal where everything that changes the result is equal."""
     identity = {group: OmegaConf.to_container(cfg[group], resolve=True) for group in RUN_ID_GROUPS}
     identity["dtype"] = cfg.hardware.dtype
+    identity["speed"] = {k: v for k, v in OmegaConf.to_container(cfg.speed).items() if k != "compile"}
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
 
 

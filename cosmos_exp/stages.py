@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from cosmos_exp.generate.sampler import SamplerParams
     from cosmos_exp.metrics.types import GeneratedClip
     from cosmos_exp.world.model import WorldModel
+    from cosmos_exp.world.speed import Speed
 
 # Raise a number when the stage's code changes what it computes from the same input.
 VERSIONS = {
@@ -144,13 +145,28 @@ class Stages:
         hardware = self.cfg["hardware"]
         torch.set_num_threads(self.threads)
         dtype = getattr(torch, hardware["dtype"])
-        return WorldModel.from_folder(self.model_folder, device=hardware["device"], dtype=dtype)
+        return WorldModel.from_folder(self.model_folder, device=hardware["device"], dtype=dtype, speed=self.speed)
+
+    @cached_property
+    def speed(self) -> Speed:
+        """compile: null in the config stands for: on a GPU."""
+        from cosmos_exp.world.speed import Speed
+
+        speed = self.cfg["speed"]
+        fuse = self.cfg["hardware"]["device"] != "cpu" if speed["compile"] is None else speed["compile"]
+        return Speed(attention=speed["attention"], linears=speed["linears"], compile=fuse)
 
     @cached_property
     def sampler(self) -> SamplerParams:
         from cosmos_exp.generate.sampler import SamplerParams
 
-        return SamplerParams(**{k: v for k, v in self.cfg["sampler"].items() if k != "seed"})
+        speed = self.cfg["speed"]
+        interval = speed["guidance_interval"]
+        return SamplerParams(
+            **{k: v for k, v in self.cfg["sampler"].items() if k != "seed"},
+            guidance_interval=tuple(interval) if interval else None,
+            cache_threshold=speed["cache_threshold"],
+        )
 
     # Keys
 
@@ -339,7 +355,7 @@ class Stages:
     def _sampling(self, clip: str, hints: Mapping[str, Any]) -> dict[str, Any]:
         weights = {name: self.weights[name] for name in hints}
         own = {"fps": self.fps, "clip": clip, "weights": weights, "dtype": self.cfg["hardware"]["dtype"]}
-        return self.cfg["sampler"] | own
+        return self.cfg["sampler"] | own | changing_speed(self.cfg["speed"])
 
     def _shared_weights(self, names: Iterable[str]) -> dict[str, Any]:
         from cosmos_exp.generate.weights import control_weights
@@ -372,6 +388,13 @@ def load_json(entry: Entry) -> dict[str, Any]:
 def load_render(entry: Entry, camera: str) -> CameraRender:
     arrays = load_arrays(entry)
     return CameraRender(camera=camera, times=arrays.pop("times"), **arrays)
+
+
+def changing_speed(speed: Mapping[str, Any]) -> dict[str, Any]:
+    """What of the `speed` group changes a result by more than rounding; of the attention kernels, the 8-bit one."""
+    changing = {key: value for key, value in speed.items() if key not in ("compile", "attention") and value}
+    changing |= {"attention": speed["attention"]} if speed["attention"] == "fp8" else {}
+    return {"speed": changing} if changing else {}
 
 
 def item_seed(seed: int, stage: str, item: str) -> int:

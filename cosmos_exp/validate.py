@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -28,6 +30,7 @@ from cosmos_exp.tracking.wandb_run import check_mode
 from cosmos_exp.views import VIEWS
 from cosmos_exp.world import released
 from cosmos_exp.world.contract import Contract
+from cosmos_exp.world.speed import ATTENTION, LINEARS
 
 SHIPPED_WEIGHTS = Path(__file__).parent / "world" / "weights"
 DTYPES = ("float32", "bfloat16")
@@ -56,6 +59,7 @@ def validate(cfg: DictConfig) -> list[str]:
         _check_previews,
         _check_captions,
         _check_sampler,
+        _check_speed,
         _check_hardware,
         _check_metrics,
         _check_tracking,
@@ -252,6 +256,25 @@ def _check_sampler(cfg: DictConfig) -> Iterator[str]:
             f"sampler.sigma_min={sampler.sigma_min:g}, sampler.sigma_max={sampler.sigma_max:g}: "
             "must satisfy 0 < sigma_min < sigma_max; the usual pair is 0.002 and 80"
         )
+
+
+def _check_speed(cfg: DictConfig) -> Iterator[str]:
+    speed, sampler = cfg.speed, cfg.sampler
+    for key, known in (("attention", ATTENTION), ("linears", LINEARS)):
+        if speed[key] not in known:
+            yield f"speed.{key}: {unknown_name(key, speed[key], known)}"
+    if not 0 <= speed.cache_threshold < 1:
+        yield f"speed.cache_threshold={speed.cache_threshold:g}: must be 0 (off) or more and less than 1"
+    interval = speed.guidance_interval
+    if interval is not None and (len(interval) != 2 or not 0 <= interval[0] < interval[1]):
+        yield (
+            f"speed.guidance_interval={list(interval)}: give [lowest, highest] noise level, 0 or more, or null; noise "
+            f"levels go from sampler.sigma_max={sampler.sigma_max:g} to sampler.sigma_min={sampler.sigma_min:g}"
+        )
+    if speed.compile or (speed.compile is None and cfg.hardware.device != "cpu"):
+        compilers = [os.environ.get("CC"), "cc", "gcc", "clang"]
+        if not any(name and shutil.which(name) for name in compilers):
+            yield "speed.compile: no C compiler found (CC, cc, gcc, clang); install one, or give speed.compile=false"
 
 
 def _check_steps(cfg: DictConfig, contract: Contract) -> Iterator[str]:

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from cosmos_exp.generate.sampler import Denoise
+from cosmos_exp.generate.sampler import Denoise, SamplerParams
 from cosmos_exp.world.control import ClipInputs, Weight
 from cosmos_exp.world.edm import Denoiser, FrameCondition
 from cosmos_exp.world.regional import Region
+from cosmos_exp.world.step_cache import StepCache
 
 # Up to so many tokens the two passes run as one batch. Longer clips occupy the device alone: a batch would only double
 # the memory.
@@ -23,28 +24,33 @@ def guided(
     *,
     text: Tensor | None,
     negative_text: Tensor | None,
-    guidance: float,
+    sampler: SamplerParams,
     weights: Mapping[str, Weight],
     condition: FrameCondition | None = None,
     merge_gain: bool = False,
     regions: Sequence[Region] = (),
 ) -> Denoise:
-    """x0 = cond + guidance * (cond - uncond) as a function of (x, sigma).
+    """x0 = cond + guidance * (cond - uncond) as a function of (x, sigma), for one run down the levels of `sampler`.
 
-    text, negative_text: [B, V*S, channels], None for all-zero text. Both passes see the controls and the
-    given frames. merge_gain: apply `tile_gain`, as the Transfer1-7B reference pipeline does. regions: read by the
-    conditional pass alone.
+    text, negative_text: [B, V*S, channels], None for all-zero text. Both passes see the controls and the given frames.
+    The first and the last level are computed in full, cached or not. merge_gain: apply `tile_gain`, as the Transfer1-7B
+    reference pipeline does. regions: read by the conditional pass alone.
     """
     with torch.inference_mode():
         prompts = [denoiser.net.prepare_text(text, clip, regions)]
-        if guidance:
+        if sampler.guidance:
             prompts.append(denoiser.net.prepare_text(negative_text, clip))
     weights = {name: w.to(clip.device) if isinstance(w, Tensor) else w for name, w in weights.items()}
-    together = clip.num_tokens <= BATCHED_TOKENS
+    cache = StepCache(sampler.cache_threshold) if sampler.cache_threshold else None
+    together, ends = clip.num_tokens <= BATCHED_TOKENS, (sampler.levels[0], sampler.levels[-1])
+    options = {"condition": condition, "together": together, "cache": cache}
 
     @torch.inference_mode()
     def denoise(x: Tensor, sigma: float) -> Tensor:
-        branches = denoiser.branches(x, sigma, prompts, clip, weights, condition=condition, together=together)
+        guidance = sampler.guidance_at(sigma)
+        if cache and sigma in ends:
+            cache.forget()
+        branches = denoiser.branches(x, sigma, prompts if guidance else prompts[:1], clip, weights, **options)
         x0 = branches[0]
         if guidance:
             x0 = x0 + guidance * (x0 - branches[1])

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cosmos_exp.errors import UserError
 from cosmos_exp.generate.denoise import guided
-from cosmos_exp.generate.sampler import Progress, SamplerParams, initial_noise, noise_levels, res_sample
+from cosmos_exp.generate.sampler import Progress, SamplerParams, initial_noise, res_sample
 from cosmos_exp.world.control import Weight, is_zero
 from cosmos_exp.world.edm import FrameCondition
 from cosmos_exp.world.model import WorldModel
@@ -61,12 +61,11 @@ def sample_multi_view(
         clip,
         text=texts.flatten(0, 1)[None].to(model.device),
         negative_text=None,
-        guidance=sampler.guidance,
+        sampler=sampler,
         weights={name: weights[name] for name in active},
         condition=condition,
     )
-    levels = noise_levels(sampler.num_steps, sampler.sigma_max, sampler.sigma_min)
-    return split_views(res_sample(denoise, x, levels, progress)[0].float().cpu(), views)
+    return split_views(res_sample(denoise, x, sampler.levels, progress)[0].float().cpu(), views)
 
 
 def front_given(

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cosmos_exp.errors import UserError
 from cosmos_exp.generate.denoise import guided
-from cosmos_exp.generate.sampler import Progress, SamplerParams, initial_noise, noise_levels, res_sample
+from cosmos_exp.generate.sampler import Progress, SamplerParams, initial_noise, res_sample
 from cosmos_exp.world.control import Weight, is_zero
 from cosmos_exp.world.edm import FrameCondition
 from cosmos_exp.world.model import WorldModel
@@ -72,14 +72,13 @@ def sample_single_view(
         clip,
         text=text[None].to(model.device),
         negative_text=None if negative_text is None else negative_text[None].to(model.device),
-        guidance=sampler.guidance,
+        sampler=sampler,
         weights={name: weights[name] for name in active},
         condition=condition,
         merge_gain=merge_gain,
         regions=[Region(*(part.to(model.device) for part in region)) for region in regions],
     )
-    levels = noise_levels(sampler.num_steps, sampler.sigma_max, sampler.sigma_min)
-    return res_sample(denoise, x, levels, progress)[0].float().cpu()
+    return res_sample(denoise, x, sampler.levels, progress)[0].float().cpu()
 
 
 def noised_latent(latent: Tensor, sigma: float, seed: int) -> Tensor:

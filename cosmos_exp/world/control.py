@@ -15,6 +15,7 @@ from cosmos_exp.errors import UserError, unknown_name
 from cosmos_exp.world.config import DiTConfig
 from cosmos_exp.world.embeddings import Positions
 from cosmos_exp.world.regional import Region, region_texts
+from cosmos_exp.world.step_cache import StepCache
 from cosmos_exp.world.transformer import (
     BASE_FPS,
     DiT,
@@ -72,7 +73,7 @@ class ControlEncoder(Trunk):
     ) -> list[Tensor]:
         """Unweighted residuals, one [B, L, D] per block. Arguments as in `DiT.forward`."""
         step = self.step_inputs(timestep)
-        start = self.start(x, condition_channels, step, positions)
+        start = self.start(self.tokens(x, condition_channels), step, positions)
         return self.finish(start, (self.prompt_keys(text),), step, positions, hint_tokens)
 
     def finish(
@@ -220,34 +221,52 @@ class ControlledDiT(nn.Module):
         weights: Mapping[str, Weight],
         *,
         together: bool = True,
+        cache: StepCache | None = None,
     ) -> list[Tensor]:
         """What `forward` returns for each of the prompts; what no prompt changes is computed once.
 
         timestep: [1], the same for all samples, or [B]. together: run the prompts as one batch.
         """
-        names = ["base", *(name for name in clip.hint_tokens if not is_zero(weights[name]))]
-        steps = {name: self.network(name).step_inputs(timestep) for name in names}
-        starts = {
-            name: self.network(name).start(x, clip.channels[name], steps[name], clip.positions[name]) for name in names
-        }
-        grid = self.base.grid(x)
+        step, positions, grid = self.base.step_inputs(timestep), clip.positions["base"], self.base.grid(x)
+        tokens = self.base.tokens(x, clip.channels["base"])
+        start = self.base.start(tokens, step, positions)
+        if cache and (remainders := cache.reuse(start - tokens - positions.extra, prompts)):
+            return [self.base.head(start + remainder, step, grid) for remainder in remainders]
+        controls = self.control_starts(x, timestep, clip, weights)
 
         def finish(group: Sequence[PromptInputs]) -> Tensor:
-            keys = {name: tuple(prompt[name] for prompt in group) for name in names}
             parts = {
                 name: self.controls[name].finish(
-                    starts[name], keys[name], steps[name], clip.positions[name], clip.hint_tokens[name]
+                    control_start,
+                    tuple(prompt[name] for prompt in group),
+                    control_step,
+                    clip.positions[name],
+                    clip.hint_tokens[name],
                 )
-                for name in names[1:]
+                for name, (control_step, control_start) in controls.items()
             }
-            residuals = weighted_sum(parts, weights)
-            return self.base.finish(
-                starts["base"], keys["base"], steps["base"], clip.positions["base"], grid, residuals
-            )
+            prompt_keys = tuple(prompt["base"] for prompt in group)
+            hidden = self.base.finish(start, prompt_keys, step, positions, weighted_sum(parts, weights))
+            if cache:
+                for prompt, part in zip(group, hidden.chunk(len(group))):
+                    cache.keep(prompt, part - start)
+            return self.base.head(hidden, step, grid)
 
         if together:
             return list(finish(prompts).chunk(len(prompts)))
         return [finish([prompt]) for prompt in prompts]
+
+    def control_starts(
+        self, x: Tensor, timestep: Tensor, clip: ClipInputs, weights: Mapping[str, Weight]
+    ) -> dict[str, tuple[StepInputs, Tensor]]:
+        """What no prompt changes in the encoders: modulation, and tokens after the first self-attention."""
+        starts = {}
+        for name in clip.hint_tokens:
+            if not is_zero(weights[name]):
+                net = self.controls[name]
+                step = net.step_inputs(timestep)
+                starts[name] = step, net.start(net.tokens(x, clip.channels[name]), step, clip.positions[name])
+        return starts
 
 
 def check_regions(config: DiTConfig, texts: Sequence[Tensor | None]) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from cosmos_exp.world.control import ClipInputs, ControlledDiT, PromptInputs, Weight
+from cosmos_exp.world.step_cache import StepCache
 from cosmos_exp.world.transformer import BASE_FPS
 
 SIGMA_DATA = 0.5
@@ -135,16 +136,19 @@ class Denoiser(nn.Module):
         *,
         condition: FrameCondition | None = None,
         together: bool = True,
+        cache: StepCache | None = None,
     ) -> list[Tensor]:
         """The clean latent that `forward` predicts for each prompt, all at one noise level; for sampling.
 
-        prompts: what `net.prepare_text` returned. together: evaluate them as one batch.
+        prompts: what `net.prepare_text` returned. together: evaluate them as one batch. cache: that of the clip.
         """
         level = torch.full((1, 1, 1, 1, 1), sigma, dtype=x.dtype, device=x.device)
         coefficients = edm_coefficients(level)
         x, given = with_given_frames(x, level, condition)
         timestep = coefficients.c_noise.flatten().float()
-        outputs = self.net.branches(self.scaled(x, coefficients), timestep, prompts, clip, weights, together=together)
+        outputs = self.net.branches(
+            self.scaled(x, coefficients), timestep, prompts, clip, weights, together=together, cache=cache
+        )
         return [predicted(x, output, coefficients, condition, given) for output in outputs]
 
     def scaled(self, x: Tensor, coefficients: EDMCoefficients) -> Tensor:

@@ -36,19 +36,17 @@ class Float8Linear(nn.Module):
         return out.unflatten(0, values.shape[:-1])
 
 
-def use_float8(module: nn.Module) -> None:
-    """Replace the large linear layers of a block: queries, keys, values and outputs of self-attention, queries and
-    outputs of cross-attention, and the MLP."""
-    for layer, names in (
-        (module.attn1, ("to_q", "to_k", "to_v")),
-        (module.attn1.to_out, ("0",)),
-        (module.attn2, ("to_q",)),
-        (module.attn2.to_out, ("0",)),
-        (module.ff.net[0], ("proj",)),
-        (module.ff.net, ("2",)),
-    ):
-        for name in names:
-            setattr(layer, name, Float8Linear(getattr(layer, name).weight))
+LARGE_LINEARS = (  # of a block
+    *(f"attn1.{name}" for name in ("to_q", "to_k", "to_v", "to_out.0")),
+    *(f"attn2.{name}" for name in ("to_q", "to_out.0")),
+    *(f"ff.net.{name}" for name in ("0.proj", "2")),
+)
+
+
+def use_float8(block: nn.Module, device: torch.device | str) -> None:
+    """Replace a block's large linear layers. Each weight is converted on `device` and stays there."""
+    for name in LARGE_LINEARS:
+        block.set_submodule(name, Float8Linear(block.get_submodule(name).weight.to(device)))
 
 
 def inputs(layer: nn.Module, x: Tensor, fused: Fused = PLAIN) -> Tensor | Float8:

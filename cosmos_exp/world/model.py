@@ -17,6 +17,7 @@ from cosmos_exp.world.config import DiTConfig
 from cosmos_exp.world.contract import Contract
 from cosmos_exp.world.control import ControlEncoder, ControlledDiT
 from cosmos_exp.world.edm import Denoiser
+from cosmos_exp.world.speed import Speed
 from cosmos_exp.world.text import TextEncoder
 from cosmos_exp.world.tokenizer import VideoTokenizer, to_signed, to_uint8
 from cosmos_exp.world.transformer import DiT, Trunk
@@ -29,7 +30,7 @@ VIEW_PREFIX = {"single_view": "", "multi_view": "multiview_"}
 class WorldModel:
     """Parts are made, and read from the folder if there is one, when first asked for.
 
-    config: plain values, see `nano_config`. dtype: of the two denoisers; tokenizer and text encoder stay float32.
+    config: plain values, see `nano_config`. dtype, speed: of the two denoisers; the other parts stay float32.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class WorldModel:
         folder: Path | None = None,
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
+        speed: Speed | None = None,
     ):
         missing = [part for part in PARTS if part not in config]
         if missing:
@@ -48,18 +50,20 @@ class WorldModel:
         self.folder = folder
         self.device = torch.device(device)
         self.dtype = dtype
+        self.speed = speed or Speed()
         self._parts: dict[str, nn.Module] = {}
 
     @classmethod
     def build(cls, config: Mapping[str, Any], **place: Any) -> WorldModel:
-        """Random weights, for training. place: device, dtype."""
+        """Random weights, for training. place: device, dtype, speed."""
         return cls(config, **place)
 
     @classmethod
-    def from_folder(
-        cls, folder: Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
-    ) -> WorldModel:
-        """A folder written by `save`. Every weights file must be there; each is read strictly when first needed."""
+    def from_folder(cls, folder: Path, **place: Any) -> WorldModel:
+        """A folder written by `save`. Every weights file must be there; each is read strictly when first needed.
+
+        place: device, dtype, speed.
+        """
         folder = Path(folder)
         path = folder / CONFIG_FILE
         if not path.is_file():
@@ -68,7 +72,7 @@ class WorldModel:
             config = json.loads(path.read_text())
         except json.JSONDecodeError as error:
             raise UserError(f"{path} is not valid JSON: {error}") from error
-        model = cls(config, folder=folder, device=device, dtype=dtype)
+        model = cls(config, folder=folder, **place)
         absent = [name for name in model.weight_files() if not (folder / name).is_file()]
         if absent:
             raise UserError(f"world model {folder} lacks {', '.join(absent)}")
@@ -158,7 +162,10 @@ class WorldModel:
     def _part(self, name: str, make: Callable[[], nn.Module], dtype: torch.dtype | None = None) -> Any:
         if name not in self._parts:
             part = make() if self.folder is None else read_part(make, self.folder / f"{name}.safetensors")
-            self._parts[name] = part.to(device=self.device, dtype=dtype or self.dtype).eval()
+            part = part.to(dtype=dtype or self.dtype).eval()
+            if isinstance(part, Trunk):
+                part.work_at(self.speed, self.device)
+            self._parts[name] = part.to(device=self.device)
         return self._parts[name]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -20,9 +21,10 @@ from cosmos_exp.errors import UserError
 from cosmos_exp.world import attention, float8
 from cosmos_exp.world.config import DiTConfig
 from cosmos_exp.world.embeddings import Positions, ViewEmbedding, rope_table, sincos_positions
-from cosmos_exp.world.float8 import Float8Linear
-from cosmos_exp.world.fused import PLAIN, Float8, Fused, modulated, normed_heads
+from cosmos_exp.world.float8 import Float8Linear, use_float8
+from cosmos_exp.world.fused import PLAIN, Float8, Fused, compiled, modulated, normed_heads
 from cosmos_exp.world.regional import RegionKeys, Regions, RegionTexts, blend
+from cosmos_exp.world.speed import Speed
 
 BASE_FPS = 24.0
 
@@ -145,8 +147,22 @@ class Block(CosmosTransformerBlock):
         keys = (RegionKeys(*text[:3], places) for text, places in zip(texts, regions.places))
         return Regions(regions.tokens, tuple(keys))
 
+    def work_at(self, speed: Speed, device: torch.device | str) -> None:
+        """See `Trunk.work_at`."""
+        if speed.linears == "fp8":
+            use_float8(self, device)
+        self.attention = speed.attention
+        if speed.attention == "fp8":
+            self.bound = largest_after(self.attn1.norm_q), largest_after(self.attn1.norm_k)
+        self.fused = compiled() if speed.compile else PLAIN
+
     def modulations(self, time: tuple[Tensor, Tensor]) -> tuple[Modulation, Modulation, Modulation]:
         return tuple(modulation(norm, time) for norm in (self.norm1, self.norm2, self.norm3))
+
+
+def largest_after(norm: nn.Module) -> float:
+    """What no element of a head exceeds once normalised and rotated: sqrt(head_dim) times the largest weight."""
+    return math.sqrt(len(norm.weight)) * norm.weight.detach().abs().max().item()
 
 
 def modulation(norm: nn.Module, time: tuple[Tensor, Tensor]) -> Modulation:
@@ -212,6 +228,11 @@ class Trunk(nn.Module):
             )
             for _ in range(config.num_blocks)
         )
+
+    def work_at(self, speed: Speed, device: torch.device | str) -> None:
+        """Make a loaded network work at this speed. Weights that become 8-bit move to `device`, one by one."""
+        for block in self.transformer_blocks:
+            block.work_at(speed, device)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -311,11 +332,9 @@ class Trunk(nn.Module):
             keys = [own._replace(regions=b.region_keys(regions)) for own, b in zip(keys, self.transformer_blocks)]
         return tuple(keys)
 
-    def start(self, x: Tensor, condition_channels: Tensor, step: StepInputs, positions: Positions) -> Tensor:
+    def start(self, tokens: Tensor, step: StepInputs, positions: Positions) -> Tensor:
         """Tokens [B, L, D] after the first block's self-attention: what no text changes."""
-        return self.transformer_blocks[0].attend_tokens(
-            self.tokens(x, condition_channels), step.blocks[0][0], positions
-        )
+        return self.transformer_blocks[0].attend_tokens(tokens, step.blocks[0][0], positions)
 
     def block(
         self, i: int, hidden: Tensor, prompts: tuple[PromptKeys, ...], step: StepInputs, positions: Positions
@@ -350,8 +369,9 @@ class DiT(Trunk):
         all-zero text. residuals: [B, L, D] each, the i-th added after block i.
         """
         step = self.step_inputs(timestep)
-        start = self.start(x, condition_channels, step, positions)
-        return self.finish(start, (self.prompt_keys(text),), step, positions, self.grid(x), residuals)
+        start = self.start(self.tokens(x, condition_channels), step, positions)
+        hidden = self.finish(start, (self.prompt_keys(text),), step, positions, residuals)
+        return self.head(hidden, step, self.grid(x))
 
     def finish(
         self,
@@ -359,15 +379,18 @@ class DiT(Trunk):
         prompts: tuple[PromptKeys, ...],
         step: StepInputs,
         positions: Positions,
-        grid: tuple[int, int, int],
         residuals: tuple[Tensor, ...] = (),
     ) -> Tensor:
-        """F [n*B, latent_channels, V*T, H, W] for n prompts, from what `start` returned [B, L, D]."""
+        """The last block's tokens [n*B, L, D] for n prompts, from what `start` returned [B, L, D]."""
         hidden = repeated(start, len(prompts))
         for i in range(len(self.transformer_blocks)):
             hidden = self.block(i, hidden, prompts, step, positions)
             if i < len(residuals):
                 hidden = hidden + residuals[i]
+        return hidden
+
+    def head(self, hidden: Tensor, step: StepInputs, grid: tuple[int, int, int]) -> Tensor:
+        """F [n*B, latent_channels, V*T, H, W] of the last block's tokens."""
         return self.unpatchify(self.proj_out(step.head(hidden)), grid)
 
     def head_modulation(self, time: tuple[Tensor, Tensor]) -> Modulation:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from cosmos_exp.errors import UserError, unknown_name
 from cosmos_exp.generate.denoise import guided
-from cosmos_exp.generate.sampler import initial_noise, noise_levels, res_sample
+from cosmos_exp.generate.sampler import SamplerParams, initial_noise, noise_levels, res_sample
 from cosmos_exp.generate.single_view import noised_latent
 from cosmos_exp.world.control import ClipInputs, ControlledDiT
 from cosmos_exp.world.edm import Denoiser, FrameCondition, edm_coefficients
@@ -233,22 +234,24 @@ def trajectory_results(case: GoldenCase) -> Iterator[GoldenResult]:
     )
     text, negative = case.tensor("in.text"), case.tensors.get("in.neg_text")
     settings = {"weights": weights, "condition": condition}
+    sampler = SamplerParams(case.setting("num_steps"), case.setting("guidance"), sigma_max)
+    unguided = replace(sampler, guidance=0.0)
     merged = net.config.condition_mask and net.config.num_views == 1  # the Transfer1-7B pipeline
     denoise = guided(
         denoiser,
         clip,
         text=text,
         negative_text=negative,
-        guidance=case.setting("guidance"),
+        sampler=sampler,
         merge_gain=merged,
         **settings,
     )
     calls = RecordedCalls(denoise)
-    final = res_sample(calls, x, noise_levels(case.setting("num_steps"), sigma_max))
+    final = res_sample(calls, x, sampler.levels)
     for key in case.tensors:
         if match := re.fullmatch(r"out\.call(\d+)_x0_(cond|uncond)", key):
             prompt = text if match[2] == "cond" else negative
-            single = guided(denoiser, clip, text=prompt, negative_text=None, guidance=0.0, **settings)
+            single = guided(denoiser, clip, text=prompt, negative_text=None, sampler=unguided, **settings)
             seen, sigma, _ = calls.calls[int(match[1])]
             yield case.result(key, single(seen, sigma.item()), TRAJECTORY_TOLERANCE)
     names = {"call_x": "call_x", "call_sigma": "call_sigma", "call_x0": "call_x0_guided"}

@@ -92,10 +92,8 @@ def test_guidance_extrapolates_from_unconditional_through_conditional(tiny_model
     text, negative = tiny_model.encode_text("Snow")[None], tiny_model.encode_text("Bad")[None]
 
     def x0(prompt, other, guidance, **options):
-        weights = {"hdmap": 1.0}
-        return guided(denoiser, clip, text=prompt, negative_text=other, guidance=guidance, weights=weights, **options)(
-            x, 3.0
-        )
+        options |= {"sampler": SamplerParams(guidance=guidance), "weights": {"hdmap": 1.0}}
+        return guided(denoiser, clip, text=prompt, negative_text=other, **options)(x, 3.0)
 
     cond, uncond = x0(text, None, 0.0), x0(negative, None, 0.0)
     torch.testing.assert_close(x0(text, negative, 4.0), cond + 4.0 * (cond - uncond))

@@ -1,0 +1,24 @@
+"""How a network is evaluated: attention kernel, precision of its large linear layers, compilation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cosmos_exp.errors import UserError, unknown_name
+
+ATTENTION = ("auto", "cudnn", "flash", "efficient", "math", "fp8")
+LINEARS = ("plain", "fp8")
+
+
+@dataclass(frozen=True)
+class Speed:
+    """attention: kernel of the self-attention. linears: in the network's dtype, or e4m3. compile: element-wise work."""
+
+    attention: str = "auto"
+    linears: str = "plain"
+    compile: bool = False
+
+    def __post_init__(self):
+        for key, value, known in (("attention", self.attention, ATTENTION), ("linears", self.linears, LINEARS)):
+            if value not in known:
+                raise UserError(unknown_name(f"speed.{key}", value, known))
