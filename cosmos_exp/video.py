@@ -169,6 +169,15 @@ def read_video(path: Path | str) -> np.ndarray:
     return np.stack(frames)
 
 
+def frame_rate(path: Path | str) -> float:
+    """Of a video file, Hz. Raises UserError where it is missing or no video."""
+    try:
+        with av.open(str(path)) as container:
+            return float(container.streams.video[0].average_rate)
+    except (av.error.FFmpegError, IndexError) as error:
+        raise UserError(f"cannot read the video {path}: {error}") from error
+
+
 def compose_grid(
     views: Mapping[str, np.ndarray], *, rows: Sequence[Sequence[str]] = GRID, labels: bool = False
 ) -> np.ndarray:

@@ -16,21 +16,40 @@ from urllib.parse import quote
 from cosmos_exp.cache import write_atomic
 from cosmos_exp.metrics.info import METRIC_INFO, metric_info
 from cosmos_exp.tracking.cells import Cell, axis_values, read_cells
+from cosmos_exp.video import frame_rate
 
 PAGE = "compare.html"
 PICTURE = "compare.png"
-DATA_MARK = "/*DATA*/null"
+TEMPLATE = Path(__file__).with_name("page")
+SCRIPTS = ("model", "stats", "marks", "controls", "table", "parallel", "plots", "videos", "main")
+SCENE_AXES = tuple(f"scene.{key}" for key in ("seed", "log", "map", "ego", "start", "root", "clip"))
+SEED_AXES = ("sampler.seed",)
 
 
 def write_page(folder: Path) -> Path:
     """Write `compare.html` into `folder`, over all run folders in and below it, and return its path."""
     folder = Path(folder)
     data = page_data(folder, read_cells(folder))
-    template = Path(__file__).with_name("compare.html").read_text(encoding="utf-8")
-    text = json.dumps(data, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
     page = folder / PAGE
-    write_atomic(page, template.replace(DATA_MARK, text).encode())
+    write_atomic(page, render_page(data).encode())
     return page
+
+
+def render_page(data: dict[str, Any]) -> str:
+    """The template with its style, its scripts and the data in it."""
+    parts = {
+        "/*STYLE*/": _template("page.css"),
+        "/*SCRIPT*/": "".join(_template(f"{name}.js") for name in SCRIPTS),
+        "/*DATA*/null": json.dumps(data, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c"),
+    }
+    page = _template("page.html")
+    for mark, content in parts.items():
+        page = page.replace(mark, content)
+    return page
+
+
+def _template(name: str) -> str:
+    return (TEMPLATE / name).read_text(encoding="utf-8")
 
 
 def page_data(folder: Path, cells: list[Cell]) -> dict[str, Any]:
@@ -41,12 +60,35 @@ def page_data(folder: Path, cells: list[Cell]) -> dict[str, Any]:
     return {
         "title": folder.resolve().name,
         "written": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-        "axes": [{"key": key, "values": values} for key, values in axis_values(cells).items()],
+        "fps": _fps(cells),
+        "axes": _axes(cells),
         "metrics": [_metric(name) for name in names],
         "parts": list(dict.fromkeys(key.partition("/")[2] for key in keys if "/" in key)),
         "shows": list(dict.fromkeys(what for cell in cells for what in cell.videos)),
         "cells": [_cell(folder, cell) for cell in cells],
     }
+
+
+def _axes(cells: list[Cell]) -> list[dict[str, Any]]:
+    """role: `scene` and `seed` repeat an experiment, so that intervals are taken over them; all else is a `factor`."""
+    axes = axis_values(cells)
+    short = {key: key.partition(".")[2] or key for key in axes}
+    roles = {**dict.fromkeys(SCENE_AXES, "scene"), **dict.fromkeys(SEED_AXES, "seed")}
+    return [
+        {
+            "key": key,
+            "label": short[key] if list(short.values()).count(short[key]) == 1 else key,
+            "role": roles.get(key, "factor"),
+            "values": values,
+        }
+        for key, values in axes.items()
+    ]
+
+
+def _fps(cells: list[Cell]) -> float:
+    """Frame rate of the first video, Hz; 0 where there is none."""
+    path = next((path for cell in cells for path in cell.videos.values()), None)
+    return frame_rate(path) if path else 0.0
 
 
 def _metric(name: str) -> dict[str, str]:
