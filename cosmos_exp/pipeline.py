@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ from cosmos_exp import summary
 from cosmos_exp.cache import Entry, StageCache, write_atomic, write_json
 from cosmos_exp.captions.files import write_captions, write_prompts
 from cosmos_exp.controls.class_filter import find_filter
+from cosmos_exp.progress import Tick
 from cosmos_exp.report import Report, only_run_in
 from cosmos_exp.schema import run_id
 from cosmos_exp.sensors.carla_yaml import read_carla_sensors
-from cosmos_exp.stages import Stages, load_arrays, load_json, load_render
+from cosmos_exp.shapes import Video
+from cosmos_exp.stages import Stages, Take, load_arrays, load_json, load_render
 from cosmos_exp.tracking.cells import read_overrides, sweep_cells
 from cosmos_exp.tracking.run_folder import RunFolder, Status
 from cosmos_exp.validate import check
@@ -25,7 +28,8 @@ from cosmos_exp.video import compose_grid, write_video
 
 log = logging.getLogger(__name__)
 
-ByView = dict[str, Entry]
+ByTake = dict[Take, Entry]
+Chunks = list[Entry]  # of one video
 
 
 @dataclass
@@ -34,12 +38,13 @@ class Made:
 
     clip: str = ""
     prompts: dict[str, str] = field(default_factory=dict)  # by style
-    pictures: dict[str, ByView] = field(default_factory=dict)  # renders by weather
-    controls: dict[str, ByView] = field(default_factory=dict)  # by control
-    hints: dict[str, ByView] = field(default_factory=dict)  # by control
+    pictures: dict[str, ByTake] = field(default_factory=dict)  # renders by weather
+    controls: dict[str, ByTake] = field(default_factory=dict)  # by control
+    hints: dict[str, Chunks] = field(default_factory=dict)  # of the single view, by control
+    multi_hints: dict[str, dict[str, Chunks]] = field(default_factory=dict)  # by control and view
     negative: Entry | None = None
-    single_views: ByView = field(default_factory=dict)  # by style
-    multi_views: ByView = field(default_factory=dict)  # by style
+    single_views: dict[str, Chunks] = field(default_factory=dict)  # by style
+    multi_views: dict[str, Chunks] = field(default_factory=dict)  # by style
 
 
 def run(cfg: DictConfig, folder: Path, *, sweep: str | None = None) -> Status:
@@ -104,17 +109,17 @@ class Pipeline:
         with self.report.stage("render") as tick:
             for i, (weather, outputs) in enumerate(wanted.items()):
                 self.made.pictures[weather] = {}
-                for j, view in enumerate(stages.views, 1):
-                    self.made.pictures[weather][view] = stages.render(view, weather, outputs)
-                    tick(i * len(stages.views) + j, len(wanted) * len(stages.views))
+                for j, take in enumerate(stages.takes, 1):
+                    self.made.pictures[weather][take] = stages.render(take, weather, outputs)
+                    tick(i * len(stages.takes) + j, len(wanted) * len(stages.takes))
 
     def make_controls(self) -> None:
-        stages, renders = self.stages, self.made.pictures[self.weather]
-        names = list(stages.controls)
+        stages, names = self.stages, list(self.stages.controls)
+        renders = self.made.pictures[self.weather].items()
         _say_how_files_are_read(stages.cfg)
         with self.report.stage("controls") as tick:
             for i, name in enumerate(names, 1):
-                self.made.controls[name] = {v: stages.control(name, v, renders[v]) for v in stages.views}
+                self.made.controls[name] = {take: stages.control(name, take.view, render) for take, render in renders}
                 tick(i, len(names))
 
     def write_control_videos(self) -> None:
@@ -123,10 +128,10 @@ class Pipeline:
         stages, names = self.stages, [n for n in self.stages.cfg["previews"]["names"] if n not in self.made.controls]
         params = {control: stages.control_params(control) for control in ("edge", "seg")}
         with self.report.stage("videos", "control videos") as tick:
-            for i, view in enumerate(stages.views, 1):
-                render = load_render(self.made.pictures[self.weather][view], view)
+            for i, (view, take) in enumerate({**stages.multi_takes, stages.front: stages.front_take}.items(), 1):
+                render = load_render(self.made.pictures[self.weather][take], view)
                 videos = {name: preview(name, render, **params) for name in names}
-                videos |= {name: load_arrays(views[view])["video"] for name, views in self.made.controls.items()}
+                videos |= {name: load_arrays(takes[take])["video"] for name, takes in self.made.controls.items()}
                 for name, video in videos.items():
                     write_video(self.folder.control(name, view, self.made.clip), video, stages.fps)
                 tick(i, len(stages.views))
@@ -134,17 +139,27 @@ class Pipeline:
     def encode(self) -> None:
         """Latents of the controls that have a weight: of all views where the multi-view net reads them too."""
         stages = self.stages
-        for_all = stages.multi_view_controls
         if len(stages.views) > 1:
             _say_what_guides(stages)
-        needed = {name: stages.views if name in for_all else stages.views[:1] for name in stages.weights}
-        total = sum(map(len, needed.values()))
+        single, multi = stages.videos.single_view, stages.videos.multi_view
+        takes = stages.multi_takes if multi else {}
+        total = len(stages.weights) * len(single.chunks)
+        total += len(stages.multi_view_controls) * len(takes) * len(multi.chunks if multi else ())
         with self.report.stage("hints", "encode controls") as tick:
-            for name, views in needed.items():
-                self.made.hints[name] = {}
-                for view in views:
-                    self.made.hints[name][view] = stages.hint(self.made.controls[name][view])
-                    tick(sum(map(len, self.made.hints.values())), total)
+            done = count(1)
+
+            def encoded(name: str, take: Take, video: Video) -> Chunks:
+                control, entries = self.made.controls[name][take], []
+                for chunk in video.chunks:
+                    entries.append(stages.hint(control, video, chunk))
+                    tick(next(done), total)
+                return entries
+
+            self.made.hints = {name: encoded(name, stages.front_take, single) for name in stages.weights}
+            self.made.multi_hints = {
+                name: {view: encoded(name, take, multi) for view, take in takes.items()}
+                for name in stages.multi_view_controls
+            }
             if stages.negative_prompt is not None:
                 self.made.negative = stages.text(stages.negative_prompt)
 
@@ -152,14 +167,23 @@ class Pipeline:
         stages, made = self.stages, self.made
         prompt = made.prompts[style]
         with self.report.stage("single_view", f"single view {style}") as tick:
-            hints = {name: views[stages.front] for name, views in made.hints.items()}
-            made.single_views[style] = stages.single_view(made.clip, hints, stages.text(prompt), made.negative, tick)
-        if len(stages.views) == 1:
+            text, front = stages.text(prompt), made.single_views.setdefault(style, [])
+            for chunk in (chunks := stages.videos.single_view.chunks):
+                hints = {name: entries[chunk.index] for name, entries in made.hints.items()}
+                part, before = _part(tick, chunk.index, len(chunks)), front[-1] if front else None
+                front.append(stages.single_view(made.clip, chunk, hints, text, made.negative, before, part))
+        if stages.videos.multi_view is None:
             return
         with self.report.stage("multi_view", f"multi view {style}") as tick:
-            hints = {name: made.hints[name] for name in stages.multi_view_controls}
             texts = {view: stages.text(text) for view, text in stages.view_prompts(prompt).items()}
-            made.multi_views[style] = stages.multi_view(made.clip, made.single_views[style], hints, texts, tick)
+            views = made.multi_views.setdefault(style, [])
+            for chunk in (chunks := stages.videos.multi_view.chunks):
+                hints = {
+                    name: {view: entries[chunk.index] for view, entries in by_view.items()}
+                    for name, by_view in made.multi_hints.items()
+                }
+                part, before = _part(tick, chunk.index, len(chunks)), views[-1] if views else None
+                views.append(stages.multi_view(made.clip, chunk, front, hints, texts, before, part))
 
     def write_videos(self, style: str) -> None:
         stages, folder, clip = self.stages, self.folder, self.made.clip
@@ -188,21 +212,20 @@ class Pipeline:
             write_json(self.folder.metrics, values)
 
     def _single_view(self, style: str):
-        return load_arrays(self.made.single_views[style])["video"]
+        return self.stages.front_video(self.made.single_views[style])
 
     def _views(self, style: str) -> dict:
         """{view: uint8 [F,H,W,3]} of the multi-view net; empty where it did not run."""
         if style not in self.made.multi_views:
             return {}
-        arrays = load_arrays(self.made.multi_views[style])
-        return {view: arrays[f"video/{view}"] for view in self.stages.views}
+        return self.stages.view_videos(self.made.multi_views[style])
 
     def _videos(self, style: str) -> dict:
         return self._views(style) | {"single view": self._single_view(style)}
 
     def _metric_inputs(self, style: str) -> list[str]:
         made = self.made
-        entries = [made.single_views[style], *([made.multi_views[style]] if style in made.multi_views else [])]
+        entries = [*made.single_views[style], *made.multi_views.get(style, [])]
         entries += made.pictures[self.weather].values()
         entries += made.pictures.get(style, {}).values()
         return [style, *(entry.key for entry in entries)]
@@ -211,17 +234,24 @@ class Pipeline:
         from cosmos_exp.metrics.types import GeneratedClip
 
         stages, made = self.stages, self.made
-        targets = made.pictures.get(style, {})
+        takes = stages.multi_takes or {stages.front: stages.front_take}
+        renders, targets = made.pictures[self.weather], made.pictures.get(style, {})
+        frames = takes[stages.front].shape.frames
         return GeneratedClip(
             style=style,
             prompt=made.prompts[style],
             generated=self._views(style),
             single_view=self._single_view(style),
-            renders={view: load_render(entry, view) for view, entry in made.pictures[self.weather].items()},
-            cameras={view: stages.rig.camera(view) for view in stages.views},
-            rig_poses=stages.scene.rig_trajectory.sample(stages.times),
-            targets={view: load_arrays(entry)["rgb"] for view, entry in targets.items()},
+            renders={view: load_render(renders[take], view) for view, take in takes.items()},
+            cameras={view: stages.camera(take) for view, take in takes.items()},
+            rig_poses=stages.scene.rig_trajectory.sample(stages.times[:frames]),
+            targets={view: load_arrays(targets[take])["rgb"] for view, take in takes.items() if take in targets},
         )
+
+
+def _part(tick: Tick, index: int, count: int) -> Tick:
+    """The progress of one of several equal parts, as progress of the whole."""
+    return lambda done, total: tick(index * total + done, count * total)
 
 
 def _say_how_files_are_read(cfg: dict) -> None:

@@ -134,11 +134,15 @@ class ModelConfig:
     weights: str | None = None
     """Folder with the model's weights; null takes those that ship with the package."""
     num_frames: int | None = None
-    """Frames of the clip; null takes the model's own number."""
+    """Frames of the front view, in chunks where the model can continue one; null takes the model's own number."""
+    multi_view_frames: int | None = None
+    """Frames of all views together; null takes as many of the front view's as the multi-view network makes."""
+    overlap: int | None = None
+    """Frames that a further chunk of a long video begins with; null takes the fewest that the model knows."""
     height: int | None = None
-    """Pixels; null takes the model's own height."""
+    """Pixels; null: of the sizes that the model makes, that nearest in shape to the front camera's picture."""
     width: int | None = None
-    """Pixels; null takes the model's own width."""
+    """Pixels; null as for height."""
     fps: float | None = None
     """Frames per second; null takes the rate the model was trained at."""
 

@@ -11,10 +11,11 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import safetensors.numpy
@@ -25,19 +26,24 @@ from cosmos_exp.captions.rewrite import rewrite
 from cosmos_exp.captions.views import view_prompt
 from cosmos_exp.controls.class_filter import is_file
 from cosmos_exp.errors import UserError
+from cosmos_exp.generate.chunks import Chunk, join
 from cosmos_exp.progress import Tick
 from cosmos_exp.render.types import OPTIONAL_OUTPUTS, OUTPUTS, CameraRender
 from cosmos_exp.scene.edits import edit_identity
 from cosmos_exp.scene.source import own_options
 from cosmos_exp.scene.sources import SOURCES, load_rig, load_scene
 from cosmos_exp.scene.types import Scene
-from cosmos_exp.sensors.camera import Rig
+from cosmos_exp.sensors.camera import Camera, Rig
 from cosmos_exp.sensors.carla_yaml import configured_cameras, placed
 from cosmos_exp.sensors.rigs import cameras_of_views, rig_of_views
+from cosmos_exp.shapes import Shape, Video, Videos, front_aspect, videos_of
 from cosmos_exp.validate import model_folder, read_contract
+from cosmos_exp.video import resize
 from cosmos_exp.world.contract import Contract
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from cosmos_exp.generate.sampler import SamplerParams
     from cosmos_exp.metrics.types import GeneratedClip
     from cosmos_exp.world.model import WorldModel
@@ -61,6 +67,13 @@ ARRAYS, VALUES = "result.safetensors", "result.json"
 Arrays = dict[str, np.ndarray]
 
 
+class Take(NamedTuple):
+    """One view, drawn for one network."""
+
+    view: str
+    shape: Shape
+
+
 class Stages:
     """cfg: resolved config as plain values. hits, misses: {stage: cache lookups}, counted here."""
 
@@ -72,10 +85,7 @@ class Stages:
         model = cfg["model"]
         self.model_folder = model_folder(model["name"], model["weights"])
         self.contract: Contract = read_contract(self.model_folder)
-        self.num_frames: int = model["num_frames"] or self.contract.frames.choices()[-1]
         self.fps: float = model["fps"] or self.contract.fps
-        self.height: int = model["height"] or self.contract.height
-        self.width: int = model["width"] or self.contract.width
         self.threads = num_threads(cfg["hardware"]["threads"])
         self.views: tuple[str, ...] = tuple(cfg["views"]["names"])
         self.front = self.views[0]
@@ -108,24 +118,53 @@ class Stages:
     # What is made once, when first needed
 
     @cached_property
+    def videos(self) -> Videos:
+        """What the two networks make."""
+        aspect = front_aspect(self.cfg["scene"], self.cfg["sensors"], self.front)
+        return videos_of(self.cfg["model"], self.contract, len(self.views), aspect)
+
+    @property
+    def front_take(self) -> Take:
+        """What the single-view net draws over."""
+        return Take(self.front, self.videos.single_view.shape)
+
+    @property
+    def multi_takes(self) -> dict[str, Take]:
+        """{view: what the multi-view net draws over}; empty where it does not run."""
+        video = self.videos.multi_view
+        return {view: Take(view, video.shape) for view in self.views} if video else {}
+
+    @property
+    def takes(self) -> tuple[Take, ...]:
+        """Each once: the front view is drawn twice where the networks differ in frames or pixels."""
+        return tuple(dict.fromkeys([self.front_take, *self.multi_takes.values()]))
+
+    @cached_property
     def scene(self) -> Scene:
         return load_scene(self.cfg["scene"])
 
     @cached_property
     def rig(self) -> Rig:
-        """The cameras of the views, named by these."""
-        sensors, size = self.cfg["sensors"], (self.width, self.height)
+        """The cameras of the views, named by these, at the size of the single view."""
+        shape = self.videos.single_view.shape
+        sensors, size = self.cfg["sensors"], (shape.width, shape.height)
         rig = placed(load_rig(self.cfg["scene"], sensors, size=size), sensors, lambda: self.scene)
         return rig_of_views(rig, sensors["views"], self.views)
 
+    def camera(self, take: Take) -> Camera:
+        """A view's camera at the take's size, as a resized picture would show it: other pixels, the same borders."""
+        camera = self.rig.camera(take.view)
+        return replace(camera, model=camera.model.resized(take.shape.width, take.shape.height))
+
     @cached_property
     def times(self) -> np.ndarray:
-        """[F] seconds."""
-        times = self.scene.frame_times(self.num_frames, self.fps)
+        """[F] seconds, of the longest video."""
+        frames = self.videos.single_view.shape.frames
+        times = self.scene.frame_times(frames, self.fps)
         if times[-1] > self.scene.end + 1e-6:
             needed, longest = times[-1] - times[0], self.scene.duration
             raise UserError(
-                f"{self.num_frames} frames at {self.fps:g} Hz need {needed:.2f} s, the scene is {longest:.2f} s long: "
+                f"{frames} frames at {self.fps:g} Hz need {needed:.2f} s, the scene is {longest:.2f} s long: "
                 "choose a longer time window, fewer frames (model.num_frames) or a higher model.fps"
             )
         return times
@@ -209,26 +248,29 @@ class Stages:
 
     # Stages
 
-    def render(self, view: str, weather: str, outputs: tuple[str, ...]) -> Entry:
+    def render(self, take: Take, weather: str, outputs: tuple[str, ...]) -> Entry:
         """One camera's pixels. outputs: which of the renderer's."""
+        front, shape = self.videos.single_view.shape, take.shape
         config = {
-            "camera": self.camera_config(view),
-            "size": [self.width, self.height],
-            "frames": self.num_frames,
+            "camera": self.camera_config(take.view),
+            "size": [shape.width, shape.height],
+            "frames": shape.frames,
             "fps": self.fps,
             "weather": weather if "rgb" in outputs else None,
             "outputs": sorted(outputs),
         }
+        if (shape.height, shape.width) != (front.height, front.width):
+            config["resized_from"] = [front.width, front.height]
 
         def compute() -> Arrays:
             from cosmos_exp.render.renderer import render_camera
 
-            camera = self.rig.camera(view)
+            times = self.times[: shape.frames]
             options = {"weather": weather, "outputs": outputs, "threads": self.threads}
-            render = render_camera(self.renderer, camera, self.times, **options)
+            render = render_camera(self.renderer, self.camera(take), times, **options)
             return {"times": render.times} | {name: getattr(render, name) for name in outputs}
 
-        return self._stage("render", config, [self.scene_key, view], compute)
+        return self._stage("render", config, [self.scene_key, take.view], compute)
 
     def control(self, name: str, view: str, render: Entry) -> Entry:
         """A control's video, `video` uint8 [F,H,W,3], from a camera's render."""
@@ -262,13 +304,14 @@ class Stages:
         """{view: prompt}, each with the sentence that says which way its camera looks."""
         return {view: view_prompt(view, prompt) for view in self.views}
 
-    def hint(self, control: Entry) -> Entry:
-        """A control video's latents, `latents` float32 [16,T,h,w]."""
+    def hint(self, control: Entry, video: Video, chunk: Chunk) -> Entry:
+        """A control video's latents over one chunk, `latents` float32 [16,T,h,w]."""
 
         def compute() -> Arrays:
-            return {"latents": self.model.encode_video(load_arrays(control)["video"]).float().cpu().numpy()}
+            return {"latents": self._encoded(chunk.of(load_arrays(control)["video"])).numpy()}
 
-        return self._stage("hints", {}, [control.key, self.weights_identity("tokenizer")], compute)
+        inputs = [control.key, self.weights_identity("tokenizer")]
+        return self._stage("hints", chunk_config(video, chunk), inputs, compute)
 
     def text(self, prompt: str) -> Entry:
         """A prompt's embedding, `text` float32 [S,D]."""
@@ -279,12 +322,21 @@ class Stages:
         return self._stage("text", {"prompt": prompt}, [self.weights_identity("text_encoder")], compute)
 
     def single_view(
-        self, clip: str, hints: Mapping[str, Entry], text: Entry, negative: Entry | None, tick: Tick
+        self,
+        clip: str,
+        chunk: Chunk,
+        hints: Mapping[str, Entry],
+        text: Entry,
+        negative: Entry | None,
+        before: Entry | None,
+        tick: Tick,
     ) -> Entry:
-        """The front view: `latents` float32 [16,T,h,w], `video` uint8 [F,H,W,3].
+        """One chunk of the front view: `latents` float32 [16,T,h,w], `video` uint8 [F,H,W,3].
 
-        hints: {control: latents}. negative: embedding of the negative prompt; None for all-zero text.
+        hints: {control: latents}. negative: embedding of the negative prompt; None for all-zero text. before: the chunk
+        that this one continues.
         """
+        video = self.videos.single_view
 
         def compute() -> Arrays:
             from cosmos_exp.generate.single_view import sample_single_view
@@ -292,54 +344,86 @@ class Stages:
             latents = sample_single_view(
                 self.model,
                 {name: self._tensor(entry, "latents") for name, entry in hints.items()},
-                self._shared_weights(hints),
+                self._shared_weights(hints, video),
                 self._tensor(text, "text"),
                 self._tensor(negative, "text") if negative else None,
                 self.sampler,
-                item_seed(self.cfg["sampler"]["seed"], "single_view", clip),
+                self._seed("single_view", clip, chunk),
                 tick,
                 fps=self.fps,
+                given=self._encoded(load_arrays(before)["video"][-video.overlap :]) if before else None,
             )
             return {"latents": latents.float().cpu().numpy(), "video": self.model.decode(latents)}
 
         inputs = [entry.key for _, entry in sorted(hints.items())] + [text.key, negative.key if negative else "zeros"]
-        identity = self.weights_identity("tokenizer", "base", "control_*")
-        return self._stage("single_view", self._sampling(clip, hints), [*inputs, identity], compute)
+        inputs += [self.weights_identity("tokenizer", "base", "control_*")]
+        config = self._sampling(clip, hints) | given_config(video, chunk)
+        return self._stage("single_view", config, [*inputs, *keys(before)], compute)
 
     def multi_view(
-        self, clip: str, front: Entry, hints: Mapping[str, Mapping[str, Entry]], texts: Mapping[str, Entry], tick: Tick
+        self,
+        clip: str,
+        chunk: Chunk,
+        front: Sequence[Entry],
+        hints: Mapping[str, Mapping[str, Entry]],
+        texts: Mapping[str, Entry],
+        before: Entry | None,
+        tick: Tick,
     ) -> Entry:
-        """All views: `latents` float32 [V,16,T,h,w] and one `video/<view>` uint8 [F,H,W,3] each.
+        """One chunk of all views: `latents` float32 [V,16,T,h,w] and one `video/<view>` uint8 [F,H,W,3] each.
 
-        front: the single view. hints: {control: {view: latents}}. texts: {view: embedding}.
+        front: the chunks of the single view, resized where this net has another size. hints: {control: {view:
+        latents}}. texts: {view: embedding}. before: the chunk that this one continues, of which the views beside the
+        front have their first frames.
         """
+        video = self.videos.multi_view
 
         def compute() -> Arrays:
             import torch
 
             from cosmos_exp.generate.multi_view import sample_multi_view
 
+            first_frames = None
+            if before:
+                arrays = load_arrays(before)
+                given = [self._encoded(arrays[f"video/{view}"][-video.overlap :]) for view in self.views]
+                first_frames = torch.stack(given)
             latents = sample_multi_view(
                 self.model,
-                self.model.encode_video(load_arrays(front)["video"]),
+                self._encoded(resize(chunk.of(self.front_video(front)), video.shape.height, video.shape.width)),
                 {
                     name: torch.stack([self._tensor(views[view], "latents") for view in self.views])
                     for name, views in hints.items()
                 },
-                self._shared_weights(hints),
+                self._shared_weights(hints, video),
                 torch.stack([self._tensor(texts[view], "text") for view in self.views]),
                 self.sampler,
-                item_seed(self.cfg["sampler"]["seed"], "multi_view", clip),
+                self._seed("multi_view", clip, chunk),
                 tick,
                 fps=self.fps,
+                first_frames=first_frames,
             )
             videos = {f"video/{view}": self.model.decode(part) for view, part in zip(self.views, latents)}
             return {"latents": latents.float().cpu().numpy(), **videos}
 
-        inputs = [front.key, *(texts[view].key for view in self.views)]
+        inputs = [*(entry.key for entry in front), *(texts[view].key for view in self.views)]
         inputs += [views[view].key for _, views in sorted(hints.items()) for view in self.views]
-        identity = self.weights_identity("tokenizer", "multiview_*")
-        return self._stage("multi_view", self._sampling(clip, hints), [*inputs, identity], compute)
+        inputs += [self.weights_identity("tokenizer", "multiview_*")]
+        config = self._sampling(clip, hints) | given_config(video, chunk)
+        return self._stage("multi_view", config, [*inputs, *keys(before)], compute)
+
+    def front_video(self, chunks: Sequence[Entry]) -> np.ndarray:
+        """uint8 [F,H,W,3] of the single view."""
+        video = self.videos.single_view
+        return join([load_arrays(entry)["video"] for entry in chunks], video.overlap, video.shape.frames)
+
+    def view_videos(self, chunks: Sequence[Entry]) -> dict[str, np.ndarray]:
+        """{view: uint8 [F,H,W,3]} of the multi-view net."""
+        video, made = self.videos.multi_view, [load_arrays(entry) for entry in chunks]
+        return {
+            view: join([arrays[f"video/{view}"] for arrays in made], video.overlap, video.shape.frames)
+            for view in self.views
+        }
 
     def metrics(self, inputs: list[str], make_clip: Callable[[], GeneratedClip]) -> Entry:
         """{metric: value} of one generated clip; `make_clip` loads it. inputs: keys of all that it holds."""
@@ -357,10 +441,18 @@ class Stages:
         own = {"fps": self.fps, "clip": clip, "weights": weights, "dtype": self.cfg["hardware"]["dtype"]}
         return self.cfg["sampler"] | own | changing_speed(self.cfg["speed"])
 
-    def _shared_weights(self, names: Iterable[str]) -> dict[str, Any]:
+    def _seed(self, stage: str, clip: str, chunk: Chunk) -> int:
+        return item_seed(self.cfg["sampler"]["seed"], stage, f"{clip}/{chunk.index}" if chunk.index else clip)
+
+    def _encoded(self, video: np.ndarray) -> Tensor:
+        """Latents [16,T,h,w] of a video uint8 [F,H,W,3]. The tokenizer is causal: the first frames are encoded alone
+        as they are within a longer video."""
+        return self.model.encode_video(video).float().cpu()
+
+    def _shared_weights(self, names: Iterable[str], video: Video) -> dict[str, Any]:
         from cosmos_exp.generate.weights import control_weights
 
-        size = {"frames": self.num_frames, "height": self.height, "width": self.width}
+        size = {"frames": video.chunks[0].size, "height": video.shape.height, "width": video.shape.width}
         return control_weights({name: self.weights[name] for name in names}, **size)
 
     def _tensor(self, entry: Entry, name: str):
@@ -395,6 +487,20 @@ def changing_speed(speed: Mapping[str, Any]) -> dict[str, Any]:
     changing = {key: value for key, value in speed.items() if key not in ("compile", "attention") and value}
     changing |= {"attention": speed["attention"]} if speed["attention"] == "fp8" else {}
     return {"speed": changing} if changing else {}
+
+
+def chunk_config(video: Video, chunk: Chunk) -> dict[str, int]:
+    """Which frames a chunk has, in a key; nothing where it is the whole video."""
+    return {} if chunk.covers(video.shape.frames) else {"start": chunk.start, "size": chunk.size}
+
+
+def given_config(video: Video, chunk: Chunk) -> dict[str, int]:
+    """Which chunk is made and from how many given frames, in a key; nothing of the first."""
+    return {"chunk": chunk.index, "overlap": video.overlap} if chunk.index else {}
+
+
+def keys(*entries: Entry | None) -> list[str]:
+    return [entry.key for entry in entries if entry]
 
 
 def item_seed(seed: int, stage: str, item: str) -> int:

@@ -25,6 +25,7 @@ from cosmos_exp.scene.edits import config_problems
 from cosmos_exp.scene.source import own_options
 from cosmos_exp.scene.sources import SOURCES, load_rig
 from cosmos_exp.sensors.rigs import rig_of_views
+from cosmos_exp.shapes import front_aspect, videos_of
 from cosmos_exp.styles import STYLES
 from cosmos_exp.tracking.wandb_run import check_mode
 from cosmos_exp.views import VIEWS
@@ -131,27 +132,31 @@ def _unknown_keys(node: DictConfig, prefix: str) -> Iterator[str]:
 
 
 def _check_clip(cfg: DictConfig, contract: Contract) -> Iterator[str]:
-    model, frames = cfg.model, contract.frames
-    if model.num_frames is not None and model.num_frames not in frames.choices():
-        yield (
-            f"model.num_frames={model.num_frames}: {model.name} makes {frames.describe()} "
-            f"({', '.join(map(str, frames.choices()))}); nearest is {frames.nearest(model.num_frames)}"
-        )
-    height = contract.height if model.height is None else model.height
-    width = contract.width if model.width is None else model.width
-    if (height, width) not in contract.all_sizes:
-        sizes = ", ".join(f"{h}x{w}" for h, w in contract.all_sizes)
-        yield f"model.height={height}, model.width={width}: {model.name} makes {sizes} pixels (height x width)"
-    if model.fps is not None and not 1 <= model.fps <= 120:
-        yield f"model.fps={model.fps:g}: must be 1 to 120; {model.name} was trained at {contract.fps:g}"
+    model = OmegaConf.to_container(cfg.model)
+    aspect, names = None, list(cfg.views.names)
+    if names and len(contract.all_sizes) > 1 and not _needs_a_scene(cfg):
+        sensors = OmegaConf.to_container(cfg.sensors)
+        aspect, _ = _attempt(lambda: front_aspect(cfg.scene, sensors, names[0]))
+    aspect = aspect or contract.width / contract.height
+    videos, errors = _attempt(lambda: videos_of(model, contract, len(names), aspect))
+    yield from errors
+    if cfg.model.fps is not None and not 1 <= cfg.model.fps <= 120:
+        yield f"model.fps={cfg.model.fps:g}: must be 1 to 120; {cfg.model.name} was trained at {contract.fps:g}"
         return
-    count, fps = model.num_frames or frames.choices()[-1], model.fps or contract.fps
+    if videos is None:
+        return
+    count, fps = videos.single_view.shape.frames, cfg.model.fps or contract.fps
     seconds, available = (count - 1) / fps, cfg.scene.get("duration")
     if available is not None and 0 < available < seconds:
         yield (
             f"scene.duration={available:g}: {count} frames (model.num_frames) at {fps:g} Hz (model.fps) need "
             f"{seconds:.3g} s"
         )
+
+
+def _needs_a_scene(cfg: DictConfig) -> bool:
+    """Whether the rig is that of a scene which has problems of its own."""
+    return bool(cfg.sensors.camera_type and (OmegaConf.missing_keys(cfg.scene) or any(_check_scene(cfg))))
 
 
 def _check_controls(controls: DictConfig, contract: Contract) -> Iterator[str]:
@@ -183,8 +188,8 @@ def _check_controls(controls: DictConfig, contract: Contract) -> Iterator[str]:
 
 
 def _check_views(cfg: DictConfig, contract: Contract) -> Iterator[str]:
-    if cfg.sensors.camera_type and (OmegaConf.missing_keys(cfg.scene) or any(_check_scene(cfg))):
-        return  # the rig is the scene's, which has problems of its own
+    if _needs_a_scene(cfg):
+        return
     rig, errors = _attempt(lambda: load_rig(cfg.scene, OmegaConf.to_container(cfg.sensors)))
     yield from errors
     names = list(cfg.views.names)
@@ -195,11 +200,6 @@ def _check_views(cfg: DictConfig, contract: Contract) -> Iterator[str]:
         alone = f"{contract.views[0]} alone (views=single)"
         together = f" or all of {', '.join(contract.views)}, in this order (views={_VIEWS_OPTION[len(contract.views)]})"
         yield f"views.names={names}: {cfg.model.name} makes {alone}{together if len(contract.views) > 1 else ''}"
-    elif len(names) > 1 and (clip := contract.multi_view_clip):
-        yield (
-            f"views.names={names}: {cfg.model.name} makes the front view at {contract.height}x{contract.width} and all "
-            f"views at {clip.height}x{clip.width}, {clip.frames.describe()}; one run makes one size: give views=single"
-        )
     for name in names:
         if name not in VIEWS:
             yield f"views.names: {unknown_name('view', name, VIEWS)}"

@@ -178,6 +178,16 @@ def frame_rate(path: Path | str) -> float:
         raise UserError(f"cannot read the video {path}: {error}") from error
 
 
+def resize(frames: np.ndarray, height: int, width: int, interpolation: int | None = None) -> np.ndarray:
+    """uint8 [F,H,W,3] -> [F,height,width,3], without crop or border. interpolation: of OpenCV; None: bilinear."""
+    import cv2
+
+    if frames.shape[1:3] == (height, width):
+        return frames
+    method = cv2.INTER_LINEAR if interpolation is None else interpolation
+    return np.stack([cv2.resize(frame, (width, height), interpolation=method) for frame in frames])
+
+
 def compose_grid(
     views: Mapping[str, np.ndarray], *, rows: Sequence[Sequence[str]] = GRID, labels: bool = False
 ) -> np.ndarray:

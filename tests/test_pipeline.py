@@ -158,9 +158,12 @@ def test_the_frame_rate_reaches_the_networks(first, configure, root: Path) -> No
         return Stages(OmegaConf.to_container(cfg, resolve=True), StageCache(root / "cache"), Counter(), Counter())
 
     ours, theirs = stages("model.fps=24"), stages("model.fps=12")
-    hint = ours.hint(ours.control("hdmap", VIEWS[0], ours.render(VIEWS[0], "Original", OUTPUTS)))
+    video = ours.videos.single_view
+    (chunk,) = video.chunks
+    hint = ours.hint(ours.control("hdmap", VIEWS[0], ours.render(ours.front_take, "Original", OUTPUTS)), video, chunk)
     text = ours.text("A street.")
-    made = [s.single_view("clip", {"hdmap": hint}, text, None, lambda done, total: None) for s in (ours, theirs)]
+    inputs = ("clip", chunk, {"hdmap": hint}, text, None, None, lambda done, total: None)
+    made = [s.single_view(*inputs) for s in (ours, theirs)]
     assert made[0].key != made[1].key
     assert not np.allclose(*(load_arrays(entry)["latents"] for entry in made), atol=1e-4)
 

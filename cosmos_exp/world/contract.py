@@ -11,6 +11,7 @@ from cosmos_exp.errors import UserError, unknown_name
 GUIDANCE = (
     "x0 = cond + guidance * (cond - uncond); 0 is conditional only; the common convention's scale is guidance + 1"
 )
+MAX_CHUNKS = 10  # that a long video may be joined from: 1201 frames of a model that makes 121
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class FrameRule:
         choices = self.choices()
         if len(choices) <= 4:
             return f"{' or '.join(map(str, choices))} frames"
+        if self.step == 1:
+            return f"any number of frames from {self.least} to {self.most}"
         return f"{self.base} + {self.step}k frames, from {choices[0]} to {choices[-1]}"
 
     def check(self, frames: int) -> None:
@@ -56,8 +59,8 @@ class Contract:
     negative_prompt: what the unconditional single-view pass reads; None: all-zero text.
     sizes: every (height, width) it makes; empty: height x width alone.
     multi_view_clip: of each view of the multi-view net, where that differs from the single view's.
-    overlaps: numbers of given frames that a further chunk of a long video may start with; empty: one chunk only.
-    multi_view_overlaps: the same of the multi-view net.
+    frames: of one chunk. overlaps: numbers of given frames that a further chunk of a long video may start with; empty:
+    one chunk only. multi_view_overlaps: the same of the multi-view net.
     num_steps: the only number of solver steps that a distilled net is made for; None: any.
     """
 
@@ -76,6 +79,30 @@ class Contract:
     overlaps: tuple[int, ...] = ()
     multi_view_overlaps: tuple[int, ...] = ()
     num_steps: int | None = None
+
+    @property
+    def video_frames(self) -> FrameRule:
+        """Frame counts of the single view: of one chunk, or where chunks can be joined, any."""
+        if not self.overlaps:
+            return self.frames
+        return FrameRule(step=1, least=2, most=1 + MAX_CHUNKS * (self.frames.most - 1))
+
+    @property
+    def multi_view_chunk(self) -> FrameRule:
+        """Frame counts of one chunk of the multi-view net."""
+        return self.multi_view_clip.frames if self.multi_view_clip else self.frames
+
+    def multi_view_frames(self, front: int, overlap: int) -> tuple[int, ...]:
+        """Frame counts that the multi-view net can make of a front video of `front` frames, the least first.
+
+        Further chunks begin with the last `overlap` frames of the one before. No chunk is padded.
+        """
+        chunk = self.multi_view_chunk
+        counts = [n for n in chunk.choices() if n <= front]
+        if self.multi_view_overlaps:
+            stride = chunk.most - overlap
+            counts += range(chunk.most + stride, front + 1, stride)
+        return tuple(counts)
 
     @property
     def all_sizes(self) -> tuple[tuple[int, int], ...]:
