@@ -193,10 +193,12 @@ def compose_grid(
 ) -> np.ndarray:
     """Tile the videos of several views without padding, as Single2MultiView lays them out.
 
-    views: {view name: uint8 [F,H,W,3]}, all of one shape. rows: view names of each row.
+    views: {view name: uint8 [F,H,W,3]}, all of one shape. rows: view names of each row; the first view fills the tile
+    of one that is not there, such as the rear of Waymo's five.
     labels: write each view's name into its corner. Returns uint8 [F, len(rows)*H, len(rows[0])*W, 3].
     """
-    tiles = [[_labelled(views[name], name) if labels else views[name] for name in row] for row in rows]
+    shown = [[name if name in views else next(iter(views)) for name in row] for row in rows]
+    tiles = [[_labelled(views[name], name) if labels else views[name] for name in row] for row in shown]
     return np.concatenate([np.concatenate(row, axis=2) for row in tiles], axis=1)
 
 

@@ -19,11 +19,23 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_model():
-    """A world model with random weights that makes 9 or 17 frames of 32x48 pixels in well under a second."""
-    import torch
+def tiny_config():
+    """A function: what describes a model that makes 9 or 17 frames of 32x48 pixels in well under a second."""
+    return _tiny_config
 
-    from cosmos_exp.world.model import WorldModel
+
+@pytest.fixture(scope="session")
+def build_tiny():
+    """A function: a world model of such a description, with random weights that are nowhere zero."""
+    return _build_tiny
+
+
+@pytest.fixture(scope="session")
+def tiny_model():
+    return _build_tiny(_tiny_config())
+
+
+def _tiny_config() -> dict:
     from cosmos_exp.world.nano import nano_config
 
     config = nano_config()
@@ -40,6 +52,14 @@ def tiny_model():
         config[stage]["base"] |= small
         for control in config[stage]["controls"].values():
             control |= small | {"num_blocks": 1}
+    return config
+
+
+def _build_tiny(config: dict):
+    import torch
+
+    from cosmos_exp.world.model import WorldModel
+
     torch.manual_seed(0)
     model = WorldModel.build(config)
     for net in (model.single_view(), model.multi_view()):

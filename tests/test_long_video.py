@@ -1,0 +1,179 @@
+"""The whole road with tiny models made like the released ones: two shapes in one run, chunks, sizes, an input video."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from cosmos_exp.cache import StageCache
+from cosmos_exp.pipeline import Pipeline, run
+from cosmos_exp.report import Report
+from cosmos_exp.stages import Stages, load_arrays
+from cosmos_exp.tracking.run_folder import DONE, RunFolder
+from cosmos_exp.video import read_video, resize
+from cosmos_exp.views import VIEWS
+from cosmos_exp.world.released import WAYMO_VIEWS
+
+CHUNK, MULTI_CHUNK = {"least": 17, "most": 17}, {"least": 9, "most": 9}
+SIZES = ((32, 48), (48, 48), (48, 32))
+RULE = {"base": 1, "step": 8}
+SMALL = (
+    "sampler.num_steps=1",
+    "scene.num_vehicles=1",
+    "controls=hdmap",
+    "metrics.names=[psnr,edge_f1]",
+    "tracking=disabled",
+)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("long")
+
+
+@pytest.fixture(scope="module")
+def tiny_released(tiny_config, build_tiny, root: Path):
+    """A function: folder of a tiny model of the released layout; overlaps: what its networks continue a video from."""
+
+    def write(name: str, overlaps=(), multi_view_overlaps=(), views=VIEWS) -> Path:
+        config = tiny_config()
+        config["contract"] |= {
+            "frames": RULE | CHUNK,
+            "sizes": SIZES,
+            "views": views,
+            "overlaps": overlaps,
+            "multi_view_overlaps": multi_view_overlaps,
+            "multi_view_clip": {"height": 16, "width": 32, "frames": RULE | MULTI_CHUNK},
+        }
+        config["tokenizer"]["stat_frames"] = 3
+        masked = {"condition_mask": bool(overlaps)}
+        ids = {"num_views": len(views), "view_ids": [VIEWS.index(view) for view in views]}
+        for stage, changes in (("single_view", masked), ("multi_view", ids)):
+            config[stage]["base"] |= changes
+            for control in config[stage]["controls"].values():
+                control |= changes
+        model = build_tiny(config)
+        model.tokenizer.set_statistics(torch.randn(16, 3) / 8, torch.rand(16, 3) + 0.5)
+        model.save(root / "models" / name)
+        return root / "models" / name
+
+    return write
+
+
+@pytest.fixture(scope="module")
+def t2w(tiny_released) -> Path:
+    """One chunk of each network."""
+    return tiny_released("t2w")
+
+
+@pytest.fixture(scope="module")
+def v2w(tiny_released) -> Path:
+    """Both networks continue a video."""
+    return tiny_released("v2w", overlaps=(1,), multi_view_overlaps=(1,))
+
+
+@pytest.fixture(scope="module")
+def run_tiny(configure, root: Path):
+    def run_with(name: str, folder: Path, *overrides: str):
+        places = (f"paths.outputs={root}", f"paths.cache={root}/cache", f"model.weights={folder}")
+        status = run(configure(*SMALL, *places, *overrides), root / name)
+        assert status.state == DONE
+        (clip,) = RunFolder(root / name).clips()
+        return status, RunFolder(root / name), clip
+
+    return run_with
+
+
+def stages_of(configure, root: Path, *overrides: str) -> Stages:
+    cfg = configure(*SMALL, f"paths.cache={root}/cache", *overrides)
+    return Stages(OmegaConf.to_container(cfg, resolve=True), StageCache(root / "cache"), Counter(), Counter())
+
+
+def shapes(folder: RunFolder, clip: str, style: str = "Sunny") -> tuple:
+    """Of the front view's video, of another view's, and of the grid."""
+    paths = folder.single_view(clip, style), folder.view(clip, style, 1), folder.grid(clip, style)
+    return tuple(read_video(path).shape[:3] for path in paths)
+
+
+ONE_STYLE = "captions.styles=[Sunny]"
+
+
+def test_the_front_view_and_all_views_of_another_shape(run_tiny, t2w: Path) -> None:
+    status, folder, clip = run_tiny("two_shapes", t2w, ONE_STYLE)
+    assert shapes(folder, clip) == ((17, 32, 48), (9, 16, 32), (9, 32, 96))
+    front, side = (read_video(folder.control("hdmap", view, clip)) for view in VIEWS[:2])
+    assert (front.shape[:3], side.shape[:3]) == ((17, 32, 48), (9, 16, 32))
+    assert status.misses["render"] == (len(VIEWS) + 1) * 2  # the front twice, the whole in two weathers
+    assert {f"psnr/{view}" for view in VIEWS} <= set(folder.read_metrics()["Sunny"])
+
+
+def test_the_multi_view_net_sees_the_front_video_resized(configure, root: Path, t2w: Path) -> None:
+    """And controls with the same borders, so that what is at the picture's edge is there in both."""
+    stages = stages_of(configure, root, f"model.weights={t2w}")
+    front, other = (stages.camera(take).model for take in (stages.front_take, stages.multi_takes[VIEWS[0]]))
+    corners = np.array([[0, 0], [front.width, front.height], [10, 20]], float)
+    scale = np.array([other.width / front.width, other.height / front.height])
+    np.testing.assert_allclose(front.unproject(corners), other.unproject(corners * scale), atol=1e-6)
+
+
+def test_waymos_five_views(run_tiny, tiny_released) -> None:
+    model = tiny_released("waymo", views=WAYMO_VIEWS)
+    _, folder, clip = run_tiny("waymo", model, ONE_STYLE, "views=waymo_five", "sensors=waymo_five")
+    assert len(list(folder.multi_view(clip, "Sunny").glob("?.mp4"))) == 5
+    grid, front = read_video(folder.grid(clip, "Sunny")), read_video(folder.view(clip, "Sunny", 0))
+    assert grid.shape[:3] == (9, 32, 96)
+    assert np.abs(grid[:, 16:, 32:64].astype(int) - front).mean() < 12  # in place of the rear
+
+
+def test_a_long_video_is_made_in_chunks(run_tiny, v2w: Path) -> None:
+    status, folder, clip = run_tiny("chunks", v2w, ONE_STYLE, "model.num_frames=40")
+    assert shapes(folder, clip) == ((40, 32, 48), (33, 16, 32), (33, 32, 96))
+    assert (status.misses["single_view"], status.misses["multi_view"]) == (3, 4)
+    assert status.misses["hints"] == 3 + 4 * len(VIEWS)
+
+
+def test_a_killed_long_run_goes_on_at_its_chunk(run_tiny, v2w: Path, monkeypatch) -> None:
+    made, sample = [], Stages.single_view
+
+    def killed_after_one(self, clip, chunk, *inputs):
+        if made:
+            raise KeyboardInterrupt
+        made.append(chunk.index)
+        return sample(self, clip, chunk, *inputs)
+
+    overrides = (ONE_STYLE, "views=single", "model.num_frames=40", "sampler.seed=3")
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Stages, "single_view", killed_after_one)
+        run_tiny("killed", v2w, *overrides)
+    status, _, _ = run_tiny("killed", v2w, *overrides)
+    assert (status.hits["single_view"], status.misses["single_view"]) == (1, 2)
+
+
+def test_a_chunk_keeps_the_frames_it_was_given(configure, root: Path, v2w: Path, tmp_path: Path) -> None:
+    """What was decoded at the end of one chunk, encoded again, is where the next begins; in every view."""
+    stages = stages_of(configure, root, f"model.weights={v2w}", ONE_STYLE, "model.num_frames=40")
+    pipeline = Pipeline(stages, Report(RunFolder(tmp_path), "long"))
+    pipeline.run()
+    first, second, _ = map(load_arrays, pipeline.made.single_views["Sunny"])
+    np.testing.assert_allclose(second["latents"][:, :1], stages.model.encode_video(first["video"][-1:]), atol=1e-5)
+    assert not np.allclose(second["latents"][:, 1], first["latents"][:, 1], atol=0.1)
+
+    first, second, *_ = map(load_arrays, pipeline.made.multi_views["Sunny"])
+    for index, view in enumerate(VIEWS[1:], 1):
+        given = stages.model.encode_video(first[f"video/{view}"][-1:])
+        np.testing.assert_allclose(second["latents"][index, :, :1], given, atol=1e-5)
+    front = resize(stages.front_video(pipeline.made.single_views["Sunny"])[8:17], 16, 32)
+    np.testing.assert_allclose(second["latents"][0], stages.model.encode_video(front), atol=1e-5)
+
+
+def test_the_first_frames_are_encoded_alone_as_within_a_video(configure, root: Path, v2w: Path) -> None:
+    model = stages_of(configure, root, f"model.weights={v2w}").model
+    video = np.random.default_rng(0).integers(0, 256, (17, 32, 48, 3), dtype=np.uint8)
+    whole = model.encode_video(video)
+    for frames, latents in ((1, 1), (9, 2)):
+        torch.testing.assert_close(model.encode_video(video[:frames]), whole[:, :latents], atol=1e-5, rtol=1e-5)
