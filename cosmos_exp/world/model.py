@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from cosmos_exp.world.config import DiTConfig
 from cosmos_exp.world.contract import Contract
 from cosmos_exp.world.control import ControlEncoder, ControlledDiT
 from cosmos_exp.world.edm import Denoiser
+from cosmos_exp.world.memory import Memory
+from cosmos_exp.world.offload import Offload
 from cosmos_exp.world.speed import Speed
 from cosmos_exp.world.text import TextEncoder
 from cosmos_exp.world.tokenizer import VideoTokenizer, to_signed, to_uint8
@@ -30,7 +33,8 @@ VIEW_PREFIX = {"single_view": "", "multi_view": "multiview_"}
 class WorldModel:
     """Parts are made, and read from the folder if there is one, when first asked for.
 
-    config: plain values, see `nano_config`. dtype, speed: of the two denoisers; the other parts stay float32.
+    config: plain values, see `nano_config`. dtype, speed: of the two denoisers. memory: what is on the device together,
+    where parts can leave it because they can be read again.
     """
 
     def __init__(
@@ -41,6 +45,7 @@ class WorldModel:
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
         speed: Speed | None = None,
+        memory: Memory | None = None,
     ):
         missing = [part for part in PARTS if part not in config]
         if missing:
@@ -51,7 +56,9 @@ class WorldModel:
         self.device = torch.device(device)
         self.dtype = dtype
         self.speed = speed or Speed()
-        self._parts: dict[str, nn.Module] = {}
+        self.memory = memory or Memory()
+        self._parts: dict[str, dict[str, nn.Module]] = {}  # by what they leave with
+        self._denoisers: dict[str, Denoiser] = {}
 
     @classmethod
     def build(cls, config: Mapping[str, Any], **place: Any) -> WorldModel:
@@ -62,7 +69,7 @@ class WorldModel:
     def from_folder(cls, folder: Path, **place: Any) -> WorldModel:
         """A folder written by `save`. Every weights file must be there; each is read strictly when first needed.
 
-        place: device, dtype, speed.
+        place: device, dtype, speed, memory.
         """
         folder = Path(folder)
         path = folder / CONFIG_FILE
@@ -93,17 +100,17 @@ class WorldModel:
 
     @property
     def tokenizer(self) -> VideoTokenizer:
+        self._make_room("tokenizer")
         settings = self.config["tokenizer"]
-        return self._part(
-            "tokenizer", lambda: VideoTokenizer(settings["vae"], settings["stat_frames"]), dtype=torch.float32
-        )
+        return self._part("tokenizer", "tokenizer", lambda: VideoTokenizer(settings["vae"], settings["stat_frames"]))
 
     @property
     def text_encoder(self) -> TextEncoder:
+        self._make_room("text_encoder")
         return self._part(
             "text_encoder",
+            "text_encoder",
             lambda: TextEncoder(self.config["text_encoder"], self.contract.text_tokens, folder=self.folder),
-            dtype=torch.float32,
         )
 
     def single_view(self, controls: Iterable[str] | None = None) -> Denoiser:
@@ -117,7 +124,7 @@ class WorldModel:
     @torch.no_grad()
     def encode_text(self, prompt: str) -> Tensor:
         """[S, text_channels] float32, zero rows beyond the prompt."""
-        return self.text_encoder.encode([prompt])[0]
+        return self.text_encoder.encode([prompt])[0].float()
 
     @torch.no_grad()
     def encode_video(self, frames: np.ndarray) -> Tensor:
@@ -127,7 +134,8 @@ class WorldModel:
     @torch.no_grad()
     def decode(self, latents: Tensor) -> np.ndarray:
         """Latents [16,T,h,w] -> uint8 [F,H,W,3]."""
-        return to_uint8(self.tokenizer.decode(latents[None].to(self.device))[0])
+        pieces = self.tokenizer.decoded(latents[None].to(self.device))
+        return np.concatenate([to_uint8(piece[0]) for piece in pieces])
 
     def save(self, folder: Path, dtype: torch.dtype = torch.bfloat16) -> None:
         """Write `model.json` and one safetensors file per part; floating tensors are stored as `dtype`."""
@@ -146,27 +154,54 @@ class WorldModel:
         settings, prefix = self.config[stage], VIEW_PREFIX[stage]
         if settings is None:
             raise UserError(f"model {self.config['name']} has no {stage.replace('_', '-')} network")
-        if stage not in self._parts:
-            base = self._part(f"{prefix}base", lambda: DiT(DiTConfig.from_dict(settings["base"])))
-            self._parts[stage] = Denoiser(ControlledDiT(base, {})).eval()
-        denoiser = self._parts[stage]
+        self._make_room(stage)
+        if stage not in self._denoisers:
+            base = self._part(stage, f"{prefix}base", lambda: DiT(DiTConfig.from_dict(settings["base"])))
+            self._denoisers[stage] = Denoiser(ControlledDiT(base, {})).eval()
+        denoiser = self._denoisers[stage]
         for name in settings["controls"] if controls is None else controls:
             if name not in settings["controls"]:
                 raise UserError(unknown_name(f"{stage} control", name, settings["controls"]))
             if name not in denoiser.net.controls:
                 config = DiTConfig.from_dict(settings["controls"][name])
-                encoder = self._part(f"{prefix}control_{name}", lambda config=config: ControlEncoder(config))
+                encoder = self._part(stage, f"{prefix}control_{name}", lambda config=config: ControlEncoder(config))
                 denoiser.net.controls[name] = encoder
         return denoiser
 
-    def _part(self, name: str, make: Callable[[], nn.Module], dtype: torch.dtype | None = None) -> Any:
-        if name not in self._parts:
-            part = make() if self.folder is None else read_part(make, self.folder / f"{name}.safetensors")
-            part = part.to(dtype=dtype or self.dtype).eval()
-            if isinstance(part, Trunk):
-                part.work_at(self.speed, self.device)
-            self._parts[name] = part.to(device=self.device)
-        return self._parts[name]
+    def _make_room(self, coming: str) -> None:
+        """Let those parts go that may not be beside the coming one. They are read again when next needed."""
+        for group in self.memory.leaving(coming) if self.folder else ():
+            self._denoisers.pop(group, None)
+            for part in self._parts.pop(group, {}).values():
+                if isinstance(part, Trunk) and part.offload is not None:
+                    part.offload.drop(part.transformer_blocks)
+
+    def _part(self, group: str, name: str, make: Callable[[], nn.Module]) -> Any:
+        parts = self._parts.setdefault(group, {})
+        if name not in parts:
+            parts[name] = self._placed(self._load(name, make)).eval()
+        return parts[name]
+
+    def _load(self, name: str, make: Callable[[], nn.Module]) -> nn.Module:
+        return make() if self.folder is None else read_part(make, self.folder / f"{name}.safetensors")
+
+    def _placed(self, part: nn.Module) -> nn.Module:
+        """A part in its dtype, where it works."""
+        memory = self.memory
+        if isinstance(part, VideoTokenizer):
+            part.float().chunk = memory.tokenizer_chunk
+        elif isinstance(part, TextEncoder):
+            part.to(memory.text_encoder_dtype)
+            return part if memory.text_encoder == "cpu" else part.to(self.device)
+        else:
+            part.to(self.dtype).work_at(self.speed, self.device)
+            if memory.offload == "blocks":
+                part.offload_to(self._offload)
+        return part.to(self.device)
+
+    @cached_property
+    def _offload(self) -> Offload:
+        return Offload(self.device)
 
 
 def read_part(make: Callable[[], nn.Module], path: Path) -> nn.Module:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,9 @@ from diffusers import AutoencoderKLCosmos
 from torch import Tensor, nn
 
 from cosmos_exp.errors import UserError
+from cosmos_exp.world import chunked_vae
+from cosmos_exp.world.chunked_vae import TEMPORAL
 from cosmos_exp.world.edm import SIGMA_DATA
-
-TEMPORAL = 8  # pixel frames per latent frame after the first
 
 
 def latent_frame_count(frames: int) -> int:
@@ -41,7 +41,10 @@ class VideoTokenizer(nn.Module):
 
     config: arguments of AutoencoderKLCosmos. stat_frames: latent frames the mean and std tables have; 1 when one value
     per channel serves every frame, else the clip length (the released tables are per channel and latent frame).
+    chunk: latent frames to work on at a time, None for all; the result is the same.
     """
+
+    chunk: int | None = None
 
     def __init__(self, config: Mapping[str, Any], stat_frames: int = 1):
         super().__init__()
@@ -56,14 +59,25 @@ class VideoTokenizer(nn.Module):
         height, width = pixels.shape[-2:]
         if height % 16 or width % 16:
             raise UserError(f"video of {width}x{height} pixels: width and height must be multiples of 16")
-        latents = self.vae.encode(pixels.to(self.mean.dtype)).latent_dist.mode()
+        if self.chunk is None:
+            latents = self.vae.encode(pixels.to(self.mean.dtype)).latent_dist.mode()
+        else:
+            latents = chunked_vae.encode(self.vae, pixels, self.chunk)
         mean, std = self._statistics(frames)
         return (latents - mean) / std * SIGMA_DATA
 
     def decode(self, latents: Tensor) -> Tensor:
         """Normalised latents [B,C,T,h,w] -> pixels [B,3,1+8(T-1),8h,8w], about [-1,1], not clamped."""
+        return torch.cat(list(self.decoded(latents)), dim=2)
+
+    def decoded(self, latents: Tensor) -> Iterator[Tensor]:
+        """What `decode` returns, in pieces along the frames."""
         mean, std = self._statistics(latents.shape[2])
-        return self.vae.decode(latents.to(self.mean.dtype) / SIGMA_DATA * std + mean).sample
+        raw = latents.to(mean.dtype) / SIGMA_DATA * std + mean
+        if self.chunk is None:
+            yield self.vae.decode(raw).sample
+        else:
+            yield from chunked_vae.decode(self.vae, raw, self.chunk)
 
     def set_statistics(self, mean: Tensor, std: Tensor) -> None:
         """Statistics of the raw latents, [C] or [C, stat_frames]."""

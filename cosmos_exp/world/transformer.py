@@ -23,6 +23,7 @@ from cosmos_exp.world.config import DiTConfig
 from cosmos_exp.world.embeddings import Positions, ViewEmbedding, rope_table, sincos_positions
 from cosmos_exp.world.float8 import Float8Linear, use_float8
 from cosmos_exp.world.fused import PLAIN, Float8, Fused, compiled, modulated, normed_heads
+from cosmos_exp.world.offload import Offload
 from cosmos_exp.world.regional import RegionKeys, Regions, RegionTexts, blend
 from cosmos_exp.world.speed import Speed
 
@@ -206,6 +207,8 @@ def repeated(tokens: Tensor, branches: int) -> Tensor:
 class Trunk(nn.Module):
     """What the base net and the control encoder share: patches, positions, time, blocks."""
 
+    offload: Offload | None = None
+
     def __init__(self, config: DiTConfig):
         super().__init__()
         self.config = config
@@ -334,14 +337,26 @@ class Trunk(nn.Module):
 
     def start(self, tokens: Tensor, step: StepInputs, positions: Positions) -> Tensor:
         """Tokens [B, L, D] after the first block's self-attention: what no text changes."""
-        return self.transformer_blocks[0].attend_tokens(tokens, step.blocks[0][0], positions)
+        return self.block_at_work(0).attend_tokens(tokens, step.blocks[0][0], positions)
 
     def block(
         self, i: int, hidden: Tensor, prompts: tuple[PromptKeys, ...], step: StepInputs, positions: Positions
     ) -> Tensor:
         """Block i on hidden [n*B, L, D], n branches with a prompt each; block 0 takes what `start` returned."""
         texts = tuple(prompt and prompt[i] for prompt in prompts)
-        return self.transformer_blocks[i](hidden, texts, step.blocks[i], positions, attended=i == 0)
+        return self.block_at_work(i)(hidden, texts, step.blocks[i], positions, attended=i == 0)
+
+    def block_at_work(self, i: int) -> Block:
+        """Block i, with its weights on the device."""
+        block = self.transformer_blocks[i]
+        if self.offload is not None:
+            self.offload.bring(block)
+        return block
+
+    def offload_to(self, offload: Offload) -> None:
+        """From now on the large weights of the blocks are where `offload` keeps them."""
+        offload.take(self.transformer_blocks, float8.LARGE_LINEARS)
+        self.offload = offload
 
 
 class DiT(Trunk):

@@ -68,3 +68,25 @@ def test_frame_counts_are_1_plus_8k(frames, nearest):
 def test_sizes_must_divide():
     with pytest.raises(UserError, match="40x32"):
         VideoTokenizer(VAE).encode(torch.zeros(1, 3, 9, 32, 40))
+
+
+@pytest.mark.parametrize("frames", [1, 9, 33])
+def test_a_clip_in_chunks_gives_the_same_latents_and_pixels(frames):
+    torch.manual_seed(0)
+    tokenizer = VideoTokenizer(VAE | {"num_layers": 2, "encoder_block_out_channels": (8, 8, 8, 8)}).eval()
+    pixels = torch.rand(2, 3, frames, 32, 48) * 2 - 1
+    with torch.no_grad():
+        latents = tokenizer.encode(pixels)
+        decoded = tokenizer.decode(latents)
+        for tokenizer.chunk in (1, 2, 4):
+            torch.testing.assert_close(tokenizer.encode(pixels), latents, atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(tokenizer.decode(latents), decoded, atol=1e-5, rtol=1e-5)
+        pieces = list(tokenizer.decoded(latents))
+        assert [piece.shape[2] for piece in pieces] == [min(25, frames)] + [8] * (frames > 25)
+
+
+def test_a_tokenizer_that_attends_over_time_takes_no_chunks():
+    tokenizer = VideoTokenizer(VAE | {"attention_resolutions": (256,)}).eval()
+    tokenizer.chunk = 1
+    with torch.no_grad(), pytest.raises(UserError, match="tokenizer_chunk"):
+        tokenizer.encode(torch.zeros(1, 3, 9, 16, 16))
