@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from cosmos_exp.errors import UserError, unknown_name
 from cosmos_exp.world.config import DiTConfig
 from cosmos_exp.world.embeddings import Positions
+from cosmos_exp.world.parallel import SequenceGroup
 from cosmos_exp.world.regional import Region, region_texts
 from cosmos_exp.world.step_cache import StepCache
 from cosmos_exp.world.transformer import (
@@ -120,6 +121,31 @@ class ClipInputs:
     def device(self) -> torch.device:
         return self.positions["base"].extra.device
 
+    @property
+    def num_frames(self) -> int:
+        """Latent frames of all views."""
+        return self.channels["base"].shape[2]
+
+    def own(self, sequence: SequenceGroup | None) -> ClipInputs:
+        """The part that this process holds."""
+        if sequence is None:
+            return self
+        return ClipInputs(
+            {name: positions.own(sequence) for name, positions in self.positions.items()},
+            {name: sequence.own(channels, dim=2).clone() for name, channels in self.channels.items()},
+            {name: sequence.own(tokens, dim=1).clone() for name, tokens in self.hint_tokens.items()},
+        )
+
+    def own_frames(self, x: Tensor) -> Tensor:
+        """Of x [B,C,V*T,H,W], the frames that this process holds."""
+        sequence = self.positions["base"].sequence
+        return x if sequence is None else sequence.own(x, dim=2)
+
+    def all_frames(self, x: Tensor) -> Tensor:
+        """The inverse of `own_frames`, on every process."""
+        sequence = self.positions["base"].sequence
+        return x if sequence is None else sequence.whole(x, dim=2)
+
 
 class ControlledDiT(nn.Module):
     """A base net with its control encoders.
@@ -225,7 +251,8 @@ class ControlledDiT(nn.Module):
     ) -> list[Tensor]:
         """What `forward` returns for each of the prompts; what no prompt changes is computed once.
 
-        timestep: [1], the same for all samples, or [B]. together: run the prompts as one batch.
+        x: the frames that this process holds, and so are the results. timestep: [1], the same for all samples, or [B].
+        together: run the prompts as one batch.
         """
         step, positions, grid = self.base.step_inputs(timestep), clip.positions["base"], self.base.grid(x)
         tokens = self.base.tokens(x, clip.channels["base"])

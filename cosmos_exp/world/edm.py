@@ -141,15 +141,16 @@ class Denoiser(nn.Module):
         """The clean latent that `forward` predicts for each prompt, all at one noise level; for sampling.
 
         prompts: what `net.prepare_text` returned. together: evaluate them as one batch. cache: that of the clip.
+        Where the clip's frames are shared out over processes, clip and weights are this one's, x and the results are
+        whole.
         """
         level = torch.full((1, 1, 1, 1, 1), sigma, dtype=x.dtype, device=x.device)
         coefficients = edm_coefficients(level)
         x, given = with_given_frames(x, level, condition)
         timestep = coefficients.c_noise.flatten().float()
-        outputs = self.net.branches(
-            self.scaled(x, coefficients), timestep, prompts, clip, weights, together=together, cache=cache
-        )
-        return [predicted(x, output, coefficients, condition, given) for output in outputs]
+        own = clip.own_frames(self.scaled(x, coefficients))
+        outputs = self.net.branches(own, timestep, prompts, clip, weights, together=together, cache=cache)
+        return [predicted(x, clip.all_frames(output), coefficients, condition, given) for output in outputs]
 
     def scaled(self, x: Tensor, coefficients: EDMCoefficients) -> Tensor:
         """c_in x as the network takes it."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from diffusers.models.transformers.transformer_cosmos import CosmosRotaryPosEmbed
 from torch import Tensor, nn
 
 from cosmos_exp.world.config import DiTConfig
+
+if TYPE_CHECKING:
+    from cosmos_exp.world.parallel import SequenceGroup
 
 RopeTable = tuple[Tensor, Tensor]
 
@@ -18,10 +22,17 @@ class Positions:
     """What tells a block where its L tokens are.
 
     rope: cos and sin, float32 [L, head_dim] each. extra: [1, L, D], added to the hidden state before each block.
+    sequence: the processes that hold the clip's other tokens; None: there are none.
     """
 
     rope: RopeTable
     extra: Tensor
+    sequence: SequenceGroup | None = None
+
+    def own(self, sequence: SequenceGroup) -> Positions:
+        """Of the tokens that this process holds."""
+        cos, sin = (sequence.own(table, dim=0).clone() for table in self.rope)
+        return Positions((cos, sin), sequence.own(self.extra, dim=1).clone(), sequence)
 
 
 def rope_table(

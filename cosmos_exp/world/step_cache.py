@@ -14,19 +14,22 @@ import torch
 from torch import Tensor
 
 from cosmos_exp.errors import UserError
+from cosmos_exp.world.parallel import SequenceGroup
 
 
 class StepCache:
     """State of one clip's sampling. threshold: largest relative change that counts as nothing new.
 
     The change is the mean absolute difference to the last full evaluation, over that evaluation's mean magnitude.
+    sequence: the processes that hold the clip's other tokens; the change is that of all tokens, so all decide alike.
     full, reused: evaluations so far.
     """
 
-    def __init__(self, threshold: float):
+    def __init__(self, threshold: float, sequence: SequenceGroup | None = None):
         if not 0 <= threshold < 1:
             raise UserError(f"cache threshold {threshold:g}: must be 0 or more and less than 1; usual are 0.05 to 0.2")
         self.threshold = threshold
+        self.sequence = sequence
         self.full = self.reused = 0
         self.forget()
 
@@ -53,5 +56,6 @@ class StepCache:
         self._remainders[id(prompt)] = remainder
 
     def _change(self, first: Tensor) -> float:
-        difference, size = (x.abs().mean(dtype=torch.float32) for x in (first - self._first, self._first))
+        sizes = torch.stack([x.abs().mean(dtype=torch.float32) for x in (first - self._first, self._first)])
+        difference, size = sizes if self.sequence is None else self.sequence.mean(sizes)
         return (difference / size).item()

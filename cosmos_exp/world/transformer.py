@@ -107,7 +107,11 @@ class Block(CosmosTransformerBlock):
         query = fused.rotated_heads(layer.to_q(normed), layer.norm_q.weight, layer.norm_q.eps, *positions.rope)
         key = fused.rotated_heads(layer.to_k(normed), layer.norm_k.weight, layer.norm_k.eps, *positions.rope)
         value = split_heads(layer.to_v(normed), layer.heads)
-        return torch.addcmul(hidden, modulation.gate, project_out(layer, self.attend(query, key, value), fused))
+        if positions.sequence is None:
+            attended = self.attend(query, key, value)
+        else:
+            attended = positions.sequence.attend(self.attend, query, key, value)
+        return torch.addcmul(hidden, modulation.gate, project_out(layer, attended, fused))
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor | Float8:
         """Self-attention [B, heads, L, head_dim] by the kernel that was chosen."""
