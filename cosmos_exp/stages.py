@@ -2,7 +2,8 @@
 
 A stage's key covers its version, the config values that change its result, and the keys of what goes in. Values that
 only say where and how fast (device, threads, folders, tracking) are no part of any key. What is loaded or built once
-(scene, renderer, model) is made on first need: a run whose results are all in the cache makes none of them.
+(scene, renderer, model) is made on first need and kept for the next run of the process: a run whose results are all in
+the cache makes none of them, and the cells of a sweep share them.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from cosmos_exp.captions.views import view_prompt
 from cosmos_exp.controls.class_filter import is_file
 from cosmos_exp.errors import UserError
 from cosmos_exp.generate.chunks import Chunk, join
+from cosmos_exp.generate.shares import effective_weights
+from cosmos_exp.kept import Kept
 from cosmos_exp.progress import Tick
 from cosmos_exp.render.types import OPTIONAL_OUTPUTS, OUTPUTS, CameraRender
 from cosmos_exp.scene.edits import edit_identity
@@ -65,6 +68,8 @@ VERSIONS = {
 ARRAYS, VALUES = "result.safetensors", "result.json"
 
 Arrays = dict[str, np.ndarray]
+
+_scenes, _renderers, _models = Kept(), Kept(), Kept()
 
 
 class Take(NamedTuple):
@@ -141,7 +146,7 @@ class Stages:
 
     @cached_property
     def scene(self) -> Scene:
-        return load_scene(self.cfg["scene"])
+        return _scenes.get(self.scene_key, lambda: load_scene(self.cfg["scene"]))
 
     @cached_property
     def rig(self) -> Rig:
@@ -173,7 +178,7 @@ class Stages:
     def renderer(self):
         from cosmos_exp.render.renderer import Renderer
 
-        return Renderer(self.scene)
+        return _renderers.get(self.scene_key, lambda: Renderer(self.scene))
 
     @cached_property
     def model(self) -> WorldModel:
@@ -184,7 +189,13 @@ class Stages:
         hardware = self.cfg["hardware"]
         torch.set_num_threads(self.threads)
         dtype = getattr(torch, hardware["dtype"])
-        return WorldModel.from_folder(self.model_folder, device=hardware["device"], dtype=dtype, speed=self.speed)
+        files = sorted((p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in self.model_folder.iterdir())
+        key = json.dumps([str(self.model_folder), files, hardware, self.cfg["speed"]])
+
+        def load() -> WorldModel:
+            return WorldModel.from_folder(self.model_folder, device=hardware["device"], dtype=dtype, speed=self.speed)
+
+        return _models.get(key, load)
 
     @cached_property
     def speed(self) -> Speed:
@@ -437,7 +448,7 @@ class Stages:
         return self._stage("metrics", {"names": names}, inputs, compute)
 
     def _sampling(self, clip: str, hints: Mapping[str, Any]) -> dict[str, Any]:
-        weights = {name: self.weights[name] for name in hints}
+        weights = effective_weights({name: self.weights[name] for name in hints})
         own = {"fps": self.fps, "clip": clip, "weights": weights, "dtype": self.cfg["hardware"]["dtype"]}
         return self.cfg["sampler"] | own | changing_speed(self.cfg["speed"])
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from cosmos_exp import schema
@@ -59,6 +61,21 @@ def test_every_group_the_field_expects_is_there() -> None:
         "sweep",
     ]
     assert set(expected) <= set(GROUPS)
+
+
+@pytest.mark.parametrize("sweep", [option for group, option in OPTIONS if group == "sweep"])
+def test_every_ready_sweep_is_a_multirun_of_several_cells(sweep: str, configure) -> None:
+    overrides = (CONF / "sweep" / f"{sweep}.yaml").read_text()
+    assert f"cosmos-exp +sweep={sweep}" in overrides.split("sweep_name")[0]
+    hydra = OmegaConf.create(overrides).hydra
+    assert hydra.mode == "MULTIRUN"
+    axes = [OverridesParser.create().parse_override(f"{k}={v}") for k, v in hydra.sweeper.params.items()]
+    assert all(axis.is_discrete_sweep() for axis in axes)
+    cells = [list(cell) for cell in product(*(axis.sweep_string_iterator() for axis in axes))]
+    assert 1 < len(cells) <= 12
+    for values in cells:
+        cell = [f"{axis.get_key_element()}={value}" for axis, value in zip(axes, values)]
+        assert validate(configure(f"+sweep={sweep}", *cell)) == []
 
 
 @pytest.mark.parametrize(("group", "option"), RUNNABLE, ids=[f"{g}={o}" for g, o in RUNNABLE])

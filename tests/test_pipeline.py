@@ -15,9 +15,11 @@ import torch
 from omegaconf import OmegaConf
 from safetensors.torch import load_file, save_file
 
+from cosmos_exp import stages as stages_module
 from cosmos_exp.cache import StageCache
 from cosmos_exp.controls import CONTROLS
 from cosmos_exp.errors import UserError, ValidationErrors
+from cosmos_exp.kept import Kept
 from cosmos_exp.metrics.gate import SanityError
 from cosmos_exp.pipeline import run
 from cosmos_exp.render.types import OUTPUTS
@@ -150,6 +152,24 @@ def test_guidance_renders_and_encodes_nothing_again(first, run_small, root: Path
     (clip,) = RunFolder(root / "guided").clips()
     ours, theirs = (read_video(RunFolder(root / n).single_view(clip, STYLES[0])) for n in ("first", "guided"))
     assert not np.array_equal(ours, theirs)
+
+
+def test_weights_that_come_to_the_same_shares_are_one_result(first, run_small) -> None:
+    ones = ("controls.hdmap.weight=1", "controls.seg.weight=1", "views=single", "tracking=disabled")
+    run_small("halves", "controls.hdmap.weight=0.5", "controls.seg.weight=0.5", *ones[2:])
+    assert run_small("ones", *ones).misses == {}
+    assert "single_view" in run_small("more", *ones, "controls.hdmap.weight=1.5").misses
+
+
+def test_a_process_that_has_made_other_things_makes_the_same(run_small, root: Path, monkeypatch) -> None:
+    run_small("warm", "views=single", "controls=all", "sampler.seed=4", "tracking=disabled")
+    run_small("warm2", "views=single", "sampler.seed=5", "tracking=disabled")
+    for kept in ("_models", "_scenes", "_renderers"):
+        monkeypatch.setattr(stages_module, kept, Kept())
+    run_small("cold", "views=single", "sampler.seed=5", "tracking=disabled", f"paths.cache={root}/other")
+    (clip,) = RunFolder(root / "cold").clips()
+    warm, cold = (RunFolder(root / name).single_view(clip, STYLES[0]).read_bytes() for name in ("warm2", "cold"))
+    assert warm == cold
 
 
 def test_the_frame_rate_reaches_the_networks(first, configure, root: Path) -> None:

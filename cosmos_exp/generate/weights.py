@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cosmos_exp.errors import UserError
+from cosmos_exp.generate.shares import check_not_negative, effective_weights
 from cosmos_exp.world.tokenizer import TEMPORAL, latent_frame_count
 
 ControlWeight = float | np.ndarray | Tensor
@@ -20,9 +21,7 @@ def share_scalars(weights: Mapping[str, float], *, reference_compat: bool = Fals
 
     reference_compat: round to bfloat16, as the reference implementation stores them.
     """
-    check_not_negative(weights)
-    total = max(1.0, sum(weights.values()))
-    shared = {name: weight / total for name, weight in weights.items()}
+    shared = effective_weights(weights)
     if reference_compat:
         shared = {name: torch.tensor(weight).bfloat16().item() for name, weight in shared.items()}
     return shared
@@ -71,12 +70,6 @@ def control_weights(
     grid = (latent_frame_count(frames), height // side, width // side)
     shared = share_maps(weights, (frames, height, width), reference_compat=reference_compat)
     return {name: to_patch_grid(weight, grid) for name, weight in shared.items()}
-
-
-def check_not_negative(weights: Mapping[str, float]) -> None:
-    for name, weight in weights.items():
-        if not weight >= 0:
-            raise UserError(f"weight of control {name!r} is {weight}: it must be 0 or more, nearest valid is 0")
 
 
 def _full_map(name: str, weight: ControlWeight, size: tuple[int, int, int], dtype: torch.dtype) -> Tensor:

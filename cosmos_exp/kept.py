@@ -1,0 +1,22 @@
+"""What one run leaves to the next one of the same process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Any
+
+
+class Kept:
+    """One value that is costly to make, kept as long as the same key is asked for."""
+
+    def __init__(self) -> None:
+        self._key: Hashable = None
+        self._value: Any = None
+
+    def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """The value of `key`. The value of another key is let go before this one is made."""
+        if self._value is None or key != self._key:
+            self._key = self._value = None
+            self._value = make()
+            self._key = key
+        return self._value
