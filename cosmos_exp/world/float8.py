@@ -46,7 +46,9 @@ LARGE_LINEARS = (  # of a block
 def use_float8(block: nn.Module, device: torch.device | str) -> None:
     """Replace a block's large linear layers. Each weight is converted on `device` and stays there."""
     for name in LARGE_LINEARS:
-        block.set_submodule(name, Float8Linear(block.get_submodule(name).weight.to(device)))
+        layer = block.get_submodule(name)
+        if not isinstance(layer, Float8Linear):
+            block.set_submodule(name, Float8Linear(layer.weight.to(device)))
 
 
 def inputs(layer: nn.Module, x: Tensor, fused: Fused = PLAIN) -> Tensor | Float8:

@@ -1,0 +1,285 @@
+"""Guided evaluations at the released sizes, beside diffusers' blocks on torch's own attention; random weights.
+
+python -m benchmarks.full_size                     # on a GPU with 80 GB or more: single view and six views
+python -m benchmarks.full_size --size nano         # the same program on a CPU
+
+The reference evaluates both branches of guidance on their own, as the original does: diffusers' blocks in eager mode,
+everything that a clip or a step shares computed again, all rows of the text attended.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from cosmos_exp.world.config import SAMPLE_AV_7B, SINGLE2MULTIVIEW_7B, DiTConfig
+from cosmos_exp.world.control import ClipInputs, ControlEncoder, ControlledDiT
+from cosmos_exp.world.edm import Denoiser, FrameCondition
+from cosmos_exp.world.multiview import given_frames
+from cosmos_exp.world.nano import nano_config
+from cosmos_exp.world.speed import Speed
+from cosmos_exp.world.step_cache import StepCache
+from cosmos_exp.world.transformer import DiT, Trunk
+
+SIGMA, GUIDANCE, WEIGHT = 2.0, 5.0, 0.8
+PROMPT_WORDS = (150, 100)  # rows of the prompt and of the negative prompt that are not zero
+
+
+@dataclass(frozen=True)
+class Case:
+    """One network and one clip. latent: frames of all views, rows, columns. rows: of the text of one view."""
+
+    name: str
+    base: DiTConfig
+    latent: tuple[int, int, int]
+    control_blocks: int = 3
+    rows: int = 512
+
+    @property
+    def tokens(self) -> int:
+        frames, height, width = self.latent
+        return frames * height * width // 4
+
+    def flops(self, branches: int = 2) -> float:
+        """Multiplications and additions of the matrix products of `branches` evaluations with one control."""
+        c, tokens = self.base, self.tokens
+        inner = int(c.model_channels * c.mlp_ratio)
+        linears = 2 * tokens * c.model_channels * (6 * c.model_channels + 2 * inner)
+        self_attention = 4 * tokens**2 * c.model_channels
+        cross_attention = 4 * tokens * self.rows * c.model_channels
+        return branches * (c.num_blocks + self.control_blocks) * (linears + self_attention + cross_attention)
+
+
+def cases(size: str) -> list[Case]:
+    if size == "7b":
+        return [Case("single view", SAMPLE_AV_7B, (16, 88, 160)), Case("six views", SINGLE2MULTIVIEW_7B, (48, 72, 128))]
+    config = nano_config()
+    single, multi = (DiTConfig.from_dict(config[stage]["base"]) for stage in ("single_view", "multi_view"))
+    return [Case("single view", single, (4, 18, 32), 1, 256), Case("six views", multi, (24, 18, 32), 1, 256)]
+
+
+@torch.no_grad()
+def random_network(make: Callable[[], Trunk], device: str, dtype: torch.dtype) -> Trunk:
+    """Weights drawn on the device itself."""
+    with torch.device("meta"):
+        net = make()
+    net = net.to(dtype).to_empty(device=device)
+    for name, parameter in net.named_parameters():
+        if "norm_" in name and parameter.ndim == 1:
+            nn.init.ones_(parameter)
+        else:
+            nn.init.normal_(parameter, std=0.02)
+    return net.eval()
+
+
+class Bench:
+    """A case with its network, clip and prompts."""
+
+    def __init__(self, case: Case, device: str, dtype: torch.dtype):
+        torch.manual_seed(0)
+        self.case, self.device = case, device
+        encoder = case.base.control(hint_channels=16, num_blocks=case.control_blocks)
+        base = random_network(lambda: DiT(case.base), device, dtype)
+        control = random_network(lambda: ControlEncoder(encoder), device, dtype)
+        self.denoiser = Denoiser(ControlledDiT(base, {"hdmap": control})).eval()
+        views = case.base.num_views
+        self.x = SIGMA * torch.randn(1, 16, *case.latent, device=device)
+        self.hint = torch.randn(1, 16, *case.latent, device=device, dtype=dtype)
+        self.condition = None
+        if case.base.condition_mask:
+            given = given_frames(views, case.latent[0] // views).to(device)
+            self.condition = FrameCondition(torch.randn_like(self.x), given)
+        self.texts = [self.text(words) for words in PROMPT_WORDS]
+        if views > 1:
+            self.texts[1] = None
+
+    def text(self, words: int) -> Tensor:
+        c = self.case.base
+        text = torch.zeros(1, c.num_views, self.case.rows, c.text_channels, device=self.device, dtype=self.hint.dtype)
+        text[:, :, :words] = torch.randn_like(text[:, :, :words])
+        return text.flatten(1, 2)
+
+    def work_at(self, speed: Speed) -> None:
+        for net in (self.denoiser.net.base, self.denoiser.net.controls["hdmap"]):
+            net.work_at(speed, self.device)
+
+    def prepare(self) -> ClipInputs:
+        return self.denoiser.prepare(self.x, {"hdmap": self.hint}, condition=self.condition)
+
+    def guided(self, cache: StepCache | None = None, branches: int = 2) -> Callable[[], Tensor]:
+        """A call that evaluates x0 as sampling does."""
+        clip = self.prepare()
+        prompts = [self.denoiser.net.prepare_text(text, clip) for text in self.texts[:branches]]
+        together = clip.num_tokens <= 4096
+        options = {"condition": self.condition, "together": together, "cache": cache}
+
+        def evaluate() -> Tensor:
+            cond, *uncond = self.denoiser.branches(self.x, SIGMA, prompts, clip, {"hdmap": WEIGHT}, **options)
+            return cond + GUIDANCE * (cond - uncond[0]) if uncond else cond
+
+        return evaluate
+
+    def reference(self) -> Tensor:
+        """x0 by diffusers' blocks."""
+        net, case = self.denoiser.net, self.case
+        texts = [torch.zeros_like(self.texts[0]) if text is None else text for text in self.texts]
+        plain = Denoiser(ReferenceNet(net, case))
+        cond, uncond = (
+            plain(
+                self.x, torch.tensor([SIGMA]), text, {"hdmap": self.hint}, {"hdmap": WEIGHT}, condition=self.condition
+            )
+            for text in texts
+        )
+        return cond + GUIDANCE * (cond - uncond)
+
+
+class ReferenceNet(nn.Module):
+    """A controlled network's weights in diffusers' own blocks, called one after the other."""
+
+    def __init__(self, net: ControlledDiT, case: Case):
+        super().__init__()
+        self.net, self.case, self.dtype = net, case, net.dtype
+        self.prepare = net.prepare
+
+    def forward(self, x: Tensor, timestep: Tensor, text: Tensor, clip: ClipInputs, weights: dict[str, float]) -> Tensor:
+        base, control = self.net.base, self.net.controls["hdmap"]
+        residuals, hidden = [], self.start(control, x, clip, "hdmap")
+        for i, (block, zero) in enumerate(zip(control.transformer_blocks, control.zero_blocks)):
+            hidden = self.block(control, block, hidden, timestep, text, clip.positions["hdmap"])
+            if i == 0:
+                hidden = hidden + clip.hint_tokens["hdmap"]
+            residuals.append(weights["hdmap"] * zero(hidden))
+        hidden = self.start(base, x, clip, "base")
+        for i, block in enumerate(base.transformer_blocks):
+            hidden = self.block(base, block, hidden, timestep, text, clip.positions["base"])
+            if i < len(residuals):
+                hidden = hidden + residuals[i]
+        temb, emb = base.time_embed(base.patch_embed.proj.weight, timestep)
+        return base.unpatchify(base.proj_out(base.norm_out(hidden, emb, temb)), base.grid(x))
+
+    def start(self, net: Trunk, x: Tensor, clip: ClipInputs, name: str) -> Tensor:
+        return net.tokens(x, clip.channels[name])
+
+    def block(self, net: Trunk, block: nn.Module, hidden: Tensor, timestep: Tensor, text: Tensor, positions) -> Tensor:
+        temb, emb = net.time_embed(net.patch_embed.proj.weight, timestep)
+        hidden = hidden + positions.extra
+        normed, gate = block.norm1(hidden, emb, temb)
+        hidden = hidden + gate * block.attn1(normed, image_rotary_emb=positions.rope)
+        normed, gate = block.norm2(hidden, emb, temb)
+        views = self.case.base.num_views
+        per_view = normed.unflatten(1, (views, -1)).flatten(0, 1)
+        read = block.attn2(per_view, encoder_hidden_states=text.unflatten(1, (views, -1)).flatten(0, 1))
+        hidden = hidden + gate * read.reshape(hidden.shape)
+        normed, gate = block.norm3(hidden, emb, temb)
+        return hidden + gate * block.ff(normed)
+
+
+def seconds(call: Callable[[], object], device: str, repeats: int) -> float:
+    """Least of several calls after one that is not counted."""
+    call()
+    times = []
+    for _ in range(repeats):
+        synchronize(device)
+        start = time.perf_counter()
+        call()
+        synchronize(device)
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def synchronize(device: str) -> None:
+    if device != "cpu":
+        torch.cuda.synchronize()
+
+
+def matrix_peak(device: str, dtype: torch.dtype) -> float:
+    """Multiplications and additions per second of a large square product of random matrices."""
+    side = 8192 if device != "cpu" else 1024
+    a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
+    return 2 * side**3 / seconds(lambda: a @ b, device, 10)
+
+
+@torch.inference_mode()
+def run(
+    size: str, device: str, dtype: torch.dtype, only: str | None = None, repeats: int = 2, fp8: bool = True
+) -> list[dict[str, object]]:
+    """One row per case and way of evaluating."""
+    rows: list[dict[str, object]] = []
+    peak = matrix_peak(device, dtype)
+    for case in cases(size):
+        if only and only not in case.name:
+            continue
+        bench = Bench(case, device, dtype)
+        expected = bench.reference()
+        reference = seconds(bench.reference, device, repeats)
+
+        def row(way: str, time: float, result: Tensor | None = None, case=case, reference=reference, expected=expected):
+            error = None if result is None else ((result - expected).norm() / expected.norm()).item()
+            values = {"case": case.name, "tokens": case.tokens, "way": way, "seconds": time, "ratio": time / reference}
+            rate = case.flops() / time
+            rows.append(values | {"teraflops": rate / 1e12, "share_of_peak": rate / peak, "difference": error})
+            if device != "cpu":
+                rows[-1]["peak_gb"] = torch.cuda.max_memory_allocated() / 2**30
+            print(line(rows[-1]), flush=True)
+
+        row("diffusers' blocks, two evaluations", reference)
+        ways = [("sampling", Speed()), ("compiled", Speed(compile=device != "cpu"))]
+        if fp8:
+            both = Speed(compile=device != "cpu")
+            ways += [("fp8 attention", replace(both, attention="fp8")), ("fp8 linears", replace(both, linears="fp8"))]
+            ways += [("fp8 both", replace(both, attention="fp8", linears="fp8"))]
+        for name, speed in ways:
+            bench.work_at(speed)
+            call = bench.guided()
+            row(name, seconds(call, device, repeats), call())
+            if name in ("compiled", "fp8 both"):
+                row(f"{name}, conditional alone", seconds(bench.guided(branches=1), device, repeats))
+                cache = StepCache(0.5)
+                row(f"{name}, reused", seconds(bench.guided(cache), device, repeats))
+                assert cache.reused
+        del bench
+        if device != "cpu":
+            torch.cuda.empty_cache()
+    return rows
+
+
+def line(row: dict[str, object]) -> str:
+    error = "" if row["difference"] is None else f"{row['difference']:.1e}"
+    return (
+        f"{row['case']:<12} {row['tokens']:>7} {row['way']:<36} {row['seconds']:>9.4f} {row['ratio']:>6.3f} "
+        f"{row['teraflops']:>8.1f} {row['share_of_peak']:>6.2f} {error:>9} {row.get('peak_gb', 0):>6.1f}"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", choices=("7b", "nano"), default="7b")
+    parser.add_argument("--only", help="part of a case's name")
+    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--exact", action="store_true", help="leave out what changes the result")
+    parser.add_argument("--json", type=Path, help="write the rows here")
+    arguments = parser.parse_args()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    dtype = torch.bfloat16 if device == "cuda" else torch.float32
+    if device == "cpu" and arguments.size == "7b":
+        parser.error("the released size needs a GPU; --size nano runs here")
+    name = torch.cuda.get_device_name() if device == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+    print(f"{name}, torch {torch.__version__}, {dtype}; matrix peak {matrix_peak(device, dtype) / 1e12:.1f} TFLOP/s")
+    print(
+        f"{'case':<12} {'tokens':>7} {'guided evaluation':<36} {'seconds':>9} {'ratio':>6} {'TFLOP/s':>8} {'peak':>6}"
+    )
+    options = {"only": arguments.only, "repeats": arguments.repeats, "fp8": not arguments.exact}
+    rows = run(arguments.size, device, dtype, **options)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(rows, indent=1))
+
+
+if __name__ == "__main__":
+    main()
