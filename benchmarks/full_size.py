@@ -2,6 +2,7 @@
 
 python -m benchmarks.full_size                     # on a GPU with 80 GB or more: single view and six views
 python -m benchmarks.full_size --size nano         # the same program on a CPU
+torchrun --nproc-per-node 4 -m benchmarks.full_size   # one GPU, and four of them together
 
 The reference evaluates both branches of guidance on their own, as the original does: diffusers' blocks in eager mode,
 everything that a clip or a step shares computed again, all rows of the text attended.
@@ -11,24 +12,30 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
+from cosmos_exp.errors import UserError
+from cosmos_exp.generate.denoise import guided
+from cosmos_exp.generate.sampler import SamplerParams
 from cosmos_exp.world.config import SAMPLE_AV_7B, SINGLE2MULTIVIEW_7B, DiTConfig
 from cosmos_exp.world.control import ClipInputs, ControlEncoder, ControlledDiT
 from cosmos_exp.world.edm import Denoiser, FrameCondition
 from cosmos_exp.world.multiview import given_frames
 from cosmos_exp.world.nano import nano_config
+from cosmos_exp.world.parallel import Team
 from cosmos_exp.world.speed import Speed
-from cosmos_exp.world.step_cache import StepCache
 from cosmos_exp.world.transformer import DiT, Trunk
 
 SIGMA, GUIDANCE, WEIGHT = 2.0, 5.0, 0.8
+Evaluate = Callable[[], Tensor]
 PROMPT_WORDS = (150, 100)  # rows of the prompt and of the negative prompt that are not zero
 
 
@@ -110,21 +117,20 @@ class Bench:
         for net in (self.denoiser.net.base, self.denoiser.net.controls["hdmap"]):
             net.work_at(speed, self.device)
 
-    def prepare(self) -> ClipInputs:
-        return self.denoiser.prepare(self.x, {"hdmap": self.hint}, condition=self.condition)
-
-    def guided(self, cache: StepCache | None = None, branches: int = 2) -> Callable[[], Tensor]:
+    def guided(self, guidance: float = GUIDANCE, cache_threshold: float = 0.0, team: Team | None = None) -> Evaluate:
         """A call that evaluates x0 as sampling does."""
-        clip = self.prepare()
-        prompts = [self.denoiser.net.prepare_text(text, clip) for text in self.texts[:branches]]
-        together = clip.num_tokens <= 4096
-        options = {"condition": self.condition, "together": together, "cache": cache}
-
-        def evaluate() -> Tensor:
-            cond, *uncond = self.denoiser.branches(self.x, SIGMA, prompts, clip, {"hdmap": WEIGHT}, **options)
-            return cond + GUIDANCE * (cond - uncond[0]) if uncond else cond
-
-        return evaluate
+        clip = self.denoiser.prepare(self.x, {"hdmap": self.hint}, condition=self.condition)
+        denoise = guided(
+            self.denoiser,
+            clip,
+            text=self.texts[0],
+            negative_text=self.texts[1],
+            sampler=SamplerParams(guidance=guidance, cache_threshold=cache_threshold),
+            weights={"hdmap": WEIGHT},
+            condition=self.condition,
+            team=team,
+        )
+        return lambda: denoise(self.x, SIGMA)
 
     def reference(self) -> Tensor:
         """x0 by diffusers' blocks."""
@@ -221,12 +227,9 @@ def run(
         reference = seconds(bench.reference, device, repeats)
 
         def row(way: str, time: float, result: Tensor | None = None, case=case, reference=reference, expected=expected):
-            error = None if result is None else ((result - expected).norm() / expected.norm()).item()
-            values = {"case": case.name, "tokens": case.tokens, "way": way, "seconds": time, "ratio": time / reference}
-            rate = case.flops() / time
-            rows.append(values | {"teraflops": rate / 1e12, "share_of_peak": rate / peak, "difference": error})
-            if device != "cpu":
-                rows[-1]["peak_gb"] = torch.cuda.max_memory_allocated() / 2**30
+            rows.append(measured(case, way, time, reference, peak))
+            if result is not None:
+                rows[-1]["difference"] = ((result - expected).norm() / expected.norm()).item()
             print(line(rows[-1]), flush=True)
 
         row("diffusers' blocks, two evaluations", reference)
@@ -236,22 +239,64 @@ def run(
             ways += [("fp8 attention", replace(both, attention="fp8")), ("fp8 linears", replace(both, linears="fp8"))]
             ways += [("fp8 both", replace(both, attention="fp8", linears="fp8"))]
         for name, speed in ways:
-            bench.work_at(speed)
-            call = bench.guided()
+            try:
+                bench.work_at(speed)
+                call = bench.guided()
+                call()
+            except UserError as error:
+                print(f"{case.name:<12} {case.tokens:>7} {name:<36} {error}")
+                continue
             row(name, seconds(call, device, repeats), call())
             if name in ("compiled", "fp8 both"):
-                row(f"{name}, conditional alone", seconds(bench.guided(branches=1), device, repeats))
-                cache = StepCache(0.5)
-                row(f"{name}, reused", seconds(bench.guided(cache), device, repeats))
-                assert cache.reused
+                row(f"{name}, conditional alone", seconds(bench.guided(guidance=0.0), device, repeats))
+                row(f"{name}, reused", seconds(bench.guided(cache_threshold=0.9), device, repeats))
         del bench
         if device != "cpu":
             torch.cuda.empty_cache()
     return rows
 
 
+@torch.inference_mode()
+def run_together(size: str, dtype: torch.dtype, only: str | None, repeats: int) -> list[dict[str, object]]:
+    """Rows of one process, which the others wait for, and of all together. Under torchrun, one GPU each."""
+    team = Team.from_environment("cuda" if torch.cuda.is_available() else "cpu")
+    device, rows = str(team.device), []
+    speed = Speed(compile=team.device.type == "cuda")
+    peak = matrix_peak(device, dtype)
+    for case in cases(size):
+        if only and only not in case.name:
+            continue
+        bench = Bench(case, device, dtype)
+        bench.work_at(speed)
+        alone = bench.guided()
+        expected = alone()
+        one = seconds(alone, device, repeats) if team.rank == 0 else 0.0
+        dist.barrier()
+        together = bench.guided(team=team)
+        result = together()
+        all_of_them = seconds(together, device, repeats)
+        if team.rank == 0:
+            rows.append(measured(case, "one process", one, one, peak))
+            rows.append(measured(case, f"{team.size} processes", all_of_them, one, peak))
+            rows[-1]["difference"] = ((result - expected).norm() / expected.norm()).item()
+            print(line(rows[-2]), line(rows[-1]), sep="\n", flush=True)
+        del bench, alone, together
+        if team.device.type == "cuda":
+            torch.cuda.empty_cache()
+    return rows
+
+
+def measured(case: Case, way: str, time: float, reference: float, peak: float) -> dict[str, object]:
+    rate = case.flops() / time
+    values = {"case": case.name, "tokens": case.tokens, "way": way, "seconds": time, "ratio": time / reference}
+    values |= {"teraflops": rate / 1e12, "share_of_peak": rate / peak}
+    if torch.cuda.is_available():
+        values["peak_gb"] = torch.cuda.max_memory_allocated() / 2**30
+    return values
+
+
 def line(row: dict[str, object]) -> str:
-    error = "" if row["difference"] is None else f"{row['difference']:.1e}"
+    error = f"{row['difference']:.1e}" if "difference" in row else ""
     return (
         f"{row['case']:<12} {row['tokens']:>7} {row['way']:<36} {row['seconds']:>9.4f} {row['ratio']:>6.3f} "
         f"{row['teraflops']:>8.1f} {row['share_of_peak']:>6.2f} {error:>9} {row.get('peak_gb', 0):>6.1f}"
@@ -275,9 +320,12 @@ def main() -> None:
     print(
         f"{'case':<12} {'tokens':>7} {'guided evaluation':<36} {'seconds':>9} {'ratio':>6} {'TFLOP/s':>8} {'peak':>6}"
     )
-    options = {"only": arguments.only, "repeats": arguments.repeats, "fp8": not arguments.exact}
-    rows = run(arguments.size, device, dtype, **options)
-    if arguments.json:
+    if "RANK" in os.environ:
+        rows = run_together(arguments.size, dtype, arguments.only, arguments.repeats)
+    else:
+        options = {"only": arguments.only, "repeats": arguments.repeats, "fp8": not arguments.exact}
+        rows = run(arguments.size, device, dtype, **options)
+    if arguments.json and rows:
         arguments.json.write_text(json.dumps(rows, indent=1))
 
 
