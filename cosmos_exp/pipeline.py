@@ -25,6 +25,7 @@ from cosmos_exp.tracking.cells import read_overrides, sweep_cells
 from cosmos_exp.tracking.run_folder import RunFolder, Status
 from cosmos_exp.validate import check
 from cosmos_exp.video import compose_grid, write_video
+from cosmos_exp.world.contract import SIGMA_MAX
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +84,8 @@ class Pipeline:
 
     def run(self) -> None:
         self.folder.metrics.unlink(missing_ok=True)
+        self.report.status.weights = self.stages.effective_weights
+        _say_what_counts(self.stages)
         self.describe()
         self.render()
         self.make_controls()
@@ -171,7 +174,8 @@ class Pipeline:
             for chunk in (chunks := stages.videos.single_view.chunks):
                 hints = {name: entries[chunk.index] for name, entries in made.hints.items()}
                 part, before = _part(tick, chunk.index, len(chunks)), front[-1] if front else None
-                front.append(stages.single_view(made.clip, chunk, hints, text, made.negative, before, part))
+                start = stages.start(made.pictures[self.weather][stages.front_take], chunk)
+                front.append(stages.single_view(made.clip, chunk, hints, text, made.negative, start, before, part))
         if stages.videos.multi_view is None:
             return
         with self.report.stage("multi_view", f"multi view {style}") as tick:
@@ -264,6 +268,19 @@ def _say_how_files_are_read(cfg: dict) -> None:
             log.info("class filter %s: %s", name, note)
 
 
+def _say_what_counts(stages: Stages) -> None:
+    """Weights after their scaling, and a noise level that is too low to begin with."""
+    for net, weights in stages.effective_weights.items():
+        shown = ", ".join(f"{name} {weight:.3g}" for name, weight in weights.items())
+        log.info("weights of the %s net: %s", net.replace("_", "-"), shown)
+    sampler = stages.cfg["sampler"]
+    if sampler["sigma_max"] < SIGMA_MAX and sampler["input"] is None:
+        log.warning(
+            "sampler.sigma_max=%g without sampler.input: below %g a network expects a video beneath the noise",
+            *(sampler["sigma_max"], SIGMA_MAX),
+        )
+
+
 def _say_what_guides(stages: Stages) -> None:
     """Weights that the multi-view net cannot use are nothing to pass over in silence."""
     read = ", ".join(stages.contract.multi_view_controls)
@@ -279,7 +296,7 @@ def _track(cfg: dict, folder: RunFolder, sweep: str | None) -> None:
 
     tracking, used = cfg["tracking"], [name for name, control in cfg["controls"].items() if control["weight"] > 0]
     front = cfg["views"]["names"][0]
-    videos, rows, prompts = {}, [], {}
+    videos, rows, prompts, status = {}, [], {}, folder.read_status()
     for clip in folder.clips():
         prompts = folder.read_captions(clip)
         controls = {name: folder.control(name, front, clip) for name in used}
@@ -293,14 +310,14 @@ def _track(cfg: dict, folder: RunFolder, sweep: str | None) -> None:
             rows.append(ComparisonRow(clip, style, controls, single_view, grid if grid.exists() else None))
     log_run(
         folder.path,
-        run_id=folder.read_status().run_id,
+        run_id=status.run_id,
         project=tracking["project"],
         name=folder.path.name,
         mode=tracking["mode"],
         entity=tracking["entity"],
         group=tracking["group"] or sweep,
         tags=tracking["tags"],
-        config=cfg,
+        config=cfg | {"effective_weights": status.weights},
         axes=swept_values(folder.path) if sweep else {},
         metrics=folder.read_metrics(),
         prompts=prompts,

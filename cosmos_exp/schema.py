@@ -145,6 +145,8 @@ class ModelConfig:
     """Pixels; null as for height."""
     fps: float | None = None
     """Frames per second; null takes the rate the model was trained at."""
+    reference_compat: bool = False
+    """Generate with the quirks of the reference implementation: rounded weights and noise levels among others."""
 
 
 @dataclass
@@ -154,9 +156,11 @@ class SamplerConfig:
     num_steps: int = 8
     """Solver steps; the network is evaluated once more than this."""
     sigma_max: float = 80.0
-    """Noise level at the start."""
+    """Noise level at the start; with an input below 80, of the front view alone."""
     sigma_min: float = 0.002
     """Noise level at the end."""
+    input: str | None = None
+    """What the front view departs from: rgb, the scene's picture in scene.weather; a video file; null: noise alone."""
     seed: int = 0
     """Of the initial noise; the same seed gives the same noise at every guidance and weight."""
 

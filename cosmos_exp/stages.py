@@ -29,6 +29,7 @@ from cosmos_exp.controls.class_filter import is_file
 from cosmos_exp.errors import UserError
 from cosmos_exp.generate.chunks import Chunk, join
 from cosmos_exp.generate.shares import effective_weights
+from cosmos_exp.input_video import RGB, read_input_video
 from cosmos_exp.kept import Kept
 from cosmos_exp.progress import Tick
 from cosmos_exp.render.types import OPTIONAL_OUTPUTS, OUTPUTS, CameraRender
@@ -42,7 +43,7 @@ from cosmos_exp.sensors.rigs import cameras_of_views, rig_of_views
 from cosmos_exp.shapes import Shape, Video, Videos, front_aspect, videos_of
 from cosmos_exp.validate import model_folder, read_contract
 from cosmos_exp.video import resize
-from cosmos_exp.world.contract import Contract
+from cosmos_exp.world.contract import SIGMA_MAX, Contract
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -59,6 +60,7 @@ VERSIONS = {
     "controls": 2,
     "captions": 1,
     "hints": 1,
+    "input": 1,
     "text": 1,
     "single_view": 2,
     "multi_view": 2,
@@ -91,6 +93,7 @@ class Stages:
         self.model_folder = model_folder(model["name"], model["weights"])
         self.contract: Contract = read_contract(self.model_folder)
         self.fps: float = model["fps"] or self.contract.fps
+        self.reference_compat: bool = model["reference_compat"]
         self.threads = num_threads(cfg["hardware"]["threads"])
         self.views: tuple[str, ...] = tuple(cfg["views"]["names"])
         self.front = self.views[0]
@@ -213,10 +216,27 @@ class Stages:
         speed = self.cfg["speed"]
         interval = speed["guidance_interval"]
         return SamplerParams(
-            **{k: v for k, v in self.cfg["sampler"].items() if k != "seed"},
+            **{k: v for k, v in self.cfg["sampler"].items() if k not in ("seed", "input")},
+            reference_compat=self.reference_compat,
             guidance_interval=tuple(interval) if interval else None,
             cache_threshold=speed["cache_threshold"],
         )
+
+    @property
+    def multi_view_sampler(self) -> SamplerParams:
+        """The other views always depart from noise alone."""
+        return replace(self.sampler, sigma_max=self._multi_view_sigma_max)
+
+    @property
+    def _multi_view_sigma_max(self) -> float:
+        sampler = self.cfg["sampler"]
+        return sampler["sigma_max"] if sampler["input"] is None else SIGMA_MAX
+
+    @cached_property
+    def effective_weights(self) -> dict[str, dict[str, float]]:
+        """{network: {control: weight as it counts}}: weights that sum to more than 1 are scaled down, net by net."""
+        names = {"single_view": tuple(self.weights), "multi_view": self.multi_view_controls}
+        return {net: effective_weights({name: self.weights[name] for name in own}) for net, own in names.items() if own}
 
     # Keys
 
@@ -324,6 +344,23 @@ class Stages:
         inputs = [control.key, self.weights_identity("tokenizer")]
         return self._stage("hints", chunk_config(video, chunk), inputs, compute)
 
+    def start(self, render: Entry, chunk: Chunk) -> Entry | None:
+        """Latents of the video that a chunk of the front view departs from, `latents` float32 [16,T,h,w]; None: of
+        noise alone. render: of the front view."""
+        given, video = self.cfg["sampler"]["input"], self.videos.single_view
+        if given is None:
+            return None
+        config, source = chunk_config(video, chunk), render.key
+        if given != RGB:
+            config |= {"shape": list(video.shape)}
+            source = self.cache.file_identity(given)
+
+        def compute() -> Arrays:
+            frames = load_arrays(render)["rgb"] if given == RGB else read_input_video(given, video.shape)
+            return {"latents": self._encoded(chunk.of(frames)).numpy()}
+
+        return self._stage("input", config, [source, self.weights_identity("tokenizer")], compute)
+
     def text(self, prompt: str) -> Entry:
         """A prompt's embedding, `text` float32 [S,D]."""
 
@@ -339,13 +376,14 @@ class Stages:
         hints: Mapping[str, Entry],
         text: Entry,
         negative: Entry | None,
+        start: Entry | None,
         before: Entry | None,
         tick: Tick,
     ) -> Entry:
         """One chunk of the front view: `latents` float32 [16,T,h,w], `video` uint8 [F,H,W,3].
 
-        hints: {control: latents}. negative: embedding of the negative prompt; None for all-zero text. before: the chunk
-        that this one continues.
+        hints: {control: latents}. negative: embedding of the negative prompt; None for all-zero text. start: latents
+        of the video to depart from. before: the chunk that this one continues.
         """
         video = self.videos.single_view
 
@@ -363,13 +401,14 @@ class Stages:
                 tick,
                 fps=self.fps,
                 given=self._encoded(load_arrays(before)["video"][-video.overlap :]) if before else None,
+                start=self._tensor(start, "latents") if start else None,
             )
             return {"latents": latents.float().cpu().numpy(), "video": self.model.decode(latents)}
 
         inputs = [entry.key for _, entry in sorted(hints.items())] + [text.key, negative.key if negative else "zeros"]
         inputs += [self.weights_identity("tokenizer", "base", "control_*")]
         config = self._sampling(clip, hints) | given_config(video, chunk)
-        return self._stage("single_view", config, [*inputs, *keys(before)], compute)
+        return self._stage("single_view", config, [*inputs, *keys(start, before)], compute)
 
     def multi_view(
         self,
@@ -408,7 +447,7 @@ class Stages:
                 },
                 self._shared_weights(hints, video),
                 torch.stack([self._tensor(texts[view], "text") for view in self.views]),
-                self.sampler,
+                self.multi_view_sampler,
                 self._seed("multi_view", clip, chunk),
                 tick,
                 fps=self.fps,
@@ -420,7 +459,7 @@ class Stages:
         inputs = [*(entry.key for entry in front), *(texts[view].key for view in self.views)]
         inputs += [views[view].key for _, views in sorted(hints.items()) for view in self.views]
         inputs += [self.weights_identity("tokenizer", "multiview_*")]
-        config = self._sampling(clip, hints) | given_config(video, chunk)
+        config = self._sampling(clip, hints) | {"sigma_max": self._multi_view_sigma_max} | given_config(video, chunk)
         return self._stage("multi_view", config, [*inputs, *keys(before)], compute)
 
     def front_video(self, chunks: Sequence[Entry]) -> np.ndarray:
@@ -450,7 +489,9 @@ class Stages:
     def _sampling(self, clip: str, hints: Mapping[str, Any]) -> dict[str, Any]:
         weights = effective_weights({name: self.weights[name] for name in hints})
         own = {"fps": self.fps, "clip": clip, "weights": weights, "dtype": self.cfg["hardware"]["dtype"]}
-        return self.cfg["sampler"] | own | changing_speed(self.cfg["speed"])
+        own |= {"reference_compat": True} if self.reference_compat else {}
+        sampler = {key: value for key, value in self.cfg["sampler"].items() if key != "input"}
+        return sampler | own | changing_speed(self.cfg["speed"])
 
     def _seed(self, stage: str, clip: str, chunk: Chunk) -> int:
         return item_seed(self.cfg["sampler"]["seed"], stage, f"{clip}/{chunk.index}" if chunk.index else clip)
@@ -464,7 +505,8 @@ class Stages:
         from cosmos_exp.generate.weights import control_weights
 
         size = {"frames": video.chunks[0].size, "height": video.shape.height, "width": video.shape.width}
-        return control_weights({name: self.weights[name] for name in names}, **size)
+        weights = {name: self.weights[name] for name in names}
+        return control_weights(weights, **size, reference_compat=self.reference_compat)
 
     def _tensor(self, entry: Entry, name: str):
         import torch

@@ -20,6 +20,7 @@ from cosmos_exp.controls.edge import CANNY_THRESHOLDS, check_compat
 from cosmos_exp.controls.seg import PALETTES, SEG_MODES
 from cosmos_exp.controls.vis import BLUR_PRESETS
 from cosmos_exp.errors import UserError, ValidationErrors, unknown_name
+from cosmos_exp.input_video import check_input_video
 from cosmos_exp.metrics import METRICS
 from cosmos_exp.scene.edits import config_problems
 from cosmos_exp.scene.source import own_options
@@ -146,6 +147,9 @@ def _check_clip(cfg: DictConfig, contract: Contract) -> Iterator[str]:
     if videos is None:
         return
     count, fps = videos.single_view.shape.frames, cfg.model.fps or contract.fps
+    if cfg.sampler.input is not None:
+        problems = _attempt(lambda: check_input_video(cfg.sampler.input, count, fps))[1]
+        yield from (f"sampler.input: {problem}" for problem in problems)
     seconds, available = (count - 1) / fps, cfg.scene.get("duration")
     if available is not None and 0 < available < seconds:
         yield (

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
+import yaml
 from omegaconf import OmegaConf
 
 from cosmos_exp.cache import StageCache
+from cosmos_exp.errors import UserError
 from cosmos_exp.pipeline import Pipeline, run
 from cosmos_exp.report import Report
 from cosmos_exp.stages import Stages, load_arrays
 from cosmos_exp.tracking.run_folder import DONE, RunFolder
-from cosmos_exp.video import read_video, resize
+from cosmos_exp.validate import validate
+from cosmos_exp.video import read_video, resize, write_video
 from cosmos_exp.views import VIEWS
 from cosmos_exp.world.released import WAYMO_VIEWS
 
@@ -177,3 +181,105 @@ def test_the_first_frames_are_encoded_alone_as_within_a_video(configure, root: P
     whole = model.encode_video(video)
     for frames, latents in ((1, 1), (9, 2)):
         torch.testing.assert_close(model.encode_video(video[:frames]), whole[:, :latents], atol=1e-5, rtol=1e-5)
+
+
+def latents(configure, root: Path, folder: Path, *overrides: str) -> np.ndarray:
+    """Of the front view."""
+    stages = stages_of(configure, root, f"model.weights={folder}", ONE_STYLE, "views=single", *overrides)
+    pipeline = Pipeline(stages, Report(RunFolder(root / "latents" / str(len(list(root.rglob("status.json"))))), "x"))
+    pipeline.run()
+    return np.concatenate([load_arrays(entry)["latents"] for entry in pipeline.made.single_views["Sunny"]], axis=1)
+
+
+@pytest.fixture(scope="module")
+def other_video(root: Path) -> Path:
+    """Noise of 20 frames, of another size."""
+    frames = np.random.default_rng(1).integers(0, 256, (20, 24, 40, 3), dtype=np.uint8)
+    return write_video(root / "other.mp4", frames, 24)
+
+
+def test_a_video_to_depart_from(configure, root: Path, t2w: Path, other_video: Path) -> None:
+    """The less noise, the more of the input is left."""
+    stages = stages_of(configure, root, f"model.weights={t2w}", "views=single")
+    scene = load_arrays(stages.render(stages.front_take, "Original", stages.outputs))["rgb"]
+    file = resize(read_video(other_video)[:17], 32, 48, cv2.INTER_AREA)
+    for given, video in (("rgb", scene), (other_video, file)):
+        original = stages.model.encode_video(video).numpy()
+        near, far = (
+            np.abs(latents(configure, root, t2w, f"sampler.input={given}", f"sampler.sigma_max={sigma}") - original)
+            for sigma in (0.01, 20)
+        )
+        assert near.mean() < 0.05 < 0.2 < far.mean()
+
+
+def test_the_other_views_do_not_depart_from_it(configure, root: Path, t2w: Path) -> None:
+    """A lower noise level is then of the front view alone."""
+    for given, sigma in (("rgb", 80), ("null", 5)):
+        overrides = (f"sampler.input={given}", "sampler.sigma_max=5")
+        stages = stages_of(configure, root, f"model.weights={t2w}", *overrides)
+        assert (stages.sampler.sigma_max, stages.multi_view_sampler.sigma_max) == (5, sigma)
+
+
+def test_reference_compat_is_another_result(run_tiny, t2w: Path) -> None:
+    run_tiny("two_shapes", t2w, ONE_STYLE)
+    status, _, _ = run_tiny("compat", t2w, ONE_STYLE, "model.reference_compat=true")
+    assert set(status.misses) == {"single_view", "multi_view", "metrics"}
+
+
+def test_weights_as_they_count_stand_in_the_run(run_tiny, t2w: Path) -> None:
+    overrides = ("controls=all", "controls.hdmap.weight=1", "controls.edge.weight=1.5", "views=single")
+    zero = [f"controls.{name}.weight=0" for name in ("depth", "seg", "vis")]
+    _, folder, _ = run_tiny("weights", t2w, ONE_STYLE, *overrides, *zero)
+    assert folder.read_status().weights == {"single_view": {"hdmap": 0.4, "edge": 0.6}}
+
+
+@pytest.mark.parametrize("size", SIZES[1:])
+def test_a_run_of_another_aspect(size: tuple[int, int], run_tiny, t2w: Path) -> None:
+    height, width = size
+    _, folder, clip = run_tiny(
+        f"aspect_{height}x{width}", t2w, ONE_STYLE, f"model.height={height}", f"model.width={width}"
+    )
+    assert shapes(folder, clip) == ((17, height, width), (9, 16, 32), (9, 32, 96))
+    assert read_video(folder.control("hdmap", VIEWS[0], clip)).shape == (17, height, width, 3)
+
+
+def test_the_size_follows_a_sensor_file(configure, root: Path, t2w: Path, tmp_path: Path) -> None:
+    def front(image_size: tuple[int, int]) -> tuple[int, int]:
+        attributes = {"image_size_x": image_size[0], "image_size_y": image_size[1]}
+        (tmp_path / "sensors.yaml").write_text(yaml.safe_dump([{"sensor": "rgb", "attributes": attributes}]))
+        overrides = ("sensors=carla_yaml", f"sensors.file={tmp_path / 'sensors.yaml'}", "views=single")
+        return stages_of(configure, root, f"model.weights={t2w}", *overrides).front_take.shape[1:]
+
+    assert [front(size) for size in ((1280, 720), (600, 600), (720, 1280))] == [(32, 48), (48, 48), (48, 32)]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("nowhere.mp4", "sampler.input: no file 'nowhere.mp4': give rgb"),
+        ("slow.mp4", "has 12 frames per second, the clip 24: give model.fps=12"),
+        ("short.mp4", "has 9 frames, the clip 17: give a longer video or model.num_frames=9"),
+        ("cut.mp4", "announces no frame rate; is it truncated?"),
+        ("text.mp4", "cannot read the video"),
+    ],
+)
+def test_input_videos_that_do_not_fit(
+    given: str, message: str, configure, t2w: Path, other_video: Path, tmp_path
+) -> None:
+    frames = read_video(other_video)
+    write_video(tmp_path / "slow.mp4", frames, 12)
+    write_video(tmp_path / "short.mp4", frames[:9], 24)
+    whole = other_video.read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) // 50])
+    (tmp_path / "text.mp4").write_text("no video")
+    path = tmp_path / given if (tmp_path / given).exists() else given
+    (found,) = validate(configure(f"model.weights={t2w}", "controls=hdmap", f"sampler.input={path}"))
+    assert message in found
+
+
+def test_a_truncated_input_video_ends_the_run(run_tiny, t2w: Path, other_video: Path, tmp_path: Path) -> None:
+    """The index in front still announces every frame."""
+    whole = other_video.read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) * 2 // 3])
+    with pytest.raises(UserError, match=r"cut\.mp4.*truncated"):
+        run_tiny("truncated", t2w, ONE_STYLE, "views=single", f"sampler.input={tmp_path / 'cut.mp4'}")

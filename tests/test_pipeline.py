@@ -182,7 +182,7 @@ def test_the_frame_rate_reaches_the_networks(first, configure, root: Path) -> No
     (chunk,) = video.chunks
     hint = ours.hint(ours.control("hdmap", VIEWS[0], ours.render(ours.front_take, "Original", OUTPUTS)), video, chunk)
     text = ours.text("A street.")
-    inputs = ("clip", chunk, {"hdmap": hint}, text, None, None, lambda done, total: None)
+    inputs = ("clip", chunk, {"hdmap": hint}, text, None, None, None, lambda done, total: None)
     made = [s.single_view(*inputs) for s in (ours, theirs)]
     assert made[0].key != made[1].key
     assert not np.allclose(*(load_arrays(entry)["latents"] for entry in made), atol=1e-4)

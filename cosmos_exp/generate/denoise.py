@@ -54,7 +54,8 @@ def guided(
         guidance = sampler.guidance_at(sigma)
         passes, count = (both, 2) if guidance else (alone, 1)
         anew, before = sigma in ends or count != before, count
-        branches = passes.x0s(x, sigma, count, condition, anew=anew)
+        level = torch.tensor(sigma).bfloat16().item() if sampler.reference_compat else sigma
+        branches = passes.x0s(x, level, count, condition, anew=anew)
         x0 = branches[0]
         if guidance:
             x0 = x0 + guidance * (x0 - branches[1])

@@ -55,6 +55,7 @@ def sample_multi_view(
             {name: hint.to(model.device) for name, hint in active.items()},
             condition=condition,
             fps=fps or model.contract.fps,
+            borrow_view_embed=sampler.reference_compat,
         )
     denoise = guided(
         denoiser,

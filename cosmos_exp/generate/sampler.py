@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from cosmos_exp.errors import UserError
+from cosmos_exp.world.contract import SIGMA_MAX
 
 Denoise = Callable[[Tensor, float], Tensor]  # (x, sigma) -> x0
 Progress = Callable[[int, int], None]  # (evaluations done, evaluations in all)
@@ -26,14 +27,18 @@ class SamplerParams:
     guidance_interval: lowest and highest noise level with an unconditional pass (Kynkaanniemi et al. 2024,
     arXiv:2404.07724); elsewhere the conditional pass stands alone. None: at every level.
     cache_threshold: of `StepCache`; 0 computes every evaluation in full.
+    reference_compat: with the numerics of the reference pipelines: noise levels as the networks see them rounded to
+    bfloat16, the tile merging of Transfer1-7B, torch's noise on an input video, view embeddings borrowed by several
+    multi-view controls.
     """
 
     num_steps: int = 35
     guidance: float = 5.0
-    sigma_max: float = 80.0
+    sigma_max: float = SIGMA_MAX
     sigma_min: float = 0.002
     guidance_interval: tuple[float, float] | None = None
     cache_threshold: float = 0.0
+    reference_compat: bool = False
 
     def __post_init__(self):
         if self.num_steps < 1:

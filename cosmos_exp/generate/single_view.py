@@ -31,7 +31,6 @@ def sample_single_view(
     fps: float | None = None,
     given: Tensor | None = None,
     start: Tensor | None = None,
-    merge_gain: bool = False,
     regions: Sequence[Region] = (),
 ) -> Tensor:
     """Latents [16,T,h,w] of a clip.
@@ -41,7 +40,6 @@ def sample_single_view(
     fps: frames per second of the clip; None for the rate that the model was trained at.
     given: latent frames [16,n,h,w] the clip starts with (models with a condition mask only).
     start: latents [16,T,h,w] of a video to depart from, noised to sampler.sigma_max.
-    merge_gain: reproduce the tile merging of the Transfer1-7B reference pipeline.
     regions: texts [1, S, channels] that parts of the picture read beside `text`.
     """
     if not hints:
@@ -50,12 +48,12 @@ def sample_single_view(
     denoiser = model.single_view(active)
     shape = (1, *next(iter(hints.values())).shape)
     noise = initial_noise(shape, seed).to(model.device)
-    if start is None:
-        x = noise * sampler.sigma_max
-    else:
-        x = noised_latent(start[None].to(model.device), sampler.sigma_max, seed)
-    condition = None
-    if denoiser.net.config.condition_mask:
+    x = noise * sampler.sigma_max
+    if start is not None:
+        start = start[None].to(model.device)
+        x = noised_latent(start, sampler.sigma_max, seed) if sampler.reference_compat else start + x
+    condition, continues = None, denoiser.net.config.condition_mask
+    if continues:
         condition = first_frames_given(given, noise)
     elif given is not None:
         raise UserError("this single-view net cannot continue from given frames: it has no condition mask")
@@ -75,7 +73,7 @@ def sample_single_view(
         sampler=sampler,
         weights={name: weights[name] for name in active},
         condition=condition,
-        merge_gain=merge_gain,
+        merge_gain=sampler.reference_compat and continues,
         regions=[Region(*(part.to(model.device) for part in region)) for region in regions],
     )
     return res_sample(denoise, x, sampler.levels, progress)[0].float().cpu()

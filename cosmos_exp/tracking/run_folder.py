@@ -33,7 +33,8 @@ class Status:
 
     state: one of STATES; a run that says `running` while no process `pid` lives on `host` was killed.
     stage: the stage at work, or the last one. seconds: {stage: wall time}. hits, misses: {stage: cache lookups}.
-    started, updated: ISO 8601, UTC. error: one message, empty while all is well.
+    started, updated: ISO 8601, UTC. error: one message, empty while all is well. weights: {network: {control: weight}}
+    as they count.
     """
 
     state: str
@@ -47,6 +48,7 @@ class Status:
     hits: dict[str, int] = field(default_factory=dict)
     misses: dict[str, int] = field(default_factory=dict)
     error: str = ""
+    weights: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 class RunFolder:

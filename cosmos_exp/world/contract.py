@@ -11,6 +11,7 @@ from cosmos_exp.errors import UserError, unknown_name
 GUIDANCE = (
     "x0 = cond + guidance * (cond - uncond); 0 is conditional only; the common convention's scale is guidance + 1"
 )
+SIGMA_MAX = 80.0  # noise level at which nothing is left of a video
 MAX_CHUNKS = 10  # that a long video may be joined from: 1201 frames of a model that makes 121
 
 

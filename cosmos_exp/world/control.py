@@ -148,17 +148,12 @@ class ClipInputs:
 
 
 class ControlledDiT(nn.Module):
-    """A base net with its control encoders.
+    """A base net with its control encoders."""
 
-    reference_compat: with several controls in a multi-view net, let the encoders use the base's view embedding, as the
-    reference implementation does.
-    """
-
-    def __init__(self, base: DiT, controls: Mapping[str, ControlEncoder], *, reference_compat: bool = False):
+    def __init__(self, base: DiT, controls: Mapping[str, ControlEncoder]):
         super().__init__()
         self.base = base
         self.controls = nn.ModuleDict(controls)
-        self.reference_compat = reference_compat
 
     @property
     def dtype(self) -> torch.dtype:
@@ -178,15 +173,17 @@ class ControlledDiT(nn.Module):
         fps: float = BASE_FPS,
         view_ids: Tensor | None = None,
         frame_repeat: Tensor | None = None,
+        borrow_view_embed: bool = False,
     ) -> ClipInputs:
         """Everything that stays the same over the steps of a clip shaped like x [B,16,V*T,H,W].
 
-        hints: control latents [B,16,V*T,H,W] by control name. Other arguments as in `Trunk.condition_channels`.
+        hints: control latents [B,16,V*T,H,W] by control name. borrow_view_embed: several encoders use the base's view
+        embedding, as in the reference implementation. Other arguments as in `Trunk.condition_channels`.
         """
         for name in hints:
             if name not in self.controls:
                 raise UserError(unknown_name("control", name, self.controls))
-        borrowed = self.base.view_embed if self.reference_compat and len(hints) > 1 else None
+        borrowed = self.base.view_embed if borrow_view_embed and len(hints) > 1 else None
         positions, channels, tokens = {}, {}, {}
         for name, net in {"base": self.base, **{name: self.controls[name] for name in hints}}.items():
             positions[name] = net.positions(x, fps)

@@ -76,6 +76,7 @@ class Denoiser(nn.Module):
         fps: float = BASE_FPS,
         view_ids: Tensor | None = None,
         frame_repeat: Tensor | None = None,
+        borrow_view_embed: bool = False,
     ) -> ClipInputs:
         """Inputs of the network that no step changes, for clips shaped like x [B,16,V*T,H,W]."""
         return self.net.prepare(
@@ -86,6 +87,7 @@ class Denoiser(nn.Module):
             fps=fps,
             view_ids=view_ids,
             frame_repeat=frame_repeat,
+            borrow_view_embed=borrow_view_embed,
         )
 
     def forward(

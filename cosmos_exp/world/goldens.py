@@ -175,7 +175,7 @@ def load_net(case: GoldenCase) -> ControlledDiT:
         encoder = ControlEncoder(control)
         load_network(encoder, case.folder / file, base=base_file)
         controls[f"control{index}"] = encoder
-    return ControlledDiT(base, controls, reference_compat=True).eval()
+    return ControlledDiT(base, controls).eval()
 
 
 def hints_and_weights(case: GoldenCase, names: Iterable[str]) -> tuple[dict[str, Tensor], dict[str, Weight]]:

@@ -106,6 +106,7 @@ def network_results(case: GoldenCase) -> Iterator[GoldenResult]:
         fps=case.fps,
         view_ids=None if view_ids is None else view_ids.long(),
         frame_repeat=case.tensors.get("in.frame_repeat"),
+        borrow_view_embed=True,
     )
     values = recorded(net)
     output = net(x, timestep, text, clip, weights)
@@ -231,6 +232,7 @@ def trajectory_results(case: GoldenCase) -> Iterator[GoldenResult]:
         padding_mask=case.tensors.get("in.padding_mask"),
         fps=case.fps,
         frame_repeat=None if repeat is None else repeat / 10,
+        borrow_view_embed=True,
     )
     text, negative = case.tensor("in.text"), case.tensors.get("in.neg_text")
     settings = {"weights": weights, "condition": condition}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -116,6 +118,15 @@ def test_starting_from_a_video_keeps_more_of_it_at_lower_noise(single):
     far = single(start=start, sampler=SamplerParams(num_steps=3, guidance=0.0, sigma_max=20.0))
     assert (near - start).norm() < 0.3 * (far - start).norm()
     assert torch.equal(noised_latent(start, 2.0, 5), noised_latent(start, 2.0, 5))
+
+
+def test_reference_compat_changes_the_numbers_and_the_noise_on_a_video(single, multi):
+    ours, theirs = PARAMS, replace(PARAMS, reference_compat=True)
+    assert 0 < (single(sampler=ours) - single(sampler=theirs)).norm() / single().norm() < 0.1
+    assert not torch.equal(multi(sampler=ours)[1], multi(sampler=theirs)[1])
+    start, calm = draw(16, *GRID, seed=9), SamplerParams(num_steps=3, guidance=0.0, sigma_max=5.0)
+    drawn = single(start=start, sampler=calm), single(start=start, sampler=replace(calm, reference_compat=True))
+    assert (drawn[0] - drawn[1]).norm() > 0.1 * drawn[0].norm()
 
 
 def test_given_frames_need_a_condition_mask(single):

@@ -21,11 +21,11 @@ MULTI = replace(SINGLE, condition_mask=True, extra_pos="sincos", num_views=3, vi
 TOKENS = 5
 
 
-def controlled(config: DiTConfig, names=("hdmap", "edge"), hint_channels=16, **options) -> ControlledDiT:
+def controlled(config: DiTConfig, names=("hdmap", "edge"), hint_channels=16) -> ControlledDiT:
     """Random weights everywhere, the zero-initialised ones too."""
     torch.manual_seed(0)
     encoders = {name: ControlEncoder(config.control(hint_channels=hint_channels, num_blocks=2)) for name in names}
-    net = ControlledDiT(DiT(config), encoders, **options)
+    net = ControlledDiT(DiT(config), encoders)
     for parameter in net.parameters():
         torch.nn.init.normal_(parameter, std=0.15)
     return net
@@ -178,13 +178,14 @@ def test_view_ids_choose_the_table_row_and_are_clamped():
 
 
 def test_host_view_embedding_is_used_with_several_controls_only_when_asked():
-    own, host = controlled(MULTI), controlled(MULTI, reference_compat=True)
+    net = controlled(MULTI)
     x, _, _, hints = inputs(MULTI)
     one = {"hdmap": hints["hdmap"]}
-    torch.testing.assert_close(own.prepare(x, one).channels["hdmap"], host.prepare(x, one).channels["hdmap"])
-    several = host.prepare(x, hints)
+    own, borrowed = net.prepare(x, one), net.prepare(x, one, borrow_view_embed=True)
+    torch.testing.assert_close(own.channels["hdmap"], borrowed.channels["hdmap"])
+    several = net.prepare(x, hints, borrow_view_embed=True)
     torch.testing.assert_close(several.channels["hdmap"], several.channels["base"])
-    assert not torch.allclose(own.prepare(x, hints).channels["hdmap"], several.channels["hdmap"])
+    assert not torch.allclose(net.prepare(x, hints).channels["hdmap"], several.channels["hdmap"])
 
 
 @pytest.mark.parametrize("config", [SINGLE, MULTI], ids=["single", "multi"])
