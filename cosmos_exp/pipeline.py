@@ -6,7 +6,6 @@ import logging
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import cv2
 from omegaconf import DictConfig, OmegaConf
@@ -15,13 +14,13 @@ from cosmos_exp import summary
 from cosmos_exp.cache import Entry, StageCache, write_atomic, write_json
 from cosmos_exp.captions.files import write_captions, write_prompts
 from cosmos_exp.controls.class_filter import find_filter
+from cosmos_exp.errors import UserError
 from cosmos_exp.progress import Tick
 from cosmos_exp.report import Report, only_run_in
 from cosmos_exp.schema import run_id
 from cosmos_exp.sensors.carla_yaml import read_carla_sensors
 from cosmos_exp.shapes import Video
 from cosmos_exp.stages import Stages, Take, load_arrays, load_json, load_render
-from cosmos_exp.tracking.cells import read_overrides, sweep_cells
 from cosmos_exp.tracking.run_folder import RunFolder, Status
 from cosmos_exp.validate import check
 from cosmos_exp.video import compose_grid, write_video
@@ -66,7 +65,7 @@ def run(cfg: DictConfig, folder: Path, *, sweep: str | None = None) -> Status:
             cv2.setNumThreads(stages.threads)
             Pipeline(stages, report).run()
             with report.stage("tracking"):
-                _track(plain, report.folder, sweep)
+                _track(plain["tracking"]["mode"], report.folder)
     if not sweep:
         summary.show(report.folder)
     return report.status
@@ -290,43 +289,17 @@ def _say_what_guides(stages: Stages) -> None:
         log.info("%s guides the single view only: the multi-view net reads %s", ", ".join(unread), read)
 
 
-def _track(cfg: dict, folder: RunFolder, sweep: str | None) -> None:
-    """Log the run folder to W&B; in a sweep, as one of a group, with the swept values as axes."""
-    from cosmos_exp.tracking.wandb_run import ComparisonRow, log_run
+def _track(mode: str, folder: RunFolder) -> None:
+    """Log the run folder to W&B. What cannot be sent now is no reason to fail a run whose results are on disk."""
+    from cosmos_exp.tracking.wandb_folder import log_folder
+    from cosmos_exp.tracking.wandb_upload import check_server, upload
 
-    tracking, used = cfg["tracking"], [name for name, control in cfg["controls"].items() if control["weight"] > 0]
-    front = cfg["views"]["names"][0]
-    videos, rows, prompts, status = {}, [], {}, folder.read_status()
-    for clip in folder.clips():
-        prompts = folder.read_captions(clip)
-        controls = {name: folder.control(name, front, clip) for name in used}
-        videos |= {f"control/{name}": path for name, path in controls.items()}
-        for style in prompts:
-            single_view, grid = folder.single_view(clip, style), folder.grid(clip, style)
-            videos[f"single_view/{style}"] = single_view
-            if grid.exists():
-                videos[f"grid/{style}"] = grid
-                videos |= {f"{v}/{style}": folder.view(clip, style, i) for i, v in enumerate(cfg["views"]["names"])}
-            rows.append(ComparisonRow(clip, style, controls, single_view, grid if grid.exists() else None))
-    log_run(
-        folder.path,
-        run_id=status.run_id,
-        project=tracking["project"],
-        name=folder.path.name,
-        mode=tracking["mode"],
-        entity=tracking["entity"],
-        group=tracking["group"] or sweep,
-        tags=tracking["tags"],
-        config=cfg | {"effective_weights": status.weights},
-        axes=swept_values(folder.path) if sweep else {},
-        metrics=folder.read_metrics(),
-        prompts=prompts,
-        videos=videos,
-        rows=rows,
-    )
-
-
-def swept_values(run: Path) -> dict[str, Any]:
-    """{key: value} of what the sweep around this run folder varies."""
-    own, cells = read_overrides(run), sweep_cells(run.parent)
-    return {key: value for key, value in own.items() if any(cell.get(key) != value for cell in cells)}
+    if mode == "disabled":
+        return
+    offline = log_folder(folder)
+    if mode == "online":
+        try:
+            check_server()
+            upload([offline])
+        except UserError as error:
+            log.warning("%s; `cosmos-exp sync %s --online` sends the run later", error, folder.path)

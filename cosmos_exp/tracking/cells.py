@@ -120,7 +120,7 @@ def axis_values(cells: list[Cell]) -> dict[str, list[Any]]:
 
 def _run_cells(run: Path, root: Path, axes: dict[str, Any], config: dict[str, Any]) -> list[Cell]:
     folder = RunFolder(run)
-    state, error = _state(folder)
+    state, error = run_state(folder)
     metrics = folder.read_metrics() if folder.metrics.exists() else {}
     captions = {clip: folder.read_captions(clip) for clip in folder.clips()}
     styles = [(clip, style, prompt) for clip, prompts in captions.items() for style, prompt in prompts.items()]
@@ -142,7 +142,8 @@ def _run_cells(run: Path, root: Path, axes: dict[str, Any], config: dict[str, An
     ]
 
 
-def _state(folder: RunFolder) -> tuple[str, str]:
+def run_state(folder: RunFolder) -> tuple[str, str]:
+    """(state as in `Cell`, why it is not done)."""
     status = folder.read_status()
     if status is None:
         return FAILED, "ended before its first stage"

@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from cosmos_exp.cache import write_json
 from cosmos_exp.captions import files
 from cosmos_exp.errors import UserError
@@ -105,6 +107,15 @@ class RunFolder:
     def read_prompts(self, clip: str, style: str) -> dict[str, str]:
         """{view: prompt} of a generated clip."""
         return files.read_prompts(self.prompt(clip, style))
+
+    def read_config(self) -> dict[str, Any]:
+        """The resolved config. UserError where it is missing or no YAML."""
+        try:
+            return yaml.safe_load(self.config.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise UserError(f"no {self.config.name} at {self.path}: has a run begun there?") from error
+        except yaml.YAMLError as error:
+            raise UserError(f"{self.config} is not YAML: {error}") from error
 
     def read_metrics(self) -> dict[str, dict[str, float]]:
         """{style: {metric: value}}."""

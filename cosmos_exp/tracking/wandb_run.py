@@ -1,11 +1,13 @@
-"""From the run folder to W&B, once, at the end: disk is the truth and W&B is a view of it.
+"""From values to an offline W&B run, once, at the end: disk is the truth and W&B is a view of it.
 
-An offline run is written to `<run folder>/wandb/offline-run-*` and needs no network; `wandb sync` uploads it. Videos go
-in by path, as they are on disk (H.264, yuv420p), never re-encoded.
+The run is written to `<run folder>/wandb/offline-run-*` and needs no network; `wandb_upload.py` sends it. Videos go in
+by path, as they are on disk (H.264, yuv420p), never re-encoded.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 import shutil
@@ -19,10 +21,10 @@ from typing import Any
 import numpy as np
 
 from cosmos_exp.errors import UserError, unknown_name
-from cosmos_exp.tracking.wandb_file import is_finished
+from cosmos_exp.tracking.wandb_file import is_finished, read_run, run_files
 
 MODES = ("offline", "online", "disabled")
-INIT_TIMEOUT = 10  # seconds that an online run may take to reach the server
+AXES, CONTENT = "axes", "content"  # keys of the run's config
 WRITE_TIMEOUT = 60  # seconds
 STAGING = Path("wandb") / "staging"
 FORBIDDEN_IN_ID = r"[/\\#?%:]"
@@ -37,6 +39,10 @@ class ComparisonRow:
     control: Mapping[str, Path]
     single_view: Path | None
     grid: Path | None
+
+    @property
+    def files(self) -> list[Path]:
+        return [path for path in (*self.control.values(), self.single_view, self.grid) if path is not None]
 
 
 def check_mode(mode: str) -> None:
@@ -56,7 +62,6 @@ def log_run(
     run_id: str,
     project: str,
     name: str,
-    mode: str = "offline",
     entity: str | None = None,
     group: str | None = None,
     job_type: str = "generate",
@@ -67,39 +72,62 @@ def log_run(
     prompts: Mapping[str, str],
     videos: Mapping[str, Path],
     rows: Sequence[ComparisonRow],
+    error: str = "",
     exit_code: int = 0,
-) -> Path | None:
-    """Log one finished run and return its W&B folder (None when disabled).
+) -> Path:
+    """Write one finished run as an offline W&B run and return its folder.
 
     config: resolved, plain containers. axes: {swept key: value}, kept as flat `axes.*` columns. metrics: {style:
-    {key: value}}. prompts: {style: prompt}. videos: {key: mp4 path}. exit_code: not 0 marks the run as failed.
-    An earlier offline copy of the same run id in this folder is replaced. Raises UserError where the mode, the login
-    or the connection is the trouble, and FileNotFoundError for a video that does not exist.
+    {key: value}}. prompts: {style: prompt}. videos: {key: mp4 path}. exit_code: not 0 marks the run as failed, error
+    says why. A run folder holds one offline run of an id: it is left alone where it says all this already, and
+    replaced where it does not. Raises FileNotFoundError for a video that does not exist.
     """
-    check_mode(mode)
-    if mode == "disabled":
-        return None
     wandb = _import_wandb()
-    if mode == "offline":
-        _remove_offline_copies(run_folder, run_id)
     options = dict(project=project, entity=entity, name=name, group=group, job_type=job_type, tags=list(tags))
+    axes = {column(key): value for key, value in axes.items()}
+    kept = {AXES: axes, "prompts": dict(prompts)}
+    files = [*videos.values(), *(path for row in rows for path in row.files)]
+    content = _content_hash([run_id, options, config, kept, metrics, error, exit_code], files)
+    if (there := _logged(run_folder, run_id, content)) is not None:
+        return there
+    _remove_offline_copies(run_folder, run_id)
     with _staging_in(run_folder):
-        run = _start(
-            wandb, run_folder, run_id, mode, config={**config, "axes": dict(axes), "prompts": dict(prompts)}, **options
-        )
+        run = _start(wandb, run_folder, run_id, config={**config, **kept, CONTENT: content}, **options)
         finished_with = 1
         try:
             logged: dict[str, Any] = metric_values(metrics)
             logged |= {f"prompt/{_key(style)}": prompt for style, prompt in prompts.items()}
             logged |= {f"videos/{_key(key)}": _video(wandb, path) for key, path in videos.items()}
-            logged["comparison"] = comparison_table(wandb, rows, axes, metrics, prompts)
+            logged |= {"error": error} if error else {}
+            if rows:
+                logged["comparison"] = comparison_table(wandb, rows, name, axes, metrics, prompts)
             run.log(logged)
             finished_with = exit_code
         finally:
             run.finish(exit_code=finished_with)
-            if mode == "offline":
-                _wait_until_written(Path(run.settings.sync_dir) / f"run-{run_id}.wandb")
+            _wait_until_written(Path(run.settings.sync_dir) / f"run-{run_id}.wandb")
     return Path(run.settings.sync_dir)
+
+
+def column(key: str) -> str:
+    """A swept key as a W&B column, which takes dots for nesting: `sampler.guidance` is `sampler_guidance`."""
+    return key.replace(".", "_")
+
+
+def _content_hash(values: Any, files: Sequence[Path]) -> str:
+    """SHA-256 of plain values and of the files' contents."""
+    digest = hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode())
+    for path in files:
+        digest.update(_existing(path).read_bytes())
+    return digest.hexdigest()
+
+
+def _logged(run_folder: Path, run_id: str, content: str) -> Path | None:
+    """The folder of the finished offline run of this id and content."""
+    for file in run_files(run_folder / "wandb"):
+        if file.name == f"run-{run_id}.wandb" and is_finished(file) and read_run(file).config.get(CONTENT) == content:
+            return file.parent
+    return None
 
 
 def _wait_until_written(file: Path) -> None:
@@ -123,18 +151,26 @@ def metric_values(metrics: Mapping[str, Mapping[str, float]]) -> dict[str, float
 def comparison_table(
     wandb: Any,
     rows: Sequence[ComparisonRow],
+    run: str,
     axes: Mapping[str, Any],
     metrics: Mapping[str, Mapping[str, float]],
     prompts: Mapping[str, str],
 ) -> Any:
-    """wandb.Table with scene, style, prompt, the axes, the control videos, both results and the plain metrics."""
+    """wandb.Table with scene, style, prompt, the axes, the control videos, both results and the plain metrics.
+
+    `key`, which is equal for the same scene and style in every run of a sweep, joins the tables of several runs; `run`
+    tells their rows apart.
+    """
     controls = list(dict.fromkeys(name for row in rows for name in row.control))
     keys = list(dict.fromkeys(key for row in rows for key in metrics.get(row.style, {}) if "/" not in key))
-    table = wandb.Table(columns=["scene", "style", "prompt", *axes, *controls, "single_view", "grid", *keys])
+    columns = ["key", "run", "scene", "style", "prompt", *axes, *controls, "single_view", "grid", *keys]
+    table = wandb.Table(columns=columns)
     for row in rows:
         media = [*(row.control.get(name) for name in controls), row.single_view, row.grid]
         values = metrics.get(row.style, {})
         table.add_data(
+            f"{row.scene} {row.style}",
+            run,
             row.scene,
             row.style,
             prompts.get(row.style, ""),
@@ -145,21 +181,15 @@ def comparison_table(
     return table
 
 
-def _start(wandb: Any, run_folder: Path, run_id: str, mode: str, **options: Any) -> Any:
+def _start(wandb: Any, run_folder: Path, run_id: str, **options: Any) -> Any:
     if re.search(FORBIDDEN_IN_ID, run_id) or not run_id:
         raise UserError(f"{run_id=} cannot be a W&B id: it must not be empty or contain any of / \\ # ? % :")
     settings = wandb.Settings(
-        silent=True, console="off", symlink=False, init_timeout=INIT_TIMEOUT,
+        silent=True, console="off", symlink=False,
         x_disable_stats=True, x_save_requirements=False, disable_job_creation=True,
     )  # fmt: skip
     run_folder.mkdir(parents=True, exist_ok=True)
-    resume = "allow" if mode == "online" else None
-    try:
-        return wandb.init(dir=str(run_folder), id=run_id, mode=mode, resume=resume, settings=settings, **options)
-    except wandb.errors.Error as error:
-        raise UserError(
-            f"W&B run {run_id!r} could not start ({error}); tracking.mode=offline needs neither login nor network"
-        ) from error
+    return wandb.init(dir=str(run_folder), id=run_id, mode="offline", settings=settings, **options)
 
 
 def _has_login(wandb: Any) -> bool:
@@ -188,9 +218,13 @@ def _staging_in(run_folder: Path) -> Iterator[None]:
 
 
 def _video(wandb: Any, path: Path) -> Any:
+    return wandb.Video(str(_existing(path)), format="mp4")
+
+
+def _existing(path: Path) -> Path:
     if not path.is_file():
         raise FileNotFoundError(f"no video at {path}")
-    return wandb.Video(str(path), format="mp4")
+    return path
 
 
 def _key(text: str) -> str:

@@ -29,8 +29,16 @@ def write_run(
 ) -> None:
     (folder / ".hydra").mkdir(parents=True)
     (folder / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump(overrides))
-    config = {"captions": {"styles": list(styles)}, "views": {"names": list(VIEWS)}, "sampler": {"guidance": 3.0}}
-    (folder / "config.yaml").write_text(yaml.safe_dump(config | {"controls": {"hdmap": {"weight": 1.0}}}))
+    config = {
+        "scene": {"name": "street"},
+        "model": {"name": "nano"},
+        "captions": {"styles": list(styles)},
+        "views": {"names": list(VIEWS)},
+        "sampler": {"guidance": 3.0},
+        "controls": {"hdmap": {"weight": 1.0}},
+        "tracking": {"mode": "offline", "project": "streets", "entity": None, "group": None, "tags": ["mine"]},
+    }
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
     values = dict(state=state, run_id="0", started="", updated="", host=socket.gethostname(), pid=os.getpid())
     (folder / "status.json").write_text(json.dumps(values | status))
     if state != "done":
@@ -61,5 +69,6 @@ def write_sweep(folder: Path, styles=("Night",)) -> Path:
             1: dict(state="failed", error="the video is black"),
             3: dict(state="running", stage="single_view", pid=2**22 + 1),
         }
-        write_run(folder / f"{number}_0abc", overrides, styles=styles, metrics=metrics, **kind.get(number, {}))
+        status = {"run_id": f"{number}0abc"} | kind.get(number, {})
+        write_run(folder / f"{number}_0abc", overrides, styles=styles, metrics=metrics, **status)
     return folder

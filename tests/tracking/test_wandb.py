@@ -53,7 +53,7 @@ def test_an_offline_run_holds_everything(values, video, capfd):
     assert (run.run_id, run.project, run.name, run.group) == ("1a2b3c4d", "streets", "guidance=3", "sweep_1")
     assert (run.job_type, set(run.tags), run.exit_code) == ("generate", {"nano", "procedural"}, 0)
     assert run.config["sampler"] == {"guidance": 3.0, "num_steps": 8}
-    assert run.config["axes"] == {"sampler.guidance": 3.0}
+    assert run.config["axes"] == {"sampler_guidance": 3.0}
     assert run.config["prompts"] == PROMPTS
     assert run.summary["metrics/blur_ssim"] == pytest.approx(0.8)
     assert run.summary["metrics/Night/tse/rear_tele_30fov"] == 0.5
@@ -64,17 +64,19 @@ def test_an_offline_run_holds_everything(values, video, capfd):
     assert logged.read_bytes() == video.read_bytes()
     table = json.loads((folder / "files" / run.media["comparison"]).read_text())
     assert table["columns"] == [
+        "key",
+        "run",
         "scene",
         "style",
         "prompt",
-        "sampler.guidance",
+        "sampler_guidance",
         "hdmap",
         "single_view",
         "grid",
         "tse",
         "blur_ssim",
     ]
-    assert table["data"][0][:4] == ["clip", "Night", PROMPTS["Night"], 3.0]
+    assert table["data"][0][:6] == ["clip Night", "guidance=3", "clip", "Night", PROMPTS["Night"], 3.0]
     assert table["data"][0][-2:] == [0.25, 0.9]
     staged = [path for name, path in run.staged.items() if name.endswith(".mp4")]
     assert staged and all(path.is_relative_to(values["run_folder"]) for path in staged)
@@ -88,18 +90,29 @@ def test_logging_again_replaces_the_offline_copy(values):
     assert read_run(file).summary["metrics/tse"] == 7.0
 
 
+def test_logging_the_same_again_changes_nothing(values, video):
+    folder = log_run(**values)
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.wandb*")}
+    assert log_run(**values) == folder
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.wandb*")} == before
+    video.write_bytes(video.read_bytes() + b"\0")
+    log_run(**values)  # another video under the same name
+    (file,) = run_files(values["run_folder"])
+    assert before.get(file) != file.stat().st_mtime_ns
+
+
 def test_a_failed_run_is_marked_as_failed(values):
-    log_run(**values | {"metrics": {}, "videos": {}, "rows": [], "exit_code": 1})
+    log_run(**values | {"metrics": {}, "videos": {}, "rows": [], "error": "out of memory", "exit_code": 1})
     (file,) = run_files(values["run_folder"])
     run = read_run(file)
-    assert run.exit_code == 1 and run.config["axes"] == {"sampler.guidance": 3.0}
+    assert run.summary["error"] == "out of memory"
+    assert run.exit_code == 1 and run.config["axes"] == {"sampler_guidance": 3.0}
 
 
-def test_a_missing_video_ends_the_run_as_failed(values, tmp_path):
+def test_a_missing_video_leaves_no_run(values, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"gone\.mp4"):
         log_run(**values | {"videos": {"x": tmp_path / "gone.mp4"}})
-    (file,) = run_files(values["run_folder"])
-    assert read_run(file).exit_code == 1
+    assert run_files(values["run_folder"]) == []
 
 
 def test_many_history_bytes_cross_block_borders(values):
@@ -122,11 +135,6 @@ def test_a_damaged_file_is_refused(values, tmp_path):
         read_run(tmp_path / "other.wandb")
     with pytest.raises(UserError, match="No such file"):
         read_run(tmp_path / "none.wandb")
-
-
-def test_disabled_writes_nothing(values):
-    assert log_run(**values | {"mode": "disabled"}) is None
-    assert not (values["run_folder"] / "wandb").exists()
 
 
 def test_bad_mode_and_bad_id(values):
