@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -37,6 +38,7 @@ class Made:
     """What the stages have made so far, as cache entries. clip: its name."""
 
     clip: str = ""
+    description: str = ""
     prompts: dict[str, str] = field(default_factory=dict)  # by style
     pictures: dict[str, ByTake] = field(default_factory=dict)  # renders by weather
     controls: dict[str, ByTake] = field(default_factory=dict)  # by control
@@ -98,8 +100,8 @@ class Pipeline:
     def describe(self) -> None:
         with self.report.stage("captions"):
             caption = self.stages.caption()
-            self.made.clip = caption["clip"]
-            self.made.prompts = self.stages.prompts(caption["description"])
+            self.made.clip, self.made.description = caption["clip"], caption["description"]
+            self.made.prompts = self.stages.prompts(self.made.description)
             write_captions(self.folder.captions(self.made.clip), self.made.prompts)
 
     def render(self) -> None:
@@ -117,12 +119,22 @@ class Pipeline:
 
     def make_controls(self) -> None:
         stages, names = self.stages, list(self.stages.controls)
-        renders = self.made.pictures[self.weather].items()
         _say_how_files_are_read(stages.cfg)
+        if ready := [name for name in names if stages.is_ready(name)]:
+            log.info("%s from files: metrics still compare with the pictures of the scene", ", ".join(ready))
         with self.report.stage("controls") as tick:
             for i, name in enumerate(names, 1):
-                self.made.controls[name] = {take: stages.control(name, take.view, render) for take, render in renders}
+                self.made.controls[name] = {take: self._control(name, take) for take in stages.control_takes(name)}
                 tick(i, len(names))
+
+    def _control(self, name: str, take: Take) -> Entry:
+        if self.stages.is_ready(name):
+            return self.stages.ready_control(name, take, self.made.clip)
+        return self.stages.control(name, take.view, self.made.pictures[self.weather][take])
+
+    def _renders(self, takes: Iterable[Take]) -> dict[str, Entry]:
+        """{view: render} in the scene's weather."""
+        return {take.view: self.made.pictures[self.weather][take] for take in takes}
 
     def write_control_videos(self) -> None:
         from cosmos_exp.controls.previews import preview
@@ -133,10 +145,21 @@ class Pipeline:
             for i, (view, take) in enumerate({**stages.multi_takes, stages.front: stages.front_take}.items(), 1):
                 render = load_render(self.made.pictures[self.weather][take], view)
                 videos = {name: preview(name, render, **params) for name in names}
-                videos |= {name: load_arrays(takes[take])["video"] for name, takes in self.made.controls.items()}
+                made = {name: takes[take] for name, takes in self.made.controls.items() if take in takes}
+                videos |= {name: load_arrays(entry)["video"] for name, entry in made.items()}
+                videos |= self._weight_pictures(take)
                 for name, video in videos.items():
                     write_video(self.folder.control(name, view, self.made.clip), video, stages.fps)
                 tick(i, len(stages.views))
+
+    def _weight_pictures(self, take: Take) -> dict:
+        """{folder name: uint8 [F,H,W,3]} of the weight maps that count in a view, as they are shared out there."""
+        stages, front = self.stages, take == self.stages.front_take
+        controls, takes = (
+            (stages.weights, [take]) if front else (stages.multi_view_controls, stages.multi_takes.values())
+        )
+        pictures = stages.places.pictures(controls, take.view, self._renders(takes), take.shape)
+        return {f"{name}_weight": picture for name, picture in pictures.items()}
 
     def encode(self) -> None:
         """Latents of the controls that have a weight: of all views where the multi-view net reads them too."""
@@ -170,15 +193,20 @@ class Pipeline:
         prompt = made.prompts[style]
         with self.report.stage("single_view", f"single view {style}") as tick:
             text, front = stages.text(prompt), made.single_views.setdefault(style, [])
+            where = {"render": made.pictures[self.weather][stages.front_take]}
+            where["regions"] = [stages.text(own) for own, _ in stages.places.regions]
             for chunk in (chunks := stages.videos.single_view.chunks):
                 hints = {name: entries[chunk.index] for name, entries in made.hints.items()}
                 part, before = _part(tick, chunk.index, len(chunks)), front[-1] if front else None
                 start = stages.start(made.pictures[self.weather][stages.front_take], chunk)
-                front.append(stages.single_view(made.clip, chunk, hints, text, made.negative, start, before, part))
+                inputs = (made.clip, chunk, hints, text, made.negative, start, before, part)
+                front.append(stages.single_view(*inputs, **where))
         if stages.videos.multi_view is None:
             return
         with self.report.stage("multi_view", f"multi view {style}") as tick:
-            texts = {view: stages.text(text) for view, text in stages.view_prompts(prompt).items()}
+            prompts = stages.view_prompts(style, made.description)
+            texts = {view: stages.text(text) for view, text in prompts.items()}
+            renders = self._renders(stages.multi_takes.values())
             views = made.multi_views.setdefault(style, [])
             for chunk in (chunks := stages.videos.multi_view.chunks):
                 hints = {
@@ -186,7 +214,7 @@ class Pipeline:
                     for name, by_view in made.multi_hints.items()
                 }
                 part, before = _part(tick, chunk.index, len(chunks)), views[-1] if views else None
-                views.append(stages.multi_view(made.clip, chunk, front, hints, texts, before, part))
+                views.append(stages.multi_view(made.clip, chunk, front, hints, texts, before, part, renders=renders))
 
     def write_videos(self, style: str) -> None:
         stages, folder, clip = self.stages, self.folder, self.made.clip
@@ -198,7 +226,7 @@ class Pipeline:
                 return
             for index, view in enumerate(stages.views):
                 write_video(folder.view(clip, style, index), views[view], stages.fps)
-            write_prompts(folder.prompt(clip, style), stages.view_prompts(self.made.prompts[style]))
+            write_prompts(folder.prompt(clip, style), stages.view_prompts(style, self.made.description))
             write_video(folder.grid(clip, style), compose_grid(views), stages.fps)
 
     def measure(self) -> None:
@@ -287,6 +315,17 @@ def _say_what_guides(stages: Stages) -> None:
         log.warning("no control guides the other views: the multi-view net reads %s, whose weight is 0", read)
     elif unread := [name for name in stages.weights if name not in stages.multi_view_controls]:
         log.info("%s guides the single view only: the multi-view net reads %s", ", ".join(unread), read)
+    everywhere = stages.places.maps_in(stages.multi_view_controls, stages.views)
+    for name in stages.places.maps:
+        if name in stages.multi_view_controls and name not in everywhere:
+            log.info(
+                "controls.%s.weight_map.mask is one file, of the front view: in all views together %s weighs the same",
+                *(name, name),
+            )
+    if stages.places.regions:
+        log.info("captions.regions guide the single view only: the multi-view net reads a prompt per view")
+    if stages.cfg["captions"]["negative_prompt"] is not None:
+        log.info("captions.negative_prompt is for the single view only: all views are guided away from no text")
 
 
 def _track(mode: str, folder: RunFolder) -> None:

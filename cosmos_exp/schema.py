@@ -48,9 +48,40 @@ class ViewsConfig:
 
 
 @dataclass
+class AreaConfig:
+    """A part of the picture: where all that is given meets."""
+
+    classes: list[str] = field(default_factory=list)
+    """Semantic classes of the scene, such as car or pedestrian; any of them."""
+    box: list[float] | None = None
+    """Left, top, right, bottom, as shares of width and height."""
+    mask: str | None = None
+    """File of values over the clip: .pt, .npy or .safetensors [T,H,W] or [H,W], a picture or a video; or a folder with
+    one for each camera. A single file is of the front view."""
+
+
+@dataclass
+class WeightMapConfig(AreaConfig):
+    """weight * (outside + (inside - outside) * area); where no area is given, the weight is the same everywhere."""
+
+    inside: float = 1.0
+    outside: float = 0.0
+
+
+@dataclass
+class RegionConfig(AreaConfig):
+    prompt: str = ""
+    """Half of what the area reads; the other half is the prompt of the whole picture."""
+
+
+@dataclass
 class ControlConfig:
     weight: float = 0.0
     """Share of this control in the guidance of the picture, >= 0; 0 leaves it out."""
+    weight_map: WeightMapConfig = field(default_factory=WeightMapConfig)
+    """Where in the picture it counts."""
+    file: str | None = None
+    """A ready control video of the front view, or a folder with one for each camera; null draws it from the scene."""
 
 
 @dataclass
@@ -104,6 +135,8 @@ class ControlsConfig:
     vis: VisConfig = field(default_factory=VisConfig)
     lidar: ControlConfig = field(default_factory=ControlConfig)
     """Made only where it has a weight or is among previews.names."""
+    keypoint: ControlConfig = field(default_factory=ControlConfig)
+    """Poses of people in OpenPose's colours. Made only where it has a weight, from a file."""
 
 
 @dataclass
@@ -115,6 +148,18 @@ class PreviewsConfig:
 
 
 @dataclass
+class ViewPromptsConfig:
+    """What is to be seen in a view; null: what `other_views` says."""
+
+    front_wide_120fov: str | None = None
+    cross_left_120fov: str | None = None
+    cross_right_120fov: str | None = None
+    rear_tele_30fov: str | None = None
+    rear_left_70fov: str | None = None
+    rear_right_70fov: str | None = None
+
+
+@dataclass
 class CaptionsConfig:
     styles: list[str] = MISSING
     """One generated clip per style."""
@@ -122,6 +167,13 @@ class CaptionsConfig:
     """Which phrasing of the styles."""
     prompt: str | None = None
     """Replaces the sentence that describes the scene; the style is still added to it."""
+    view_prompts: ViewPromptsConfig = field(default_factory=ViewPromptsConfig)
+    """In place of that sentence for some views, the style added too."""
+    other_views: str = "same"
+    """What the multi-view net reads of views without a text of their own, besides their camera's sentence: same, the
+    scene's sentence in its style, or bare, nothing, as in Cosmos-Drive-Dreams."""
+    regions: list[RegionConfig] = field(default_factory=list)
+    """Texts that parts of the front view read besides its prompt."""
     negative_prompt: str | None = None
     """What guidance moves away from in the single view; null takes the model's own."""
 

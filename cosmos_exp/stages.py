@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -26,11 +26,13 @@ from cosmos_exp.captions.describe import describe
 from cosmos_exp.captions.rewrite import rewrite
 from cosmos_exp.captions.views import view_prompt
 from cosmos_exp.controls.class_filter import is_file
+from cosmos_exp.controls.ready import camera_file, read_control_video
 from cosmos_exp.errors import UserError
 from cosmos_exp.generate.chunks import Chunk, join
 from cosmos_exp.generate.shares import effective_weights
 from cosmos_exp.input_video import RGB, read_input_video
 from cosmos_exp.kept import Kept
+from cosmos_exp.places import Places
 from cosmos_exp.progress import Tick
 from cosmos_exp.render.types import OPTIONAL_OUTPUTS, OUTPUTS, CameraRender
 from cosmos_exp.scene.edits import edit_identity
@@ -67,6 +69,7 @@ VERSIONS = {
     "metrics": 1,
 }
 
+OPTIONAL_CONTROLS = (*OPTIONAL_OUTPUTS, "keypoint")  # made only where asked for
 ARRAYS, VALUES = "result.safetensors", "result.json"
 
 Arrays = dict[str, np.ndarray]
@@ -99,6 +102,7 @@ class Stages:
         self.front = self.views[0]
         self.styles: tuple[str, ...] = tuple(cfg["captions"]["styles"])
         self.weights: dict[str, float] = {k: c["weight"] for k, c in cfg["controls"].items() if c["weight"] > 0}
+        self.places = Places(cfg, cache, lambda render: load_arrays(render)["semantic"])
         given = cfg["captions"]["negative_prompt"]
         self.negative_prompt: str | None = self.contract.negative_prompt if given is None else given
 
@@ -112,7 +116,18 @@ class Stages:
     def controls(self) -> tuple[str, ...]:
         """Controls to make: all but the optional ones that have no weight and are no preview."""
         asked = {*self.weights, *self.cfg["previews"]["names"]}
-        return tuple(name for name in self.cfg["controls"] if name in asked or name not in OPTIONAL_OUTPUTS)
+        return tuple(name for name in self.cfg["controls"] if name in asked or name not in OPTIONAL_CONTROLS)
+
+    def is_ready(self, name: str) -> bool:
+        """Whether videos of the user's take the control's place."""
+        return self.cfg["controls"][name]["file"] is not None
+
+    def control_takes(self, name: str) -> tuple[Take, ...]:
+        """Those that a control is made for: all, or where it is ready, those that a network reads."""
+        if not self.is_ready(name):
+            return self.takes
+        read = self.multi_takes.values() if name in self.multi_view_controls else ()
+        return tuple(dict.fromkeys([self.front_take, *read]))
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -120,8 +135,8 @@ class Stages:
         return (*OUTPUTS, *(name for name in self.controls if name in OPTIONAL_OUTPUTS))
 
     def control_params(self, name: str) -> dict[str, Any]:
-        """What makes a control's video: its config without the weight."""
-        return {k: v for k, v in self.cfg["controls"][name].items() if k != "weight"}
+        """What makes a control's video from a render: its config without weight and ready video."""
+        return {k: v for k, v in self.cfg["controls"][name].items() if k not in ("weight", "weight_map", "file")}
 
     # What is made once, when first needed
 
@@ -318,6 +333,16 @@ class Stages:
 
         return self._stage("controls", config, inputs, compute)
 
+    def ready_control(self, name: str, take: Take, clip: str) -> Entry:
+        """The same from `controls.<name>.file`."""
+        path, (frames, height, width) = camera_file(self.cfg["controls"][name]["file"], take.view, clip), take.shape
+        config = {"control": name, "ready": True, "frames": frames, "size": [width, height]}
+
+        def compute() -> Arrays:
+            return {"video": read_control_video(path, name, frames=frames, height=height, width=width)}
+
+        return self._stage("controls", config, [self.cache.file_identity(path)], compute)
+
     def caption(self) -> dict[str, str]:
         """`clip`: name of the clip; `description`: the sentence that every style's prompt is built from."""
 
@@ -328,12 +353,19 @@ class Stages:
         return facts | {"description": self.cfg["captions"]["prompt"] or facts["description"]}
 
     def prompts(self, description: str) -> dict[str, str]:
-        """{style: prompt}."""
-        return {style: rewrite(description, style, self.cfg["captions"]["variant"]) for style in self.styles}
+        """{style: prompt} of the front view."""
+        own = self.cfg["captions"]["view_prompts"][self.front] or description
+        return {style: self._styled(own, style) for style in self.styles}
 
-    def view_prompts(self, prompt: str) -> dict[str, str]:
+    def view_prompts(self, style: str, description: str) -> dict[str, str]:
         """{view: prompt}, each with the sentence that says which way its camera looks."""
-        return {view: view_prompt(view, prompt) for view in self.views}
+        captions = self.cfg["captions"]
+        given, others = captions["view_prompts"], description if captions["other_views"] == "same" else None
+        texts = {view: given[view] or (description if view == self.front else others) for view in self.views}
+        return {view: view_prompt(view, self._styled(text, style) if text else "") for view, text in texts.items()}
+
+    def _styled(self, text: str, style: str) -> str:
+        return rewrite(text, style, self.cfg["captions"]["variant"])
 
     def hint(self, control: Entry, video: Video, chunk: Chunk) -> Entry:
         """A control video's latents over one chunk, `latents` float32 [16,T,h,w]."""
@@ -379,13 +411,17 @@ class Stages:
         start: Entry | None,
         before: Entry | None,
         tick: Tick,
+        *,
+        render: Entry,
+        regions: Sequence[Entry] = (),
     ) -> Entry:
         """One chunk of the front view: `latents` float32 [16,T,h,w], `video` uint8 [F,H,W,3].
 
         hints: {control: latents}. negative: embedding of the negative prompt; None for all-zero text. start: latents
-        of the video to depart from. before: the chunk that this one continues.
+        of the video to depart from. before: the chunk that this one continues. render: of the whole front view.
+        regions: embeddings of the regional prompts.
         """
-        video = self.videos.single_view
+        video, places, renders = self.videos.single_view, self.places, {self.front: render}
 
         def compute() -> Arrays:
             from cosmos_exp.generate.single_view import sample_single_view
@@ -393,7 +429,7 @@ class Stages:
             latents = sample_single_view(
                 self.model,
                 {name: self._tensor(entry, "latents") for name, entry in hints.items()},
-                self._shared_weights(hints, video),
+                places.shared_weights(hints, renders, video.shape, chunk),
                 self._tensor(text, "text"),
                 self._tensor(negative, "text") if negative else None,
                 self.sampler,
@@ -402,13 +438,15 @@ class Stages:
                 fps=self.fps,
                 given=self._encoded(load_arrays(before)["video"][-video.overlap :]) if before else None,
                 start=self._tensor(start, "latents") if start else None,
+                regions=places.token_regions([self._tensor(t, "text") for t in regions], renders, video.shape, chunk),
             )
             return {"latents": latents.float().cpu().numpy(), "video": self.model.decode(latents)}
 
         inputs = [entry.key for _, entry in sorted(hints.items())] + [text.key, negative.key if negative else "zeros"]
         inputs += [self.weights_identity("tokenizer", "base", "control_*")]
-        config = self._sampling(clip, hints) | given_config(video, chunk)
-        return self._stage("single_view", config, [*inputs, *keys(start, before)], compute)
+        own = places.of_weights(hints, renders) + places.of_regions(keys(*regions), renders)
+        config = self._sampling(clip, hints) | given_config(video, chunk) | own.config
+        return self._stage("single_view", config, [*inputs, *keys(start, before), *own.inputs], compute)
 
     def multi_view(
         self,
@@ -419,12 +457,14 @@ class Stages:
         texts: Mapping[str, Entry],
         before: Entry | None,
         tick: Tick,
+        *,
+        renders: Mapping[str, Entry],
     ) -> Entry:
         """One chunk of all views: `latents` float32 [V,16,T,h,w] and one `video/<view>` uint8 [F,H,W,3] each.
 
         front: the chunks of the single view, resized where this net has another size. hints: {control: {view:
         latents}}. texts: {view: embedding}. before: the chunk that this one continues, of which the views beside the
-        front have their first frames.
+        front have their first frames. renders: {view: render}.
         """
         video = self.videos.multi_view
 
@@ -445,7 +485,7 @@ class Stages:
                     name: torch.stack([self._tensor(views[view], "latents") for view in self.views])
                     for name, views in hints.items()
                 },
-                self._shared_weights(hints, video),
+                self.places.shared_weights(hints, renders, video.shape, chunk),
                 torch.stack([self._tensor(texts[view], "text") for view in self.views]),
                 self.multi_view_sampler,
                 self._seed("multi_view", clip, chunk),
@@ -459,8 +499,10 @@ class Stages:
         inputs = [*(entry.key for entry in front), *(texts[view].key for view in self.views)]
         inputs += [views[view].key for _, views in sorted(hints.items()) for view in self.views]
         inputs += [self.weights_identity("tokenizer", "multiview_*")]
-        config = self._sampling(clip, hints) | {"sigma_max": self._multi_view_sigma_max} | given_config(video, chunk)
-        return self._stage("multi_view", config, [*inputs, *keys(before)], compute)
+        own = self.places.of_weights(hints, renders)
+        config = self._sampling(clip, hints) | {"sigma_max": self._multi_view_sigma_max}
+        config |= given_config(video, chunk) | own.config
+        return self._stage("multi_view", config, [*inputs, *keys(before), *own.inputs], compute)
 
     def front_video(self, chunks: Sequence[Entry]) -> np.ndarray:
         """uint8 [F,H,W,3] of the single view."""
@@ -500,13 +542,6 @@ class Stages:
         """Latents [16,T,h,w] of a video uint8 [F,H,W,3]. The tokenizer is causal: the first frames are encoded alone
         as they are within a longer video."""
         return self.model.encode_video(video).float().cpu()
-
-    def _shared_weights(self, names: Iterable[str], video: Video) -> dict[str, Any]:
-        from cosmos_exp.generate.weights import control_weights
-
-        size = {"frames": video.chunks[0].size, "height": video.shape.height, "width": video.shape.width}
-        weights = {name: self.weights[name] for name in names}
-        return control_weights(weights, **size, reference_compat=self.reference_compat)
 
     def _tensor(self, entry: Entry, name: str):
         import torch

@@ -13,10 +13,13 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from cosmos_exp.captions.rewrite import NUM_PHRASINGS
-from cosmos_exp.controls import PREVIEWS
+from cosmos_exp.captions.views import OTHER_VIEWS
+from cosmos_exp.controls import CONTROLS, PREVIEWS
+from cosmos_exp.controls.area import Area
 from cosmos_exp.controls.class_filter import CANNY, SHADED, find_filter
 from cosmos_exp.controls.depth import DEPTH_MAPPINGS
 from cosmos_exp.controls.edge import CANNY_THRESHOLDS, check_compat
+from cosmos_exp.controls.ready import camera_file, camera_files, check_length
 from cosmos_exp.controls.seg import PALETTES, SEG_MODES
 from cosmos_exp.controls.vis import BLUR_PRESETS
 from cosmos_exp.errors import UserError, ValidationErrors, unknown_name
@@ -26,7 +29,7 @@ from cosmos_exp.scene.edits import config_problems
 from cosmos_exp.scene.source import own_options
 from cosmos_exp.scene.sources import SOURCES, load_rig
 from cosmos_exp.sensors.rigs import rig_of_views
-from cosmos_exp.shapes import front_aspect, videos_of
+from cosmos_exp.shapes import Videos, front_aspect, videos_of
 from cosmos_exp.styles import STYLES
 from cosmos_exp.tracking.wandb_run import check_mode
 from cosmos_exp.views import VIEWS
@@ -55,11 +58,12 @@ def validate(cfg: DictConfig) -> list[str]:
     errors += problems
     if contract:
         errors += [*_check_clip(cfg, contract), *_check_controls(cfg.controls, contract), *_check_views(cfg, contract)]
-        errors += _check_steps(cfg, contract)
+        errors += [*_check_steps(cfg, contract), *_check_ready_controls(cfg, contract)]
     for rule in (
         _check_scene,
         _check_previews,
         _check_captions,
+        _check_prompts,
         _check_sampler,
         _check_speed,
         _check_hardware,
@@ -132,14 +136,18 @@ def _unknown_keys(node: DictConfig, prefix: str) -> Iterator[str]:
             yield from _unknown_keys(node[key], f"{prefix}{key}.")
 
 
-def _check_clip(cfg: DictConfig, contract: Contract) -> Iterator[str]:
+def _videos(cfg: DictConfig, contract: Contract) -> tuple[Videos | None, list[str]]:
     model = OmegaConf.to_container(cfg.model)
     aspect, names = None, list(cfg.views.names)
     if names and len(contract.all_sizes) > 1 and not _needs_a_scene(cfg):
         sensors = OmegaConf.to_container(cfg.sensors)
         aspect, _ = _attempt(lambda: front_aspect(cfg.scene, sensors, names[0]))
     aspect = aspect or contract.width / contract.height
-    videos, errors = _attempt(lambda: videos_of(model, contract, len(names), aspect))
+    return _attempt(lambda: videos_of(model, contract, len(names), aspect))
+
+
+def _check_clip(cfg: DictConfig, contract: Contract) -> Iterator[str]:
+    videos, errors = _videos(cfg, contract)
     yield from errors
     if cfg.model.fps is not None and not 1 <= cfg.model.fps <= 120:
         yield f"model.fps={cfg.model.fps:g}: must be 1 to 120; {cfg.model.name} was trained at {contract.fps:g}"
@@ -189,6 +197,61 @@ def _check_controls(controls: DictConfig, contract: Contract) -> Iterator[str]:
         yield f"controls.depth: min_depth={nearest:g} and max_depth={farthest:g} must satisfy 0 < min_depth < max_depth"
     if all(control.weight == 0 for control in controls.values()):
         yield f"every control has weight 0: give one of {', '.join(contract.controls)} a weight above 0"
+
+
+def _check_ready_controls(cfg: DictConfig, contract: Contract) -> Iterator[str]:
+    """Ready videos and weight maps, for each view that a network reads the control in."""
+    videos, views = _videos(cfg, contract)[0], list(cfg.views.names)
+    frames = {view: videos.multi_view.shape.frames for view in views} if videos and videos.multi_view else {}
+    frames |= {view: videos.single_view.shape.frames for view in views[:1]} if videos else {}
+    for name, control in cfg.controls.items():
+        read_in = views if name in contract.multi_view_controls else views[:1]
+        if control.file is not None:
+            needed = {view: frames.get(view, 1) for view in read_in}
+            yield from dict.fromkeys(_check_ready_video(name, Path(control.file), needed))
+        elif control.weight > 0 and name in contract.controls and name not in CONTROLS:
+            yield f"controls.{name}.weight={control.weight:g}: no scene draws it: give controls.{name}.file"
+        yield from _check_weight_map(f"controls.{name}.weight_map", control.weight_map, read_in)
+
+
+def _check_ready_video(name: str, path: Path, frames: dict[str, int]) -> Iterator[str]:
+    """frames: how many each view needs."""
+    views = list(frames)
+    if path.is_file() and len(views) > 1:
+        yield (
+            f"controls.{name}.file={str(path)!r} is one video, of {views[0]}, and all views read {name}: give a folder "
+            "with a video for each camera, or views=single"
+        )
+    for view in views[:1] if path.is_file() else views:
+        files, errors = _attempt(lambda view=view: camera_files(path, view))
+        if files and len(files) == 1:  # of several, the clip's name decides, which is not known yet
+            errors = _attempt(lambda file=files[0], view=view: check_length(file, frames[view]))[1]
+        yield from (f"controls.{name}.file: {error}" for error in errors)
+
+
+def _check_weight_map(key: str, weight_map: DictConfig, views: list[str]) -> Iterator[str]:
+    area = Area.of(weight_map)
+    for side, usual in (("inside", 1), ("outside", 0)):
+        if not 0 <= weight_map[side] < math.inf:
+            yield f"{key}.{side}={weight_map[side]:g}: a weight is 0 or more"
+        elif area.is_whole and weight_map[side] != usual:
+            yield f"{key}.{side}={weight_map[side]:g} says nothing without a place: give {key}.classes, .box or .mask"
+    yield from _check_area(key, area, views)
+
+
+def _check_area(key: str, area: Area, views: list[str]) -> Iterator[str]:
+    """views: those that the area is drawn in where its mask is a folder; a single file is the first one's."""
+    yield from (f"{key}: {problem}" for problem in area.problems())
+    if area.mask is not None:
+        for view in views if area.mask.is_dir() else views[:1]:
+            errors = _attempt(lambda view=view: check_map_name(camera_file(area.mask, view)))[1]
+            yield from (f"{key}.mask: {error}" for error in errors)
+
+
+def check_map_name(path: Path) -> None:
+    from cosmos_exp.generate.maps import suffix_of
+
+    suffix_of(path)
 
 
 def _check_views(cfg: DictConfig, contract: Contract) -> Iterator[str]:
@@ -247,6 +310,26 @@ def _check_captions(cfg: DictConfig) -> Iterator[str]:
         yield f"captions.variant={cfg.captions.variant}: must be 0 to {NUM_PHRASINGS - 1}"
     if cfg.captions.prompt is not None and not cfg.captions.prompt.strip():
         yield "captions.prompt is empty: write a sentence, or null to describe the scene"
+
+
+def _check_prompts(cfg: DictConfig) -> Iterator[str]:
+    """The prompts of views and regions."""
+    captions, views = cfg.captions, list(cfg.views.names)
+    for view, text in captions.view_prompts.items():
+        if text is not None and view not in views:
+            yield f"captions.view_prompts: {unknown_name('view of this run', view, views)}"
+        elif text is not None and not text.strip():
+            yield f"captions.view_prompts.{view} is empty: write a sentence, or leave the view out"
+    if captions.other_views not in OTHER_VIEWS:
+        yield f"captions.other_views: {unknown_name('text of other views', captions.other_views, OTHER_VIEWS)}"
+    for number, region in enumerate(captions.regions):
+        key = f"captions.regions[{number}]"
+        if not region.prompt.strip():
+            yield f"{key}.prompt is empty: write what is to be seen there"
+        area = Area.of(region)
+        if area.is_whole:
+            yield f"{key} is everywhere: say where, with classes, box or mask"
+        yield from _check_area(key, area, views[:1])
 
 
 def _check_sampler(cfg: DictConfig) -> Iterator[str]:

@@ -14,6 +14,7 @@ FACING = {
     "rear_left_70fov": "the rear left side",
     "rear_right_70fov": "the rear right side",
 }
+OTHER_VIEWS = ("same", "bare")  # what views without a text of their own read after their sentence
 
 
 def view_sentence(view: str) -> str:

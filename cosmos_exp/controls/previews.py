@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import cv2
 import numpy as np
 
 from cosmos_exp.controls.class_filter import CARLA
@@ -17,6 +18,12 @@ from cosmos_exp.render.palette import colorize
 from cosmos_exp.render.types import CameraRender
 
 Params = Mapping[str, Any]
+
+
+def heat_colors(values: np.ndarray) -> np.ndarray:
+    """[F,H,W] values from 0 to 1 -> uint8 [F,H,W,3] in colours from black over red to white."""
+    levels = np.round(np.clip(values, 0.0, 1.0) * 255.0).astype(np.uint8)
+    return np.stack([cv2.applyColorMap(frame, cv2.COLORMAP_HOT)[..., ::-1] for frame in levels])
 
 
 def normal_colors(normals: np.ndarray) -> np.ndarray:

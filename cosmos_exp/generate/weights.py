@@ -45,10 +45,10 @@ def to_patch_grid(weight: Tensor, grid: tuple[int, int, int]) -> Tensor:
     """A map [1+8k,H,W] -> [1,1,1+k,h,w] on the patch grid: frame 0 alone, the others in groups of 8, trilinear."""
     frames, rows, columns = grid
     weight = weight[None, None]
-    first = _trilinear(weight[:, :, :1], (1, rows, columns))
+    first = trilinear(weight[:, :, :1], (1, rows, columns))
     if frames == 1:
         return first
-    return torch.cat([first, _trilinear(weight[:, :, 1:], (frames - 1, rows, columns))], dim=2)
+    return torch.cat([first, trilinear(weight[:, :, 1:], (frames - 1, rows, columns))], dim=2)
 
 
 def control_weights(
@@ -82,9 +82,9 @@ def _full_map(name: str, weight: ControlWeight, size: tuple[int, int, int], dtyp
     if given.ndim != 3:
         raise UserError(f"weight map of control {name!r} has shape {tuple(given.shape)}: give [frames,rows,columns]")
     if given.shape != torch.Size(size):
-        given = _trilinear(given[None, None], size)[0, 0]
+        given = trilinear(given[None, None], size)[0, 0]
     return given.clamp(min=0)
 
 
-def _trilinear(volume: Tensor, size: tuple[int, int, int]) -> Tensor:
+def trilinear(volume: Tensor, size: tuple[int, int, int]) -> Tensor:
     return F.interpolate(volume, size=size, mode="trilinear", align_corners=False)
