@@ -66,7 +66,7 @@ def check_length(path: Path, frames: int) -> None:
 
 def too_short(path: Path, given: int, needed: int) -> UserError:
     return UserError(
-        f"{path} has {given} frames, the clip {needed}: give a longer video, or fewer frames (model.num_frames)"
+        f"{path} has {given} frames, the clip has {needed}: give a longer video, or fewer frames (model.num_frames)"
     )
 
 

@@ -37,7 +37,7 @@ def read_map(path: Path, frames: int) -> Tensor:
         )
     if len(values) not in (1, frames):
         if len(values) < frames:
-            raise UserError(f"map {path} has {len(values)} frames, the clip {frames}: give so many, or one for all")
+            raise UserError(f"map {path} has {len(values)} frames, the clip has {frames}: give so many, or one for all")
         log.info("map %s: the first %d of its %d frames are used", path, frames, len(values))
         values = values[:frames]
     values = values.float()
