@@ -144,11 +144,11 @@ def test_a_long_video_is_made_in_chunks(run_tiny, v2w: Path) -> None:
 def test_a_killed_long_run_goes_on_at_its_chunk(run_tiny, v2w: Path, monkeypatch) -> None:
     made, sample = [], Stages.single_view
 
-    def killed_after_one(self, clip, chunk, *inputs):
+    def killed_after_one(self, clip, chunk, *inputs, **where):
         if made:
             raise KeyboardInterrupt
         made.append(chunk.index)
-        return sample(self, clip, chunk, *inputs)
+        return sample(self, clip, chunk, *inputs, **where)
 
     overrides = (ONE_STYLE, "views=single", "model.num_frames=40", "sampler.seed=3")
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):

@@ -180,10 +180,11 @@ def test_the_frame_rate_reaches_the_networks(first, configure, root: Path) -> No
     ours, theirs = stages("model.fps=24"), stages("model.fps=12")
     video = ours.videos.single_view
     (chunk,) = video.chunks
-    hint = ours.hint(ours.control("hdmap", VIEWS[0], ours.render(ours.front_take, "Original", OUTPUTS)), video, chunk)
+    render = ours.render(ours.front_take, "Original", OUTPUTS)
+    hint = ours.hint(ours.control("hdmap", VIEWS[0], render), video, chunk)
     text = ours.text("A street.")
     inputs = ("clip", chunk, {"hdmap": hint}, text, None, None, None, lambda done, total: None)
-    made = [s.single_view(*inputs) for s in (ours, theirs)]
+    made = [s.single_view(*inputs, render=render) for s in (ours, theirs)]
     assert made[0].key != made[1].key
     assert not np.allclose(*(load_arrays(entry)["latents"] for entry in made), atol=1e-4)
 

@@ -7,18 +7,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 
+from cosmos_exp.cache import Entry, StageCache
+from cosmos_exp.generate.chunks import split
 from cosmos_exp.pipeline import run
+from cosmos_exp.places import Places
+from cosmos_exp.shapes import Shape
 from cosmos_exp.tracking.run_folder import RunFolder
 from cosmos_exp.validate import validate
 from cosmos_exp.video import read_video
 from cosmos_exp.views import VIEWS
+from cosmos_exp.world.contract import FrameRule
 
 SMALL = (
     *("model.num_frames=9", "sampler.num_steps=1", "scene.num_vehicles=2", "metrics.names=[]", "metrics.gate=false"),
     *("tracking=disabled", "captions.prompt='A quiet lane.'"),
 )
 FRONT, LEFT = VIEWS[:2]
+NINE = FrameRule(least=9, most=9)
 RULE = ("controls.hdmap.weight_map.classes=[road]", "controls.hdmap.weight_map.outside=0.2")
 REGION = "captions.regions=[{prompt: A wall of bricks., box: [0,0,0.5,1]}]"
 
@@ -82,6 +89,19 @@ def test_a_weight_map_acts_in_every_view_and_is_shown(plain: RunFolder, run_smal
 def test_the_same_everywhere_is_a_scalar(plain: RunFolder, run_small, root: Path) -> None:
     run_small("even", "controls.hdmap.weight_map.box=[0,0,1,1]", "views=single")
     assert np.abs(single(RunFolder(root / "even")).astype(int) - single(plain)).max() <= 2
+
+
+def test_a_map_is_cut_into_the_chunks_of_a_long_video(configure, tmp_path: Path) -> None:
+    ramp = np.arange(20, dtype=np.float32)[:, None, None] * np.ones((1, 16, 32), np.float32) / 20
+    np.save(tmp_path / "ramp.npy", ramp)
+    cfg = configure(f"controls.hdmap.weight_map.mask={tmp_path}/ramp.npy", "controls.seg.weight=0")
+    places = Places(OmegaConf.to_container(cfg, resolve=True), StageCache(tmp_path), lambda render: None)
+    renders, shape = {FRONT: Entry("render", tmp_path, hit=True)}, Shape(20, 16, 32)
+    parts = [places.shared_weights(["hdmap"], renders, shape, chunk)["hdmap"] for chunk in split(20, NINE, 1)]
+    assert [part.shape for part in parts] == [(1, 1, 2, 1, 2)] * 3
+    starts = [part[0, 0, 0, 0, 0].item() for part in parts]
+    assert starts == pytest.approx([0.5 * frame / 20 for frame in (0, 8, 16)])  # half is the control's weight
+    assert parts[2][0, 0, 1, 0, 0].item() == pytest.approx(0.5 * 19 / 20)  # after the end the last frame stands
 
 
 def test_a_mask_counts_by_content(run_small, root: Path, tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def test_the_file_of_a_camera(name: str, tmp_path: Path) -> None:
 def test_of_several_clips_the_runs_own_counts(tmp_path: Path) -> None:
     root = folder(tmp_path, *(f"ftheta_camera_{VIEW}/{name}.mp4" for name in ("a_0", "a_1", "b_0")))
     assert camera_file(root, VIEW, "b").name == "b_0.mp4"
-    with pytest.raises(UserError, match=r"several files for front.* none is c_0: a_0.mp4, a_1.mp4, b_0.mp4"):
+    with pytest.raises(UserError, match=r"several files for front.*, none is c_0: a_0.mp4, a_1.mp4, b_0.mp4"):
         camera_file(root, VIEW, "c")
 
 

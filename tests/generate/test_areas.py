@@ -30,7 +30,7 @@ def semantic():
 
 
 def test_an_area_is_where_all_that_is_given_meets(semantic):
-    values = area_map(Area(classes=("car", "sky"), box=(0, 0, 0.5, 0.75)), SIZE, semantic)
+    values = area_map(Area(classes=("car", "sky"), box=(0, 0, 0.5, 0.75)), SIZE, semantic=semantic)
     expected = torch.zeros(SIZE)
     expected[:, :24, :24] = 1
     assert torch.equal(values, expected)
@@ -43,13 +43,13 @@ def test_the_sides_of_a_box_are_rounded_down():
 
 
 def test_a_weight_map_has_a_value_inside_and_one_outside(semantic):
-    values = weight_values(WeightMap(Area(classes=("car",)), inside=2.0, outside=0.25), SIZE, semantic)
+    values = weight_values(WeightMap(Area(classes=("car",)), inside=2.0, outside=0.25), SIZE, semantic=semantic)
     assert (values[:, 16:, :24] == 2).all() and (values[:, :16] == 0.25).all() and (values[:, :, 24:] == 0.25).all()
 
 
 def test_tokens_of_a_region(semantic):
     assert token_mask(Area(box=(0, 0, 0.34, 1)), SIZE).tolist() == [[[[[True, False, False]] * 2] * 2]]
-    car = token_mask(Area(classes=("car",)), SIZE, semantic)
+    car = token_mask(Area(classes=("car",)), SIZE, semantic=semantic)
     assert car.tolist() == [[[[[False] * 3, [True, False, False]]] * 2]]  # the second column is half a car: not more
 
 
@@ -58,7 +58,9 @@ def test_the_first_frame_decides_for_its_own_tokens():
     frames[:5] = 1
     assert token_mask(Area(), (17, 32, 32)).all()
     semantic = np.where(frames.numpy() > 0, Tag.CAR, Tag.ROAD).astype(np.uint8)
-    per_frame = token_mask(Area(classes=("car",)), (17, 32, 32), semantic).flatten(3).all(-1).flatten().tolist()
+    per_frame = (
+        token_mask(Area(classes=("car",)), (17, 32, 32), semantic=semantic).flatten(3).all(-1).flatten().tolist()
+    )
     assert per_frame == [True, False, False]  # in frames 1 to 8, 4 of 8 are no majority
 
 
@@ -90,7 +92,7 @@ def test_a_map_of_other_sizes(tmp_path):
     longer = written(tmp_path, np.arange(12, dtype=np.float32)[:, None, None] * np.ones((1, 4, 4), np.float32), ".npy")
     assert read_map(longer, 9)[:, 0, 0].tolist() == list(range(9))
     flat = written(tmp_path, np.ones((4, 6), np.float32), ".npy")
-    assert area_map(Area(mask=flat), SIZE).eq(1).all()
+    assert area_map(Area(mask=flat), SIZE, mask=read_map(flat, 9)).eq(1).all()
 
 
 @pytest.mark.parametrize(
