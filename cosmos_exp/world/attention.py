@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from cosmos_exp.world.fused import PLAIN, Fused
+
 KERNELS = {
     "auto": [SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH],
     "cudnn": [SDPBackend.CUDNN_ATTENTION],
@@ -39,12 +41,15 @@ def attend_with_logsumexp(query: Tensor, key: Tensor, value: Tensor) -> tuple[Te
         return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(query, key, value)
     if query.dtype == torch.float32:
         result = torch.ops.aten._scaled_dot_product_efficient_attention(query, key, value, None, True)
+    elif torch.cuda.get_device_capability(query.device) >= (9, 0):
+        result = torch.ops.aten._scaled_dot_product_cudnn_attention(query, key, value, None, True)
     else:
         result = torch.ops.aten._scaled_dot_product_flash_attention(query, key, value)
-    return result[0], result[1][..., : query.shape[-2]]  # the second kernel pads the rows
+    rows = result[1].reshape(*query.shape[:2], -1)
+    return result[0], rows[..., : query.shape[-2]]  # one of the kernels pads them
 
 
-def attend_beside_zeros(query: Tensor, key: Tensor, value: Tensor, zeros: int) -> Tensor:
+def attend_beside_zeros(query: Tensor, key: Tensor, value: Tensor, zeros: int, fused: Fused = PLAIN) -> Tensor:
     """Attention to these keys and to `zeros` more whose key and value are zero.
 
     A zero key has the logit 0, so all of them add `zeros` to the sum of exponentials and nothing to the result.
@@ -52,4 +57,4 @@ def attend_beside_zeros(query: Tensor, key: Tensor, value: Tensor, zeros: int) -
     if not zeros:
         return attend(query, key, value)
     attended, logsumexp = attend_with_logsumexp(query, key, value)
-    return attended * torch.sigmoid(logsumexp - math.log(zeros))[..., None].to(attended.dtype)
+    return fused.diluted(attended, logsumexp, torch.full((), math.log(zeros), device=query.device))

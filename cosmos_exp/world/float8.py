@@ -11,7 +11,10 @@ from cosmos_exp.world.fused import FLOAT8_MAX, PLAIN, Float8, Fused, float8_rows
 
 
 class Float8Linear(nn.Module):
-    """A linear layer without bias whose weight has one scale per output, and whose input one per row."""
+    """A linear layer without bias whose weight has one scale per output, and whose input one per row.
+
+    On a CPU both are rounded, and multiplied in float32.
+    """
 
     def __init__(self, weight: Tensor):
         super().__init__()
@@ -25,14 +28,17 @@ class Float8Linear(nn.Module):
         values, scale = x if isinstance(x, Float8) else float8_rows(x)
         rows = values.flatten(0, -2)
         scale = scale.flatten(0, -2) if scale.ndim > 1 else scale.expand(len(rows), 1)
-        out = torch._scaled_mm(
-            rows,
-            self.weight.t(),
-            scale_a=scale.contiguous(),
-            scale_b=self.scale.t(),
-            out_dtype=self.dtype,
-            use_fast_accum=rows.is_cuda,
-        )
+        if not rows.is_cuda:
+            out = F.linear((rows.float() * scale), self.weight.float() * self.scale).to(self.dtype)
+        else:
+            out = torch._scaled_mm(
+                rows,
+                self.weight.t(),
+                scale_a=scale.contiguous(),
+                scale_b=self.scale.t(),
+                out_dtype=self.dtype,
+                use_fast_accum=True,
+            )
         return out.unflatten(0, values.shape[:-1])
 
 

@@ -30,18 +30,35 @@ class Float8(NamedTuple):
         return (self.values.float() * self.scale).to(dtype)
 
 
-def modulated(hidden: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-    """Layer norm of hidden [B, L, D] times scale plus shift, [B or 1, 1, D]."""
+def modulated(hidden: Tensor, shift: Tensor, scale: Tensor, eight: bool = False) -> Tensor | Float8:
+    """Layer norm of hidden [B, L, D] times scale plus shift, [B or 1, 1, D]. eight: as `float8_rows`."""
     width = hidden.shape[-1:]
     if len(scale) == 1:
-        return F.layer_norm(hidden, width, scale.flatten(), shift.flatten(), eps=NORM_EPS)
-    return F.layer_norm(hidden, width, eps=NORM_EPS) * scale + shift
+        normed = F.layer_norm(hidden, width, scale.flatten(), shift.flatten(), eps=NORM_EPS)
+    else:
+        normed = F.layer_norm(hidden, width, eps=NORM_EPS) * scale + shift
+    return float8_rows(normed) if eight else normed
 
 
-def positioned(hidden: Tensor, extra: Tensor, shift: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
-    """hidden [B, L, D] with its position embedding [1, L, D], and that modulated."""
+def positioned(
+    hidden: Tensor, extra: Tensor, shift: Tensor, scale: Tensor, eight: bool = False
+) -> tuple[Tensor, Tensor | Float8]:
+    """hidden [B, L, D] with its position embedding [1, L, D], and that `modulated`."""
     hidden = hidden + extra.to(hidden.dtype)
-    return hidden, modulated(hidden, shift, scale)
+    return hidden, modulated(hidden, shift, scale, eight)
+
+
+def gated(hidden: Tensor, gate: Tensor, update: Tensor) -> Tensor:
+    """hidden + gate * update, [B, L, D]; gate [B or 1, 1, D]."""
+    return torch.addcmul(hidden, gate, update)
+
+
+def gated_modulated(
+    hidden: Tensor, gate: Tensor, update: Tensor, shift: Tensor, scale: Tensor, eight: bool = False
+) -> tuple[Tensor, Tensor | Float8]:
+    """`gated`, and that `modulated`."""
+    hidden = gated(hidden, gate, update)
+    return hidden, modulated(hidden, shift, scale, eight)
 
 
 def normed_heads(x: Tensor, weight: Tensor, eps: float) -> Tensor:
@@ -60,6 +77,20 @@ def rotated_heads(x: Tensor, weight: Tensor, eps: float, cos: Tensor, sin: Tenso
     return torch.addcmul(x * cos, torch.cat([-second, first], dim=-1), sin).to(x.dtype)
 
 
+def diluted(attended: Tensor, logsumexp: Tensor, others: Tensor) -> Tensor:
+    """Attention [B, heads, L, head_dim] when keys of value zero take part as well.
+
+    logsumexp: of the logits so far, [B, heads, L]. others: of those keys' logits, a scalar.
+    """
+    return attended * torch.sigmoid(logsumexp - others)[..., None].to(attended.dtype)
+
+
+def gelu(x: Tensor, eight: bool = False) -> Tensor | Float8:
+    """The exact GELU. eight: as `float8_rows`."""
+    x = F.gelu(x)
+    return float8_rows(x) if eight else x
+
+
 def to_float8(x: Tensor, scale: Tensor) -> Tensor:
     """x / scale as e4m3, saturated."""
     return (x.float() / scale).clamp(-FLOAT8_MAX, FLOAT8_MAX).to(FLOAT8)
@@ -71,19 +102,19 @@ def float8_rows(x: Tensor) -> Float8:
     return Float8(to_float8(x, scale), scale)
 
 
-def float8_gelu(x: Tensor) -> Float8:
-    """The exact GELU of x, as `float8_rows`."""
-    return float8_rows(F.gelu(x))
-
-
 class Fused(NamedTuple):
     """The functions of this module, as a block calls them."""
 
+    modulated: Callable = modulated
     positioned: Callable = positioned
+    gated: Callable = gated
+    gated_modulated: Callable = gated_modulated
+    normed_heads: Callable = normed_heads
     rotated_heads: Callable = rotated_heads
+    diluted: Callable = diluted
+    gelu: Callable = gelu
     to_float8: Callable = to_float8
     float8_rows: Callable = float8_rows
-    float8_gelu: Callable = float8_gelu
 
 
 PLAIN = Fused()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -43,6 +44,32 @@ class Modulation(NamedTuple):
     def __call__(self, hidden: Tensor) -> Tensor:
         """y of hidden [B, L, D]."""
         return modulated(hidden, self.shift, self.scale)
+
+
+class Sum(NamedTuple):
+    """hidden + gate * update, [B, L, D], not yet added up: so that one pass over memory can add and normalise.
+
+    update: None, and the hidden state stands as it is.
+    """
+
+    hidden: Tensor
+    gate: Tensor | None = None
+    update: Tensor | None = None
+
+    def total(self, fused: Fused) -> Tensor:
+        return self.hidden if self.update is None else fused.gated(*self)
+
+    def modulated(self, modulation: Modulation, fused: Fused, eight: bool) -> tuple[Tensor, Tensor | Float8]:
+        """The total, and that modulated; eight: in 8-bit floats."""
+        if self.update is None:
+            return self.hidden, fused.modulated(self.hidden, modulation.shift, modulation.scale, eight)
+        return fused.gated_modulated(*self, modulation.shift, modulation.scale, eight)
+
+    def chunk(self, parts: int) -> list[Sum]:
+        """Of each of the branches that lie along the batch and share the gate."""
+        if self.update is None:
+            return [Sum(hidden) for hidden in self.hidden.chunk(parts)]
+        return [Sum(h, self.gate, u) for h, u in zip(self.hidden.chunk(parts), self.update.chunk(parts))]
 
 
 class StepInputs(NamedTuple):
@@ -92,18 +119,20 @@ class Block(CosmosTransformerBlock):
 
         attended: hidden has this block's self-attention behind it.
         """
-        if not attended:
-            hidden = self.attend_tokens(hidden, modulations[0], positions)
-        parts = hidden.chunk(len(texts))
-        read = [self.attend_text(part, text, modulations[1]) for part, text in zip(parts, texts)]
-        hidden = read[0] if len(read) == 1 else torch.cat(read)
-        return self.mlp(hidden, modulations[2])
+        of_tokens, of_text, of_mlp = modulations
+        sums = Sum(hidden) if attended else self.attend_tokens(hidden, of_tokens, positions)
+        read = [self.attend_text(part, text, of_text) for part, text in zip(sums.chunk(len(texts)), texts)]
+        rise, fall = self.ff.net[0].proj, self.ff.net[2]
+        parts = [part.modulated(of_mlp, self.fused, isinstance(rise, Float8Linear)) for part in read]
+        hidden, normed = parts[0] if len(parts) == 1 else joined(parts)
+        inner = self.fused.gelu(rise(normed), isinstance(fall, Float8Linear))
+        return self.fused.gated(hidden, of_mlp.gate, fall(inner))
 
-    def attend_tokens(self, hidden: Tensor, modulation: Modulation, positions: Positions) -> Tensor:
+    def attend_tokens(self, hidden: Tensor, modulation: Modulation, positions: Positions) -> Sum:
         """Position embedding and self-attention: all that comes before the text is read."""
         layer, fused = self.attn1, self.fused
-        hidden, normed = fused.positioned(hidden, positions.extra, modulation.shift, modulation.scale)
-        normed = float8.inputs(layer.to_q, normed, fused)
+        eight = isinstance(layer.to_q, Float8Linear)
+        hidden, normed = fused.positioned(hidden, positions.extra, modulation.shift, modulation.scale, eight)
         query = fused.rotated_heads(layer.to_q(normed), layer.norm_q.weight, layer.norm_q.eps, *positions.rope)
         key = fused.rotated_heads(layer.to_k(normed), layer.norm_k.weight, layer.norm_k.eps, *positions.rope)
         value = split_heads(layer.to_v(normed), layer.heads)
@@ -111,7 +140,7 @@ class Block(CosmosTransformerBlock):
             attended = self.attend(query, key, value)
         else:
             attended = positions.sequence.attend(self.attend, query, key, value)
-        return torch.addcmul(hidden, modulation.gate, project_out(layer, attended, fused))
+        return Sum(hidden, modulation.gate, project_out(layer, attended, fused))
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor | Float8:
         """Self-attention [B, heads, L, head_dim] by the kernel that was chosen."""
@@ -119,27 +148,19 @@ class Block(CosmosTransformerBlock):
             return float8.attend(query, key, value, self.bound, self.fused)
         return attention.attend(query, key.to(query), value.to(query), self.attention)
 
-    def attend_text(self, hidden: Tensor, text: TextKeys | None, modulation: Modulation) -> Tensor:
-        """Cross-attention of hidden [B, L, D], views in order."""
+    def attend_text(self, sums: Sum, text: TextKeys | None, modulation: Modulation) -> Sum:
+        """Cross-attention of [B, L, D], views in order."""
         if text is None:
-            return hidden
+            return sums
         layer, fused = self.attn2, self.fused
-        per_view = modulation(hidden).reshape(len(text.key), -1, hidden.shape[-1])
-        queries = layer.to_q(float8.inputs(layer.to_q, per_view, fused))
-        queries = normed_heads(queries, layer.norm_q.weight, layer.norm_q.eps)
-        attended = attention.attend_beside_zeros(queries, text.key.to(queries), text.value.to(queries), text.zeros)
+        hidden, normed = sums.modulated(modulation, fused, isinstance(layer.to_q, Float8Linear))
+        queries = layer.to_q(normed).reshape(len(text.key), -1, hidden.shape[-1])
+        queries = fused.normed_heads(queries, layer.norm_q.weight, layer.norm_q.eps)
+        key, value = text.key.to(queries), text.value.to(queries)
+        attended = attention.attend_beside_zeros(queries, key, value, text.zeros, fused)
         if text.regions is not None:
             attended = blend(attended, queries, text.regions)
-        return torch.addcmul(hidden, modulation.gate, project_out(layer, attended, fused).reshape(hidden.shape))
-
-    def mlp(self, hidden: Tensor, modulation: Modulation) -> Tensor:
-        rise, fall = self.ff.net[0].proj, self.ff.net[2]
-        normed = modulation(hidden)
-        if isinstance(rise, Float8Linear):
-            inner = self.fused.float8_gelu(rise(self.fused.float8_rows(normed)))
-        else:
-            inner = F.gelu(rise(normed))
-        return torch.addcmul(hidden, modulation.gate, fall(inner))
+        return Sum(hidden, modulation.gate, project_out(layer, attended, fused).reshape(hidden.shape))
 
     def text_keys(self, text: Tensor, zeros: int) -> TextKeys:
         """Of text [B*V, S, text_channels] and `zeros` rows of zeros after it."""
@@ -191,6 +212,14 @@ def project_out(layer: Attention, attended: Tensor | Float8, fused: Fused) -> Te
         tokens = Float8(attended.values.transpose(1, 2).flatten(2), attended.scale)
         return projection(tokens if isinstance(projection, Float8Linear) else tokens.restored(projection.weight.dtype))
     return projection(float8.inputs(projection, attended.transpose(1, 2).flatten(2), fused))
+
+
+def joined(parts: Sequence[tuple[Tensor, Tensor | Float8]]) -> tuple[Tensor, Tensor | Float8]:
+    """Hidden states and what the MLP reads of them, along the batch."""
+    hidden, normed = zip(*parts)
+    if isinstance(normed[0], Float8):
+        return torch.cat(hidden), Float8(*map(torch.cat, zip(*normed)))
+    return torch.cat(hidden), torch.cat(normed)
 
 
 def without_zero_rows(text: Tensor) -> tuple[Tensor, int]:
@@ -341,7 +370,8 @@ class Trunk(nn.Module):
 
     def start(self, tokens: Tensor, step: StepInputs, positions: Positions) -> Tensor:
         """Tokens [B, L, D] after the first block's self-attention: what no text changes."""
-        return self.block_at_work(0).attend_tokens(tokens, step.blocks[0][0], positions)
+        block = self.block_at_work(0)
+        return block.attend_tokens(tokens, step.blocks[0][0], positions).total(block.fused)
 
     def block(
         self, i: int, hidden: Tensor, prompts: tuple[PromptKeys, ...], step: StepInputs, positions: Positions

@@ -50,8 +50,8 @@ def denoiser():
 def plain_attention(regions):
     """`Block.attend_text` as the model's makers define it: all keys, one mask, every row of every text."""
 
-    def attend(block, hidden, text, modulation):
-        layer = block.attn2
+    def attend(block, sums, text, modulation):
+        layer, hidden = block.attn2, sums.total(block.fused)
         query = normed_heads(layer.to_q(modulation(hidden)), layer.norm_q.weight, layer.norm_q.eps)
         pairs = [block.text_keys(region.text, 0) for region in regions]
         keys, values = (torch.cat([own, *(pair[i] for pair in pairs)], 2) for i, own in enumerate(text[:2]))
@@ -60,7 +60,7 @@ def plain_attention(regions):
         masked = F.scaled_dot_product_attention(query, keys, values, attn_mask=allowed)
         plain = F.scaled_dot_product_attention(query, text.key, text.value)
         mixed = (0.5 * masked + 0.5 * plain).transpose(1, 2).flatten(2)
-        return hidden + modulation.gate * layer.to_out[0](mixed)
+        return transformer.Sum(hidden, modulation.gate, layer.to_out[0](mixed))
 
     return attend
 
