@@ -70,6 +70,10 @@ class StageCache:
             self._compute(folder, compute)
         return Entry(key, folder, hit=False)
 
+    def holds(self, stage: str, key: str) -> bool:
+        """Whether there is an entry, by its manifest alone."""
+        return (self.root / stage / key / MANIFEST).is_file()
+
     def _compute(self, folder: Path, compute: Callable[[Path], None]) -> None:
         partial = folder.with_suffix(".partial")
         shutil.rmtree(partial, ignore_errors=True)

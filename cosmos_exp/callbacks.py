@@ -37,6 +37,11 @@ class SweepReport(Callback):
         print(f"comparison: {write_comparison(Path(config.hydra.sweep.dir))}")
 
 
+def is_grid(config: DictConfig) -> bool:
+    """Whether the cells of a multirun are known before it starts."""
+    return config.hydra.sweeper._target_.endswith(f".{BasicSweeper.__name__}")
+
+
 def cell_overrides(config: DictConfig) -> list[list[str]]:
     """The overrides of each cell of a multirun, as Hydra's own sweeper expands them."""
     swept = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
@@ -48,7 +53,7 @@ def check_cells(config: DictConfig) -> None:
     """Raise ValidationErrors naming every problem of every cell, where the sweeper does not choose cells as it goes."""
     from cosmos_exp.validate import validate
 
-    if not config.hydra.sweeper._target_.endswith(f".{BasicSweeper.__name__}"):
+    if not is_grid(config):
         return
     cells_with: dict[str, list[int]] = {}
     cells = cell_overrides(config)

@@ -17,6 +17,7 @@ cosmos-exp: from a driving scene to a six-camera video, metrics and a W&B run.
 Usage
   cosmos-exp [run] [OVERRIDE ...]        run the pipeline
   cosmos-exp -m [OVERRIDE ...]           run a sweep: every combination of the comma-separated values
+  cosmos-exp plan [OVERRIDE ...]         what a run or sweep would compute, its time and disk; --run runs it
   cosmos-exp show rig=NAME | scene=NAME  a picture of the cameras, or of the scene from above
   cosmos-exp novel-pose -i ROOT ...      a novel ego trajectory of an RDS-HQ clip
   cosmos-exp render rds-hq -i ROOT -o OUT  the HD-map and LiDAR videos of RDS-HQ clips
@@ -86,7 +87,7 @@ def _dispatch(arguments: list[str]) -> int:
         if command is None:
             raise UserError(unknown_name("command", arguments[0], COMMANDS))
         return command(arguments[1:])
-    return _run(arguments)
+    return run(arguments)
 
 
 def _is_command(argument: str) -> bool:
@@ -94,7 +95,8 @@ def _is_command(argument: str) -> bool:
     return "=" not in argument and argument[:1] not in ("-", "+", "~")
 
 
-def _run(arguments: list[str]) -> int:
+def run(arguments: list[str]) -> int:
+    """The main job, with these arguments of Hydra's; returns the exit status."""
     if any(argument in ("-h", "--help") for argument in arguments):
         return _dispatch(["--help"])
     from cosmos_exp.hydra_app import run_app
@@ -122,7 +124,7 @@ def _train(arguments: list[str]) -> int:
 # Subcommands whose module in cosmos_exp/commands has a main(arguments) -> exit status.
 MODULES = (
     *("scene", "show", "controls", "render", "export", "novel-pose", "convert", "download"),
-    *("compare", "sync", "verify"),
+    *("plan", "compare", "sync", "verify"),
 )
 
 
@@ -133,7 +135,7 @@ def _from_module(name: str) -> Callable[[list[str]], int]:
     return command
 
 
-COMMANDS = {"run": _run, "train": _train, **{name: _from_module(name) for name in MODULES}}
+COMMANDS = {"run": run, "train": _train, **{name: _from_module(name) for name in MODULES}}
 
 
 def _describe_groups() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import count
@@ -16,6 +17,7 @@ from cosmos_exp.cache import Entry, StageCache, write_atomic, write_json
 from cosmos_exp.captions.files import write_captions, write_prompts
 from cosmos_exp.controls.class_filter import find_filter
 from cosmos_exp.errors import UserError
+from cosmos_exp.history import REST, Cost
 from cosmos_exp.progress import Tick
 from cosmos_exp.report import Report, only_run_in
 from cosmos_exp.schema import run_id
@@ -59,6 +61,7 @@ def run(cfg: DictConfig, folder: Path, *, sweep: str | None = None) -> Status:
     with only_run_in(folder):
         cell = f"#{folder.name.partition('_')[0]} " if sweep else ""
         report = Report(RunFolder(folder), run_id(cfg), prefix=cell)
+        started = time.monotonic()
         with report.until_done():
             write_atomic(report.folder.config, OmegaConf.to_yaml(cfg, resolve=True).encode())
             cache = StageCache(plain["paths"]["cache"])
@@ -68,6 +71,7 @@ def run(cfg: DictConfig, folder: Path, *, sweep: str | None = None) -> Status:
             Pipeline(stages, report).run()
             with report.stage("tracking"):
                 _track(plain["tracking"]["mode"], report.folder)
+        _remember_cost(stages, report.folder.path, time.monotonic() - started)
     if not sweep:
         summary.show(report.folder)
     return report.status
@@ -88,6 +92,7 @@ class Pipeline:
         self.report.status.weights = self.stages.effective_weights
         _say_what_counts(self.stages)
         self.describe()
+        write_captions(self.folder.captions(self.made.clip), self.made.prompts)
         self.render()
         self.make_controls()
         self.write_control_videos()
@@ -102,7 +107,6 @@ class Pipeline:
             caption = self.stages.caption()
             self.made.clip, self.made.description = caption["clip"], caption["description"]
             self.made.prompts = self.stages.prompts(self.made.description)
-            write_captions(self.folder.captions(self.made.clip), self.made.prompts)
 
     def render(self) -> None:
         """The outputs in the scene's weather, and where PSNR is asked for, the picture in each style."""
@@ -238,9 +242,12 @@ class Pipeline:
             for i, style in enumerate(stages.styles, 1):
                 if stages.cfg["metrics"]["gate"]:
                     require_sane({f"{style}, {v}": x for v, x in self._videos(style).items()})
-                values[style] = load_json(stages.metrics(self._metric_inputs(style), lambda s=style: self._clip(s)))
+                values[style] = load_json(self.metrics_of(style))
                 tick(i, len(stages.styles))
             write_json(self.folder.metrics, values)
+
+    def metrics_of(self, style: str) -> Entry:
+        return self.stages.metrics(self._metric_inputs(style), lambda: self._clip(style))
 
     def _single_view(self, style: str):
         return self.stages.front_video(self.made.single_views[style])
@@ -278,6 +285,13 @@ class Pipeline:
             rig_poses=stages.scene.rig_trajectory.sample(stages.times[:frames]),
             targets={view: load_arrays(targets[take])["rgb"] for view, take in takes.items() if take in targets},
         )
+
+
+def _remember_cost(stages: Stages, folder: Path, seconds: float) -> None:
+    """Of what every run does, whatever is in the cache: reading it, videos, tracking."""
+    stored = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    rest = max(0.0, seconds - stages.computed)
+    stages.history.add(Cost(REST, "", len(stages.styles) * stages.size, 1, rest, stored))
 
 
 def _part(tick: Tick, index: int, count: int) -> Tick:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -30,6 +31,7 @@ from cosmos_exp.controls.ready import camera_file, read_control_video
 from cosmos_exp.errors import UserError
 from cosmos_exp.generate.chunks import Chunk, join
 from cosmos_exp.generate.shares import effective_weights
+from cosmos_exp.history import Cost, History
 from cosmos_exp.input_video import RGB, read_input_video
 from cosmos_exp.kept import Kept
 from cosmos_exp.places import Places
@@ -70,6 +72,9 @@ VERSIONS = {
 }
 
 OPTIONAL_CONTROLS = (*OPTIONAL_OUTPUTS, "keypoint")  # made only where asked for
+
+NETWORK_STAGES = ("hints", "input", "text", "single_view", "multi_view")
+
 ARRAYS, VALUES = "result.safetensors", "result.json"
 
 Arrays = dict[str, np.ndarray]
@@ -90,6 +95,8 @@ class Stages:
     def __init__(self, cfg: Mapping[str, Any], cache: StageCache, hits: Counter[str], misses: Counter[str]):
         self.cfg = cfg
         self.cache = cache
+        self.history = History(cache.root)
+        self.computed = 0.0  # seconds spent on results that were not there
         self.hits = hits
         self.misses = misses
         model = cfg["model"]
@@ -253,6 +260,21 @@ class Stages:
         names = {"single_view": tuple(self.weights), "multi_view": self.multi_view_controls}
         return {net: effective_weights({name: self.weights[name] for name in own}) for net, own in names.items() if own}
 
+    # What time and space go with
+
+    @property
+    def passes(self) -> int:
+        """Of the network, to sample a clip."""
+        sampler = self.cfg["sampler"]
+        return (sampler["num_steps"] + 1) * (2 if sampler["guidance"] else 1)
+
+    @property
+    def size(self) -> float:
+        """Million pixels of all that is generated for one style."""
+        videos = self.videos
+        views = len(self.views) * megapixels(videos.multi_view.shape) if videos.multi_view else 0.0
+        return megapixels(videos.single_view.shape) + views
+
     # Keys
 
     @cached_property
@@ -285,10 +307,40 @@ class Stages:
         listing = {p.name: self.cache.file_identity(p) for p in files}
         return hashlib.sha256(json.dumps(listing, sort_keys=True).encode()).hexdigest()
 
-    def _stage(self, stage: str, config: Mapping, inputs: list[str], compute: Callable[[], Arrays | dict]) -> Entry:
-        """Look a result up, or compute and store it: arrays, or where `compute` returns other values, JSON."""
+    def setting(self, stage: str) -> str:
+        """What the time of a stage depends on, besides its size and passes."""
+        if stage not in NETWORK_STAGES:
+            return ""
+        model = self.cfg["model"]
+        name = self.model_folder.name if model["weights"] else model["name"]
+        hardware = {k: v for k, v in self.cfg["hardware"].items() if k != "threads"}
+        hardware["device"] = hardware["device"].partition(":")[0]
+        return json.dumps([name, hardware, self.cfg["speed"]], sort_keys=True)
+
+    def _stage(
+        self,
+        stage: str,
+        config: Mapping,
+        inputs: list[str],
+        compute: Callable[[], Arrays | dict],
+        *,
+        size: float = 1.0,
+        passes: int = 1,
+    ) -> Entry:
+        """Look a result up, or compute and store it: arrays, or where `compute` returns other values, JSON.
+
+        size: million pixels it is made of, passes: of a network; with them its cost goes into the history.
+        """
+
+        def measured(folder: Path) -> None:
+            started = time.monotonic()
+            _save(folder, compute())
+            seconds, stored = time.monotonic() - started, sum(path.stat().st_size for path in folder.iterdir())
+            self.computed += seconds
+            self.history.add(Cost(stage, self.setting(stage), size, passes, seconds, stored))
+
         key = stage_key(stage, VERSIONS[stage], config, inputs)
-        entry = self.cache.get_or_compute(stage, key, lambda folder: _save(folder, compute()))
+        entry = self.cache.get_or_compute(stage, key, measured)
         (self.hits if entry.hit else self.misses)[stage] += 1
         return entry
 
@@ -316,7 +368,7 @@ class Stages:
             render = render_camera(self.renderer, self.camera(take), times, **options)
             return {"times": render.times} | {name: getattr(render, name) for name in outputs}
 
-        return self._stage("render", config, [self.scene_key, take.view], compute)
+        return self._stage("render", config, [self.scene_key, take.view], compute, size=megapixels(shape))
 
     def control(self, name: str, view: str, render: Entry) -> Entry:
         """A control's video, `video` uint8 [F,H,W,3], from a camera's render."""
@@ -331,7 +383,7 @@ class Stages:
 
             return {"video": make_control(name, load_render(render, view), **params)}
 
-        return self._stage("controls", config, inputs, compute)
+        return self._stage("controls", config, inputs, compute, size=megapixels(self.videos.single_view.shape))
 
     def ready_control(self, name: str, take: Take, clip: str) -> Entry:
         """The same from `controls.<name>.file`."""
@@ -341,7 +393,8 @@ class Stages:
         def compute() -> Arrays:
             return {"video": read_control_video(path, name, frames=frames, height=height, width=width)}
 
-        return self._stage("controls", config, [self.cache.file_identity(path)], compute)
+        inputs = [self.cache.file_identity(path)]
+        return self._stage("controls", config, inputs, compute, size=megapixels(take.shape))
 
     def caption(self) -> dict[str, str]:
         """`clip`: name of the clip; `description`: the sentence that every style's prompt is built from."""
@@ -374,7 +427,8 @@ class Stages:
             return {"latents": self._encoded(chunk.of(load_arrays(control)["video"])).numpy()}
 
         inputs = [control.key, self.weights_identity("tokenizer")]
-        return self._stage("hints", chunk_config(video, chunk), inputs, compute)
+        size = megapixels(video.shape._replace(frames=chunk.size))
+        return self._stage("hints", chunk_config(video, chunk), inputs, compute, size=size)
 
     def start(self, render: Entry, chunk: Chunk) -> Entry | None:
         """Latents of the video that a chunk of the front view departs from, `latents` float32 [16,T,h,w]; None: of
@@ -391,7 +445,8 @@ class Stages:
             frames = load_arrays(render)["rgb"] if given == RGB else read_input_video(given, video.shape)
             return {"latents": self._encoded(chunk.of(frames)).numpy()}
 
-        return self._stage("input", config, [source, self.weights_identity("tokenizer")], compute)
+        size = megapixels(video.shape._replace(frames=chunk.size))
+        return self._stage("input", config, [source, self.weights_identity("tokenizer")], compute, size=size)
 
     def text(self, prompt: str) -> Entry:
         """A prompt's embedding, `text` float32 [S,D]."""
@@ -446,7 +501,8 @@ class Stages:
         inputs += [self.weights_identity("tokenizer", "base", "control_*")]
         own = places.of_weights(hints, renders) + places.of_regions(keys(*regions), renders)
         config = self._sampling(clip, hints) | given_config(video, chunk) | own.config
-        return self._stage("single_view", config, [*inputs, *keys(start, before), *own.inputs], compute)
+        work = {"size": megapixels(video.shape._replace(frames=chunk.size)), "passes": self.passes}
+        return self._stage("single_view", config, [*inputs, *keys(start, before), *own.inputs], compute, **work)
 
     def multi_view(
         self,
@@ -502,7 +558,9 @@ class Stages:
         own = self.places.of_weights(hints, renders)
         config = self._sampling(clip, hints) | {"sigma_max": self._multi_view_sigma_max}
         config |= given_config(video, chunk) | own.config
-        return self._stage("multi_view", config, [*inputs, *keys(before), *own.inputs], compute)
+        shape = video.shape._replace(frames=chunk.size)
+        work = {"size": len(self.views) * megapixels(shape), "passes": self.passes}
+        return self._stage("multi_view", config, [*inputs, *keys(before), *own.inputs], compute, **work)
 
     def front_video(self, chunks: Sequence[Entry]) -> np.ndarray:
         """uint8 [F,H,W,3] of the single view."""
@@ -526,7 +584,7 @@ class Stages:
 
             return evaluate(make_clip(), names)
 
-        return self._stage("metrics", {"names": names}, inputs, compute)
+        return self._stage("metrics", {"names": names}, inputs, compute, size=self.size)
 
     def _sampling(self, clip: str, hints: Mapping[str, Any]) -> dict[str, Any]:
         weights = effective_weights({name: self.weights[name] for name in hints})
@@ -555,6 +613,10 @@ def _save(folder: Path, result: Arrays | dict) -> None:
         (folder / ARRAYS).write_bytes(safetensors.numpy.save(arrays))
     else:
         (folder / VALUES).write_text(json.dumps(result))
+
+
+def megapixels(shape: Shape) -> float:
+    return round(shape.frames * shape.height * shape.width / 1e6, 6)
 
 
 def load_arrays(entry: Entry) -> Arrays:

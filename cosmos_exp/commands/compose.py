@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,43 @@ if TYPE_CHECKING:
 
 def compose_config(overrides: Sequence[str], config_dir: Path | None) -> DictConfig:
     """The main config. Raises UserError for every mistake in the overrides."""
-    from hydra import compose, initialize_config_module
+    with _config_loader(config_dir) as (_, own):
+        from hydra import compose
+
+        return compose("config", overrides=[*overrides, *own])
+
+
+def compose_cells(
+    overrides: Sequence[str], config_dir: Path | None, *, multirun: bool = False
+) -> tuple[list[list[str]], list[DictConfig]]:
+    """The overrides and the config of every cell that a run or sweep with these overrides has, all checked.
+
+    Raises UserError for every mistake in the overrides, and where a sweeper chooses the cells as it goes.
+    """
+    from hydra import compose
+    from hydra.types import RunMode
+
+    from cosmos_exp.callbacks import cell_overrides, check_cells, is_grid
+    from cosmos_exp.hydra_app import sweep_over_all
+
+    expanded = sweep_over_all(list(overrides))
+    with _config_loader(config_dir) as (loader, own):
+        given = [text for text in expanded if text != "--multirun"] + own
+        master = loader.load_configuration("config", given, run_mode=RunMode.MULTIRUN, from_shell=False)
+        if not (multirun or len(expanded) > len(overrides) or master.hydra.mode == RunMode.MULTIRUN):
+            loader.load_configuration("config", given, run_mode=RunMode.RUN)  # refuses comma-separated values
+        if not is_grid(master):
+            raise UserError(f"{master.hydra.sweeper._target_} chooses cells as it goes: there is no plan of them")
+        cells = cell_overrides(master)
+        check_cells(master)
+        return cells, [compose("config", overrides=cell) for cell in cells]
+
+
+@contextmanager
+def _config_loader(config_dir: Path | None) -> Iterator[tuple[Any, list[str]]]:
+    """Hydra's loader of our configs, and the overrides that add a folder of the user's."""
+    from hydra import initialize_config_module
+    from hydra.core.global_hydra import GlobalHydra
 
     from cosmos_exp import schema
     from cosmos_exp.hydra_app import EXPLAINED
@@ -28,7 +65,7 @@ def compose_config(overrides: Sequence[str], config_dir: Path | None) -> DictCon
     schema.register()
     try:
         with initialize_config_module("cosmos_exp.conf", version_base="1.3"):
-            return compose("config", overrides=[*overrides, *own])
+            yield GlobalHydra.instance().config_loader(), own
     except EXPLAINED as error:
         raise UserError(explained(error)) from error
 
