@@ -92,9 +92,10 @@ def _multi_view(
         least = contract.multi_view_chunk.least
         errors.append(f"model.num_frames={front.frames}: the multi-view network makes {least} frames or more of them")
     else:
+        listed = " or ".join(map(str, counts)) if len(counts) <= 4 else f"{counts[0]}, {counts[1]} ... {counts[-1]}"
         errors.append(
             f"model.multi_view_frames={frames}: of a front view of {front.frames} frames {model['name']} makes "
-            f"{' or '.join(map(str, counts))} of all views; nearest is {min(counts, key=lambda n: abs(n - frames))}"
+            f"{listed} of all views; nearest is {min(counts, key=lambda n: abs(n - frames))}"
         )
     return None
 

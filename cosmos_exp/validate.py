@@ -152,9 +152,7 @@ def _check_clip(cfg: DictConfig, contract: Contract) -> Iterator[str]:
     if cfg.model.fps is not None and not 1 <= cfg.model.fps <= 120:
         yield f"model.fps={cfg.model.fps:g}: must be 1 to 120; {cfg.model.name} was trained at {contract.fps:g}"
         return
-    if videos is None:
-        return
-    count, fps = videos.single_view.shape.frames, cfg.model.fps or contract.fps
+    count, fps = videos.single_view.shape.frames if videos else 0, cfg.model.fps or contract.fps
     if cfg.sampler.input is not None:
         problems = _attempt(lambda: check_input_video(cfg.sampler.input, count, fps))[1]
         yield from (f"sampler.input: {problem}" for problem in problems)
