@@ -27,12 +27,11 @@ from cosmos_exp.captions.describe import describe
 from cosmos_exp.captions.rewrite import rewrite
 from cosmos_exp.captions.views import view_prompt
 from cosmos_exp.controls.class_filter import is_file
-from cosmos_exp.controls.ready import camera_file, read_control_video
+from cosmos_exp.controls.ready import camera_file, read_ready_video
 from cosmos_exp.errors import UserError
 from cosmos_exp.generate.chunks import Chunk, join
 from cosmos_exp.generate.shares import effective_weights
 from cosmos_exp.history import Cost, History
-from cosmos_exp.input_video import RGB, read_input_video
 from cosmos_exp.kept import Kept
 from cosmos_exp.places import Places
 from cosmos_exp.progress import Tick
@@ -391,7 +390,7 @@ class Stages:
         config = {"control": name, "ready": True, "frames": frames, "size": [width, height]}
 
         def compute() -> Arrays:
-            return {"video": read_control_video(path, name, frames=frames, height=height, width=width)}
+            return {"video": read_ready_video(path, name, frames=frames, height=height, width=width)}
 
         inputs = [self.cache.file_identity(path)]
         return self._stage("controls", config, inputs, compute, size=megapixels(take.shape))
@@ -437,12 +436,15 @@ class Stages:
         if given is None:
             return None
         config, source = chunk_config(video, chunk), render.key
-        if given != RGB:
+        if given != "rgb":
             config |= {"shape": list(video.shape)}
             source = self.cache.file_identity(given)
 
         def compute() -> Arrays:
-            frames = load_arrays(render)["rgb"] if given == RGB else read_input_video(given, video.shape)
+            if given == "rgb":
+                frames = load_arrays(render)["rgb"]
+            else:
+                frames = read_ready_video(Path(given), "rgb", **video.shape._asdict())
             return {"latents": self._encoded(chunk.of(frames)).numpy()}
 
         size = megapixels(video.shape._replace(frames=chunk.size))

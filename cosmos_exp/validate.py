@@ -19,11 +19,10 @@ from cosmos_exp.controls.area import Area
 from cosmos_exp.controls.class_filter import CANNY, SHADED, find_filter
 from cosmos_exp.controls.depth import DEPTH_MAPPINGS
 from cosmos_exp.controls.edge import CANNY_THRESHOLDS, check_compat
-from cosmos_exp.controls.ready import camera_file, camera_files, check_length
+from cosmos_exp.controls.ready import camera_file, camera_files, check_video
 from cosmos_exp.controls.seg import PALETTES, SEG_MODES
 from cosmos_exp.controls.vis import BLUR_PRESETS
 from cosmos_exp.errors import UserError, ValidationErrors, unknown_name
-from cosmos_exp.input_video import check_input_video
 from cosmos_exp.metrics import METRICS
 from cosmos_exp.scene.edits import config_problems
 from cosmos_exp.scene.source import own_options
@@ -153,15 +152,23 @@ def _check_clip(cfg: DictConfig, contract: Contract) -> Iterator[str]:
         yield f"model.fps={cfg.model.fps:g}: must be 1 to 120; {cfg.model.name} was trained at {contract.fps:g}"
         return
     count, fps = videos.single_view.shape.frames if videos else 0, cfg.model.fps or contract.fps
-    if cfg.sampler.input is not None:
-        problems = _attempt(lambda: check_input_video(cfg.sampler.input, count, fps))[1]
-        yield from (f"sampler.input: {problem}" for problem in problems)
+    yield from _check_input(cfg.sampler.input, count, fps)
     seconds, available = (count - 1) / fps, cfg.scene.get("duration")
     if available is not None and 0 < available < seconds:
         yield (
             f"scene.duration={available:g}: {count} frames (model.num_frames) at {fps:g} Hz (model.fps) need "
             f"{seconds:.3g} s"
         )
+
+
+def _check_input(given: str | None, frames: int, fps: float) -> Iterator[str]:
+    if given in (None, "rgb"):
+        return
+    if not Path(given).is_file():
+        yield f"sampler.input: no file {given!r}: give rgb (the scene's picture), a video file or null (noise alone)"
+        return
+    for problem in _attempt(lambda: check_video(Path(given), frames, fps))[1]:
+        yield f"sampler.input: {problem}"
 
 
 def _needs_a_scene(cfg: DictConfig) -> bool:
@@ -223,7 +230,7 @@ def _check_ready_video(name: str, path: Path, frames: dict[str, int]) -> Iterato
     for view in views[:1] if path.is_file() else views:
         files, errors = _attempt(lambda view=view: camera_files(path, view))
         if files and len(files) == 1:  # of several, the clip's name decides, which is not known yet
-            errors = _attempt(lambda file=files[0], view=view: check_length(file, frames[view]))[1]
+            errors = _attempt(lambda file=files[0], view=view: check_video(file, frames[view]))[1]
         yield from (f"controls.{name}.file: {error}" for error in errors)
 
 

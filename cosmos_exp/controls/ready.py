@@ -1,4 +1,5 @@
-"""Files that users bring: control videos, weight maps, masks; of the front view, or a folder with one per camera."""
+"""Files that users bring: control and input videos, weight maps, masks; of the front view, or a folder with one per
+camera."""
 
 from __future__ import annotations
 
@@ -10,12 +11,13 @@ import cv2
 import numpy as np
 
 from cosmos_exp.errors import UserError
-from cosmos_exp.video import read_video
+from cosmos_exp.video import read_video, resize
 
 log = logging.getLogger(__name__)
 
-# As Cosmos-Transfer1 resizes its control inputs: classes are not mixed.
-INTERPOLATION = {"seg": cv2.INTER_NEAREST}
+# As Cosmos-Transfer1 resizes its inputs: classes are not mixed.
+INTERPOLATION = {"seg": cv2.INTER_NEAREST, "rgb": cv2.INTER_AREA}
+RATE_TOLERANCE = 0.01  # 23.976 Hz stands for 24
 
 
 def camera_file(path: Path | str, view: str, clip: str | None = None) -> Path:
@@ -51,17 +53,24 @@ def camera_files(path: Path | str, view: str) -> list[Path]:
     return files
 
 
-def check_length(path: Path, frames: int) -> None:
-    """UserError where a file is no video or announces fewer frames; nothing is decoded."""
+def check_video(path: Path, frames: int, fps: float | None = None) -> None:
+    """UserError where a file is no video, announces fewer frames or has another rate (Hz); nothing is decoded."""
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:
                 raise UserError(f"{path} holds no video stream")
-            announced = container.streams.video[0].frames
+            stream = container.streams.video[0]
+            announced, rate = stream.frames, float(stream.average_rate or 0)
     except av.error.FFmpegError as error:
         raise UserError(f"cannot read the video {path}: {error.strerror}; is it truncated?") from error
     if 0 < announced < frames:
         raise too_short(path, announced, frames)
+    if not rate:
+        raise UserError(f"{path} announces no frame rate; is it truncated?")
+    if fps is not None and abs(rate - fps) > RATE_TOLERANCE * fps:
+        raise UserError(
+            f"{path} has {rate:g} frames per second, the clip has {fps:g}: give model.fps={rate:g}, or convert it"
+        )
 
 
 def too_short(path: Path, given: int, needed: int) -> UserError:
@@ -70,11 +79,11 @@ def too_short(path: Path, given: int, needed: int) -> UserError:
     )
 
 
-def read_control_video(path: Path, control: str, *, frames: int, height: int, width: int) -> np.ndarray:
-    """A ready control video, uint8 [frames,height,width,3]; of a longer one the first frames.
+def read_ready_video(path: Path, kind: str, *, frames: int, height: int, width: int) -> np.ndarray:
+    """A ready video, uint8 [frames,height,width,3]; of a longer one the first frames. kind: the control, or `rgb`.
 
-    Another size is resized without crop or border, by nearest neighbour for seg and bilinearly for the others. Raises
-    UserError for a file that is no video, ends early or is too short.
+    Another size is resized without crop or border: by nearest neighbour for seg, by area for rgb, bilinearly for the
+    others. Raises UserError for a file that is no video, ends early or is too short.
     """
     video = read_video(path)
     if len(video) < frames:
@@ -83,6 +92,4 @@ def read_control_video(path: Path, control: str, *, frames: int, height: int, wi
         log.info("%s: the first %d of its %d frames are used", path, frames, len(video))
     if video.shape[1:3] != (height, width):
         log.info("%s: resized from %dx%d to %dx%d", path, video.shape[2], video.shape[1], width, height)
-        method = INTERPOLATION.get(control, cv2.INTER_LINEAR)
-        video = np.stack([cv2.resize(frame, (width, height), interpolation=method) for frame in video[:frames]])
-    return video[:frames]
+    return resize(video[:frames], height, width, INTERPOLATION.get(kind, cv2.INTER_LINEAR))
