@@ -16,7 +16,7 @@ from cosmos_exp.errors import UserError
 from cosmos_exp.tracking.run_folder import DONE, FAILED, RUNNING, RunFolder
 from cosmos_exp.views import VIEWS
 
-STYLES_KEY = "captions.styles"
+STYLES_KEY, STYLE_AXIS = "captions.styles", "style"
 MISSING, KILLED = "missing", "killed"
 SELECTION_KEYS = ("sweep", "sweep_name", "name", "experiment")  # pick or name a sweep; no axis of it
 EXPONENTIAL = r"[+-]?\d+\.?\d*[eE][+-]?\d+"  # a number for Hydra, a text for YAML 1.1
@@ -74,7 +74,7 @@ def _with_styles(cells: list[Cell]) -> list[Cell]:
         asked = cell.axes.pop(STYLES_KEY, None)
         known = [cell.style] if cell.style else yaml.safe_load(asked) if asked else styles
         for style in [s for s in known if s in styles] or styles or [""]:
-            axes = cell.axes | {"style": style} if len(styles) > 1 else cell.axes
+            axes = cell.axes | {STYLE_AXIS: style} if len(styles) > 1 else cell.axes
             expanded.append(replace(cell, axes=axes, style=style))
     return expanded
 

@@ -97,7 +97,7 @@ def log_run(
         try:
             logged: dict[str, Any] = metric_values(metrics)
             logged |= {f"prompt/{_key(style)}": prompt for style, prompt in prompts.items()}
-            logged |= {f"videos/{_key(key)}": _video(wandb, path) for key, path in videos.items()}
+            logged |= {media_key(key): _video(wandb, path) for key, path in videos.items()}
             logged |= {"error": error} if error else {}
             if rows:
                 logged["comparison"] = comparison_table(wandb, rows, name, axes, metrics, prompts)
@@ -112,6 +112,11 @@ def log_run(
 def column(key: str) -> str:
     """A swept key as a W&B column, which takes dots for nesting: `sampler.guidance` is `sampler_guidance`."""
     return key.replace(".", "_")
+
+
+def media_key(key: str) -> str:
+    """The key that a video of `videos` is logged under."""
+    return f"videos/{_key(key)}"
 
 
 def _content_hash(values: Any, files: Sequence[Path]) -> str:

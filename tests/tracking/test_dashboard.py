@@ -1,0 +1,69 @@
+"""The built spec of the W&B workspace; that W&B takes and shows it needs an account."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+from sweep_folder import write_sweep
+
+from cosmos_exp.cli import _dispatch
+from cosmos_exp.errors import UserError
+from cosmos_exp.tracking.sync import sync
+from cosmos_exp.tracking.wandb_file import read_run, run_files
+
+needs_workspaces = pytest.mark.skipif(
+    "not __import__('importlib.util').util.find_spec('wandb_workspaces')", reason="needs wandb-workspaces"
+)
+
+
+def sections(spec: dict) -> dict[str, list[dict]]:
+    return {s["name"]: s["panels"] for s in spec["section"]["panelBankConfig"]["sections"]}
+
+
+def values(panel: dict) -> set[str]:
+    """Everything of the runs that a panel reads: `config:...`, `summary:...`, and media keys."""
+    config = panel["config"]
+    read = [c["accessor"] for c in config.get("columns", [])] + [config.get("xAxis"), config.get("yAxis")]
+    read += [f"summary:{key}" for key in [*config.get("mediaKeys", []), *config.get("metrics", [])]]
+    read += [f"config:{config['groupBy']}"] if "groupBy" in config else []
+    return {value for value in read if value}
+
+
+@needs_workspaces
+def test_every_panel_reads_what_the_runs_hold(tmp_path):
+    folder = write_sweep(tmp_path / "gw", styles=("Golden hour", "Night"))
+    assert _dispatch(["dashboard", str(folder), "--entity", "team", "--spec", str(tmp_path / "spec.json")]) == 0
+    spec = json.loads((tmp_path / "spec.json").read_text())
+    panels = sections(spec)
+    assert list(panels) == [
+        "Parallel coordinates",
+        "By sampler.guidance",
+        "By sampler.num_steps",
+        "Videos",
+        "Table",
+    ]
+    (run_set,) = spec["section"]["runSets"]
+    assert run_set["filters"]["filters"] == [
+        {"key": {"section": "run", "name": "group"}, "op": "=", "value": "gw", "disabled": False}
+    ]
+    sync(folder)
+    done = [run for run in map(read_run, run_files(folder)) if run.exit_code == 0]
+    held = {f"config:axes.value.{key}" for key in done[0].config["axes"]} | {
+        f"summary:{key}" for key in done[0].summary
+    }
+    read = set().union(*(values(panel) for name in list(panels)[:-1] for panel in panels[name]))
+    assert read <= held
+    assert {"config:axes.value.sampler_guidance", "summary:metrics/tse", "summary:videos/grid/Golden_hour"} <= read
+    assert "comparison" in json.dumps(panels["Table"]) and "comparison" in done[0].summary
+    assert {k for k in run_set["runFeed"]["columnPinned"] if not k.startswith("run:")} <= held
+    parallel = panels["Parallel coordinates"][0]["config"]["columns"]
+    assert [c.get("inverted") for c in parallel] == [None, None, True, None]  # TSE: lower is better
+
+
+def test_without_the_package_the_extra_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb_workspaces", None)
+    monkeypatch.setitem(sys.modules, "wandb_workspaces.reports.v2", None)
+    with pytest.raises(UserError, match=r"cosmos-exp\[dashboard\]"):
+        _dispatch(["dashboard", str(tmp_path), "--spec", str(tmp_path / "spec.json")])
