@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 
 import pytest
 from sweep_folder import write_sweep
+from wandb_server import wandb_server
 
 from cosmos_exp.cli import _dispatch
 from cosmos_exp.errors import UserError
@@ -60,6 +63,20 @@ def test_every_panel_reads_what_the_runs_hold(tmp_path):
     assert {k for k in run_set["runFeed"]["columnPinned"] if not k.startswith("run:")} <= held
     parallel = panels["Parallel coordinates"][0]["config"]["columns"]
     assert [c.get("inverted") for c in parallel] == [None, None, True, None]  # TSE: lower is better
+
+
+@needs_workspaces
+def test_saving_sends_the_spec_to_the_server(tmp_path):
+    folder = write_sweep(tmp_path / "gw")
+    line = [sys.executable, "-m", "cosmos_exp.cli", "dashboard", str(folder), "--entity", "team", "--project", "p"]
+    with wandb_server() as server:
+        environment = {**os.environ, **server.environment}
+        done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        (view,) = server.views
+        assert done.stdout.strip().startswith(f"{server.url}/team/p")
+    assert (view["entityName"], view["projectName"], view["displayName"]) == ("team", "p", "gw comparison")
+    assert "By sampler.guidance" in sections(json.loads(view["spec"]))
 
 
 def test_without_the_package_the_extra_is_named(tmp_path, monkeypatch):

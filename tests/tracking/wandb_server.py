@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ API_KEY = "a" * 40
 class Server:
     """uploads: how often each run was begun. files: {run id: names of its files}. history: {run id: {line: row}}.
 
-    summary: {run id: its summary}. artifacts: names of table artifacts.
+    summary: {run id: its summary}. artifacts: names of table artifacts. views: saved workspaces.
     """
 
     def __init__(self) -> None:
@@ -28,6 +29,7 @@ class Server:
         self.summary: dict[str, Any] = {}
         self.runs: dict[str, dict[str, Any]] = {}
         self.artifacts: list[str] = []
+        self.views: list[dict[str, Any]] = []
 
     @property
     def environment(self) -> dict[str, str]:
@@ -51,6 +53,9 @@ class Server:
             self.files.setdefault(values["run"], set()).update(values["files"])
             files = [{"name": name, "uploadUrl": f"{self.url}/file"} for name in values["files"]]
             return {"createRunFiles": {"runID": values["run"], "uploadHeaders": [], "files": files}}
+        if operation == "UpsertView2":
+            self.views.append(values)
+            return {"upsertView": {"view": {"id": "v", "name": values["name"]}, "inserted": True}}
         if operation == "Viewer":
             return {"viewer": {"id": "v", "entity": "someone", "username": "someone", "flags": "{}"}}
         return {}
@@ -77,7 +82,8 @@ def wandb_server() -> Iterator[Server]:
             said: Any = {}
             if self.path == "/graphql":
                 asked = json.loads(body)
-                said = {"data": kept.answer(asked.get("operationName", ""), asked.get("variables") or {})}
+                operation = re.search(r"(?:query|mutation)\s+(\w+)", asked["query"])
+                said = {"data": kept.answer(operation[1] if operation else "", asked.get("variables") or {})}
             elif self.path.endswith("/file_stream"):
                 kept.stream(self.path.split("/")[-2], json.loads(body))
             text = json.dumps(said).encode()
