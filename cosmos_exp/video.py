@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
@@ -152,21 +152,31 @@ def read_video(path: Path | str) -> np.ndarray:
 
     Raises UserError where the file is missing, is no video, or ends before its last frame.
     """
+    return np.stack(list(stream_video(path)))
+
+
+def stream_video(path: Path | str, *, size: tuple[int, int] | None = None) -> Iterator[np.ndarray]:
+    """The frames of a video file one by one, uint8 [H,W,3] RGB. size: width and height to scale them to, pixels.
+
+    Raises UserError where the file is missing, is no video, or ends before its last frame.
+    """
     path = Path(path)
     if not path.is_file():
         raise UserError(f"no video at {path}")
+    scaled = {} if size is None else dict(width=size[0], height=size[1], interpolation="AREA")
+    read = announced = 0
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:
                 raise UserError(f"{path} holds no video stream")
-            stream = container.streams.video[0]
-            announced = stream.frames
-            frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
+            announced = container.streams.video[0].frames
+            for frame in container.decode(video=0):
+                yield frame.to_ndarray(format="rgb24", **scaled)
+                read += 1
     except av.error.FFmpegError as error:
         raise UserError(f"cannot read the video {path}: {error.strerror}; is it truncated?") from error
-    if not frames or len(frames) < announced:
-        raise UserError(f"{path} is truncated: it announces {announced} frames and holds {len(frames)}")
-    return np.stack(frames)
+    if not read or read < announced:
+        raise UserError(f"{path} is truncated: it announces {announced} frames and holds {read}")
 
 
 def frame_rate(path: Path | str) -> float:

@@ -1,25 +1,31 @@
-"""Compare the cells of a sweep: one static HTML page, and one picture.
+"""Compare the cells of a sweep: one static HTML page, one picture, one video.
 
-Both are made from the run folders alone. The page needs no network and no other file than the videos beside it, which
+All are made from the run folders alone. The page needs no network and no other file than the videos beside it, which
 it names by relative path, so it works from a disk and from a web server alike.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from cosmos_exp.cache import write_atomic
+from cosmos_exp.errors import UserError, unknown_name
 from cosmos_exp.metrics.info import METRIC_INFO, metric_info
 from cosmos_exp.tracking.cells import Cell, axis_values, read_cells
 from cosmos_exp.video import frame_rate
 
+if TYPE_CHECKING:
+    from cosmos_exp.tracking.contact_sheet import ContactSheet
+
 PAGE = "compare.html"
 PICTURE = "compare.png"
+VIDEO = "compare.mp4"
 TEMPLATE = Path(__file__).with_name("page")
 SCRIPTS = ("model", "stats", "marks", "controls", "table", "parallel", "plots", "videos", "main")
 SCENE_AXES = tuple(f"scene.{key}" for key in ("seed", "log", "map", "ego", "start", "root", "clip"))
@@ -111,17 +117,47 @@ def _cell(folder: Path, cell: Cell) -> dict[str, Any]:
     }
 
 
-def write_grid_image(folder: Path) -> Path:
+def write_grid_image(folder: Path, **choice: Any) -> Path:
     """Write `compare.png` into `folder`: the middle frame of every cell, laid out by the axes. Returns its path.
 
-    Columns are the values of the axis that has the most (at most eight), rows the combinations of the others. A cell
-    without a video is an empty tile with its state.
+    choice: see `chosen_cells` and `ContactSheet`. A cell without a video is an empty tile with its state.
     """
-    from cosmos_exp.tracking.contact_sheet import contact_sheet
-
-    folder = Path(folder)
-    picture = folder / PICTURE
+    picture = Path(folder) / PICTURE
     encoded = BytesIO()
-    contact_sheet(read_cells(folder)).save(encoded, "PNG")
+    _sheet(folder, **choice).picture().save(encoded, "PNG")
     write_atomic(picture, encoded.getvalue())
     return picture
+
+
+def write_grid_video(folder: Path, **choice: Any) -> Path:
+    """Write `compare.mp4` into `folder`: all cells at once, laid out as in the picture, no larger than a slide."""
+    from cosmos_exp.tracking.contact_sheet import SLIDE
+
+    video = Path(folder) / VIDEO
+    _sheet(folder, within=SLIDE, **choice).write_video(video)
+    return video
+
+
+def _sheet(folder: Path, *, where: Sequence[str] = (), **layout: Any) -> ContactSheet:
+    from cosmos_exp.tracking.contact_sheet import ContactSheet
+
+    return ContactSheet(chosen_cells(read_cells(Path(folder)), where), **layout)
+
+
+def chosen_cells(cells: list[Cell], where: Sequence[str]) -> list[Cell]:
+    """The cells for which every AXIS=VALUE of `where` holds; several of one axis allow several values.
+
+    UserError for an axis or a value that there is not.
+    """
+    axes = axis_values(cells)
+    allowed: dict[str, list[str]] = {}
+    for text in where:
+        axis, equals, value = text.partition("=")
+        if not equals:
+            raise UserError(f"{text!r} is not AXIS=VALUE; axes: {', '.join(axes)}")
+        if axis not in axes:
+            raise UserError(unknown_name("axis", axis, axes))
+        if value not in map(str, axes[axis]):
+            raise UserError(unknown_name(f"value of {axis}", value, map(str, axes[axis])))
+        allowed.setdefault(axis, []).append(value)
+    return [cell for cell in cells if all(str(cell.axes.get(axis)) in values for axis, values in allowed.items())]

@@ -5,17 +5,20 @@ import http.server
 import json
 import re
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 from browser import CHROMIUM, DRIVER, browser
 from PIL import Image
-from sweep_folder import CLIP, write_run, write_sweep
+from sweep_folder import CLIP, moving_square, write_run, write_sweep
 
+from cosmos_exp.cli import _dispatch
 from cosmos_exp.errors import UserError
-from cosmos_exp.tracking.cells import read_cells
-from cosmos_exp.tracking.compare import page_data, write_grid_image, write_page
-from cosmos_exp.tracking.contact_sheet import GAP, TILE_WIDTH, layout
+from cosmos_exp.tracking.cells import Cell, read_cells
+from cosmos_exp.tracking.compare import page_data, write_grid_image, write_grid_video, write_page
+from cosmos_exp.tracking.contact_sheet import GAP, TILE_WIDTH, ContactSheet, layout
+from cosmos_exp.video import frame_rate, read_video, write_video
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +69,49 @@ def test_picture_of_runs_at_the_same_place(tmp_path):
         write_run(tmp_path / name, ["sampler.guidance=3"])
     assert [len(row) for row in layout(read_cells(tmp_path))[2].values()] == [1, 1]
     assert write_grid_image(tmp_path).is_file()
+
+
+def test_video_shows_every_cell_at_once_and_fits_a_slide(sweep):
+    video = read_video(write_grid_video(sweep))
+    frames, height, width = video.shape[:3]
+    assert (frames, frame_rate(sweep / "compare.mp4")) == (10, 10)
+    assert height <= 1080 and width <= 1920 and (height > 1000 or width > 1800)
+    moved = np.abs(video[0].astype(int) - video[-1]).max(-1) > 60
+    assert moved[:, : width // 3].any() and moved[:, -width // 3 :].any()
+
+
+def test_command_chooses_cells_columns_and_what_they_show(sweep, capsys):
+    choice = ["--where", "style=Night", "--where", "sampler.guidance=1", "--where", "sampler.guidance=5"]
+    assert _dispatch(["compare", str(sweep), "--mp4", *choice, "--columns", "style", "--show", "single view"]) == 0
+    assert [Path(line).name for line in capsys.readouterr().out.split()] == [
+        "compare.html",
+        "compare.png",
+        "compare.mp4",
+    ]
+    assert Image.open(sweep / "compare.png").width == GAP + TILE_WIDTH + GAP
+    assert read_video(sweep / "compare.mp4").max() > 200
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--where", "style"], "'style' is not AXIS=VALUE; axes: sampler.guidance, sampler.num_steps, style"),
+        (["--where", "stile=Night"], "unknown axis 'stile': did you mean 'style'"),
+        (["--where", "style=Nigth"], "unknown value of style 'Nigth': did you mean 'Night'"),
+        (["--columns", "guidance"], "unknown axis 'guidance': did you mean 'sampler.guidance'"),
+        (["--show", "grit"], "unknown video 'grit': did you mean 'grid'"),
+    ],
+)
+def test_mistakes_of_the_command(sweep, options, message):
+    with pytest.raises(UserError, match=re.escape(message)):
+        _dispatch(["compare", str(sweep), *options])
+
+
+def test_too_many_cells_for_a_slide_are_refused(tmp_path):
+    video = write_video(tmp_path / "x.mp4", moving_square(60), 10)
+    cells = [Cell(run=str(i), axes={"scene.seed": i}, state="done", videos={"grid": video}) for i in range(40)]
+    with pytest.raises(UserError, match="40 columns and 1 rows of videos are too many for 1920 x 1080 pixels"):
+        ContactSheet(cells, column="scene.seed", within=(1920, 1080))
 
 
 @pytest.fixture(scope="module")
