@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 from omegaconf import DictConfig, OmegaConf
 
-from cosmos_exp import summary
+from cosmos_exp import gpu, summary
 from cosmos_exp.cache import Entry, StageCache, write_atomic, write_json
 from cosmos_exp.captions.files import write_captions, write_prompts
 from cosmos_exp.controls.class_filter import find_filter
@@ -60,7 +60,7 @@ def run(cfg: DictConfig, folder: Path, *, sweep: str | None = None) -> Status:
     plain = OmegaConf.to_container(cfg, resolve=True)
     with only_run_in(folder):
         cell = f"#{folder.name.partition('_')[0]} " if sweep else ""
-        report = Report(RunFolder(folder), run_id(cfg), prefix=cell)
+        report = Report(RunFolder(folder), run_id(cfg), prefix=cell, device=plain["hardware"]["device"])
         started = time.monotonic()
         with report.until_done():
             write_atomic(report.folder.config, OmegaConf.to_yaml(cfg, resolve=True).encode())
@@ -68,7 +68,8 @@ def run(cfg: DictConfig, folder: Path, *, sweep: str | None = None) -> Status:
             cache.remove_leftovers()
             stages = Stages(plain, cache, report.hits, report.misses)
             cv2.setNumThreads(stages.threads)
-            Pipeline(stages, report).run()
+            with gpu.out_of_memory_explained(plain):
+                Pipeline(stages, report).run()
             with report.stage("tracking"):
                 _track(plain["tracking"]["mode"], report.folder)
         _remember_cost(stages, report.folder.path, time.monotonic() - started)
@@ -166,7 +167,8 @@ class Pipeline:
         return {f"{name}_weight": picture for name, picture in pictures.items()}
 
     def encode(self) -> None:
-        """Latents of the controls that have a weight: of all views where the multi-view net reads them too."""
+        """Latents of the controls that have a weight, of all views where the multi-view net reads them too, and all
+        prompts: the text encoder need not come back between the networks."""
         stages = self.stages
         if len(stages.views) > 1:
             _say_what_guides(stages)
@@ -174,7 +176,7 @@ class Pipeline:
         takes = stages.multi_takes if multi else {}
         total = len(stages.weights) * len(single.chunks)
         total += len(stages.multi_view_controls) * len(takes) * len(multi.chunks if multi else ())
-        with self.report.stage("hints", "encode controls") as tick:
+        with self.report.stage("hints", "encode controls, prompts") as tick:
             done = count(1)
 
             def encoded(name: str, take: Take, video: Video) -> Chunks:
@@ -191,6 +193,17 @@ class Pipeline:
             }
             if stages.negative_prompt is not None:
                 self.made.negative = stages.text(stages.negative_prompt)
+            self.encode_prompts()
+
+    def encode_prompts(self) -> None:
+        """So that `generate` finds all of them in the cache."""
+        stages, made = self.stages, self.made
+        texts = [own for own, _ in stages.places.regions]
+        for style, prompt in made.prompts.items():
+            texts.append(prompt)
+            texts += stages.view_prompts(style, made.description).values() if stages.videos.multi_view else ()
+        for text in texts:
+            stages.text(text)
 
     def generate(self, style: str) -> None:
         stages, made = self.stages, self.made

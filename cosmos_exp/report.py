@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 
-from cosmos_exp import progress
+from cosmos_exp import gpu, progress
 from cosmos_exp.errors import UserError
 from cosmos_exp.tracking.run_folder import DONE, FAILED, INTERRUPTED, RUNNING, RunFolder, Status
 
@@ -36,12 +36,12 @@ def only_run_in(folder: Path) -> Iterator[None]:
 class Report:
     """run_id: of the config; a folder that holds a run of another config is a UserError.
 
-    prefix: begins every line of this run, where several may write to one console.
+    prefix: begins every line of this run, where several may write to one console. device: that the networks run on.
 
     hits, misses: {stage: cache lookups}, counted by the stages and written with the status.
     """
 
-    def __init__(self, folder: RunFolder, run_id: str, prefix: str = ""):
+    def __init__(self, folder: RunFolder, run_id: str, prefix: str = "", device: str = "cpu"):
         before = folder.read_status()
         if before and before.run_id != run_id:
             raise UserError(
@@ -50,6 +50,7 @@ class Report:
             )
         self.folder = folder
         self.prefix = prefix
+        self.device = device
         self.hits: Counter[str] = Counter()
         self.misses: Counter[str] = Counter()
         now = _now()
@@ -86,8 +87,12 @@ class Report:
         hits, misses = self.hits.total(), self.misses.total()
         started = time.monotonic()
         label = self.prefix + (label or name)
+        meter = gpu.PeakMeter(self.device)
         with progress.steps(label) as tick:
             yield tick
+        if peak := meter.peak():
+            before = self.status.gpu_memory.get(name, {})
+            self.status.gpu_memory[name] = {key: max(value, before.get(key, 0.0)) for key, value in peak.items()}
         seconds = time.monotonic() - started
         self.status.seconds[name] = round(self.status.seconds.get(name, 0.0) + seconds, 3)
         cached = self.hits.total() > hits and self.misses.total() == misses

@@ -241,6 +241,18 @@ class HardwareConfig:
     """Of the networks: float32 or bfloat16."""
     threads: int | None = None
     """CPU threads of renderer, OpenCV and networks; null takes all cores this process may use."""
+    text_encoder: str = "stay"
+    """swap: on the device while it works, gone before the other parts do; stay: always there; cpu: works there."""
+    text_encoder_dtype: str = "float32"
+    """float32, as in the original, or bfloat16."""
+    resident: str = "all"
+    """Networks on the device: all, or one, which leaves before the other comes."""
+    offload: str = "none"
+    """blocks: the networks' large weights wait in CPU memory and are copied one block ahead; none: on the device."""
+    tokenizer_chunk: int | None = None
+    """Latent frames that the tokenizer works on at a time; the result is the same. null: all."""
+    memory_gb: float | None = None
+    """GiB of the device's memory that this process may take; null: all."""
 
 
 @dataclass
@@ -294,6 +306,8 @@ def run_id(cfg: DictConfig) -> str:
     """8 hex digits that name the result of a config: equal where everything that changes the result is equal."""
     identity = {group: OmegaConf.to_container(cfg[group], resolve=True) for group in RUN_ID_GROUPS}
     identity["dtype"] = cfg.hardware.dtype
+    if cfg.hardware.text_encoder_dtype != "float32":
+        identity["text_encoder_dtype"] = cfg.hardware.text_encoder_dtype
     identity["speed"] = {k: v for k, v in OmegaConf.to_container(cfg.speed).items() if k != "compile"}
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
 

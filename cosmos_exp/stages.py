@@ -14,7 +14,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import safetensors.numpy
 
+from cosmos_exp import gpu
 from cosmos_exp.cache import Entry, StageCache, stage_key
 from cosmos_exp.captions.describe import describe
 from cosmos_exp.captions.rewrite import rewrite
@@ -47,6 +48,7 @@ from cosmos_exp.shapes import Shape, Video, Videos, front_aspect, videos_of
 from cosmos_exp.validate import model_folder, read_contract
 from cosmos_exp.video import resize
 from cosmos_exp.world.contract import SIGMA_MAX, Contract
+from cosmos_exp.world.memory import Memory
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -103,6 +105,7 @@ class Stages:
         self.contract: Contract = read_contract(self.model_folder)
         self.fps: float = model["fps"] or self.contract.fps
         self.reference_compat: bool = model["reference_compat"]
+        self._texts: dict[str, Entry] = {}
         self.threads = num_threads(cfg["hardware"]["threads"])
         self.views: tuple[str, ...] = tuple(cfg["views"]["names"])
         self.front = self.views[0]
@@ -212,14 +215,20 @@ class Stages:
 
         hardware = self.cfg["hardware"]
         torch.set_num_threads(self.threads)
-        dtype = getattr(torch, hardware["dtype"])
+        if hardware["device"] != "cpu":
+            gpu.limit_memory(hardware["device"], hardware["memory_gb"])
+        place = {"device": hardware["device"], "dtype": getattr(torch, hardware["dtype"])}
         files = sorted((p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in self.model_folder.iterdir())
         key = json.dumps([str(self.model_folder), files, hardware, self.cfg["speed"]])
 
         def load() -> WorldModel:
-            return WorldModel.from_folder(self.model_folder, device=hardware["device"], dtype=dtype, speed=self.speed)
+            return WorldModel.from_folder(self.model_folder, **place, speed=self.speed, memory=self.memory)
 
         return _models.get(key, load)
+
+    @cached_property
+    def memory(self) -> Memory:
+        return Memory(**{field.name: self.cfg["hardware"][field.name] for field in fields(Memory)})
 
     @cached_property
     def speed(self) -> Speed:
@@ -451,12 +460,16 @@ class Stages:
         return self._stage("input", config, [source, self.weights_identity("tokenizer")], compute, size=size)
 
     def text(self, prompt: str) -> Entry:
-        """A prompt's embedding, `text` float32 [S,D]."""
+        """A prompt's embedding, `text` float32 [S,D]; looked up once a run."""
 
         def compute() -> Arrays:
-            return {"text": self.model.encode_text(prompt).float().cpu().numpy()}
+            return {"text": self.model.encode_text(prompt).cpu().numpy()}
 
-        return self._stage("text", {"prompt": prompt}, [self.weights_identity("text_encoder")], compute)
+        if prompt not in self._texts:
+            dtype = self.cfg["hardware"]["text_encoder_dtype"]
+            config = {"prompt": prompt} | ({} if dtype == "float32" else {"dtype": dtype})
+            self._texts[prompt] = self._stage("text", config, [self.weights_identity("text_encoder")], compute)
+        return self._texts[prompt]
 
     def single_view(
         self,

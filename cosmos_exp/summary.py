@@ -18,6 +18,10 @@ def show(folder: RunFolder) -> None:
     status = folder.read_status()
     times = "  ".join(f"{stage} {seconds:.1f}" for stage, seconds in status.seconds.items())
     console.print(f"seconds: {times}  total {sum(status.seconds.values()):.1f}", highlight=False)
+    if status.gpu_memory:
+        peaks = "  ".join(f"{stage} {peak['allocated']:.1f}" for stage, peak in status.gpu_memory.items())
+        reserved = max(peak["reserved"] for peak in status.gpu_memory.values())
+        console.print(f"GPU GiB: {peaks}  at most {reserved:.1f} with the allocator's reserve", highlight=False)
     for path in videos(folder):
         console.print(f"video:   {path}", highlight=False, soft_wrap=True)
     console.print(f"folder:  {folder.path}", highlight=False, soft_wrap=True)

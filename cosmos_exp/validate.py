@@ -12,6 +12,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
+from cosmos_exp import gpu
 from cosmos_exp.captions.rewrite import NUM_PHRASINGS
 from cosmos_exp.captions.views import OTHER_VIEWS
 from cosmos_exp.controls import CONTROLS, PREVIEWS
@@ -34,10 +35,12 @@ from cosmos_exp.tracking.wandb_run import check_mode
 from cosmos_exp.views import VIEWS
 from cosmos_exp.world import released
 from cosmos_exp.world.contract import Contract
+from cosmos_exp.world.memory import OFFLOAD, RESIDENT, TEXT_ENCODER
 from cosmos_exp.world.speed import ATTENTION, LINEARS
 
 SHIPPED_WEIGHTS = Path(__file__).parent / "world" / "weights"
 DTYPES = ("float32", "bfloat16")
+FLOAT8_CAPABILITY = (8, 9)
 MAX_STEPS = 1000
 _VIEWS_OPTION = {1: "single", 5: "waymo_five", 6: "six"}
 
@@ -382,21 +385,48 @@ def _check_hardware(cfg: DictConfig) -> Iterator[str]:
     hardware = cfg.hardware
     if hardware.dtype not in DTYPES:
         yield f"hardware.dtype: {unknown_name('dtype', hardware.dtype, DTYPES)}"
+    if hardware.text_encoder_dtype not in DTYPES:
+        yield f"hardware.text_encoder_dtype: {unknown_name('dtype', hardware.text_encoder_dtype, DTYPES)}"
     if hardware.threads is not None and hardware.threads < 1:
         yield f"hardware.threads={hardware.threads}: must be 1 or more, or null for all cores"
     kind, _, index = hardware.device.partition(":")
     if kind not in ("cpu", "cuda") or (index and not index.isdigit()):
         yield f"hardware.device: {unknown_name('device', hardware.device, ('cpu', 'cuda', 'cuda:0'))}"
     elif kind == "cuda":
-        yield from _check_cuda(hardware.device, int(index or 0))
+        yield from _check_cuda(cfg, int(index or 0))
+    yield from _check_memory(hardware, on_gpu=kind == "cuda")
 
 
-def _check_cuda(device: str, index: int) -> Iterator[str]:
+def _check_cuda(cfg: DictConfig, index: int) -> Iterator[str]:
     import torch
 
-    count = torch.cuda.device_count()
+    hardware, count = cfg.hardware, torch.cuda.device_count()
     if index >= count:
-        yield f"hardware.device={device}: this machine has {count} CUDA devices; hardware=cpu runs without"
+        yield f"hardware.device={hardware.device}: this machine has {count} CUDA devices; hardware=cpu runs without"
+        return
+    card = torch.cuda.get_device_properties(index)
+    if hardware.memory_gb is not None and hardware.memory_gb * gpu.GIB > card.total_memory:
+        total = card.total_memory / gpu.GIB
+        yield f"hardware.memory_gb={hardware.memory_gb:g}: this GPU has {total:.1f}; null takes all"
+    if cfg.speed.linears == "fp8" and (card.major, card.minor) < FLOAT8_CAPABILITY:
+        yield (
+            f"speed.linears=fp8: {card.name} (compute capability {card.major}.{card.minor}) has no 8-bit floats, which "
+            "came with 8.9; give speed.linears=plain"
+        )
+
+
+def _check_memory(hardware: DictConfig, *, on_gpu: bool) -> Iterator[str]:
+    for key, known in (("text_encoder", TEXT_ENCODER), ("resident", RESIDENT), ("offload", OFFLOAD)):
+        if hardware[key] not in known:
+            yield f"hardware.{key}: {unknown_name(key, hardware[key], known)}"
+    if hardware.offload == "blocks" and not on_gpu:
+        yield "hardware.offload=blocks: needs a CUDA device; with hardware.device=cpu give hardware.offload=none"
+    if hardware.tokenizer_chunk is not None and hardware.tokenizer_chunk < 1:
+        yield f"hardware.tokenizer_chunk={hardware.tokenizer_chunk}: must be 1 or more latent frames, or null for all"
+    if hardware.memory_gb is not None and hardware.memory_gb <= 0:
+        yield f"hardware.memory_gb={hardware.memory_gb:g}: must be more than 0, or null for all of the device's memory"
+    if hardware.memory_gb is not None and not on_gpu:
+        yield f"hardware.memory_gb={hardware.memory_gb:g}: limits a CUDA device; give null with hardware.device=cpu"
 
 
 def _check_metrics(cfg: DictConfig) -> Iterator[str]:

@@ -83,8 +83,8 @@ def test_every_option_composes_to_its_type_and_can_run(
     group: str, option: str, configure, tmp_path: Path, clip_root: Path
 ) -> None:
     overrides = [f"{'+' if group in ADDED else ''}{group}={option}"]
-    if option == "gpu":
-        overrides.append("hardware.device=cpu")
+    if group == "hardware":
+        overrides += ["hardware.device=cpu", "hardware.offload=none"]
     if option in FRONT_ALONE:
         overrides.append("views=single")
     if option == "carla_yaml":
@@ -175,6 +175,14 @@ def test_a_released_model_takes_each_of_its_sizes(problems) -> None:
         ("hardware.device=gpu", "unknown device 'gpu'"),
         ("hardware.device=cuda:99", "CUDA devices"),
         ("hardware.threads=0", "hardware.threads=0"),
+        ("hardware.text_encoder=gpu", "did you mean 'cpu'"),
+        ("hardware.text_encoder_dtype=half", "allowed: float32, bfloat16"),
+        ("hardware.resident=al", "did you mean 'all'"),
+        ("hardware.offload=block", "did you mean 'blocks'"),
+        ("hardware.offload=blocks", "needs a CUDA device"),
+        ("hardware.tokenizer_chunk=0", "1 or more latent frames"),
+        ("hardware.memory_gb=24", "limits a CUDA device"),
+        ("hardware.memory_gb=-1", "must be more than 0"),
         ("metrics.names=[pnsr]", "did you mean 'psnr'"),
         ("tracking.mode=of", "did you mean 'offline'"),
         ("scene.weather=Rain", "did you mean 'Rainy'"),
@@ -226,6 +234,8 @@ def test_required_values_are_named(problems) -> None:
         "name=mine",
         "sweep_name=s",
         "hardware.device=cuda",
+        "hardware.resident=one",
+        "hardware.tokenizer_chunk=1",
     ],
 )
 def test_the_run_id_ignores_where_and_how_fast(override: str, configure) -> None:
@@ -234,7 +244,14 @@ def test_the_run_id_ignores_where_and_how_fast(override: str, configure) -> None
 
 @pytest.mark.parametrize(
     "override",
-    ["sampler.seed=1", "scene.seed=1", "controls.hdmap.weight=0.4", "hardware.dtype=bfloat16", "views=single"],
+    [
+        "sampler.seed=1",
+        "scene.seed=1",
+        "controls.hdmap.weight=0.4",
+        "hardware.dtype=bfloat16",
+        "hardware.text_encoder_dtype=bfloat16",
+        "views=single",
+    ],
 )
 def test_the_run_id_follows_what_changes_the_result(override: str, configure) -> None:
     assert run_id(configure(override)) != run_id(configure())

@@ -35,6 +35,7 @@ class Status:
 
     state: one of STATES; a run that says `running` while no process `pid` lives on `host` was killed.
     stage: the stage at work, or the last one. seconds: {stage: wall time}. hits, misses: {stage: cache lookups}.
+    gpu_memory: {stage: {"allocated", "reserved": most GiB}} of the stages that took memory of a GPU.
     started, updated: ISO 8601, UTC. error: one message, empty while all is well. weights: {network: {control: weight}}
     as they count.
     """
@@ -49,6 +50,7 @@ class Status:
     seconds: dict[str, float] = field(default_factory=dict)
     hits: dict[str, int] = field(default_factory=dict)
     misses: dict[str, int] = field(default_factory=dict)
+    gpu_memory: dict[str, dict[str, float]] = field(default_factory=dict)
     error: str = ""
     weights: dict[str, dict[str, float]] = field(default_factory=dict)
 

@@ -256,21 +256,14 @@ class ControlledDiT(nn.Module):
         start = self.base.start(tokens, step, positions)
         if cache and (remainders := cache.reuse(start - tokens - positions.extra, prompts)):
             return [self.base.head(start + remainder, step, grid) for remainder in remainders]
+        del tokens  # as large as a hidden state
         controls = self.control_starts(x, timestep, clip, weights)
 
         def finish(group: Sequence[PromptInputs]) -> Tensor:
-            parts = {
-                name: self.controls[name].finish(
-                    control_start,
-                    tuple(prompt[name] for prompt in group),
-                    control_step,
-                    clip.positions[name],
-                    clip.hint_tokens[name],
-                )
-                for name, (control_step, control_start) in controls.items()
-            }
-            prompt_keys = tuple(prompt["base"] for prompt in group)
-            hidden = self.base.finish(start, prompt_keys, step, positions, weighted_sum(parts, weights))
+            keys = tuple(prompt["base"] for prompt in group)
+            hidden = self.base.finish(
+                start, keys, step, positions, self.finish_controls(group, controls, clip, weights)
+            )
             if cache:
                 for prompt, part in zip(group, hidden.chunk(len(group))):
                     cache.keep(prompt, part - start)
@@ -279,6 +272,20 @@ class ControlledDiT(nn.Module):
         if together:
             return list(finish(prompts).chunk(len(prompts)))
         return [finish([prompt]) for prompt in prompts]
+
+    def finish_controls(
+        self,
+        group: Sequence[PromptInputs],
+        starts: Mapping[str, tuple[StepInputs, Tensor]],
+        clip: ClipInputs,
+        weights: Mapping[str, Weight],
+    ) -> tuple[Tensor, ...]:
+        """The weighted residuals of all encoders, from what `control_starts` returned."""
+        parts = {}
+        for name, (step, start) in starts.items():
+            keys = tuple(prompt[name] for prompt in group)
+            parts[name] = self.controls[name].finish(start, keys, step, clip.positions[name], clip.hint_tokens[name])
+        return weighted_sum(parts, weights)
 
     def control_starts(
         self, x: Tensor, timestep: Tensor, clip: ClipInputs, weights: Mapping[str, Weight]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-
 from cosmos_exp.errors import UserError, unknown_name
 
 TEXT_ENCODER = ("stay", "swap", "cpu")
@@ -27,7 +25,7 @@ class Memory:
     resident: str = "all"
     offload: str = "none"
     tokenizer_chunk: int | None = None
-    text_encoder_dtype: torch.dtype = torch.float32
+    text_encoder_dtype: str = "float32"
 
     def __post_init__(self):
         for key, value, known in (

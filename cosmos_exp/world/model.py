@@ -191,7 +191,7 @@ class WorldModel:
         if isinstance(part, VideoTokenizer):
             part.float().chunk = memory.tokenizer_chunk
         elif isinstance(part, TextEncoder):
-            part.to(memory.text_encoder_dtype)
+            part.to(getattr(torch, memory.text_encoder_dtype))
             return part if memory.text_encoder == "cpu" else part.to(self.device)
         else:
             part.to(self.dtype).work_at(self.speed, self.device)

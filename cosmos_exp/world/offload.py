@@ -36,6 +36,8 @@ class Offload:
             for slot in self._slots:
                 self._vacate(slot)
                 slot.bytes = torch.empty(needed, dtype=torch.uint8, device=self.device)
+                if self.stream is not None:
+                    slot.bytes.record_stream(self.stream)  # so that it is not given away under a copy
 
     def drop(self, blocks: Iterable[nn.Module]) -> None:
         """Forget blocks that `take` was given; they cannot be used again."""

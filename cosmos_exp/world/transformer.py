@@ -29,6 +29,7 @@ from cosmos_exp.world.regional import RegionKeys, Regions, RegionTexts, blend
 from cosmos_exp.world.speed import Speed
 
 BASE_FPS = 24.0
+MLP_TOKENS = 16384  # enough to occupy a GPU; the MLP's inner activation is mlp_ratio times a hidden state
 
 
 class Modulation(NamedTuple):
@@ -119,14 +120,22 @@ class Block(CosmosTransformerBlock):
 
         attended: hidden has this block's self-attention behind it.
         """
+        hidden, normed = self.attend_all(hidden, texts, modulations, positions, attended)
+        return self.fused.gated(hidden, modulations[2].gate, self.mlp(normed))
+
+    def attend_all(self, hidden, texts, modulations, positions, attended) -> tuple[Tensor, Tensor | Float8]:
+        """Both attentions, of the arguments of `forward`; and the result as the MLP takes it."""
         of_tokens, of_text, of_mlp = modulations
         sums = Sum(hidden) if attended else self.attend_tokens(hidden, of_tokens, positions)
         read = [self.attend_text(part, text, of_text) for part, text in zip(sums.chunk(len(texts)), texts)]
+        parts = [part.modulated(of_mlp, self.fused, isinstance(self.ff.net[0].proj, Float8Linear)) for part in read]
+        return parts[0] if len(parts) == 1 else joined(parts)
+
+    def mlp(self, normed: Tensor | Float8) -> Tensor:
+        """Of [B, L, D], at most MLP_TOKENS tokens at a time."""
         rise, fall = self.ff.net[0].proj, self.ff.net[2]
-        parts = [part.modulated(of_mlp, self.fused, isinstance(rise, Float8Linear)) for part in read]
-        hidden, normed = parts[0] if len(parts) == 1 else joined(parts)
-        inner = self.fused.gelu(rise(normed), isinstance(fall, Float8Linear))
-        return self.fused.gated(hidden, of_mlp.gate, fall(inner))
+        done = [fall(self.fused.gelu(rise(part), isinstance(fall, Float8Linear))) for part in token_parts(normed)]
+        return done[0] if len(done) == 1 else torch.cat(done, dim=1)
 
     def attend_tokens(self, hidden: Tensor, modulation: Modulation, positions: Positions) -> Sum:
         """Position embedding and self-attention: all that comes before the text is read."""
@@ -198,6 +207,13 @@ def modulation(norm: nn.Module, time: tuple[Tensor, Tensor]) -> Modulation:
     values = values + temb[..., : values.shape[-1]]
     shift, scale, *gate = values[:, None].chunk(values.shape[-1] // emb.shape[-1], dim=-1)
     return Modulation(shift, 1 + scale, *gate)
+
+
+def token_parts(x: Tensor | Float8) -> list[Tensor] | list[Float8]:
+    """x [B, L, D] as parts of at most MLP_TOKENS tokens."""
+    if isinstance(x, Float8):
+        return [Float8(*part) for part in zip(token_parts(x.values), token_parts(x.scale))]
+    return list(x.chunk(-(-x.shape[1] // MLP_TOKENS), dim=1))
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
@@ -431,11 +447,12 @@ class DiT(Trunk):
         residuals: tuple[Tensor, ...] = (),
     ) -> Tensor:
         """The last block's tokens [n*B, L, D] for n prompts, from what `start` returned [B, L, D]."""
-        hidden = repeated(start, len(prompts))
+        hidden, left = repeated(start, len(prompts)), list(residuals)
+        del residuals  # each is freed when it has been added
         for i in range(len(self.transformer_blocks)):
             hidden = self.block(i, hidden, prompts, step, positions)
-            if i < len(residuals):
-                hidden = hidden + residuals[i]
+            if left:
+                hidden = hidden + left.pop(0)
         return hidden
 
     def head(self, hidden: Tensor, step: StepInputs, grid: tuple[int, int, int]) -> Tensor:

@@ -82,7 +82,7 @@ def test_networks_stay_beside_a_text_encoder_on_the_cpu(tiny_model_folder):
 
 def test_the_text_encoder_in_bfloat16_is_near(tiny_model_folder):
     exact = WorldModel.from_folder(tiny_model_folder).encode_text("A street in the snow")
-    near = WorldModel.from_folder(tiny_model_folder, memory=Memory(text_encoder_dtype=torch.bfloat16)).encode_text(
+    near = WorldModel.from_folder(tiny_model_folder, memory=Memory(text_encoder_dtype="bfloat16")).encode_text(
         "A street in the snow"
     )
     assert near.dtype == torch.float32

@@ -1,0 +1,75 @@
+"""Memory of the GPU, as far as it can be tried without one, and on one."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from cosmos_exp import gpu
+from cosmos_exp.errors import UserError
+from cosmos_exp.report import Report
+from cosmos_exp.tracking.run_folder import RunFolder
+
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
+
+@pytest.fixture
+def plain(configure):
+    return lambda *overrides: OmegaConf.to_container(configure(*overrides), resolve=True)
+
+
+def test_a_full_gpu_is_one_message_that_names_what_needs_less(plain):
+    with pytest.raises(UserError) as caught, gpu.out_of_memory_explained(plain("hardware=gpu")):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+    message = str(caught.value)
+    assert "hardware=gpu_48gb, hardware=gpu_24gb" in message
+    assert "hardware.tokenizer_chunk=1 hardware.resident=one hardware.offload=blocks speed.linears=fp8" in message
+    assert "text_encoder" not in message  # swapped already
+    with pytest.raises(RuntimeError, match="shapes"), gpu.out_of_memory_explained(plain()):
+        raise RuntimeError("shapes do not fit")
+
+
+def test_where_all_is_tried_a_smaller_clip_or_another_gpu_is_left(plain):
+    cfg, message = (
+        plain("hardware=gpu_24gb", "hardware.memory_gb=22"),
+        r"22.0 GiB is full.*\(model.num_frames\), another",
+    )
+    with pytest.raises(UserError, match=message), gpu.out_of_memory_explained(cfg):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+def test_the_presets_are_what_their_card_needs(plain):
+    settings = {name: plain(f"hardware={name}") for name in ("gpu", *gpu.PRESETS)}
+    assert all(cfg["hardware"]["text_encoder"] == "swap" for cfg in settings.values())
+    assert [cfg["hardware"]["offload"] for cfg in settings.values()] == ["none", "blocks", "blocks"]
+    assert [cfg["speed"]["linears"] for cfg in settings.values()] == ["plain", "plain", "fp8"]
+
+
+def test_the_status_has_peaks_where_there_were_any(tmp_path, monkeypatch):
+    report = Report(RunFolder(tmp_path), "id", device="cpu")
+    with report.stage("render"):
+        pass
+    assert json.loads((tmp_path / "status.json").read_text())["gpu_memory"] == {}
+    peaks = iter([{"allocated": 2.0, "reserved": 3.0}, {"allocated": 1.0, "reserved": 4.0}])
+    monkeypatch.setattr(gpu.PeakMeter, "peak", lambda self: next(peaks))
+    for _ in range(2):
+        with report.stage("single_view"):
+            pass
+    assert report.status.gpu_memory == {"single_view": {"allocated": 2.0, "reserved": 4.0}}
+
+
+@needs_gpu
+def test_peak_and_limit_on_a_gpu():
+    torch.cuda.init()
+    meter = gpu.PeakMeter("cuda")
+    assert meter.peak() is None
+    kept = torch.empty(gpu.GIB, dtype=torch.uint8, device="cuda")
+    assert 1 <= meter.peak()["allocated"] < 1.1
+    del kept
+    gpu.limit_memory("cuda", 2)
+    with pytest.raises(torch.OutOfMemoryError):
+        torch.empty(3 * gpu.GIB, dtype=torch.uint8, device="cuda")
+    gpu.limit_memory("cuda", None)
