@@ -26,6 +26,7 @@ Usage
   cosmos-exp compare SWEEP_FOLDER        write the page that shows a sweep's cells side by side
   cosmos-exp sync FOLDER [--online]      run folders to W&B, from disk; each run is sent once
   cosmos-exp dashboard SWEEP_FOLDER      save the comparison as a W&B workspace
+  cosmos-exp reproduce RUN_FOLDER        run it again from nothing, and compare the results bit for bit
   cosmos-exp verify goldens FOLDER       check the networks against a folder of golden tensors
   cosmos-exp verify render FOLDER        check the renderer against a folder of golden frames
   cosmos-exp export rds-hq -o OUT [OVERRIDE ...]  write the scene as a clip of NVIDIA's format
@@ -125,7 +126,7 @@ def _train(arguments: list[str]) -> int:
 # Subcommands whose module in cosmos_exp/commands has a main(arguments) -> exit status.
 MODULES = (
     *("scene", "show", "controls", "render", "export", "novel-pose", "convert", "download"),
-    *("plan", "compare", "sync", "dashboard", "verify"),
+    *("plan", "reproduce", "compare", "sync", "dashboard", "verify"),
 )
 
 

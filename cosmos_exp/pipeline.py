@@ -19,6 +19,7 @@ from cosmos_exp.controls.class_filter import find_filter
 from cosmos_exp.errors import UserError
 from cosmos_exp.history import REST, Cost
 from cosmos_exp.progress import Tick
+from cosmos_exp.provenance import provenance, result_digests
 from cosmos_exp.report import Report, only_run_in
 from cosmos_exp.schema import run_id
 from cosmos_exp.sensors.carla_yaml import read_carla_sensors
@@ -50,6 +51,17 @@ class Made:
     single_views: dict[str, Chunks] = field(default_factory=dict)  # by style
     multi_views: dict[str, Chunks] = field(default_factory=dict)  # by style
 
+    def results(self) -> dict[str, list[Entry]]:
+        """{what: its entries}, in the order of the pipeline; of a view drawn for both networks, both."""
+        found: dict[str, list[Entry]] = {}
+        for kind, made in (("render", self.pictures), ("control", self.controls)):
+            for name, takes in made.items():
+                for take, entry in takes.items():
+                    found.setdefault(f"{kind}/{name}/{take.view}", []).append(entry)
+        for kind, chunks in (("single_view", self.single_views), ("multi_view", self.multi_views)):
+            found |= {f"{kind}/{style}": entries for style, entries in chunks.items()}
+        return found
+
 
 def run(cfg: DictConfig, folder: Path, *, sweep: str | None = None) -> Status:
     """One run of the whole pipeline into `folder`. sweep: name of the sweep that this run is a cell of.
@@ -68,8 +80,13 @@ def run(cfg: DictConfig, folder: Path, *, sweep: str | None = None) -> Status:
             cache.remove_leftovers()
             stages = Stages(plain, cache, report.hits, report.misses)
             cv2.setNumThreads(stages.threads)
+            record = provenance(stages, report.status.run_id)
+            write_json(report.folder.provenance, record)
+            road = Pipeline(stages, report)
             with gpu.out_of_memory_explained(plain):
-                Pipeline(stages, report).run()
+                road.run()
+            record |= {"noise": stages.noise_seeds(road.made.clip), "results": result_digests(road.made.results())}
+            write_json(report.folder.provenance, record)
             with report.stage("tracking"):
                 _track(plain["tracking"]["mode"], report.folder)
         _remember_cost(stages, report.folder.path, time.monotonic() - started)

@@ -317,14 +317,19 @@ def sweep_folder(sweep_name: str | None, overrides: Sequence[str]) -> str:
     return sweep_name or "sweep_" + hashlib.sha256(" ".join(sorted(overrides)).encode()).hexdigest()[:8]
 
 
+def scene_type(source: str) -> DictConfig:
+    """The `scene` group of a source, without values."""
+    node = OmegaConf.structured(SOURCES[source].config(source=source))
+    OmegaConf.set_struct(node.edits, False)  # so that an edit can be given without `+`
+    return node
+
+
 def register() -> None:
     """Make the types and the resolvers `run_id` and `sweep_folder` known to Hydra."""
     store = ConfigStore.instance()
     store.store(name="base_config", node=Config)
-    for name, source in SOURCES.items():
-        node = OmegaConf.structured(source.config(source=name))
-        OmegaConf.set_struct(node.edits, False)  # so that an edit can be given without `+`
-        store.store(group="scene", name=f"base_{name}", node=node)
+    for name in SOURCES:
+        store.store(group="scene", name=f"base_{name}", node=scene_type(name))
     OmegaConf.register_new_resolver("run_id", lambda *, _root_: run_id(_root_), replace=True)
     # Cached, so that the jobs of a multirun see the folder that its master process chose.
     OmegaConf.register_new_resolver("sweep_folder", sweep_folder, use_cache=True, replace=True)

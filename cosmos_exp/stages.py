@@ -310,10 +310,19 @@ class Stages:
 
     def weights_identity(self, *patterns: str) -> str:
         """Of the model's description and of the weights files that match."""
+        listing = self.model_files(*patterns)
+        return hashlib.sha256(json.dumps(listing, sort_keys=True).encode()).hexdigest()
+
+    def model_files(self, *patterns: str) -> dict[str, str]:
+        """{file: sha256} of the same."""
         files = [self.model_folder / "model.json"]
         files += sorted(p for pattern in patterns for p in self.model_folder.glob(f"{pattern}.safetensors"))
-        listing = {p.name: self.cache.file_identity(p) for p in files}
-        return hashlib.sha256(json.dumps(listing, sort_keys=True).encode()).hexdigest()
+        return {p.name: self.cache.file_identity(p) for p in files}
+
+    def noise_seeds(self, clip: str) -> dict[str, list[int]]:
+        """{stage: seed of each chunk's initial noise}."""
+        videos = {"single_view": self.videos.single_view, "multi_view": self.videos.multi_view}
+        return {name: [self._seed(name, clip, c) for c in video.chunks] for name, video in videos.items() if video}
 
     def setting(self, stage: str) -> str:
         """What the time of a stage depends on, besides its size and passes."""

@@ -2,6 +2,7 @@
 
 config.yaml                               resolved config
 status.json                               state, stage, time by stage, cache hits, error
+provenance.json                           code, packages, files, seeds, and digests of the results
 captions/<clip>.json                      {style: prompt}
 <control>/<camera>/<clip>_0.mp4           control videos and the renderer's other outputs
 single_view/<clip>_<style>.mp4            front view; beside it .txt, its prompt
@@ -74,6 +75,10 @@ class RunFolder:
         return self.path / "metrics.json"
 
     @property
+    def provenance(self) -> Path:
+        return self.path / "provenance.json"
+
+    @property
     def wandb(self) -> Path:
         return self.path / "wandb"
 
@@ -122,6 +127,10 @@ class RunFolder:
     def read_metrics(self) -> dict[str, dict[str, float]]:
         """{style: {metric: value}}."""
         return _read_json(self.metrics)
+
+    def read_provenance(self) -> dict[str, Any]:
+        """What `provenance` recorded. UserError where there is none."""
+        return _read_json(self.provenance)
 
     def read_status(self) -> Status | None:
         """None where no run has begun here."""
