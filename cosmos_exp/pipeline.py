@@ -248,7 +248,8 @@ class Pipeline:
                     for name, by_view in made.multi_hints.items()
                 }
                 part, before = _part(tick, chunk.index, len(chunks)), views[-1] if views else None
-                views.append(stages.multi_view(made.clip, chunk, front, hints, texts, before, part, renders=renders))
+                given = (None if before else stages.first_frames(renders), before)
+                views.append(stages.multi_view(made.clip, chunk, front, hints, texts, *given, part, renders=renders))
 
     def write_videos(self, style: str) -> None:
         stages, folder, clip = self.stages, self.folder, self.made.clip

@@ -213,6 +213,9 @@ class SamplerConfig:
     """Noise level at the end."""
     input: str | None = None
     """What the front view departs from: rgb, the scene's picture in scene.weather; a video file; null: noise alone."""
+    first_frames: str | None = None
+    """What all views begin with, where the multi-view network continues videos: rgb, the scene's pictures in
+    scene.weather; a folder with a video per view; null: nothing but the front view is given."""
     seed: int = 0
     """Of the initial noise; the same seed gives the same noise at every guidance and weight."""
 

@@ -63,7 +63,8 @@ def videos_of(model: Mapping[str, Any], contract: Contract, views: int, aspect: 
     overlaps = sorted({*contract.overlaps, *contract.multi_view_overlaps})
     overlap = model["overlap"]
     if overlap is not None and overlap not in overlaps:
-        known = f"continues a video from {' or '.join(map(str, overlaps))} frames"
+        nearest = min(overlaps, key=lambda n: abs(n - overlap), default=None)
+        known = f"continues a video from {' or '.join(map(str, overlaps))} frames; nearest is {nearest}"
         errors.append(f"model.overlap={overlap}: {model['name']} {known if overlaps else 'makes one chunk: give null'}")
         overlap = None
     multi = None

@@ -28,7 +28,7 @@ from cosmos_exp.captions.describe import describe
 from cosmos_exp.captions.rewrite import rewrite
 from cosmos_exp.captions.views import view_prompt
 from cosmos_exp.controls.class_filter import is_file
-from cosmos_exp.controls.ready import camera_file, read_ready_video
+from cosmos_exp.controls.ready import camera_file, read_ready_video, view_file
 from cosmos_exp.errors import UserError
 from cosmos_exp.generate.chunks import Chunk, join
 from cosmos_exp.generate.shares import effective_weights
@@ -74,6 +74,7 @@ VERSIONS = {
 
 OPTIONAL_CONTROLS = (*OPTIONAL_OUTPUTS, "keypoint")  # made only where asked for
 
+GIVEN_VIDEOS = ("input", "first_frames")  # of the sampler group
 NETWORK_STAGES = ("hints", "input", "text", "single_view", "multi_view")
 
 ARRAYS, VALUES = "result.safetensors", "result.json"
@@ -246,7 +247,7 @@ class Stages:
         speed = self.cfg["speed"]
         interval = speed["guidance_interval"]
         return SamplerParams(
-            **{k: v for k, v in self.cfg["sampler"].items() if k not in ("seed", "input")},
+            **{k: v for k, v in self.cfg["sampler"].items() if k not in ("seed", *GIVEN_VIDEOS)},
             reference_compat=self.reference_compat,
             guidance_interval=tuple(interval) if interval else None,
             cache_threshold=speed["cache_threshold"],
@@ -468,6 +469,27 @@ class Stages:
         size = megapixels(video.shape._replace(frames=chunk.size))
         return self._stage("input", config, [source, self.weights_identity("tokenizer")], compute, size=size)
 
+    def first_frames(self, renders: Mapping[str, Entry]) -> Entry | None:
+        """Latents of what all views begin with, `latents` float32 [V,16,T,h,w]; None: of nothing. renders: {view}."""
+        given, video = self.cfg["sampler"]["first_frames"], self.videos.multi_view
+        if given is None:
+            return None
+        shape, sources = video.shape._replace(frames=video.overlap), [renders[view].key for view in self.views]
+        if given != "rgb":
+            files = {view: view_file(given, view, self.views) for view in self.views}
+            sources = [self.cache.file_identity(path) for path in files.values()]
+
+        def frames(view: str) -> np.ndarray:
+            if given == "rgb":
+                return load_arrays(renders[view])["rgb"][: shape.frames]
+            return read_ready_video(files[view], "rgb", **shape._asdict())
+
+        def compute() -> Arrays:
+            return {"latents": np.stack([self._encoded(frames(view)).numpy() for view in self.views])}
+
+        inputs, size = [*sources, self.weights_identity("tokenizer")], len(self.views) * megapixels(shape)
+        return self._stage("input", {"first_frames": list(shape)}, inputs, compute, size=size)
+
     def text(self, prompt: str) -> Entry:
         """A prompt's embedding, `text` float32 [S,D]; looked up once a run."""
 
@@ -535,6 +557,7 @@ class Stages:
         front: Sequence[Entry],
         hints: Mapping[str, Mapping[str, Entry]],
         texts: Mapping[str, Entry],
+        first: Entry | None,
         before: Entry | None,
         tick: Tick,
         *,
@@ -543,8 +566,8 @@ class Stages:
         """One chunk of all views: `latents` float32 [V,16,T,h,w] and one `video/<view>` uint8 [F,H,W,3] each.
 
         front: the chunks of the single view, resized where this net has another size. hints: {control: {view:
-        latents}}. texts: {view: embedding}. before: the chunk that this one continues, of which the views beside the
-        front have their first frames. renders: {view: render}.
+        latents}}. texts: {view: embedding}. The views beside the front begin with `first`, latents, or with the end of
+        `before`, the chunk that this one continues. renders: {view: render}.
         """
         video = self.videos.multi_view
 
@@ -553,7 +576,7 @@ class Stages:
 
             from cosmos_exp.generate.multi_view import sample_multi_view
 
-            first_frames = None
+            first_frames = self._tensor(first, "latents") if first else None
             if before:
                 arrays = load_arrays(before)
                 given = [self._encoded(arrays[f"video/{view}"][-video.overlap :]) for view in self.views]
@@ -584,7 +607,7 @@ class Stages:
         config |= given_config(video, chunk) | own.config
         shape = video.shape._replace(frames=chunk.size)
         work = {"size": len(self.views) * megapixels(shape), "passes": self.passes}
-        return self._stage("multi_view", config, [*inputs, *keys(before), *own.inputs], compute, **work)
+        return self._stage("multi_view", config, [*inputs, *keys(first, before), *own.inputs], compute, **work)
 
     def front_video(self, chunks: Sequence[Entry]) -> np.ndarray:
         """uint8 [F,H,W,3] of the single view."""
@@ -614,7 +637,7 @@ class Stages:
         weights = effective_weights({name: self.weights[name] for name in hints})
         own = {"fps": self.fps, "clip": clip, "weights": weights, "dtype": self.cfg["hardware"]["dtype"]}
         own |= {"reference_compat": True} if self.reference_compat else {}
-        sampler = {key: value for key, value in self.cfg["sampler"].items() if key != "input"}
+        sampler = {key: value for key, value in self.cfg["sampler"].items() if key not in GIVEN_VIDEOS}
         return sampler | own | changing_speed(self.cfg["speed"])
 
     def _seed(self, stage: str, clip: str, chunk: Chunk) -> int:

@@ -20,7 +20,7 @@ from cosmos_exp.controls.area import Area
 from cosmos_exp.controls.class_filter import CANNY, SHADED, find_filter
 from cosmos_exp.controls.depth import DEPTH_MAPPINGS
 from cosmos_exp.controls.edge import CANNY_THRESHOLDS, check_compat
-from cosmos_exp.controls.ready import camera_file, camera_files, check_video
+from cosmos_exp.controls.ready import camera_file, camera_files, check_video, view_file
 from cosmos_exp.controls.seg import PALETTES, SEG_MODES
 from cosmos_exp.controls.vis import BLUR_PRESETS
 from cosmos_exp.errors import UserError, ValidationErrors, unknown_name
@@ -29,7 +29,7 @@ from cosmos_exp.scene.edits import config_problems
 from cosmos_exp.scene.source import own_options
 from cosmos_exp.scene.sources import SOURCES, load_rig
 from cosmos_exp.sensors.rigs import rig_of_views
-from cosmos_exp.shapes import Videos, front_aspect, videos_of
+from cosmos_exp.shapes import Video, Videos, front_aspect, videos_of
 from cosmos_exp.styles import STYLES
 from cosmos_exp.tracking.wandb_run import check_mode
 from cosmos_exp.views import VIEWS
@@ -156,6 +156,7 @@ def _check_clip(cfg: DictConfig, contract: Contract) -> Iterator[str]:
         return
     count, fps = videos.single_view.shape.frames if videos else 0, cfg.model.fps or contract.fps
     yield from _check_input(cfg.sampler.input, count, fps)
+    yield from _check_first_frames(cfg, contract, videos and videos.multi_view, fps)
     seconds, available = (count - 1) / fps, cfg.scene.get("duration")
     if available is not None and 0 < available < seconds:
         yield (
@@ -172,6 +173,25 @@ def _check_input(given: str | None, frames: int, fps: float) -> Iterator[str]:
         return
     for problem in _attempt(lambda: check_video(Path(given), frames, fps))[1]:
         yield f"sampler.input: {problem}"
+
+
+def _check_first_frames(cfg: DictConfig, contract: Contract, video: Video | None, fps: float) -> Iterator[str]:
+    given = cfg.sampler.first_frames
+    if given is None:
+        return
+    if not contract.multi_view_overlaps or len(cfg.views.names) == 1:
+        able = ", ".join(name for name, model in released.MODELS.items() if model.contract.multi_view_overlaps)
+        yield f"sampler.first_frames={given}: goes with all views of a model that continues them ({able}); give null"
+        return
+    if given == "rgb" or video is None:
+        return
+    if not Path(given).is_dir():
+        yield f"sampler.first_frames: no folder {given!r}: give rgb (the scene's pictures), a folder of videos or null"
+        return
+    for view in cfg.views.names:
+        path, errors = _attempt(lambda view=view: view_file(given, view, list(cfg.views.names)))
+        errors = errors or _attempt(lambda path=path: check_video(path, video.overlap, fps))[1]
+        yield from (f"sampler.first_frames: {error}" for error in errors)
 
 
 def _needs_a_scene(cfg: DictConfig) -> bool:

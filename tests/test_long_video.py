@@ -283,3 +283,31 @@ def test_a_truncated_input_video_ends_the_run(run_tiny, t2w: Path, other_video: 
     (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) * 2 // 3])
     with pytest.raises(UserError, match=r"cut\.mp4.*truncated"):
         run_tiny("truncated", t2w, ONE_STYLE, "views=single", f"sampler.input={tmp_path / 'cut.mp4'}")
+
+
+def test_all_views_begin_with_given_frames(configure, root: Path, v2w: Path, run_tiny, tmp_path: Path) -> None:
+    """The scene's pictures, or the videos of another run."""
+    _, folder, clip = run_tiny("chunks", v2w, ONE_STYLE, "model.num_frames=40")
+    other = folder.multi_view(clip, "Sunny")
+    for given in ("rgb", other):
+        stages = stages_of(configure, root, f"model.weights={v2w}", ONE_STYLE, f"sampler.first_frames={given}")
+        pipeline = Pipeline(stages, Report(RunFolder(tmp_path / Path(given).name), "first"))
+        pipeline.run()
+        first = load_arrays(pipeline.made.multi_views["Sunny"][0])["latents"]
+        for index, view in enumerate(VIEWS[1:], 1):
+            picture = load_arrays(pipeline.made.pictures["Original"][stages.multi_takes[view]])["rgb"]
+            video = picture if given == "rgb" else read_video(other / f"{index}.mp4")
+            np.testing.assert_allclose(first[index, :, :1], stages.model.encode_video(video[:1]), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["sampler.first_frames=rgb", "views=single"], "goes with all views of a model that continues them"),
+        (["sampler.first_frames=nowhere"], "no folder 'nowhere': give rgb"),
+        (["sampler.first_frames=/tmp"], "has nothing for front_wide_120fov"),
+    ],
+)
+def test_first_frames_that_are_not_there(overrides: list[str], message: str, configure, v2w: Path) -> None:
+    found = validate(configure(f"model.weights={v2w}", "controls=hdmap", *overrides))
+    assert any(message in problem for problem in found), found

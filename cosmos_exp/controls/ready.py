@@ -4,6 +4,7 @@ camera."""
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import av
@@ -51,6 +52,12 @@ def camera_files(path: Path | str, view: str) -> list[Path]:
         held = ", ".join(sorted(p.name for p in path.iterdir())[:12]) or "nothing"
         raise UserError(f"{str(path)!r} has nothing for {view}: needed is {view}.* or a folder {view}; it holds {held}")
     return files
+
+
+def view_file(folder: Path | str, view: str, views: Sequence[str]) -> Path:
+    """The video of one view: `<number>.mp4` as in a run's multi_view folder, or as `camera_file` finds it."""
+    numbered = Path(folder) / f"{views.index(view)}.mp4"
+    return numbered if numbered.is_file() else camera_file(folder, view)
 
 
 def check_video(path: Path, frames: int, fps: float | None = None) -> None:
