@@ -7,6 +7,7 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
+from cosmos_exp import torchrun
 from cosmos_exp.errors import UserError, unknown_name
 
 CONF = Path(__file__).resolve().parent / "conf"
@@ -60,6 +61,8 @@ def main() -> None:
     """Entry point of the console script; leaves by SystemExit."""
     arguments = sys.argv[1:]
     try:
+        if torchrun.processes():
+            _join_torchrun()
         sys.exit(_dispatch(arguments))
     except UserError as error:
         _fail(str(error), 2)
@@ -68,6 +71,15 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+
+
+def _join_torchrun() -> None:
+    """The first of torchrun's processes goes on and leads, the others work for it and never return."""
+    from cosmos_exp.generate import processes
+
+    if torchrun.rank():
+        processes.follow()
+    processes.join()
 
 
 def _fail(message: str, code: int) -> None:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import safetensors.numpy
 
-from cosmos_exp import gpu
+from cosmos_exp import gpu, torchrun
 from cosmos_exp.cache import Entry, StageCache, stage_key
 from cosmos_exp.captions.describe import describe
 from cosmos_exp.captions.rewrite import rewrite
@@ -218,14 +218,21 @@ class Stages:
         torch.set_num_threads(self.threads)
         if hardware["device"] != "cpu":
             gpu.limit_memory(hardware["device"], hardware["memory_gb"])
-        place = {"device": hardware["device"], "dtype": getattr(torch, hardware["dtype"])}
         files = sorted((p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in self.model_folder.iterdir())
         key = json.dumps([str(self.model_folder), files, hardware, self.cfg["speed"]])
 
         def load() -> WorldModel:
-            return WorldModel.from_folder(self.model_folder, **place, speed=self.speed, memory=self.memory)
+            return WorldModel.from_folder(self.model_folder, device=hardware["device"], **self.model_options)
 
         return _models.get(key, load)
+
+    @property
+    def model_options(self) -> dict[str, Any]:
+        """How every process of the run loads the model, each on its own device."""
+        import torch
+
+        dtype = getattr(torch, self.cfg["hardware"]["dtype"])
+        return {"dtype": dtype, "speed": self.speed, "memory": self.memory}
 
     @cached_property
     def memory(self) -> Memory:
@@ -527,15 +534,15 @@ class Stages:
         def compute() -> Arrays:
             from cosmos_exp.generate.single_view import sample_single_view
 
-            latents = sample_single_view(
-                self.model,
+            latents = self._sample(
+                sample_single_view,
                 {name: self._tensor(entry, "latents") for name, entry in hints.items()},
                 places.shared_weights(hints, renders, video.shape, chunk),
                 self._tensor(text, "text"),
                 self._tensor(negative, "text") if negative else None,
                 self.sampler,
                 self._seed("single_view", clip, chunk),
-                tick,
+                tick=tick,
                 fps=self.fps,
                 given=self._encoded(load_arrays(before)["video"][-video.overlap :]) if before else None,
                 start=self._tensor(start, "latents") if start else None,
@@ -581,8 +588,8 @@ class Stages:
                 arrays = load_arrays(before)
                 given = [self._encoded(arrays[f"video/{view}"][-video.overlap :]) for view in self.views]
                 first_frames = torch.stack(given)
-            latents = sample_multi_view(
-                self.model,
+            latents = self._sample(
+                sample_multi_view,
                 self._encoded(resize(chunk.of(self.front_video(front)), video.shape.height, video.shape.width)),
                 {
                     name: torch.stack([self._tensor(views[view], "latents") for view in self.views])
@@ -592,7 +599,7 @@ class Stages:
                 torch.stack([self._tensor(texts[view], "text") for view in self.views]),
                 self.multi_view_sampler,
                 self._seed("multi_view", clip, chunk),
-                tick,
+                tick=tick,
                 fps=self.fps,
                 first_frames=first_frames,
             )
@@ -648,10 +655,23 @@ class Stages:
         as they are within a longer video."""
         return self.model.encode_video(video).float().cpu()
 
+    def _sample(self, sample: Callable[..., Tensor], *inputs: Any, tick: Tick, **options: Any) -> Tensor:
+        """What a sampling function returns, computed here or by all processes of the run. inputs: on the CPU."""
+        hardware = self.cfg["hardware"]
+        processes = torchrun.processes() or hardware["processes"] or 1
+        if processes == 1:
+            return sample(self.model, *inputs, progress=tick, **options)
+
+        from cosmos_exp.generate.processes import crew_of
+
+        crew = crew_of(processes, hardware["device"])
+        work = {"progress": tick, "threads": self.threads}
+        return crew.sample(sample, self.model, (self.model_folder, self.model_options), *inputs, **work, **options)
+
     def _tensor(self, entry: Entry, name: str):
         import torch
 
-        return torch.from_numpy(load_arrays(entry)[name]).to(self.model.device)
+        return torch.from_numpy(load_arrays(entry)[name])
 
 
 def _save(folder: Path, result: Arrays | dict) -> None:

@@ -14,6 +14,7 @@ from cosmos_exp.world.control import Weight, is_zero
 from cosmos_exp.world.edm import FrameCondition
 from cosmos_exp.world.model import WorldModel
 from cosmos_exp.world.multiview import given_frames, split_views, stack_views
+from cosmos_exp.world.parallel import Team
 
 
 def sample_multi_view(
@@ -28,6 +29,7 @@ def sample_multi_view(
     *,
     fps: float | None = None,
     first_frames: Tensor | None = None,
+    team: Team | None = None,
 ) -> Tensor:
     """Latents [V,16,T,h,w] of every view, in the order of the model's contract; view 0 is `front` itself.
 
@@ -35,6 +37,7 @@ def sample_multi_view(
     or a map [1,1,V*T,h,w] on the patch grid, view by view. texts: [V,S,channels], one prompt per view.
     first_frames: [V,16,n,h,w], latent frames that every view starts with.
     fps: frames per second of the clip; None for the rate that the model was trained at.
+    team: the processes that sample it together, each with the same arguments; all return the same.
     The unconditional pass reads all-zero text.
     """
     views = len(model.contract.views)
@@ -65,6 +68,7 @@ def sample_multi_view(
         sampler=sampler,
         weights={name: weights[name] for name in active},
         condition=condition,
+        team=team,
     )
     return split_views(res_sample(denoise, x, sampler.levels, progress)[0].float().cpu(), views)
 

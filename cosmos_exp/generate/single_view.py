@@ -13,6 +13,7 @@ from cosmos_exp.generate.sampler import Progress, SamplerParams, initial_noise, 
 from cosmos_exp.world.control import Weight, is_zero
 from cosmos_exp.world.edm import FrameCondition
 from cosmos_exp.world.model import WorldModel
+from cosmos_exp.world.parallel import Team
 from cosmos_exp.world.regional import Region
 
 AUGMENT_SIGMA = 0.001  # noise on given frames
@@ -32,6 +33,7 @@ def sample_single_view(
     given: Tensor | None = None,
     start: Tensor | None = None,
     regions: Sequence[Region] = (),
+    team: Team | None = None,
 ) -> Tensor:
     """Latents [16,T,h,w] of a clip.
 
@@ -41,6 +43,7 @@ def sample_single_view(
     given: latent frames [16,n,h,w] the clip starts with (models with a condition mask only).
     start: latents [16,T,h,w] of a video to depart from, noised to sampler.sigma_max.
     regions: texts [1, S, channels] that parts of the picture read beside `text`.
+    team: the processes that sample it together, each with the same arguments; all return the same.
     """
     if not hints:
         raise UserError("single-view generation needs at least one control")
@@ -75,6 +78,7 @@ def sample_single_view(
         condition=condition,
         merge_gain=sampler.reference_compat and continues,
         regions=[Region(*(part.to(model.device) for part in region)) for region in regions],
+        team=team,
     )
     return res_sample(denoise, x, sampler.levels, progress)[0].float().cpu()
 

@@ -1,0 +1,5 @@
+"""`python -m cosmos_exp`, for launchers that start modules."""
+
+from cosmos_exp.cli import main
+
+main()
