@@ -12,7 +12,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from cosmos_exp import gpu
+from cosmos_exp import gpu, torchrun
 from cosmos_exp.captions.rewrite import NUM_PHRASINGS
 from cosmos_exp.captions.views import OTHER_VIEWS
 from cosmos_exp.controls import CONTROLS, PREVIEWS
@@ -35,6 +35,7 @@ from cosmos_exp.tracking.wandb_run import check_mode
 from cosmos_exp.views import VIEWS
 from cosmos_exp.world import released
 from cosmos_exp.world.contract import Contract
+from cosmos_exp.world.layout import check_fits
 from cosmos_exp.world.memory import OFFLOAD, RESIDENT, TEXT_ENCODER
 from cosmos_exp.world.speed import ATTENTION, LINEARS
 
@@ -60,7 +61,11 @@ def validate(cfg: DictConfig) -> list[str]:
     errors += problems
     if contract:
         errors += [*_check_clip(cfg, contract), *_check_controls(cfg.controls, contract), *_check_views(cfg, contract)]
-        errors += [*_check_steps(cfg, contract), *_check_ready_controls(cfg, contract)]
+        errors += [
+            *_check_steps(cfg, contract),
+            *_check_ready_controls(cfg, contract),
+            *_check_processes(cfg, contract),
+        ]
     for rule in (
         _check_scene,
         _check_previews,
@@ -420,7 +425,7 @@ def _check_hardware(cfg: DictConfig) -> Iterator[str]:
 def _check_cuda(cfg: DictConfig, index: int) -> Iterator[str]:
     import torch
 
-    hardware, count = cfg.hardware, torch.cuda.device_count()
+    hardware, count = cfg.hardware, _cuda_devices()
     if index >= count:
         yield f"hardware.device={hardware.device}: this machine has {count} CUDA devices; hardware=cpu runs without"
         return
@@ -447,6 +452,50 @@ def _check_memory(hardware: DictConfig, *, on_gpu: bool) -> Iterator[str]:
         yield f"hardware.memory_gb={hardware.memory_gb:g}: must be more than 0, or null for all of the device's memory"
     if hardware.memory_gb is not None and not on_gpu:
         yield f"hardware.memory_gb={hardware.memory_gb:g}: limits a CUDA device; give null with hardware.device=cpu"
+
+
+def _check_processes(cfg: DictConfig, contract: Contract) -> Iterator[str]:
+    """Whether there is a device for each process, and an even share of the clip."""
+    given, started, device = cfg.hardware.processes, torchrun.processes(), cfg.hardware.device
+    if given is not None and given < 1:
+        yield f"hardware.processes={given}: must be 1 or more, or null for one"
+        return
+    if given and started and given != started:
+        yield f"hardware.processes={given}: torchrun started {started}; give it null, or torchrun {given}"
+        return
+    processes = started or given or 1
+    if processes == 1:
+        return
+    named = f"hardware.processes={processes}"
+    if device not in ("cpu", "cuda"):
+        yield f"{named}, hardware.device={device}: each takes its own GPU, cuda:0 and on: give hardware.device=cuda"
+    elif device == "cuda" and processes > (count := _cuda_devices()):
+        yield f"{named}: each takes its own GPU, and this machine has {count}; nearest is {max(1, count)}"
+    videos, _ = _videos(cfg, contract)
+    folder, _ = _attempt(lambda: model_folder(cfg.model.name, cfg.model.weights))
+    if videos and folder:
+        passes = 2 if cfg.sampler.guidance > 0 else 1
+        shared = _shared_parts(folder, videos)
+        yield from (f"{named}: {error}" for error in _attempt(lambda: check_fits(processes, passes, *shared))[1])
+
+
+def _shared_parts(folder: Path, videos: Videos) -> tuple[int, int]:
+    """Latent frames of a view and attention heads that the networks of a run have in common."""
+    from cosmos_exp.world.tokenizer import latent_frame_count
+
+    networks = json.loads((folder / "model.json").read_text())
+    frames, heads = [], []
+    for stage, video in (("single_view", videos.single_view), ("multi_view", videos.multi_view)):
+        if video:
+            frames.append(latent_frame_count(video.chunks[0].size))
+            heads += [net["num_heads"] for net in (networks[stage]["base"], *networks[stage]["controls"].values())]
+    return math.gcd(*frames), math.gcd(*heads)
+
+
+def _cuda_devices() -> int:
+    import torch
+
+    return torch.cuda.device_count()
 
 
 def _check_metrics(cfg: DictConfig) -> Iterator[str]:

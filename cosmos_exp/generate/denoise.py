@@ -11,7 +11,8 @@ from torch import Tensor
 from cosmos_exp.generate.sampler import Denoise, SamplerParams
 from cosmos_exp.world.control import ClipInputs, PromptInputs, Weight
 from cosmos_exp.world.edm import Denoiser, FrameCondition
-from cosmos_exp.world.parallel import Share, Team, fits
+from cosmos_exp.world.layout import fits
+from cosmos_exp.world.parallel import Share, Team
 from cosmos_exp.world.regional import Region
 from cosmos_exp.world.step_cache import StepCache
 

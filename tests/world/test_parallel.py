@@ -16,8 +16,9 @@ from cosmos_exp.world import float8
 from cosmos_exp.world.config import DiTConfig
 from cosmos_exp.world.control import ControlEncoder, ControlledDiT
 from cosmos_exp.world.edm import Denoiser, FrameCondition
+from cosmos_exp.world.layout import Layout, check_fits, layout
 from cosmos_exp.world.multiview import given_frames
-from cosmos_exp.world.parallel import Layout, Team, check_fits, layout
+from cosmos_exp.world.parallel import Team
 from cosmos_exp.world.regional import Region
 from cosmos_exp.world.transformer import DiT
 
