@@ -45,7 +45,7 @@ def guided(
     with torch.inference_mode():
         both = Passes(denoiser, clip, texts, weights, own_share(team, denoiser, clip, len(texts)), sampler)
         alone = both
-        if sampler.guidance_interval and team and can_share(team, denoiser, clip, passes=1):
+        if sampler.guidance_interval and both.share.branches and can_share(team, denoiser, clip, passes=1):
             alone = Passes(denoiser, clip, texts[:1], weights, own_share(team, denoiser, clip, passes=1), sampler)
     ends, before = (sampler.levels[0], sampler.levels[-1]), None
 
