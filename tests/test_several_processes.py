@@ -110,12 +110,7 @@ def test_a_run_whose_process_cannot_start_says_why(run_small, root: Path, monkey
 def test_torchrun_starts_the_processes_of_the_command(root: Path, run_small, tiny_model_folder: Path) -> None:
     run_small("alone_single", "alone", "views=single", "sampler.num_steps=3")
     shutil.copytree(root / "alone", root / "torchrun", ignore=shutil.ignore_patterns(*SAMPLED))
-    overrides = [
-        *SMALL,
-        f"model.weights={tiny_model_folder}",
-        f"paths.outputs={root}",
-        f"paths.cache={root / 'torchrun'}",
-    ]
+    places = [f"model.weights={tiny_model_folder}", f"paths.outputs={root}", f"paths.cache={root / 'torchrun'}"]
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "cosmos_exp"]
     done = subprocess.run(
         [*command, *SMALL, *places, "views=single", "sampler.num_steps=3", "name=led"],
