@@ -665,7 +665,7 @@ class Stages:
         from cosmos_exp.generate.processes import crew_of
 
         crew = crew_of(processes, hardware["device"])
-        work = {"progress": tick, "threads": self.threads}
+        work = {"progress": tick, "threads": self.threads, "memory_gb": hardware["memory_gb"]}
         return crew.sample(sample, self.model, (self.model_folder, self.model_options), *inputs, **work, **options)
 
     def _tensor(self, entry: Entry, name: str):

@@ -27,7 +27,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.rendezvous import rendezvous
 
-from cosmos_exp import torchrun
+from cosmos_exp import gpu, torchrun
 from cosmos_exp.errors import UserError
 from cosmos_exp.world.model import WorldModel
 from cosmos_exp.world.parallel import Team, own_device
@@ -47,12 +47,14 @@ Sample = Callable[..., Tensor]  # (model, *inputs, progress=None, team=None, **o
 class Call:
     """One clip to sample. source: the model's folder, and options of `WorldModel.from_folder` besides the device.
 
-    inputs, options: of `sample`, tensors on the CPU. threads: of each process, on a CPU.
+    inputs, options: of `sample`, tensors on the CPU. threads: of each process, on a CPU. memory_gb: of each GPU that a
+    process may take.
     """
 
     source: Source
     device: str
     threads: int
+    memory_gb: float | None
     sample: Sample
     inputs: tuple[Any, ...]
     options: dict[str, Any]
@@ -101,14 +103,15 @@ class Crew:
         *inputs: Any,
         progress: Callable[[int, int], None],
         threads: int,
+        memory_gb: float | None = None,
         **options: Any,
     ) -> Tensor:
         """What `sample` returns, computed by all. source: of the others' models. threads: of all together.
 
-        Raises UserError where another process fails; all others have then ended.
+        Raises UserError where another process fails, OutOfMemoryError if of that; all others have then ended.
         """
         threads = max(1, threads // self.size) if self.device == "cpu" else threads
-        call = Call(source, self.device, threads, sample, inputs, options)
+        call = Call(source, self.device, threads, memory_gb, sample, inputs, options)
         try:
             with self._watched(), cpu_threads(threads):
                 dist.broadcast_object_list([call], src=0)
@@ -118,7 +121,8 @@ class Crew:
             reason = None if explained else self._wait_for_failure()
             self.end()
             if reason:
-                raise UserError(reason) from error
+                full = torch.OutOfMemoryError.__name__ in reason
+                raise (torch.OutOfMemoryError if full else UserError)(reason) from error
             raise
 
     def end(self) -> None:
@@ -276,6 +280,8 @@ def _follow(store: dist.Store) -> int:
             call = calls[0]
             if team is None:
                 team = Team(own_device(call.device, int(os.environ["LOCAL_RANK"])))
+            if call.device == "cuda":
+                gpu.limit_memory(str(team.device), call.memory_gb)
             if source != call.source:
                 model, source = None, call.source  # one at a time
                 model = WorldModel.from_folder(source[0], device=team.device, **source[1])
