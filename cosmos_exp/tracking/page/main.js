@@ -30,7 +30,8 @@ for (const chosen of Object.values(state.metrics)) measured().slice(0, FIRST_MET
 const spread = several.filter(a => a.role === "factor");
 state.x = (spread.toSorted((a, b) => b.values.length - a.values.length)[0] || several[0] || {key: ""}).key;
 state.colour = (spread.find(a => a.key !== state.x) || {key: state.x}).key;
-state.columns = (several.filter(a => a.values.length <= 6).sort((a, b) => b.values.length - a.values.length)[0] || {key: ""}).key;
+const few = axes => axes.filter(a => a.values.length <= 6).sort((a, b) => b.values.length - a.values.length)[0];
+state.columns = (few(spread) || few(several) || {key: ""}).key;
 tickFirst();
 
 options($("part"), [["", "the whole clip"], ...data.parts.map(p => [p, p])]);

@@ -44,12 +44,13 @@ function shown() {
 // Where a cell lies on the line of an axis or metric of the parallel coordinates, 0 to 1 from below; over all cells,
 // so that filters move nothing. Metrics whose lower values are better are turned.
 const scales = new Map();
+const isScale = axis => axis.role === "factor" && axis.values.every(v => typeof v === "number");  // a seed is a name
 function scaleOf(key) {
   const name = key + "/" + state.part;
   if (!scales.has(name)) {
     const axis = axisOf(key);
     const values = axis ? axis.values : data.cells.map(c => metricOf(c, key)).filter(v => v !== undefined);
-    const ordinal = axis && !axis.values.every(v => typeof v === "number");
+    const ordinal = axis && !isScale(axis);
     const [low, high] = ordinal ? [0, values.length - 1] : [Math.min(...values), Math.max(...values)];
     scales.set(name, {axis, ordinal, values, low, high, turned: !axis && metricNamed(key).direction === "down"});
   }
@@ -63,11 +64,11 @@ function shareOf(scale, value) {
 }
 const placeOn = (key, cell) => { const scale = scaleOf(key); return shareOf(scale, scale.axis ? cell.axes[key] : metricOf(cell, key)); };
 
-// The first cells to be played: one scene and seed of the other combinations, in whole rows of the page.
+// The first cells to be played, in whole rows of the page: those of one scene and seed before others.
 function tickFirst() {
   data.cells.forEach(c => c.ticked = false);
-  const first = data.cells.filter(c => repeats.every(a => text(c.axes[a.key]) === text(a.values[0])));
-  const rows = groupBy(first.length ? first : data.cells, c => joint(c, data.axes.filter(a => a.key !== state.columns)));
+  const again = cell => repeats.filter(a => text(cell.axes[a.key]) !== text(a.values[0])).length;
+  const rows = groupBy([...data.cells].sort((a, b) => again(a) - again(b)), c => joint(c, data.axes.filter(a => a.key !== state.columns)));
   let ticked = 0;
   for (const row of rows.values()) {
     if (ticked && ticked + row.length > MAX_TICKED) break;

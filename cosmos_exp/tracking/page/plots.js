@@ -45,7 +45,7 @@ function panelWords(metric, axis, lines) {
 // Numbers lie where their value puts them, on a logarithmic line where they span more than a factor of 20.
 function positions(axis) {
   const inner = WIDE - LEFT - RIGHT - 40, from = LEFT + 20, values = axis.values;
-  const numeric = values.every(v => typeof v === "number") && values.length > 1;
+  const numeric = isScale(axis) && values.length > 1;
   const log = numeric && values[0] > 0 && values.at(-1) / values[0] > 20, at = v => log ? Math.log(v) : v;
   return value => from + inner * (numeric ? (at(value) - at(values[0])) / (at(values.at(-1)) - at(values[0]))
     : values.length > 1 ? values.findIndex(v => text(v) === text(value)) / (values.length - 1) : 0.5);
