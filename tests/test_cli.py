@@ -61,7 +61,7 @@ def test_the_command_imports_nothing_heavy(tmp_path: Path) -> None:
         (["verify", "goldens"], "required: FOLDER; usage: cosmos-exp verify [-h]"),
         (["scene", "info", "x.log", "--jsn"], "did you mean '--json'?"),
         (["scene", "info", "x.log", "y.log"], "surplus argument 'y.log'"),
-        (["compare"], "usage: cosmos-exp compare [-h] SWEEP_FOLDER"),
+        (["compare"], "required: SWEEP_FOLDER; usage: cosmos-exp compare [-h]"),
     ],
 )
 def test_a_wrong_command_is_one_line(arguments: list[str], message: str, tmp_path: Path) -> None:
