@@ -137,6 +137,8 @@ class ControlsConfig:
     """Made only where it has a weight or is among previews.names."""
     keypoint: ControlConfig = field(default_factory=ControlConfig)
     """Poses of people in OpenPose's colours. Made only where it has a weight, from a file."""
+    upscale: ControlConfig = field(default_factory=ControlConfig)
+    """The video that upscaler_4k enlarges, from a file."""
 
 
 @dataclass

@@ -72,7 +72,7 @@ VERSIONS = {
     "metrics": 1,
 }
 
-OPTIONAL_CONTROLS = (*OPTIONAL_OUTPUTS, "keypoint")  # made only where asked for
+OPTIONAL_CONTROLS = (*OPTIONAL_OUTPUTS, "keypoint", "upscale")  # made only where asked for
 
 GIVEN_VIDEOS = ("input", "first_frames")  # of the sampler group
 NETWORK_STAGES = ("hints", "input", "text", "single_view", "multi_view")

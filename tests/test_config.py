@@ -35,7 +35,10 @@ FOR_RELEASED = {
         *("views=single", "controls=hdmap", "controls.hdmap.weight=0", "controls.edge.weight=1"),
         *("sampler.num_steps=1", "sampler.guidance=0"),
     ],
-    "upscaler_4k": ["views=single"],
+    "upscaler_4k": [
+        "views=single",
+        *(f"controls.{n}.weight={w}" for n, w in (("hdmap", 0), ("seg", 0), ("upscale", 1))),
+    ],
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -10,6 +11,7 @@ from torch import Tensor
 from cosmos_exp.errors import UserError
 from cosmos_exp.generate.denoise import guided
 from cosmos_exp.generate.sampler import Progress, SamplerParams, initial_noise, res_sample
+from cosmos_exp.generate.tiles import Tile, blended, tiles_of
 from cosmos_exp.world.control import Weight, is_zero
 from cosmos_exp.world.edm import FrameCondition
 from cosmos_exp.world.model import WorldModel
@@ -44,10 +46,11 @@ def sample_single_view(
     start: latents [16,T,h,w] of a video to depart from, noised to sampler.sigma_max.
     regions: texts [1, S, channels] that parts of the picture read beside `text`.
     team: the processes that sample it together, each with the same arguments; all return the same.
+    A clip larger than the contract's tile is made of tiles, see `tiles`.
     """
     if not hints:
         raise UserError("single-view generation needs at least one control")
-    active = {name: hint for name, hint in hints.items() if not is_zero(weights[name])}
+    active = {name: hint[None].to(model.device) for name, hint in hints.items() if not is_zero(weights[name])}
     denoiser = model.single_view(active)
     shape = (1, *next(iter(hints.values())).shape)
     noise = initial_noise(shape, seed).to(model.device)
@@ -61,26 +64,41 @@ def sample_single_view(
     elif given is not None:
         raise UserError("this single-view net cannot continue from given frames: it has no condition mask")
 
-    with torch.inference_mode():
-        clip = denoiser.prepare(
-            x,
-            {name: hint[None].to(model.device) for name, hint in active.items()},
-            condition=condition,
-            fps=fps or model.contract.fps,
+    tiles, parts, first = tiles_of(*shape[-2:], model.contract.tile), [], None
+    for tile in tiles:
+        own = None if condition is None else cropped(condition, tile)
+        with torch.inference_mode():
+            clip = denoiser.prepare(
+                tile.of(x),
+                {name: tile.of(hint) for name, hint in active.items()},
+                condition=own,
+                fps=fps or model.contract.fps,
+            )
+        first = first or clip
+        part = guided(
+            denoiser,
+            replace(clip, positions=first.positions, channels=first.channels),  # equal in all tiles: kept once
+            text=text[None].to(model.device),
+            negative_text=None if negative_text is None else negative_text[None].to(model.device),
+            sampler=sampler,
+            weights={name: on_tile(weights[name], tile) for name in active},
+            condition=own,
+            merge_gain=sampler.reference_compat and continues and len(tiles) == 1,
+            regions=[Region(r.text.to(model.device), tile.tokens(r.mask).to(model.device)) for r in regions],
+            team=team,
         )
-    denoise = guided(
-        denoiser,
-        clip,
-        text=text[None].to(model.device),
-        negative_text=None if negative_text is None else negative_text[None].to(model.device),
-        sampler=sampler,
-        weights={name: weights[name] for name in active},
-        condition=condition,
-        merge_gain=sampler.reference_compat and continues,
-        regions=[Region(*(part.to(model.device) for part in region)) for region in regions],
-        team=team,
-    )
+        parts.append(part)
+    denoise = blended(tiles, parts, *shape[-2:])
     return res_sample(denoise, x, sampler.levels, progress)[0].float().cpu()
+
+
+def on_tile(weight: Weight, tile: Tile) -> Weight:
+    return tile.tokens(weight) if isinstance(weight, Tensor) and weight.ndim > 1 else weight
+
+
+def cropped(condition: FrameCondition, tile: Tile) -> FrameCondition:
+    noise = None if condition.noise is None else tile.of(condition.noise)
+    return replace(condition, latent=tile.of(condition.latent), noise=noise)
 
 
 def noised_latent(latent: Tensor, sigma: float, seed: int) -> Tensor:

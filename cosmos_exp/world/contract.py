@@ -63,6 +63,7 @@ class Contract:
     frames: of one chunk. overlaps: numbers of given frames that a further chunk of a long video may start with; empty:
     one chunk only. multi_view_overlaps: the same of the multi-view net.
     num_steps: the only number of solver steps that a distilled net is made for; None: any.
+    tile: (height, width) of the pictures that the single-view net makes, where a clip is blended from several.
     """
 
     height: int
@@ -80,6 +81,7 @@ class Contract:
     overlaps: tuple[int, ...] = ()
     multi_view_overlaps: tuple[int, ...] = ()
     num_steps: int | None = None
+    tile: tuple[int, int] | None = None
 
     @property
     def video_frames(self) -> FrameRule:
@@ -127,6 +129,7 @@ class Contract:
         values["frames"] = FrameRule(**values["frames"])
         for name in ("views", "controls", "multi_view_controls", "overlaps", "multi_view_overlaps"):
             values[name] = tuple(values.get(name, ()))
+        values["tile"] = tuple(values["tile"]) if values.get("tile") else None
         values["sizes"] = tuple(tuple(size) for size in values.get("sizes", ()))
         if clip := values.get("multi_view_clip"):
             values["multi_view_clip"] = Clip(**{**clip, "frames": FrameRule(**clip["frames"])})

@@ -160,6 +160,7 @@ MODELS: dict[str, Released] = {
         height=2112,
         width=3840,
         sizes=(),
+        tile=SIZES[0],
         overlaps=(1,),
     ),
 }
