@@ -68,7 +68,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, bound: tuple[float, float]
     bound: largest magnitudes that queries and keys can have. A result is a mean of values, so it shares their scale.
     On a CPU the operands and the result are rounded, the sums are float32.
     """
-    scale_v = value.abs().amax().float().clamp(min=1e-12) / FLOAT8_MAX
+    scale_v = fused.largest(value).clamp(min=1e-12) / FLOAT8_MAX
     scales = (*(scale_v.new_tensor(most / FLOAT8_MAX) for most in bound), scale_v)
     operands = [fused.to_float8(x, scale) for x, scale in zip((query, key, value), scales)]
     if query.is_cuda:

@@ -85,12 +85,6 @@ def diluted(attended: Tensor, logsumexp: Tensor, others: Tensor) -> Tensor:
     return attended * torch.sigmoid(logsumexp - others)[..., None].to(attended.dtype)
 
 
-def gelu(x: Tensor, eight: bool = False) -> Tensor | Float8:
-    """The exact GELU. eight: as `float8_rows`."""
-    x = F.gelu(x)
-    return float8_rows(x) if eight else x
-
-
 def to_float8(x: Tensor, scale: Tensor) -> Tensor:
     """x / scale as e4m3, saturated."""
     return (x.float() / scale).clamp(-FLOAT8_MAX, FLOAT8_MAX).to(FLOAT8)
@@ -100,6 +94,16 @@ def float8_rows(x: Tensor) -> Float8:
     """x [..., K] with one scale per row, chosen so that its largest value is e4m3's."""
     scale = x.abs().amax(dim=-1, keepdim=True).float().clamp(min=1e-12) / FLOAT8_MAX
     return Float8(to_float8(x, scale), scale)
+
+
+def float8_gelu(x: Tensor) -> Float8:
+    """The exact GELU of x, as `float8_rows`."""
+    return float8_rows(F.gelu(x))
+
+
+def largest(x: Tensor) -> Tensor:
+    """Largest magnitude in x, a float32 scalar."""
+    return x.abs().amax().float()
 
 
 class Fused(NamedTuple):
@@ -112,9 +116,10 @@ class Fused(NamedTuple):
     normed_heads: Callable = normed_heads
     rotated_heads: Callable = rotated_heads
     diluted: Callable = diluted
-    gelu: Callable = gelu
     to_float8: Callable = to_float8
     float8_rows: Callable = float8_rows
+    float8_gelu: Callable = float8_gelu
+    largest: Callable = largest
 
 
 PLAIN = Fused()
@@ -122,4 +127,5 @@ PLAIN = Fused()
 
 @cache
 def compiled() -> Fused:
-    return Fused(*(torch.compile(function, dynamic=False) for function in PLAIN))
+    options = {"triton.multi_kernel": 1}  # try reductions that keep a row in registers as well
+    return Fused(*(torch.compile(function, dynamic=False, options=options) for function in PLAIN))

@@ -134,7 +134,8 @@ class Block(CosmosTransformerBlock):
     def mlp(self, normed: Tensor | Float8) -> Tensor:
         """Of [B, L, D], at most MLP_TOKENS tokens at a time."""
         rise, fall = self.ff.net[0].proj, self.ff.net[2]
-        done = [fall(self.fused.gelu(rise(part), isinstance(fall, Float8Linear))) for part in token_parts(normed)]
+        act = self.fused.float8_gelu if isinstance(fall, Float8Linear) else F.gelu
+        done = [fall(act(rise(part))) for part in token_parts(normed)]
         return done[0] if len(done) == 1 else torch.cat(done, dim=1)
 
     def attend_tokens(self, hidden: Tensor, modulation: Modulation, positions: Positions) -> Sum:
