@@ -341,7 +341,10 @@ def _say_how_files_are_read(cfg: dict) -> None:
 
 
 def _say_what_counts(stages: Stages) -> None:
-    """Weights after their scaling, and a noise level that is too low to begin with."""
+    """A size that no one asked for, weights after their scaling, and a noise level that is too low to begin with."""
+    model, contract, (_, height, width) = stages.cfg["model"], stages.contract, stages.videos.single_view.shape
+    if (height, width) != (contract.height, contract.width) and None in (model["height"], model["width"]):
+        log.info("front view of %dx%d pixels (height x width): nearest in shape to its camera's", height, width)
     for net, weights in stages.effective_weights.items():
         shown = ", ".join(f"{name} {weight:.3g}" for name, weight in weights.items())
         log.info("weights of the %s net: %s", net.replace("_", "-"), shown)
