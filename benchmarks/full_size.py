@@ -317,11 +317,16 @@ def main() -> None:
     dtype = torch.bfloat16 if device == "cuda" else torch.float32
     if device == "cpu" and arguments.size == "7b":
         parser.error("the released size needs a GPU; --size nano runs here")
-    name = torch.cuda.get_device_name() if device == "cuda" else f"CPU, {torch.get_num_threads()} threads"
-    print(f"{name}, torch {torch.__version__}, {dtype}; matrix peak {matrix_peak(device, dtype) / 1e12:.1f} TFLOP/s")
-    print(
-        f"{'case':<12} {'tokens':>7} {'guided evaluation':<36} {'seconds':>9} {'ratio':>6} {'TFLOP/s':>8} {'peak':>6}"
-    )
+    if os.environ.get("RANK", "0") == "0":
+        name = torch.cuda.get_device_name() if device == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+        print(
+            f"{name}, torch {torch.__version__}, {dtype}; matrix peak {matrix_peak(device, dtype) / 1e12:.1f} TFLOP/s"
+        )
+        print(
+            f"{'case':<12} {'tokens':>7} {'guided evaluation':<36} {'seconds':>9} {'ratio':>6} {'TFLOP/s':>8} peak",
+            end="",
+        )
+        print(f" {'difference':>12} {'GB':>6}", flush=True)
     if "RANK" in os.environ:
         rows = run_together(arguments.size, dtype, arguments.only, arguments.repeats)
     else:
