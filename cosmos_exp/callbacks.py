@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from cosmos_exp.errors import ValidationErrors
+from cosmos_exp.errors import UserError, ValidationErrors
 
 _sweep_at_work: Path | None = None
 
@@ -34,7 +35,12 @@ class SweepReport(Callback):
         _sweep_at_work = Path(config.hydra.sweep.dir)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        print(f"comparison: {write_comparison(Path(config.hydra.sweep.dir))}")
+        global _sweep_at_work
+        _sweep_at_work = None  # what it came to is said here
+        try:
+            conclude(Path(config.hydra.sweep.dir), wait=config.hydra.launcher.get("wait", True))
+        except UserError as error:
+            raise PastHydra(error) from error
 
 
 def is_grid(config: DictConfig) -> bool:
@@ -75,15 +81,36 @@ def write_comparison(sweep: Path) -> Path:
     return write_page(sweep)
 
 
-def report_failed_sweep() -> str | None:
-    """After a multirun in which cells failed: compare the others, and say which failed and why."""
-    if _sweep_at_work is None:
-        return None
-    from cosmos_exp.tracking.run_folder import DONE, RunFolder
+def conclude(sweep: Path, *, wait: bool) -> None:
+    """Compare the cells of a sweep, or where nobody waited, say where to look. UserError where some are not done."""
+    from cosmos_exp.launch.queue import SweepFolder
+    from cosmos_exp.tracking.run_folder import DONE
 
-    statuses = {p.parent.name: RunFolder(p.parent).read_status() for p in sorted(_sweep_at_work.glob("*/status.json"))}
-    if not statuses:
+    if not wait:
+        print(f"launched; cosmos-exp status {sweep} shows how it goes")
+    elif all(status.state == DONE for status in SweepFolder(sweep).statuses().values()):
+        print(f"comparison: {write_comparison(sweep)}")
+    else:
+        raise UserError(sweep_report(sweep))
+
+
+def report_failed_sweep() -> str | None:
+    """After a multirun that ended with an error: compare the cells that are done, and say what became of the others."""
+    from cosmos_exp.launch.queue import RECORD, SweepFolder
+
+    if _sweep_at_work is None or not (_sweep_at_work / RECORD).exists():
         return None
-    lines = [f"{len(statuses)} cells have begun, {sum(s.state == DONE for s in statuses.values())} are done:"]
-    lines += [f"  {name}: {s.state} {s.error}".rstrip() for name, s in statuses.items() if s.state != DONE]
-    return "\n".join([*lines, f"comparison: {write_comparison(_sweep_at_work)}"])
+    return sweep_report(_sweep_at_work) if SweepFolder(_sweep_at_work).cells() else None
+
+
+def sweep_report(sweep: Path) -> str:
+    """What became of the cells that are not done, and where the comparison is."""
+    from cosmos_exp.launch.queue import SweepFolder
+    from cosmos_exp.tracking.run_folder import DONE
+
+    statuses = SweepFolder(sweep).statuses()
+    counts = Counter(status.state for status in statuses.values())
+    lines = [f"{len(statuses)} cells: {', '.join(f'{count} {state}' for state, count in counts.items())}"]
+    lines += [f"  {path.name}: {s.state} {s.error}".rstrip() for path, s in statuses.items() if s.state != DONE]
+    lines += [f"comparison: {write_comparison(sweep)}", f"to run the rest: cosmos-exp retry {sweep}"]
+    return "\n".join(lines)

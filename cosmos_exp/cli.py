@@ -24,6 +24,9 @@ Usage
   cosmos-exp render rds-hq -i ROOT -o OUT  the HD-map and LiDAR videos of RDS-HQ clips
   cosmos-exp controls --sensors FILE -o OUT  the control videos of a CARLA sensor file
   cosmos-exp scene info LOG [--json]     what a CARLA recorder log holds
+  cosmos-exp status SWEEP_FOLDER         how the cells of a sweep fare; live on a terminal
+  cosmos-exp retry SWEEP_FOLDER [--failed | --cell N]  run the cells that are not done
+  cosmos-exp cancel SWEEP_FOLDER         end a sweep, wherever it runs
   cosmos-exp compare SWEEP_FOLDER        write the page that shows a sweep's cells side by side
   cosmos-exp sync FOLDER [--online]      run folders to W&B, from disk; each run is sent once
   cosmos-exp dashboard SWEEP_FOLDER      save the comparison as a W&B workspace
@@ -138,7 +141,7 @@ def _train(arguments: list[str]) -> int:
 # Subcommands whose module in cosmos_exp/commands has a main(arguments) -> exit status.
 MODULES = (
     *("scene", "show", "controls", "render", "export", "novel-pose", "convert", "download"),
-    *("plan", "reproduce", "compare", "sync", "dashboard", "verify"),
+    *("plan", "status", "retry", "cancel", "reproduce", "compare", "sync", "dashboard", "verify"),
 )
 
 

@@ -7,15 +7,27 @@ import fcntl
 import logging
 import os
 import socket
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 
-from cosmos_exp import gpu, progress
+from cosmos_exp import gpu, progress, stopping
 from cosmos_exp.errors import UserError
-from cosmos_exp.tracking.run_folder import DONE, FAILED, INTERRUPTED, RUNNING, RunFolder, Status
+from cosmos_exp.stopping import Stopped
+from cosmos_exp.tracking.run_folder import (
+    CANCELLED,
+    DONE,
+    FAILED,
+    HEARTBEAT,
+    INTERRUPTED,
+    QUEUED,
+    RUNNING,
+    RunFolder,
+    Status,
+)
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +54,8 @@ class Report:
     """
 
     def __init__(self, folder: RunFolder, run_id: str, prefix: str = "", device: str = "cpu"):
-        before = folder.read_status()
-        if before and before.run_id != run_id:
+        before = folder.read_status() or Status(QUEUED, run_id)
+        if before.run_id != run_id:
             raise UserError(
                 f"{folder.path} holds run {before.run_id}, which has another config than this one ({run_id}): "
                 "choose another name=..."
@@ -53,42 +65,56 @@ class Report:
         self.device = device
         self.hits: Counter[str] = Counter()
         self.misses: Counter[str] = Counter()
-        now = _now()
         self.status = Status(
             RUNNING,
             run_id,
-            started=now,
-            updated=now,
+            started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             host=socket.gethostname(),
             pid=os.getpid(),
+            job=before.job,
+            attempts=before.attempts + 1,
             hits=self.hits,
             misses=self.misses,
         )
+        self._writing = threading.Lock()
         self._write()
 
     @contextlib.contextmanager
     def until_done(self) -> Iterator[None]:
-        """Write how the work within ends."""
+        """Give signs of life while the work within goes on, and write how it ends."""
+        over = threading.Event()
+        heart = threading.Thread(target=self._beat, args=(over,), daemon=True)
+        heart.start()
         try:
             yield
+        except Stopped as stop:
+            self._end(stop.state, str(stop), over)
+            raise
         except KeyboardInterrupt:
-            self._end(INTERRUPTED, "interrupted by the user")
+            self._end(INTERRUPTED, "interrupted by the user", over)
             raise
         except Exception as error:
-            self._end(FAILED, str(error) or type(error).__name__)
+            self._end(FAILED, str(error) or type(error).__name__, over)
             raise
-        self._end(DONE, "")
+        self._end(DONE, "", over)
 
     @contextlib.contextmanager
     def stage(self, name: str, label: str = "") -> Iterator[progress.Tick]:
         """Time a stage and show its progress. label: what the user sees, where it is more than the name."""
-        self.status.stage = name
+        stopping.heed()
+        self.status.stage, self.status.step = name, ""
         self._write()
         hits, misses = self.hits.total(), self.misses.total()
         started = time.monotonic()
         label = self.prefix + (label or name)
         meter = gpu.PeakMeter(self.device)
-        with progress.steps(label) as tick:
+        with progress.steps(label) as show:
+
+            def tick(done: int, total: int) -> None:
+                stopping.heed()
+                self.status.step = f"{done}/{total}"
+                show(done, total)
+
             yield tick
         if peak := meter.peak():
             before = self.status.gpu_memory.get(name, {})
@@ -98,17 +124,22 @@ class Report:
         cached = self.hits.total() > hits and self.misses.total() == misses
         log.info("%-24s %6.1f s%s", label, seconds, "  from the cache" if cached else "")
 
-    def _end(self, state: str, error: str) -> None:
+    def _beat(self, over: threading.Event) -> None:
+        while not over.wait(HEARTBEAT):
+            if self.folder.stop.exists():
+                stopping.request(CANCELLED, "cancelled by the user")
+            with contextlib.suppress(OSError, RuntimeError):  # a full disk; counts that change while they are written
+                self._write()
+
+    def _end(self, state: str, error: str, over: threading.Event) -> None:
+        over.set()
         self.status.state, self.status.error = state, error
         try:
             self._write()
+            self.folder.stop.unlink(missing_ok=True)
         except OSError as problem:  # a full disk: status.json goes on saying `running` of a process that is gone
             log.warning("cannot write %s: %s", self.folder.status, problem.strerror)
 
     def _write(self) -> None:
-        self.status.updated = _now()
-        self.folder.write_status(self.status)
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+        with self._writing:
+            self.folder.write_status(self.status)

@@ -14,8 +14,10 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, get_type_hints
 
 from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
 from omegaconf import MISSING, DictConfig, OmegaConf
 
+from cosmos_exp.launch.config import LAUNCHERS
 from cosmos_exp.scene.source import SceneConfig
 from cosmos_exp.scene.sources import SOURCES
 
@@ -331,12 +333,23 @@ def scene_type(source: str) -> DictConfig:
     return node
 
 
+def launcher_type(kind: str) -> DictConfig:
+    """The `hydra/launcher` group of a kind of launcher."""
+    node = OmegaConf.structured(LAUNCHERS[kind](kind=kind))
+    if "additional_parameters" in node:
+        OmegaConf.set_struct(node.additional_parameters, False)  # so that one can be given without `+`
+    return node
+
+
 def register() -> None:
     """Make the types and the resolvers `run_id` and `sweep_folder` known to Hydra."""
+    Plugins.instance()  # an installed Hydra plugin registers launchers under some of the same names, before ours
     store = ConfigStore.instance()
     store.store(name="base_config", node=Config)
     for name in SOURCES:
         store.store(group="scene", name=f"base_{name}", node=scene_type(name))
+    for kind in LAUNCHERS:
+        store.store(group="hydra/launcher", name=kind, node=launcher_type(kind))
     OmegaConf.register_new_resolver("run_id", lambda *, _root_: run_id(_root_), replace=True)
     # Cached, so that the jobs of a multirun see the folder that its master process chose.
     OmegaConf.register_new_resolver("sweep_folder", sweep_folder, use_cache=True, replace=True)
@@ -347,6 +360,8 @@ def keys(config: type = Config) -> list[str]:
     found = dict.fromkeys(_keys(config, ""))
     for source in SOURCES.values() if config is Config else ():
         found.update(dict.fromkeys(_keys(source.config, "scene.")))
+    for launcher in LAUNCHERS.values():
+        found.update(dict.fromkeys(_keys(launcher, "hydra.launcher.")))
     return list(found)
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import socket
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
@@ -13,11 +11,11 @@ from typing import Any
 import yaml
 
 from cosmos_exp.errors import UserError
-from cosmos_exp.tracking.run_folder import DONE, FAILED, RUNNING, RunFolder
+from cosmos_exp.tracking.run_folder import DONE, FAILED, RunFolder
 from cosmos_exp.views import VIEWS
 
 STYLES_KEY, STYLE_AXIS = "captions.styles", "style"
-MISSING, KILLED = "missing", "killed"
+MISSING = "missing"
 SELECTION_KEYS = ("sweep", "sweep_name", "name", "experiment")  # pick or name a sweep; no axis of it
 EXPONENTIAL = r"[+-]?\d+\.?\d*[eE][+-]?\d+"  # a number for Hydra, a text for YAML 1.1
 
@@ -26,8 +24,8 @@ EXPONENTIAL = r"[+-]?\d+\.?\d*[eE][+-]?\d+"  # a number for Hydra, a text for YA
 class Cell:
     """One style of one run folder, or a cell that the sweep asked for and that has no folder.
 
-    run: folder relative to the compared one. axes: {swept key: value}. state: done, failed, interrupted, running,
-    killed (says running, but its process is gone) or missing. videos: {what it shows: path}. metrics: {key: value}.
+    run: folder relative to the compared one. axes: {swept key: value}. state: one of a
+    run's (`Status.state`) or missing. videos: {what it shows: path}. metrics: {key: value}.
     """
 
     run: str
@@ -144,22 +142,10 @@ def _run_cells(run: Path, root: Path, axes: dict[str, Any], config: dict[str, An
 
 def run_state(folder: RunFolder) -> tuple[str, str]:
     """(state as in `Cell`, why it is not done)."""
-    status = folder.read_status()
+    status = folder.living_status()
     if status is None:
         return FAILED, "ended before its first stage"
-    if status.state == RUNNING and status.host == socket.gethostname() and not _alive(status.pid):
-        return KILLED, f"during {status.stage or 'its start'}"
     return status.state, status.error if status.state != DONE else ""
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _videos(folder: RunFolder, clip: str, style: str, config: dict[str, Any]) -> dict[str, Path]:

@@ -16,7 +16,11 @@ wandb/                                    the offline W&B run
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+import os
+import socket
+import time
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -26,28 +30,38 @@ from cosmos_exp.cache import write_json
 from cosmos_exp.captions import files
 from cosmos_exp.errors import UserError
 
-RUNNING, DONE, FAILED, INTERRUPTED = "running", "done", "failed", "interrupted"
-STATES = (RUNNING, DONE, FAILED, INTERRUPTED)
+QUEUED, RUNNING, DONE, FAILED = "queued", "running", "done", "failed"
+PREEMPTED, INTERRUPTED, CANCELLED, KILLED = "preempted", "interrupted", "cancelled", "killed"
+HEARTBEAT = 5.0
+"""Seconds between two signs of life of a run at work."""
+SILENCE = 180.0
+"""Seconds without a sign of life after which a run counts as killed."""
 
 
 @dataclass
 class Status:
     """What status.json says.
 
-    state: one of STATES; a run that says `running` while no process `pid` lives on `host` was killed.
-    stage: the stage at work, or the last one. seconds: {stage: wall time}. hits, misses: {stage: cache lookups}.
+    state: queued (a cell of a sweep that no process has begun), running, done, failed, preempted (told to make room;
+    goes on at the stage it was in), interrupted (by the user), cancelled. A reader makes `killed` of `running` where
+    the process is gone, see `RunFolder.living_status`.
+    started, updated: ISO 8601, UTC; `updated` is also the heartbeat. host, pid: of the process at work. job: its id at
+    Slurm or submitit. stage: the stage at work, or the last one. step: how far it is. attempts: how often it was begun.
+    seconds: {stage: wall time}. hits, misses: {stage: cache lookups}. error: one message, empty while all is well.
     gpu_memory: {stage: {"allocated", "reserved": most GiB}} of the stages that took memory of a GPU.
-    started, updated: ISO 8601, UTC. error: one message, empty while all is well. weights: {network: {control: weight}}
-    as they count.
+    weights: {network: {control: weight}} as they count.
     """
 
     state: str
     run_id: str
-    started: str
-    updated: str
-    host: str
-    pid: int
+    started: str = ""
+    updated: str = ""
+    host: str = ""
+    pid: int = 0
+    job: str = ""
+    attempts: int = 0
     stage: str = ""
+    step: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
     hits: dict[str, int] = field(default_factory=dict)
     misses: dict[str, int] = field(default_factory=dict)
@@ -69,6 +83,11 @@ class RunFolder:
     @property
     def status(self) -> Path:
         return self.path / "status.json"
+
+    @property
+    def stop(self) -> Path:
+        """Where this file appears, the run at work here ends itself."""
+        return self.path / ".stop"
 
     @property
     def metrics(self) -> Path:
@@ -137,7 +156,32 @@ class RunFolder:
         return Status(**_read_json(self.status)) if self.status.exists() else None
 
     def write_status(self, status: Status) -> None:
+        """Write status.json, stamped with the time."""
+        status.updated = datetime.now(timezone.utc).isoformat(timespec="seconds")
         write_json(self.status, vars(status))
+
+    def living_status(self) -> Status | None:
+        """The status, `killed` where it says `running` but the process that wrote it is gone or silent."""
+        status = self.read_status()
+        if status is None or status.state != RUNNING:
+            return status
+        where = f"during {status.stage or 'its start'}"
+        if status.host == socket.gethostname() and not _lives(status.pid):
+            return replace(status, state=KILLED, error=where)
+        if status.updated and time.time() - datetime.fromisoformat(status.updated).timestamp() > SILENCE:
+            silence = f"no sign of life from {status.host} since {status.updated}"
+            return replace(status, state=KILLED, error=f"{where}: {silence}")
+        return status
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _read_json(path: Path) -> Any:

@@ -1,0 +1,122 @@
+"""`cosmos-exp status SWEEP_FOLDER`: how the cells of a sweep fare."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cosmos_exp.commands.parser import Parser
+from cosmos_exp.tracking.run_folder import (
+    CANCELLED,
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    KILLED,
+    PREEMPTED,
+    QUEUED,
+    RUNNING,
+    Status,
+)
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from cosmos_exp.launch.queue import SweepFolder
+
+COLOURS = {DONE: "green", RUNNING: "cyan", FAILED: "red", KILLED: "red", PREEMPTED: "yellow", CANCELLED: "yellow"}
+ORDER = (DONE, RUNNING, PREEMPTED, QUEUED, INTERRUPTED, CANCELLED, KILLED, FAILED)
+REFRESH = 2.0
+
+
+def command_line() -> Parser:
+    parser = Parser("status", "How the cells of a sweep fare. On a terminal the table is live until all are over.")
+    parser.add_argument("folder", metavar="SWEEP_FOLDER", type=Path)
+    parser.add_argument("--once", action="store_true", help="print the table and stop, on a terminal too")
+    parser.add_argument("--json", action="store_true", help="print the state of every cell as JSON and stop")
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    from rich.console import Console
+    from rich.live import Live
+
+    from cosmos_exp.launch.queue import SweepFolder
+
+    given = command_line().parse(arguments)
+    sweep, console = SweepFolder(given.folder), Console()
+    if given.json:
+        rows = [{"cell": path.name, **vars(status)} for path, status in sweep.statuses().items()]
+        print(json.dumps(rows, indent=1, ensure_ascii=False))
+        return 0
+    if given.once or not sys.stdout.isatty():
+        console.print(overview(sweep))
+        return 0
+    with Live(overview(sweep), console=console, auto_refresh=False) as live:
+        while sweep.unfinished():
+            time.sleep(REFRESH)
+            live.update(overview(sweep), refresh=True)
+    return 0
+
+
+def overview(sweep: SweepFolder) -> RenderableType:
+    """The table of cells, the counts, what Slurm says."""
+    from rich.console import Group
+    from rich.text import Text
+
+    from cosmos_exp.launch import slurm
+    from cosmos_exp.tracking.cells import sweep_cells
+
+    statuses = sweep.statuses()
+    counts = Counter(status.state for status in statuses.values())
+    if never := len(sweep_cells(sweep.path)) - len(statuses):
+        counts["never begun"] = max(0, never)
+    parts = [f"{counts.pop(state)} {state}" for state in ORDER if state in counts]
+    parts += [f"{count} {state}" for state, count in counts.items() if count]
+    lines = [f"{len(statuses)} cells: {', '.join(parts)}"]
+    if tasks := slurm.alive(sweep.jobs()):
+        lines.append("Slurm: " + ", ".join(f"{count} {state}" for state, count in tasks.items()))
+    return Group(table(statuses), Text("\n".join(lines)))
+
+
+def table(statuses: dict[Path, Status]):
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    swept = swept_values(list(statuses))
+    axes = list(dict.fromkeys(key for values in swept.values() for key in values))
+    headers = [axis.replace(".", ".\n") for axis in axes]
+    shown = Table("cell", *headers, "state", "stage", "time", "where", "reason", box=SIMPLE_HEAD)
+    for path, status in statuses.items():
+        values = [str(swept[path].get(axis, "")) for axis in axes]
+        stage = " ".join(filter(None, (status.stage, status.step))) if status.state != DONE else ""
+        where = " ".join(filter(None, (status.host, status.job and f"job {status.job}")))
+        state = Text(status.state, style=COLOURS.get(status.state, ""))
+        reason = "; ".join(filter(None, (status.error, status.attempts > 1 and f"attempt {status.attempts}")))
+        shown.add_row(path.name, *values, state, stage, _duration(status), where, Text(reason))
+    return shown
+
+
+def swept_values(cells: list[Path]) -> dict[Path, dict[str, Any]]:
+    """{run folder: {key: value}} of the overrides in which these cells differ."""
+    from cosmos_exp.tracking.cells import read_overrides
+
+    overrides = {path: read_overrides(path) for path in cells}
+    keys = dict.fromkeys(key for values in overrides.values() for key in values)
+    axes = [key for key in keys if len({repr(values.get(key)) for values in overrides.values()}) > 1]
+    return {path: {axis: values[axis] for axis in axes if axis in values} for path, values in overrides.items()}
+
+
+def _duration(status: Status) -> str:
+    """From the beginning of the last attempt to its end, or to now."""
+    if not status.started:
+        return ""
+    end = datetime.now(timezone.utc) if status.state == RUNNING else datetime.fromisoformat(status.updated)
+    seconds = int((end - datetime.fromisoformat(status.started)).total_seconds())
+    return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"

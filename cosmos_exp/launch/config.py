@@ -1,0 +1,81 @@
+"""Types of the `hydra/launcher` group: who runs the cells of a sweep."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING
+
+
+@dataclass
+class LauncherConfig:
+    _target_: str = "hydra_plugins.cosmos_exp.launcher.CellLauncher"
+    kind: str = MISSING
+
+
+@dataclass
+class JoblibConfig(LauncherConfig):
+    """Workers on this machine, each in a process of its own."""
+
+    n_jobs: int = -1
+    """How many workers; -1 takes the number of cores."""
+
+
+@dataclass
+class SubmititConfig(LauncherConfig):
+    """Workers that submitit starts, and that outlive the launching process."""
+
+    cells_per_job: int = 1
+    """How many cells are meant for one worker: there are as many workers as that gives. Each takes what is left."""
+    wait: bool = True
+    """Wait for the cells and compare them; false leaves the workers to themselves."""
+    timeout_min: int = 240
+    """Minutes after which a worker is asked to stop; it is begun again where its cell was."""
+    signal_delay_s: int = 120
+    """Seconds between that request and the end."""
+    max_num_timeout: int = 20
+    """How often a worker is begun again after its time was over."""
+    cpus_per_task: int | None = None
+    gpus_per_node: int | None = None
+    """null: as many as a cell uses."""
+    mem_gb: int | None = None
+    name: str = "cosmos-exp"
+    """Of the job."""
+    setup: list[str] | None = None
+    """Shell commands before a worker starts."""
+
+
+@dataclass
+class SubmititLocalConfig(SubmititConfig):
+    workers: int = 1
+    """How many at most."""
+
+
+@dataclass
+class SubmititSlurmConfig(SubmititConfig):
+    """The options of sbatch that submitit knows, under its names."""
+
+    array_parallelism: int = 256
+    """How many workers run at the same time at most."""
+    partition: str | None = None
+    qos: str | None = None
+    account: str | None = None
+    comment: str | None = None
+    constraint: str | None = None
+    exclude: str | None = None
+    gres: str | None = None
+    cpus_per_gpu: int | None = None
+    gpus_per_task: int | None = None
+    mem_per_gpu: str | None = None
+    mem_per_cpu: str | None = None
+    srun_args: list[str] | None = None
+    additional_parameters: dict[str, Any] = field(default_factory=dict)
+    """Further options of sbatch, by their long names."""
+
+
+LAUNCHERS = {
+    "joblib": JoblibConfig,
+    "submitit_local": SubmititLocalConfig,
+    "submitit_slurm": SubmititSlurmConfig,
+}

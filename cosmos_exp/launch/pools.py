@@ -1,0 +1,122 @@
+"""Starts the workers of a sweep, on this machine or on Slurm, and waits for their cells."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import shutil
+import time
+from collections.abc import Callable
+from typing import Any
+
+from cosmos_exp.errors import UserError
+from cosmos_exp.launch import slurm
+from cosmos_exp.launch.queue import SweepFolder
+from cosmos_exp.launch.supervisor import Supervisor
+from cosmos_exp.tracking.run_folder import FAILED, RUNNING
+
+log = logging.getLogger(__name__)
+
+LOGS = ".submitit"
+POLL = 2.0
+"""Seconds between two looks at the cells."""
+
+Settings = dict[str, Any]
+
+
+def start(sweep: SweepFolder, settings: Settings) -> None:
+    """Have the waiting cells of a sweep run; returns when they are over, or at once where `wait` is false.
+
+    settings: the hydra/launcher group.
+    """
+    POOLS[settings["kind"]](sweep, settings)
+
+
+def run_in_processes(sweep: SweepFolder, settings: Settings) -> None:
+    from joblib import Parallel, delayed, effective_n_jobs
+
+    count = min(effective_n_jobs(settings["n_jobs"]), sweep.waiting())
+    log.info("workers on this machine: %d", count)
+    supervisors = [Supervisor(sweep.path, environment=_share_of_machine(count)) for _ in range(count)]
+    Parallel(n_jobs=count, prefer="threads")(delayed(supervisor)() for supervisor in supervisors)
+
+
+def run_in_local_jobs(sweep: SweepFolder, settings: Settings) -> None:
+    from submitit import LocalExecutor
+
+    count = min(settings["workers"], _jobs_for(sweep, settings))
+    environment = _share_of_machine(count) | {"CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES")}
+    executor = LocalExecutor(sweep.path / LOGS / "%j", max_num_timeout=settings["max_num_timeout"])
+    executor.update_parameters(**_given(settings, "timeout_min", "signal_delay_s", "setup"))
+    jobs = [executor.submit(Supervisor(sweep.path, settings["cells_per_job"], environment)) for _ in range(count)]
+    log.info("workers on this machine: %d, logs in %s", count, sweep.path / LOGS)
+    _wait(sweep, settings, lambda: any(job.get_info()["jobState"] == "RUNNING" for job in jobs))
+
+
+def run_on_slurm(sweep: SweepFolder, settings: Settings) -> None:
+    from submitit import SlurmExecutor
+    from submitit.core.utils import FailedJobError
+
+    if shutil.which("sbatch") is None or shutil.which("srun") is None:
+        raise UserError(
+            "hydra/launcher=slurm submits with sbatch, which is not on this machine: launch on a login node, "
+            "or choose hydra/launcher=joblib"
+        )
+    count = _jobs_for(sweep, settings)
+    executor = SlurmExecutor(sweep.path / LOGS / "%j", max_num_timeout=settings["max_num_timeout"])
+    executor.update_parameters(**slurm.sbatch_options(settings))
+    supervisor = Supervisor(sweep.path, settings["cells_per_job"])
+    try:
+        jobs = executor.submit_array([supervisor] * count)
+    except FailedJobError as error:
+        raise UserError(f"sbatch refuses the sweep: {' '.join(str(error).split())}") from error
+    array = jobs[0].job_id.partition("_")[0]
+    sweep.add_job(array)
+    log.info("Slurm job %s: %d workers for %d cells, logs in %s", array, count, sweep.waiting(), sweep.path / LOGS)
+    _wait(sweep, settings, lambda: bool(slurm.alive([array])))
+    if settings["wait"]:
+        slurm.cancel_waiting([array])  # workers for whom the others have left nothing
+
+
+POOLS = {
+    "joblib": run_in_processes,
+    "submitit_local": run_in_local_jobs,
+    "submitit_slurm": run_on_slurm,
+}
+
+
+def _wait(sweep: SweepFolder, settings: Settings, any_job_left: Callable[[], bool]) -> None:
+    """Until every cell is over, or no job is left that could work on it."""
+    if not settings["wait"]:
+        return
+    try:
+        while sweep.unfinished():
+            if not any_job_left():
+                time.sleep(POLL)  # the last words of a job that has just ended
+                break
+            time.sleep(POLL)
+    except KeyboardInterrupt:
+        log.info(
+            "the workers go on; look after them with cosmos-exp status %s, end them with cosmos-exp cancel", sweep.path
+        )
+        raise
+    for path, status in sweep.unfinished().items():
+        if status.state == RUNNING:
+            sweep.end(path, FAILED, f"its job {status.job} on {status.host} is gone")
+
+
+def _jobs_for(sweep: SweepFolder, settings: Settings) -> int:
+    return math.ceil(sweep.waiting() / settings["cells_per_job"])
+
+
+def _share_of_machine(workers: int) -> dict[str, str | None]:
+    """So that workers side by side do not each take all cores, nor draw bars over each other's."""
+    if workers == 1:
+        return {}
+    cores = os.environ.get("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // workers)))
+    return {"OMP_NUM_THREADS": cores, "TTY_COMPATIBLE": "0"}
+
+
+def _given(settings: Settings, *names: str) -> Settings:
+    return {name: settings[name] for name in names if settings[name] is not None}

@@ -1,0 +1,46 @@
+"""What this package asks of Slurm's commands."""
+
+from __future__ import annotations
+
+import subprocess
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+OWN = ("kind", "cells_per_job", "wait", "max_num_timeout")
+NAMES = {"timeout_min": "time", "name": "job_name"}
+"""Settings that submitit's Slurm executor has under another name."""
+
+SETUP = (
+    "export OMP_NUM_THREADS=${SLURM_CPUS_PER_TASK:-1}",
+    "export SRUN_CPUS_PER_TASK=$OMP_NUM_THREADS  # which srun does not take from sbatch since Slurm 22.05",
+)
+
+
+def sbatch_options(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings of hydra/launcher=submitit_slurm as submitit's Slurm executor takes them."""
+    given = {key: value for key, value in settings.items() if value is not None and key not in (*OWN, "_target_")}
+    memory = {"mem": f"{given.pop('mem_gb')}GB"} if "mem_gb" in given else {}
+    setup = [*SETUP, *given.pop("setup", [])]
+    return {NAMES.get(key, key): value for key, value in given.items()} | memory | {"setup": setup}
+
+
+def alive(jobs: Sequence[str]) -> dict[str, int]:
+    """{state: how many array tasks} of what these jobs have waiting or at work; empty where nothing is left.
+
+    A controller that does not answer counts as work left.
+    """
+    if not jobs:
+        return {}
+    command = ["squeue", "--noheader", "--array", "--jobs", ",".join(jobs), "--format", "%T %r"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode and "Invalid job id" not in done.stderr:
+        return {"UNKNOWN": 1}
+    states = sorted((line.split(maxsplit=1) for line in done.stdout.splitlines() if line.strip()), reverse=True)
+    return dict(Counter(f"{state} ({why})" if state == "PENDING" else state for state, why in states))
+
+
+def cancel_waiting(jobs: Sequence[str]) -> None:
+    """Take the array tasks that have not begun out of Slurm's queue."""
+    if jobs:
+        subprocess.run(["scancel", "--state=PENDING", *jobs], capture_output=True)

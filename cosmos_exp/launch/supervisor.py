@@ -1,0 +1,118 @@
+"""Keeps a worker going: starts it, says what became of the cell where it was killed, and starts another.
+
+So what kills a worker, most often the kernel when memory runs out, costs the sweep one cell.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cosmos_exp.errors import UserError
+from cosmos_exp.launch.queue import SweepFolder
+from cosmos_exp.launch.worker import DOUBTFUL, ENDED, INTERRUPTED_EXIT, PREEMPTED_EXIT
+from cosmos_exp.stopping import SIGNALS
+from cosmos_exp.tracking.run_folder import CANCELLED, FAILED, PREEMPTED, RunFolder
+
+GRACE = 60.0
+"""Seconds that a worker has to stop when asked, before it is killed."""
+
+
+@dataclass
+class Supervisor:
+    """Called, it works until no cell waits or this job has to make room.
+
+    sweep: folder. share: cells to take even where time may run short. environment: of the worker, beside this
+    process's; None takes a variable away.
+    """
+
+    sweep: Path
+    share: int = 0
+    environment: dict[str, str | None] = field(default_factory=dict)
+    _worker: subprocess.Popen | None = field(default=None, init=False)
+
+    def __call__(self) -> None:
+        """Raises UserError where a worker ends before it takes a cell."""
+        sweep = SweepFolder(self.sweep)
+        while sweep.waiting():
+            code = self._run_worker(sweep)
+            if code in (ENDED, PREEMPTED_EXIT, INTERRUPTED_EXIT):
+                return
+
+    def checkpoint(self):
+        """What submitit runs when Slurm asks for room: ends the worker, and asks for this job to be begun again."""
+        from submitit.helpers import DelayedSubmission
+
+        if self._worker is not None and self._worker.poll() is None:
+            self._worker.send_signal(signal.SIGUSR2)
+            self._wait_or_kill(SweepFolder(self.sweep), PREEMPTED, "asked to make room, and took too long")
+        self._worker = None
+        return DelayedSubmission(self)
+
+    def _run_worker(self, sweep: SweepFolder) -> int:
+        command = [sys.executable, "-m", "cosmos_exp.launch.worker", str(self.sweep)]
+        command += ["--job", _job_id(), "--share", str(self.share)]
+        # Blocked until the worker has handlers for them, which unblocks them.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        try:
+            self._worker = subprocess.Popen(command, env=self._environment())
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        worker = self._worker
+        while True:
+            try:
+                code = worker.wait(timeout=1.0)
+                break
+            except subprocess.TimeoutExpired:
+                self._enforce_cancel(sweep)
+        self._settle(sweep, worker.pid, code)
+        return code
+
+    def _environment(self) -> dict[str, str]:
+        return {name: value for name, value in (os.environ | self.environment).items() if value is not None}
+
+    def _settle(self, sweep: SweepFolder, pid: int, code: int) -> None:
+        """Say what became of the cell of a worker that has ended."""
+        cell = sweep.held_by(pid)
+        if cell is not None:
+            sweep.end(cell, FAILED, _how_it_died(code))
+        elif code not in (ENDED, PREEMPTED_EXIT, INTERRUPTED_EXIT, DOUBTFUL):
+            raise UserError(f"a worker of {self.sweep} ended before it took a cell: {_how_it_died(code)}")
+
+    def _enforce_cancel(self, sweep: SweepFolder) -> None:
+        cell = sweep.held_by(self._worker.pid)
+        stop = RunFolder(cell).stop if cell else None
+        if stop is not None and stop.exists() and time.time() - stop.stat().st_mtime > GRACE:
+            self._worker.kill()
+            sweep.end(cell, CANCELLED, "cancelled by the user, killed because it did not stop")
+
+    def _wait_or_kill(self, sweep: SweepFolder, state: str, reason: str) -> None:
+        try:
+            self._worker.wait(timeout=GRACE)
+        except subprocess.TimeoutExpired:
+            cell = sweep.held_by(self._worker.pid)
+            self._worker.kill()
+            self._worker.wait()
+            if cell is not None:
+                sweep.end(cell, state, reason)
+
+
+def _job_id() -> str:
+    """Of the Slurm or submitit job that this process is; empty where it is none."""
+    if "SUBMITIT_EXECUTOR" not in os.environ:
+        return ""
+    from submitit import JobEnvironment
+
+    return JobEnvironment().job_id
+
+
+def _how_it_died(code: int) -> str:
+    if code >= 0:
+        return f"its process ended with exit code {code}"
+    reason = "; the kernel does so when memory runs out" if code == -signal.SIGKILL else ""
+    return f"its process was killed by {signal.Signals(-code).name}{reason}"

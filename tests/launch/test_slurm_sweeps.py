@@ -1,0 +1,103 @@
+"""Sweeps on a real Slurm: twelve cells as one array, of which one fails, one is killed, one preempted; requeueing."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from dataclasses import replace
+
+import pytest
+
+from cosmos_exp.launch.queue import SweepFolder
+from cosmos_exp.tracking.run_folder import CANCELLED, DONE, FAILED, PREEMPTED, QUEUED, RUNNING
+
+LONG = "sampler.num_steps=150"
+"""Long enough to meet a cell while it is sampling."""
+SAMPLED = {"single_view", "metrics"}
+
+
+@pytest.fixture
+def slurm_sweep(sweep, slurm):
+    return replace(sweep, environment=slurm)
+
+
+def call(sweep, *command: str) -> str:
+    return subprocess.run(command, env=sweep.environment, capture_output=True, text=True, check=True).stdout
+
+
+def seeds(count: int) -> str:
+    return f"sampler.seed={','.join(map(str, range(count)))}"
+
+
+def test_twelve_cells_as_one_array_with_every_kind_of_mishap(slurm_sweep) -> None:
+    sweep = slurm_sweep
+    held = "hydra.launcher.additional_parameters={hold:true}"
+    running = sweep.start("hydra/launcher=slurm", "hydra.launcher.cells_per_job=4", held, seeds(12), LONG)
+    sweep.until(lambda statuses: len(statuses) == 12 and SweepFolder(sweep.folder).jobs())
+    assert set(sweep.states().values()) == {QUEUED}
+    (array,) = SweepFolder(sweep.folder).jobs()
+    assert len(call(sweep, "squeue", "--noheader", "--array", f"--jobs={array}").splitlines()) == 3
+    (broken,) = sweep.folder.glob("0_*")
+    (broken / "single_view").write_text("in the way of the folder")
+    call(sweep, "scontrol", "release", array)
+
+    sweep.kill_worker(5)
+    statuses = sweep.until(lambda s: any(at_sampling(status) and n > 5 for n, status in s.items()))
+    number, preempted = next((n, s) for n, s in statuses.items() if n > 5 and at_sampling(s))
+    call(sweep, "scancel", "--signal=USR2", preempted.job)
+
+    code, said = sweep.finish(running)
+    assert code == 2, said
+    assert sweep.states() == {n: FAILED if n in (0, 5) else DONE for n in range(12)}, said
+    assert "12 cells: 2 failed, 10 done" in said
+    assert "single_view" in sweep.statuses()[0].error
+    assert "killed by SIGKILL" in sweep.statuses()[5].error
+    resumed = sweep.statuses()[number]
+    assert resumed.attempts == 2
+    assert set(resumed.misses) <= SAMPLED
+    assert "render" in resumed.hits
+
+    (broken / "single_view").unlink()
+    before = {n: status.updated for n, status in sweep.statuses().items() if n not in (0, 5)}
+    code, said = sweep.run("retry", str(sweep.folder), "hydra/launcher=slurm")
+    assert code == 0, said
+    assert set(sweep.states().values()) == {DONE}
+    assert {n: sweep.statuses()[n].updated for n in before} == before
+
+
+def test_a_preempted_job_is_begun_again_and_goes_on_with_its_cell(slurm_sweep) -> None:
+    sweep = slurm_sweep
+    running = sweep.start("hydra/launcher=slurm", "hydra.launcher.cells_per_job=2", seeds(2), "sampler.num_steps=400")
+    job = sweep.until(lambda s: 0 in s and at_sampling(s[0]))[0].job
+    call(sweep, "scancel", "--signal=USR2", job)
+    preempted = sweep.until(lambda s: s[0].state == PREEMPTED)
+    assert preempted[1].state == QUEUED
+    assert "asked to make room (SIGUSR2)" in preempted[0].error
+    sweep.until(lambda s: "PENDING" in call(sweep, "squeue", "--noheader", f"--jobs={job}", "--format=%T"))
+    time.sleep(2)  # Slurm cannot begin a job in the second in which it was requeued
+    call(sweep, "scontrol", "update", f"jobid={job}", "starttime=now")
+    code, said = sweep.finish(running)
+    assert (code, sweep.states()) == (0, {0: DONE, 1: DONE}), said
+    assert {s.job for s in sweep.statuses().values()} == {job}
+    assert [s.attempts for s in sweep.statuses().values()] == [2, 1]
+    assert "render" not in sweep.statuses()[0].misses
+
+
+def test_nobody_waits_and_cancel_ends_what_runs_and_what_waits(slurm_sweep) -> None:
+    sweep = slurm_sweep
+    few = ("hydra.launcher.wait=false", "hydra.launcher.array_parallelism=1")
+    code, said = sweep.finish(sweep.start("hydra/launcher=slurm", *few, seeds(3), "sampler.num_steps=900"))
+    assert code == 0, said
+    assert "cosmos-exp status" in said
+    sweep.until(lambda s: at_sampling(s[0]))
+    code, said = sweep.run("status", str(sweep.folder))
+    assert (code, "3 cells: 1 running, 2 queued" in said) == (0, True), said
+    assert "Slurm: 1 RUNNING, 2 PENDING (JobArrayTaskLimit)" in said
+    code, said = sweep.run("cancel", str(sweep.folder))
+    assert (code, said) == (0, "cells taken out of the queue: 2; at work and asked to stop: 1\n")
+    sweep.until(lambda s: all(status.state == CANCELLED for status in s.values()))
+    sweep.until(lambda s: not call(sweep, "squeue", "--noheader", "--format=%T"))
+
+
+def at_sampling(status) -> bool:
+    return status.state == RUNNING and status.stage == "single_view"
