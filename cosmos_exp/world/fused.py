@@ -127,5 +127,4 @@ PLAIN = Fused()
 
 @cache
 def compiled() -> Fused:
-    options = {"triton.multi_kernel": 1}  # try reductions that keep a row in registers as well
-    return Fused(*(torch.compile(function, dynamic=False, options=options) for function in PLAIN))
+    return Fused(*(torch.compile(function, dynamic=False) for function in PLAIN))
