@@ -8,7 +8,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from cosmos_exp import gpu
+from cosmos_exp import gpu, summary
 from cosmos_exp.errors import UserError
 from cosmos_exp.report import Report
 from cosmos_exp.tracking.run_folder import RunFolder
@@ -59,6 +59,20 @@ def test_the_status_has_peaks_where_there_were_any(tmp_path, monkeypatch):
         with report.stage("single_view"):
             pass
     assert report.status.gpu_memory == {"single_view": {"allocated": 2.0, "reserved": 4.0}}
+
+
+def test_the_summary_shows_the_peaks(tmp_path, capsys):
+    folder = RunFolder(tmp_path)
+    (tmp_path / "metrics.json").write_text("{}")
+    report = Report(folder, "id")
+    report.status.gpu_memory = {
+        "hints": {"allocated": 6.04, "reserved": 7.0},
+        "single_view": {"allocated": 24.1, "reserved": 26.2},
+    }
+    with report.until_done():
+        pass
+    summary.show(folder)
+    assert "GPU GiB: hints 6.0  single_view 24.1  at most 26.2 with the allocator's reserve" in capsys.readouterr().out
 
 
 @needs_gpu

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -226,7 +226,7 @@ class ControlledDiT(nn.Module):
             encoder = self.controls[name]
             return encoder(x, timestep, text, clip.channels[name], clip.positions[name], clip.hint_tokens[name])
 
-        return weighted_sum({name: parts(name) for name in clip.hint_tokens if not is_zero(weights[name])}, weights)
+        return weighted_sum(((name, parts(name)) for name in clip.hint_tokens if not is_zero(weights[name])), weights)
 
     def forward(
         self, x: Tensor, timestep: Tensor, text: Tensor | None, clip: ClipInputs, weights: Mapping[str, Weight]
@@ -281,11 +281,13 @@ class ControlledDiT(nn.Module):
         weights: Mapping[str, Weight],
     ) -> tuple[Tensor, ...]:
         """The weighted residuals of all encoders, from what `control_starts` returned."""
-        parts = {}
-        for name, (step, start) in starts.items():
+
+        def parts(name: str) -> list[Tensor]:
+            step, start = starts[name]
             keys = tuple(prompt[name] for prompt in group)
-            parts[name] = self.controls[name].finish(start, keys, step, clip.positions[name], clip.hint_tokens[name])
-        return weighted_sum(parts, weights)
+            return self.controls[name].finish(start, keys, step, clip.positions[name], clip.hint_tokens[name])
+
+        return weighted_sum(((name, parts(name)) for name in starts), weights)
 
     def control_starts(
         self, x: Tensor, timestep: Tensor, clip: ClipInputs, weights: Mapping[str, Weight]
@@ -313,12 +315,16 @@ def is_zero(weight: Weight) -> bool:
     return not isinstance(weight, Tensor) and weight == 0
 
 
-def weighted_sum(parts: Mapping[str, Sequence[Tensor]], weights: Mapping[str, Weight]) -> tuple[Tensor, ...]:
-    """Sum over the controls of weight * residual, for each block. parts: residuals [B or n*B, L, D] by control."""
+def weighted_sum(parts: Iterable[tuple[str, list[Tensor]]], weights: Mapping[str, Weight]) -> tuple[Tensor, ...]:
+    """Sum over the controls of weight * residual, for each block.
+
+    parts: (control, residuals [B or n*B, L, D]); those of one control are let go before the next one's are asked for.
+    """
     total: list[Tensor] = []
-    for name, residuals in parts.items():
+    for name, residuals in parts:
         scaled = [token_weight(weights[name], residual) * residual for residual in residuals]
         total = [a + b for a, b in zip(total, scaled)] if total else scaled
+        del residuals, scaled
     return tuple(total)
 
 
