@@ -34,6 +34,7 @@ MACHINE = (
     "scene.map: no file",
     "scene.root: no folder",
     "hardware.device=cuda",
+    "hardware.processes=2: each takes its own GPU",
     "tracking.mode='online' needs",
 )
 ORDER = ("scene", "sensors", "render", "controls", "captions", "world", "generate", "metrics", "tracking", "train")
@@ -175,6 +176,8 @@ def test_another_command_exists(page: str, words: list[str]) -> None:
     elif words[1:2] == ["-m"] and "python" in words[0]:
         assert importlib.util.find_spec(words[2])
         assert all((ROOT / w).exists() for w in words[3:] if w.startswith("tests"))
+    elif words[0] == "torchrun":
+        assert importlib.util.find_spec(f"{words[words.index('-m') + 1]}.__main__")
     else:
         assert words[0] in ("source", "pip", ".venv/bin/jupyter"), words
 

@@ -112,18 +112,21 @@ class Crew:
         """
         threads = max(1, threads // self.size) if self.device == "cpu" else threads
         call = Call(source, self.device, threads, memory_gb, sample, inputs, options)
-        try:
-            with self._watched(), cpu_threads(threads):
+        with self._watched(), cpu_threads(threads):
+            try:
                 dist.broadcast_object_list([call], src=0)
-                return sample(model, *inputs, progress=progress, team=self.team, **options)
-        except BaseException as error:
-            explained = isinstance(error, UserError) or not isinstance(error, Exception)
-            reason = None if explained else self._wait_for_failure()
-            self.end()
-            if reason:
-                full = torch.OutOfMemoryError.__name__ in reason
-                raise (torch.OutOfMemoryError if full else UserError)(reason) from error
-            raise
+                result = sample(model, *inputs, progress=progress, team=self.team, **options)
+                if not self.fit:
+                    raise RuntimeError("a process ended before the clip was done")
+                return result
+            except BaseException as error:
+                explained = isinstance(error, UserError) or not isinstance(error, Exception)
+                reason = None if explained else self._wait_for_failure()
+                self.end()
+                if reason:
+                    full = torch.OutOfMemoryError.__name__ in reason
+                    raise (torch.OutOfMemoryError if full else UserError)(reason) from error
+                raise
 
     def end(self) -> None:
         """End the others; nothing happens the second time."""
@@ -131,7 +134,7 @@ class Crew:
             self.ended = True
             atexit.unregister(self.end)
             end_all(self.others)
-            with contextlib.suppress(RuntimeError):  # what is left of a broken group
+            with contextlib.suppress(Exception):  # of a broken group
                 dist.destroy_process_group()
 
     @contextlib.contextmanager
@@ -147,15 +150,15 @@ class Crew:
 
     def _watch(self, done: threading.Event) -> None:
         """Where a process ends before its time, free this one from waiting for it, if need be by ending it."""
-        while not done.wait(0.2):
-            if any(other.process.poll() is not None for other in self.others):
-                if self.device == "cuda":
-                    dist.distributed_c10d._abort_process_group()
-                if not done.wait(TO_FAIL):
-                    print(f"cosmos-exp: {failure(self.others, self.store)}", file=sys.stderr, flush=True)
-                    end_all(self.others)
-                    os._exit(1)
+        while self.fit:
+            if done.wait(0.2):
                 return
+        if not self.ended:
+            threading.Thread(target=self.team.abort, daemon=True).start()
+        if not done.wait(TO_FAIL):
+            print(f"cosmos-exp: {failure(self.others, self.store)}", file=sys.stderr, flush=True)
+            end_all(self.others)
+            os._exit(1)
 
     def _wait_for_failure(self) -> str | None:
         deadline = time.monotonic() + TO_END

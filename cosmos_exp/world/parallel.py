@@ -8,6 +8,7 @@ heads.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -144,6 +145,13 @@ class Team:
             branch_group if branches > 1 else None,
             SequenceGroup(part, sequence, views, sequence_group) if sequence > 1 else None,
         )
+
+    def abort(self) -> None:
+        """Let a GPU that waits for a process that is gone go on, with an error or with wrong numbers."""
+        if self.device.type == "cuda":
+            for group in {group for pair in self._groups.values() for group in pair}:
+                with contextlib.suppress(RuntimeError):  # one that was never used
+                    group.abort()
 
     def _groups_of(self, layout: Layout) -> tuple[dist.ProcessGroup, dist.ProcessGroup]:
         """The groups of a layout that this process is in: same part, all branches; same branch, all parts."""
