@@ -19,6 +19,7 @@ Usage
   cosmos-exp [run] [OVERRIDE ...]        run the pipeline
   cosmos-exp -m [OVERRIDE ...]           run a sweep: every combination of the comma-separated values
   cosmos-exp plan [OVERRIDE ...]         what a run or sweep would compute, its time and disk; --run runs it
+  cosmos-exp search KEY=interval(A,B) ... --objective METRIC  the best values, by Optuna
   cosmos-exp show rig=NAME | scene=NAME  a picture of the cameras, or of the scene from above
   cosmos-exp novel-pose -i ROOT ...      a novel ego trajectory of an RDS-HQ clip
   cosmos-exp render rds-hq -i ROOT -o OUT  the HD-map and LiDAR videos of RDS-HQ clips
@@ -141,7 +142,7 @@ def _train(arguments: list[str]) -> int:
 # Subcommands whose module in cosmos_exp/commands has a main(arguments) -> exit status.
 MODULES = (
     *("scene", "show", "controls", "render", "export", "novel-pose", "convert", "download"),
-    *("plan", "status", "retry", "cancel", "reproduce", "compare", "sync", "dashboard", "verify"),
+    *("plan", "search", "status", "retry", "cancel", "reproduce", "compare", "sync", "dashboard", "verify"),
 )
 
 

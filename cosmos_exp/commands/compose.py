@@ -51,23 +51,30 @@ def compose_cells(
 
 
 @contextmanager
+def composing() -> Iterator[None]:
+    """Turns Hydra's errors within into one message each."""
+    from cosmos_exp.hydra_app import EXPLAINED
+
+    try:
+        yield
+    except EXPLAINED as error:
+        raise UserError(explained(error)) from error
+
+
+@contextmanager
 def _config_loader(config_dir: Path | None) -> Iterator[tuple[Any, list[str]]]:
     """Hydra's loader of our configs, and the overrides that add a folder of the user's."""
     from hydra import initialize_config_module
     from hydra.core.global_hydra import GlobalHydra
 
     from cosmos_exp import schema
-    from cosmos_exp.hydra_app import EXPLAINED
 
     if config_dir is not None and not config_dir.is_dir():
         raise UserError(f"--config-dir: no folder {str(config_dir)!r}")
     own = [f"hydra.searchpath=['file://{config_dir.resolve()}']"] if config_dir else []
     schema.register()
-    try:
-        with initialize_config_module("cosmos_exp.conf", version_base="1.3"):
-            yield GlobalHydra.instance().config_loader(), own
-    except EXPLAINED as error:
-        raise UserError(explained(error)) from error
+    with composing(), initialize_config_module("cosmos_exp.conf", version_base="1.3"):
+        yield GlobalHydra.instance().config_loader(), own
 
 
 def explained(error: Exception) -> str:

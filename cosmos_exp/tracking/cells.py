@@ -16,6 +16,7 @@ from cosmos_exp.views import VIEWS
 
 STYLES_KEY, STYLE_AXIS = "captions.styles", "style"
 MISSING = "missing"
+SEARCH = "search.json"  # what a search looks for, and where
 SELECTION_KEYS = ("sweep", "sweep_name", "name", "experiment")  # pick or name a sweep; no axis of it
 EXPONENTIAL = r"[+-]?\d+\.?\d*[eE][+-]?\d+"  # a number for Hydra, a text for YAML 1.1
 
@@ -108,6 +109,11 @@ def sweep_cells(folder: Path) -> list[dict[str, Any]]:
     keys = [override.key_or_group for override in parsed]
     cells = [dict(_override(f"{key}={value}") for key, value in zip(keys, values)) for values in product(*choices)]
     return [{key: value for key, value in cell.items() if key not in SELECTION_KEYS} for cell in cells]
+
+
+def searched_keys(folder: Path) -> list[str]:
+    """The keys that the search in `folder` varies; empty where it holds none."""
+    return list((_read_yaml(folder / SEARCH) or {}).get("axes", {}))
 
 
 def axis_values(cells: list[Cell]) -> dict[str, list[Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from cosmos_exp.tracking.cells import read_overrides, sweep_cells
+from cosmos_exp.tracking.cells import SEARCH, read_overrides, searched_keys, sweep_cells
 from cosmos_exp.tracking.run_folder import DONE, RunFolder
 from cosmos_exp.tracking.wandb_run import ComparisonRow, log_run
 
@@ -76,10 +76,10 @@ def _results(
 def _sweep(run: Path) -> str | None:
     """Name of the sweep that a run folder is a cell of."""
     parent = run.resolve().parent
-    return parent.name if (parent / "multirun.yaml").exists() else None
+    return parent.name if any((parent / record).exists() for record in ("multirun.yaml", SEARCH)) else None
 
 
 def swept_values(run: Path) -> dict[str, Any]:
-    """{key: value} of what the sweep around this run folder varies."""
-    own, cells = read_overrides(run), sweep_cells(run.parent)
-    return {key: value for key, value in own.items() if any(cell.get(key) != value for cell in cells)}
+    """{key: value} of what the sweep or search around this run folder varies."""
+    own, cells, searched = read_overrides(run), sweep_cells(run.parent), searched_keys(run.parent)
+    return {k: value for k, value in own.items() if k in searched or any(cell.get(k) != value for cell in cells)}
