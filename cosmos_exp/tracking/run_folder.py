@@ -4,7 +4,7 @@ config.yaml                               resolved config
 status.json                               state, stage, time by stage, cache hits, error
 provenance.json                           code, packages, files, seeds, and digests of the results
 captions/<clip>.json                      {style: prompt}
-<control>/<camera>/<clip>_0.mp4           control videos and the renderer's other outputs
+<control>/<camera>/<clip>_0.mp4           control videos, the renderer's other outputs, weight maps (<control>_weight)
 single_view/<clip>_<style>.mp4            front view; beside it .txt, its prompt
 multi_view/<clip>_<style>/{0..5}.mp4      one per view, in the order of `views.VIEWS`
 multi_view/<clip>_<style>/grid.mp4        the views as one picture

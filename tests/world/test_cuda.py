@@ -17,6 +17,7 @@ from cosmos_exp.world.control import ControlEncoder, ControlledDiT
 from cosmos_exp.world.edm import Denoiser
 from cosmos_exp.world.float8 import Float8Linear
 from cosmos_exp.world.offload import Offload
+from cosmos_exp.world.regional import RegionKeys, Regions, blend
 from cosmos_exp.world.speed import Speed
 from cosmos_exp.world.transformer import DiT
 
@@ -51,6 +52,19 @@ def test_zero_keys_weigh_as_much_as_if_they_were_there(dtype, tolerance):
     expected = F.scaled_dot_product_attention(query, torch.cat([key, nothing], 2), torch.cat([value, nothing], 2))
     given = (x.to("cuda", dtype) for x in (query, key, value))
     assert error(attention.attend_beside_zeros(*given, 470), expected) < tolerance
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.bfloat16, 0.01)])
+def test_regions_are_blended_as_on_the_cpu(dtype, tolerance):
+    def blended(device: str, dtype: torch.dtype):
+        keys = []
+        for seed, (rows, zeros, places) in enumerate([(9, 31, range(40)), (23, 0, range(30, 70))]):
+            key, value = (draw(1, 2, rows, 128, seed=10 * seed + i).to(device, dtype) for i in (1, 2))
+            keys.append(RegionKeys(key, value, zeros, torch.tensor(places, device=device)))
+        regions = Regions(torch.arange(20, 90, device=device), tuple(keys))
+        return blend(*(draw(1, 2, 100, 128, seed=seed).to(device, dtype) for seed in (7, 8)), regions)
+
+    assert error(blended("cuda", dtype), blended("cpu", torch.float32)) < tolerance
 
 
 @needs_cudnn_front_end
