@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 MOST_NAMES = 60  # listed in one message
 
@@ -21,6 +22,16 @@ class ValidationErrors(UserError):
 
     def __reduce__(self):
         return type(self), (self.errors,)
+
+
+def attempt(make: Callable[[], Any]) -> tuple[Any, list[str]]:
+    """What `make` returns and no message, or None and the messages of its user errors."""
+    try:
+        return make(), []
+    except ValidationErrors as error:
+        return None, list(error.errors)
+    except UserError as error:
+        return None, [str(error)]
 
 
 def nearest_name(value: str, allowed: Iterable[str]) -> str | None:

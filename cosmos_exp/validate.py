@@ -6,7 +6,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 
@@ -14,16 +14,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from cosmos_exp import gpu, torchrun
 from cosmos_exp.captions.rewrite import NUM_PHRASINGS
-from cosmos_exp.captions.views import OTHER_VIEWS
-from cosmos_exp.controls import CONTROLS, PREVIEWS
-from cosmos_exp.controls.area import Area
+from cosmos_exp.controls import PREVIEWS
 from cosmos_exp.controls.class_filter import CANNY, SHADED, find_filter
 from cosmos_exp.controls.depth import DEPTH_MAPPINGS
 from cosmos_exp.controls.edge import CANNY_THRESHOLDS, check_compat
-from cosmos_exp.controls.ready import camera_file, camera_files, check_video, view_file
+from cosmos_exp.controls.ready import check_video, view_file
 from cosmos_exp.controls.seg import PALETTES, SEG_MODES
 from cosmos_exp.controls.vis import BLUR_PRESETS
-from cosmos_exp.errors import UserError, ValidationErrors, unknown_name
+from cosmos_exp.errors import UserError, ValidationErrors, attempt, unknown_name
 from cosmos_exp.metrics import METRICS
 from cosmos_exp.scene.edits import config_problems
 from cosmos_exp.scene.source import own_options
@@ -32,6 +30,7 @@ from cosmos_exp.sensors.rigs import rig_of_views
 from cosmos_exp.shapes import Video, Videos, front_aspect, videos_of
 from cosmos_exp.styles import STYLES
 from cosmos_exp.tracking.wandb_run import check_mode
+from cosmos_exp.validate_places import check_places
 from cosmos_exp.views import VIEWS
 from cosmos_exp.world import released
 from cosmos_exp.world.contract import Contract
@@ -63,14 +62,13 @@ def validate(cfg: DictConfig) -> list[str]:
         errors += [*_check_clip(cfg, contract), *_check_controls(cfg.controls, contract), *_check_views(cfg, contract)]
         errors += [
             *_check_steps(cfg, contract),
-            *_check_ready_controls(cfg, contract),
+            *check_places(cfg, contract, _videos(cfg, contract)[0]),
             *_check_processes(cfg, contract),
         ]
     for rule in (
         _check_scene,
         _check_previews,
         _check_captions,
-        _check_prompts,
         _check_sampler,
         _check_speed,
         _check_hardware,
@@ -91,7 +89,7 @@ def check_scene(cfg: DictConfig) -> None:
 
 def model_contract(name: str, weights: str | None) -> tuple[Contract | None, list[str]]:
     """What a model can make, and what is wrong with its folder; a released model's is known without its weights."""
-    contract, problems = _attempt(lambda: read_contract(model_folder(name, weights)))
+    contract, problems = attempt(lambda: read_contract(model_folder(name, weights)))
     if contract is None and name in released.MODELS:
         contract = released.MODELS[name].contract
     return contract, problems
@@ -124,15 +122,6 @@ def read_contract(folder: Path) -> Contract:
         raise UserError(f"{path} does not describe a model: {error}") from error
 
 
-def _attempt(make: Callable):
-    try:
-        return make(), []
-    except ValidationErrors as error:
-        return None, list(error.errors)
-    except UserError as error:
-        return None, [str(error)]
-
-
 def _unknown_keys(node: DictConfig, prefix: str) -> Iterator[str]:
     """Keys added with `+` to a group that has no such key."""
     known = [entry.name for entry in fields(OmegaConf.get_type(node))]
@@ -148,9 +137,9 @@ def _videos(cfg: DictConfig, contract: Contract) -> tuple[Videos | None, list[st
     aspect, names = None, list(cfg.views.names)
     if names and len(contract.all_sizes) > 1 and not _needs_a_scene(cfg):
         sensors = OmegaConf.to_container(cfg.sensors)
-        aspect, _ = _attempt(lambda: front_aspect(cfg.scene, sensors, names[0]))
+        aspect, _ = attempt(lambda: front_aspect(cfg.scene, sensors, names[0]))
     aspect = aspect or contract.width / contract.height
-    return _attempt(lambda: videos_of(model, contract, len(names), aspect))
+    return attempt(lambda: videos_of(model, contract, len(names), aspect))
 
 
 def _check_clip(cfg: DictConfig, contract: Contract) -> Iterator[str]:
@@ -176,7 +165,7 @@ def _check_input(given: str | None, frames: int, fps: float) -> Iterator[str]:
     if not Path(given).is_file():
         yield f"sampler.input: no file {given!r}: give rgb (the scene's picture), a video file or null (noise alone)"
         return
-    for problem in _attempt(lambda: check_video(Path(given), frames, fps))[1]:
+    for problem in attempt(lambda: check_video(Path(given), frames, fps))[1]:
         yield f"sampler.input: {problem}"
 
 
@@ -194,8 +183,8 @@ def _check_first_frames(cfg: DictConfig, contract: Contract, video: Video | None
         yield f"sampler.first_frames: no folder {given!r}: give rgb (the scene's pictures), a folder of videos or null"
         return
     for view in cfg.views.names:
-        path, errors = _attempt(lambda view=view: view_file(given, view, list(cfg.views.names)))
-        errors = errors or _attempt(lambda path=path: check_video(path, video.overlap, fps))[1]
+        path, errors = attempt(lambda view=view: view_file(given, view, list(cfg.views.names)))
+        errors = errors or attempt(lambda path=path: check_video(path, video.overlap, fps))[1]
         yield from (f"sampler.first_frames: {error}" for error in errors)
 
 
@@ -222,9 +211,9 @@ def _check_controls(controls: DictConfig, contract: Contract) -> Iterator[str]:
             yield f"controls.{key}: {unknown_name(key.replace('.', ' control '), given, allowed)}"
     for name, classes in (("edge", CANNY), ("seg", SHADED)):
         given = controls[name].class_filter
-        for error in _attempt(lambda given=given, classes=classes: find_filter(given).required(classes))[1]:
+        for error in attempt(lambda given=given, classes=classes: find_filter(given).required(classes))[1]:
             yield f"controls.{name}: {error}"
-    yield from _attempt(lambda: check_compat(controls.edge.class_filter, controls.edge.reference_compat))[1]
+    yield from attempt(lambda: check_compat(controls.edge.class_filter, controls.edge.reference_compat))[1]
     nearest, farthest = controls.depth.min_depth, controls.depth.max_depth
     if not 0 < nearest < farthest < math.inf:
         yield f"controls.depth: min_depth={nearest:g} and max_depth={farthest:g} must satisfy 0 < min_depth < max_depth"
@@ -232,70 +221,15 @@ def _check_controls(controls: DictConfig, contract: Contract) -> Iterator[str]:
         yield f"every control has weight 0: give one of {', '.join(contract.controls)} a weight above 0"
 
 
-def _check_ready_controls(cfg: DictConfig, contract: Contract) -> Iterator[str]:
-    """Ready videos and weight maps, for each view that a network reads the control in."""
-    videos, views = _videos(cfg, contract)[0], list(cfg.views.names)
-    frames = {view: videos.multi_view.shape.frames for view in views} if videos and videos.multi_view else {}
-    frames |= {view: videos.single_view.shape.frames for view in views[:1]} if videos else {}
-    for name, control in cfg.controls.items():
-        read_in = views if name in contract.multi_view_controls else views[:1]
-        if control.file is not None:
-            needed = {view: frames.get(view, 1) for view in read_in}
-            yield from dict.fromkeys(_check_ready_video(name, Path(control.file), needed))
-        elif control.weight > 0 and name in contract.controls and name not in CONTROLS:
-            yield f"controls.{name}.weight={control.weight:g}: no scene draws it: give controls.{name}.file"
-        yield from _check_weight_map(f"controls.{name}.weight_map", control.weight_map, read_in)
-
-
-def _check_ready_video(name: str, path: Path, frames: dict[str, int]) -> Iterator[str]:
-    """frames: how many each view needs."""
-    views = list(frames)
-    if path.is_file() and len(views) > 1:
-        yield (
-            f"controls.{name}.file={str(path)!r} is one video, of {views[0]}, and all views read {name}: give a folder "
-            "with a video for each camera, or views=single"
-        )
-    for view in views[:1] if path.is_file() else views:
-        files, errors = _attempt(lambda view=view: camera_files(path, view))
-        if files and len(files) == 1:  # of several, the clip's name decides, which is not known yet
-            errors = _attempt(lambda file=files[0], view=view: check_video(file, frames[view]))[1]
-        yield from (f"controls.{name}.file: {error}" for error in errors)
-
-
-def _check_weight_map(key: str, weight_map: DictConfig, views: list[str]) -> Iterator[str]:
-    area = Area.of(weight_map)
-    for side, usual in (("inside", 1), ("outside", 0)):
-        if not 0 <= weight_map[side] < math.inf:
-            yield f"{key}.{side}={weight_map[side]:g}: a weight is 0 or more"
-        elif area.is_whole and weight_map[side] != usual:
-            yield f"{key}.{side}={weight_map[side]:g} says nothing without a place: give {key}.classes, .box or .mask"
-    yield from _check_area(key, area, views)
-
-
-def _check_area(key: str, area: Area, views: list[str]) -> Iterator[str]:
-    """views: those that the area is drawn in where its mask is a folder; a single file is the first one's."""
-    yield from (f"{key}: {problem}" for problem in area.problems())
-    if area.mask is not None:
-        for view in views if area.mask.is_dir() else views[:1]:
-            errors = _attempt(lambda view=view: check_map_name(camera_file(area.mask, view)))[1]
-            yield from (f"{key}.mask: {error}" for error in errors)
-
-
-def check_map_name(path: Path) -> None:
-    from cosmos_exp.generate.maps import suffix_of
-
-    suffix_of(path)
-
-
 def _check_views(cfg: DictConfig, contract: Contract) -> Iterator[str]:
     if _needs_a_scene(cfg):
         return
-    rig, errors = _attempt(lambda: load_rig(cfg.scene, OmegaConf.to_container(cfg.sensors)))
+    rig, errors = attempt(lambda: load_rig(cfg.scene, OmegaConf.to_container(cfg.sensors)))
     yield from errors
     names = list(cfg.views.names)
     known = [name for name in names if name in VIEWS]
     if rig:
-        yield from _attempt(lambda: rig_of_views(rig, cfg.sensors.views, known))[1]
+        yield from attempt(lambda: rig_of_views(rig, cfg.sensors.views, known))[1]
     if names not in ([contract.views[0]], list(contract.views)):
         alone = f"{contract.views[0]} alone (views=single)"
         together = f" or all of {', '.join(contract.views)}, in this order (views={_VIEWS_OPTION[len(contract.views)]})"
@@ -343,26 +277,6 @@ def _check_captions(cfg: DictConfig) -> Iterator[str]:
         yield f"captions.variant={cfg.captions.variant}: must be 0 to {NUM_PHRASINGS - 1}"
     if cfg.captions.prompt is not None and not cfg.captions.prompt.strip():
         yield "captions.prompt is empty: write a sentence, or null to describe the scene"
-
-
-def _check_prompts(cfg: DictConfig) -> Iterator[str]:
-    """The prompts of views and regions."""
-    captions, views = cfg.captions, list(cfg.views.names)
-    for view, text in captions.view_prompts.items():
-        if text is not None and view not in views:
-            yield f"captions.view_prompts: {unknown_name('view of this run', view, views)}"
-        elif text is not None and not text.strip():
-            yield f"captions.view_prompts.{view} is empty: write a sentence, or leave the view out"
-    if captions.other_views not in OTHER_VIEWS:
-        yield f"captions.other_views: {unknown_name('text of other views', captions.other_views, OTHER_VIEWS)}"
-    for number, region in enumerate(captions.regions):
-        key = f"captions.regions[{number}]"
-        if not region.prompt.strip():
-            yield f"{key}.prompt is empty: write what is to be seen there"
-        area = Area.of(region)
-        if area.is_whole:
-            yield f"{key} is everywhere: say where, with classes, box or mask"
-        yield from _check_area(key, area, views[:1])
 
 
 def _check_sampler(cfg: DictConfig) -> Iterator[str]:
@@ -472,11 +386,11 @@ def _check_processes(cfg: DictConfig, contract: Contract) -> Iterator[str]:
     elif device == "cuda" and processes > (count := _cuda_devices()):
         yield f"{named}: each takes its own GPU, and this machine has {count}; nearest is {max(1, count)}"
     videos, _ = _videos(cfg, contract)
-    folder, _ = _attempt(lambda: model_folder(cfg.model.name, cfg.model.weights))
+    folder, _ = attempt(lambda: model_folder(cfg.model.name, cfg.model.weights))
     if videos and folder:
         passes = 2 if cfg.sampler.guidance > 0 else 1
         shared = _shared_parts(folder, videos)
-        yield from (f"{named}: {error}" for error in _attempt(lambda: check_fits(processes, passes, *shared))[1])
+        yield from (f"{named}: {error}" for error in attempt(lambda: check_fits(processes, passes, *shared))[1])
 
 
 def _shared_parts(folder: Path, videos: Videos) -> tuple[int, int]:
@@ -505,4 +419,4 @@ def _check_metrics(cfg: DictConfig) -> Iterator[str]:
 
 
 def _check_tracking(cfg: DictConfig) -> Iterator[str]:
-    yield from _attempt(lambda: check_mode(cfg.tracking.mode))[1]
+    yield from attempt(lambda: check_mode(cfg.tracking.mode))[1]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from omegaconf import OmegaConf
 
 from cosmos_exp.cache import Entry, StageCache
@@ -183,7 +184,7 @@ def test_ready_videos_take_a_controls_place(plain: RunFolder, run_small, root: P
             "controls.hdmap.weight_map.inside=-1: a weight is 0",
         ),
         ("controls.seg.weight_map.mask=none.npy", "controls.seg.weight_map.mask: no file or folder 'none.npy'"),
-        ("controls.seg.weight_map.mask=pyproject.toml", "one of .pt, .npy"),
+        ("controls.seg.weight_map.mask=README.md", "controls.seg.weight_map.mask: map README.md: needed is one of .pt"),
         ("controls.hdmap.file=none", "controls.hdmap.file: no file or folder 'none'"),
         ("controls.hdmap.file=pyproject.toml", "all views read hdmap: give a folder with a video for each camera"),
         ("controls.seg.file=pyproject.toml", "holds no video stream"),
@@ -199,6 +200,17 @@ def test_mistakes_are_named_before_any_work(override: str, message: str, problem
     found = problems(override)
     assert any(message in problem for problem in found), found
     assert len(found) == len(set(found))
+
+
+def test_a_map_is_read_before_any_work(problems, tmp_path: Path) -> None:
+    np.save(tmp_path / "short.npy", np.ones((5, 8, 8), np.float32))
+    torch.save(torch.ones(9, 8, 8), tmp_path / "cut.pt")
+    (tmp_path / "cut.pt").write_bytes((tmp_path / "cut.pt").read_bytes()[:600])
+    for name, message in (("short.npy", "has 5 frames, the clip has 9"), ("cut.pt", "may be truncated")):
+        for key in ("controls.hdmap.weight_map", "captions.regions"):
+            mask = f"mask: {tmp_path}/{name}"
+            (problem,) = problems(f"{key}={{{mask}}}" if "map" in key else f"{key}=[{{prompt: A., {mask}}}]")
+            assert message in problem and key in problem
 
 
 def test_a_text_for_a_view_that_is_not_made(problems) -> None:
