@@ -8,6 +8,8 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 
+from cosmos_exp.errors import UserError
+
 ALIGNMENT = 256  # bytes, of a tensor in a slot
 
 
@@ -110,7 +112,7 @@ class Packed:
         for tensor in self.tensors:
             self.places.append(slice(end, end + tensor.nbytes))
             end += -(-tensor.nbytes // ALIGNMENT) * ALIGNMENT
-        self.bytes = torch.empty(end, dtype=torch.uint8, pin_memory=device.type == "cuda")
+        self.bytes = waiting_room(end, pinned=device.type == "cuda")
         for tensor, place in zip(self.tensors, self.places):
             self.bytes[place] = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
         self.leave()
@@ -124,6 +126,17 @@ class Packed:
         """The tensors are those that lie in this memory, laid out as `bytes`."""
         for tensor, place, (shape, dtype) in zip(self.tensors, self.places, self.sizes):
             tensor.data = memory[place].view(dtype).view(shape)
+
+
+def waiting_room(size: int, *, pinned: bool) -> Tensor:
+    """CPU memory, [size] uint8."""
+    try:
+        return torch.empty(size, dtype=torch.uint8, pin_memory=pinned)
+    except RuntimeError as error:
+        raise UserError(
+            "hardware.offload=blocks: no CPU memory left to pin for the blocks' weights; less is needed by "
+            "hardware.resident=one and by speed.linears=fp8"
+        ) from error
 
 
 def tensors(module: nn.Module) -> Iterator[Tensor]:

@@ -6,11 +6,12 @@ import pytest
 import torch
 from torch import nn
 
+from cosmos_exp.errors import UserError
 from cosmos_exp.world.config import DiTConfig
 from cosmos_exp.world.control import ControlEncoder, ControlledDiT
 from cosmos_exp.world.edm import Denoiser
 from cosmos_exp.world.float8 import LARGE_LINEARS, use_float8
-from cosmos_exp.world.offload import Offload
+from cosmos_exp.world.offload import Offload, waiting_room
 from cosmos_exp.world.transformer import DiT
 
 CONFIG = DiTConfig(
@@ -86,3 +87,8 @@ def test_dropped_blocks_leave_room_for_those_of_another_network(denoiser):
         net.offload_to(offload)
     offload.drop(other.transformer_blocks)
     assert torch.equal(sampled(denoiser), expected)
+
+
+def test_too_little_cpu_memory_is_the_users_error():
+    with pytest.raises(UserError, match=r"hardware.offload=blocks: no CPU memory left"):
+        waiting_room(2**62, pinned=False)
