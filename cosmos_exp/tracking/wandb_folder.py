@@ -9,6 +9,8 @@ from cosmos_exp.tracking.cells import SEARCH, read_overrides, searched_keys, swe
 from cosmos_exp.tracking.run_folder import DONE, RunFolder
 from cosmos_exp.tracking.wandb_run import ComparisonRow, log_run
 
+MAX_NAME = 128  # characters that W&B takes
+
 
 def log_folder(
     folder: RunFolder,
@@ -26,17 +28,18 @@ def log_folder(
     cfg, status = folder.read_config(), folder.read_status()
     tracking, sweep = cfg["tracking"], _sweep(folder.path)
     done = state == DONE
+    axes = swept_values(folder.path) if sweep else {}
     prompts, videos, rows = _results(folder, cfg, partial=not done)
     return log_run(
         folder.path,
         run_id=status.run_id,
         project=project or tracking["project"],
-        name=folder.path.name,
+        name=run_name(folder.path, axes),
         entity=entity or tracking["entity"],
         group=tracking["group"] or sweep,
         tags=[*tracking["tags"], cfg["scene"]["name"], cfg["model"]["name"]],
         config=cfg | {"effective_weights": status.weights},
-        axes=swept_values(folder.path) if sweep else {},
+        axes=axes,
         metrics=folder.read_metrics() if done or folder.metrics.exists() else {},
         prompts=prompts,
         videos=videos,
@@ -44,6 +47,12 @@ def log_folder(
         error=error if error or done else state,
         exit_code=0 if done else 1,
     )
+
+
+def run_name(run: Path, axes: dict[str, Any]) -> str:
+    """What W&B shows below each curve and video: the folder's name, in a sweep the swept values before it."""
+    values = [f"{key.partition('.')[2] or key}={value}" for key, value in axes.items()]
+    return " ".join([*values, f"#{run.name}" if values else run.name])[-MAX_NAME:]
 
 
 def _results(

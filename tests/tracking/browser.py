@@ -22,7 +22,6 @@ ARGUMENTS = [
     "--disable-gpu",
     "--disable-dev-shm-usage",
     "--autoplay-policy=no-user-gesture-required",
-    "--allow-file-access-from-files",
 ]
 
 

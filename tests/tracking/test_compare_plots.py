@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from itertools import product
+import re
+from itertools import combinations, product
+from pathlib import Path
 
 import numpy as np
 import pytest
 from browser import CHROMIUM, DRIVER, browser
 
+from cosmos_exp.tracking import compare
 from cosmos_exp.tracking.cells import Cell
 from cosmos_exp.tracking.compare import page_data, render_page
 
@@ -122,3 +125,42 @@ def test_dragging_along_an_axis_keeps_a_range(page):
     assert 0 < page.run("return shown().length") < 47  # the failed cell has no value to lie in a range
     page.click("#reset")
     assert page.run("return shown().length") == 48
+
+
+# Machado, Oliveira and Fernandes (2009), severity 1, on linear RGB.
+VISIONS = {
+    "common": np.eye(3),
+    "protan": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deutan": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "tritan": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+
+
+def linear(colour: str) -> np.ndarray:
+    share = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    return np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
+
+
+def lab(rgb: np.ndarray) -> np.ndarray:
+    """CIELAB of linear sRGB, white D65."""
+    to_xyz = [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
+    x, y, z = np.cbrt(np.array(to_xyz) @ np.clip(rgb, 0, 1) / [0.95047, 1, 1.08883])
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+def contrast(a: str, b: str) -> float:
+    """Of the Web Content Accessibility Guidelines."""
+    dark, bright = sorted(float(linear(colour) @ [0.2126, 0.7152, 0.0722]) for colour in (a, b))
+    return (bright + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("vision", VISIONS)
+def test_colours_can_be_told_apart(vision):
+    style = (Path(compare.__file__).with_name("page") / "page.css").read_text()
+    for scheme in re.findall(r":root \{(.*?)\}", style, re.DOTALL):
+        colours = re.findall(r"--c\d: (#\w{6})", scheme)
+        (panel,) = re.findall(r"--panel: (#\w{6})", scheme)
+        seen = [lab(np.array(VISIONS[vision]) @ linear(colour)) for colour in colours]
+        assert len(seen) == 6
+        assert min(np.linalg.norm(a - b) for a, b in combinations(seen, 2)) > 30
+        assert min(contrast(colour, panel) for colour in colours) >= 3

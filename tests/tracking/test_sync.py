@@ -36,8 +36,9 @@ def files(folder: Path) -> dict[Path, int]:
 def test_run_folders_become_offline_runs_once(sweep, capsys):
     assert _dispatch(["sync", str(sweep)]) == 0
     assert "1_0abc: logged" in capsys.readouterr().out
-    runs = {run.name: run for run in map(read_run, run_files(sweep))}
+    runs = {run.name.partition("#")[2]: run for run in map(read_run, run_files(sweep))}
     assert list(runs) == ["0_0abc", "1_0abc", "2_0abc", "3_0abc", "4_0abc"]
+    assert runs["2_0abc"].name == "guidance=3 num_steps=6 #2_0abc"
     assert {(run.group, run.job_type, run.tags) for run in runs.values()} == {
         ("gw", "generate", ("mine", "street", "nano"))
     }

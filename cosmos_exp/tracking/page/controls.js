@@ -1,25 +1,30 @@
 // Filters by axis, the choice of metrics, and which cells came to nothing.
 function drawChips() {
-  const rows = filterAxes.filter(a => a.values.length > 1).flatMap(axis => {
-    const off = state.off[axis.key] ||= new Set();
-    const chips = axis.values.map(value => {
-      const chip = make("button", {textContent: text(value)});
-      chip.setAttribute("aria-pressed", !off.has(text(value)));
-      chip.dataset.axis = axis.key;
-      chip.dataset.value = text(value);
-      chip.title = "Show or hide; with Shift, show this alone";
-      chip.onclick = event => {
-        if (event.shiftKey) state.off[axis.key] = new Set(axis.values.map(text).filter(v => v !== text(value)));
-        else off.has(text(value)) ? off.delete(text(value)) : off.add(text(value));
-        draw();
-        document.querySelector(`[data-axis="${CSS.escape(axis.key)}"][data-value="${CSS.escape(text(value))}"]`).focus();
-      };
-      return chip;
+  const rows = filterAxes
+    .filter(a => a.values.length > 1)
+    .flatMap(axis => {
+      const off = (state.off[axis.key] ||= new Set());
+      const chips = axis.values.map(value => {
+        const chip = make("button", {textContent: text(value)});
+        chip.setAttribute("aria-pressed", !off.has(text(value)));
+        chip.dataset.axis = axis.key;
+        chip.dataset.value = text(value);
+        chip.title = "Show or hide; with Shift, show this alone";
+        chip.onclick = event => {
+          if (event.shiftKey) state.off[axis.key] = new Set(axis.values.map(text).filter(v => v !== text(value)));
+          else off.has(text(value)) ? off.delete(text(value)) : off.add(text(value));
+          draw();
+          document
+            .querySelector(`[data-axis="${CSS.escape(axis.key)}"][data-value="${CSS.escape(text(value))}"]`)
+            .focus();
+        };
+        return chip;
+      });
+      return [make("span", {className: "soft", textContent: axis.key}), make("div", {}, ...chips)];
     });
-    return [make("span", {className: "soft", textContent: axis.key}), make("div", {}, ...chips)];
-  });
   $("chips").replaceChildren(...rows);
-  const count = shown().length, total = data.cells.length;
+  const count = shown().length,
+    total = data.cells.length;
   $("shown").textContent = count === total ? "" : `${count} of ${total} cells shown`;
   $("reset").hidden = count === total;
 }
@@ -27,22 +32,38 @@ function drawChips() {
 function drawMenus() {
   for (const name of ["parallel", "plots"]) {
     const chosen = state.metrics[name];
-    $(name + "-menu").querySelector("div").replaceChildren(...measured().map(metric => {
-      const box = make("input", {type: "checkbox", checked: chosen.has(metric.key)});
-      box.onchange = () => {
-        box.checked ? chosen.add(metric.key) : chosen.delete(metric.key);
-        delete state.ranges[metric.key];
-        draw();
-      };
-      return make("label", {title: metric.about}, box, metricLabel(metric));
-    }));
+    $(name + "-menu")
+      .querySelector("div")
+      .replaceChildren(
+        ...measured().map(metric => {
+          const box = make("input", {type: "checkbox", checked: chosen.has(metric.key)});
+          box.onchange = () => {
+            box.checked ? chosen.add(metric.key) : chosen.delete(metric.key);
+            delete state.ranges[metric.key];
+            draw();
+          };
+          return make("label", {title: metric.about}, box, metricLabel(metric));
+        }),
+      );
   }
 }
 
 function drawWithout() {
   const without = data.cells.filter(cell => cell.state !== "done");
   $("without").hidden = !without.length;
-  $("without").querySelector("summary").textContent = `${without.length} of ${data.cells.length} cells without a full result`;
-  $("without").querySelector("ul").replaceChildren(...without.map(cell =>
-    make("li", {}, describe(cell) + ": ", make("span", {className: "bad", textContent: stateOf(cell)}), cell.run ? make("span", {className: "soft", textContent: `  (${cell.run})`}) : "")));
+  $("without").querySelector("summary").textContent =
+    `${without.length} of ${data.cells.length} cells without a full result`;
+  $("without")
+    .querySelector("ul")
+    .replaceChildren(
+      ...without.map(cell =>
+        make(
+          "li",
+          {},
+          describe(cell) + ": ",
+          make("span", {className: "bad", textContent: stateOf(cell)}),
+          cell.run ? make("span", {className: "soft", textContent: `  (${cell.run})`}) : "",
+        ),
+      ),
+    );
 }

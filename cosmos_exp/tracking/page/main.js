@@ -8,7 +8,8 @@ function draw() {
   drawVideos();
 }
 
-const options = (select, pairs) => select.replaceChildren(...pairs.map(([value, name]) => make("option", {value, textContent: name})));
+const options = (select, pairs) =>
+  select.replaceChildren(...pairs.map(([value, name]) => make("option", {value, textContent: name})));
 const several = data.axes.filter(a => a.values.length > 1);
 function choose(select, initial, apply) {
   select.value = initial;
@@ -17,7 +18,10 @@ function choose(select, initial, apply) {
 function baselineOptions() {
   state.baseline = "";
   const axis = axisOf(state.x);
-  options($("baseline"), [["", "values"], ...(axis ? axis.values.map(v => [text(v), `paired difference to ${text(v)}`]) : [])]);
+  options($("baseline"), [
+    ["", "values"],
+    ...(axis ? axis.values.map(v => [text(v), `paired difference to ${text(v)}`]) : []),
+  ]);
 }
 
 document.title = data.title + " – comparison";
@@ -25,7 +29,10 @@ $("title").textContent = data.title;
 $("written").textContent = data.written;
 const tally = [...groupBy(data.cells, c => c.state)].map(([name, cells]) => `${cells.length} ${name}`).join(", ");
 $("counts").textContent = `${data.cells.length} cells: ${tally}`;
-for (const chosen of Object.values(state.metrics)) measured().slice(0, FIRST_METRICS).forEach(m => chosen.add(m.key));
+for (const chosen of Object.values(state.metrics))
+  measured()
+    .slice(0, FIRST_METRICS)
+    .forEach(m => chosen.add(m.key));
 
 const spread = several.filter(a => a.role === "factor");
 state.x = (spread.toSorted((a, b) => b.values.length - a.values.length)[0] || several[0] || {key: ""}).key;
@@ -42,35 +49,83 @@ choose($("part"), "", value => {
   draw();
 });
 options($("colour"), [["", "nothing"], ...several.map(a => [a.key, a.key]), ...measured().map(m => [m.key, m.label])]);
-choose($("colour"), state.colour, value => { state.colour = value; drawLegend(); drawParallel(); drawPlots(); });
-options($("x"), several.map(a => [a.key, a.key]));
+choose($("colour"), state.colour, value => {
+  state.colour = value;
+  drawLegend();
+  drawParallel();
+  drawPlots();
+});
+options(
+  $("x"),
+  several.map(a => [a.key, a.key]),
+);
 baselineOptions();
-choose($("x"), state.x, value => { state.x = value; baselineOptions(); drawPlots(); });
-choose($("baseline"), "", value => { state.baseline = value; drawPlots(); });
+choose($("x"), state.x, value => {
+  state.x = value;
+  baselineOptions();
+  drawPlots();
+});
+choose($("baseline"), "", value => {
+  state.baseline = value;
+  drawPlots();
+});
 $("rows-label").hidden = !repeats.length;
-choose($("rows"), "cells", value => { state.means = value === "means"; drawTable(); });
-options($("show"), data.shows.map(s => [s, s]));
-choose($("show"), state.show, value => { state.show = value; drawVideos(); });
+choose($("rows"), "cells", value => {
+  state.means = value === "means";
+  drawTable();
+});
+options(
+  $("show"),
+  data.shows.map(s => [s, s]),
+);
+choose($("show"), state.show, value => {
+  state.show = value;
+  drawVideos();
+});
 options($("columns"), [["", "as many as fit"], ...several.map(a => [a.key, a.key])]);
-choose($("columns"), state.columns, value => { state.columns = value; drawVideos(); });
+choose($("columns"), state.columns, value => {
+  state.columns = value;
+  drawVideos();
+});
 
-$("reset").onclick = () => { state.off = {}; state.ranges = {}; draw(); };
-$("tick-shown").onclick = () => { shown().forEach(c => c.ticked = true); drawTable(); drawVideos(); };
-$("tick-none").onclick = () => { data.cells.forEach(c => c.ticked = false); drawTable(); drawVideos(); };
-$("play").onclick = () => state.playing ? pause() : play();
+$("reset").onclick = () => {
+  state.off = {};
+  state.ranges = {};
+  draw();
+};
+$("tick-shown").onclick = () => {
+  shown().forEach(c => (c.ticked = true));
+  drawTable();
+  drawVideos();
+};
+$("tick-none").onclick = () => {
+  data.cells.forEach(c => (c.ticked = false));
+  drawTable();
+  drawVideos();
+};
+$("play").onclick = () => (state.playing ? pause() : play());
 $("back").onclick = () => stepFrames(-1);
 $("forward").onclick = () => stepFrames(1);
-$("scrub").oninput = () => goTo(duration() * $("scrub").value / 1000);
-$("speed").onchange = () => videos().forEach(v => v.playbackRate = +$("speed").value);
+$("scrub").oninput = () => goTo((duration() * $("scrub").value) / 1000);
+$("speed").onchange = () => videos().forEach(v => (v.playbackRate = +$("speed").value));
 $("size").oninput = drawVideos;
 addEventListener("resize", drawParallel);
 darkScheme.addEventListener("change", draw);
 document.addEventListener("keydown", event => {
   if (event.target.closest("button, input, select, summary, a, [tabindex]")) return;
-  const action = {" ": () => $("play").click(), ArrowLeft: () => stepFrames(-1), ArrowRight: () => stepFrames(1)}[event.key];
-  if (action) { event.preventDefault(); action(); }
+  const action = {" ": () => $("play").click(), ArrowLeft: () => stepFrames(-1), ArrowRight: () => stepFrames(1)}[
+    event.key
+  ];
+  if (action) {
+    event.preventDefault();
+    action();
+  }
 });
-document.addEventListener("click", event => document.querySelectorAll(".menu[open]").forEach(menu => { if (!menu.contains(event.target)) menu.open = false; }));
+document.addEventListener("click", event =>
+  document.querySelectorAll(".menu[open]").forEach(menu => {
+    if (!menu.contains(event.target)) menu.open = false;
+  }),
+);
 drawWithout();
 drawMenus();
 draw();

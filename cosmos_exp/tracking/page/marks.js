@@ -8,12 +8,19 @@ function svg(tag, attributes = {}, ...children) {
 function words(content, x, y, attributes = {}) {
   return svg("text", {x, y, ...attributes}, content);
 }
-const shorten = (content, length) => content.length > length ? content.slice(0, length - 1) + "…" : content;
+const shorten = (content, length) => (content.length > length ? content.slice(0, length - 1) + "…" : content);
 
-// Six hues after Okabe and Ito (2008), darkened for white paper; more values than hues and metrics take a ramp of
-// cividis, which grows evenly lighter for every kind of colour vision. Shapes repeat what hues say.
+// Six colours (page.css) that any two of can be told apart with every kind of colour vision, in light and dark; more
+// values than that, and metrics, take a ramp of cividis, which grows evenly lighter. Shapes repeat what colours say.
 const HUES = 6;
-const CIVIDIS = [[0, 34, 78], [53, 69, 108], [102, 105, 112], [148, 142, 119], [200, 184, 102], [254, 232, 56]];
+const CIVIDIS = [
+  [0, 34, 78],
+  [53, 69, 108],
+  [102, 105, 112],
+  [148, 142, 119],
+  [200, 184, 102],
+  [254, 232, 56],
+];
 const darkScheme = matchMedia("(prefers-color-scheme: dark)");
 function ramp(share) {
   const at = (darkScheme.matches ? 0.3 + 0.7 * share : 0.82 * share) * (CIVIDIS.length - 1);
@@ -32,27 +39,40 @@ function colourOf(cell) {
   return place === undefined ? "var(--soft)" : ramp(place);
 }
 function mark(index, x, y, size, attributes) {
-  const s = size, shapes = [
-    () => svg("circle", {cx: x, cy: y, r: s, ...attributes}),
-    () => svg("rect", {x: x - s, y: y - s, width: 2 * s, height: 2 * s, ...attributes}),
-    () => svg("path", {d: `M${x},${y - 1.3 * s}L${x + 1.2 * s},${y + s}H${x - 1.2 * s}Z`, ...attributes}),
-    () => svg("path", {d: `M${x},${y - 1.4 * s}L${x + 1.4 * s},${y}L${x},${y + 1.4 * s}L${x - 1.4 * s},${y}Z`, ...attributes}),
-    () => svg("path", {d: `M${x},${y + 1.3 * s}L${x + 1.2 * s},${y - s}H${x - 1.2 * s}Z`, ...attributes}),
-  ];
+  const s = size,
+    shapes = [
+      () => svg("circle", {cx: x, cy: y, r: s, ...attributes}),
+      () => svg("rect", {x: x - s, y: y - s, width: 2 * s, height: 2 * s, ...attributes}),
+      () => svg("path", {d: `M${x},${y - 1.3 * s}L${x + 1.2 * s},${y + s}H${x - 1.2 * s}Z`, ...attributes}),
+      () =>
+        svg("path", {
+          d: `M${x},${y - 1.4 * s}L${x + 1.4 * s},${y}L${x},${y + 1.4 * s}L${x - 1.4 * s},${y}Z`,
+          ...attributes,
+        }),
+      () => svg("path", {d: `M${x},${y + 1.3 * s}L${x + 1.2 * s},${y - s}H${x - 1.2 * s}Z`, ...attributes}),
+    ];
   return shapes[(index < 0 ? 0 : index) % shapes.length]();
 }
 
 function drawLegend() {
   const axis = axisOf(state.colour);
-  const swatch = (index, colour) => svg("svg", {width: 13, height: 13, "aria-hidden": "true"}, mark(index, 6.5, 6.5, 4.5, {fill: colour}));
+  const swatch = (index, colour) =>
+    svg("svg", {width: 13, height: 13, "aria-hidden": "true"}, mark(index, 6.5, 6.5, 4.5, {fill: colour}));
   let entries = [];
-  if (axis) entries = axis.values.map((value, i) => make("span", {}, swatch(i, colourOfValue(axis, value)), text(value)));
+  if (axis)
+    entries = axis.values.map((value, i) => make("span", {}, swatch(i, colourOfValue(axis, value)), text(value)));
   else if (state.colour) {
-    const scale = scaleOf(state.colour), metric = metricNamed(state.colour);
+    const scale = scaleOf(state.colour),
+      metric = metricNamed(state.colour);
     const [worst, best] = scale.turned ? [scale.high, scale.low] : [scale.low, scale.high];
     const bar = make("span", {});
-    bar.style.cssText = `display:inline-block;width:90px;height:11px;border-radius:3px;background:linear-gradient(to right,${[0, .25, .5, .75, 1].map(ramp)})`;
-    entries = [make("span", {textContent: fixed(worst, metric)}), bar, make("span", {textContent: fixed(best, metric)})];
+    bar.className = "ramp";
+    bar.style.background = `linear-gradient(to right, ${[0, 0.25, 0.5, 0.75, 1].map(ramp)})`;
+    entries = [
+      make("span", {textContent: fixed(worst, metric)}),
+      bar,
+      make("span", {textContent: fixed(best, metric)}),
+    ];
   }
   $("legend").replaceChildren(...entries);
 }
