@@ -8,6 +8,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from typing import NoReturn
 
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
@@ -122,15 +123,26 @@ def _explain_grammar(error: OverrideParseException) -> str:
 def _explain_composition(error: ConfigCompositionException, config: type) -> str:
     first = str(error).split("\n")[0]
     cause = str(error.__cause__).split("\n")[0] if error.__cause__ else ""
+    inside = re.search(r"full_key: (\S+)\s+reference_type=(\S+)", str(error.__cause__ or ""))
     if first.startswith(("Could not override", "Could not delete")):
-        inside = re.search(r"full_key: (\S+)", str(error.__cause__ or ""))  # of a mapping that was given as a whole
-        return unknown_key(inside[1] if inside else first.split("'")[1], config)
+        key = first.split("'")[1]
+        if inside and "." not in inside[1] and (known := _keys_of(inside[2])):  # of a mapping in a list
+            return unknown_name(f"key of {key}", inside[1], known)
+        return unknown_key(inside[1] if inside else key, config)
+    expected = re.search(r"is not a subclass of (\w+)", cause)
+    if expected and (known := _keys_of(expected[1])):
+        return f"{first.removeprefix('Error merging override ')}: a mapping is needed, of the keys {', '.join(known)}"
     if "Cannot merge DictConfig with ListConfig" in cause:
         key = first.removeprefix("Error merging override ").partition("=")[0]
         return f"{key} is a mapping, not a list: give {key}={{KEY: VALUE}} or {key}.KEY=VALUE"
     if first.startswith("Error merging override"):
         return f"{first.removeprefix('Error merging override ')}: {cause}"
     return " ".join(str(error).split())
+
+
+def _keys_of(name: str) -> list[str]:
+    """Of a config type of ours; empty for another."""
+    return [entry.name for entry in fields(getattr(schema, name))] if hasattr(schema, name) else []
 
 
 def unknown_key(key: str, config: type = schema.Config) -> str:

@@ -85,6 +85,8 @@ def test_a_wrong_command_is_one_line(arguments: list[str], message: str, tmp_pat
         ("captions.styles=[Night", "cannot read the override 'captions.styles=[Night'"),
         ("sampler.guidance=1,3", "sampler.guidance=1,3"),
         ("~sampler.steps", "unknown config key 'sampler.steps'"),
+        ("captions.regions=[{promt: a}]", "unknown key of captions.regions 'promt': did you mean 'prompt'?"),
+        ("controls.hdmap.weight_map=a.pt", "a mapping is needed, of the keys classes, box, mask, inside, outside"),
     ],
 )
 def test_a_wrong_override_is_one_line(override: str, message: str, tmp_path: Path) -> None:

@@ -156,6 +156,14 @@ def test_prompts_of_views(plain: RunFolder, run_small, root: Path) -> None:
     assert folder.read_captions(folder.clips()[0])["Sunny"].endswith(" A bridge.")
 
 
+def test_a_negative_prompt_is_for_the_single_view(plain: RunFolder, run_small, root: Path, caplog) -> None:
+    with caplog.at_level("INFO"):
+        status = run_small("negative", "captions.negative_prompt=A dark blur.")
+    assert computed(status) == {"text": 1, "single_view": 1, "multi_view": 1}  # all views follow the front view
+    assert "captions.negative_prompt is for the single view only" in caplog.text
+    assert not np.array_equal(single(RunFolder(root / "negative")), single(plain))
+
+
 def test_ready_videos_take_a_controls_place(plain: RunFolder, run_small, root: Path, caplog) -> None:
     (clip,) = plain.clips()
     with caplog.at_level("INFO"):
