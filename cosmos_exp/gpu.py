@@ -29,7 +29,7 @@ def limit_memory(device: str, gib: float | None) -> None:
     import torch
 
     share = 1.0 if gib is None else min(1.0, gib * GIB / _properties(device).total_memory)
-    torch.cuda.set_per_process_memory_fraction(share, device)
+    torch.cuda.set_per_process_memory_fraction(share, torch.device(device).index)
 
 
 class PeakMeter:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -73,6 +74,18 @@ def test_the_summary_shows_the_peaks(tmp_path, capsys):
         pass
     summary.show(folder)
     assert "GPU GiB: hints 6.0  single_view 24.1  at most 26.2 with the allocator's reserve" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("device", "index"), [("cuda", 3), ("cuda:1", 1)])
+def test_the_limit_is_a_share_of_the_device_that_is_named(device, index, monkeypatch):
+    set_to = []
+    monkeypatch.setattr(torch.cuda.memory, "_lazy_init", lambda: None)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 3)
+    monkeypatch.setattr(torch._C, "_cuda_setMemoryFraction", lambda *call: set_to.append(call), raising=False)
+    monkeypatch.setattr(gpu, "_properties", lambda device: SimpleNamespace(total_memory=80 * gpu.GIB))
+    for limit in (20, 200, None):
+        gpu.limit_memory(device, limit)
+    assert set_to == [(0.25, index), (1.0, index), (1.0, index)]
 
 
 @needs_gpu
