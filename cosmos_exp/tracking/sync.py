@@ -8,10 +8,12 @@ from pathlib import Path
 
 from cosmos_exp.errors import UserError
 from cosmos_exp.tracking.cells import find_runs, run_state
-from cosmos_exp.tracking.run_folder import DONE, RUNNING, RunFolder
+from cosmos_exp.tracking.run_folder import DONE, PREEMPTED, QUEUED, RUNNING, RunFolder
 from cosmos_exp.tracking.wandb_file import run_files
 from cosmos_exp.tracking.wandb_folder import log_folder
 from cosmos_exp.tracking.wandb_upload import check_server, upload
+
+UNFINISHED = (QUEUED, RUNNING, PREEMPTED)  # and will go on
 
 
 def sync(
@@ -24,10 +26,10 @@ def sync(
 ) -> Counter[str]:
     """Log every run folder in and below `folder` offline, and send what a server has not had; a line to `say` for each.
 
-    Of folders with the same run id the last done one counts. A run that is at work is left out; one that failed is
-    marked as failed in W&B. Returns how many were `logged`, `unchanged`, `left out`, `sent` and `sent before`.
-    UserError where there is no run, the server cannot be reached, or a run cannot be logged or sent; the others are,
-    first.
+    Of folders with the same run id the last done one counts. A run that is at work or will be is left out; one that
+    failed is marked as failed in W&B. Returns how many were `logged`, `unchanged`, `left out`, `sent` and `sent
+    before`. UserError where there is no run, the server cannot be reached, or a run cannot be logged or sent; the
+    others are, first.
     """
     runs = find_runs(folder) if folder.is_dir() else []
     if not runs:
@@ -69,8 +71,8 @@ def _left_out(folder: RunFolder, chosen: dict[str, Path]) -> str:
     status = folder.read_status()
     if status is None or not folder.config.exists():
         return error or "it has no config"
-    if state == RUNNING:
-        return "it is at work"
+    if state in UNFINISHED:
+        return f"it is {state}"
     same = chosen[status.run_id]
     return f"{same} holds the same run" if same != folder.path else ""
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
@@ -91,11 +92,12 @@ def test_the_same_run_in_two_folders_is_one_run(tmp_path):
     assert file.is_relative_to(tmp_path / "b")
 
 
-def test_a_run_at_work_is_left_out(tmp_path):
-    write_run(tmp_path / "a", [], state="running", run_id="1")
+@pytest.mark.parametrize("state", ["queued", "running", "preempted"])
+def test_a_run_that_will_go_on_is_left_out(tmp_path, state):
+    write_run(tmp_path / "a", [], state=state, run_id="1", updated=datetime.now(timezone.utc).isoformat())
     said = []
     assert sync(tmp_path, say=said.append) == {"left out": 1}
-    assert said[0] == "a: left out: it is at work"
+    assert said[0] == f"a: left out: it is {state}"
 
 
 def test_a_run_without_its_video_is_named_after_the_others_are_logged(sweep):
