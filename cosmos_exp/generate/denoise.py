@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -15,6 +16,8 @@ from cosmos_exp.world.layout import fits
 from cosmos_exp.world.parallel import Share, Team
 from cosmos_exp.world.regional import Region
 from cosmos_exp.world.step_cache import StepCache
+
+log = logging.getLogger(__name__)
 
 # Up to so many tokens the two passes run as one batch. Longer clips occupy the device alone: a batch would only double
 # the memory.
@@ -57,6 +60,8 @@ def guided(
         anew, before = sigma in ends or count != before, count
         level = torch.tensor(sigma).bfloat16().item() if sampler.reference_compat else sigma
         branches = passes.x0s(x, level, count, condition, anew=anew)
+        if sigma == ends[1]:
+            say_what_was_reused({both, alone})
         x0 = branches[0]
         if guidance:
             x0 = x0 + guidance * (x0 - branches[1])
@@ -98,6 +103,13 @@ class Passes:
         prompts = [self.prompts[i] for i in self.share.passes(range(count))]
         own = self.denoiser.branches(x, sigma, prompts, self.clip, self.weights, **options) if prompts else []
         return self.share.all_passes(own or [torch.empty_like(x)])[:count]
+
+
+def say_what_was_reused(every: Iterable[Passes]) -> None:
+    caches = [passes.cache for passes in every if passes.cache]
+    if caches:
+        reused, full = sum(cache.reused for cache in caches), sum(cache.full for cache in caches)
+        log.info("%d of %d evaluations took all but the first attention from an earlier one", reused, reused + full)
 
 
 def own_share(team: Team | None, denoiser: Denoiser, clip: ClipInputs, passes: int) -> Share:
