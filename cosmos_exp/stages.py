@@ -218,21 +218,18 @@ class Stages:
         torch.set_num_threads(self.threads)
         if hardware["device"] != "cpu":
             gpu.limit_memory(hardware["device"], hardware["memory_gb"])
-        files = sorted((p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in self.model_folder.iterdir())
-        key = json.dumps([str(self.model_folder), files, hardware, self.cfg["speed"]])
+        folder, options, key = self.model_source
+        return _models.get(key, lambda: WorldModel.from_folder(folder, device=hardware["device"], **options))
 
-        def load() -> WorldModel:
-            return WorldModel.from_folder(self.model_folder, device=hardware["device"], **self.model_options)
-
-        return _models.get(key, load)
-
-    @property
-    def model_options(self) -> dict[str, Any]:
-        """How every process of the run loads the model, each on its own device."""
+    @cached_property
+    def model_source(self) -> tuple[Path, dict[str, Any], str]:
+        """What every process of the run loads, each on its own device: folder, options, and a key of files and all."""
         import torch
 
+        files = sorted((p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in self.model_folder.iterdir())
+        key = json.dumps([str(self.model_folder), files, self.cfg["hardware"], self.cfg["speed"]])
         dtype = getattr(torch, self.cfg["hardware"]["dtype"])
-        return {"dtype": dtype, "speed": self.speed, "memory": self.memory}
+        return self.model_folder, {"dtype": dtype, "speed": self.speed, "memory": self.memory}, key
 
     @cached_property
     def memory(self) -> Memory:
@@ -666,7 +663,7 @@ class Stages:
 
         crew = crew_of(processes, hardware["device"])
         work = {"progress": tick, "threads": self.threads, "memory_gb": hardware["memory_gb"]}
-        return crew.sample(sample, self.model, (self.model_folder, self.model_options), *inputs, **work, **options)
+        return crew.sample(sample, self.model, self.model_source, *inputs, **work, **options)
 
     def _tensor(self, entry: Entry, name: str):
         import torch

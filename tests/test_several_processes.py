@@ -95,7 +95,7 @@ def test_all_end_with_the_first_and_its_reason(
     crew = crew_of(2, "cpu")
     model = WorldModel.from_folder(tiny_model_folder)
     with pytest.raises(error, match=message):
-        crew.sample(meet_the_end, model, (tiny_model_folder, {}), end, progress=None, threads=1)
+        crew.sample(meet_the_end, model, (tiny_model_folder, {}, ""), end, progress=None, threads=1)
     assert crew.ended and all(other.process.poll() is not None for other in crew.others)
 
 

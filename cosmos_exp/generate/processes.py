@@ -39,13 +39,14 @@ TO_FAIL = 30.0  # from the end of one process to the end of the leader, whatever
 FAILURE, READY = "cosmos_exp/failure", "cosmos_exp/ready"
 FOLLOW = "from cosmos_exp.generate.processes import follow; follow(tied=True)"
 
-Source = tuple[Path, Mapping[str, Any]]
+Source = tuple[Path, Mapping[str, Any], str]
 Sample = Callable[..., Tensor]  # (model, *inputs, progress=None, team=None, **options)
 
 
 @dataclass(frozen=True)
 class Call:
-    """One clip to sample. source: the model's folder, and options of `WorldModel.from_folder` besides the device.
+    """One clip to sample. source: the model's folder, options of `WorldModel.from_folder` besides the device, and a key
+    that changes with its files.
 
     inputs, options: of `sample`, tensors on the CPU. threads: of each process, on a CPU. memory_gb: of each GPU that a
     process may take.
@@ -175,10 +176,12 @@ class Follower:
     def __init__(self, rank: int, size: int, port: int):
         self.rank, self.size = rank, size
         self.log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115, it lives as long as the process
-        meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "RANK": str(rank), "WORLD_SIZE": str(size)}
+        who = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(size)}
+        where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        others = {name: value for name, value in os.environ.items() if not name.startswith("TORCHELASTIC")}
         self.process = subprocess.Popen(
             [sys.executable, "-c", FOLLOW],
-            env={**os.environ, **meeting, "LOCAL_RANK": str(rank)},
+            env=others | who | where,
             stdin=subprocess.PIPE,
             stdout=self.log,
             stderr=self.log,
@@ -287,7 +290,8 @@ def _follow(store: dist.Store) -> int:
                 gpu.limit_memory(str(team.device), call.memory_gb)
             if source != call.source:
                 model, source = None, call.source  # one at a time
-                model = WorldModel.from_folder(source[0], device=team.device, **source[1])
+                folder, options, _ = source
+                model = WorldModel.from_folder(folder, device=team.device, **options)
             with cpu_threads(call.threads):
                 call.sample(model, *call.inputs, team=team, **call.options)
         except Exception as error:
