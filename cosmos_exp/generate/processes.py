@@ -35,7 +35,7 @@ from cosmos_exp.world.parallel import Team, own_device
 IDLE = timedelta(days=30)  # how long the others wait for the next clip
 TO_START = 300.0  # seconds
 TO_END = 5.0
-TO_FAIL = 30.0  # from the end of one process to the end of the leader, whatever it does
+TO_FAIL = 120.0  # from the end of one process to the end of the leader, whatever it does
 FAILURE, READY = "cosmos_exp/failure", "cosmos_exp/ready"
 FOLLOW = "from cosmos_exp.generate.processes import follow; follow(tied=True)"
 
@@ -157,7 +157,8 @@ class Crew:
         if not self.ended:
             threading.Thread(target=self.team.abort, daemon=True).start()
         if not done.wait(TO_FAIL):
-            print(f"cosmos-exp: {failure(self.others, self.store)}", file=sys.stderr, flush=True)
+            reason = failure(self.others, self.store) or "a process ended before its time"
+            print(f"cosmos-exp: {reason}", file=sys.stderr, flush=True)
             end_all(self.others)
             os._exit(1)
 
