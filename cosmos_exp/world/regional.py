@@ -22,13 +22,13 @@ class Region(NamedTuple):
 class RegionTexts(NamedTuple):
     """The regions of a clip, told by their tokens.
 
-    tokens: int64 [n], those inside any region. texts: [B, S, channels] of each region. places: int64 [n_r] of each,
-    where among `tokens` its own are.
+    texts: [B, S, channels] of each region. tokens: int64 [n_r] of each, those inside it. rest: [L, 1], how much a token
+    keeps of the global prompt: one half inside regions, all elsewhere.
     """
 
-    tokens: Tensor
     texts: tuple[Tensor, ...]
-    places: tuple[Tensor, ...]
+    tokens: tuple[Tensor, ...]
+    rest: Tensor
 
 
 class RegionKeys(NamedTuple):
@@ -37,23 +37,22 @@ class RegionKeys(NamedTuple):
     key: Tensor
     value: Tensor
     zeros: int
-    places: Tensor
+    tokens: Tensor
 
 
 class Regions(NamedTuple):
-    """What one block's cross-attention needs of all regions. tokens: as in `RegionTexts`."""
+    """What one block's cross-attention needs of all regions. rest: as in `RegionTexts`."""
 
-    tokens: Tensor
     keys: tuple[RegionKeys, ...]
+    rest: Tensor
 
 
 def region_texts(regions: Sequence[Region]) -> RegionTexts | None:
     """None where no token is inside any region."""
-    inside = torch.stack([region.mask.flatten() for region in regions])  # [R, L]
-    tokens = inside.any(dim=0).nonzero()[:, 0]
-    seen = [(region.text, own.nonzero()[:, 0]) for region, own in zip(regions, inside[:, tokens])]
-    seen = [(text, places) for text, places in seen if len(places)]
-    return RegionTexts(tokens, *zip(*seen)) if seen else None
+    masks = [region.mask.flatten() for region in regions]
+    seen = [(region.text, mask.nonzero()[:, 0]) for region, mask in zip(regions, masks) if mask.any()]
+    rest = 1 - 0.5 * torch.stack(masks).any(dim=0).float()
+    return RegionTexts(*zip(*seen), rest[:, None]) if seen else None
 
 
 def blend(attended: Tensor, queries: Tensor, regions: Regions) -> Tensor:
@@ -62,15 +61,17 @@ def blend(attended: Tensor, queries: Tensor, regions: Regions) -> Tensor:
     attended, queries: [B, heads, L, head_dim]. A token in several regions reads all their texts as one: each region's
     answer counts by its sum of exponentials.
     """
-    inside = queries[:, :, regions.tokens]
-    sums = inside.new_full((len(regions.keys), *inside.shape[:-1]), -torch.inf, dtype=torch.float32)
+    sums = queries.new_full((len(regions.keys), *queries.shape[:-1]), -torch.inf, dtype=torch.float32)
     answers = []
     for own, keys in zip(sums, regions.keys):
-        answer, logsumexp = attend_with_logsumexp(inside[:, :, keys.places], keys.key.to(inside), keys.value.to(inside))
-        with_zeros = torch.logaddexp(logsumexp, logsumexp.new_tensor(math.log(keys.zeros))) if keys.zeros else logsumexp
-        answers.append(answer * (logsumexp - with_zeros).exp()[..., None].to(answer))
-        own[:, :, keys.places] = with_zeros.to(own)
-    read = torch.zeros_like(inside)
-    for share, answer, keys in zip(sums.softmax(dim=0), answers, regions.keys):
-        read = read.index_add(2, keys.places, answer * share[:, :, keys.places, None].to(answer))
-    return attended.index_copy(2, regions.tokens, torch.lerp(attended[:, :, regions.tokens], read, 0.5))
+        inside = queries[:, :, keys.tokens]
+        answer, logsumexp = attend_with_logsumexp(inside, keys.key.to(inside), keys.value.to(inside))
+        zeros = math.log(keys.zeros) if keys.zeros else -math.inf
+        own[:, :, keys.tokens] = torch.logaddexp(logsumexp, logsumexp.new_tensor(zeros)).float()
+        answers.append((answer, logsumexp))
+    total = sums.logsumexp(dim=0)
+    result = attended * regions.rest.to(attended)
+    for keys, (answer, logsumexp) in zip(regions.keys, answers):
+        share = 0.5 * (logsumexp - total[:, :, keys.tokens]).exp()
+        result.index_add_(2, keys.tokens, answer * share[..., None].to(answer))
+    return result

@@ -180,8 +180,8 @@ class Block(CosmosTransformerBlock):
 
     def region_keys(self, regions: RegionTexts) -> Regions:
         texts = [self.text_keys(*without_zero_rows(text)) for text in regions.texts]
-        keys = (RegionKeys(*text[:3], places) for text, places in zip(texts, regions.places))
-        return Regions(regions.tokens, tuple(keys))
+        keys = (RegionKeys(*text[:3], tokens) for text, tokens in zip(texts, regions.tokens))
+        return Regions(tuple(keys), regions.rest)
 
     def work_at(self, speed: Speed, device: torch.device | str) -> None:
         """See `Trunk.work_at`."""

@@ -122,8 +122,8 @@ def regional_result(case: GoldenCase) -> GoldenResult:
     keys, values = (case.tensor(f"regional.r{name}").permute(0, 2, 3, 1, 4) for name in ("k", "v"))
     masks = case.tensor("regional.masks_RS").bool()
     texts = region_texts([Region(row, mask) for row, mask in zip(torch.arange(len(masks)), masks)])
-    own = (RegionKeys(keys[row], values[row], 0, places) for row, places in zip(texts.texts, texts.places))
-    out = blend(attend(query, key, value), query, Regions(texts.tokens, tuple(own)))
+    own = (RegionKeys(keys[row], values[row], 0, tokens) for row, tokens in zip(texts.texts, texts.tokens))
+    out = blend(attend(query, key, value), query, Regions(tuple(own), texts.rest))
     return case.result("regional.out", out.permute(2, 0, 1, 3).flatten(2), NETWORK_TOLERANCE)
 
 

@@ -58,10 +58,12 @@ def test_zero_keys_weigh_as_much_as_if_they_were_there(dtype, tolerance):
 def test_regions_are_blended_as_on_the_cpu(dtype, tolerance):
     def blended(device: str, dtype: torch.dtype):
         keys = []
-        for seed, (rows, zeros, places) in enumerate([(9, 31, range(40)), (23, 0, range(30, 70))]):
+        for seed, (rows, zeros, tokens) in enumerate([(9, 31, range(20, 60)), (23, 0, range(50, 90))]):
             key, value = (draw(1, 2, rows, 128, seed=10 * seed + i).to(device, dtype) for i in (1, 2))
-            keys.append(RegionKeys(key, value, zeros, torch.tensor(places, device=device)))
-        regions = Regions(torch.arange(20, 90, device=device), tuple(keys))
+            keys.append(RegionKeys(key, value, zeros, torch.tensor(tokens, device=device)))
+        rest = torch.ones(100, 1, device=device)
+        rest[20:90] = 0.5
+        regions = Regions(tuple(keys), rest)
         return blend(*(draw(1, 2, 100, 128, seed=seed).to(device, dtype) for seed in (7, 8)), regions)
 
     assert error(blended("cuda", dtype), blended("cpu", torch.float32)) < tolerance
