@@ -14,8 +14,8 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -214,7 +214,7 @@ def matrix_peak(device: str, dtype: torch.dtype) -> float:
 
 @torch.inference_mode()
 def run(
-    size: str, device: str, dtype: torch.dtype, only: str | None = None, repeats: int = 2, fp8: bool = True
+    size: str, device: str, dtype: torch.dtype, only: str | None = None, repeats: int = 2, chosen: Collection[str] = ()
 ) -> list[dict[str, object]]:
     """One row per case and way of evaluating."""
     rows: list[dict[str, object]] = []
@@ -233,12 +233,9 @@ def run(
             print(line(rows[-1]), flush=True)
 
         row("diffusers' blocks, two evaluations", reference)
-        ways = [("sampling", Speed()), ("compiled", Speed(compile=device != "cpu"))]
-        if fp8:
-            both = Speed(compile=device != "cpu")
-            ways += [("fp8 attention", replace(both, attention="fp8")), ("fp8 linears", replace(both, linears="fp8"))]
-            ways += [("fp8 both", replace(both, attention="fp8", linears="fp8"))]
-        for name, speed in ways:
+        for name, speed in ways(device).items():
+            if chosen and name not in chosen:
+                continue
             try:
                 bench.work_at(speed)
                 call = bench.guided()
@@ -297,6 +294,17 @@ def measured(case: Case, way: str, time: float, reference: float, peak: float) -
     return values
 
 
+def ways(device: str) -> dict[str, Speed]:
+    fused = device != "cpu"
+    return {
+        "sampling": Speed(),
+        "compiled": Speed(compile=fused),
+        "fp8 attention": Speed(attention="fp8", compile=fused),
+        "fp8 linears": Speed(linears="fp8", compile=fused),
+        "fp8 both": Speed("fp8", "fp8", compile=fused),
+    }
+
+
 def line(row: dict[str, object]) -> str:
     error = f"{row['difference']:.1e}" if "difference" in row else ""
     return (
@@ -310,7 +318,7 @@ def main() -> None:
     parser.add_argument("--size", choices=("7b", "nano"), default="7b")
     parser.add_argument("--only", help="part of a case's name")
     parser.add_argument("--repeats", type=int, default=2)
-    parser.add_argument("--exact", action="store_true", help="leave out what changes the result")
+    parser.add_argument("--ways", nargs="+", choices=tuple(ways("cpu")), help="of evaluating; all of them if not given")
     parser.add_argument("--json", type=Path, help="write the rows here")
     arguments = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -330,7 +338,7 @@ def main() -> None:
     if "RANK" in os.environ:
         rows = run_together(arguments.size, dtype, arguments.only, arguments.repeats)
     else:
-        options = {"only": arguments.only, "repeats": arguments.repeats, "fp8": not arguments.exact}
+        options = {"only": arguments.only, "repeats": arguments.repeats, "chosen": arguments.ways or ()}
         rows = run(arguments.size, device, dtype, **options)
     if arguments.json and rows:
         arguments.json.write_text(json.dumps(rows, indent=1))

@@ -52,11 +52,11 @@ def options() -> list[Option]:
     return [
         Option("exact"),
         Option(f"guidance in {INTERVAL}", sampling=interval),
-        *(Option(f"cache {threshold}", sampling={"cache_threshold": threshold}) for threshold in (0.05, 0.1, 0.2)),
+        *(Option(f"cache {threshold}", sampling={"cache_threshold": threshold}) for threshold in (0.1, 0.2, 0.3)),
         Option("fp8 linears", Speed(linears="fp8")),
         Option("fp8 attention", Speed(attention="fp8")),
         Option("fp8 both", both),
-        *(Option(f"all, cache {c}", both, interval | {"cache_threshold": c}) for c in (0.1, 0.2)),
+        *(Option(f"all, cache {c}", both, interval | {"cache_threshold": c}) for c in (0.1, 0.2, 0.3)),
     ]
 
 
