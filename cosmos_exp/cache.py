@@ -122,10 +122,15 @@ def write_atomic(path: Path, content: bytes) -> None:
         partial.unlink(missing_ok=True)
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """As `write_atomic` does; makes the folder where there is none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, content)
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write plain values as JSON, as `write_atomic` does; makes the folder where there is none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+    write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 @contextlib.contextmanager

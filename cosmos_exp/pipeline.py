@@ -13,7 +13,7 @@ import cv2
 from omegaconf import DictConfig, OmegaConf
 
 from cosmos_exp import gpu, summary
-from cosmos_exp.cache import Entry, StageCache, write_atomic, write_json
+from cosmos_exp.cache import Entry, StageCache, write_atomic, write_bytes, write_json
 from cosmos_exp.captions.files import write_captions, write_prompts
 from cosmos_exp.controls.class_filter import find_filter
 from cosmos_exp.errors import UserError
@@ -45,6 +45,7 @@ class Made:
     prompts: dict[str, str] = field(default_factory=dict)  # by style
     pictures: dict[str, ByTake] = field(default_factory=dict)  # renders by weather
     controls: dict[str, ByTake] = field(default_factory=dict)  # by control
+    shown: dict[str, dict[str, Entry]] = field(default_factory=dict)  # encoded videos of both, by view and name
     hints: dict[str, Chunks] = field(default_factory=dict)  # of the single view, by control
     multi_hints: dict[str, dict[str, Chunks]] = field(default_factory=dict)  # by control and view
     negative: Entry | None = None
@@ -113,6 +114,7 @@ class Pipeline:
         write_captions(self.folder.captions(self.made.clip), self.made.prompts)
         self.render()
         self.make_controls()
+        self.show_controls()
         self.write_control_videos()
         self.encode()
         for style in self.stages.styles:
@@ -158,21 +160,29 @@ class Pipeline:
         """{view: render} in the scene's weather."""
         return {take.view: self.made.pictures[self.weather][take] for take in takes}
 
-    def write_control_videos(self) -> None:
-        from cosmos_exp.controls.previews import preview
-
+    def show_controls(self) -> None:
+        """Controls and previews of every view as encoded videos."""
         stages, names = self.stages, [n for n in self.stages.cfg["previews"]["names"] if n not in self.made.controls]
-        params = {control: stages.control_params(control) for control in ("edge", "seg")}
         with self.report.stage("videos", "control videos") as tick:
-            for i, (view, take) in enumerate({**stages.multi_takes, stages.front: stages.front_take}.items(), 1):
-                render = load_render(self.made.pictures[self.weather][take], view)
-                videos = {name: preview(name, render, **params) for name in names}
+            for i, (view, take) in enumerate(self._shown_takes.items(), 1):
+                render = self.made.pictures[self.weather][take]
                 made = {name: takes[take] for name, takes in self.made.controls.items() if take in takes}
-                videos |= {name: load_arrays(entry)["video"] for name, entry in made.items()}
-                videos |= self._weight_pictures(take)
-                for name, video in videos.items():
-                    write_video(self.folder.control(name, view, self.made.clip), video, stages.fps)
+                shown = {name: stages.preview_file(name, view, render) for name in names}
+                self.made.shown[view] = shown | {name: stages.control_file(entry) for name, entry in made.items()}
                 tick(i, len(stages.views))
+
+    def write_control_videos(self) -> None:
+        with self.report.stage("videos", "control videos"):
+            for view, take in self._shown_takes.items():
+                for name, entry in self.made.shown[view].items():
+                    write_bytes(self.folder.control(name, view, self.made.clip), load_arrays(entry)["mp4"].tobytes())
+                for name, picture in self._weight_pictures(take).items():
+                    write_video(self.folder.control(name, view, self.made.clip), picture, self.stages.fps)
+
+    @property
+    def _shown_takes(self) -> dict[str, Take]:
+        """{view: what is shown of it}; the front view as the single-view net has it."""
+        return {**self.stages.multi_takes, self.stages.front: self.stages.front_take}
 
     def _weight_pictures(self, take: Take) -> dict:
         """{folder name: uint8 [F,H,W,3]} of the weight maps that count in a view, as they are shared out there."""

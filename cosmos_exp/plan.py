@@ -158,6 +158,7 @@ def _walk(config: dict[str, Any]) -> PlannedCell:
         road.describe()
         road.render()
         road.make_controls()
+        road.show_controls()
         road.encode()
         for style in stages.styles:
             road.generate(style)

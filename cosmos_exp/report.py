@@ -105,7 +105,7 @@ class Report:
         self.status.stage, self.status.step = name, ""
         self._write()
         hits, misses = self.hits.total(), self.misses.total()
-        started = time.monotonic()
+        started, worked = time.monotonic(), time.process_time()
         label = self.prefix + (label or name)
         meter = gpu.PeakMeter(self.device)
         with progress.steps(label) as show:
@@ -121,6 +121,8 @@ class Report:
             self.status.gpu_memory[name] = {key: max(value, before.get(key, 0.0)) for key, value in peak.items()}
         seconds = time.monotonic() - started
         self.status.seconds[name] = round(self.status.seconds.get(name, 0.0) + seconds, 3)
+        worked = time.process_time() - worked
+        self.status.cpu_seconds[name] = round(self.status.cpu_seconds.get(name, 0.0) + worked, 3)
         cached = self.hits.total() > hits and self.misses.total() == misses
         log.info("%-24s %6.1f s%s", label, seconds, "  from the cache" if cached else "")
 

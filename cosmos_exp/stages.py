@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -46,7 +47,7 @@ from cosmos_exp.sensors.carla_yaml import configured_cameras, placed
 from cosmos_exp.sensors.rigs import cameras_of_views, rig_of_views
 from cosmos_exp.shapes import Shape, Video, Videos, front_aspect, videos_of
 from cosmos_exp.validate import model_folder, read_contract
-from cosmos_exp.video import resize
+from cosmos_exp.video import resize, write_video
 from cosmos_exp.world.contract import SIGMA_MAX, Contract
 from cosmos_exp.world.memory import Memory
 
@@ -63,6 +64,7 @@ VERSIONS = {
     "scene": 1,
     "render": 2,
     "controls": 2,
+    "videos": 1,
     "captions": 1,
     "hints": 1,
     "input": 1,
@@ -395,10 +397,8 @@ class Stages:
     def control(self, name: str, view: str, render: Entry) -> Entry:
         """A control's video, `video` uint8 [F,H,W,3], from a camera's render."""
         params = self.control_params(name)
-        config, inputs = {"control": name, **params}, [render.key]
-        if is_file(params.get("class_filter")):
-            config["class_filter"] = "file"
-            inputs.append(self.cache.file_identity(params["class_filter"]))
+        config, files = self._params_key(params)
+        config, inputs = {"control": name, **config}, [render.key, *files]
 
         def compute() -> Arrays:
             from cosmos_exp.controls import make_control
@@ -406,6 +406,38 @@ class Stages:
             return {"video": make_control(name, load_render(render, view), **params)}
 
         return self._stage("controls", config, inputs, compute, size=megapixels(self.videos.single_view.shape))
+
+    def _params_key(self, params: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+        """A control's parameters as a part of a key, and identities of the files they name."""
+        if not is_file(params.get("class_filter")):
+            return dict(params), []
+        return {**params, "class_filter": "file"}, [self.cache.file_identity(params["class_filter"])]
+
+    def control_file(self, control: Entry) -> Entry:
+        """A control's video as a file, `mp4` uint8 [bytes]."""
+        return self._video_file(lambda: load_arrays(control)["video"], {}, [control.key])
+
+    def preview_file(self, name: str, view: str, render: Entry) -> Entry:
+        """A preview of a render as a file, `mp4` uint8 [bytes]."""
+        params = {control: self.control_params(control) for control in ("edge", "seg")}
+        keys = {control: self._params_key(values) for control, values in params.items()}
+        config = {"preview": name, **{control: config for control, (config, _) in keys.items()}}
+
+        def draw() -> np.ndarray:
+            from cosmos_exp.controls.previews import preview
+
+            return preview(name, load_render(render, view), **params)
+
+        return self._video_file(draw, config, [render.key, *(file for _, files in keys.values() for file in files)])
+
+    def _video_file(self, draw: Callable[[], np.ndarray], config: Mapping[str, Any], inputs: list[str]) -> Entry:
+        def compute() -> Arrays:
+            with TemporaryDirectory() as folder:
+                path = write_video(Path(folder) / "video.mp4", draw(), self.fps)
+                return {"mp4": np.frombuffer(path.read_bytes(), np.uint8)}
+
+        size = megapixels(self.videos.single_view.shape)
+        return self._stage("videos", {"fps": self.fps, **config}, inputs, compute, size=size)
 
     def ready_control(self, name: str, take: Take, clip: str) -> Entry:
         """The same from `controls.<name>.file`."""

@@ -47,7 +47,8 @@ class Status:
     the process is gone, see `RunFolder.living_status`.
     started, updated: ISO 8601, UTC; `updated` is also the heartbeat. host, pid: of the process at work. job: its id at
     Slurm or submitit. stage: the stage at work, or the last one. step: how far it is. attempts: how often it was begun.
-    seconds: {stage: wall time}. hits, misses: {stage: cache lookups}. error: one message, empty while all is well.
+    seconds: {stage: wall time}. cpu_seconds: {stage: time of this process on the cores}. hits, misses: {stage: cache
+    lookups}. error: one message, empty while all is well.
     gpu_memory: {stage: {"allocated", "reserved": most GiB}} of the stages that took memory of a GPU.
     weights: {network: {control: weight}} as they count.
     """
@@ -63,6 +64,7 @@ class Status:
     stage: str = ""
     step: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
+    cpu_seconds: dict[str, float] = field(default_factory=dict)
     hits: dict[str, int] = field(default_factory=dict)
     misses: dict[str, int] = field(default_factory=dict)
     gpu_memory: dict[str, dict[str, float]] = field(default_factory=dict)
