@@ -13,6 +13,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from cosmos_exp.errors import UserError, ValidationErrors
+from cosmos_exp.launch.config import SLURM
 
 _sweep_at_work: Path | None = None
 
@@ -62,9 +63,9 @@ def check_cells(config: DictConfig) -> None:
     if not is_grid(config):
         return
     cells_with: dict[str, list[int]] = {}
-    cells = cell_overrides(config)
+    cells, here = cell_overrides(config), config.hydra.launcher.get("kind") != SLURM
     for number, overrides in enumerate(cells):
-        for error in validate(compose(config.hydra.job.config_name, overrides=overrides)):
+        for error in validate(compose(config.hydra.job.config_name, overrides=overrides), here=here):
             cells_with.setdefault(error, []).append(number)
     if cells_with:
         raise ValidationErrors(
@@ -112,5 +113,7 @@ def sweep_report(sweep: Path) -> str:
     counts = Counter(status.state for status in statuses.values())
     lines = [f"{len(statuses)} cells: {', '.join(f'{count} {state}' for state, count in counts.items())}"]
     lines += [f"  {path.name}: {s.state} {s.error}".rstrip() for path, s in statuses.items() if s.state != DONE]
-    lines += [f"comparison: {write_comparison(sweep)}", f"to run the rest: cosmos-exp retry {sweep}"]
+    if counts[DONE]:
+        lines.append(f"comparison: {write_comparison(sweep)}")
+    lines.append(f"to run the rest: cosmos-exp retry {sweep}")
     return "\n".join(lines)

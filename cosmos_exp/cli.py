@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cosmos_exp import torchrun
 from cosmos_exp.errors import UserError, unknown_name
+from cosmos_exp.stopping import Stopped
 
 CONF = Path(__file__).resolve().parent / "conf"
 
@@ -72,6 +73,8 @@ def main() -> None:
         _fail(str(error), 2)
     except KeyboardInterrupt:
         _fail("interrupted", 130)
+    except Stopped as stop:
+        _fail(f"{stop}; the same command goes on where this run was", 75)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)

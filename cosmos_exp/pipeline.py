@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 from omegaconf import DictConfig, OmegaConf
 
-from cosmos_exp import gpu, summary
+from cosmos_exp import gpu, leases, summary, torchrun
 from cosmos_exp.cache import Entry, StageCache, write_atomic, write_bytes, write_json
 from cosmos_exp.captions.files import write_captions, write_prompts
 from cosmos_exp.controls.class_filter import find_filter
@@ -69,6 +69,7 @@ def run(cfg: DictConfig, folder: Path, *, sweep: str | None = None) -> Status:
 
     Raises ValidationErrors before any work where the config cannot run.
     """
+    hold_gpus(cfg)
     check(cfg)
     plain = OmegaConf.to_container(cfg, resolve=True)
     with only_run_in(folder):
@@ -94,6 +95,13 @@ def run(cfg: DictConfig, folder: Path, *, sweep: str | None = None) -> Status:
     if not sweep:
         summary.show(report.folder)
     return report.status
+
+
+def hold_gpus(cfg: DictConfig) -> None:
+    """Lease the GPUs of a run to this process, unless torchrun has given it one."""
+    hardware = cfg.hardware
+    if torchrun.processes() is None:
+        leases.hold(hardware.device, max(1, hardware.processes or 1), max(1, hardware.jobs_per_gpu))
 
 
 class Pipeline:

@@ -9,7 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from cosmos_exp import schema
+from cosmos_exp import schema, stopping
 from cosmos_exp.callbacks import PastHydra
 from cosmos_exp.hydra_app import EXPLAINED
 
@@ -20,6 +20,7 @@ def job(cfg: DictConfig) -> None:
     """One run: a composed config in, a run folder out."""
     from cosmos_exp.pipeline import run
 
+    stopping.listen()
     hydra_cfg = HydraConfig.get()
     in_sweep = hydra_cfg.mode == RunMode.MULTIRUN
     try:

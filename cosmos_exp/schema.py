@@ -260,6 +260,8 @@ class HardwareConfig:
     """Latent frames that the tokenizer works on at a time; the result is the same. null: all."""
     memory_gb: float | None = None
     """GiB of the device's memory that this process may take; null: all."""
+    jobs_per_gpu: int = 1
+    """How many runs of this machine may share a GPU; a run waits until one has room."""
     processes: int | None = None
     """That sample a clip together, on a GPU each with device=cuda; null: one, or those that torchrun started."""
 

@@ -52,8 +52,11 @@ def check(cfg: DictConfig) -> None:
         raise ValidationErrors(errors)
 
 
-def validate(cfg: DictConfig) -> list[str]:
-    """Everything wrong with a composed config, one message per problem; empty when it can run."""
+def validate(cfg: DictConfig, *, here: bool = True) -> list[str]:
+    """Everything wrong with a composed config, one message per problem; empty when it can run.
+
+    here: whether on this machine, so that it must have the devices.
+    """
     errors = [f"{key} is required: give {key}=..." for key in sorted(OmegaConf.missing_keys(cfg))]
     errors += _unknown_keys(cfg, "")
     contract, problems = model_contract(cfg.model.name, cfg.model.weights)
@@ -63,7 +66,7 @@ def validate(cfg: DictConfig) -> list[str]:
         errors += [
             *_check_steps(cfg, contract),
             *check_places(cfg, contract, _videos(cfg, contract)[0]),
-            *_check_processes(cfg, contract),
+            *_check_processes(cfg, contract, here),
         ]
     for rule in (
         _check_scene,
@@ -71,12 +74,11 @@ def validate(cfg: DictConfig) -> list[str]:
         _check_captions,
         _check_sampler,
         _check_speed,
-        _check_hardware,
         _check_metrics,
         _check_tracking,
     ):
         errors += rule(cfg)
-    return errors
+    return [*errors, *_check_hardware(cfg, here)]
 
 
 def check_scene(cfg: DictConfig) -> None:
@@ -320,7 +322,7 @@ def _check_steps(cfg: DictConfig, contract: Contract) -> Iterator[str]:
         )
 
 
-def _check_hardware(cfg: DictConfig) -> Iterator[str]:
+def _check_hardware(cfg: DictConfig, here: bool) -> Iterator[str]:
     hardware = cfg.hardware
     if hardware.dtype not in DTYPES:
         yield f"hardware.dtype: {unknown_name('dtype', hardware.dtype, DTYPES)}"
@@ -328,10 +330,12 @@ def _check_hardware(cfg: DictConfig) -> Iterator[str]:
         yield f"hardware.text_encoder_dtype: {unknown_name('dtype', hardware.text_encoder_dtype, DTYPES)}"
     if hardware.threads is not None and hardware.threads < 1:
         yield f"hardware.threads={hardware.threads}: must be 1 or more, or null for all cores"
+    if hardware.jobs_per_gpu < 1:
+        yield f"hardware.jobs_per_gpu={hardware.jobs_per_gpu}: must be 1 (alone on a GPU) or more"
     kind, _, index = hardware.device.partition(":")
     if kind not in ("cpu", "cuda") or (index and not index.isdigit()):
         yield f"hardware.device: {unknown_name('device', hardware.device, ('cpu', 'cuda', 'cuda:0'))}"
-    elif kind == "cuda":
+    elif kind == "cuda" and here:
         yield from _check_cuda(cfg, int(index or 0))
     yield from _check_memory(hardware, on_gpu=kind == "cuda")
 
@@ -368,7 +372,7 @@ def _check_memory(hardware: DictConfig, *, on_gpu: bool) -> Iterator[str]:
         yield f"hardware.memory_gb={hardware.memory_gb:g}: limits a CUDA device; give null with hardware.device=cpu"
 
 
-def _check_processes(cfg: DictConfig, contract: Contract) -> Iterator[str]:
+def _check_processes(cfg: DictConfig, contract: Contract, here: bool) -> Iterator[str]:
     """Whether there is a device for each process, and an even share of the clip."""
     given, started, device = cfg.hardware.processes, torchrun.processes(), cfg.hardware.device
     if given is not None and given < 1:
@@ -383,7 +387,7 @@ def _check_processes(cfg: DictConfig, contract: Contract) -> Iterator[str]:
     named = f"hardware.processes={processes}"
     if device not in ("cpu", "cuda"):
         yield f"{named}, hardware.device={device}: each takes its own GPU, cuda:0 and on: give hardware.device=cuda"
-    elif device == "cuda" and processes > (count := _cuda_devices()):
+    elif device == "cuda" and here and processes > (count := _cuda_devices()):
         yield f"{named}: each takes its own GPU, and this machine has {count}; nearest is {max(1, count)}"
     videos, _ = _videos(cfg, contract)
     folder, _ = attempt(lambda: model_folder(cfg.model.name, cfg.model.weights))

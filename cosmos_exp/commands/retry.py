@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,9 +50,10 @@ def main(arguments: Sequence[str]) -> int:
             print("nothing to retry: " + ("no cell failed" if given.failed else "every cell is done or at work"))
             return 0
         settings = _launcher(runner, chosen[0][0], given.overrides)
-    print(f"cells to run: {', '.join(path.name for path, _ in chosen)}")
-    sweep.enqueue(chosen)
-    start(sweep, settings)
+        print(f"cells to run: {', '.join(path.name for path, _ in chosen)}", flush=True)
+        logging.basicConfig(level=logging.INFO, format="%(message)s")
+        sweep.enqueue(chosen)
+        start(sweep, settings, lambda: runner.configs(path for path, _ in chosen))
     conclude(sweep.path, wait=settings.get("wait", True))
     return 0
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,14 @@ class CellRunner:
         record.parent.mkdir(parents=True, exist_ok=True)
         record.write_text(OmegaConf.to_yaml(config.hydra.overrides.task))
         return folder, run_id(config)
+
+    def configs(self, folders: Iterable[Path]) -> list[DictConfig]:
+        """Of prepared cells, without `hydra`."""
+        composed = [self.compose(_recorded_overrides(folder), cell_number(folder)) for folder in folders]
+        for config in composed:
+            with open_dict(config):
+                del config["hydra"]
+        return composed
 
     def run(self, folder: Path) -> Exception | None:
         """Run a prepared cell; returns what it failed with."""

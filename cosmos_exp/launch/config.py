@@ -7,6 +7,8 @@ from typing import Any
 
 from omegaconf import MISSING
 
+SLURM = "submitit_slurm"
+
 
 @dataclass
 class LauncherConfig:
@@ -30,8 +32,8 @@ class SubmititConfig(LauncherConfig):
     """How many cells are meant for one worker: there are as many workers as that gives. Each takes what is left."""
     wait: bool = True
     """Wait for the cells and compare them; false leaves the workers to themselves."""
-    timeout_min: int = 240
-    """Minutes after which a worker is asked to stop; it is begun again where its cell was."""
+    timeout_min: int | None = None
+    """Minutes after which a worker is asked to stop, to be begun again at its cell; null: from measured times."""
     signal_delay_s: int = 120
     """Seconds between that request and the end."""
     max_num_timeout: int = 20
@@ -77,5 +79,5 @@ class SubmititSlurmConfig(SubmititConfig):
 LAUNCHERS = {
     "joblib": JoblibConfig,
     "submitit_local": SubmititLocalConfig,
-    "submitit_slurm": SubmititSlurmConfig,
+    SLURM: SubmititSlurmConfig,
 }

@@ -5,15 +5,20 @@ from __future__ import annotations
 import logging
 import math
 import os
+import shlex
 import shutil
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+from omegaconf import DictConfig
 
 from cosmos_exp.errors import UserError
 from cosmos_exp.launch import slurm
 from cosmos_exp.launch.queue import SweepFolder
 from cosmos_exp.launch.supervisor import Supervisor
+from cosmos_exp.launch.walltime import job_minutes
 from cosmos_exp.tracking.run_folder import FAILED, RUNNING
 
 log = logging.getLogger(__name__)
@@ -25,11 +30,15 @@ POLL = 2.0
 Settings = dict[str, Any]
 
 
-def start(sweep: SweepFolder, settings: Settings) -> None:
+def start(sweep: SweepFolder, settings: Settings, configs: Callable[[], list[DictConfig]]) -> None:
     """Have the waiting cells of a sweep run; returns when they are over, or at once where `wait` is false.
 
-    settings: the hydra/launcher group.
+    settings: the hydra/launcher group. configs: composes those of the waiting cells.
     """
+    if settings.get("timeout_min", 1) is None:
+        minutes, why = job_minutes(configs(), settings["cells_per_job"])
+        log.info("time for a worker: %d min (%s)", minutes, why)
+        settings = settings | {"timeout_min": minutes}
     POOLS[settings["kind"]](sweep, settings)
 
 
@@ -48,7 +57,8 @@ def run_in_local_jobs(sweep: SweepFolder, settings: Settings) -> None:
     count = min(settings["workers"], _jobs_for(sweep, settings))
     environment = _share_of_machine(count) | {"CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES")}
     executor = LocalExecutor(sweep.path / LOGS / "%j", max_num_timeout=settings["max_num_timeout"])
-    executor.update_parameters(**_given(settings, "timeout_min", "signal_delay_s", "setup"))
+    settings = settings | {"setup": [*_detached(sweep.path / LOGS / "jobs.log"), *(settings["setup"] or [])]}
+    executor.update_parameters(**{key: settings[key] for key in ("timeout_min", "signal_delay_s", "setup")})
     jobs = [executor.submit(Supervisor(sweep.path, settings["cells_per_job"], environment)) for _ in range(count)]
     log.info("workers on this machine: %d, logs in %s", count, sweep.path / LOGS)
     _wait(sweep, settings, lambda: any(job.get_info()["jobState"] == "RUNNING" for job in jobs))
@@ -65,7 +75,7 @@ def run_on_slurm(sweep: SweepFolder, settings: Settings) -> None:
         )
     count = _jobs_for(sweep, settings)
     executor = SlurmExecutor(sweep.path / LOGS / "%j", max_num_timeout=settings["max_num_timeout"])
-    executor.update_parameters(**slurm.sbatch_options(settings))
+    executor.update_parameters(**slurm.sbatch_options(settings, _gpus(sweep)))
     supervisor = Supervisor(sweep.path, settings["cells_per_job"])
     try:
         jobs = executor.submit_array([supervisor] * count)
@@ -106,6 +116,12 @@ def _wait(sweep: SweepFolder, settings: Settings, any_job_left: Callable[[], boo
             sweep.end(path, FAILED, f"its job {status.job} on {status.host} is gone")
 
 
+def _gpus(sweep: SweepFolder) -> int:
+    """How many a cell uses."""
+    hardware = sweep.config.hardware
+    return (hardware.processes or 1) if hardware.device.startswith("cuda") else 0
+
+
 def _jobs_for(sweep: SweepFolder, settings: Settings) -> int:
     return math.ceil(sweep.waiting() / settings["cells_per_job"])
 
@@ -118,5 +134,7 @@ def _share_of_machine(workers: int) -> dict[str, str | None]:
     return {"OMP_NUM_THREADS": cores, "TTY_COMPATIBLE": "0"}
 
 
-def _given(settings: Settings, *names: str) -> Settings:
-    return {name: settings[name] for name in names if settings[name] is not None}
+def _detached(log_file: Path) -> list[str]:
+    """Shell commands that free a job from the terminal it is started in."""
+    log_file.parent.mkdir(exist_ok=True)
+    return ["trap '' HUP INT", f"exec </dev/null >>{shlex.quote(str(log_file))} 2>&1"]

@@ -17,10 +17,15 @@ SETUP = (
 )
 
 
-def sbatch_options(settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings of hydra/launcher=submitit_slurm as submitit's Slurm executor takes them."""
+def sbatch_options(settings: dict[str, Any], gpus: int) -> dict[str, Any]:
+    """The settings of hydra/launcher=submitit_slurm as submitit's Slurm executor takes them.
+
+    gpus: how many a worker needs, asked for where the settings ask for none in any way.
+    """
     given = {key: value for key, value in settings.items() if value is not None and key not in (*OWN, "_target_")}
     memory = {"mem": f"{given.pop('mem_gb')}GB"} if "mem_gb" in given else {}
+    if gpus and not any(key in given for key in ("gpus_per_node", "gpus_per_task", "gres")):
+        given["gpus_per_node"] = gpus
     setup = [*SETUP, *given.pop("setup", [])]
     return {NAMES.get(key, key): value for key, value in given.items()} | memory | {"setup": setup}
 

@@ -44,9 +44,11 @@ def main(arguments: list[str]) -> int:
     given = parser.parse_args(arguments)
     from cosmos_exp.launch.cell import runner_of
     from cosmos_exp.launch.queue import SweepFolder
+    from cosmos_exp.pipeline import hold_gpus
 
     sweep = SweepFolder(given.folder)
     os.chdir(sweep.config.hydra.runtime.cwd)
+    hold_gpus(sweep.config)  # before a cell counts as at work
     with runner_of(sweep) as runner:
         return work(sweep, runner, given.job, given.share)
 

@@ -38,6 +38,7 @@ class CellLauncher(Launcher):
         setup_globals()
         sweep = SweepFolder(Path(self.config.hydra.sweep.dir))
         runner = CellRunner(self.context, self.config, self.task)
-        sweep.begin(runner.prepare(overrides, initial_job_idx + i) for i, overrides in enumerate(job_overrides))
-        start(sweep, self.settings)
+        cells = [runner.prepare(overrides, initial_job_idx + i) for i, overrides in enumerate(job_overrides)]
+        sweep.begin(cells)
+        start(sweep, self.settings, lambda: runner.configs(folder for folder, _ in cells))
         return [JobReturn(overrides=list(job), status=JobStatus.COMPLETED) for job in job_overrides]

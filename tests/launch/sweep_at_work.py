@@ -36,7 +36,7 @@ class Sweep:
         environment = {**os.environ, "OMP_NUM_THREADS": "1", **self.environment}
         command = [sys.executable, "-m", "cosmos_exp.cli", *arguments]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        return subprocess.Popen(command, cwd=self.cwd, env=environment, **pipes)
+        return subprocess.Popen(command, cwd=self.cwd, env=environment, start_new_session=True, **pipes)
 
     def finish(self, process: subprocess.Popen) -> tuple[int, str]:
         """Exit code, and what it printed."""
