@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from cosmos_exp.history import Cost, History
 from cosmos_exp.launch.config import SubmititSlurmConfig
 from cosmos_exp.launch.slurm import SETUP, sbatch_options
-from cosmos_exp.launch.walltime import LEAST, UNKNOWN, job_minutes
+from cosmos_exp.launch.walltime import UNKNOWN, job_minutes
 
 
 def options(gpus: int = 0, **settings) -> dict:
@@ -38,4 +39,3 @@ def test_the_time_follows_from_what_was_measured(configure, tmp_path) -> None:
         History(tmp_path).add(Cost(w.stage, w.setting, w.size, w.passes, seconds, bytes=1))
     assert job_minutes(configs, 1)[0] == 98  # 1.5 * (60 + 5), rounded up
     assert job_minutes(configs, 2)[0] == 188
-    assert job_minutes([], 1)[0] == LEAST
