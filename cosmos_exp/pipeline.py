@@ -32,6 +32,8 @@ from cosmos_exp.world.contract import SIGMA_MAX
 
 log = logging.getLogger(__name__)
 
+UPLOAD_TIMEOUT = 600  # seconds that a finished run waits for W&B
+
 ByTake = dict[Take, Entry]
 Chunks = list[Entry]  # of one video
 
@@ -405,6 +407,6 @@ def _track(mode: str, folder: RunFolder) -> None:
     if mode == "online":
         try:
             check_server()
-            upload([offline])
+            upload([offline], timeout=UPLOAD_TIMEOUT)
         except UserError as error:
             log.warning("%s; `cosmos-exp sync %s --online` sends the run later", error, folder.path)

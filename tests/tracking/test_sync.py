@@ -127,3 +127,18 @@ def test_without_a_server_nothing_hangs(tmp_path):
     done = command(str(tmp_path), "--online", WANDB_BASE_URL="http://127.0.0.1:9", WANDB_API_KEY=API_KEY)
     assert done.returncode == 2
     assert "W&B cannot be reached" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_a_run_whose_server_is_away_is_done_and_sent_later(tiny_model_folder, tmp_path):
+    options = [f"model.weights={tiny_model_folder}", "tracking=wandb", "tracking.mode=online", "name=away"]
+    line = [sys.executable, "-m", "cosmos_exp.cli", "+experiment=quick", "paths.outputs=out", *options]
+    with wandb_server() as server:
+        environment = {**os.environ, **server.environment, "OMP_NUM_THREADS": "1"}
+        away = environment | {"WANDB_BASE_URL": "http://127.0.0.1:9"}
+        done = subprocess.run(line, cwd=tmp_path, env=away, capture_output=True, text=True, timeout=200)
+        assert done.returncode == 0, done.stderr
+        assert "W&B cannot be reached" in done.stderr and "out/runs/away --online` sends the run later" in done.stderr
+        done = command(str(tmp_path / "out" / "runs" / "away"), "--online", **server.environment)
+        assert done.stdout.splitlines()[-1] == "1 unchanged, 1 sent, 0 sent before"
+        assert sum(server.uploads.values()) == 1
