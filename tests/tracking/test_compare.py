@@ -179,3 +179,21 @@ def test_browser_over_http(page, sweep):
         page.open(f"http://127.0.0.1:{server.server_port}/compare.html")
         page.wait("videos().length === 6 && videos().every(v => v.readyState >= 2)")
         server.shutdown()
+
+
+def test_browser_steps_single_frames_by_key(page, sweep):
+    page.open(sweep / "compare.html")
+    page.wait("videos().length === 6 && videos().every(v => v.readyState >= 2)")
+    for _ in range(3):
+        page.run("document.body.dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowRight', bubbles: true}))")
+    page.wait("videos().every(v => !v.seeking && Math.abs(v.currentTime - 0.35) < 0.02)")  # amid the fourth of 10 Hz
+    page.run("document.body.dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowLeft', bubbles: true}))")
+    page.wait("videos().every(v => !v.seeking && Math.abs(v.currentTime - 0.25) < 0.02)")
+
+
+def test_browser_shows_a_single_run(page, tmp_path):
+    write_run(tmp_path / "alone", [], metrics={"tse": 0.5})
+    page.open(write_page(tmp_path / "alone"))
+    page.wait("videos().length === 1 && videos()[0].readyState >= 2")
+    assert page.run("return document.querySelectorAll('#table tbody tr').length") == 1
+    assert "Nothing is swept" in page.run("return $('method').textContent")
