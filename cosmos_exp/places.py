@@ -101,12 +101,12 @@ class Places:
 
     def pictures(self, controls: Iterable[str], view: str, renders: Renders, shape: Shape) -> dict[str, np.ndarray]:
         """{control: uint8 [F,H,W,3]}: how much of 1 each has at every pixel; empty where no weight map counts."""
-        from cosmos_exp.controls.previews import heat_colors
-        from cosmos_exp.generate.weights import share_maps
-
         names, rules = list(controls), self.maps_in(controls, renders)
         if not rules:
             return {}
+        from cosmos_exp.controls.previews import heat_colors
+        from cosmos_exp.generate.weights import share_maps
+
         whole = Chunk(0, 0, shape.frames)
         shared = share_maps(self._weights(names, rules, view, renders[view], shape, whole), shape)
         return {name: heat_colors(values.numpy()) for name, values in shared.items()}

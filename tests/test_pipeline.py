@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -242,3 +244,13 @@ def test_item_seeds() -> None:
 def test_threads_follow_the_environment(monkeypatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert (num_threads(None), num_threads(3)) == (1, 3)
+
+
+def test_a_run_whose_results_are_all_there_loads_no_torch(tiny_model_folder: Path, tmp_path: Path) -> None:
+    own = f"model.weights={tiny_model_folder} views=single tracking=disabled name=again hydra.run.dir=run"
+    code = (
+        "import sys; from cosmos_exp.run import main;"
+        f"sys.argv[1:] = {[*SMALL, *own.split()]!r}; main(); print('torch' in sys.modules)"
+    )
+    runs = [subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True) for _ in "12"]
+    assert [done.stdout.splitlines()[-1] for done in runs] == ["True", "False"]
