@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -44,7 +46,9 @@ def upload(offline_runs: Sequence[Path], *, timeout: float | None = None) -> lis
         return []
     command = [sys.executable, "-m", "wandb", "sync", "-n", str(AT_ONCE), *(str(run.resolve()) for run in waiting)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
+        with tempfile.TemporaryDirectory() as logs:  # of `wandb sync`, which it would put into the working folder
+            environment = {**os.environ, "WANDB_DIR": logs}
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout)
     except subprocess.TimeoutExpired as error:
         raise UserError(f"W&B did not take {', '.join(map(str, waiting))} within {timeout:.0f} s") from error
     if refused := [run for run in waiting if not is_uploaded(run)]:

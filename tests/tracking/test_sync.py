@@ -24,10 +24,11 @@ def sweep(tmp_path) -> Path:
     return write_sweep(tmp_path / "gw")
 
 
-def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
+def command(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
     """In a process of its own: W&B reads its environment once."""
-    line = [sys.executable, "-m", "cosmos_exp.cli", "sync", *arguments]
-    return subprocess.run(line, env={**os.environ, **environment}, capture_output=True, text=True, timeout=120)
+    line = [sys.executable, "-m", "cosmos_exp.cli", "sync", str(folder), *arguments]
+    environment = {**os.environ, **environment}
+    return subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
 
 
 def files(folder: Path) -> dict[Path, int]:
@@ -61,21 +62,22 @@ def test_online_sends_each_run_once_and_a_changed_one_again_under_its_id(tmp_pat
     write_run(tmp_path / "good", ["sampler.guidance=1"], run_id="1a", metrics={"tse": 0.5})
     write_run(tmp_path / "bad", ["sampler.guidance=3"], run_id="2b", state="failed", error="the video is black")
     with wandb_server() as server:
-        done = command(str(tmp_path), "--online", **server.environment)
+        done = command(tmp_path, "--online", **server.environment)
         assert done.stdout.splitlines() == ["bad: logged", "good: logged", "2 logged, 2 sent, 0 sent before"], (
             done.stderr
         )
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["bad", "good"]
         assert server.uploads == {"1a": 1, "2b": 1}
         assert server.runs["1a"]["project"] == "streets"
         assert any(name.endswith(".mp4") for name in server.files["1a"])
         assert server.artifacts == ["run-1a-comparison"]
 
-        done = command(str(tmp_path), "--online", **server.environment)
+        done = command(tmp_path, "--online", **server.environment)
         assert done.stdout.splitlines()[-1] == "2 unchanged, 0 sent, 2 sent before"
         assert server.uploads == {"1a": 1, "2b": 1}
 
         (tmp_path / "good" / "metrics.json").write_text(json.dumps({"Night": {"tse": 9.0}}))
-        done = command(str(tmp_path), "--online", **server.environment)
+        done = command(tmp_path, "--online", **server.environment)
         assert done.stdout.splitlines()[-1] == "1 unchanged, 1 logged, 1 sent, 1 sent before"
         assert server.uploads == {"1a": 2, "2b": 1}
         assert server.runs["1a"]["project"] == "streets"
@@ -124,7 +126,7 @@ def test_mistakes(tmp_path):
 @pytest.mark.slow
 def test_without_a_server_nothing_hangs(tmp_path):
     write_run(tmp_path / "a", [], run_id="1")
-    done = command(str(tmp_path), "--online", WANDB_BASE_URL="http://127.0.0.1:9", WANDB_API_KEY=API_KEY)
+    done = command(tmp_path, "--online", WANDB_BASE_URL="http://127.0.0.1:9", WANDB_API_KEY=API_KEY)
     assert done.returncode == 2
     assert "W&B cannot be reached" in done.stderr and "Traceback" not in done.stderr
 
@@ -139,6 +141,6 @@ def test_a_run_whose_server_is_away_is_done_and_sent_later(tiny_model_folder, tm
         done = subprocess.run(line, cwd=tmp_path, env=away, capture_output=True, text=True, timeout=200)
         assert done.returncode == 0, done.stderr
         assert "W&B cannot be reached" in done.stderr and "out/runs/away --online` sends the run later" in done.stderr
-        done = command(str(tmp_path / "out" / "runs" / "away"), "--online", **server.environment)
+        done = command(tmp_path / "out" / "runs" / "away", "--online", **server.environment)
         assert done.stdout.splitlines()[-1] == "1 unchanged, 1 sent, 0 sent before"
         assert sum(server.uploads.values()) == 1
