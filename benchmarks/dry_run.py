@@ -98,7 +98,7 @@ def main() -> None:
     parser.add_argument("--published", type=Path, help="where the published files are written and removed again")
     parser.add_argument("--weights-only", action="store_true", help="write and convert, and stop")
     parser.add_argument("overrides", nargs="*")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     published, weights = arguments.published or arguments.folder / "published", arguments.folder / MODEL
     for name in () if (weights / "model.json").is_file() else released_files(MODEL, CONTROLS):
         with timed(f"write published {name}"):

@@ -28,18 +28,27 @@ class Float8Linear(nn.Module):
         values, scale = x if isinstance(x, Float8) else float8_rows(x)
         rows = values.flatten(0, -2)
         scale = scale.flatten(0, -2) if scale.ndim > 1 else scale.expand(len(rows), 1)
-        if not rows.is_cuda:
-            out = F.linear((rows.float() * scale), self.weight.float() * self.scale).to(self.dtype)
-        else:
-            out = torch._scaled_mm(
-                rows,
-                self.weight.t(),
-                scale_a=scale.contiguous(),
-                scale_b=self.scale.t(),
-                out_dtype=self.dtype,
-                use_fast_accum=True,
-            )
+        out = self._product(rows, scale) if rows.is_cuda else self._rounded_product(rows, scale)
         return out.unflatten(0, values.shape[:-1])
+
+    def _product(self, rows: Tensor, scale: Tensor) -> Tensor:
+        """By 8-bit matrix units, which take rows in groups of 16."""
+        count, missing = len(rows), -len(rows) % 16
+        if missing:
+            rows = F.pad(rows.view(torch.uint8), (0, 0, 0, missing)).view(rows.dtype)
+            scale = F.pad(scale, (0, 0, 0, missing), value=1.0)
+        out = torch._scaled_mm(
+            rows,
+            self.weight.t(),
+            scale_a=scale.contiguous(),
+            scale_b=self.scale.t(),
+            out_dtype=self.dtype,
+            use_fast_accum=True,
+        )
+        return out[:count]
+
+    def _rounded_product(self, rows: Tensor, scale: Tensor) -> Tensor:
+        return F.linear(rows.float() * scale, self.weight.float() * self.scale).to(self.dtype)
 
 
 LARGE_LINEARS = (  # of a block

@@ -214,7 +214,7 @@ def token_parts(x: Tensor | Float8) -> list[Tensor] | list[Float8]:
     """x [B, L, D] as parts of at most MLP_TOKENS tokens."""
     if isinstance(x, Float8):
         return [Float8(*part) for part in zip(token_parts(x.values), token_parts(x.scale))]
-    return list(x.chunk(-(-x.shape[1] // MLP_TOKENS), dim=1))
+    return list(x.split(MLP_TOKENS, dim=1))
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
