@@ -13,7 +13,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from cosmos_exp.errors import UserError, ValidationErrors
-from cosmos_exp.launch.config import SLURM
+from cosmos_exp.launch.config import SLURM, problems
 
 _sweep_at_work: Path | None = None
 
@@ -57,9 +57,11 @@ def cell_overrides(config: DictConfig) -> list[list[str]]:
 
 
 def check_cells(config: DictConfig) -> None:
-    """Raise ValidationErrors naming every problem of every cell, where the sweeper does not choose cells as it goes."""
+    """Raise ValidationErrors naming every problem of the launcher, and of every cell where they form a grid."""
     from cosmos_exp.validate import validate
 
+    if errors := list(problems(config.hydra.launcher)):
+        raise ValidationErrors(errors)
     if not is_grid(config):
         return
     cells_with: dict[str, list[int]] = {}

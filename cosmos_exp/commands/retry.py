@@ -37,6 +37,7 @@ def command_line() -> Parser:
 def main(arguments: Sequence[str]) -> int:
     from cosmos_exp.callbacks import conclude
     from cosmos_exp.launch.cell import runner_of
+    from cosmos_exp.launch.config import problems
     from cosmos_exp.launch.pools import start
     from cosmos_exp.launch.queue import SweepFolder
 
@@ -50,6 +51,8 @@ def main(arguments: Sequence[str]) -> int:
             print("nothing to retry: " + ("no cell failed" if given.failed else "every cell is done or at work"))
             return 0
         settings = _launcher(runner, chosen[0][0], given.overrides)
+        if errors := list(problems(settings)):
+            raise UserError("\n".join(errors))
         print(f"cells to run: {', '.join(path.name for path, _ in chosen)}", flush=True)
         logging.basicConfig(level=logging.INFO, format="%(message)s")
         sweep.enqueue(chosen)

@@ -81,25 +81,27 @@ def overview(sweep: SweepFolder) -> RenderableType:
     lines = [f"{len(statuses)} cells: {', '.join(parts)}"]
     if tasks := slurm.alive(sweep.jobs()):
         lines.append("Slurm: " + ", ".join(f"{count} {state}" for state, count in tasks.items()))
+    lines += [f"  {path.name}: {status.state} {status.error}" for path, status in statuses.items() if status.error]
     return Group(table(statuses), Text("\n".join(lines)))
 
 
 def table(statuses: dict[Path, Status]):
     from rich.box import SIMPLE_HEAD
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
     swept = swept_values(list(statuses))
     axes = list(dict.fromkeys(key for values in swept.values() for key in values))
     headers = [axis.replace(".", ".\n") for axis in axes]
-    shown = Table("cell", *headers, "state", "stage", "time", "where", "reason", box=SIMPLE_HEAD)
+    cell = Column("cell", no_wrap=True)
+    shown = Table(cell, *headers, "state", "stage", "time", "where", "attempt", box=SIMPLE_HEAD)
     for path, status in statuses.items():
         values = [str(swept[path].get(axis, "")) for axis in axes]
         stage = " ".join(filter(None, (status.stage, status.step))) if status.state != DONE else ""
         where = " ".join(filter(None, (status.host, status.job and f"job {status.job}")))
         state = Text(status.state, style=COLOURS.get(status.state, ""))
-        reason = "; ".join(filter(None, (status.error, status.attempts > 1 and f"attempt {status.attempts}")))
-        shown.add_row(path.name, *values, state, stage, _duration(status), where, Text(reason))
+        attempt = str(status.attempts or "")
+        shown.add_row(path.name, *values, state, stage, _duration(status), where, attempt)
     return shown
 
 

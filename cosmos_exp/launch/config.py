@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,6 +76,30 @@ class SubmititSlurmConfig(SubmititConfig):
     srun_args: list[str] | None = None
     additional_parameters: dict[str, Any] = field(default_factory=dict)
     """Further options of sbatch, by their long names."""
+
+
+LEAST = {
+    "cells_per_job": 1,
+    "workers": 1,
+    "array_parallelism": 1,
+    "timeout_min": 1,
+    "signal_delay_s": 1,
+    "max_num_timeout": 0,
+}
+
+
+def problems(settings: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with the values of hydra/launcher, Hydra's own launcher included."""
+    for key, least in LEAST.items():
+        if (given := settings.get(key)) is not None and given < least:
+            yield f"hydra.launcher.{key}={given}: must be {least} or more"
+    if settings.get("n_jobs") == 0:
+        yield "hydra.launcher.n_jobs=0: must be 1 or more, or -1 for as many as there are cores"
+    if settings.get("kind") == SLURM and (shutil.which("sbatch") is None or shutil.which("srun") is None):
+        yield (
+            "hydra/launcher=slurm submits with sbatch, which is not on this machine: launch on a login node, or choose "
+            "hydra/launcher=joblib"
+        )
 
 
 LAUNCHERS = {

@@ -6,7 +6,6 @@ import logging
 import math
 import os
 import shlex
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -68,11 +67,6 @@ def run_on_slurm(sweep: SweepFolder, settings: Settings) -> None:
     from submitit import SlurmExecutor
     from submitit.core.utils import FailedJobError
 
-    if shutil.which("sbatch") is None or shutil.which("srun") is None:
-        raise UserError(
-            "hydra/launcher=slurm submits with sbatch, which is not on this machine: launch on a login node, "
-            "or choose hydra/launcher=joblib"
-        )
     count = _jobs_for(sweep, settings)
     executor = SlurmExecutor(sweep.path / LOGS / "%j", max_num_timeout=settings["max_num_timeout"])
     executor.update_parameters(**slurm.sbatch_options(settings, _gpus(sweep)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import math
 import os
 import socket
 from collections.abc import Iterable, Iterator
@@ -30,6 +31,7 @@ WAITING = (QUEUED, PREEMPTED)
 OVERRIDES = Path(".hydra") / "overrides.yaml"
 RECORD = "multirun.yaml"
 JOBS = ".jobs"
+CANCEL = ".cancel"
 
 
 class SweepFolder:
@@ -129,7 +131,15 @@ class SweepFolder:
                 _put(path, statuses[path], CANCELLED, "cancelled by the user")
             for path in working:
                 RunFolder(path).stop.touch()
+            (self.path / CANCEL).touch()
         return len(waiting), len(working)
+
+    def cancelled_at(self) -> float:
+        """When cells at work were last asked to stop, in seconds of the epoch; infinity where they were not."""
+        try:
+            return (self.path / CANCEL).stat().st_mtime
+        except FileNotFoundError:
+            return math.inf
 
     def add_job(self, job: str) -> None:
         """Remember the id of a Slurm job that works for this sweep."""

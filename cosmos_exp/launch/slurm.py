@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Sequence
@@ -38,14 +39,17 @@ def alive(jobs: Sequence[str]) -> dict[str, int]:
     if not jobs:
         return {}
     command = ["squeue", "--noheader", "--array", "--jobs", ",".join(jobs), "--format", "%T %r"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True)
+    except FileNotFoundError:
+        return {"no squeue on this machine": 1}
     if done.returncode and "Invalid job id" not in done.stderr:
-        return {"UNKNOWN": 1}
+        return {"no answer": 1}
     states = sorted((line.split(maxsplit=1) for line in done.stdout.splitlines() if line.strip()), reverse=True)
     return dict(Counter(f"{state} ({why})" if state == "PENDING" else state for state, why in states))
 
 
 def cancel_waiting(jobs: Sequence[str]) -> None:
     """Take the array tasks that have not begun out of Slurm's queue."""
-    if jobs:
+    if jobs and shutil.which("scancel"):
         subprocess.run(["scancel", "--state=PENDING", *jobs], capture_output=True)

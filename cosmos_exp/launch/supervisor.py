@@ -85,9 +85,10 @@ class Supervisor:
             raise UserError(f"a worker of {self.sweep} ended before it took a cell: {_how_it_died(code)}")
 
     def _enforce_cancel(self, sweep: SweepFolder) -> None:
+        if time.time() < sweep.cancelled_at() + GRACE:
+            return
         cell = sweep.held_by(self._worker.pid)
-        stop = RunFolder(cell).stop if cell else None
-        if stop is not None and stop.exists() and time.time() - stop.stat().st_mtime > GRACE:
+        if cell is not None and RunFolder(cell).stop.exists():
             self._worker.kill()
             sweep.end(cell, CANCELLED, "cancelled by the user, killed because it did not stop")
 
