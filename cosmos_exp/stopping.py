@@ -32,8 +32,9 @@ def request(state: str, reason: str) -> None:
     _request = _request or (state, reason)
 
 
-def requested() -> bool:
-    return _request is not None
+def asked() -> Stopped | None:
+    """What ends the run of this process; None where nobody asked it to stop."""
+    return Stopped(*_request) if _request else None
 
 
 def forget() -> None:
@@ -44,8 +45,8 @@ def forget() -> None:
 
 def heed() -> None:
     """Raise Stopped where a stop was requested."""
-    if _request is not None:
-        raise Stopped(*_request)
+    if stop := asked():
+        raise stop
 
 
 def listen() -> None:

@@ -56,7 +56,7 @@ def main(arguments: list[str]) -> int:
 def work(sweep: SweepFolder, runner: CellRunner, job: str = "", share: int = 0) -> int:
     """Take and run cells; returns an exit code. share: how many to take even where time may run short."""
     taken, longest = 0, 0.0
-    while not stopping.requested() and (taken < share or time.time() + MARGIN * longest < _end_of_job()):
+    while not stopping.asked() and (taken < share or time.time() + MARGIN * longest < _end_of_job()):
         cell = sweep.take(job)
         if cell is None:
             return ENDED
@@ -73,7 +73,7 @@ def work(sweep: SweepFolder, runner: CellRunner, job: str = "", share: int = 0) 
         longest = max(longest, time.monotonic() - started)
         if error is not None and not _explained(sweep, cell, error):
             return DOUBTFUL
-    return PREEMPTED_EXIT if stopping.requested() else ENDED
+    return PREEMPTED_EXIT if stopping.asked() else ENDED
 
 
 def _explained(sweep: SweepFolder, cell: RunFolder, error: Exception) -> bool:
