@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from benchmarks import demo, network, rds_hq, render
+from benchmarks import demo, network, rds_hq, render, sweep
 
 
 def main() -> None:
-    for benchmark in (render, rds_hq, network, demo):
+    for benchmark in (render, rds_hq, network, demo, sweep):
         benchmark.main()
         print()
 

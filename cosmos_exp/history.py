@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
+
+import numpy as np
 
 from cosmos_exp.cache import write_atomic
 
@@ -81,12 +84,28 @@ class History:
 
 
 def estimate(costs: list[Cost], stage: str, setting: str, size: float, passes: int = 1) -> Estimate | None:
-    """The median of the latest measurements of a stage in a setting, at this size or else scaled by the pixels; time
-    grows with the passes. None where there is no measurement."""
+    """From the latest measurements of a stage in a setting, at this size or else scaled by the pixels: the median for
+    so many passes, or where these were never measured, what the others let expect. None without any measurement."""
     known = [cost for cost in costs if (cost.stage, cost.setting) == (stage, setting)]
     same = [cost for cost in known if cost.size == size]
     used = (same or known)[-USED:]
     if not used:
         return None
-    seconds = median(cost.seconds / cost.passes / cost.size for cost in used) * passes * size
+    by_passes: dict[int, list[float]] = defaultdict(list)
+    for cost in used:
+        by_passes[cost.passes].append(cost.seconds / cost.size)
+    seconds = _at({count: median(values) for count, values in by_passes.items()}, passes) * size
     return Estimate(seconds, median(cost.bytes / cost.size for cost in used) * size, len(used), not same)
+
+
+def _at(seconds: dict[int, float], passes: int) -> float:
+    """Seconds at a number of passes, from those at others: along a line, where it has no negative part; else in
+    proportion to the nearest."""
+    if passes in seconds:
+        return seconds[passes]
+    if len(seconds) > 1:
+        each, fixed = np.polyfit(list(seconds), list(seconds.values()), 1)
+        if each > 0 and fixed >= 0:
+            return float(fixed + each * passes)
+    nearest = min(seconds, key=lambda count: abs(count - passes))
+    return seconds[nearest] / nearest * passes

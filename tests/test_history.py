@@ -38,6 +38,14 @@ def test_an_estimate_is_the_median_of_its_own_stage_and_setting() -> None:
     assert estimate(costs, "metrics", "", 2.0) is None
 
 
+def test_several_counts_of_passes_tell_what_does_not_grow_with_them() -> None:
+    costs = [cost(5.0, passes=2), cost(50.0, passes=2), cost(5.2, passes=2), cost(9.2, passes=4)]
+    assert estimate(costs, "render", "", 2.0, 2).seconds == 5.2
+    assert estimate(costs, "render", "", 2.0, 10).seconds == pytest.approx(21.2)  # 1.2 and 2 for each pass
+    shrinking = [cost(9.0, passes=2), cost(5.0, passes=4)]
+    assert estimate(shrinking, "render", "", 2.0, 8).seconds == pytest.approx(10.0)  # as 4 of them, twice
+
+
 def test_time_grows_with_passes_and_from_another_size_with_the_pixels() -> None:
     costs = [cost(6.0, passes=3)]
     assert estimate(costs, "render", "", 2.0, 5).seconds == pytest.approx(10.0)
