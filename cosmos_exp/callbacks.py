@@ -58,22 +58,30 @@ def cell_overrides(config: DictConfig) -> list[list[str]]:
 
 def check_cells(config: DictConfig) -> None:
     """Raise ValidationErrors naming every problem of the launcher, and of every cell where they form a grid."""
-    from cosmos_exp.validate import validate
-
     if errors := list(problems(config.hydra.launcher)):
         raise ValidationErrors(errors)
-    if not is_grid(config):
-        return
+    if is_grid(config):
+        checked_cells(config, here=config.hydra.launcher.get("kind") != SLURM)
+
+
+def checked_cells(config: DictConfig, *, here: bool) -> list[DictConfig]:
+    """The config of each cell of a grid. Raises ValidationErrors naming every problem of every cell.
+
+    here: whether they run on this machine, so that it must have their devices.
+    """
+    from cosmos_exp.validate import validate
+
     cells_with: dict[str, list[int]] = {}
-    cells, here = cell_overrides(config), config.hydra.launcher.get("kind") != SLURM
-    for number, overrides in enumerate(cells):
-        for error in validate(compose(config.hydra.job.config_name, overrides=overrides), here=here):
+    cells = [compose(config.hydra.job.config_name, overrides=overrides) for overrides in cell_overrides(config)]
+    for number, cell in enumerate(cells):
+        for error in validate(cell, here=here):
             cells_with.setdefault(error, []).append(number)
     if cells_with:
         raise ValidationErrors(
             error if len(numbers) == len(cells) else f"cell {', '.join(map(str, numbers))}: {error}"
             for error, numbers in cells_with.items()
         )
+    return cells
 
 
 def write_comparison(sweep: Path) -> Path:

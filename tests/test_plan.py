@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cosmos_exp.errors import UserError
-from cosmos_exp.history import REST
+from cosmos_exp.history import REST, Cost, History
 from cosmos_exp.pipeline import run
 from cosmos_exp.plan import Plan, free_bytes, make_plan, swept_keys
 from cosmos_exp.tracking.run_folder import DONE, RunFolder
@@ -63,6 +63,18 @@ def test_time_is_known_once_it_was_measured(cells, tmp_path: Path) -> None:
     assert after.bytes > 9 * 32 * 48 * 3  # one clip at least
 
 
+def test_time_on_a_gpu_is_counted_per_gpu_and_needs_none_here(cells, tmp_path: Path) -> None:
+    configs = cells("views=single hardware=gpu", "views=single hardware=gpu sampler.seed=1")
+    history, cell = History(configs[0].paths.cache), make_plan(configs).cells[0]
+    for wanted in (*cell.wanted.values(), cell.rest):
+        seconds = 1800.0 if wanted.stage == "single_view" else 0.0
+        history.add(Cost(wanted.stage, wanted.setting, wanted.size, wanted.passes, seconds, 10))
+    plan = make_plan(configs)
+    assert plan.gpu_seconds == pytest.approx(2 * 1800)
+    configs[1].hardware.processes = 2
+    assert make_plan(configs).gpu_seconds == pytest.approx(1800)  # what two GPUs take was never measured
+
+
 def test_free_space_of_a_folder_to_be_made(tmp_path: Path) -> None:
     assert free_bytes(tmp_path / "not" / "there") > 0
 
@@ -102,6 +114,7 @@ def test_the_command_shows_cells_stages_and_totals(plan_command) -> None:
 
 def test_the_command_takes_what_a_run_takes(plan_command) -> None:
     assert "cells:    2" in plan_command("-m", "sampler.guidance=1,2")
+    assert "cells:    1" in plan_command("hardware=gpu")
     with pytest.raises(UserError, match="multirun"):
         plan_command("sampler.guidance=1,2")
     with pytest.raises(UserError, match=r"cell 1: sampler\.guidance=-1"):

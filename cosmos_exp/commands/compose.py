@@ -27,14 +27,14 @@ def compose_config(overrides: Sequence[str], config_dir: Path | None) -> DictCon
 def compose_cells(
     overrides: Sequence[str], config_dir: Path | None, *, multirun: bool = False
 ) -> tuple[list[list[str]], list[DictConfig]]:
-    """The overrides and the config of every cell that a run or sweep with these overrides has, all checked.
+    """The overrides and the config of every cell that a run or sweep with these overrides has, all checked but for the
+    devices of this machine.
 
     Raises UserError for every mistake in the overrides, and where a sweeper chooses the cells as it goes.
     """
-    from hydra import compose
     from hydra.types import RunMode
 
-    from cosmos_exp.callbacks import cell_overrides, check_cells, is_grid
+    from cosmos_exp.callbacks import cell_overrides, checked_cells, is_grid
     from cosmos_exp.hydra_app import sweep_over_all
 
     expanded = sweep_over_all(list(overrides))
@@ -45,9 +45,7 @@ def compose_cells(
             loader.load_configuration("config", given, run_mode=RunMode.RUN)  # refuses comma-separated values
         if not is_grid(master):
             raise UserError(f"{master.hydra.sweeper._target_} chooses cells as it goes: there is no plan of them")
-        cells = cell_overrides(master)
-        check_cells(master)
-        return cells, [compose("config", overrides=cell) for cell in cells]
+        return cell_overrides(master), checked_cells(master, here=False)
 
 
 @contextmanager
