@@ -132,7 +132,7 @@ class Report:
     def _beat(self, over: threading.Event) -> None:
         while not over.wait(HEARTBEAT):
             if self.folder.stop.exists():
-                stopping.request(CANCELLED, "cancelled by the user")
+                stopping.request(CANCELLED, "by the user")
             with contextlib.suppress(OSError, RuntimeError):  # a full disk; counts that change while they are written
                 self._write()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
@@ -25,13 +26,16 @@ from cosmos_exp.tracking.run_folder import (
 )
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
 
     from cosmos_exp.launch.queue import SweepFolder
 
 COLOURS = {DONE: "green", RUNNING: "cyan", FAILED: "red", KILLED: "red", PREEMPTED: "yellow", CANCELLED: "yellow"}
 ORDER = (DONE, RUNNING, PREEMPTED, QUEUED, INTERRUPTED, CANCELLED, KILLED, FAILED)
+WATCHED = (RUNNING, FAILED, KILLED, PREEMPTED, INTERRUPTED, CANCELLED, QUEUED, DONE)
 REFRESH = 2.0
+FRAME = 10
+"""Lines around the rows of the table."""
 
 
 def command_line() -> Parser:
@@ -44,8 +48,8 @@ def command_line() -> Parser:
 
 def main(arguments: Sequence[str]) -> int:
     from rich.console import Console
-    from rich.live import Live
 
+    from cosmos_exp.launch import slurm
     from cosmos_exp.launch.queue import SweepFolder
 
     given = command_line().parse(arguments)
@@ -55,21 +59,34 @@ def main(arguments: Sequence[str]) -> int:
         print(json.dumps(rows, indent=1, ensure_ascii=False))
         return 0
     if given.once or not sys.stdout.isatty():
-        console.print(overview(sweep))
+        console.print(overview(sweep, slurm.alive(sweep.jobs())))
         return 0
-    with Live(overview(sweep), console=console, auto_refresh=False) as live:
-        while sweep.unfinished():
-            time.sleep(REFRESH)
-            live.update(overview(sweep), refresh=True)
+    with contextlib.suppress(KeyboardInterrupt):
+        _watch(sweep, console)
     return 0
 
 
-def overview(sweep: SweepFolder) -> RenderableType:
-    """The table of cells, the counts, what Slurm says."""
+def _watch(sweep: SweepFolder, console: Console) -> None:
+    """The table on a terminal, renewed until every cell is over."""
+    from rich.live import Live
+
+    from cosmos_exp.launch import slurm
+
+    tasks, asked = slurm.alive(sweep.jobs()), time.monotonic()
+    with Live(console=console, auto_refresh=False, transient=True) as live:
+        while sweep.unfinished():
+            if time.monotonic() > asked + slurm.POLL:
+                tasks, asked = slurm.alive(sweep.jobs()), time.monotonic()
+            live.update(overview(sweep, tasks, most=max(1, console.height - FRAME)), refresh=True)
+            time.sleep(REFRESH)
+    console.print(overview(sweep, {}))
+
+
+def overview(sweep: SweepFolder, tasks: dict[str, int], most: int | None = None) -> RenderableType:
+    """The table of cells, the counts, Slurm's tasks. most: rows; cells at work and those with a fault come first."""
     from rich.console import Group
     from rich.text import Text
 
-    from cosmos_exp.launch import slurm
     from cosmos_exp.tracking.cells import sweep_cells
 
     statuses = sweep.statuses()
@@ -79,10 +96,14 @@ def overview(sweep: SweepFolder) -> RenderableType:
     parts = [f"{counts.pop(state)} {state}" for state in ORDER if state in counts]
     parts += [f"{count} {state}" for state, count in counts.items() if count]
     lines = [f"{len(statuses)} cells: {', '.join(parts)}"]
-    if tasks := slurm.alive(sweep.jobs()):
+    if tasks:
         lines.append("Slurm: " + ", ".join(f"{count} {state}" for state, count in tasks.items()))
-    lines += [f"  {path.name}: {status.state} {status.error}" for path, status in statuses.items() if status.error]
-    return Group(table(statuses), Text("\n".join(lines)))
+    faults = [f"  {path.name}: {status.state} {status.error}" for path, status in statuses.items() if status.error]
+    lines += faults[:most]
+    shown = dict(sorted(statuses.items(), key=lambda cell: WATCHED.index(cell[1].state))[:most])
+    if len(shown) < len(statuses):
+        lines.insert(0, f"and {len(statuses) - len(shown)} more cells")
+    return Group(table({path: s for path, s in statuses.items() if path in shown}), Text("\n".join(lines)))
 
 
 def table(statuses: dict[Path, Status]):

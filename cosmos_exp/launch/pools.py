@@ -60,7 +60,7 @@ def run_in_local_jobs(sweep: SweepFolder, settings: Settings) -> None:
     executor.update_parameters(**{key: settings[key] for key in ("timeout_min", "signal_delay_s", "setup")})
     jobs = [executor.submit(Supervisor(sweep.path, settings["cells_per_job"], environment)) for _ in range(count)]
     log.info("workers on this machine: %d, logs in %s", count, sweep.path / LOGS)
-    _wait(sweep, settings, lambda: any(job.get_info()["jobState"] == "RUNNING" for job in jobs))
+    _wait(sweep, settings, lambda: any(job.get_info()["jobState"] == "RUNNING" for job in jobs), POLL)
 
 
 def run_on_slurm(sweep: SweepFolder, settings: Settings) -> None:
@@ -78,7 +78,7 @@ def run_on_slurm(sweep: SweepFolder, settings: Settings) -> None:
     array = jobs[0].job_id.partition("_")[0]
     sweep.add_job(array)
     log.info("Slurm job %s: %d workers for %d cells, logs in %s", array, count, sweep.waiting(), sweep.path / LOGS)
-    _wait(sweep, settings, lambda: bool(slurm.alive([array])))
+    _wait(sweep, settings, lambda: bool(slurm.alive([array])), slurm.POLL)
     if settings["wait"]:
         slurm.cancel_waiting([array])  # workers for whom the others have left nothing
 
@@ -90,16 +90,20 @@ POOLS = {
 }
 
 
-def _wait(sweep: SweepFolder, settings: Settings, any_job_left: Callable[[], bool]) -> None:
-    """Until every cell is over, or no job is left that could work on it."""
+def _wait(sweep: SweepFolder, settings: Settings, any_job_left: Callable[[], bool], every: float) -> None:
+    """Until every cell is over, or no job is left that could work on it, which is asked about every so many seconds."""
     if not settings["wait"]:
         return
+    asked = time.monotonic()
     try:
         while sweep.unfinished():
+            time.sleep(POLL)
+            if time.monotonic() < asked + every:
+                continue
+            asked = time.monotonic()
             if not any_job_left():
                 time.sleep(POLL)  # the last words of a job that has just ended
                 break
-            time.sleep(POLL)
     except KeyboardInterrupt:
         log.info(
             "the workers go on; look after them with cosmos-exp status %s, end them with cosmos-exp cancel", sweep.path

@@ -128,7 +128,7 @@ class SweepFolder:
             waiting = [path for path, status in statuses.items() if status.state in WAITING]
             working = [path for path, status in statuses.items() if status.state == RUNNING]
             for path in waiting:
-                _put(path, statuses[path], CANCELLED, "cancelled by the user")
+                _put(path, statuses[path], CANCELLED, "by the user")
             for path in working:
                 RunFolder(path).stop.touch()
             (self.path / CANCEL).touch()

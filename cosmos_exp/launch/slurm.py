@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 OWN = ("kind", "cells_per_job", "wait", "max_num_timeout")
+POLL = 20.0
+"""Seconds between two questions to Slurm's controller, which has others to answer."""
 NAMES = {"timeout_min": "time", "name": "job_name"}
 """Settings that submitit's Slurm executor has under another name."""
 

@@ -90,7 +90,7 @@ class Supervisor:
         cell = sweep.held_by(self._worker.pid)
         if cell is not None and RunFolder(cell).stop.exists():
             self._worker.kill()
-            sweep.end(cell, CANCELLED, "cancelled by the user, killed because it did not stop")
+            sweep.end(cell, CANCELLED, "by the user; killed because it did not stop")
 
     def _wait_or_kill(self, sweep: SweepFolder, state: str, reason: str) -> None:
         try:
