@@ -126,10 +126,11 @@ def search(
     run: makes one cell. A trial that fails counts as none; three in a row end the search. UserError where the folder
     holds a search over something else.
     """
-    with _worker_in(folder) as alone:
-        study = open_study(folder, axes, objectives, seed)
+    with _worker_in(folder) as (alone, admit):
+        study = open_study(folder, axes, objectives, seed if alone else None)
         if alone:
             _take_back(study)
+        admit()
         failures = 0
         while _complete(study) < trials:
             trial = study.ask()
@@ -159,8 +160,8 @@ def search(
         return study
 
 
-def open_study(folder: Path, axes: Sequence[Axis], objectives: Sequence[str], seed: int) -> Study:
-    """The study of a folder, begun if there is none."""
+def open_study(folder: Path, axes: Sequence[Axis], objectives: Sequence[str], seed: int | None) -> Study:
+    """The study of a folder, begun if there is none. seed: None draws another each time."""
     optuna = _import_optuna()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     asked = {"objectives": list(objectives), "axes": {axis.key: vars(axis) for axis in axes}}
@@ -172,7 +173,7 @@ def open_study(folder: Path, axes: Sequence[Axis], objectives: Sequence[str], se
     directions = check_objectives(objectives)
     study = optuna.create_study(storage=storage, study_name="search", load_if_exists=True, directions=directions)
     # The seed goes on with the trials: a search that goes on must not draw its first values again.
-    study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.trials))
+    study.sampler = optuna.samplers.TPESampler(seed=None if seed is None else seed + len(study.trials))
     return study
 
 
@@ -200,17 +201,18 @@ def _give_up(study: Study, number: int, *, again: bool = False) -> None:
 
 
 @contextmanager
-def _worker_in(folder: Path) -> Iterator[bool]:
-    """Among the workers of a search's folder; yields whether it came when there was no other."""
+def _worker_in(folder: Path) -> Iterator[tuple[bool, Callable[[], None]]]:
+    """Among the workers of a search's folder. Yields whether it came when there was no other, and what it then calls
+    to let others in."""
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / LOCK, "a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             alone = True
         except BlockingIOError:
+            fcntl.flock(file, fcntl.LOCK_SH)
             alone = False
-        fcntl.flock(file, fcntl.LOCK_SH)
-        yield alone
+        yield alone, lambda: fcntl.flock(file, fcntl.LOCK_SH)
 
 
 def _import_optuna() -> Any:

@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -139,6 +140,30 @@ def test_the_trial_of_a_killed_search_is_tried_again(tmp_path: Path) -> None:
     study = search(tmp_path, [X, CHOICE], ["edge_f1"], 3, bowl)
     assert [trial.state.name for trial in study.trials] == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
     assert study.trials[2].params == left[1].params
+
+
+def _search_slowly(folder: Path) -> None:
+    bowl = Bowl(folder)
+
+    def run(number: int, overrides: list[str]) -> Path:
+        time.sleep(0.2)
+        return bowl(number, overrides)
+
+    search(folder, [X, CHOICE], ["edge_f1"], 8, run)
+
+
+def test_searches_at_once_share_the_trials(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=_search_slowly, args=(tmp_path,)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    assert [worker.exitcode for worker in workers] == [0, 0]
+    trials = open_study(tmp_path, [X, CHOICE], ["edge_f1"], 0).trials
+    assert {trial.state.name for trial in trials} == {"COMPLETE"}
+    assert len({trial.params["sampler.guidance"] for trial in trials}) == len(trials)
+    assert 8 <= len(trials) <= 9  # the second worker may end the trial it is at
 
 
 @pytest.fixture
