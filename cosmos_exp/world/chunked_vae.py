@@ -1,8 +1,8 @@
 """The tokenizer's networks a few latent frames at a time, with the numbers of the whole clip.
 
-Every layer between pixels and the middle of diffusers' AutoencoderKLCosmos sees the current frames and some before
-them, so a clip can pass in chunks when each layer keeps its last input frames. The middle, which attends over all
-frames, sees the whole clip: it is the smallest part. (`enable_tiling` of that class changes nothing: neither `encode`
+Nearly every layer of diffusers' AutoencoderKLCosmos sees the current frames and some before them, so a clip can pass in
+chunks when each layer keeps its last input frames. In the middle, attention within a frame passes in chunks as well,
+and attention over time, which needs all frames of a place, in strips of rows. (`enable_tiling` of that class changes nothing: neither `encode`
 nor `decode` reads it. Tiles in space would change the result, as norms and attention extend over the picture.)
 """
 
@@ -31,20 +31,44 @@ def encode(vae: AutoencoderKLCosmos, pixels: Tensor, chunk: int) -> Tensor:
             hidden = passing.block(block, hidden)
         parts.append(hidden)
         passing.first = False
-    hidden = encoder.mid_block(torch.cat(parts, dim=2))
+    hidden = middle(encoder.mid_block, torch.cat(parts, dim=2), chunk)
     return vae.quant_conv(encoder.conv_out(F.silu(encoder.norm_out(hidden))))
 
 
 def decode(vae: AutoencoderKLCosmos, latents: Tensor, chunk: int) -> Iterator[Tensor]:
     """Pixels [B,3,n,8h,8w] of raw latents [B,C,T,h,w], in pieces of `chunk` latent frames."""
     decoder, passing = vae.decoder, Passing()
-    hidden = decoder.mid_block(decoder.conv_in(vae.post_quant_conv(latents)))
+    hidden = middle(decoder.mid_block, decoder.conv_in(vae.post_quant_conv(latents)), chunk)
     for piece in hidden.split(chunk, dim=2):
         for block in decoder.up_blocks:
             piece = passing.block(block, piece)
         piece = passing.projected(decoder.conv_out, F.silu(decoder.norm_out(piece)))
         yield passing.after_first(decoder.unpatch_embed, piece)
         passing.first = False
+
+
+def middle(block: nn.Module, x: Tensor, chunk: int) -> Tensor:
+    """The middle block on x [B,C,T,h,w], no layer of which works on more than `chunk` frames' worth of it."""
+    x = Passing().frames(block.resnets[0], x, chunk)
+    for within, over_time, resnet in zip(block.attentions, block.temp_attentions, block.resnets[1:]):
+        x = torch.cat([within(piece) for piece in x.split(chunk, dim=2)], dim=2)
+        rows = max(1, x.shape[3] * chunk // x.shape[2])
+        normed = over_time.norm(x)
+        x = x + torch.cat([attend_over_time(over_time, strip) for strip in normed.split(rows, dim=3)], dim=3)
+        x = Passing().frames(resnet, x, chunk)
+    return x
+
+
+def attend_over_time(layer: nn.Module, x: Tensor) -> Tensor:
+    """Causal attention of every place of x [B,C,T,h,w], already normalised, to its own frames."""
+    batch, _, frames, height, width = x.shape
+    query, key, value = (
+        project(x).permute(0, 3, 4, 2, 1).flatten(0, 2).unflatten(2, (layer.num_attention_heads, -1)).transpose(1, 2)
+        for project in (layer.to_q, layer.to_k, layer.to_v)
+    )
+    attended = F.scaled_dot_product_attention(query, key, value, is_causal=True)
+    attended = attended.transpose(1, 2).flatten(2).unflatten(0, (batch, height, width))
+    return layer.to_out[0](attended.permute(0, 4, 3, 1, 2))
 
 
 class Passing:
@@ -69,6 +93,14 @@ class Passing:
         for sampler in getattr(block, "upsamplers", None) or ():
             x = self.up(sampler, x)
         return x
+
+    def frames(self, resnet: nn.Module, x: Tensor, chunk: int) -> Tensor:
+        """x through a residual block, a chunk of frames at a time."""
+        parts = []
+        for piece in x.split(chunk, dim=2):
+            parts.append(self.resnet(resnet, piece))
+            self.first = False
+        return torch.cat(parts, dim=2)
 
     def resnet(self, block: nn.Module, x: Tensor) -> Tensor:
         y = self.projected(block.conv1, F.silu(block.norm1(x)))
