@@ -1,9 +1,10 @@
 """The tokenizer's networks a few latent frames at a time, with the numbers of the whole clip.
 
 Nearly every layer of diffusers' AutoencoderKLCosmos sees the current frames and some before them, so a clip can pass in
-chunks when each layer keeps its last input frames. In the middle, attention within a frame passes in chunks as well,
-and attention over time, which needs all frames of a place, in strips of rows. (`enable_tiling` of that class changes nothing: neither `encode`
-nor `decode` reads it. Tiles in space would change the result, as norms and attention extend over the picture.)
+chunks when each layer keeps its last input frames. In the middle, attention within a frame passes in chunks as well, and
+attention over time, which needs all frames of a place, in strips of rows. (`enable_tiling` of that class changes
+nothing: neither `encode` nor `decode` reads it. Tiles in space would change the result, as norms and attention extend
+over the picture.)
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def middle(block: nn.Module, x: Tensor, chunk: int) -> Tensor:
 
 def attend_over_time(layer: nn.Module, x: Tensor) -> Tensor:
     """Causal attention of every place of x [B,C,T,h,w], already normalised, to its own frames."""
-    batch, _, frames, height, width = x.shape
+    batch, *_, height, width = x.shape
     query, key, value = (
         project(x).permute(0, 3, 4, 2, 1).flatten(0, 2).unflatten(2, (layer.num_attention_heads, -1)).transpose(1, 2)
         for project in (layer.to_q, layer.to_k, layer.to_v)
