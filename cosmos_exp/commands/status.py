@@ -119,9 +119,9 @@ def table(statuses: dict[Path, Status]):
     for path, status in statuses.items():
         values = [str(swept[path].get(axis, "")) for axis in axes]
         stage = " ".join(filter(None, (status.stage, status.step))) if status.state != DONE else ""
-        where = " ".join(filter(None, (status.host, status.job and f"job {status.job}")))
+        where = " ".join(filter(None, (status.host, status.job)))
         state = Text(status.state, style=COLOURS.get(status.state, ""))
-        attempt = str(status.attempts or "")
+        attempt = str(status.attempts) if status.attempts > 1 else ""
         shown.add_row(path.name, *values, state, stage, _duration(status), where, attempt)
     return shown
 

@@ -17,8 +17,9 @@ from cosmos_exp.errors import UserError
 from cosmos_exp.launch.queue import SweepFolder
 from cosmos_exp.launch.worker import DOUBTFUL, ENDED, INTERRUPTED_EXIT, PREEMPTED_EXIT
 from cosmos_exp.stopping import SIGNALS
-from cosmos_exp.tracking.run_folder import CANCELLED, FAILED, PREEMPTED, RunFolder
+from cosmos_exp.tracking.run_folder import CANCELLED, FAILED, INTERRUPTED, PREEMPTED, RunFolder
 
+ENDED_AS = {PREEMPTED_EXIT: PREEMPTED, INTERRUPTED_EXIT: INTERRUPTED}
 GRACE = 60.0
 """Seconds that a worker has to stop when asked, before it is killed."""
 
@@ -48,9 +49,8 @@ class Supervisor:
         """What submitit runs when Slurm asks for room: ends the worker, and asks for this job to be begun again."""
         from submitit.helpers import DelayedSubmission
 
-        if self._worker is not None and self._worker.poll() is None:
-            self._worker.send_signal(signal.SIGUSR2)
-            self._wait_or_kill(SweepFolder(self.sweep), PREEMPTED, "asked to make room, and took too long")
+        if self._worker is not None:
+            _end(self._worker.pid, SweepFolder(self.sweep))
         self._worker = None
         return DelayedSubmission(self)
 
@@ -80,7 +80,7 @@ class Supervisor:
         """Say what became of the cell of a worker that has ended."""
         cell = sweep.held_by(pid)
         if cell is not None:
-            sweep.end(cell, FAILED, _how_it_died(code))
+            sweep.end(cell, ENDED_AS.get(code, FAILED), _how_it_died(code))
         elif code not in (ENDED, PREEMPTED_EXIT, INTERRUPTED_EXIT, DOUBTFUL):
             raise UserError(f"a worker of {self.sweep} ended before it took a cell: {_how_it_died(code)}")
 
@@ -92,15 +92,32 @@ class Supervisor:
             self._worker.kill()
             sweep.end(cell, CANCELLED, "by the user; killed because it did not stop")
 
-    def _wait_or_kill(self, sweep: SweepFolder, state: str, reason: str) -> None:
-        try:
-            self._worker.wait(timeout=GRACE)
-        except subprocess.TimeoutExpired:
-            cell = sweep.held_by(self._worker.pid)
-            self._worker.kill()
-            self._worker.wait()
+
+def _end(pid: int, sweep: SweepFolder) -> None:
+    """Ask a worker to make room, and kill it where it does not.
+
+    Runs inside a signal handler that may have interrupted Popen.wait, whose lock must not be waited for.
+    """
+    if _has_ended(pid):
+        return
+    os.kill(pid, signal.SIGUSR2)
+    deadline = time.monotonic() + GRACE
+    while not _has_ended(pid):
+        if time.monotonic() > deadline:
+            cell = sweep.held_by(pid)
+            os.kill(pid, signal.SIGKILL)
             if cell is not None:
-                sweep.end(cell, state, reason)
+                sweep.end(cell, PREEMPTED, "asked to make room; killed because it did not")
+            return
+        time.sleep(0.1)
+
+
+def _has_ended(pid: int) -> bool:
+    """Whether a child of this process has ended, leaving it to others to collect its exit code."""
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return True
 
 
 def _job_id() -> str:
