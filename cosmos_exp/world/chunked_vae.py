@@ -1,8 +1,8 @@
 """The tokenizer's networks a few latent frames at a time, with the numbers of the whole clip.
 
 Nearly every layer of diffusers' AutoencoderKLCosmos sees the current frames and some before them, so a clip can pass in
-chunks when each layer keeps its last input frames. In the middle, attention within a frame passes in chunks as well, and
-attention over time, which needs all frames of a place, in strips of rows. (`enable_tiling` of that class changes
+chunks when each layer keeps its last input frames. In the middle, attention within a frame passes in chunks as well,
+and attention over time, which needs all frames of a place, in strips of rows. (`enable_tiling` of that class changes
 nothing: neither `encode` nor `decode` reads it. Tiles in space would change the result, as norms and attention extend
 over the picture.)
 """
