@@ -71,7 +71,8 @@ def one_node_slurm(root: Path) -> Iterator[dict[str, str]]:
         _until_idle(environment)
         yield environment
     finally:
-        subprocess.run(["scancel", "--full", "--signal=KILL", "--user=root"], env=environment)
+        subprocess.run(["scancel", "--user=root"], env=environment)
+        _until_empty(environment)
         for name in ("slurmd.pid", "slurmctld.pid", "munge.pid"):
             if (root / name).exists():
                 subprocess.run(["kill", (root / name).read_text().strip()])
@@ -85,6 +86,15 @@ def _until_idle(environment: dict[str, str], seconds: float = 20.0) -> None:
             return
         time.sleep(0.1)
     raise RuntimeError(f"Slurm's node is not idle after {seconds:g} s: {done.stdout}{done.stderr}")
+
+
+def _until_empty(environment: dict[str, str], seconds: float = 10.0) -> None:
+    """Wait for the jobs that a failed test has left."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if not subprocess.run(["squeue", "--noheader"], env=environment, capture_output=True).stdout:
+            return
+        time.sleep(0.1)
 
 
 def _reach_own_address() -> None:
