@@ -14,7 +14,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -229,7 +229,7 @@ class Stages:
         import torch
 
         files = sorted((p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in self.model_folder.iterdir())
-        key = json.dumps([str(self.model_folder), files, self.cfg["hardware"], self.cfg["speed"]])
+        key = json.dumps([str(self.model_folder), files, self.cfg["hardware"], asdict(self.speed)])
         dtype = getattr(torch, self.cfg["hardware"]["dtype"])
         return self.model_folder, {"dtype": dtype, "speed": self.speed, "memory": self.memory}, key
 
@@ -730,8 +730,8 @@ def load_render(entry: Entry, camera: str) -> CameraRender:
 
 def changing_speed(speed: Mapping[str, Any]) -> dict[str, Any]:
     """What of the `speed` group changes a result by more than rounding; of the attention kernels, the 8-bit one."""
-    changing = {key: value for key, value in speed.items() if key not in ("compile", "attention") and value}
-    changing |= {"attention": speed["attention"]} if speed["attention"] == "fp8" else {}
+    changing = {key: speed[key] for key in ("guidance_interval", "cache_threshold") if speed[key]}
+    changing |= {key: speed[key] for key in ("attention", "linears") if speed[key] == "fp8"}
     return {"speed": changing} if changing else {}
 
 
