@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+import setuptools  # noqa: F401  # before anything imports distutils: torch.compile needs it, and cannot import it after
 
 
 @pytest.fixture(scope="session")

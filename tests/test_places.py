@@ -169,13 +169,13 @@ def test_ready_videos_take_a_controls_place(plain: RunFolder, run_small, root: P
     with caplog.at_level("INFO"):
         status = run_small("ready", f"controls.hdmap.file={plain.path / 'hdmap'}")
     assert "hdmap from files: metrics still compare with the pictures of the scene" in caplog.text
-    assert computed(status) == {"controls": 6, "hints": 6, "single_view": 1, "multi_view": 1}
+    assert computed(status) == {"controls": 6, "videos": 6, "hints": 6, "single_view": 1, "multi_view": 1}
     for view in VIEWS:
         ours, theirs = (read_video(f.control("hdmap", view, clip)) for f in (RunFolder(root / "ready"), plain))
         assert np.abs(ours.astype(int) - theirs).mean() < 3
     one = plain.control("seg", FRONT, clip)
     status = run_small("ready_front", f"controls.seg.file={one}")
-    assert computed(status) == {"controls": 1, "hints": 1, "single_view": 1, "multi_view": 1}
+    assert computed(status) == {"controls": 1, "videos": 1, "hints": 1, "single_view": 1, "multi_view": 1}
     assert [p.name for p in (root / "ready_front" / "seg").iterdir()] == [FRONT]
 
 
