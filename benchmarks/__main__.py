@@ -1,4 +1,8 @@
-"""Every benchmark, one table after the other: python -m benchmarks"""
+"""The benchmarks of a machine without a GPU, one table after the other: python -m benchmarks
+
+By themselves stand full_size, memory and dry_run, which need a GPU, quality, which takes long, and precision, which
+needs golden tensors.
+"""
 
 from __future__ import annotations
 

@@ -66,11 +66,6 @@ def use_float8(block: nn.Module, device: torch.device | str) -> None:
             block.set_submodule(name, Float8Linear(layer.weight.to(device)))
 
 
-def inputs(layer: nn.Module, x: Tensor, fused: Fused = PLAIN) -> Tensor | Float8:
-    """x as the layer takes it, so that several layers can share one conversion."""
-    return fused.float8_rows(x) if isinstance(layer, Float8Linear) and not isinstance(x, Float8) else x
-
-
 def attend(query: Tensor, key: Tensor, value: Tensor, bound: tuple[float, float], fused: Fused = PLAIN) -> Float8:
     """Attention [B, heads, L, head_dim] on e4m3 queries, keys and values; so is the result.
 

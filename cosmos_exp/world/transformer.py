@@ -228,7 +228,8 @@ def project_out(layer: Attention, attended: Tensor | Float8, fused: Fused) -> Te
     if isinstance(attended, Float8):
         tokens = Float8(attended.values.transpose(1, 2).flatten(2), attended.scale)
         return projection(tokens if isinstance(projection, Float8Linear) else tokens.restored(projection.weight.dtype))
-    return projection(float8.inputs(projection, attended.transpose(1, 2).flatten(2), fused))
+    tokens = attended.transpose(1, 2).flatten(2)
+    return projection(fused.float8_rows(tokens) if isinstance(projection, Float8Linear) else tokens)
 
 
 def joined(parts: Sequence[tuple[Tensor, Tensor | Float8]]) -> tuple[Tensor, Tensor | Float8]:
