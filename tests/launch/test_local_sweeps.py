@@ -12,6 +12,9 @@ from cosmos_exp.tracking.run_folder import CANCELLED, DONE, FAILED, INTERRUPTED,
 LONG = "sampler.num_steps=200"
 """Long enough to meet a cell while it is sampling."""
 
+ENDLESS = ("sampler.num_steps=1000", "captions.styles=[Sunny,Night,Foggy,Rainy,Snowy,Morning]")
+"""Longer than any of the commands that watch it and end it."""
+
 
 def test_a_killed_worker_costs_one_cell_and_retry_runs_it_alone(sweep) -> None:
     running = sweep.start("hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "sampler.seed=0,1,2", LONG)
@@ -45,7 +48,7 @@ def test_an_interrupted_sweep_goes_on_where_it_was(sweep) -> None:
 
 def test_jobs_of_submitit_outlive_the_command_and_can_be_watched_and_cancelled(sweep) -> None:
     settings = ("hydra/launcher=submitit_local", "hydra.launcher.wait=false", "hydra.launcher.workers=2")
-    code, said = sweep.finish(sweep.start(*settings, "sampler.seed=0,1,2,3", "sampler.num_steps=900"))
+    code, said = sweep.finish(sweep.start(*settings, "sampler.seed=0,1,2,3", *ENDLESS))
     assert code == 0, said
     at_sampling(sweep, 1)
     code, said = sweep.run("status", str(sweep.folder), "--json")

@@ -86,7 +86,8 @@ def test_a_preempted_job_is_begun_again_and_goes_on_with_its_cell(slurm_sweep) -
 def test_nobody_waits_and_cancel_ends_what_runs_and_what_waits(slurm_sweep) -> None:
     sweep = slurm_sweep
     few = ("hydra.launcher.wait=false", "hydra.launcher.array_parallelism=1")
-    code, said = sweep.finish(sweep.start("hydra/launcher=slurm", *few, seeds(3), "sampler.num_steps=900"))
+    long = ("sampler.num_steps=1000", "captions.styles=[Sunny,Night,Foggy,Rainy,Snowy,Morning]")
+    code, said = sweep.finish(sweep.start("hydra/launcher=slurm", *few, seeds(3), *long))
     assert code == 0, said
     assert "cosmos-exp status" in said
     sweep.until(lambda s: at_sampling(s[0]))
