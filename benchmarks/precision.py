@@ -11,8 +11,8 @@ from pathlib import Path
 
 import torch
 
-from cosmos_exp.world.goldens import GoldenCase, load_net, read_cases, relative_error
-from cosmos_exp.world.verify import hints_and_weights, network_results, runner
+from cosmos_exp.world.goldens import GoldenCase, hints_and_weights, load_net, read_cases, relative_error
+from cosmos_exp.world.verify import golden_clip, network_results, runner
 
 
 @torch.inference_mode()
@@ -28,17 +28,7 @@ def errors(case: GoldenCase) -> tuple[float, float]:
     hints, weights = hints_and_weights(case, net.controls)
     net.bfloat16()
     x, text = case.tensor("in.x").bfloat16(), case.tensor("in.crossattn_emb").bfloat16()
-    view_ids = case.tensors.get("in.view_indices_B_T")
-    clip = net.prepare(
-        x,
-        hints,
-        condition_mask=case.tensors.get("in.condition_video_input_mask"),
-        padding_mask=case.tensors.get("in.padding_mask"),
-        fps=case.fps,
-        view_ids=None if view_ids is None else view_ids.long(),
-        frame_repeat=case.tensors.get("in.frame_repeat"),
-        borrow_view_embed=True,
-    )
+    clip = golden_clip(case, net, x, hints)
     timestep, golden = case.tensor("in.timesteps"), case.tensor("out.x")
     plain = net(x, timestep, text, clip, weights)
     sampled = net.branches(x, timestep, [net.prepare_text(text, clip)], clip, weights)[0]

@@ -103,7 +103,7 @@ def generate(option: Option, model: WorldModel, clip: Clip, style: str, base: Sa
 
 
 def run(scenes: int, base: SamplerParams) -> list[dict[str, object]]:
-    jobs = [(clip, style) for clip in clips(scenes) for style in clip.prompts if style in styles_of(clip)]
+    jobs = [(clip, style) for clip in clips(scenes) for style in styles_of(clip)]
     tried = options()
     with steps("quality") as tick:
         for i, option in enumerate(tried):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -97,8 +97,21 @@ def network_results(case: GoldenCase) -> Iterator[GoldenResult]:
     net = load_net(case)
     x, text, timestep = case.tensor("in.x"), case.tensor("in.crossattn_emb"), case.tensor("in.timesteps")
     hints, weights = hints_and_weights(case, net.controls)
+    clip = golden_clip(case, net, x, hints)
+    values = recorded(net)
+    output = net(x, timestep, text, clip, weights)
+    yield case.result("out.x", output, NETWORK_TOLERANCE)
+    for key in sorted(k for k in case.tensors if k.startswith("mid.")):
+        yield compare_intermediate(case, key, net, clip, values)
+    sampled = net.branches(x, timestep, [net.prepare_text(text, clip)], clip, weights)[0]
+    golden = case.tensor("out.x")
+    yield GoldenResult(case.name, "out.x (sampling path)", relative_error(sampled, golden), NETWORK_TOLERANCE)
+
+
+def golden_clip(case: GoldenCase, net: ControlledDiT, x: Tensor, hints: Mapping[str, Tensor]) -> ClipInputs:
+    """What a network case prepares for its latent x, in the dtype of x."""
     view_ids = case.tensors.get("in.view_indices_B_T")
-    clip = net.prepare(
+    return net.prepare(
         x,
         hints,
         condition_mask=case.tensors.get("in.condition_video_input_mask"),
@@ -108,14 +121,6 @@ def network_results(case: GoldenCase) -> Iterator[GoldenResult]:
         frame_repeat=case.tensors.get("in.frame_repeat"),
         borrow_view_embed=True,
     )
-    values = recorded(net)
-    output = net(x, timestep, text, clip, weights)
-    yield case.result("out.x", output, NETWORK_TOLERANCE)
-    for key in sorted(k for k in case.tensors if k.startswith("mid.")):
-        yield compare_intermediate(case, key, net, clip, values)
-    sampled = net.branches(x, timestep, [net.prepare_text(text, clip)], clip, weights)[0]
-    golden = case.tensor("out.x")
-    yield GoldenResult(case.name, "out.x (sampling path)", relative_error(sampled, golden), NETWORK_TOLERANCE)
 
 
 def recorded(net: ControlledDiT) -> dict[str, Tensor]:
