@@ -17,7 +17,7 @@ from cosmos_exp.world.control import ControlEncoder, ControlledDiT
 from cosmos_exp.world.edm import Denoiser
 from cosmos_exp.world.float8 import Float8Linear
 from cosmos_exp.world.offload import Offload
-from cosmos_exp.world.regional import RegionKeys, Regions, blend
+from cosmos_exp.world.regional import Region, RegionKeys, Regions, blend
 from cosmos_exp.world.speed import Speed
 from cosmos_exp.world.transformer import DiT
 
@@ -110,6 +110,9 @@ def test_a_guided_evaluation_on_the_gpu_is_that_of_the_cpu(config, speed, tolera
     x, hint = draw(1, 16, frames, 16, 24), draw(1, 16, frames, 16, 24, seed=1)
     text = draw(1, config.num_views, 40, 64, seed=2)
     text[:, :, 25:] = 0
+    places = torch.zeros(1, 1, frames, 8, 12, dtype=torch.bool)
+    places[..., 2:5] = True
+    regional = config.num_views == 1  # regional prompts guide the single view only
     results = []
     for device, dtype in (("cpu", torch.float32), ("cuda", torch.bfloat16)):
         net.to(dtype)
@@ -125,6 +128,7 @@ def test_a_guided_evaluation_on_the_gpu_is_that_of_the_cpu(config, speed, tolera
         with torch.inference_mode():
             clip = denoiser.prepare(x.to(device), {"hdmap": hint.to(device, dtype)})
         given = text.flatten(1, 2).to(device, dtype)
-        options = {"sampler": SamplerParams(guidance=1.0), "weights": {"hdmap": 0.7}}
+        regions = [Region(given.flip(1), places.to(device))] if regional else []
+        options = {"sampler": SamplerParams(guidance=1.0), "weights": {"hdmap": 0.7}, "regions": regions}
         results.append(guided(denoiser, clip, text=given, negative_text=None, **options)(x.to(device), 2.0))
     assert error(results[1], results[0]) < tolerance
