@@ -18,13 +18,16 @@ from cosmos_exp.captions.files import write_captions, write_prompts
 from cosmos_exp.controls.class_filter import find_filter
 from cosmos_exp.errors import UserError
 from cosmos_exp.history import REST, Cost
+from cosmos_exp.places import Places
 from cosmos_exp.progress import Tick
 from cosmos_exp.provenance import provenance, result_digests
 from cosmos_exp.report import Report, only_run_in
 from cosmos_exp.schema import run_id
 from cosmos_exp.sensors.carla_yaml import read_carla_sensors
+from cosmos_exp.settings import Settings, Take
 from cosmos_exp.shapes import Video
-from cosmos_exp.stages import Stages, Take, load_arrays, load_json, load_render
+from cosmos_exp.stages import Stages
+from cosmos_exp.stages.results import Results, load_arrays, load_json, load_render
 from cosmos_exp.tracking.run_folder import RunFolder, Status
 from cosmos_exp.validate import check
 from cosmos_exp.video import compose_grid, write_video
@@ -82,14 +85,15 @@ def run(cfg: DictConfig, folder: Path, *, sweep: str | None = None) -> Status:
             write_atomic(report.folder.config, OmegaConf.to_yaml(cfg, resolve=True).encode())
             cache = StageCache(plain["paths"]["cache"])
             cache.remove_leftovers()
-            stages = Stages(plain, cache, report.hits, report.misses)
-            cv2.setNumThreads(stages.threads)
+            settings = Settings(plain)
+            cv2.setNumThreads(settings.threads)
+            stages = Stages(settings, Results(settings, cache, report.hits, report.misses))
             record = provenance(stages, report.status.run_id)
             write_json(report.folder.provenance, record)
             road = Pipeline(stages, report)
             with gpu.out_of_memory_explained(plain):
                 road.run()
-            record |= {"noise": stages.noise_seeds(road.made.clip), "results": result_digests(road.made.results())}
+            record |= {"noise": settings.noise_seeds(road.made.clip), "results": result_digests(road.made.results())}
             write_json(report.folder.provenance, record)
             with report.stage("tracking"):
                 _track(plain["tracking"]["mode"], report.folder)
@@ -111,15 +115,16 @@ class Pipeline:
 
     def __init__(self, stages: Stages, report: Report):
         self.stages = stages
+        self.settings = stages.settings
         self.report = report
         self.folder = report.folder
-        self.weather: str = stages.cfg["scene"]["weather"]
+        self.weather: str = stages.settings.cfg["scene"]["weather"]
         self.made = Made()
 
     def run(self) -> None:
         self.folder.metrics.unlink(missing_ok=True)
-        self.report.status.weights = self.stages.effective_weights
-        _say_what_counts(self.stages)
+        self.report.status.weights = self.settings.effective_weights
+        _say_what_counts(self.settings)
         self.describe()
         write_captions(self.folder.captions(self.made.clip), self.made.prompts)
         self.render()
@@ -127,44 +132,44 @@ class Pipeline:
         self.show_controls()
         self.write_control_videos()
         self.encode()
-        for style in self.stages.styles:
+        for style in self.settings.styles:
             self.generate(style)
             self.write_videos(style)
         self.measure()
 
     def describe(self) -> None:
         with self.report.stage("captions"):
-            caption = self.stages.caption()
+            caption = self.stages.texts.caption()
             self.made.clip, self.made.description = caption["clip"], caption["description"]
-            self.made.prompts = self.stages.prompts(self.made.description)
+            self.made.prompts = self.stages.texts.prompts(self.made.description)
 
     def render(self) -> None:
         """The outputs in the scene's weather, and where PSNR is asked for, the picture in each style."""
-        stages = self.stages
-        wanted = {self.weather: stages.outputs}
-        if "psnr" in stages.cfg["metrics"]["names"]:
-            wanted |= {style: ("rgb",) for style in stages.styles if style != self.weather}
+        settings = self.settings
+        wanted = {self.weather: settings.outputs}
+        if "psnr" in settings.cfg["metrics"]["names"]:
+            wanted |= {style: ("rgb",) for style in settings.styles if style != self.weather}
         with self.report.stage("render") as tick:
             for i, (weather, outputs) in enumerate(wanted.items()):
                 self.made.pictures[weather] = {}
-                for j, take in enumerate(stages.takes, 1):
-                    self.made.pictures[weather][take] = stages.render(take, weather, outputs)
-                    tick(i * len(stages.takes) + j, len(wanted) * len(stages.takes))
+                for j, take in enumerate(settings.takes, 1):
+                    self.made.pictures[weather][take] = self.stages.drawing.render(take, weather, outputs)
+                    tick(i * len(settings.takes) + j, len(wanted) * len(settings.takes))
 
     def make_controls(self) -> None:
-        stages, names = self.stages, list(self.stages.controls)
-        _say_how_files_are_read(stages.cfg)
-        if ready := [name for name in names if stages.is_ready(name)]:
+        settings, names = self.settings, self.settings.controls
+        _say_how_files_are_read(settings.cfg)
+        if ready := [name for name in names if settings.is_ready(name)]:
             log.info("%s from files: metrics still compare with the pictures of the scene", ", ".join(ready))
         with self.report.stage("controls") as tick:
             for i, name in enumerate(names, 1):
-                self.made.controls[name] = {take: self._control(name, take) for take in stages.control_takes(name)}
+                self.made.controls[name] = {take: self._control(name, take) for take in settings.control_takes(name)}
                 tick(i, len(names))
 
     def _control(self, name: str, take: Take) -> Entry:
-        if self.stages.is_ready(name):
-            return self.stages.ready_control(name, take, self.made.clip)
-        return self.stages.control(name, take.view, self.made.pictures[self.weather][take])
+        if self.settings.is_ready(name):
+            return self.stages.drawing.ready_control(name, take, self.made.clip)
+        return self.stages.drawing.control(name, take.view, self.made.pictures[self.weather][take])
 
     def _renders(self, takes: Iterable[Take]) -> dict[str, Entry]:
         """{view: render} in the scene's weather."""
@@ -172,14 +177,15 @@ class Pipeline:
 
     def show_controls(self) -> None:
         """Controls and previews of every view as encoded videos."""
-        stages, names = self.stages, [n for n in self.stages.cfg["previews"]["names"] if n not in self.made.controls]
+        drawing = self.stages.drawing
+        names = [n for n in self.settings.cfg["previews"]["names"] if n not in self.made.controls]
         with self.report.stage("videos", "control videos") as tick:
             for i, (view, take) in enumerate(self._shown_takes.items(), 1):
                 render = self.made.pictures[self.weather][take]
                 made = {name: takes[take] for name, takes in self.made.controls.items() if take in takes}
-                shown = {name: stages.preview_file(name, view, render) for name in names}
-                self.made.shown[view] = shown | {name: stages.control_file(entry) for name, entry in made.items()}
-                tick(i, len(stages.views))
+                shown = {name: drawing.preview_file(name, view, render) for name in names}
+                self.made.shown[view] = shown | {name: drawing.control_file(entry) for name, entry in made.items()}
+                tick(i, len(self.settings.views))
 
     def write_control_videos(self) -> None:
         with self.report.stage("videos", "control videos"):
@@ -187,127 +193,132 @@ class Pipeline:
                 for name, entry in self.made.shown[view].items():
                     write_bytes(self.folder.control(name, view, self.made.clip), load_arrays(entry)["mp4"].tobytes())
                 for name, picture in self._weight_pictures(take).items():
-                    write_video(self.folder.control(name, view, self.made.clip), picture, self.stages.fps)
+                    write_video(self.folder.control(name, view, self.made.clip), picture, self.settings.fps)
 
     @property
     def _shown_takes(self) -> dict[str, Take]:
         """{view: what is shown of it}; the front view as the single-view net has it."""
-        return {**self.stages.multi_takes, self.stages.front: self.stages.front_take}
+        return {**self.settings.multi_takes, self.settings.front: self.settings.front_take}
 
     def _weight_pictures(self, take: Take) -> dict:
         """{folder name: uint8 [F,H,W,3]} of the weight maps that count in a view, as they are shared out there."""
-        stages, front = self.stages, take == self.stages.front_take
+        settings, front = self.settings, take == self.settings.front_take
         controls, takes = (
-            (stages.weights, [take]) if front else (stages.multi_view_controls, stages.multi_takes.values())
+            (settings.weights, [take]) if front else (settings.multi_view_controls, settings.multi_takes.values())
         )
-        pictures = stages.places.pictures(controls, take.view, self._renders(takes), take.shape)
+        pictures = self.stages.places.pictures(controls, take.view, self._renders(takes), take.shape)
         return {f"{name}_weight": picture for name, picture in pictures.items()}
 
     def encode(self) -> None:
         """Latents of the controls that have a weight, of all views where the multi-view net reads them too, and all
         prompts: the text encoder need not come back between the networks."""
-        stages = self.stages
-        if len(stages.views) > 1:
-            _say_what_guides(stages)
-        single, multi = stages.videos.single_view, stages.videos.multi_view
-        takes = stages.multi_takes if multi else {}
-        total = len(stages.weights) * len(single.chunks)
-        total += len(stages.multi_view_controls) * len(takes) * len(multi.chunks if multi else ())
+        settings = self.settings
+        if len(settings.views) > 1:
+            _say_what_guides(settings, self.stages.places)
+        single, multi, takes = settings.videos.single_view, settings.videos.multi_view, settings.multi_takes
+        total = len(settings.weights) * len(single.chunks)
+        total += len(settings.multi_view_controls) * len(takes) * len(multi.chunks if multi else ())
         with self.report.stage("hints", "encode controls, prompts") as tick:
             done = count(1)
 
             def encoded(name: str, take: Take, video: Video) -> Chunks:
                 control, entries = self.made.controls[name][take], []
                 for chunk in video.chunks:
-                    entries.append(stages.hint(control, video, chunk))
+                    entries.append(self.stages.latents.hint(control, video, chunk))
                     tick(next(done), total)
                 return entries
 
-            self.made.hints = {name: encoded(name, stages.front_take, single) for name in stages.weights}
+            self.made.hints = {name: encoded(name, settings.front_take, single) for name in settings.weights}
             self.made.multi_hints = {
                 name: {view: encoded(name, take, multi) for view, take in takes.items()}
-                for name in stages.multi_view_controls
+                for name in settings.multi_view_controls
             }
-            if stages.negative_prompt is not None:
-                self.made.negative = stages.text(stages.negative_prompt)
+            if settings.negative_prompt is not None:
+                self.made.negative = self.stages.texts.embedding(settings.negative_prompt)
             self.encode_prompts()
 
     def encode_prompts(self) -> None:
         """So that `generate` finds all of them in the cache."""
-        stages, made = self.stages, self.made
-        texts = [own for own, _ in stages.places.regions]
-        for style, prompt in made.prompts.items():
-            texts.append(prompt)
-            texts += stages.view_prompts(style, made.description).values() if stages.videos.multi_view else ()
-        for text in texts:
-            stages.text(text)
+        texts, multi_view = self.stages.texts, self.settings.videos.multi_view
+        prompts = [own for own, _ in self.stages.places.regions]
+        for style, prompt in self.made.prompts.items():
+            prompts.append(prompt)
+            prompts += texts.view_prompts(style, self.made.description).values() if multi_view else ()
+        for prompt in prompts:
+            texts.embedding(prompt)
 
     def generate(self, style: str) -> None:
+        self.generate_front(style)
+        if self.settings.videos.multi_view:
+            self.generate_views(style)
+
+    def generate_front(self, style: str) -> None:
         stages, made = self.stages, self.made
-        prompt = made.prompts[style]
         with self.report.stage("single_view", f"single view {style}") as tick:
-            text, front = stages.text(prompt), made.single_views.setdefault(style, [])
-            where = {"render": made.pictures[self.weather][stages.front_take]}
-            where["regions"] = [stages.text(own) for own, _ in stages.places.regions]
-            for chunk in (chunks := stages.videos.single_view.chunks):
+            text, front = stages.texts.embedding(made.prompts[style]), made.single_views.setdefault(style, [])
+            render = made.pictures[self.weather][self.settings.front_take]
+            where = {"render": render, "regions": [stages.texts.embedding(own) for own, _ in stages.places.regions]}
+            for chunk in (chunks := self.settings.videos.single_view.chunks):
                 hints = {name: entries[chunk.index] for name, entries in made.hints.items()}
                 part, before = _part(tick, chunk.index, len(chunks)), front[-1] if front else None
-                start = stages.start(made.pictures[self.weather][stages.front_take], chunk)
+                start = stages.latents.start(render, chunk)
                 inputs = (made.clip, chunk, hints, text, made.negative, start, before, part)
-                front.append(stages.single_view(*inputs, **where))
-        if stages.videos.multi_view is None:
-            return
+                front.append(stages.sampling.single_view(*inputs, **where))
+
+    def generate_views(self, style: str) -> None:
+        stages, made = self.stages, self.made
         with self.report.stage("multi_view", f"multi view {style}") as tick:
-            prompts = stages.view_prompts(style, made.description)
-            texts = {view: stages.text(text) for view, text in prompts.items()}
-            renders = self._renders(stages.multi_takes.values())
-            views = made.multi_views.setdefault(style, [])
-            for chunk in (chunks := stages.videos.multi_view.chunks):
+            prompts = stages.texts.view_prompts(style, made.description)
+            texts = {view: stages.texts.embedding(prompt) for view, prompt in prompts.items()}
+            renders = self._renders(self.settings.multi_takes.values())
+            front, views = made.single_views[style], made.multi_views.setdefault(style, [])
+            for chunk in (chunks := self.settings.videos.multi_view.chunks):
                 hints = {
                     name: {view: entries[chunk.index] for view, entries in by_view.items()}
                     for name, by_view in made.multi_hints.items()
                 }
                 part, before = _part(tick, chunk.index, len(chunks)), views[-1] if views else None
-                given = (None if before else stages.first_frames(renders), before)
-                views.append(stages.multi_view(made.clip, chunk, front, hints, texts, *given, part, renders=renders))
+                first = None if before else stages.latents.first_frames(renders)
+                inputs = (made.clip, chunk, front, hints, texts, first, before, part)
+                views.append(stages.sampling.multi_view(*inputs, renders=renders))
 
     def write_videos(self, style: str) -> None:
-        stages, folder, clip = self.stages, self.folder, self.made.clip
+        settings, folder, clip = self.settings, self.folder, self.made.clip
         with self.report.stage("videos", f"videos {style}"):
-            path = write_video(folder.single_view(clip, style), self._single_view(style), stages.fps)
+            path = write_video(folder.single_view(clip, style), self._single_view(style), settings.fps)
             write_atomic(path.with_suffix(".txt"), self.made.prompts[style].encode())
             views = self._views(style)
             if not views:
                 return
-            for index, view in enumerate(stages.views):
-                write_video(folder.view(clip, style, index), views[view], stages.fps)
-            write_prompts(folder.prompt(clip, style), stages.view_prompts(style, self.made.description))
-            write_video(folder.grid(clip, style), compose_grid(views), stages.fps)
+            for index, view in enumerate(settings.views):
+                write_video(folder.view(clip, style, index), views[view], settings.fps)
+            write_prompts(folder.prompt(clip, style), self.stages.texts.view_prompts(style, self.made.description))
+            write_video(folder.grid(clip, style), compose_grid(views), settings.fps)
 
     def measure(self) -> None:
         """The sanity gate, then every metric of every style."""
         from cosmos_exp.metrics.gate import require_sane
 
-        stages, values = self.stages, {}
+        settings, values = self.settings, {}
         with self.report.stage("metrics") as tick:
-            for i, style in enumerate(stages.styles, 1):
-                if stages.cfg["metrics"]["gate"]:
+            for i, style in enumerate(settings.styles, 1):
+                if settings.cfg["metrics"]["gate"]:
                     require_sane({f"{style}, {v}": x for v, x in self._videos(style).items()})
                 values[style] = load_json(self.metrics_of(style))
-                tick(i, len(stages.styles))
+                tick(i, len(settings.styles))
             write_json(self.folder.metrics, values)
 
     def metrics_of(self, style: str) -> Entry:
-        return self.stages.metrics(self._metric_inputs(style), lambda: self._clip(style))
+        return self.stages.measuring.metrics(self._metric_inputs(style), lambda: self._clip(style))
 
     def _single_view(self, style: str):
-        return self.stages.front_video(self.made.single_views[style])
+        return self.stages.sampling.front_video(self.made.single_views[style])
 
     def _views(self, style: str) -> dict:
         """{view: uint8 [F,H,W,3]} of the multi-view net; empty where it did not run."""
         if style not in self.made.multi_views:
             return {}
-        return self.stages.view_videos(self.made.multi_views[style])
+        return self.stages.sampling.view_videos(self.made.multi_views[style])
 
     def _videos(self, style: str) -> dict:
         return self._views(style) | {"single view": self._single_view(style)}
@@ -322,18 +333,18 @@ class Pipeline:
     def _clip(self, style: str):
         from cosmos_exp.metrics.types import GeneratedClip
 
-        stages, made = self.stages, self.made
-        takes = stages.multi_takes or {stages.front: stages.front_take}
+        settings, loaded, made = self.settings, self.stages.loaded, self.made
+        takes = settings.multi_takes or {settings.front: settings.front_take}
         renders, targets = made.pictures[self.weather], made.pictures.get(style, {})
-        frames = takes[stages.front].shape.frames
+        frames = takes[settings.front].shape.frames
         return GeneratedClip(
             style=style,
             prompt=made.prompts[style],
             generated=self._views(style),
             single_view=self._single_view(style),
             renders={view: load_render(renders[take], view) for view, take in takes.items()},
-            cameras={view: stages.camera(take) for view, take in takes.items()},
-            rig_poses=stages.scene.rig_trajectory.sample(stages.times[:frames]),
+            cameras={view: loaded.camera(take) for view, take in takes.items()},
+            rig_poses=loaded.scene.rig_trajectory.sample(loaded.times[:frames]),
             targets={view: load_arrays(targets[take])["rgb"] for view, take in takes.items() if take in targets},
         )
 
@@ -341,8 +352,9 @@ class Pipeline:
 def _remember_cost(stages: Stages, folder: Path, seconds: float) -> None:
     """Of what every run does, whatever is in the cache: reading it, videos, tracking."""
     stored = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    rest = max(0.0, seconds - stages.computed)
-    stages.history.add(Cost(REST, "", len(stages.styles) * stages.size, 1, rest, stored))
+    settings, results = stages.settings, stages.results
+    rest = max(0.0, seconds - results.computed)
+    results.history.add(Cost(REST, "", len(settings.styles) * settings.megapixels, 1, rest, stored))
 
 
 def _part(tick: Tick, index: int, count: int) -> Tick:
@@ -360,15 +372,15 @@ def _say_how_files_are_read(cfg: dict) -> None:
             log.info("class filter %s: %s", name, note)
 
 
-def _say_what_counts(stages: Stages) -> None:
+def _say_what_counts(settings: Settings) -> None:
     """A size that no one asked for, weights after their scaling, and a noise level that is too low to begin with."""
-    model, contract, (_, height, width) = stages.cfg["model"], stages.contract, stages.videos.single_view.shape
+    model, contract, (_, height, width) = settings.cfg["model"], settings.contract, settings.videos.single_view.shape
     if (height, width) != (contract.height, contract.width) and None in (model["height"], model["width"]):
         log.info("front view of %dx%d pixels (height x width): nearest in shape to its camera's", height, width)
-    for net, weights in stages.effective_weights.items():
+    for net, weights in settings.effective_weights.items():
         shown = ", ".join(f"{name} {weight:.3g}" for name, weight in weights.items())
         log.info("weights of the %s net: %s", net.replace("_", "-"), shown)
-    sampler = stages.cfg["sampler"]
+    sampler = settings.cfg["sampler"]
     if sampler["sigma_max"] < SIGMA_MAX and sampler["input"] is None:
         log.warning(
             "sampler.sigma_max=%g without sampler.input: below %g a network expects a video beneath the noise",
@@ -376,23 +388,23 @@ def _say_what_counts(stages: Stages) -> None:
         )
 
 
-def _say_what_guides(stages: Stages) -> None:
+def _say_what_guides(settings: Settings, places: Places) -> None:
     """Weights that the multi-view net cannot use are nothing to pass over in silence."""
-    read = ", ".join(stages.contract.multi_view_controls)
-    if not stages.multi_view_controls:
+    read = ", ".join(settings.contract.multi_view_controls)
+    if not settings.multi_view_controls:
         log.warning("no control guides the other views: the multi-view net reads %s, whose weight is 0", read)
-    elif unread := [name for name in stages.weights if name not in stages.multi_view_controls]:
+    elif unread := [name for name in settings.weights if name not in settings.multi_view_controls]:
         log.info("%s guides the single view only: the multi-view net reads %s", ", ".join(unread), read)
-    everywhere = stages.places.maps_in(stages.multi_view_controls, stages.views)
-    for name in stages.places.maps:
-        if name in stages.multi_view_controls and name not in everywhere:
+    everywhere = places.maps_in(settings.multi_view_controls, settings.views)
+    for name in places.maps:
+        if name in settings.multi_view_controls and name not in everywhere:
             log.info(
                 "controls.%s.weight_map.mask is one file, of the front view: in all views together %s weighs the same",
                 *(name, name),
             )
-    if stages.places.regions:
+    if places.regions:
         log.info("captions.regions guide the single view only: the multi-view net reads a prompt per view")
-    if stages.cfg["captions"]["negative_prompt"] is not None:
+    if settings.cfg["captions"]["negative_prompt"] is not None:
         log.info("captions.negative_prompt is for the single view only: all views are guided away from no text")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import shutil
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -22,7 +22,9 @@ from cosmos_exp.cache import Entry, StageCache, stage_key
 from cosmos_exp.history import REST, Cost, Estimate, History, estimate
 from cosmos_exp.pipeline import Pipeline
 from cosmos_exp.progress import Tick
-from cosmos_exp.stages import VERSIONS, Stages
+from cosmos_exp.settings import Settings
+from cosmos_exp.stages import Stages
+from cosmos_exp.stages.results import VERSIONS, Results
 
 GENERATED = ("single_view", "multi_view", "metrics")
 
@@ -152,32 +154,32 @@ def make_plan(configs: Sequence[DictConfig]) -> Plan:
 
 
 def _walk(config: dict[str, Any]) -> PlannedCell:
-    stages = Walked(config, StageCache(config["paths"]["cache"]), Counter(), Counter())
+    settings = Settings(config)
+    walked = Walked(settings, StageCache(config["paths"]["cache"]))
     with _quiet():
-        road = Pipeline(stages, Silent())
+        road = Pipeline(Stages(settings, walked), Silent())
         road.describe()
         road.render()
         road.make_controls()
         road.show_controls()
         road.encode()
-        for style in stages.styles:
+        for style in settings.styles:
             road.generate(style)
             road.metrics_of(style)
-    rest = Wanted(REST, "", "", len(stages.styles) * stages.size, 1, cached=False)
-    return PlannedCell(config, stages.wanted, rest)
+    rest = Wanted(REST, "", "", len(settings.styles) * settings.megapixels, 1, cached=False)
+    return PlannedCell(config, walked.wanted, rest)
 
 
-class Walked(Stages):
-    """Stages that note what is wanted of them, in `wanted` by key, and compute nothing but captions."""
+@dataclass
+class Walked(Results):
+    """Notes what is wanted, in `wanted` by key, and computes nothing but captions."""
 
-    def __init__(self, *args: Any):
-        super().__init__(*args)
-        self.wanted: dict[str, Wanted] = {}
+    wanted: dict[str, Wanted] = field(default_factory=dict)
 
-    def _stage(
+    def get(
         self,
         stage: str,
-        config: Mapping,
+        config: Mapping[str, Any],
         inputs: list[str],
         compute: Callable,
         *,
@@ -187,9 +189,9 @@ class Walked(Stages):
         key = stage_key(stage, VERSIONS[stage], config, inputs)
         entry = Entry(key, self.cache.root / stage / key, hit=self.cache.holds(stage, key))
         if stage == "captions" and not entry.hit:
-            super()._stage(stage, config, inputs, compute)
+            super().get(stage, config, inputs, compute)
             entry = replace(entry, hit=True)
-        self.wanted[key] = Wanted(stage, key, self.setting(stage), size, passes, entry.hit)
+        self.wanted[key] = Wanted(stage, key, self.settings.cost_setting(stage), size, passes, entry.hit)
         return entry
 
 

@@ -11,13 +11,15 @@ import os
 import platform
 import re
 import subprocess
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from cosmos_exp import __version__
-from cosmos_exp.cache import MANIFEST, Entry
+from cosmos_exp.cache import MANIFEST, Entry, StageCache
+from cosmos_exp.settings import Settings
 from cosmos_exp.stages import Stages
 
 DISTRIBUTION = "cosmos-exp"
@@ -27,7 +29,8 @@ GIT_TIMEOUT = 10  # seconds
 def provenance(stages: Stages, run_id: str) -> dict[str, Any]:
     """Plain values. code: version and git state of the package. model: {file: sha256}. files: {path: sha256} of what
     the config names. seeds: of the config."""
-    device = stages.cfg["hardware"]["device"]
+    settings = stages.settings
+    cfg, device = settings.cfg, settings.cfg["hardware"]["device"]
     return {
         "run_id": run_id,
         "code": {"version": __version__, "git": git_state(Path(__file__).resolve().parent)},
@@ -36,14 +39,14 @@ def provenance(stages: Stages, run_id: str) -> dict[str, Any]:
         "machine": {
             "platform": platform.platform(),
             "device": device_name(device),
-            "threads": stages.threads,
+            "threads": settings.threads,
             "environment": {
                 k: v for k, v in sorted(os.environ.items()) if k in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")
             },
         },
-        "model": {"folder": str(stages.model_folder), "files": stages.model_files(*_used(stages))},
-        "files": named_files(stages),
-        "seeds": {group: stages.cfg[group]["seed"] for group in ("scene", "sampler") if "seed" in stages.cfg[group]},
+        "model": {"folder": str(settings.model_folder), "files": stages.loaded.model_files(*_used(settings))},
+        "files": named_files(cfg, stages.results.cache),
+        "seeds": {group: cfg[group]["seed"] for group in ("scene", "sampler") if "seed" in cfg[group]},
     }
 
 
@@ -59,16 +62,16 @@ def _digest(entry: Entry) -> str:
     return hashlib.sha256(hashes.encode()).hexdigest()
 
 
-def _used(stages: Stages) -> tuple[str, ...]:
-    several = ("multiview_*",) if stages.videos.multi_view else ()
+def _used(settings: Settings) -> tuple[str, ...]:
+    several = ("multiview_*",) if settings.videos.multi_view else ()
     return ("tokenizer", "text_encoder", "base", "control_*", *several)
 
 
-def named_files(stages: Stages) -> dict[str, str]:
+def named_files(cfg: Mapping[str, Any], cache: StageCache) -> dict[str, str]:
     """{path: sha256} of every file that a value of the config names."""
-    groups = (stages.cfg[group] for group in ("scene", "sensors", "controls", "captions", "sampler"))
+    groups = (cfg[group] for group in ("scene", "sensors", "controls", "captions", "sampler"))
     paths = {text for group in groups for text in _texts(group) if _is_path(text)}
-    return {path: stages.cache.file_identity(path) for path in sorted(paths)}
+    return {path: cache.file_identity(path) for path in sorted(paths)}
 
 
 def _texts(values: Any) -> list[str]:

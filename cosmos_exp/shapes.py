@@ -21,6 +21,10 @@ class Shape(NamedTuple):
     height: int
     width: int
 
+    @property
+    def megapixels(self) -> float:
+        return round(self.frames * self.height * self.width / 1e6, 6)
+
 
 @dataclass(frozen=True)
 class Video:

@@ -214,7 +214,7 @@ def test_the_table_of_groups_is_complete() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_files_named_exist(page: Path) -> None:
-    places = ("", "cosmos_exp", "cosmos_exp/launch", *(f"cosmos_exp/{stage}" for stage in ORDER))
+    places = ("", "cosmos_exp", "cosmos_exp/launch", "cosmos_exp/stages", *(f"cosmos_exp/{stage}" for stage in ORDER))
     if page.name == "CONTRIBUTING.md":
         places += ("conf/scene",)
     named = [c for c in CODE.findall(prose(page)) if re.fullmatch(r"[\w./-]+(\.py|/|\.yaml|\.txt|\.toml)", c)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 
 import cv2
@@ -16,7 +15,10 @@ from cosmos_exp.cache import StageCache
 from cosmos_exp.errors import UserError
 from cosmos_exp.pipeline import Pipeline, run
 from cosmos_exp.report import Report
-from cosmos_exp.stages import Stages, load_arrays
+from cosmos_exp.settings import Settings
+from cosmos_exp.stages import Stages
+from cosmos_exp.stages.results import Results, load_arrays
+from cosmos_exp.stages.sampling import Sampling
 from cosmos_exp.tracking.run_folder import DONE, RunFolder
 from cosmos_exp.validate import validate
 from cosmos_exp.video import read_video, resize, write_video
@@ -95,7 +97,8 @@ def run_tiny(configure, root: Path):
 
 def stages_of(configure, root: Path, *overrides: str) -> Stages:
     cfg = configure(*SMALL, f"paths.cache={root}/cache", *overrides)
-    return Stages(OmegaConf.to_container(cfg, resolve=True), StageCache(root / "cache"), Counter(), Counter())
+    settings = Settings(OmegaConf.to_container(cfg, resolve=True))
+    return Stages(settings, Results(settings, StageCache(root / "cache")))
 
 
 def shapes(folder: RunFolder, clip: str, style: str = "Sunny") -> tuple:
@@ -119,7 +122,8 @@ def test_the_front_view_and_all_views_of_another_shape(run_tiny, t2w: Path) -> N
 def test_the_multi_view_net_sees_the_front_video_resized(configure, root: Path, t2w: Path) -> None:
     """And controls with the same borders, so that what is at the picture's edge is there in both."""
     stages = stages_of(configure, root, f"model.weights={t2w}")
-    front, other = (stages.camera(take).model for take in (stages.front_take, stages.multi_takes[VIEWS[0]]))
+    takes = (stages.settings.front_take, stages.settings.multi_takes[VIEWS[0]])
+    front, other = (stages.loaded.camera(take).model for take in takes)
     corners = np.array([[0, 0], [front.width, front.height], [10, 20]], float)
     scale = np.array([other.width / front.width, other.height / front.height])
     np.testing.assert_allclose(front.unproject(corners), other.unproject(corners * scale), atol=1e-6)
@@ -142,7 +146,7 @@ def test_a_long_video_is_made_in_chunks(run_tiny, v2w: Path) -> None:
 
 
 def test_a_killed_long_run_goes_on_at_its_chunk(run_tiny, v2w: Path, monkeypatch) -> None:
-    made, sample = [], Stages.single_view
+    made, sample = [], Sampling.single_view
 
     def killed_after_one(self, clip, chunk, *inputs, **where):
         if made:
@@ -152,7 +156,7 @@ def test_a_killed_long_run_goes_on_at_its_chunk(run_tiny, v2w: Path, monkeypatch
 
     overrides = (ONE_STYLE, "views=single", "model.num_frames=40", "sampler.seed=3")
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(Stages, "single_view", killed_after_one)
+        patched.setattr(Sampling, "single_view", killed_after_one)
         run_tiny("killed", v2w, *overrides)
     status, _, _ = run_tiny("killed", v2w, *overrides)
     assert (status.hits["single_view"], status.misses["single_view"]) == (1, 2)
@@ -164,19 +168,20 @@ def test_a_chunk_keeps_the_frames_it_was_given(configure, root: Path, v2w: Path,
     pipeline = Pipeline(stages, Report(RunFolder(tmp_path), "long"))
     pipeline.run()
     first, second, _ = map(load_arrays, pipeline.made.single_views["Sunny"])
-    np.testing.assert_allclose(second["latents"][:, :1], stages.model.encode_video(first["video"][-1:]), atol=1e-5)
+    model = stages.loaded.model
+    np.testing.assert_allclose(second["latents"][:, :1], model.encode_video(first["video"][-1:]), atol=1e-5)
     assert not np.allclose(second["latents"][:, 1], first["latents"][:, 1], atol=0.1)
 
     first, second, *_ = map(load_arrays, pipeline.made.multi_views["Sunny"])
     for index, view in enumerate(VIEWS[1:], 1):
-        given = stages.model.encode_video(first[f"video/{view}"][-1:])
+        given = model.encode_video(first[f"video/{view}"][-1:])
         np.testing.assert_allclose(second["latents"][index, :, :1], given, atol=1e-5)
-    front = resize(stages.front_video(pipeline.made.single_views["Sunny"])[8:17], 16, 32)
-    np.testing.assert_allclose(second["latents"][0], stages.model.encode_video(front), atol=1e-5)
+    front = resize(stages.sampling.front_video(pipeline.made.single_views["Sunny"])[8:17], 16, 32)
+    np.testing.assert_allclose(second["latents"][0], model.encode_video(front), atol=1e-5)
 
 
 def test_the_first_frames_are_encoded_alone_as_within_a_video(configure, root: Path, v2w: Path) -> None:
-    model = stages_of(configure, root, f"model.weights={v2w}").model
+    model = stages_of(configure, root, f"model.weights={v2w}").loaded.model
     video = np.random.default_rng(0).integers(0, 256, (17, 32, 48, 3), dtype=np.uint8)
     whole = model.encode_video(video)
     for frames, latents in ((1, 1), (9, 2)):
@@ -201,10 +206,10 @@ def other_video(root: Path) -> Path:
 def test_a_video_to_depart_from(configure, root: Path, t2w: Path, other_video: Path) -> None:
     """The less noise, the more of the input is left."""
     stages = stages_of(configure, root, f"model.weights={t2w}", "views=single")
-    scene = load_arrays(stages.render(stages.front_take, "Original", stages.outputs))["rgb"]
+    scene = load_arrays(stages.drawing.render(stages.settings.front_take, "Original", stages.settings.outputs))["rgb"]
     file = resize(read_video(other_video)[:17], 32, 48, cv2.INTER_AREA)
     for given, video in (("rgb", scene), (other_video, file)):
-        original = stages.model.encode_video(video).numpy()
+        original = stages.loaded.model.encode_video(video).numpy()
         near, far = (
             np.abs(latents(configure, root, t2w, f"sampler.input={given}", f"sampler.sigma_max={sigma}") - original)
             for sigma in (0.01, 20)
@@ -216,8 +221,8 @@ def test_the_other_views_do_not_depart_from_it(configure, root: Path, t2w: Path)
     """A lower noise level is then of the front view alone."""
     for given, sigma in (("rgb", 80), ("null", 5)):
         overrides = (f"sampler.input={given}", "sampler.sigma_max=5")
-        stages = stages_of(configure, root, f"model.weights={t2w}", *overrides)
-        assert (stages.sampler.sigma_max, stages.multi_view_sampler.sigma_max) == (5, sigma)
+        settings = stages_of(configure, root, f"model.weights={t2w}", *overrides).settings
+        assert (settings.sampler.sigma_max, settings.multi_view_sampler.sigma_max) == (5, sigma)
 
 
 def test_reference_compat_is_another_result(run_tiny, t2w: Path) -> None:
@@ -248,7 +253,7 @@ def test_the_size_follows_a_sensor_file(configure, root: Path, t2w: Path, tmp_pa
         attributes = {"image_size_x": image_size[0], "image_size_y": image_size[1]}
         (tmp_path / "sensors.yaml").write_text(yaml.safe_dump([{"sensor": "rgb", "attributes": attributes}]))
         overrides = ("sensors=carla_yaml", f"sensors.file={tmp_path / 'sensors.yaml'}", "views=single")
-        return stages_of(configure, root, f"model.weights={t2w}", *overrides).front_take.shape[1:]
+        return stages_of(configure, root, f"model.weights={t2w}", *overrides).settings.front_take.shape[1:]
 
     assert [front(size) for size in ((1280, 720), (600, 600), (720, 1280))] == [(32, 48), (48, 48), (48, 32)]
 
@@ -295,9 +300,9 @@ def test_all_views_begin_with_given_frames(configure, root: Path, v2w: Path, run
         pipeline.run()
         first = load_arrays(pipeline.made.multi_views["Sunny"][0])["latents"]
         for index, view in enumerate(VIEWS[1:], 1):
-            picture = load_arrays(pipeline.made.pictures["Original"][stages.multi_takes[view]])["rgb"]
+            picture = load_arrays(pipeline.made.pictures["Original"][stages.settings.multi_takes[view]])["rgb"]
             video = picture if given == "rgb" else read_video(other / f"{index}.mp4")
-            np.testing.assert_allclose(first[index, :, :1], stages.model.encode_video(video[:1]), atol=1e-5)
+            np.testing.assert_allclose(first[index, :, :1], stages.loaded.model.encode_video(video[:1]), atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 import sys
-from collections import Counter
 from pathlib import Path
 
 import av
@@ -17,7 +16,6 @@ import torch
 from omegaconf import OmegaConf
 from safetensors.torch import load_file, save_file
 
-from cosmos_exp import stages as stages_module
 from cosmos_exp.cache import StageCache
 from cosmos_exp.controls import CONTROLS
 from cosmos_exp.errors import UserError, ValidationErrors
@@ -25,7 +23,9 @@ from cosmos_exp.kept import Kept
 from cosmos_exp.metrics.gate import SanityError
 from cosmos_exp.pipeline import run
 from cosmos_exp.render.types import OUTPUTS
-from cosmos_exp.stages import Stages, item_seed, load_arrays, num_threads
+from cosmos_exp.settings import Settings, item_seed, num_threads
+from cosmos_exp.stages import Stages, loaded
+from cosmos_exp.stages.results import Results, load_arrays
 from cosmos_exp.tracking.run_folder import DONE, FAILED, RunFolder
 from cosmos_exp.video import read_video
 from cosmos_exp.views import VIEWS
@@ -167,7 +167,7 @@ def test_a_process_that_has_made_other_things_makes_the_same(run_small, root: Pa
     run_small("warm", "views=single", "controls=all", "sampler.seed=4", "tracking=disabled")
     run_small("warm2", "views=single", "sampler.seed=5", "tracking=disabled")
     for kept in ("_models", "_scenes", "_renderers"):
-        monkeypatch.setattr(stages_module, kept, Kept())
+        monkeypatch.setattr(loaded, kept, Kept())
     run_small("cold", "views=single", "sampler.seed=5", "tracking=disabled", f"paths.cache={root}/other")
     (clip,) = RunFolder(root / "cold").clips()
     warm, cold = (RunFolder(root / name).single_view(clip, STYLES[0]).read_bytes() for name in ("warm2", "cold"))
@@ -177,16 +177,17 @@ def test_a_process_that_has_made_other_things_makes_the_same(run_small, root: Pa
 def test_the_frame_rate_reaches_the_networks(first, configure, root: Path) -> None:
     def stages(*overrides: str) -> Stages:
         cfg = configure(*SMALL, f"paths.cache={root}/cache", *overrides)
-        return Stages(OmegaConf.to_container(cfg, resolve=True), StageCache(root / "cache"), Counter(), Counter())
+        settings = Settings(OmegaConf.to_container(cfg, resolve=True))
+        return Stages(settings, Results(settings, StageCache(root / "cache")))
 
     ours, theirs = stages("model.fps=24"), stages("model.fps=12")
-    video = ours.videos.single_view
+    video = ours.settings.videos.single_view
     (chunk,) = video.chunks
-    render = ours.render(ours.front_take, "Original", OUTPUTS)
-    hint = ours.hint(ours.control("hdmap", VIEWS[0], render), video, chunk)
-    text = ours.text("A street.")
+    render = ours.drawing.render(ours.settings.front_take, "Original", OUTPUTS)
+    hint = ours.latents.hint(ours.drawing.control("hdmap", VIEWS[0], render), video, chunk)
+    text = ours.texts.embedding("A street.")
     inputs = ("clip", chunk, {"hdmap": hint}, text, None, None, None, lambda done, total: None)
-    made = [s.single_view(*inputs, render=render) for s in (ours, theirs)]
+    made = [s.sampling.single_view(*inputs, render=render) for s in (ours, theirs)]
     assert made[0].key != made[1].key
     assert not np.allclose(*(load_arrays(entry)["latents"] for entry in made), atol=1e-4)
 

@@ -15,7 +15,7 @@ from cosmos_exp.commands.reproduce import main
 from cosmos_exp.errors import UserError
 from cosmos_exp.pipeline import run
 from cosmos_exp.reproduce import Comparison, changed, compare, typed_config
-from cosmos_exp.stages import item_seed
+from cosmos_exp.settings import item_seed
 from cosmos_exp.tracking.run_folder import RunFolder
 
 SMALL = ("model.num_frames=9", "sampler.num_steps=2", "scene.num_vehicles=2", "metrics.names=[blur_ssim]")

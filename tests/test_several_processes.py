@@ -17,7 +17,7 @@ from safetensors.numpy import load_file
 from cosmos_exp.errors import UserError
 from cosmos_exp.generate.processes import crew_of
 from cosmos_exp.pipeline import run
-from cosmos_exp.stages import ARRAYS
+from cosmos_exp.stages.results import ARRAYS
 from cosmos_exp.tracking.run_folder import FAILED, RunFolder
 from cosmos_exp.validate import validate
 from cosmos_exp.world.model import WorldModel

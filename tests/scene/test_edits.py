@@ -263,11 +263,11 @@ def test_mistakes_are_found_before_a_run(configure, overrides: list[str], messag
 def test_the_cache_key_follows_edits_and_the_content_of_their_files(configure, tmp_path) -> None:
     from omegaconf import OmegaConf
 
-    from cosmos_exp.stages import Stages
+    from cosmos_exp.stages.keys import scene_key
 
     def key(*overrides: str) -> str:
         cfg = OmegaConf.to_container(configure(*overrides), resolve=False)
-        return Stages(cfg, StageCache(tmp_path / "cache"), {}, {}).scene_key
+        return scene_key(cfg["scene"], StageCache(tmp_path / "cache"))
 
     poses = tmp_path / "poses.csv"
     poses.write_text("time,x,y,z,yaw\n0,0,0,0,0\n5,9,0,0,0\n")

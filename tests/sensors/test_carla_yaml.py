@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,8 @@ from cosmos_exp.sensors.carla_yaml import actor_origin, carla_rig, read_carla_se
 from cosmos_exp.sensors.ftheta import FTheta
 from cosmos_exp.sensors.pinhole import Pinhole
 from cosmos_exp.sensors.rigs import OPENCV_IN_FLU
-from cosmos_exp.stages import Stages
+from cosmos_exp.settings import Settings
+from cosmos_exp.stages.loaded import Loaded
 from cosmos_exp.validate import validate
 
 KINDS = ("rgb", "normals", "depth", "semantic_segmentation", "instance_segmentation")
@@ -198,11 +198,11 @@ def test_in_a_run_config(configure, tmp_path):
     for override in ("sensors.actor_origin=null", "sensors.actor_origin=[1.0,0.5,0.1]"):
         cfg = configure(*base, override)
         assert validate(cfg) == []
-        stages = Stages(OmegaConf.to_container(cfg, resolve=True), StageCache(tmp_path), Counter(), Counter())
-        camera = stages.rig.camera("front_wide_120fov")
+        loaded = Loaded(Settings(OmegaConf.to_container(cfg, resolve=True)), StageCache(tmp_path))
+        camera = loaded.rig.camera("front_wide_120fov")
         assert (camera.model.width, camera.model.height) == (48, 32)
         places.append(camera.camera_to_rig[:3, 3] - [0, 0, 1.8])
-    np.testing.assert_allclose(places[0], actor_origin(stages.scene))
+    np.testing.assert_allclose(places[0], actor_origin(loaded.scene))
     np.testing.assert_allclose(places[1], [1.0, 0.5, 0.1])
     assert "give sensors.file" in " ".join(validate(configure("sensors=carla_yaml", "views=single")))
     both = validate(configure(*base, "+sensors.cameras.front.hfov=90"))

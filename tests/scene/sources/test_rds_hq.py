@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,8 @@ from cosmos_exp.errors import UserError
 from cosmos_exp.hydra_app import sweep_over_all
 from cosmos_exp.scene.rds_hq.clip import clip_ids
 from cosmos_exp.scene.rds_hq.tars import SampleTar, write_tar
-from cosmos_exp.stages import Stages
+from cosmos_exp.settings import Settings
+from cosmos_exp.stages.loaded import Loaded
 from cosmos_exp.validate import validate
 
 SIX = ["front_wide", "cross_left", "cross_right", "rear_tele", "rear_left", "rear_right"]
@@ -32,16 +32,16 @@ def two_clips(clip_root: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def stages(cfg, tmp_path: Path) -> Stages:
-    plain = OmegaConf.to_container(cfg, resolve=False)
-    return Stages(plain, StageCache(tmp_path / "cache"), Counter(), Counter())
+def loaded(cfg, tmp_path: Path) -> Loaded:
+    settings = Settings(OmegaConf.to_container(cfg, resolve=False))
+    return Loaded(settings, StageCache(tmp_path / "cache"))
 
 
 @pytest.mark.parametrize("camera_type", ["ftheta", "pinhole"])
 def test_a_run_draws_the_clip_with_its_own_cameras(camera_type: str, clip_root: Path, configure, tmp_path) -> None:
     cfg = configure("scene=rds_hq", f"scene.root={clip_root}", "sensors=rds_hq", f"sensors.camera_type={camera_type}")
     assert validate(cfg) == []
-    made = stages(cfg, tmp_path)
+    made = loaded(cfg, tmp_path)
     assert [camera.name.rsplit("_", 1)[0] for camera in made.rig.cameras] == SIX
     assert {(camera.model.width, camera.model.height) for camera in made.rig.cameras} == {(48, 32)}
     assert np.allclose(made.rig.camera("front_wide_120fov").camera_to_rig[:3, 3], (1.75, 0, 1.45))
@@ -74,7 +74,7 @@ def test_a_mistake_is_named_once(overrides: list[str], message: str, configure, 
 
 def test_the_cache_key_is_of_the_content(clip_root: Path, configure, tmp_path: Path) -> None:
     def key(root: Path, *overrides: str) -> str:
-        return stages(configure("scene=rds_hq", f"scene.root={root}", *overrides), tmp_path).scene_key
+        return loaded(configure("scene=rds_hq", f"scene.root={root}", *overrides), tmp_path).scene_key
 
     moved = tmp_path / "moved"
     shutil.copytree(clip_root, moved)

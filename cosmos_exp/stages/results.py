@@ -1,0 +1,102 @@
+"""Results of stages: looked up in the cache by what they follow from, or made, stored, and their cost remembered."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+
+from cosmos_exp.cache import Entry, StageCache, stage_key
+from cosmos_exp.history import Cost, History
+from cosmos_exp.render.types import CameraRender
+from cosmos_exp.settings import Settings
+
+# Raise a number when the stage's code changes what it computes from the same input.
+VERSIONS = {
+    "scene": 1,
+    "render": 2,
+    "controls": 2,
+    "videos": 1,
+    "captions": 1,
+    "hints": 1,
+    "input": 1,
+    "text": 1,
+    "single_view": 2,
+    "multi_view": 2,
+    "metrics": 1,
+}
+
+ARRAYS, VALUES = "result.safetensors", "result.json"
+
+Arrays = dict[str, np.ndarray]
+
+
+@dataclass
+class Results:
+    """hits, misses: {stage: lookups}, counted here. computed: seconds spent on results that were not there."""
+
+    settings: Settings
+    cache: StageCache
+    hits: Counter[str] = field(default_factory=Counter)
+    misses: Counter[str] = field(default_factory=Counter)
+    computed: float = 0.0
+
+    @cached_property
+    def history(self) -> History:
+        return History(self.cache.root)
+
+    def get(
+        self,
+        stage: str,
+        config: Mapping[str, Any],
+        inputs: list[str],
+        compute: Callable[[], Arrays | dict],
+        *,
+        size: float = 1.0,
+        passes: int = 1,
+    ) -> Entry:
+        """Look a result up, or compute and store it: arrays, or where `compute` returns other values, JSON.
+
+        config, inputs: as `stage_key` takes them. size: million pixels it is made of, passes: of a network; with them
+        its cost goes into the history.
+        """
+
+        def measured(folder: Path) -> None:
+            started = time.monotonic()
+            _save(folder, compute())
+            seconds, stored = time.monotonic() - started, sum(path.stat().st_size for path in folder.iterdir())
+            self.computed += seconds
+            self.history.add(Cost(stage, self.settings.cost_setting(stage), size, passes, seconds, stored))
+
+        entry = self.cache.get_or_compute(stage, stage_key(stage, VERSIONS[stage], config, inputs), measured)
+        (self.hits if entry.hit else self.misses)[stage] += 1
+        return entry
+
+
+def _save(folder: Path, result: Arrays | dict) -> None:
+    if any(isinstance(value, np.ndarray) for value in result.values()):
+        arrays = {name: np.ascontiguousarray(value) for name, value in result.items()}
+        (folder / ARRAYS).write_bytes(safetensors.numpy.save(arrays))
+    else:
+        (folder / VALUES).write_text(json.dumps(result))
+
+
+def load_arrays(entry: Entry) -> Arrays:
+    return safetensors.numpy.load_file(entry.path / ARRAYS)
+
+
+def load_json(entry: Entry) -> dict[str, Any]:
+    return json.loads((entry.path / VALUES).read_text())
+
+
+def load_render(entry: Entry, camera: str) -> CameraRender:
+    arrays = load_arrays(entry)
+    return CameraRender(camera=camera, times=arrays.pop("times"), **arrays)
