@@ -12,18 +12,15 @@ from pathlib import Path
 import cv2
 from omegaconf import DictConfig, OmegaConf
 
-from cosmos_exp import gpu, leases, summary, torchrun
+from cosmos_exp import gpu, leases, remarks, summary, torchrun
 from cosmos_exp.cache import Entry, StageCache, write_atomic, write_bytes, write_json
 from cosmos_exp.captions.files import write_captions, write_prompts
-from cosmos_exp.controls.class_filter import find_filter
 from cosmos_exp.errors import UserError
 from cosmos_exp.history import REST, Cost
-from cosmos_exp.places import Places
 from cosmos_exp.progress import Tick
 from cosmos_exp.provenance import provenance, result_digests
 from cosmos_exp.report import Report, only_run_in
 from cosmos_exp.schema import run_id
-from cosmos_exp.sensors.carla_yaml import read_carla_sensors
 from cosmos_exp.settings import Settings, Take
 from cosmos_exp.shapes import Video
 from cosmos_exp.stages import Stages
@@ -31,7 +28,6 @@ from cosmos_exp.stages.results import Results, load_arrays, load_json, load_rend
 from cosmos_exp.tracking.run_folder import RunFolder, Status
 from cosmos_exp.validate import check
 from cosmos_exp.video import compose_grid, write_video
-from cosmos_exp.world.contract import SIGMA_MAX
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +120,7 @@ class Pipeline:
     def run(self) -> None:
         self.folder.metrics.unlink(missing_ok=True)
         self.report.status.weights = self.settings.effective_weights
-        _say_what_counts(self.settings)
+        remarks.say_what_counts(self.settings)
         self.describe()
         write_captions(self.folder.captions(self.made.clip), self.made.prompts)
         self.render()
@@ -158,7 +154,7 @@ class Pipeline:
 
     def make_controls(self) -> None:
         settings, names = self.settings, self.settings.controls
-        _say_how_files_are_read(settings.cfg)
+        remarks.say_how_files_are_read(settings.cfg)
         if ready := [name for name in names if settings.is_ready(name)]:
             log.info("%s from files: metrics still compare with the pictures of the scene", ", ".join(ready))
         with self.report.stage("controls") as tick:
@@ -214,7 +210,7 @@ class Pipeline:
         prompts: the text encoder need not come back between the networks."""
         settings = self.settings
         if len(settings.views) > 1:
-            _say_what_guides(settings, self.stages.places)
+            remarks.say_what_guides(settings, self.stages.places)
         single, multi, takes = settings.videos.single_view, settings.videos.multi_view, settings.multi_takes
         total = len(settings.weights) * len(single.chunks)
         total += len(settings.multi_view_controls) * len(takes) * len(multi.chunks if multi else ())
@@ -360,52 +356,6 @@ def _remember_cost(stages: Stages, folder: Path, seconds: float) -> None:
 def _part(tick: Tick, index: int, count: int) -> Tick:
     """The progress of one of several equal parts, as progress of the whole."""
     return lambda done, total: tick(index * total + done, count * total)
-
-
-def _say_how_files_are_read(cfg: dict) -> None:
-    """What CARLA's files say that is not followed as it stands."""
-    if cfg["sensors"]["file"]:
-        for note in read_carla_sensors(cfg["sensors"]["file"]).notes:
-            log.info("sensors.file: %s", note)
-    for name in {cfg["controls"][control]["class_filter"] for control in ("edge", "seg")}:
-        for note in find_filter(name).notes:
-            log.info("class filter %s: %s", name, note)
-
-
-def _say_what_counts(settings: Settings) -> None:
-    """A size that no one asked for, weights after their scaling, and a noise level that is too low to begin with."""
-    model, contract, (_, height, width) = settings.cfg["model"], settings.contract, settings.videos.single_view.shape
-    if (height, width) != (contract.height, contract.width) and None in (model["height"], model["width"]):
-        log.info("front view of %dx%d pixels (height x width): nearest in shape to its camera's", height, width)
-    for net, weights in settings.effective_weights.items():
-        shown = ", ".join(f"{name} {weight:.3g}" for name, weight in weights.items())
-        log.info("weights of the %s net: %s", net.replace("_", "-"), shown)
-    sampler = settings.cfg["sampler"]
-    if sampler["sigma_max"] < SIGMA_MAX and sampler["input"] is None:
-        log.warning(
-            "sampler.sigma_max=%g without sampler.input: below %g a network expects a video beneath the noise",
-            *(sampler["sigma_max"], SIGMA_MAX),
-        )
-
-
-def _say_what_guides(settings: Settings, places: Places) -> None:
-    """Weights that the multi-view net cannot use are nothing to pass over in silence."""
-    read = ", ".join(settings.contract.multi_view_controls)
-    if not settings.multi_view_controls:
-        log.warning("no control guides the other views: the multi-view net reads %s, whose weight is 0", read)
-    elif unread := [name for name in settings.weights if name not in settings.multi_view_controls]:
-        log.info("%s guides the single view only: the multi-view net reads %s", ", ".join(unread), read)
-    everywhere = places.maps_in(settings.multi_view_controls, settings.views)
-    for name in places.maps:
-        if name in settings.multi_view_controls and name not in everywhere:
-            log.info(
-                "controls.%s.weight_map.mask is one file, of the front view: in all views together %s weighs the same",
-                *(name, name),
-            )
-    if places.regions:
-        log.info("captions.regions guide the single view only: the multi-view net reads a prompt per view")
-    if settings.cfg["captions"]["negative_prompt"] is not None:
-        log.info("captions.negative_prompt is for the single view only: all views are guided away from no text")
 
 
 def _track(mode: str, folder: RunFolder) -> None:
