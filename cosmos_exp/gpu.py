@@ -85,7 +85,7 @@ def explain_full(cfg: Mapping[str, Any], total: float | None) -> str:
 def _total(hardware: Mapping[str, Any]) -> float | None:
     if hardware["memory_gb"] is not None:
         return hardware["memory_gb"]
-    with contextlib.suppress(Exception):
+    with contextlib.suppress(RuntimeError, AssertionError):
         return _properties(hardware["device"]).total_memory / GIB
     return None
 

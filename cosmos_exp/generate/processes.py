@@ -135,7 +135,7 @@ class Crew:
             self.ended = True
             atexit.unregister(self.end)
             end_all(self.others)
-            with contextlib.suppress(Exception):  # of a broken group
+            with contextlib.suppress(RuntimeError):  # of a broken group
                 dist.destroy_process_group()
 
     @contextlib.contextmanager

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from cosmos_exp.world import transformer
+from cosmos_exp.world import block
 from cosmos_exp.world.config import DiTConfig
 from cosmos_exp.world.control import ControlEncoder, ControlledDiT
 from cosmos_exp.world.transformer import DiT
@@ -70,14 +70,14 @@ def test_a_further_control_costs_its_start_alone(hidden_states):
 
 def test_an_mlp_works_on_parts_of_a_long_clip(hidden_states, monkeypatch):
     whole = hidden_states()
-    monkeypatch.setattr(transformer, "MLP_TOKENS", 64)
+    monkeypatch.setattr(block, "MLP_TOKENS", 64)
     assert hidden_states() < whole - 1.5  # the peak is in attention then
 
 
 def test_parts_change_nothing(monkeypatch):
     torch.manual_seed(0)
-    block = DiT(CONFIG).transformer_blocks[0]
+    own = DiT(CONFIG).transformer_blocks[0]
     normed = torch.randn(2, 50, CONFIG.model_channels)
-    whole = block.mlp(normed)
-    monkeypatch.setattr(transformer, "MLP_TOKENS", 16)
-    torch.testing.assert_close(block.mlp(normed), whole)
+    whole = own.mlp(normed)
+    monkeypatch.setattr(block, "MLP_TOKENS", 16)
+    torch.testing.assert_close(own.mlp(normed), whole)

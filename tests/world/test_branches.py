@@ -9,11 +9,12 @@ import torch
 import torch.nn.functional as F
 
 from cosmos_exp.world.attention import attend_beside_zeros
+from cosmos_exp.world.block import without_zero_rows
 from cosmos_exp.world.config import DiTConfig
 from cosmos_exp.world.control import ControlEncoder, ControlledDiT
 from cosmos_exp.world.edm import Denoiser, FrameCondition
 from cosmos_exp.world.multiview import given_frames
-from cosmos_exp.world.transformer import DiT, without_zero_rows
+from cosmos_exp.world.transformer import DiT
 
 SINGLE = DiTConfig(
     model_channels=48, num_blocks=3, num_heads=2, text_channels=16, adaln_lora_dim=4, max_size=(8, 16, 16)

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from cosmos_exp.errors import UserError
-from cosmos_exp.world import transformer
+from cosmos_exp.world.block import Block, Sum
 from cosmos_exp.world.config import DiTConfig
 from cosmos_exp.world.control import ControlEncoder, ControlledDiT
 from cosmos_exp.world.edm import Denoiser
@@ -60,7 +60,7 @@ def plain_attention(regions):
         masked = F.scaled_dot_product_attention(query, keys, values, attn_mask=allowed)
         plain = F.scaled_dot_product_attention(query, text.key, text.value)
         mixed = (0.5 * masked + 0.5 * plain).transpose(1, 2).flatten(2)
-        return transformer.Sum(hidden, modulation.gate, layer.to_out[0](mixed))
+        return Sum(hidden, modulation.gate, layer.to_out[0](mixed))
 
     return attend
 
@@ -81,7 +81,7 @@ def test_the_sampling_path_is_the_plain_definition(denoiser, batch, together, mo
     level = torch.full((batch,), 2.0)
     torch.testing.assert_close(without, denoiser(x, level, other, {}, weights, clip=clip), rtol=1e-4, atol=1e-5)
     unlike = denoiser(x, level, text, {}, weights, clip=clip)
-    monkeypatch.setattr(transformer.Block, "attend_text", plain_attention(regions))
+    monkeypatch.setattr(Block, "attend_text", plain_attention(regions))
     expected = denoiser(x, level, text, {}, weights, clip=clip)
     torch.testing.assert_close(with_regions, expected, rtol=1e-4, atol=1e-5)
     assert (unlike - expected).norm() > 1e-3 * expected.norm()
