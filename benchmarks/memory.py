@@ -91,6 +91,7 @@ def pieces_of_work(model: WorldModel, stages: tuple[str, ...]) -> Iterator[tuple
         frames = clip.frames.choices()[-1]
         shape = (16, latent_frame_count(frames), clip.height // 8, clip.width // 8)
         video = np.zeros((frames, clip.height, clip.width, 3), np.uint8)
+        _ = model.tokenizer  # the text encoder has left by then
         yield f"{name}, encode a video", lambda video=video: model.encode_video(video)
         yield f"{name}, guided evaluation", lambda stage=stage, shape=shape: evaluate(model, stage, shape, made["text"])
         yield f"{name}, decode a view", lambda shape=shape: model.decode(torch.zeros(shape))

@@ -40,14 +40,18 @@ class PeakMeter:
         self._before = 0
         if self._cuda:
             self._cuda.reset_peak_memory_stats(device)
-            self._before = self._cuda.memory_allocated(device)
+            self._before = self._allocations()
 
     def peak(self) -> dict[str, float] | None:
         """GiB in tensors, `allocated`, and held by the process, `reserved`; None for work that allocated nothing."""
-        if not self._cuda or self._cuda.max_memory_allocated(self.device) <= self._before:
+        if not self._cuda or self._allocations() == self._before:
             return None
         allocated, reserved = self._cuda.max_memory_allocated(self.device), self._cuda.max_memory_reserved(self.device)
         return {"allocated": round(allocated / GIB, 2), "reserved": round(reserved / GIB, 2)}
+
+    def _allocations(self) -> int:
+        """How many there have been."""
+        return self._cuda.memory_stats(self.device)["allocation.all.allocated"]
 
     @property
     def _cuda(self) -> Any:

@@ -95,7 +95,11 @@ def test_peak_and_limit_on_a_gpu():
     assert meter.peak() is None
     kept = torch.empty(gpu.GIB, dtype=torch.uint8, device="cuda")
     assert 1 <= meter.peak()["allocated"] < 1.1
+    meter = gpu.PeakMeter("cuda")
     del kept
+    half = torch.empty(gpu.GIB // 2, dtype=torch.uint8, device="cuda")
+    assert 1 <= meter.peak()["allocated"] < 1.1  # as much lay there at first
+    del half
     gpu.limit_memory("cuda", 2)
     with pytest.raises(torch.OutOfMemoryError):
         torch.empty(3 * gpu.GIB, dtype=torch.uint8, device="cuda")
