@@ -3,6 +3,7 @@
 python -m benchmarks.quality [--scenes 4] [--steps 35] [--guidance 1]
 
 Front views in two styles, against the exact video of the same noise and against what the renderer draws.
+Transformer Engine is among the options where there are a GPU and the extra te.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 
 import numpy as np
 import torch
@@ -49,6 +51,7 @@ class Option:
 def options() -> list[Option]:
     interval = {"guidance_interval": INTERVAL}
     both = Speed("fp8", "fp8")
+    engine = torch.cuda.is_available() and find_spec("transformer_engine") is not None
     return [
         Option("exact"),
         Option(f"guidance in {INTERVAL}", sampling=interval),
@@ -56,6 +59,7 @@ def options() -> list[Option]:
         Option("fp8 linears", Speed(linears="fp8")),
         Option("fp8 attention", Speed(attention="fp8")),
         Option("fp8 both", both),
+        *([Option("te linears", Speed(linears="te"))] if engine else []),
         *(Option(f"all, cache {c}", both, interval | {"cache_threshold": c}) for c in (0.1, 0.2, 0.3)),
     ]
 

@@ -12,15 +12,16 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from cosmos_exp.errors import UserError
+from cosmos_exp.world.speed import EIGHT_BITS
 
 GIB = 2**30
 PRESETS = ("gpu_48gb", "gpu_24gb")
-NEED_LESS = {  # key: value that takes less memory, the cheapest first
-    "hardware.text_encoder": "swap",
-    "hardware.tokenizer_chunk": "1",
-    "hardware.resident": "one",
-    "hardware.offload": "blocks",
-    "speed.linears": "fp8",
+NEED_LESS = {  # key: values that take less memory, the cheapest first; the first of them is the one to name
+    "hardware.text_encoder": ("swap", "cpu"),
+    "hardware.tokenizer_chunk": ("1",),
+    "hardware.resident": ("one",),
+    "hardware.offload": ("blocks",),
+    "speed.linears": EIGHT_BITS,
 }
 
 
@@ -77,9 +78,9 @@ def explain_full(cfg: Mapping[str, Any], total: float | None) -> str:
     size = f" of {total:.1f} GiB" if total else ""
     current = {"hardware": cfg["hardware"], "speed": cfg["speed"]}
     keys = [
-        f"{key}={value}"
-        for key, value in NEED_LESS.items()
-        if str(current[key.partition(".")[0]][key.partition(".")[2]]) != value
+        f"{key}={values[0]}"
+        for key, values in NEED_LESS.items()
+        if str(current[key.partition(".")[0]][key.partition(".")[2]]) not in values
     ]
     presets = ", ".join(f"hardware={name}" for name in PRESETS)
     choices = f"{presets}, or one by one {' '.join(keys)}" if keys else "another GPU"

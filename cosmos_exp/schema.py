@@ -231,7 +231,7 @@ class SpeedConfig:
     attention: str = "auto"
     """Kernel of the self-attention: auto, cudnn, flash, efficient or math; fp8: on 8-bit floats."""
     linears: str = "plain"
-    """Large linear layers: plain, in hardware.dtype; fp8, on 8-bit floats."""
+    """Large linear layers: plain, in hardware.dtype; fp8, on 8-bit floats; te, the same by Transformer Engine."""
     compile: bool | None = None
     """Fuse the element-wise work, which needs a C compiler; null: on a GPU."""
     guidance_interval: list[float] | None = None

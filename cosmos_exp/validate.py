@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import fields
+from importlib.util import find_spec
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
@@ -36,7 +37,7 @@ from cosmos_exp.world import released
 from cosmos_exp.world.contract import Contract
 from cosmos_exp.world.layout import check_fits
 from cosmos_exp.world.memory import OFFLOAD, RESIDENT, TEXT_ENCODER
-from cosmos_exp.world.speed import ATTENTION, LINEARS
+from cosmos_exp.world.speed import ATTENTION, EIGHT_BITS, LINEARS, NO_TRANSFORMER_ENGINE
 
 SHIPPED_WEIGHTS = Path(__file__).parent / "world" / "weights"
 DTYPES = ("float32", "bfloat16")
@@ -311,6 +312,8 @@ def _check_speed(cfg: DictConfig) -> Iterator[str]:
         compilers = [os.environ.get("CC"), "cc", "gcc", "clang"]
         if not any(name and shutil.which(name) for name in compilers):
             yield "speed.compile: no C compiler found (CC, cc, gcc, clang); install one, or give speed.compile=false"
+    if speed.linears == "te" and cfg.hardware.device == "cpu":
+        yield "speed.linears=te: needs a CUDA device; with hardware.device=cpu give speed.linears=fp8"
 
 
 def _check_steps(cfg: DictConfig, contract: Contract) -> Iterator[str]:
@@ -351,11 +354,13 @@ def _check_cuda(cfg: DictConfig, index: int) -> Iterator[str]:
     if hardware.memory_gb is not None and hardware.memory_gb * gpu.GIB > card.total_memory:
         total = card.total_memory / gpu.GIB
         yield f"hardware.memory_gb={hardware.memory_gb:g}: this GPU has {total:.1f}; null takes all"
-    if cfg.speed.linears == "fp8" and (card.major, card.minor) < FLOAT8_CAPABILITY:
+    if cfg.speed.linears in EIGHT_BITS and (card.major, card.minor) < FLOAT8_CAPABILITY:
         yield (
-            f"speed.linears=fp8: {card.name} (compute capability {card.major}.{card.minor}) has no 8-bit floats, which "
-            "came with 8.9; give speed.linears=plain"
+            f"speed.linears={cfg.speed.linears}: {card.name} (compute capability {card.major}.{card.minor}) has no "
+            "8-bit floats, which came with 8.9; give speed.linears=plain"
         )
+    if cfg.speed.linears == "te" and not find_spec("transformer_engine"):
+        yield NO_TRANSFORMER_ENGINE
 
 
 def _check_memory(hardware: DictConfig, *, on_gpu: bool) -> Iterator[str]:

@@ -183,6 +183,8 @@ def test_a_released_model_takes_each_of_its_sizes(problems) -> None:
         ("hardware.resident=al", "did you mean 'all'"),
         ("hardware.offload=block", "did you mean 'blocks'"),
         ("hardware.offload=blocks", "needs a CUDA device"),
+        ("speed.linears=fp9", "did you mean 'fp8'"),
+        ("speed.linears=te", "needs a CUDA device; with hardware.device=cpu give speed.linears=fp8"),
         ("hardware.tokenizer_chunk=0", "1 or more latent frames"),
         ("hardware.memory_gb=24", "limits a CUDA device"),
         ("hardware.memory_gb=-1", "must be more than 0"),
@@ -253,6 +255,7 @@ def test_the_run_id_ignores_where_and_how_fast(override: str, configure) -> None
         "controls.hdmap.weight=0.4",
         "hardware.dtype=bfloat16",
         "hardware.text_encoder_dtype=bfloat16",
+        "speed.linears=te",
         "views=single",
     ],
 )

@@ -16,6 +16,7 @@ from cosmos_exp.sensors.carla_yaml import configured_cameras
 from cosmos_exp.sensors.rigs import cameras_of_views
 from cosmos_exp.shapes import Video
 from cosmos_exp.stages.results import VERSIONS
+from cosmos_exp.world.speed import EIGHT_BITS
 
 
 def keys_of(*entries: Entry | None) -> list[str]:
@@ -62,7 +63,7 @@ def given_config(video: Video, chunk: Chunk) -> dict[str, int]:
 
 
 def speed_config(speed: Mapping[str, Any]) -> dict[str, Any]:
-    """What of the `speed` group changes a result by more than rounding; of the attention kernels, the 8-bit one."""
+    """What of the `speed` group changes a result by more than rounding: of kernels and layers, the 8-bit ones."""
     changing = {key: speed[key] for key in ("guidance_interval", "cache_threshold") if speed[key]}
-    changing |= {key: speed[key] for key in ("attention", "linears") if speed[key] == "fp8"}
+    changing |= {key: speed[key] for key in ("attention", "linears") if speed[key] in EIGHT_BITS}
     return {"speed": changing} if changing else {}

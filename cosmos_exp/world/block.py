@@ -165,8 +165,8 @@ class Block(CosmosTransformerBlock):
 
     def work_at(self, speed: Speed, device: torch.device | str) -> None:
         """See `Trunk.work_at`."""
-        if speed.linears == "fp8":
-            use_float8(self, device)
+        if speed.linears != "plain":
+            use_float8(self, device, speed.linears)
         self.attention = speed.attention
         if speed.attention == "fp8":
             self.bound = largest_after(self.attn1.norm_q), largest_after(self.attn1.norm_k)

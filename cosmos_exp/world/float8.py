@@ -1,4 +1,4 @@
-"""Linear layers and attention on 8-bit floats (e4m3), for GPUs from the Hopper generation on."""
+"""Linear layers and attention on 8-bit floats (e4m3), and which layers of a block are replaced."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from cosmos_exp.world import cudnn_attention
 from cosmos_exp.world.fused import FLOAT8_MAX, PLAIN, Float8, Fused, float8_rows
+from cosmos_exp.world.te_linear import TELinear
 
 
 class Float8Linear(nn.Module):
@@ -58,12 +59,15 @@ LARGE_LINEARS = (  # of a block
 )
 
 
-def use_float8(block: nn.Module, device: torch.device | str) -> None:
+KINDS = {"fp8": Float8Linear, "te": TELinear}  # by what `speed.linears` calls them
+
+
+def use_float8(block: nn.Module, device: torch.device | str, linears: str = "fp8") -> None:
     """Replace a block's large linear layers. Each weight is converted on `device` and stays there."""
     for name in LARGE_LINEARS:
         layer = block.get_submodule(name)
-        if not isinstance(layer, Float8Linear):
-            block.set_submodule(name, Float8Linear(layer.weight.to(device)))
+        if isinstance(layer, nn.Linear):
+            block.set_submodule(name, KINDS[linears](layer.weight.to(device)))
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, bound: tuple[float, float], fused: Fused = PLAIN) -> Float8:

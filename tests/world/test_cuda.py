@@ -16,13 +16,17 @@ from cosmos_exp.world.config import DiTConfig
 from cosmos_exp.world.control import ControlEncoder, ControlledDiT
 from cosmos_exp.world.edm import Denoiser
 from cosmos_exp.world.float8 import Float8Linear
-from cosmos_exp.world.offload import Offload
+from cosmos_exp.world.offload import Offload, Packed, tensors
 from cosmos_exp.world.regional import Region, RegionKeys, Regions, blend
 from cosmos_exp.world.speed import Speed
+from cosmos_exp.world.te_linear import TELinear
 from cosmos_exp.world.transformer import DiT
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 needs_cudnn_front_end = pytest.mark.skipif(importlib.util.find_spec("cudnn") is None, reason="the extra fp8 is missing")
+needs_transformer_engine = pytest.mark.skipif(
+    importlib.util.find_spec("transformer_engine") is None, reason="the extra te is missing"
+)
 
 SINGLE = DiTConfig(
     model_channels=256, num_blocks=3, num_heads=2, text_channels=64, adaln_lora_dim=16, max_size=(8, 32, 32)
@@ -88,6 +92,32 @@ def test_eight_bit_linear_layers_give_what_they_do_on_the_cpu(rows):
     assert error(Float8Linear(weight.cuda())(x.cuda()), expected) < 0.01
 
 
+@needs_transformer_engine
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("rows", [32, 25])
+def test_a_layer_of_transformer_engine_is_near_the_real_one(rows, dtype):
+    weight, x = draw(256, 128), draw(2, rows, 128, seed=1)
+    layer = TELinear(weight.to("cuda", dtype))
+    given = x.to("cuda", dtype)
+    result = layer(given)
+    assert result.shape == (2, rows, 256) and result.dtype == dtype
+    assert 0.005 < error(result, F.linear(x, weight)) < 0.06
+    with torch.inference_mode():
+        assert torch.equal(layer(given), result)
+    assert torch.equal(layer.to("cuda")(given), result)
+
+
+@needs_transformer_engine
+def test_a_weight_of_transformer_engine_has_one_byte_a_value_and_can_leave():
+    layer, x = TELinear(draw(256, 128).cuda().bfloat16()), draw(64, 128, seed=1).cuda().bfloat16()
+    expected, held = layer(x), list(tensors(layer))
+    assert 256 * 128 <= sum(tensor.nbytes for tensor in held) < 1.1 * 256 * 128
+    packed = Packed(held, torch.device("cuda"))
+    assert not any(tensor.numel() for tensor in tensors(layer))
+    packed.enter(packed.bytes.cuda())
+    assert torch.equal(layer(x), expected)
+
+
 @pytest.mark.parametrize(
     ("speed", "tolerance"),
     [
@@ -96,8 +126,10 @@ def test_eight_bit_linear_layers_give_what_they_do_on_the_cpu(rows):
         (Speed(attention="flash", compile=True), 0.02),
         (Speed(linears="fp8", compile=True), 0.2),
         pytest.param(Speed("fp8", "fp8", compile=True), 0.2, marks=needs_cudnn_front_end),
+        pytest.param(Speed(linears="te", compile=True), 0.2, marks=needs_transformer_engine),
+        pytest.param(Speed("fp8", "te", compile=True), 0.2, marks=[needs_cudnn_front_end, needs_transformer_engine]),
     ],
-    ids=["plain", "compiled", "flash", "fp8 linears", "fp8 both"],
+    ids=["plain", "compiled", "flash", "fp8 linears", "fp8 both", "te linears", "fp8 attention, te linears"],
 )
 @pytest.mark.parametrize("config", [SINGLE, MULTI], ids=["single", "multi"])
 @pytest.mark.parametrize("offload", [False, True], ids=["", "offload"])

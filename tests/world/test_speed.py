@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
+from importlib.util import find_spec
 
 import pytest
 import torch
 import torch.nn.functional as F
 
 from cosmos_exp.errors import UserError
+from cosmos_exp.stages.keys import speed_config
 from cosmos_exp.world import attention, float8
 from cosmos_exp.world.config import DiTConfig
 from cosmos_exp.world.control import ControlEncoder, ControlledDiT
 from cosmos_exp.world.edm import Denoiser
-from cosmos_exp.world.float8 import LARGE_LINEARS, Float8Linear
+from cosmos_exp.world.float8 import KINDS, LARGE_LINEARS, Float8Linear
 from cosmos_exp.world.fused import FLOAT8, float8_rows
-from cosmos_exp.world.speed import ATTENTION, Speed
+from cosmos_exp.world.speed import ATTENTION, LINEARS, Speed
 from cosmos_exp.world.step_cache import StepCache
+from cosmos_exp.world.te_linear import TELinear, engine_for
 from cosmos_exp.world.transformer import DiT
 
 CONFIG = DiTConfig(
@@ -70,8 +73,24 @@ def test_every_attention_kernel_of_this_machine_gives_the_same_numbers(kernel):
 
 def test_the_kernels_of_the_config_are_those_there_are():
     assert (*attention.KERNELS, "fp8") == ATTENTION
+    assert ("plain", *KINDS) == LINEARS
     with pytest.raises(UserError, match="did you mean 'flash'"):
         Speed(attention="flsh")
+
+
+@pytest.mark.parametrize(
+    ("given", "changing"),
+    [
+        ({}, {}),
+        ({"attention": "flash", "compile": True}, {}),
+        ({"linears": "fp8"}, {"speed": {"linears": "fp8"}}),
+        ({"attention": "fp8", "linears": "te"}, {"speed": {"attention": "fp8", "linears": "te"}}),
+    ],
+    ids=["exact", "rounding", "fp8", "te"],
+)
+def test_the_key_of_a_result_has_what_works_on_eight_bits(given, changing):
+    speed = {"attention": "auto", "linears": "plain", "guidance_interval": None, "cache_threshold": 0.0}
+    assert speed_config(speed | given) == changing
 
 
 def test_eight_bit_rows_keep_their_largest_value_and_their_zeros():
@@ -92,6 +111,19 @@ def test_an_eight_bit_linear_layer_is_near_the_real_one(dtype):
     assert result.shape == (2, 5, 48) and result.dtype == dtype
     assert 0.005 < error(result, F.linear(x, weight)) < 0.06
     assert torch.equal(layer(float8_rows(x.to(dtype))), result)
+
+
+def test_transformer_engine_is_not_for_a_cpu():
+    with pytest.raises(UserError, match="needs a CUDA device and was given cpu; speed"):
+        denoiser(CONFIG, Speed(linears="te"))
+    with pytest.raises(UserError, match="multiples of 32"):
+        TELinear(draw(48, 32))
+
+
+@pytest.mark.skipif(find_spec("transformer_engine") is not None, reason="Transformer Engine is installed here")
+def test_a_missing_transformer_engine_is_told_with_what_brings_it():
+    with pytest.raises(UserError, match=r"--no-build-isolation 'cosmos-exp\[te\]', or speed.linears=fp8"):
+        engine_for(torch.device("cuda"))
 
 
 def test_eight_bit_attention_is_near_the_real_one_and_needs_no_look_at_queries_and_keys():
