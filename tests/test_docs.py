@@ -38,7 +38,7 @@ MACHINE = (
     "tracking.mode='online' needs",
 )
 ORDER = ("scene", "sensors", "render", "controls", "captions", "world", "generate", "metrics", "tracking", "train")
-GROUND = ("errors", "styles", "views", "video", "progress", "cache")
+GROUND = ("errors", "styles", "views", "video", "threads", "progress", "cache")
 
 
 @dataclass(frozen=True)

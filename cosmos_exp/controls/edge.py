@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -10,7 +12,8 @@ import numpy as np
 from cosmos_exp.controls.class_filter import CANNY, CARLA, find_filter
 from cosmos_exp.controls.types import output_of
 from cosmos_exp.errors import UserError, unknown_name
-from cosmos_exp.render.types import CameraRender
+from cosmos_exp.render.types import SKY_TAG, CameraRender
+from cosmos_exp.threads import by_frame
 
 # strength: lower and upper hysteresis threshold
 CANNY_THRESHOLDS = {
@@ -40,12 +43,17 @@ def edge_control(
     Raises UserError on an unknown strength or a bad filter.
     """
     check_compat(class_filter, reference_compat)
-    frames = output_of(render, "rgb")
-    if class_filter is None:
-        return edges_below_the_sky(frames, _sky(render), strength) if drop_sky else edge(frames, strength)
-    keep = edge_classes(render, class_filter, reference_compat=reference_compat)
-    edges = (edges_of_masked if reference_compat else masked_edges)(frames, keep, strength)
-    return np.where(_sky(render)[..., None], np.uint8(0), edges) if drop_sky else edges
+    limits, frames = thresholds(strength), output_of(render, "rgb")
+    if class_filter is None and not drop_sky:
+        return canny(frames, *limits)
+    keeps = None if class_filter is None else edge_classes(class_filter, reference_compat=reference_compat)
+    find = edges_of_masked if reference_compat else masked_edges
+
+    def draw(frame: np.ndarray, tags: np.ndarray) -> np.ndarray:
+        edges = find(frame, keeps(tags), limits) if keeps else _canny(_luma(frame), *limits)
+        return _white(np.where(tags == SKY_TAG, np.uint8(0), edges) if drop_sky else edges)
+
+    return by_frame(draw, frames, output_of(render, "semantic"))
 
 
 def check_compat(filter_name: str | Path | None, reference_compat: bool) -> None:
@@ -56,20 +64,17 @@ def check_compat(filter_name: str | Path | None, reference_compat: bool) -> None
         )
 
 
-def edge_classes(render: CameraRender, name: str | Path | None, *, reference_compat: bool = False) -> np.ndarray:
-    """[F,H,W] bool: pixels of the `canny_classes` of a filter; None takes the usual classes."""
-    classes, semantic = find_filter(name).required(CANNY), output_of(render, "semantic")
-    return classes.keeps_literally(semantic, bgr=True) if reference_compat else classes.keeps(semantic)
+def edge_classes(name: str | Path | None, *, reference_compat: bool = False) -> Callable[[np.ndarray], np.ndarray]:
+    """From tags to bool: whether they are of the `canny_classes` of a filter; None takes the usual classes."""
+    classes = find_filter(name).required(CANNY)
+    return partial(classes.keeps_literally, bgr=True) if reference_compat else classes.keeps
 
 
 def masked_rgb_of(render: CameraRender, name: str | Path | None, *, reference_compat: bool = False) -> np.ndarray:
     """The blurred picture of the `canny_classes` of a filter, black elsewhere, uint8 [F,H,W,3]."""
-    return masked_rgb(output_of(render, "rgb"), edge_classes(render, name, reference_compat=reference_compat))
-
-
-def _sky(render: CameraRender) -> np.ndarray:
-    output_of(render, "semantic")
-    return render.sky
+    keeps = edge_classes(name, reference_compat=reference_compat)
+    clips = output_of(render, "rgb"), output_of(render, "semantic")
+    return by_frame(lambda frame, tags: masked_rgb(frame, keeps(tags)), *clips)
 
 
 def edge(frames: np.ndarray, strength: str = "medium") -> np.ndarray:
@@ -84,43 +89,43 @@ def thresholds(strength: str) -> tuple[int, int]:
 
 
 def canny(frames: np.ndarray, lower: float, upper: float) -> np.ndarray:
-    """Canny with L1 gradient and aperture 3 on colour [F,H,W,3] or grey [F,H,W] frames, copied to three channels."""
-    edges = np.stack([cv2.Canny(frame, lower, upper, apertureSize=3, L2gradient=False) for frame in frames])
-    return np.repeat(edges[..., None], 3, axis=-1)
+    """Canny with L1 gradient and aperture 3 on colour frames [F,H,W,3], copied to three channels."""
+    return by_frame(lambda frame: _white(_canny(frame, lower, upper)), frames)
 
 
-def luma(frames: np.ndarray) -> np.ndarray:
-    """uint8 RGB [F,H,W,3] -> [F,H,W] uint8: 0.299 red, 0.587 green, 0.114 blue."""
-    return np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames])
+# Of one frame: `frame` uint8 RGB [H,W,3], `keep` bool [H,W]; limits: lower and upper threshold
 
 
-def blurred(frames: np.ndarray) -> np.ndarray:
-    """Gaussian blur of the CARLA exporter."""
-    return np.stack([cv2.GaussianBlur(frame, BLUR_SIZE, BLUR_SIGMA) for frame in frames])
+def masked_rgb(frame: np.ndarray, keep: np.ndarray) -> np.ndarray:
+    """The frame with the Gaussian blur of the CARLA exporter, uint8 [H,W,3], black where `keep` is False."""
+    return np.where(keep[..., None], cv2.GaussianBlur(frame, BLUR_SIZE, BLUR_SIGMA), np.uint8(0))
 
 
-def masked_rgb(frames: np.ndarray, keep: np.ndarray) -> np.ndarray:
-    """The blurred frames, uint8 [F,H,W,3], black where `keep` [F,H,W] is False."""
-    return np.where(keep[..., None], blurred(frames), np.uint8(0))
-
-
-def masked_edges(frames: np.ndarray, keep: np.ndarray, strength: str = "medium") -> np.ndarray:
-    """Edges of the blurred frames' luma where `keep` [F,H,W] is True, uint8 [F,H,W,3].
+def masked_edges(frame: np.ndarray, keep: np.ndarray, limits: tuple[int, int]) -> np.ndarray:
+    """Edges of the blurred frame's luma where `keep` is True, uint8 [H,W].
 
     Edges are found in the whole frame and masked afterwards, so that the borders of the mask are none.
     """
-    return np.where(keep[..., None], canny(luma(blurred(frames)), *thresholds(strength)), np.uint8(0))
+    return np.where(keep, _canny(_luma(cv2.GaussianBlur(frame, BLUR_SIZE, BLUR_SIGMA)), *limits), np.uint8(0))
 
 
-def edges_of_masked(frames: np.ndarray, keep: np.ndarray, strength: str = "medium") -> np.ndarray:
-    """As the CARLA exporter has them: edges of the masked frames, whose luma has the weights of red and blue swapped.
+def edges_of_masked(frame: np.ndarray, keep: np.ndarray, limits: tuple[int, int]) -> np.ndarray:
+    """As the CARLA exporter has them: edges of the masked frame, whose luma has the weights of red and blue swapped,
+    uint8 [H,W].
 
     The borders of the mask become edges.
     """
-    grey = np.stack([cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY) for frame in masked_rgb(frames, keep)])
-    return canny(grey, *thresholds(strength))
+    return _canny(cv2.cvtColor(masked_rgb(frame, keep), cv2.COLOR_BGR2GRAY), *limits)
 
 
-def edges_below_the_sky(frames: np.ndarray, sky: np.ndarray, strength: str = "medium") -> np.ndarray:
-    """Edges of the frames' luma, uint8 [F,H,W,3], none where `sky` [F,H,W] is True."""
-    return np.where(sky[..., None], np.uint8(0), canny(luma(frames), *thresholds(strength)))
+def _canny(frame: np.ndarray, lower: float, upper: float) -> np.ndarray:
+    return cv2.Canny(frame, lower, upper, apertureSize=3, L2gradient=False)
+
+
+def _luma(frame: np.ndarray) -> np.ndarray:
+    """0.299 red, 0.587 green, 0.114 blue."""
+    return cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+
+
+def _white(edges: np.ndarray) -> np.ndarray:
+    return cv2.cvtColor(edges, cv2.COLOR_GRAY2RGB)

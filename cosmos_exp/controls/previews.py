@@ -15,28 +15,34 @@ from cosmos_exp.controls.seg import instance_colors, seg_control, stored_normals
 from cosmos_exp.controls.types import output_of
 from cosmos_exp.errors import UserError, unknown_name
 from cosmos_exp.render.palette import colorize
-from cosmos_exp.render.types import CameraRender
+from cosmos_exp.render.types import SKY_TAG, CameraRender
+from cosmos_exp.threads import by_frame
 
 Params = Mapping[str, Any]
 
 
 def heat_colors(values: np.ndarray) -> np.ndarray:
     """[F,H,W] values from 0 to 1 -> uint8 [F,H,W,3] in colours from black over red to white."""
-    levels = np.round(np.clip(values, 0.0, 1.0) * 255.0).astype(np.uint8)
-    return np.stack([cv2.applyColorMap(frame, cv2.COLORMAP_HOT)[..., ::-1] for frame in levels])
+
+    def draw(frame: np.ndarray) -> np.ndarray:
+        levels = np.round(np.clip(frame, 0.0, 1.0) * 255.0).astype(np.uint8)
+        return cv2.applyColorMap(levels, cv2.COLORMAP_HOT)[..., ::-1]
+
+    return by_frame(draw, values)
 
 
 def normal_colors(normals: np.ndarray) -> np.ndarray:
     """[F,H,W,3] int8 unit vectors x127 -> uint8 colours: each axis from -1..1 to 1..255; the sky (0,0,0) is black."""
-    colors = stored_normals(normals)
-    colors[~normals.any(axis=-1)] = 0
-    return colors
+
+    def draw(frame: np.ndarray) -> np.ndarray:
+        return np.where(frame.any(axis=-1, keepdims=True), stored_normals(frame), np.uint8(0))
+
+    return by_frame(draw, normals)
 
 
 def sky_mask(render: CameraRender) -> np.ndarray:
     """White where the sky is seen."""
-    output_of(render, "semantic")
-    return np.repeat((render.sky * np.uint8(255))[..., None], 3, axis=-1)
+    return by_frame(lambda tags: (tags == SKY_TAG)[..., None] * np.uint8(255), output_of(render, "semantic"))
 
 
 def _rgb_masked(render: CameraRender, edge: Params, seg: Params) -> np.ndarray:
@@ -59,8 +65,8 @@ def _objects(mode: str) -> Callable[[CameraRender, Params, Params], np.ndarray]:
 PREVIEWS: dict[str, Callable[[CameraRender, Params, Params], np.ndarray]] = {
     "rgb": lambda render, edge, seg: output_of(render, "rgb"),
     "depth": lambda render, edge, seg: depth(output_of(render, "depth")),
-    "semantic": lambda render, edge, seg: colorize(output_of(render, "semantic")),
-    "instance": lambda render, edge, seg: instance_colors(output_of(render, "instance")),
+    "semantic": lambda render, edge, seg: by_frame(colorize, output_of(render, "semantic")),
+    "instance": lambda render, edge, seg: by_frame(instance_colors, output_of(render, "instance")),
     "normals": lambda render, edge, seg: normal_colors(output_of(render, "normals")),
     "sky": lambda render, edge, seg: sky_mask(render),
     "hdmap": lambda render, edge, seg: output_of(render, "hdmap"),

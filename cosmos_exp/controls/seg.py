@@ -12,6 +12,7 @@ from cosmos_exp.controls.types import output_of
 from cosmos_exp.errors import UserError, unknown_name
 from cosmos_exp.render.palette import colorize
 from cosmos_exp.render.types import CameraRender
+from cosmos_exp.threads import by_frame
 
 SEG_MODES = ("semantic", "instance", "shaded")
 GOLDEN_RATIO = 0.6180339887498949
@@ -37,15 +38,24 @@ def seg_control(
     """
     if mode not in SEG_MODES:
         raise UserError(unknown_name("seg control mode", mode, SEG_MODES))
+    if palette not in PALETTES:
+        raise UserError(unknown_name("instance palette", palette, PALETTES))
     if mode == "semantic":
-        return colorize(output_of(render, "semantic"))
-    ids = output_of(render, "instance")
-    objects = instance_colors(merged_ids(output_of(render, "semantic"), ids) if reference_compat else ids, palette)
+        return by_frame(colorize, output_of(render, "semantic"))
+
+    def objects(tags: np.ndarray, ids: np.ndarray) -> np.ndarray:
+        return instance_colors(merged_ids(tags, ids) if reference_compat else ids, palette)
+
+    clips = output_of(render, "semantic"), output_of(render, "instance")
     if mode == "instance":
-        return objects
-    kept, semantic = find_filter(class_filter).required(SHADED), output_of(render, "semantic")
-    keep = kept.keeps_literally(semantic) if reference_compat else kept.keeps(semantic)
-    return shaded(colorize(semantic), objects, keep, stored_normals(output_of(render, "normals")))
+        return by_frame(objects, *clips)
+    kept = find_filter(class_filter).required(SHADED)
+    keeps = kept.keeps_literally if reference_compat else kept.keeps
+
+    def draw(tags: np.ndarray, ids: np.ndarray, normals: np.ndarray) -> np.ndarray:
+        return shaded(colorize(tags), objects(tags, ids), keeps(tags), stored_normals(normals))
+
+    return by_frame(draw, *clips, output_of(render, "normals"))
 
 
 @lru_cache(maxsize=1)
@@ -87,21 +97,19 @@ PALETTES = {"distinct": distinct_palette, "prism": prism_palette}
 
 
 def instance_colors(ids: np.ndarray, palette: str = "distinct") -> np.ndarray:
-    """[F,H,W] uint16 object ids -> uint8 [F,H,W,3]; id 0 (no object) is black."""
-    if palette not in PALETTES:
-        raise UserError(unknown_name("instance palette", palette, PALETTES))
-    return PALETTES[palette]()[ids]
+    """[...] uint16 object ids -> uint8 [...,3]; id 0 (no object) is black."""
+    return np.take(PALETTES[palette](), ids, axis=0)
 
 
 def merged_ids(semantic: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """[F,H,W] uint16 ids as the CARLA exporter reads them: tag and upper byte, so that many objects share one."""
+    """[...] uint16 ids as the CARLA exporter reads them: tag and upper byte, so that many objects share one."""
     return (semantic.astype(np.uint16) << 8) | (ids >> 8)
 
 
 def shaded(classes: np.ndarray, objects: np.ndarray, keep: np.ndarray, normals: np.ndarray) -> np.ndarray:
-    """Class colours where `keep` [F,H,W] is True, object colours elsewhere, times a shade; uint8 [F,H,W,3], truncated.
+    """Class colours where `keep` [...] is True, object colours elsewhere, times a shade; uint8 [...,3], truncated.
 
-    classes, objects: uint8 [F,H,W,3] colours. normals: uint8 [F,H,W,3], -1 to 1 of each axis stored as 0 to 255. The
+    classes, objects: uint8 [...,3] colours. normals: uint8 [...,3], -1 to 1 of each axis stored as 0 to 255. The
     shade is their first axis, to the right in the camera frame, over 255: light from the right.
     """
     shade = (normals[..., 0].astype(np.float32) / np.float32(255.0)).astype(np.float64)
@@ -109,5 +117,5 @@ def shaded(classes: np.ndarray, objects: np.ndarray, keep: np.ndarray, normals: 
 
 
 def stored_normals(normals: np.ndarray) -> np.ndarray:
-    """[F,H,W,3] int8 unit vectors x127 -> uint8: each axis from -1..1 to 1..255; no normal (the sky) is 128."""
+    """[...,3] int8 unit vectors x127 -> uint8: each axis from -1..1 to 1..255; no normal (the sky) is 128."""
     return (normals.astype(np.int16) + 128).astype(np.uint8)

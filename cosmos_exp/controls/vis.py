@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from cosmos_exp.errors import UserError, unknown_name
+from cosmos_exp.threads import by_frame, torch_threads
 
 
 @dataclass(frozen=True)
@@ -43,19 +44,23 @@ def vis(frames: np.ndarray, strength: str = "medium") -> np.ndarray:
     smallest = max(preset.downscale, preset.coarse)
     if min(height, width) < smallest:
         raise UserError(f"vis strength {strength!r} needs frames of at least {smallest} pixels, given {width}x{height}")
-    smooth = np.stack([_edge_preserving_blur(frame, preset) for frame in frames])
-    coarse = resize_bicubic(smooth, height // preset.coarse, width // preset.coarse)
-    return resize_bicubic(coarse, height, width)
+
+    def blur(frame: np.ndarray) -> np.ndarray:
+        coarse = resize_bicubic(_edge_preserving_blur(frame, preset), height // preset.coarse, width // preset.coarse)
+        return resize_bicubic(coarse, height, width)
+
+    with torch_threads(1):
+        return by_frame(blur, frames)
 
 
-def resize_bicubic(frames: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Antialiased bicubic resize of uint8 [F,H,W,3], computed in float32 and rounded."""
+def resize_bicubic(frame: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Antialiased bicubic resize of uint8 [H,W,3], computed in float32 and rounded."""
     import torch
     import torch.nn.functional as F
 
-    pixels = torch.from_numpy(frames).permute(0, 3, 1, 2).float()
+    pixels = torch.from_numpy(frame).permute(2, 0, 1)[None].float()
     resized = F.interpolate(pixels, size=(height, width), mode="bicubic", antialias=True)
-    return resized.clamp(0, 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
+    return resized.clamp_(0, 255).round_().to(torch.uint8)[0].permute(1, 2, 0).numpy()
 
 
 def _edge_preserving_blur(frame: np.ndarray, preset: BlurPreset) -> np.ndarray:

@@ -29,6 +29,7 @@ from torch.distributed.rendezvous import rendezvous
 
 from cosmos_exp import gpu, torchrun
 from cosmos_exp.errors import UserError
+from cosmos_exp.threads import torch_threads
 from cosmos_exp.world.model import WorldModel
 from cosmos_exp.world.parallel import Team, own_device
 
@@ -113,7 +114,7 @@ class Crew:
         """
         threads = max(1, threads // self.size) if self.device == "cpu" else threads
         call = Call(source, self.device, threads, memory_gb, sample, inputs, options)
-        with self._watched(), cpu_threads(threads):
+        with self._watched(), torch_threads(threads):
             try:
                 dist.broadcast_object_list([call], src=0)
                 result = sample(model, *inputs, progress=progress, team=self.team, **options)
@@ -293,7 +294,7 @@ def _follow(store: dist.Store) -> int:
                 model, source = None, call.source  # one at a time
                 folder, options, _ = source
                 model = WorldModel.from_folder(folder, device=team.device, **options)
-            with cpu_threads(call.threads):
+            with torch_threads(call.threads):
                 call.sample(model, *call.inputs, team=team, **call.options)
         except Exception as error:
             if type(error) is RuntimeError or isinstance(error, dist.DistError):
@@ -302,13 +303,3 @@ def _follow(store: dist.Store) -> int:
             store.compare_set(FAILURE, "", reason.splitlines()[0])
             traceback.print_exc()
             return 1
-
-
-@contextlib.contextmanager
-def cpu_threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -52,6 +52,8 @@ PALETTE = np.array([
 ], np.uint8)
 # fmt: on
 
+PALETTE_OF_BYTES = PALETTE[np.arange(256) % len(PALETTE)]
+
 ACTOR_TAGS = {
     ActorClass.CAR: Tag.CAR,
     ActorClass.TRUCK: Tag.TRUCK,
@@ -67,4 +69,4 @@ ACTOR_TAGS = {
 
 def colorize(semantic: np.ndarray) -> np.ndarray:
     """Tags [...] uint8 -> colours [...,3] uint8 (RGB)."""
-    return PALETTE[semantic % len(PALETTE)]
+    return np.take(PALETTE_OF_BYTES, semantic, axis=0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from cosmos_exp.errors import UserError, unknown_name
 from cosmos_exp.generate.denoise import guided
 from cosmos_exp.generate.sampler import SamplerParams, initial_noise, noise_levels, res_sample
 from cosmos_exp.generate.single_view import noised_latent
+from cosmos_exp.threads import torch_threads
 from cosmos_exp.world.control import ClipInputs, ControlledDiT
 from cosmos_exp.world.edm import Denoiser, FrameCondition, edm_coefficients
 from cosmos_exp.world.goldens import (
@@ -37,23 +37,12 @@ TOY_DENOISER = "tanh(x/(1+s)) + 0.1*sin(3x/(0.3+s))"
 def verify_goldens(folder: Path) -> list[GoldenResult]:
     """Run every case of a folder. An unreadable, incomplete or empty folder is a UserError."""
     results: list[GoldenResult] = []
-    with torch.inference_mode(), one_thread():
+    with torch.inference_mode(), torch_threads(1):  # golden tensors are tiny: a second thread would mostly wait
         for case in read_cases(Path(folder)):
             compared = list(runner(case)(case))
             check_complete(case, compared)
             results.extend(compared)
     return results
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Golden tensors are tiny: a second thread would mostly wait, and on a busy machine wait long."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def check_complete(case: GoldenCase, results: list[GoldenResult]) -> None:
