@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -35,6 +36,9 @@ VERSIONS = {
 }
 
 ARRAYS, VALUES = "result.safetensors", "result.json"
+HEADER_SIZE = 8  # bytes in front of the header of a safetensors file, which say how long it is
+DTYPES = {"BOOL": "?", "F16": "<f2", "F32": "<f4", "F64": "<f8"}
+DTYPES |= {f"{kind.upper()}{8 * size}": f"<{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8)}
 
 Arrays = dict[str, np.ndarray]
 
@@ -84,13 +88,22 @@ class Results:
 def _save(folder: Path, result: Arrays | dict) -> None:
     if any(isinstance(value, np.ndarray) for value in result.values()):
         arrays = {name: np.ascontiguousarray(value) for name, value in result.items()}
-        (folder / ARRAYS).write_bytes(safetensors.numpy.save(arrays))
+        safetensors.numpy.save_file(arrays, folder / ARRAYS)
+        (folder / ARRAYS).chmod(folder.stat().st_mode & 0o666)  # the library's files are for their owner alone
     else:
         (folder / VALUES).write_text(json.dumps(result))
 
 
 def load_arrays(entry: Entry) -> Arrays:
-    return safetensors.numpy.load_file(entry.path / ARRAYS)
+    """Pages of the file, which are read when they are looked at; what is written into them stays in memory."""
+    with open(entry.path / ARRAYS, "rb") as file:
+        pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    start = HEADER_SIZE + int.from_bytes(pages[:HEADER_SIZE], "little")
+    stated = json.loads(pages[HEADER_SIZE:start])
+    return {
+        name: np.ndarray(array["shape"], DTYPES[array["dtype"]], pages, start + array["data_offsets"][0])
+        for name, array in stated.items()
+    }
 
 
 def load_json(entry: Entry) -> dict[str, Any]:
