@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from tensors import draw
 
 from cosmos_exp.errors import UserError
 from cosmos_exp.generate.denoise import guided, tile_gain
@@ -18,10 +19,6 @@ from cosmos_exp.world.regional import Region
 PARAMS = SamplerParams(num_steps=3, guidance=2.0)
 GRID = (2, 4, 6)
 VIEWS = 6
-
-
-def draw(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 @pytest.fixture

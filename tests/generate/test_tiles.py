@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from tensors import draw
 
 from cosmos_exp.generate.sampler import SamplerParams
 from cosmos_exp.generate.single_view import sample_single_view
@@ -15,10 +16,6 @@ from cosmos_exp.world.regional import Region
 PARAMS = SamplerParams(num_steps=1, guidance=2.0)
 TILE = (32, 48)  # pixels: 4 x 6 latents
 GRID = (2, 8, 12)
-
-
-def draw(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 @pytest.mark.parametrize("size", [(264, 480), (88, 160), (90, 200), (8, 12)])

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
+from tensors import draw, error
 
 from cosmos_exp.world.attention import attend_beside_zeros
 from cosmos_exp.world.block import without_zero_rows
@@ -21,10 +22,6 @@ SINGLE = DiTConfig(
 )
 MULTI = replace(SINGLE, condition_mask=True, extra_pos="sincos", num_views=3, view_channels=6)
 ROWS = 40
-
-
-def draw(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def prompt(config: DiTConfig, lengths, batch=1, seed=0):
@@ -42,10 +39,6 @@ def denoiser(config: DiTConfig) -> Denoiser:
     for parameter in net.parameters():
         torch.nn.init.normal_(parameter, std=0.15)
     return Denoiser(net).eval()
-
-
-def error(value, expected):
-    return ((value - expected).norm() / expected.norm()).item()
 
 
 @pytest.mark.parametrize("together", [True, False], ids=["together", "apart"])

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
+from tensors import draw, error
 
 from cosmos_exp.generate.denoise import guided
 from cosmos_exp.generate.sampler import SamplerParams
@@ -32,14 +33,6 @@ SINGLE = DiTConfig(
     model_channels=256, num_blocks=3, num_heads=2, text_channels=64, adaln_lora_dim=16, max_size=(8, 32, 32)
 )
 MULTI = replace(SINGLE, condition_mask=True, extra_pos="sincos", num_views=2, view_channels=6)
-
-
-def draw(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
-
-def error(value, expected):
-    return ((value.float().cpu() - expected).norm() / expected.norm()).item()
 
 
 @pytest.mark.parametrize("kernel", ["auto", "cudnn", "flash", "efficient", "math"])

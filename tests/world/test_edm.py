@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from tensors import draw
 
 from cosmos_exp.world.config import DiTConfig
 from cosmos_exp.world.control import ControlledDiT
@@ -26,10 +27,6 @@ def denoiser() -> Denoiser:
     for parameter in net.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
     return net
-
-
-def draw(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def test_coefficients_keep_unit_variance():

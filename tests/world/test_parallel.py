@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from tensors import draw, error
 
 from cosmos_exp.errors import UserError
 from cosmos_exp.generate.denoise import guided
@@ -30,10 +31,6 @@ MULTI = replace(SINGLE, condition_mask=True, extra_pos="sincos", num_views=3, vi
 UNGUIDED = SamplerParams(num_steps=2, guidance=0.0)
 GUIDED = SamplerParams(num_steps=2, guidance=3.0)
 BETWEEN = SamplerParams(num_steps=8, guidance=3.0, guidance_interval=(0.05, 10.0), cache_threshold=0.45)
-
-
-def draw(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 class Clip:
@@ -76,10 +73,6 @@ class Clip:
             team=team,
         )
         return res_sample(denoise, self.x, sampler.levels)
-
-
-def error(value, expected):
-    return ((value - expected).norm() / expected.norm()).item()
 
 
 def check_teams(rank: int, meeting: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+from tensors import draw
 
 from cosmos_exp.errors import UserError
 from cosmos_exp.world.block import Block, Sum
@@ -20,10 +21,6 @@ CONFIG = DiTConfig(
 )
 ROWS, GRID = 40, (2, 4, 6)
 TOKENS = (2, 2, 3)  # patch grid of GRID
-
-
-def draw(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def prompt(length, seed=0, batch=1):

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 import pytest
 import torch
 import torch.nn.functional as F
+from tensors import draw, error
 
 from cosmos_exp.errors import UserError
 from cosmos_exp.stages.keys import speed_config
@@ -27,14 +28,6 @@ CONFIG = DiTConfig(
     model_channels=64, num_blocks=3, num_heads=2, text_channels=16, adaln_lora_dim=4, max_size=(8, 16, 16)
 )
 MULTI = replace(CONFIG, condition_mask=True, extra_pos="sincos", num_views=2, view_channels=6)
-
-
-def draw(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
-
-def error(value, expected):
-    return ((value.float() - expected).norm() / expected.norm()).item()
 
 
 def denoiser(config: DiTConfig, speed: Speed | None = None) -> Denoiser:
