@@ -37,6 +37,12 @@ class NoiseParams:
         return log_sigma.exp().clamp(self.sigma_min, self.sigma_max)
 
 
+def draw_targets(clips: int, styles: int, batch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Clip and style [B] of each sample of a batch."""
+    n, k = (torch.randint(count, (batch,), generator=generator, device=generator.device) for count in (clips, styles))
+    return n, k
+
+
 def draw_controls(names: list[str], generator: torch.Generator) -> list[str]:
     """The controls of one batch: one (60 %), two (30 %) or three (10 %) of them, the HD map in half of all batches."""
     u = float(torch.rand((), generator=generator, device=generator.device))
@@ -107,8 +113,7 @@ class SingleViewObjective(nn.Module):
         device = generator.device
         targets = self.latents.targets
         num_clips, num_styles = targets.shape[:2]
-        n = torch.randint(num_clips, (self.batch_size,), generator=generator, device=device)
-        k = torch.randint(num_styles, (self.batch_size,), generator=generator, device=device)
+        n, k = draw_targets(num_clips, num_styles, self.batch_size, generator)
         x0 = targets[n, k, 0].float()
         controls = draw_controls(list(self.latents.hints), generator)
         hints = {c: self.latents.hints[c][n, 0].float() for c in controls}
@@ -168,8 +173,7 @@ class MultiViewObjective(nn.Module):
     def forward(self, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         device = generator.device
         num_clips, num_styles, num_views = self.latents.targets.shape[:3]
-        n = torch.randint(num_clips, (self.batch_size,), generator=generator, device=device)
-        k = torch.randint(num_styles, (self.batch_size,), generator=generator, device=device)
+        n, k = draw_targets(num_clips, num_styles, self.batch_size, generator)
         others = 1 + torch.randperm(num_views - 1, generator=generator, device=device)[: self.views_per_step - 1]
         seen = torch.cat([others.new_zeros(1), others.sort().values])
         x0 = stack_views(self.latents.targets[n, k][:, seen].float())
