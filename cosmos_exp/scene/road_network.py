@@ -63,7 +63,6 @@ class Signal:
     id: str
     name: str
     type: str
-    subtype: str
     value: float
     dynamic: bool
     s: float
@@ -330,7 +329,6 @@ def _signal(element: Element) -> Signal:
         id=element.get("id", ""),
         name=element.get("name", ""),
         type=element.get("type", ""),
-        subtype=element.get("subtype", ""),
         value=_number(element, "value", -1.0),
         dynamic=element.get("dynamic", "no") == "yes",
         s=_number(element, "s"),

@@ -24,11 +24,6 @@ class Pinhole:
         focal = width / (2 * np.tan(hfov / 2))
         return cls(width, height, focal, focal, width / 2, height / 2)
 
-    @property
-    def matrix(self) -> np.ndarray:
-        """[3,3] intrinsic matrix."""
-        return np.array([[self.fx, 0, self.cx], [0, self.fy, self.cy], [0, 0, 1]])
-
     def project(self, points: np.ndarray) -> np.ndarray:
         """[N,3] -> [N,2] pixels. Points behind are mirrored; z = 0 has no image (nan or inf).
 

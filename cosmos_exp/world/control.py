@@ -95,12 +95,6 @@ class ControlEncoder(Trunk):
             residuals.append(zero_block(hidden))
         return residuals
 
-    def init_from_base(self, base: DiT) -> None:
-        """Start training from the base: copy every parameter of the same name and shape."""
-        own = self.state_dict()
-        same = {k: v for k, v in base.state_dict().items() if k in own and own[k].shape == v.shape}
-        self.load_state_dict(same, strict=False)
-
 
 @dataclass(frozen=True)
 class ClipInputs:

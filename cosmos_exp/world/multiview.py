@@ -20,16 +20,6 @@ def split_views(latents: Tensor, num_views: int) -> Tensor:
     return latents.unflatten(-3, (num_views, -1)).movedim(-4, -5)
 
 
-def latent_view_ids(pixel_frame_ids: Tensor) -> Tensor:
-    """View ids per pixel frame of one view [..., 1+8k] -> per latent frame [..., 1+k]: at frames 0, 1, 9, 17, ..."""
-    return torch.cat([pixel_frame_ids[..., :1], pixel_frame_ids[..., 1::8]], dim=-1)
-
-
-def latent_frames(pixel_frames: int) -> int:
-    """Latent frames that `pixel_frames` given frames fill: 0 -> 0, 1 -> 1, 9 -> 2."""
-    return 0 if pixel_frames == 0 else 1 + (pixel_frames - 1) // 8
-
-
 def given_frames(num_views: int, frames_per_view: int, *, location: str = "first_cam", first_frames: int = 0) -> Tensor:
     """Indicator [1, 1, V*T, 1, 1] of the latent frames that are given: all of view 0, and the first of each view.
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from cosmos_exp.errors import UserError
-from cosmos_exp.world.multiview import given_frames, latent_frames, latent_view_ids, split_views, stack_views
+from cosmos_exp.world.multiview import given_frames, split_views, stack_views
 
 
 def test_stacking_puts_views_one_after_the_other():
@@ -18,15 +18,9 @@ def test_stacking_puts_views_one_after_the_other():
     torch.testing.assert_close(split_views(stack_views(latents[0]), 3), latents[0])
 
 
-def test_pixel_frame_ids_are_read_where_latent_frames_begin():
-    ids = torch.arange(17)
-    assert latent_view_ids(ids).tolist() == [0, 1, 9]
-
-
 def test_given_frames():
     assert given_frames(3, 2).flatten().tolist() == [1, 1, 0, 0, 0, 0]
     both = given_frames(3, 2, location="first_cam_and_first_n", first_frames=1)
     assert both.flatten().tolist() == [1, 1, 1, 0, 1, 0]
-    assert [latent_frames(n) for n in (0, 1, 9)] == [0, 1, 2]
     with pytest.raises(UserError, match="did you mean 'first_cam'"):
         given_frames(3, 2, location="firstcam")

@@ -169,19 +169,6 @@ class RdsHqClip:
         check_poses([pose], lambda _: f"{place}: lidar_to_world")
         return points, pose
 
-    def timestamps(self) -> dict[int, int]:
-        """{frame: microseconds} of the source images, which only clips from Waymo have."""
-        if not self.has("timestamp"):
-            return {}
-        tar = self._tar("timestamp")
-        times = {}
-        for frame, key in self._frame_keys("timestamp", "timestamp_micros.txt").items():
-            text = tar.read(key).decode("utf-8", "replace").strip()
-            if not text.isdecimal():
-                raise UserError(f"{tar.path}: {key}: {text!r} is not a whole number of microseconds")
-            times[frame] = int(text)
-        return times
-
     def caption(self) -> str | None:
         """The text of `captions/<clip id>.txt`."""
         path = self.root / "captions" / f"{self.clip_id}.txt"

@@ -10,6 +10,7 @@ from waymo_tables import CAMERAS, COLUMNS, SEGMENT, SIZE, START, YAWS, Segment, 
 
 from cosmos_exp.errors import UserError
 from cosmos_exp.scene.rds_hq.clip import RdsHqClip
+from cosmos_exp.scene.rds_hq.tars import SampleTar
 from cosmos_exp.scene.waymo.convert import at_30_fps, convert_segment
 from cosmos_exp.scene.waymo.tables import segments
 from cosmos_exp.video import read_video
@@ -140,7 +141,9 @@ def test_sweeps_have_both_returns_in_the_frame_of_the_whole_sweep(converted):
 
 def test_timestamps_and_videos(converted):
     _, clip = converted
-    assert clip.timestamps() == {3 * i: START + 100_000 * i for i in range(4)}
+    times = SampleTar(clip.root / "timestamp" / f"{SEGMENT}.tar")
+    written = {f"{3 * i:06d}.timestamp_micros.txt": str(START + 100_000 * i).encode() for i in range(4)}
+    assert dict(times.read_each(times.keys)) == written
     video = read_video(clip.root / "pinhole_side_right" / f"{SEGMENT}.mp4")
     assert video.shape == (4, SIZE[1], SIZE[0], 3)
     np.testing.assert_allclose(video.mean(axis=(1, 2))[:, 1], [30, 70, 110, 150], atol=4)  # in the order of time
