@@ -33,7 +33,7 @@ from cosmos_exp.world.transformer import DiT
 MODEL, CONTROLS = "single2multiview_t2w", ("hdmap",)
 WORDS = ["a", "car", "city", "drives", "on", "road", "street", "the", "with"]  # of the made-up vocabulary
 SETTINGS = (  # what random weights ask for: no judgement of the picture, nothing logged
-    *(f"model={MODEL}", "views=six", "controls=hdmap", "previews.names=[]", "hardware=gpu"),
+    *(f"model={MODEL}", "views=six", "controls=hdmap", "previews=none", "hardware=gpu"),
     *("sampler.num_steps=35", "sampler.guidance=5", "metrics.names=[]", "metrics.gate=false", "tracking=disabled"),
 )
 

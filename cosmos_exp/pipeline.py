@@ -176,7 +176,7 @@ class Pipeline:
         drawing = self.stages.drawing
         names = [n for n in self.settings.cfg["previews"]["names"] if n not in self.made.controls]
         with self.report.stage("videos", "control videos") as tick:
-            for i, (view, take) in enumerate(self._shown_takes.items(), 1):
+            for i, (view, take) in enumerate(self.settings.shown_takes.items(), 1):
                 render = self.made.pictures[self.weather][take]
                 made = {name: takes[take] for name, takes in self.made.controls.items() if take in takes}
                 shown = {name: drawing.preview_file(name, view, render) for name in names}
@@ -185,16 +185,11 @@ class Pipeline:
 
     def write_control_videos(self) -> None:
         with self.report.stage("videos", "control videos"):
-            for view, take in self._shown_takes.items():
+            for view, take in self.settings.shown_takes.items():
                 for name, entry in self.made.shown[view].items():
                     write_bytes(self.folder.control(name, view, self.made.clip), load_arrays(entry)["mp4"].tobytes())
                 for name, picture in self._weight_pictures(take).items():
                     write_video(self.folder.control(name, view, self.made.clip), picture, self.settings.fps)
-
-    @property
-    def _shown_takes(self) -> dict[str, Take]:
-        """{view: what is shown of it}; the front view as the single-view net has it."""
-        return {**self.settings.multi_takes, self.settings.front: self.settings.front_take}
 
     def _weight_pictures(self, take: Take) -> dict:
         """{folder name: uint8 [F,H,W,3]} of the weight maps that count in a view, as they are shared out there."""

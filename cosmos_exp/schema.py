@@ -145,10 +145,13 @@ class ControlsConfig:
 
 @dataclass
 class PreviewsConfig:
-    """What is written as videos beside the controls."""
+    """What is made for people to look at."""
 
     names: list[str] = MISSING
-    """Any of `cosmos_exp.controls.PREVIEWS`; their parameters are those of controls.edge and controls.seg."""
+    """Pictures written as videos beside the controls, any of `cosmos_exp.controls.PREVIEWS`; their parameters are those
+    of controls.edge and controls.seg."""
+    controls: str = "all"
+    """all: every control of every view; used: only those that a network reads."""
 
 
 @dataclass

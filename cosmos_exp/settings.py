@@ -79,18 +79,32 @@ class Settings:
         """Each once: the front view is drawn twice where the networks differ in frames or pixels."""
         return tuple(dict.fromkeys([self.front_take, *self.multi_takes.values()]))
 
+    @property
+    def shown_takes(self) -> dict[str, Take]:
+        """{view: what is shown of it}; the front view as the single-view net has it."""
+        return {**self.multi_takes, self.front: self.front_take}
+
     # Controls
 
     @property
+    def shows_all_controls(self) -> bool:
+        """Whether controls that no network reads are made too."""
+        return self.cfg["previews"]["controls"] == "all"
+
+    @property
     def controls(self) -> tuple[str, ...]:
-        """Controls to make: all but the optional ones that have no weight and are no preview."""
+        """Controls to make: those with a weight, and where all are shown, those without that are not optional or are
+        previews."""
+        if not self.shows_all_controls:
+            return tuple(self.weights)
         asked = {*self.weights, *self.cfg["previews"]["names"]}
         return tuple(name for name in self.cfg["controls"] if name in asked or name not in OPTIONAL_CONTROLS)
 
     @property
     def outputs(self) -> tuple[str, ...]:
         """Of the renderer: what the controls and previews show."""
-        return (*OUTPUTS, *(name for name in self.controls if name in OPTIONAL_OUTPUTS))
+        shown = {*self.controls, *self.cfg["previews"]["names"]}
+        return (*OUTPUTS, *(name for name in OPTIONAL_OUTPUTS if name in shown))
 
     @property
     def multi_view_controls(self) -> tuple[str, ...]:
@@ -103,11 +117,10 @@ class Settings:
         return self.cfg["controls"][name]["file"] is not None
 
     def control_takes(self, name: str) -> tuple[Take, ...]:
-        """Those that a control is made for: all, or where it is ready, those that a network reads."""
-        if not self.is_ready(name):
-            return self.takes
+        """Those that a control is made for: what a network reads, and where all are shown, what is shown of views."""
         read = self.multi_takes.values() if name in self.multi_view_controls else ()
-        return tuple(dict.fromkeys([self.front_take, *read]))
+        shown = self.shown_takes.values() if self.shows_all_controls and not self.is_ready(name) else ()
+        return tuple(dict.fromkeys([self.front_take, *shown, *read]))
 
     def control_params(self, name: str) -> dict[str, Any]:
         """What makes a control's video from a render: its config without weight and ready video."""

@@ -41,6 +41,7 @@ from cosmos_exp.world.speed import ATTENTION, EIGHT_BITS, LINEARS, NO_TRANSFORME
 
 SHIPPED_WEIGHTS = Path(__file__).parent / "world" / "weights"
 DTYPES = ("float32", "bfloat16")
+SHOWN_CONTROLS = ("all", "used")
 FLOAT8_CAPABILITY = (8, 9)
 MAX_STEPS = 1000
 _VIEWS_OPTION = {1: "single", 5: "waymo_five", 6: "six"}
@@ -265,6 +266,8 @@ def _check_previews(cfg: DictConfig) -> Iterator[str]:
     for name in cfg.previews.names:
         if name not in PREVIEWS:
             yield f"previews.names: {unknown_name('preview', name, PREVIEWS)}"
+    if cfg.previews.controls not in SHOWN_CONTROLS:
+        yield f"previews.controls: {unknown_name('choice', cfg.previews.controls, SHOWN_CONTROLS)}"
 
 
 def _check_captions(cfg: DictConfig) -> Iterator[str]:

@@ -177,6 +177,7 @@ def test_a_released_model_takes_each_of_its_sizes(problems) -> None:
         ("hardware.dtype=float23", "did you mean 'float32'"),
         ("hardware.device=gpu", "unknown device 'gpu'"),
         ("hardware.device=cuda:99", "CUDA devices"),
+        ("previews.controls=usd", "did you mean 'used'"),
         ("hardware.threads=0", "hardware.threads=0"),
         ("hardware.text_encoder=gpu", "did you mean 'cpu'"),
         ("hardware.text_encoder_dtype=half", "allowed: float32, bfloat16"),

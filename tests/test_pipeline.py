@@ -192,6 +192,15 @@ def test_the_frame_rate_reaches_the_networks(first, configure, root: Path) -> No
     assert not np.allclose(*(load_arrays(entry)["latents"] for entry in made), atol=1e-4)
 
 
+def test_controls_that_guide_nothing_can_be_left_out(run_small, root: Path) -> None:
+    weights = ("controls.hdmap.weight=0.5", "controls.seg.weight=0.5")
+    status = run_small("few", *weights, "previews=none", "tracking=disabled")
+    assert status.hits["controls"] + status.misses["controls"] == len(VIEWS) + 1
+    drawn = {name: sorted(p.name for p in (root / "few" / name).iterdir()) for name in ("hdmap", "seg")}
+    assert drawn == {"hdmap": sorted(VIEWS), "seg": [VIEWS[0]]}
+    assert not any((root / "few" / name).exists() for name in ("edge", "depth", "vis", "rgb", "semantic"))
+
+
 def test_one_view_has_no_grid(first, run_small, root: Path) -> None:
     status = run_small("single", BOTH_STYLES, EVERY_PREVIEW, "views=single", "tracking=disabled")
     assert set(status.misses) <= {"metrics"}
