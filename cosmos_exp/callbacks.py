@@ -6,14 +6,18 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from hydra import compose
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
 
 from cosmos_exp.errors import UserError, ValidationErrors
+from cosmos_exp.launch.composer import composer_of
 from cosmos_exp.launch.config import SLURM, problems
+
+GRIDS = ("GridSweeper", "BasicSweeper")
+"""Sweepers, ours and Hydra's, that run every combination of the swept values."""
 
 _sweep_at_work: Path | None = None
 
@@ -46,7 +50,7 @@ class SweepReport(Callback):
 
 def is_grid(config: DictConfig) -> bool:
     """Whether the cells of a multirun are known before it starts."""
-    return config.hydra.sweeper._target_.endswith(f".{BasicSweeper.__name__}")
+    return config.hydra.sweeper._target_.rpartition(".")[2] in GRIDS
 
 
 def cell_overrides(config: DictConfig) -> list[list[str]]:
@@ -72,8 +76,11 @@ def checked_cells(config: DictConfig, *, here: bool) -> list[DictConfig]:
     from cosmos_exp.validate import validate
 
     cells_with: dict[str, list[int]] = {}
-    cells = [compose(config.hydra.job.config_name, overrides=overrides) for overrides in cell_overrides(config)]
+    composer = composer_of(GlobalHydra.instance().config_loader(), config)
+    cells = [composer.compose(overrides) for overrides in cell_overrides(config)]
     for number, cell in enumerate(cells):
+        with open_dict(cell):
+            del cell["hydra"]
         for error in validate(cell, here=here):
             cells_with.setdefault(error, []).append(number)
     if cells_with:
@@ -86,10 +93,12 @@ def checked_cells(config: DictConfig, *, here: bool) -> list[DictConfig]:
 
 def write_comparison(sweep: Path) -> Path:
     """Write the page and the picture that compare the cells; returns the page's path."""
+    from cosmos_exp.tracking.cells import read_cells
     from cosmos_exp.tracking.compare import write_grid_image, write_page
 
-    write_grid_image(sweep)
-    return write_page(sweep)
+    cells = read_cells(sweep)
+    write_grid_image(sweep, cells)
+    return write_page(sweep, cells)
 
 
 def conclude(sweep: Path, *, wait: bool) -> None:

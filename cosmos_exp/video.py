@@ -8,7 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -160,10 +162,24 @@ def stream_video(path: Path | str, *, size: tuple[int, int] | None = None) -> It
 
     Raises UserError where the file is missing, is no video, or ends before its last frame.
     """
-    path = Path(path)
+    for frame in _decoded(Path(path)):
+        yield _as_array(frame, size)
+
+
+def middle_frame(path: Path | str, *, size: tuple[int, int] | None = None) -> np.ndarray:
+    """The middle one of a video's frames, uint8 [H,W,3] RGB; those after it are not read. size, errors: as of
+    `stream_video`."""
+    return _as_array(next(islice(_decoded(Path(path)), _told(path, "frames") // 2, None)), size)
+
+
+def _as_array(frame: av.VideoFrame, size: tuple[int, int] | None) -> np.ndarray:
+    scaled = {} if size is None else dict(width=size[0], height=size[1], interpolation="AREA")
+    return frame.to_ndarray(format="rgb24", **scaled)
+
+
+def _decoded(path: Path) -> Iterator[av.VideoFrame]:
     if not path.is_file():
         raise UserError(f"no video at {path}")
-    scaled = {} if size is None else dict(width=size[0], height=size[1], interpolation="AREA")
     read = announced = 0
     try:
         with av.open(str(path)) as container:
@@ -171,7 +187,7 @@ def stream_video(path: Path | str, *, size: tuple[int, int] | None = None) -> It
                 raise UserError(f"{path} holds no video stream")
             announced = container.streams.video[0].frames
             for frame in container.decode(video=0):
-                yield frame.to_ndarray(format="rgb24", **scaled)
+                yield frame
                 read += 1
     except av.error.FFmpegError as error:
         raise UserError(f"cannot read the video {path}: {error.strerror}; is it truncated?") from error
@@ -181,9 +197,14 @@ def stream_video(path: Path | str, *, size: tuple[int, int] | None = None) -> It
 
 def frame_rate(path: Path | str) -> float:
     """Of a video file, Hz. Raises UserError where it is missing or no video."""
+    return float(_told(path, "average_rate"))
+
+
+def _told(path: Path | str, what: str) -> Any:
+    """What a video file says of its stream."""
     try:
         with av.open(str(path)) as container:
-            return float(container.streams.video[0].average_rate)
+            return getattr(container.streams.video[0], what)
     except (av.error.FFmpegError, IndexError) as error:
         raise UserError(f"cannot read the video {path}: {error}") from error
 

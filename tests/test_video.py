@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cosmos_exp.errors import UserError
-from cosmos_exp.video import compose_grid, read_video, write_video
+from cosmos_exp.video import compose_grid, middle_frame, read_video, write_video
 from cosmos_exp.views import VIEWS
 
 
@@ -89,3 +89,12 @@ def test_labels_are_drawn_on_a_copy() -> None:
     views = {view: np.zeros((1, 96, 160, 3), np.uint8) for view in VIEWS}
     assert compose_grid(views, labels=True).any()
     assert not any(video.any() for video in views.values())
+
+
+def test_the_middle_frame_is_that_of_the_whole_video(tmp_path):
+    frames = np.repeat(np.arange(0, 250, 50, np.uint8), 32 * 48 * 3).reshape(5, 32, 48, 3)
+    path = write_video(tmp_path / "steps.mp4", frames, 10.0)
+    np.testing.assert_array_equal(middle_frame(path), read_video(path)[2])
+    assert middle_frame(path, size=(24, 16)).shape == (16, 24, 3)
+    with pytest.raises(UserError, match="cannot read the video"):
+        middle_frame(tmp_path / "gone.mp4")

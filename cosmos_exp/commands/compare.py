@@ -29,12 +29,14 @@ def command_line() -> Parser:
 
 
 def main(arguments: Sequence[str]) -> int:
+    from cosmos_exp.tracking.cells import read_cells
     from cosmos_exp.tracking.compare import write_grid_image, write_grid_video, write_page
 
     options = command_line().parse(arguments)
     choice = dict(where=options.where, show=options.show, column=options.columns)
-    print(write_page(options.folder))
-    print(write_grid_image(options.folder, **choice))
+    cells = read_cells(options.folder)
+    print(write_page(options.folder, cells))
+    print(write_grid_image(options.folder, cells, **choice))
     if options.mp4:
-        print(write_grid_video(options.folder, **choice))
+        print(write_grid_video(options.folder, cells, **choice))
     return 0

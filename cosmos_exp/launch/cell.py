@@ -15,6 +15,7 @@ from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from cosmos_exp.launch.composer import composer_of
 from cosmos_exp.launch.queue import OVERRIDES, SweepFolder, cell_number
 
 
@@ -28,7 +29,7 @@ class CellRunner:
 
     def compose(self, overrides: Sequence[str], number: int) -> DictConfig:
         """The config of one cell, `hydra` included."""
-        config = self.context.config_loader.load_sweep_config(self.master, list(overrides))
+        config = composer_of(self.context.config_loader, self.master).compose(overrides)
         with open_dict(config):
             config.hydra.job.num = number
             config.hydra.job.id = f"{config.hydra.job.name}_{number}"

@@ -15,37 +15,62 @@ from cosmos_exp.metrics.types import GeneratedClip, per_view
 
 KERNEL, SIGMA = 25, 12.5
 WINDOW, K1, K2 = 7, 0.01, 0.03
+ROOM = 7  # images of intermediate values
 
 
-def ssim(reference: np.ndarray, image: np.ndarray, data_range: float) -> float:
-    """Mean structural similarity of two [H,W] or [H,W,C] images, H and W >= 7."""
+def ssim(reference: np.ndarray, image: np.ndarray, data_range: float, room: np.ndarray | None = None) -> float:
+    """Mean structural similarity of two [H,W] or [H,W,C] images, H and W >= 7.
+
+    room: float64 [ROOM, *image.shape] to calculate in: memory of its own for every image takes longer than the rest.
+    """
     if min(reference.shape[:2]) < WINDOW:
         raise ValueError(
             f"SSIM needs at least {WINDOW}x{WINDOW} pixels, given {reference.shape[1]}x{reference.shape[0]}"
         )
-    x, y = reference.astype(np.float64), image.astype(np.float64)
-    mean_x, mean_y = _window_mean(x), _window_mean(y)
-    sample = WINDOW**2 / (WINDOW**2 - 1)
-    var_x = sample * (_window_mean(x * x) - mean_x**2)
-    var_y = sample * (_window_mean(y * y) - mean_y**2)
-    cov = sample * (_window_mean(x * y) - mean_x * mean_y)
+    x, y, mean_x, mean_y, product, cov, var = np.empty((ROOM, *image.shape)) if room is None else room
     c1, c2 = (K1 * data_range) ** 2, (K2 * data_range) ** 2
-    similarity = (2 * mean_x * mean_y + c1) * (2 * cov + c2) / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2))
+    sample = WINDOW**2 / (WINDOW**2 - 1)
+    x[...], y[...] = reference, image
+    _window_mean(x, mean_x)
+    _window_mean(y, mean_y)
+    _window_mean(np.multiply(x, y, out=product), cov)
+    x *= x
+    y *= y
+    x += y
+    _window_mean(x, var)
+
+    np.multiply(mean_x, mean_y, out=product)
+    mean_x *= mean_x
+    mean_y *= mean_y
+    mean_x += mean_y
+    squares = mean_x
+    cov -= product
+    cov *= 2 * sample
+    cov += c2
+    var -= squares
+    var *= sample
+    var += c2
+    product *= 2
+    product += c1
+    squares += c1
+    product *= cov
+    squares *= var
+    product /= squares
     border = WINDOW // 2
-    return float(similarity[border:-border, border:-border].mean())
+    return float(product[border:-border, border:-border].mean())
 
 
-def _window_mean(image: np.ndarray) -> np.ndarray:
-    return cv2.blur(image, (WINDOW, WINDOW), borderType=cv2.BORDER_REFLECT)
+def _window_mean(image: np.ndarray, out: np.ndarray) -> None:
+    cv2.blur(image, (WINDOW, WINDOW), dst=out, borderType=cv2.BORDER_REFLECT)
 
 
 def blurred_ssim(reference: np.ndarray, video: np.ndarray) -> float:
     """Blur SSIM of two uint8 [F,H,W,3] videos. A flat reference frame has data range 1, the step of 8-bit images."""
-    scores = []
+    scores, room = [], np.empty((ROOM, *video.shape[1:]))
     for expected, frame in zip(reference, video, strict=True):
         a = cv2.GaussianBlur(expected, (KERNEL, KERNEL), SIGMA)
         b = cv2.GaussianBlur(frame, (KERNEL, KERNEL), SIGMA)
-        scores.append(ssim(a, b, max(float(a.max()) - float(a.min()), 1.0)))
+        scores.append(ssim(a, b, max(float(a.max()) - float(a.min()), 1.0), room))
     return float(np.mean(scores))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import pairwise
 
+import cv2
 import numpy as np
 
 from cosmos_exp.errors import UserError
@@ -29,9 +30,10 @@ def sanity_gate(frames: np.ndarray) -> list[str]:
         return [f"NaN or infinite pixels in {bad} of {len(frames)} frames"]
     black = flat = 0
     for frame in frames:
-        if frame.mean() < BLACK_LEVEL:
+        mean, deviation = cv2.meanStdDev(frame)
+        if mean.mean() < BLACK_LEVEL:
             black += 1
-        elif frame.std(axis=(0, 1)).max() < FLAT_STD:
+        elif deviation.max() < FLAT_STD:
             flat += 1
     repeated = sum(np.array_equal(a, b) for a, b in pairwise(frames))
     allowed = MAX_BAD_SHARE * len(frames)

@@ -32,7 +32,7 @@ VERSIONS = {
     "text": 1,
     "single_view": 2,
     "multi_view": 2,
-    "metrics": 1,
+    "metrics": 2,
 }
 
 ARRAYS, VALUES = "result.safetensors", "result.json"

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from cosmos_exp.errors import UserError
-from cosmos_exp.tracking.run_folder import DONE, FAILED, RunFolder
+from cosmos_exp.tracking.run_folder import DONE, FAILED, RunFolder, load_yaml
 from cosmos_exp.views import VIEWS
 
 STYLES_KEY, STYLE_AXIS = "captions.styles", "style"
@@ -71,7 +71,7 @@ def _with_styles(cells: list[Cell]) -> list[Cell]:
     expanded = []
     for cell in cells:
         asked = cell.axes.pop(STYLES_KEY, None)
-        known = [cell.style] if cell.style else yaml.safe_load(asked) if asked else styles
+        known = [cell.style] if cell.style else load_yaml(asked) if asked else styles
         for style in [s for s in known if s in styles] or styles or [""]:
             axes = cell.axes | {STYLE_AXIS: style} if len(styles) > 1 else cell.axes
             expanded.append(replace(cell, axes=axes, style=style))
@@ -184,7 +184,7 @@ def _signature(values: dict[str, Any], axes: list[str]) -> tuple[str, ...]:
 def _override(text: str) -> tuple[str, Any]:
     key, _, value = text.lstrip("+").partition("=")
     try:
-        parsed = yaml.safe_load(value)
+        parsed = load_yaml(value)
     except yaml.YAMLError:
         parsed = value
     if isinstance(parsed, str) and re.fullmatch(EXPONENTIAL, parsed):
@@ -212,7 +212,7 @@ def _natural(part: str) -> tuple[int, str]:
 
 def _read_yaml(path: Path) -> Any:
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return load_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except yaml.YAMLError as error:

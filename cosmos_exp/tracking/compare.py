@@ -26,16 +26,20 @@ if TYPE_CHECKING:
 PAGE = "compare.html"
 PICTURE = "compare.png"
 VIDEO = "compare.mp4"
+PNG_LEVEL = 1  # of zlib: a quarter of the default's time for a sixth more bytes
 TEMPLATE = Path(__file__).with_name("page")
 SCRIPTS = ("model", "stats", "marks", "controls", "table", "parallel", "plots", "videos", "main")
 SCENE_AXES = tuple(f"scene.{key}" for key in ("seed", "log", "map", "ego", "start", "root", "clip"))
 SEED_AXES = ("sampler.seed",)
 
 
-def write_page(folder: Path) -> Path:
-    """Write `compare.html` into `folder`, over all run folders in and below it, and return its path."""
+def write_page(folder: Path, cells: list[Cell] | None = None) -> Path:
+    """Write `compare.html` into `folder`, over all run folders in and below it, and return its path.
+
+    cells: as `read_cells` finds them there, where they have been read.
+    """
     folder = Path(folder)
-    data = page_data(folder, read_cells(folder))
+    data = page_data(folder, read_cells(folder) if cells is None else cells)
     page = folder / PAGE
     write_atomic(page, render_page(data).encode())
     return page
@@ -117,31 +121,35 @@ def _cell(folder: Path, cell: Cell) -> dict[str, Any]:
     }
 
 
-def write_grid_image(folder: Path, **choice: Any) -> Path:
+def write_grid_image(folder: Path, cells: list[Cell] | None = None, **choice: Any) -> Path:
     """Write `compare.png` into `folder`: the middle frame of every cell, laid out by the axes. Returns its path.
 
-    choice: see `chosen_cells` and `ContactSheet`. A cell without a video is an empty tile with its state.
+    cells: as of `write_page`. choice: see `chosen_cells` and `ContactSheet`. A cell without a video is an empty tile
+    with its state.
     """
     picture = Path(folder) / PICTURE
     encoded = BytesIO()
-    _sheet(folder, **choice).picture().save(encoded, "PNG")
+    _sheet(folder, cells, **choice).picture().save(encoded, "PNG", compress_level=PNG_LEVEL)
     write_atomic(picture, encoded.getvalue())
     return picture
 
 
-def write_grid_video(folder: Path, **choice: Any) -> Path:
-    """Write `compare.mp4` into `folder`: all cells at once, laid out as in the picture, no larger than a slide."""
+def write_grid_video(folder: Path, cells: list[Cell] | None = None, **choice: Any) -> Path:
+    """Write `compare.mp4` into `folder`: all cells at once, laid out as in the picture, no larger than a slide.
+
+    cells, choice: as of `write_grid_image`.
+    """
     from cosmos_exp.tracking.contact_sheet import SLIDE
 
     video = Path(folder) / VIDEO
-    _sheet(folder, within=SLIDE, **choice).write_video(video)
+    _sheet(folder, cells, within=SLIDE, **choice).write_video(video)
     return video
 
 
-def _sheet(folder: Path, *, where: Sequence[str] = (), **layout: Any) -> ContactSheet:
+def _sheet(folder: Path, cells: list[Cell] | None, *, where: Sequence[str] = (), **layout: Any) -> ContactSheet:
     from cosmos_exp.tracking.contact_sheet import ContactSheet
 
-    return ContactSheet(chosen_cells(read_cells(Path(folder)), where), **layout)
+    return ContactSheet(chosen_cells(read_cells(Path(folder)) if cells is None else cells, where), **layout)
 
 
 def chosen_cells(cells: list[Cell], where: Sequence[str]) -> list[Cell]:

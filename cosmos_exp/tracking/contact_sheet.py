@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from cosmos_exp.errors import UserError, unknown_name
 from cosmos_exp.tracking.cells import Cell, axis_values
-from cosmos_exp.video import VideoWriter, frame_rate, stream_video
+from cosmos_exp.video import VideoWriter, frame_rate, middle_frame, stream_video
 
 TILE_WIDTH = 384
 SMALLEST_TILE = 128
@@ -46,7 +46,7 @@ class ContactSheet:
         """The middle frame of every video."""
         sheet = self.sheet.copy()
         for corner, path in self._places():
-            sheet.paste(Image.fromarray(_middle_frame(path, self.tile)), corner)
+            sheet.paste(Image.fromarray(middle_frame(path, size=self.tile)), corner)
             self._draw_state(ImageDraw.Draw(sheet), corner)
         return sheet
 
@@ -157,11 +157,6 @@ def _shape(videos: dict[int, Path]) -> tuple[int, int]:
     """Height and width of the first video, 9:16 where there is none."""
     first = next(iter(videos.values()), None)
     return next(stream_video(first)).shape[:2] if first else (9, 16)
-
-
-def _middle_frame(path: Path, size: tuple[int, int]) -> np.ndarray:
-    frames = list(stream_video(path, size=size))
-    return frames[len(frames) // 2]
 
 
 def _fitted(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
