@@ -1,4 +1,4 @@
-"""The sweeper of this package's sweeps: Hydra's grid, whose cells the callback `SweepReport` has composed and checked."""
+"""The sweeper of our sweeps: Hydra's grid, whose cells the callback `SweepReport` has composed and checked."""
 
 from __future__ import annotations
 

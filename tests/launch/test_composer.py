@@ -39,7 +39,7 @@ def loader():
         (["controls=all", "sampler.seed=1"], ["controls=hdmap", "sampler.seed=1"], 2),
         (["sensors.cameras={a:{x:1}}"], ["sensors.cameras={b:{x:1}}"], 2),
         (["sampler.seed=1"], ["sampler.guidance=1"], 2),
-        (["controls.hdmap={weight:0.5}", "controls.hdmap.weight=1"], ["controls.hdmap={}", "controls.hdmap.weight=1"], 2),
+        (["controls.hdmap={weight:1}", "controls.hdmap.weight=1"], ["controls.hdmap={}", "controls.hdmap.weight=1"], 2),
         (["sampler.seed=1", "sampler.seed=2"], ["sampler.seed=3", "sampler.seed=2"], 2),
         (["+scene.edits.lead.speed=1"], ["+scene.edits.lead.speed=2"], 2),
     ],
@@ -66,7 +66,7 @@ def test_a_wrong_value_is_told_as_by_hydra(loader):
     master = loader.load_configuration("config", [], run_mode=RunMode.MULTIRUN)
     composer = CellComposer(loader, master)
     composer.compose(["sampler.guidance=1"])
-    with pytest.raises(HydraException, match="sampler.guidance=high") as given:
+    with pytest.raises(HydraException, match=r"sampler\.guidance=high") as given:
         composer.compose(["sampler.guidance=high"])
     with pytest.raises(HydraException) as expected:
         loader.load_sweep_config(master, ["sampler.guidance=high"])
