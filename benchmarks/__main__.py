@@ -6,11 +6,11 @@ needs golden tensors.
 
 from __future__ import annotations
 
-from benchmarks import demo, network, rds_hq, render, sweep
+from benchmarks import controls, demo, network, rds_hq, render, sweep
 
 
 def main() -> None:
-    for benchmark in (render, rds_hq, network, demo, sweep):
+    for benchmark in (render, controls, rds_hq, network, demo, sweep):
         benchmark.main()
         print()
 
