@@ -20,6 +20,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from threading import get_native_id
 from typing import Any
 
 log = logging.getLogger(__name__)
@@ -111,7 +112,7 @@ class StageCache:
 
 def write_atomic(path: Path, content: bytes) -> None:
     """Write a file that appears under its name only when it is complete and on disk."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.{get_native_id()}.partial")
     try:
         with open(partial, "wb") as file:
             file.write(content)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -175,13 +176,16 @@ class Pipeline:
         """Controls and previews of every view as encoded videos."""
         drawing = self.stages.drawing
         names = [n for n in self.settings.cfg["previews"]["names"] if n not in self.made.controls]
+        files: dict[tuple[str, str], Callable[[], Entry]] = {}
+        for view, take in self.settings.shown_takes.items():
+            render = self.made.pictures[self.weather][take]
+            files |= {(view, name): partial(drawing.preview_file, name, view, render) for name in names}
+            made = {name: takes[take] for name, takes in self.made.controls.items() if take in takes}
+            files |= {(view, name): partial(drawing.control_file, entry) for name, entry in made.items()}
         with self.report.stage("videos", "control videos") as tick:
-            for i, (view, take) in enumerate(self.settings.shown_takes.items(), 1):
-                render = self.made.pictures[self.weather][take]
-                made = {name: takes[take] for name, takes in self.made.controls.items() if take in takes}
-                shown = {name: drawing.preview_file(name, view, render) for name in names}
-                self.made.shown[view] = shown | {name: drawing.control_file(entry) for name, entry in made.items()}
-                tick(i, len(self.settings.views))
+            entries = self.stages.results.together(list(files.values()), tick)
+        for (view, name), entry in zip(files, entries, strict=True):
+            self.made.shown.setdefault(view, {})[name] = entry
 
     def write_control_videos(self) -> None:
         with self.report.stage("videos", "control videos"):

@@ -194,6 +194,9 @@ class Walked(Results):
         self.wanted[key] = Wanted(stage, key, self.settings.cost_setting(stage), size, passes, entry.hit)
         return entry
 
+    def together(self, lookups: Sequence[Callable[[], Entry]], tick: Tick) -> list[Entry]:
+        return [lookup() for lookup in lookups]
+
 
 class Silent:
     """Stands in for a run's report."""

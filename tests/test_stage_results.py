@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+from functools import partial
+from threading import Barrier
 
 import numpy as np
 import pytest
 import safetensors.numpy
+from omegaconf import OmegaConf
 
-from cosmos_exp.cache import Entry
-from cosmos_exp.stages.results import ARRAYS, _save, load_arrays
+from cosmos_exp.cache import Entry, StageCache
+from cosmos_exp.settings import Settings
+from cosmos_exp.stages.results import ARRAYS, Results, Stopwatch, _save, load_arrays
 
 DTYPES = (
     "bool",
@@ -62,6 +66,40 @@ def test_loading_reads_only_what_is_looked_at(tmp_path):
     before = _resident_bytes()
     assert load_arrays(Entry("", tmp_path, hit=True))["small"].sum() == 45
     assert _resident_bytes() - before < 10_000_000
+
+
+def test_results_that_do_not_need_each_other_are_computed_at_the_same_time(configure, tmp_path):
+    settings = Settings(OmegaConf.to_container(configure("hardware.threads=3"), resolve=True))
+    results, all_there, ticks = Results(settings, StageCache(tmp_path)), Barrier(3, timeout=20), []
+
+    def lookup(number: int) -> Entry:
+        def compute():
+            all_there.wait()
+            return {"number": np.array([number])}
+
+        return results.get("videos", {"number": number}, [], compute)
+
+    lookups = [partial(lookup, number) for number in range(6)]
+    entries = results.together(lookups, lambda *at: ticks.append(at))
+    assert [load_arrays(entry)["number"][0] for entry in entries] == list(range(6))
+    assert (results.misses, ticks) == ({"videos": 6}, [(n, 6) for n in range(1, 7)])
+    assert [cost.stage for cost in results.history.costs()] == ["videos"] * 6
+
+
+def test_overlapping_work_is_charged_in_shares():
+    clock = [100.0]
+    watch = Stopwatch(now=lambda: clock[0])
+    first = watch.begin()
+    clock[0] += 3
+    second = watch.begin()
+    clock[0] += 4  # both
+    first = watch.end(first)
+    clock[0] += 5
+    second = watch.end(second)
+    clock[0] += 50  # none
+    third = watch.begin()
+    clock[0] += 1
+    assert (first, second, watch.end(third)) == (3 + 2, 2 + 5, 1)
 
 
 def _resident_bytes() -> int:

@@ -6,10 +6,13 @@ import json
 import mmap
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -17,6 +20,7 @@ import safetensors.numpy
 
 from cosmos_exp.cache import Entry, StageCache, stage_key
 from cosmos_exp.history import Cost, History
+from cosmos_exp.progress import Tick
 from cosmos_exp.render.types import CameraRender
 from cosmos_exp.settings import Settings
 
@@ -36,6 +40,7 @@ VERSIONS = {
 }
 
 ARRAYS, VALUES = "result.safetensors", "result.json"
+AT_ONCE = 4  # results, each of which may hold a clip
 HEADER_SIZE = 8  # bytes in front of the header of a safetensors file, which say how long it is
 DTYPES = {"BOOL": "?", "F16": "<f2", "F32": "<f4", "F64": "<f8"}
 DTYPES |= {f"{kind.upper()}{8 * size}": f"<{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8)}
@@ -43,15 +48,49 @@ DTYPES |= {f"{kind.upper()}{8 * size}": f"<{kind}{size}" for kind in "iu" for si
 Arrays = dict[str, np.ndarray]
 
 
+class Stopwatch:
+    """Times work that overlaps: while n pieces go on, each is charged 1/n, so that all sum to the time that has passed.
+
+    now: the time in seconds.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic):
+        self._now = now
+        self._lock = Lock()
+        self._running = 0
+        self._at = self._charged = 0.0
+
+    def begin(self) -> float:
+        """What `end` of the same piece is given."""
+        return self._advance(+1)
+
+    def end(self, begun: float) -> float:
+        """Seconds charged to a piece."""
+        return self._advance(-1) - begun
+
+    def _advance(self, begun: int) -> float:
+        with self._lock:
+            now = self._now()
+            self._charged += (now - self._at) / max(1, self._running)
+            self._at = now
+            self._running += begun
+            return self._charged
+
+
 @dataclass
 class Results:
-    """hits, misses: {stage: lookups}, counted here. computed: seconds spent on results that were not there."""
+    """hits, misses: {stage: lookups}, counted here. computed: seconds spent on results that were not there.
+
+    Several threads may ask at the same time.
+    """
 
     settings: Settings
     cache: StageCache
     hits: Counter[str] = field(default_factory=Counter)
     misses: Counter[str] = field(default_factory=Counter)
     computed: float = 0.0
+    _stopwatch: Stopwatch = field(default_factory=Stopwatch)
+    _counting: Lock = field(default_factory=Lock)
 
     @cached_property
     def history(self) -> History:
@@ -74,15 +113,32 @@ class Results:
         """
 
         def measured(folder: Path) -> None:
-            started = time.monotonic()
-            _save(folder, compute())
-            seconds, stored = time.monotonic() - started, sum(path.stat().st_size for path in folder.iterdir())
-            self.computed += seconds
+            begun = self._stopwatch.begin()
+            try:
+                _save(folder, compute())
+            finally:
+                seconds = self._stopwatch.end(begun)
+            stored = sum(path.stat().st_size for path in folder.iterdir())
+            with self._counting:
+                self.computed += seconds
             self.history.add(Cost(stage, self.settings.cost_setting(stage), size, passes, seconds, stored))
 
         entry = self.cache.get_or_compute(stage, stage_key(stage, VERSIONS[stage], config, inputs), measured)
-        (self.hits if entry.hit else self.misses)[stage] += 1
+        with self._counting:
+            (self.hits if entry.hit else self.misses)[stage] += 1
         return entry
+
+    def together(self, lookups: Sequence[Callable[[], Entry]], tick: Tick) -> list[Entry]:
+        """What lookups return that do not need each other; some are computed at the same time."""
+        entries: list[Entry] = []
+        with (
+            ThreadPoolExecutor(min(AT_ONCE, self.settings.threads)) as pool,
+            closing(pool.map(lambda lookup: lookup(), lookups)) as found,
+        ):
+            for entry in found:
+                entries.append(entry)
+                tick(len(entries), len(lookups))
+        return entries
 
 
 def _save(folder: Path, result: Arrays | dict) -> None:
