@@ -184,8 +184,9 @@ class Pipeline:
             files |= {(view, name): partial(drawing.control_file, entry) for name, entry in made.items()}
         with self.report.stage("videos", "control videos") as tick:
             entries = self.stages.results.together(list(files.values()), tick)
+        self.made.shown = {view: {} for view in self.settings.shown_takes}
         for (view, name), entry in zip(files, entries, strict=True):
-            self.made.shown.setdefault(view, {})[name] = entry
+            self.made.shown[view][name] = entry
 
     def write_control_videos(self) -> None:
         with self.report.stage("videos", "control videos"):

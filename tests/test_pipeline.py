@@ -200,6 +200,10 @@ def test_controls_that_guide_nothing_can_be_left_out(run_small, root: Path) -> N
     assert drawn == {"hdmap": sorted(VIEWS), "seg": [VIEWS[0]]}
     assert not any((root / "few" / name).exists() for name in ("edge", "depth", "vis", "rgb", "semantic"))
 
+    run_small("fewer", "controls=edge", "previews=none", "tracking=disabled")
+    assert [p.parent.name for p in (root / "fewer").rglob("*_0.mp4")] == [VIEWS[0]]
+    assert len(list((root / "fewer" / "multi_view").rglob("?.mp4"))) == len(VIEWS)
+
 
 def test_one_view_has_no_grid(first, run_small, root: Path) -> None:
     status = run_small("single", BOTH_STYLES, EVERY_PREVIEW, "views=single", "tracking=disabled")
