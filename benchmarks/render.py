@@ -40,7 +40,7 @@ def run() -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     for width, height in SIZES:
         camera = build_rig("front", FRONT, size=(width, height)).cameras[0]
-        painter = best(lambda camera=camera: [paint(renderer, camera, t) for t in times[:8]], 8)
+        painter = _best(lambda camera=camera: [paint(renderer, camera, t) for t in times[:8]], 8)
         triangles = in_view(renderer, camera, 0.0)
         rows.append(_row(f"painter cv2 flat rgb + id, {width}x{height}, {triangles} triangles in view", painter))
         for name, outputs in OUTPUTS.items():
@@ -49,13 +49,13 @@ def run() -> list[dict[str, object]]:
                 renderer.forget_frames()
                 render_camera(renderer, camera, times, outputs=outputs)
 
-            rate = best(draw, FRAMES)
+            rate = _best(draw, FRAMES)
             ratio = None if name == "hdmap" else rate / painter
             rows.append(_row(f"{name}, {width}x{height}", rate, ratio, "painter cv2"))
         samples = 2 if height <= 360 else 1
         gbuffer = renderer.gbuffer(camera, 0.0, samples=samples)
         for style in ("Original", "Sunny", "Night", "Rainy"):
-            shaded = best(lambda g=gbuffer, s=style: renderer.shade(g, WEATHERS[s]), 1, repeats=10)
+            shaded = _best(lambda g=gbuffer, s=style: renderer.shade(g, WEATHERS[s]), 1, repeats=10)
             rows.append(_row(f"one more style of a drawn frame, {style}, 1 thread, {width}x{height}", shaded))
     return rows
 
@@ -64,7 +64,7 @@ def _row(name: str, rate: float, ratio: float | None = None, against: str = "") 
     return {"name": name, "value": rate, "unit": "frames/s", "ratio": ratio, "against": against if ratio else ""}
 
 
-def best(work, frames: int, repeats: int = REPEATS) -> float:
+def _best(work, frames: int, repeats: int = REPEATS) -> float:
     """Frames per second of the fastest repeat, after one for compiling and filling caches."""
     work()
     fastest = float("inf")
