@@ -45,6 +45,8 @@ def test_a_sweep_of_guidance_renders_and_encodes_once(sweep, tiny_model_folder: 
     assert str(page.relative_to(tmp_path)) in done.stdout
     assert page.with_suffix(".png").exists()
     assert "sampler.guidance" in page.read_text()
+    first = tmp_path / "out" / "cache" / "first_evaluation"
+    assert len([entry for entry in first.iterdir() if entry.is_dir()]) == 1, "no guidance changes it"
 
 
 def test_with_joblib_the_cells_race_and_compute_everything_once(sweep, tiny_model_folder: Path, tmp_path: Path) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,6 +19,9 @@ from cosmos_exp.world.regional import Region
 from cosmos_exp.world.step_cache import StepCache
 
 log = logging.getLogger(__name__)
+
+KeepFirst = Callable[[Callable[[], np.ndarray]], Tensor]
+"""From what computes it to x0 [passes, *x.shape] of the first level, which no guidance and no further level changes."""
 
 # Up to so many tokens the two passes run as one batch. Longer clips occupy the device alone: a batch would only double
 # the memory.
@@ -36,6 +40,7 @@ def guided(
     merge_gain: bool = False,
     regions: Sequence[Region] = (),
     team: Team | None = None,
+    keep_first: KeepFirst | None = None,
 ) -> Denoise:
     """x0 = cond + guidance * (cond - uncond) as a function of (x, sigma), for one run down the levels of `sampler`.
 
@@ -43,6 +48,8 @@ def guided(
     The first level, the last, and those where guidance begins or ends are computed in full, cached or not.
     merge_gain: apply `tile_gain`, as the Transfer1-7B reference pipeline does. regions: read by the conditional pass
     alone. team: the processes that evaluate it together, each with the same arguments and calls; all return the same.
+    keep_first: finds what the passes predict at the first level, or has it computed; not asked by a team, nor where
+    later evaluations are cached, which take from the first more than its result.
     """
     texts = [(text, regions), (negative_text, ())] if sampler.guidance else [(text, regions)]
     with torch.inference_mode():
@@ -59,7 +66,11 @@ def guided(
         passes, count = (both, 2) if guidance else (alone, 1)
         anew, before = sigma in ends or count != before, count
         level = torch.tensor(sigma).bfloat16().item() if sampler.reference_compat else sigma
-        branches = passes.x0s(x, level, count, condition, anew=anew)
+        if keep_first and sigma == ends[0] and team is None and not passes.cache:
+            kept = keep_first(lambda: torch.stack(passes.x0s(x, level, count, condition, anew=anew)).cpu().numpy())
+            branches = list(kept.to(x.device))
+        else:
+            branches = passes.x0s(x, level, count, condition, anew=anew)
         if sigma == ends[1]:
             say_what_was_reused({both, alone})
         x0 = branches[0]

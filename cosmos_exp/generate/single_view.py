@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from cosmos_exp.errors import UserError
-from cosmos_exp.generate.denoise import guided
+from cosmos_exp.generate.denoise import KeepFirst, guided
 from cosmos_exp.generate.sampler import Progress, SamplerParams, initial_noise, res_sample
 from cosmos_exp.generate.tiles import Tile, blended, tiles_of
 from cosmos_exp.world.control import Weight, is_zero
@@ -36,6 +36,7 @@ def sample_single_view(
     start: Tensor | None = None,
     regions: Sequence[Region] = (),
     team: Team | None = None,
+    keep_first: KeepFirst | None = None,
 ) -> Tensor:
     """Latents [16,T,h,w] of a clip.
 
@@ -46,6 +47,7 @@ def sample_single_view(
     start: latents [16,T,h,w] of a video to depart from, noised to sampler.sigma_max.
     regions: texts [1, S, channels] that parts of the picture read beside `text`.
     team: the processes that sample it together, each with the same arguments; all return the same.
+    keep_first: as of `guided`; of a clip without tiles.
     A clip larger than the contract's tile is made of tiles, see `tiles`.
     """
     if not hints:
@@ -86,6 +88,7 @@ def sample_single_view(
             merge_gain=sampler.reference_compat and continues and len(tiles) == 1,
             regions=[Region(r.text.to(model.device), tile.tokens(r.mask).to(model.device)) for r in regions],
             team=team,
+            keep_first=keep_first if len(tiles) == 1 else None,
         )
         parts.append(part)
     denoise = blended(tiles, parts, *shape[-2:])

@@ -140,6 +140,16 @@ class Results:
                 tick(len(entries), len(lookups))
         return entries
 
+    def part(
+        self, stage: str, name: str, config: Mapping[str, Any], inputs: list[str], compute: Callable[[], Arrays]
+    ) -> Entry:
+        """What several results of a stage have in common, kept as `name`; neither counted nor planned.
+
+        config, inputs: as of `get`.
+        """
+        key = stage_key(name, VERSIONS[stage], config, inputs)
+        return self.cache.get_or_compute(name, key, lambda folder: _save(folder, compute()))
+
 
 def _save(folder: Path, result: Arrays | dict) -> None:
     if any(isinstance(value, np.ndarray) for value in result.values()):

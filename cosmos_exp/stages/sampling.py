@@ -24,6 +24,9 @@ from cosmos_exp.video import resize
 if TYPE_CHECKING:
     from torch import Tensor
 
+LATER = ("guidance", "num_steps", "sigma_min")
+"""Of the sampler group, what changes nothing before the first evaluation is done."""
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -57,6 +60,13 @@ class Sampling:
         settings, places = self.settings, self.places
         video, renders = settings.videos.single_view, {settings.front: render}
 
+        def first_evaluation(evaluate: Callable[[], np.ndarray]) -> Tensor:
+            sampler = settings.sampler
+            guided = bool(sampler.guidance_at(sampler.levels[0]))
+            common = {key: value for key, value in config.items() if key not in LATER} | {"guided": guided}
+            entry = self.results.part("single_view", "first_evaluation", common, inputs, lambda: {"x0": evaluate()})
+            return _tensor(entry, "x0")
+
         def compute() -> Arrays:
             from cosmos_exp.generate.single_view import sample_single_view
 
@@ -73,6 +83,7 @@ class Sampling:
                 given=self._encoded(load_arrays(before)["video"][-video.overlap :]) if before else None,
                 start=_tensor(start, "latents") if start else None,
                 regions=places.token_regions([_tensor(t, "text") for t in regions], renders, video.shape, chunk),
+                **({"keep_first": first_evaluation} if self._processes == 1 and not chunk.index else {}),
             )
             return {"latents": latents.float().cpu().numpy(), "video": self.loaded.model.decode(latents)}
 
@@ -167,10 +178,14 @@ class Sampling:
         sampler = {key: value for key, value in cfg["sampler"].items() if key not in GIVEN_VIDEOS}
         return sampler | own | speed_config(cfg["speed"])
 
+    @property
+    def _processes(self) -> int:
+        """That sample a clip together."""
+        return torchrun.processes() or self.settings.cfg["hardware"]["processes"] or 1
+
     def _sample(self, sample: Callable[..., Tensor], *inputs: Any, tick: Tick, **options: Any) -> Tensor:
         """What a sampling function returns, computed here or by all processes of the run. inputs: on the CPU."""
-        loaded, hardware = self.loaded, self.settings.cfg["hardware"]
-        processes = torchrun.processes() or hardware["processes"] or 1
+        loaded, hardware, processes = self.loaded, self.settings.cfg["hardware"], self._processes
         if processes == 1:
             return sample(loaded.model, *inputs, progress=tick, **options)
 

