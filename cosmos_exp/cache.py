@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 MANIFEST = "_SUCCESS"
 
+_whole_files: dict[Path, tuple[int, int, int, str]] = {}
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -160,13 +162,21 @@ def _seal(folder: Path) -> None:
 
 
 def _is_whole(folder: Path) -> bool:
-    """Whether the manifest is there and every file has the size and hash it states."""
+    """Whether the manifest is there and every file has the size and hash it states.
+
+    A file that this process has read through is not read again before its size, time or place on the disk change.
+    """
     try:
         manifest = json.loads((folder / MANIFEST).read_bytes())
         for name, stated in manifest.items():
             path = folder / name
-            if path.stat().st_size != stated["size"] or _sha256(path) != stated["sha256"]:
+            stat = path.stat()
+            known = stat.st_ino, stat.st_mtime_ns, stat.st_size, stated["sha256"]
+            if _whole_files.get(path) == known:
+                continue
+            if stat.st_size != stated["size"] or _sha256(path) != stated["sha256"]:
                 return False
+            _whole_files[path] = known
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
     return True

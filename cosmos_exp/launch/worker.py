@@ -30,6 +30,9 @@ log = logging.getLogger(__name__)
 ENDED, PREEMPTED_EXIT, DOUBTFUL, INTERRUPTED_EXIT = 0, 75, 76, 130
 """Exit codes: nothing left to do; asked to make room; a fault may have harmed this process, another goes on; Ctrl-C."""
 
+LOADING = (50_000, 20, 1_000)
+"""Thresholds of the garbage collector during the first cell: else it looks at all modules again while they load."""
+
 MARGIN = 1.2
 """The next cell is taken for this many times as long as the longest one so far."""
 
@@ -57,7 +60,8 @@ def main(arguments: list[str]) -> int:
 
 def work(sweep: SweepFolder, runner: CellRunner, job: str = "", share: int = 0) -> int:
     """Take and run cells; returns an exit code. share: how many to take even where time may run short."""
-    taken, longest = 0, 0.0
+    taken, longest, before = 0, 0.0, gc.get_threshold()
+    gc.set_threshold(*LOADING)
     while not stopping.asked() and (taken < share or time.time() + MARGIN * longest < _end_of_job()):
         cell = sweep.take(job)
         if cell is None:
@@ -72,9 +76,10 @@ def work(sweep: SweepFolder, runner: CellRunner, job: str = "", share: int = 0) 
             continue
         except KeyboardInterrupt:
             return INTERRUPTED_EXIT
-        if taken == 1:  # what the first cell has loaded stays: the collector need not look at it again
+        if gc.get_threshold() == LOADING:
             gc.collect()
-            gc.freeze()
+            gc.freeze()  # what a cell has loaded stays: nobody need look at it again
+            gc.set_threshold(*before)
         longest = max(longest, time.monotonic() - started)
         if error is not None and not _explained(sweep, cell, error):
             return DOUBTFUL
