@@ -166,7 +166,7 @@ class Pipeline:
     def _control(self, name: str, take: Take) -> Entry:
         if self.settings.is_ready(name):
             return self.stages.drawing.ready_control(name, take, self.made.clip)
-        return self.stages.drawing.control(name, take.view, self.made.pictures[self.weather][take])
+        return self.stages.drawing.control(name, take, self.made.pictures[self.weather][take])
 
     def _renders(self, takes: Iterable[Take]) -> dict[str, Entry]:
         """{view: render} in the scene's weather."""
@@ -179,9 +179,9 @@ class Pipeline:
         files: dict[tuple[str, str], Callable[[], Entry]] = {}
         for view, take in self.settings.shown_takes.items():
             render = self.made.pictures[self.weather][take]
-            files |= {(view, name): partial(drawing.preview_file, name, view, render) for name in names}
+            files |= {(view, name): partial(drawing.preview_file, name, take, render) for name in names}
             made = {name: takes[take] for name, takes in self.made.controls.items() if take in takes}
-            files |= {(view, name): partial(drawing.control_file, entry) for name, entry in made.items()}
+            files |= {(view, name): partial(drawing.control_file, take, entry) for name, entry in made.items()}
         with self.report.stage("videos", "control videos") as tick:
             entries = self.stages.results.together(list(files.values()), tick)
         self.made.shown = {view: {} for view in self.settings.shown_takes}

@@ -119,6 +119,18 @@ def test_the_front_view_and_all_views_of_another_shape(run_tiny, t2w: Path) -> N
     assert {f"psnr/{view}" for view in VIEWS} <= set(folder.read_metrics()["Sunny"])
 
 
+def test_a_control_is_made_where_it_is_shown_or_read(configure, root: Path, t2w: Path) -> None:
+    options = (f"model.weights={t2w}", "controls=hdmap_seg")
+    every, used = (stages_of(configure, root, *options, f"previews.controls={n}").settings for n in ("all", "used"))
+    front, (front_again, *others) = every.front_take, every.multi_takes.values()
+    assert front != front_again
+    assert set(every.control_takes("edge")) == {front, *others}
+    assert set(every.control_takes("hdmap")) == {front, front_again, *others}
+    assert set(used.controls) == {"hdmap", "seg"}
+    assert used.control_takes("seg") == (front,)
+    assert set(used.control_takes("hdmap")) == {front, front_again, *others}
+
+
 def test_the_multi_view_net_sees_the_front_video_resized(configure, root: Path, t2w: Path) -> None:
     """And controls with the same borders, so that what is at the picture's edge is there in both."""
     stages = stages_of(configure, root, f"model.weights={t2w}")

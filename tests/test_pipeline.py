@@ -183,7 +183,7 @@ def test_the_frame_rate_reaches_the_networks(first, configure, root: Path) -> No
     video = ours.settings.videos.single_view
     (chunk,) = video.chunks
     render = ours.drawing.render(ours.settings.front_take, "Original", OUTPUTS)
-    hint = ours.latents.hint(ours.drawing.control("hdmap", VIEWS[0], render), video, chunk)
+    hint = ours.latents.hint(ours.drawing.control("hdmap", ours.settings.front_take, render), video, chunk)
     text = ours.texts.embedding("A street.")
     inputs = ("clip", chunk, {"hdmap": hint}, text, None, None, None, lambda done, total: None)
     made = [s.sampling.single_view(*inputs, render=render) for s in (ours, theirs)]

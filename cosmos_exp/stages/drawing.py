@@ -50,7 +50,7 @@ class Drawing:
         inputs = [self.loaded.scene_key, take.view]
         return self.results.get("render", config, inputs, compute, size=shape.megapixels)
 
-    def control(self, name: str, view: str, render: Entry) -> Entry:
+    def control(self, name: str, take: Take, render: Entry) -> Entry:
         """A control's video, `video` uint8 [F,H,W,3], from a camera's render."""
         params = self.settings.control_params(name)
         config, files = control_config(params, self.results.cache)
@@ -58,10 +58,10 @@ class Drawing:
         def compute() -> Arrays:
             from cosmos_exp.controls import make_control
 
-            return {"video": make_control(name, load_render(render, view), **params)}
+            return {"video": make_control(name, load_render(render, take.view), **params)}
 
-        size = self.settings.videos.single_view.shape.megapixels
-        return self.results.get("controls", {"control": name, **config}, [render.key, *files], compute, size=size)
+        config, inputs = {"control": name, **config}, [render.key, *files]
+        return self.results.get("controls", config, inputs, compute, size=take.shape.megapixels)
 
     def ready_control(self, name: str, take: Take, clip: str) -> Entry:
         """The same from `controls.<name>.file`."""
@@ -74,11 +74,11 @@ class Drawing:
         inputs = [self.results.cache.file_identity(path)]
         return self.results.get("controls", config, inputs, compute, size=shape.megapixels)
 
-    def control_file(self, control: Entry) -> Entry:
+    def control_file(self, take: Take, control: Entry) -> Entry:
         """A control's video as a file, `mp4` uint8 [bytes]."""
-        return self._video_file(lambda: load_arrays(control)["video"], {}, [control.key])
+        return self._video_file(take, lambda: load_arrays(control)["video"], {}, [control.key])
 
-    def preview_file(self, name: str, view: str, render: Entry) -> Entry:
+    def preview_file(self, name: str, take: Take, render: Entry) -> Entry:
         """A preview of a render as a file, `mp4` uint8 [bytes]."""
         params = {control: self.settings.control_params(control) for control in ("edge", "seg")}
         config, inputs = {"preview": name}, [render.key]
@@ -89,16 +89,18 @@ class Drawing:
         def draw() -> np.ndarray:
             from cosmos_exp.controls.previews import preview
 
-            return preview(name, load_render(render, view), **params)
+            return preview(name, load_render(render, take.view), **params)
 
-        return self._video_file(draw, config, inputs)
+        return self._video_file(take, draw, config, inputs)
 
-    def _video_file(self, draw: Callable[[], np.ndarray], config: Mapping[str, Any], inputs: list[str]) -> Entry:
-        fps, size = self.settings.fps, self.settings.videos.single_view.shape.megapixels
+    def _video_file(
+        self, take: Take, draw: Callable[[], np.ndarray], config: Mapping[str, Any], inputs: list[str]
+    ) -> Entry:
+        fps = self.settings.fps
 
         def compute() -> Arrays:
             with TemporaryDirectory() as folder:
                 path = write_video(Path(folder) / "video.mp4", draw(), fps)
                 return {"mp4": np.frombuffer(path.read_bytes(), np.uint8)}
 
-        return self.results.get("videos", {"fps": fps, **config}, inputs, compute, size=size)
+        return self.results.get("videos", {"fps": fps, **config}, inputs, compute, size=take.shape.megapixels)
