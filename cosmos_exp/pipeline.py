@@ -18,6 +18,7 @@ from cosmos_exp.cache import Entry, StageCache, write_atomic, write_bytes, write
 from cosmos_exp.captions.files import write_captions, write_prompts
 from cosmos_exp.errors import UserError
 from cosmos_exp.history import REST, Cost
+from cosmos_exp.kept import Kept
 from cosmos_exp.progress import Tick
 from cosmos_exp.provenance import provenance, result_digests
 from cosmos_exp.report import Report, only_run_in
@@ -31,6 +32,8 @@ from cosmos_exp.validate import check
 from cosmos_exp.video import compose_grid, write_video
 
 log = logging.getLogger(__name__)
+
+_found = Kept()  # what the metrics of a clip have found out about its truth
 
 UPLOAD_TIMEOUT = 600  # seconds that a finished run waits for W&B
 
@@ -333,7 +336,7 @@ class Pipeline:
         takes = settings.multi_takes or {settings.front: settings.front_take}
         renders, targets = made.pictures[self.weather], made.pictures.get(style, {})
         frames = takes[settings.front].shape.frames
-        return GeneratedClip(
+        clip = GeneratedClip(
             style=style,
             prompt=made.prompts[style],
             generated=self._views(style),
@@ -343,6 +346,8 @@ class Pipeline:
             rig_poses=loaded.scene.rig_trajectory.sample(loaded.times[:frames]),
             targets={view: load_arrays(targets[take])["rgb"] for view, take in takes.items() if take in targets},
         )
+        clip.found.update(_found.get(tuple(renders[take].key for take in takes.values()), lambda: clip.found))
+        return clip
 
 
 def _remember_cost(stages: Stages, folder: Path, seconds: float) -> None:

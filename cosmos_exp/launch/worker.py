@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 ENDED, PREEMPTED_EXIT, DOUBTFUL, INTERRUPTED_EXIT = 0, 75, 76, 130
 """Exit codes: nothing left to do; asked to make room; a fault may have harmed this process, another goes on; Ctrl-C."""
 
-LOADING = (50_000, 20, 1_000)
+LOADING = (500_000, 20, 1_000)
 """Thresholds of the garbage collector during the first cell: else it looks at all modules again while they load."""
 
 MARGIN = 1.2

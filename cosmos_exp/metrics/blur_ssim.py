@@ -8,6 +8,8 @@ pixels (without the 3-pixel border), channels and frames. 1 is identical. Up is 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -64,16 +66,28 @@ def _window_mean(image: np.ndarray, out: np.ndarray) -> None:
     cv2.blur(image, (WINDOW, WINDOW), dst=out, borderType=cv2.BORDER_REFLECT)
 
 
+def blurred(frame: np.ndarray) -> np.ndarray:
+    return cv2.GaussianBlur(frame, (KERNEL, KERNEL), SIGMA)
+
+
 def blurred_ssim(reference: np.ndarray, video: np.ndarray) -> float:
-    """Blur SSIM of two uint8 [F,H,W,3] videos. A flat reference frame has data range 1, the step of 8-bit images."""
+    """Blur SSIM of two uint8 [F,H,W,3] videos."""
+    return ssim_with_blurred([blurred(frame) for frame in reference], video)
+
+
+def ssim_with_blurred(reference: Sequence[np.ndarray], video: np.ndarray) -> float:
+    """The same, the reference's frames blurred already. A flat one has data range 1, the step of 8-bit images."""
     scores, room = [], np.empty((ROOM, *video.shape[1:]))
     for expected, frame in zip(reference, video, strict=True):
-        a = cv2.GaussianBlur(expected, (KERNEL, KERNEL), SIGMA)
-        b = cv2.GaussianBlur(frame, (KERNEL, KERNEL), SIGMA)
-        scores.append(ssim(a, b, max(float(a.max()) - float(a.min()), 1.0), room))
+        data_range = max(float(expected.max()) - float(expected.min()), 1.0)
+        scores.append(ssim(expected, blurred(frame), data_range, room))
     return float(np.mean(scores))
 
 
 def blur_ssim(clip: GeneratedClip) -> dict[str, float]:
     """Blur SSIM of each view against the rendered rgb."""
-    return per_view("blur_ssim", {v: blurred_ssim(clip.renders[v].rgb, video) for v, video in clip.videos.items()})
+    scores = {}
+    for view, video in clip.videos.items():
+        reference = clip.of_truth("blur_ssim", view, lambda view=view: [blurred(f) for f in clip.renders[view].rgb])
+        scores[view] = ssim_with_blurred(reference, video)
+    return per_view("blur_ssim", scores)

@@ -10,6 +10,8 @@ Up is better. It says nothing about depth inside smooth surfaces.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -37,7 +39,7 @@ def gradient(frame: np.ndarray) -> np.ndarray:
     return cv2.dilate(magnitude, np.ones((3, 3), np.uint8))
 
 
-def edge_auc(edges: np.ndarray, video: np.ndarray) -> float | None:
+def edge_auc(edges: Sequence[np.ndarray], video: np.ndarray) -> float | None:
     """AUC of the gradient of uint8 [F,H,W,3] `video` as detector of bool [F,H,W] `edges`; None without both kinds."""
     positive, negative = np.zeros(BINS), np.zeros(BINS)
     around = np.ones((2 * MARGIN + 1, 2 * MARGIN + 1), np.uint8)
@@ -56,7 +58,8 @@ def depth_edge_auc(clip: GeneratedClip) -> dict[str, float]:
     """AUC of each view against the true depth; a view without any depth edge is left out."""
     scores = {}
     for view, video in clip.videos.items():
-        edges = np.stack([depth_edges(depth) for depth in clip.renders[view].depth])
+        depths = clip.renders[view].depth
+        edges = clip.of_truth("depth_edge_auc", view, lambda depths=depths: [depth_edges(depth) for depth in depths])
         score = edge_auc(edges, video)
         if score is not None:
             scores[view] = score

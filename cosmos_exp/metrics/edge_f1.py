@@ -7,6 +7,8 @@ match without tolerance, so that good published values are only 0.1 to 0.3. Up i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -22,9 +24,14 @@ def canny(frame: np.ndarray) -> np.ndarray:
 
 def edge_f1_score(reference: np.ndarray, video: np.ndarray) -> float | None:
     """F1 of two uint8 [F,H,W,3] videos; None where the reference has no edge at all."""
+    return f1_with_edges([canny(frame) for frame in reference], video)
+
+
+def f1_with_edges(reference: Sequence[np.ndarray], video: np.ndarray) -> float | None:
+    """The same, from the edges of the reference."""
     common = expected = found = 0
-    for truth_frame, frame in zip(reference, video, strict=True):
-        truth, edges = canny(truth_frame), canny(frame)
+    for truth, frame in zip(reference, video, strict=True):
+        edges = canny(frame)
         common += int((truth & edges).sum())
         expected += int(truth.sum())
         found += int(edges.sum())
@@ -33,5 +40,8 @@ def edge_f1_score(reference: np.ndarray, video: np.ndarray) -> float | None:
 
 def edge_f1(clip: GeneratedClip) -> dict[str, float]:
     """Edge F1 of each view against the rendered rgb; a view whose render has no edges is left out."""
-    scores = {view: edge_f1_score(clip.renders[view].rgb, video) for view, video in clip.videos.items()}
+    scores = {}
+    for view, video in clip.videos.items():
+        reference = clip.of_truth("edge_f1", view, lambda view=view: [canny(f) for f in clip.renders[view].rgb])
+        scores[view] = f1_with_edges(reference, video)
     return per_view("edge_f1", {view: score for view, score in scores.items() if score is not None})

@@ -9,6 +9,8 @@ video scores a few levels, because fine texture does not survive resampling. Dow
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -28,16 +30,33 @@ def static_mask(semantic: np.ndarray) -> np.ndarray:
     return ~np.isin(semantic, DYNAMIC_TAGS)
 
 
-def warp_error(video: np.ndarray, render: CameraRender, camera: Camera, rig_poses: np.ndarray) -> float | None:
-    """Mean absolute grey difference of uint8 [F,H,W,3] after motion compensation; None where nothing is comparable."""
+def warp_error(video: np.ndarray, motion: Sequence[np.ndarray]) -> float | None:
+    """Mean absolute grey difference of uint8 [F,H,W,3] after motion compensation; None where nothing is comparable.
+
+    motion: what `compensation` returns.
+    """
+    grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32) for frame in video]
+    total = count = 0.0
+    for t, (chosen, where) in enumerate(zip(motion[::2], motion[1::2], strict=True), 1):
+        if not len(chosen):
+            continue
+        before = cv2.remap(grey[t - 1], where[None, :, 0], where[None, :, 1], cv2.INTER_LINEAR)[0]
+        total += float(np.abs(grey[t].ravel()[chosen] - before).sum())
+        count += len(chosen)
+    return total / count if count else None
+
+
+def compensation(render: CameraRender, camera: Camera, rig_poses: np.ndarray) -> list[np.ndarray]:
+    """Of each frame t but the first, two arrays: indices [N] of its pixels that frame t-1 shows too, and where, float32
+    [N,2] column and row."""
     num_frames, height, width = render.depth.shape
     step = max(1, round((height * width / MAX_SAMPLES) ** 0.5))
     rays = camera.model.rays()[::step, ::step].astype(np.float64)
-    grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32) for frame in video]
+    pixel = np.arange(height * width, dtype=np.int32).reshape(height, width)[::step, ::step].ravel()
     depth = np.minimum(render.depth, FAR)
     still = static_mask(render.semantic)
     world_from_camera = rig_poses @ camera.camera_to_rig
-    total = count = 0.0
+    found = []
     for t in range(1, num_frames):
         before_from_now = np.linalg.inv(world_from_camera[t - 1]) @ world_from_camera[t]
         points = rays * (depth[t, ::step, ::step] / rays[..., 2])[..., None]
@@ -48,14 +67,8 @@ def warp_error(video: np.ndarray, render: CameraRender, camera: Camera, rig_pose
         u, v = _nearest(pixels[usable])
         same_kind = sky[usable] == (render.semantic[t - 1, v, u] == SKY_TAG)
         chosen = np.flatnonzero(usable)[same_kind]
-        if not len(chosen):
-            continue
-        where = pixels[chosen].astype(np.float32)
-        before = cv2.remap(grey[t - 1], where[None, :, 0], where[None, :, 1], cv2.INTER_LINEAR)[0]
-        now = grey[t][::step, ::step].ravel()[chosen]
-        total += float(np.abs(now - before).sum())
-        count += len(chosen)
-    return total / count if count else None
+        found += [pixel[chosen], pixels[chosen].astype(np.float32)]
+    return found
 
 
 def _nearest(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -78,7 +91,8 @@ def flicker(clip: GeneratedClip) -> dict[str, float]:
     """Motion-compensated frame difference of each view."""
     scores = {}
     for view, video in clip.videos.items():
-        error = warp_error(video, clip.renders[view], clip.cameras[view], clip.rig_poses)
+        truth = clip.renders[view], clip.cameras[view], clip.rig_poses
+        error = warp_error(video, clip.of_truth("flicker", view, lambda truth=truth: compensation(*truth)))
         if error is not None:
             scores[view] = error
     return per_view("flicker", scores)

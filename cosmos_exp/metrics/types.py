@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,6 +10,9 @@ import numpy as np
 from cosmos_exp.render.types import CameraRender
 from cosmos_exp.sensors.camera import Camera
 from cosmos_exp.views import VIEWS
+
+SMALL = 64 * 2**20
+"""Bytes of one metric and view that are worth their memory until the next clip."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,7 @@ class GeneratedClip:
     renders: {view: truth}: `rgb` as the controls saw it (whatever its weather), `depth`, `semantic`.
     cameras: {view: camera} at the clip's size. rig_poses: [F,4,4] rig to world at the frame times.
     targets: {view: uint8 [F,H,W,3]}, the renderer's picture in the clip's own style, where it was made.
+    found: what metrics have found out about the renders, cameras and poses alone: clips of the same truth may share it.
     """
 
     style: str
@@ -32,11 +36,21 @@ class GeneratedClip:
     cameras: Mapping[str, Camera]
     rig_poses: np.ndarray
     targets: Mapping[str, np.ndarray] = field(default_factory=dict)
+    found: dict[tuple[str, str], Sequence[np.ndarray]] = field(default_factory=dict, init=False)
 
     @property
     def videos(self) -> dict[str, np.ndarray]:
         """The videos that metrics look at: every generated view, or the single view under the front camera's name."""
         return dict(self.generated) if self.generated else {VIEWS[0]: self.single_view}
+
+    def of_truth(self, metric: str, view: str, find: Callable[[], Sequence[np.ndarray]]) -> Sequence[np.ndarray]:
+        """What `find` returns of a view, which follows from the truth alone. Not found again where it is small."""
+        if (metric, view) in self.found:
+            return self.found[metric, view]
+        arrays = find()
+        if sum(array.nbytes for array in arrays) <= SMALL:
+            self.found[metric, view] = arrays
+        return arrays
 
 
 @dataclass(frozen=True)

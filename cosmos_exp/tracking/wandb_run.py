@@ -31,6 +31,9 @@ STAGING = Path("wandb") / "staging"
 FORBIDDEN_IN_ID = r"[/\\#?%:]"
 NO_WANDB = "tracking needs the package `wandb`: install it, or set tracking.mode=disabled"
 
+_git_around: dict[Path, dict[str, Any]] = {}
+"""{folder of run folders: what W&B found out there by asking git}, so that it asks once and not for every run."""
+
 
 @dataclass(frozen=True)
 class ComparisonRow:
@@ -195,7 +198,13 @@ def _start(wandb: Any, run_folder: Path, run_id: str, **options: Any) -> Any:
         x_disable_stats=True, x_save_requirements=False, disable_job_creation=True,
     )  # fmt: skip
     run_folder.mkdir(parents=True, exist_ok=True)
-    return wandb.init(dir=str(run_folder), id=run_id, mode="offline", settings=settings, **options)
+    around = run_folder.resolve().parent
+    for name, value in _git_around.get(around, {}).items():
+        setattr(settings, name, value)
+    run = wandb.init(dir=str(run_folder), id=run_id, mode="offline", settings=settings, **options)
+    known = {name: getattr(run.settings, name) for name in ("git_root", "git_commit", "git_remote_url")}
+    _git_around[around] = {name: value for name, value in known.items() if value} or {"disable_git": True}
+    return run
 
 
 def _has_login(wandb: Any) -> bool:

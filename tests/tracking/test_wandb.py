@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from wandb.proto.wandb_internal_pb2 import Record
 
 from cosmos_exp.errors import UserError
+from cosmos_exp.tracking import wandb_file
 from cosmos_exp.tracking.wandb_file import read_run, run_files
 from cosmos_exp.tracking.wandb_run import ComparisonRow, check_mode, log_run, metric_values
 from cosmos_exp.video import write_video
@@ -159,3 +161,25 @@ def test_means_over_styles_skip_styles_without_the_key():
     assert flat["metrics/blur_ssim"] == pytest.approx(0.8)
     assert flat["metrics/tse"] == 0.25
     assert "metrics/tse/rear_tele_30fov" not in flat
+
+
+def test_git_is_asked_once_for_all_runs_of_a_folder(tmp_path, values, monkeypatch):
+    commit = "-c user.email=a@b -c user.name=a commit --allow-empty -m first"
+    for line in ("init", commit, "remote add origin https://a/b"):
+        subprocess.run(["git", *line.split()], cwd=tmp_path, check=True, capture_output=True)
+    asked, ask = [], subprocess.run
+    monkeypatch.setattr(subprocess, "run", lambda line, **options: asked.append(line) or ask(line, **options))
+    first = git_of(log_run(**values | {"run_folder": tmp_path / "sweep" / "first"}))
+    assert asked, "the first run asks"
+    asked.clear()
+    second = git_of(log_run(**values | {"run_folder": tmp_path / "sweep" / "second"}))
+    assert asked == []
+    assert first == second
+    assert first.commit and first.remote_url == "https://a/b"
+
+
+def git_of(logged: Path):
+    """What an offline run says of the repository around it."""
+    (file,) = run_files(logged)
+    records = [Record.FromString(payload) for payload in wandb_file._records(file)]
+    return next(record.run.git for record in records if record.HasField("run"))

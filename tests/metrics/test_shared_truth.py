@@ -1,0 +1,34 @@
+"""What metrics find out about the truth alone serves the next clip of the same truth."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from cosmos_exp.metrics import evaluate
+from cosmos_exp.metrics import types as metric_types
+from cosmos_exp.views import VIEWS
+
+NAMES = ("blur_ssim", "edge_f1", "depth_edge_auc", "flicker")
+
+
+def test_the_second_clip_has_the_values_that_it_has_alone(generated):
+    first = generated(lambda view, video: video[:, :, ::-1])
+    second = generated(lambda view, video: 255 - video)
+    alone = evaluate(second, NAMES)
+    evaluate(first, NAMES)
+    assert {metric for metric, _ in first.found} == set(NAMES)
+    again = replace(second)
+    assert again.found == {}, "a changed clip may have another truth"
+    again.found.update(first.found)
+    assert evaluate(again, NAMES) == alone
+    again.found["edge_f1", VIEWS[0]] = [np.zeros_like(edges) for edges in first.found["edge_f1", VIEWS[0]]]
+    assert evaluate(again, NAMES) != alone, "what was found is what is used"
+
+
+def test_what_is_large_is_not_kept(generated, monkeypatch):
+    monkeypatch.setattr(metric_types, "SMALL", 0)
+    clip = generated(lambda view, video: video)
+    evaluate(clip, ("edge_f1",))
+    assert clip.found == {}
