@@ -79,11 +79,8 @@ def rotated_heads(x: Tensor, weight: Tensor, eps: float, cos: Tensor, sin: Tenso
     cos, sin: [L, head_dim].
     """
     x = normed_heads(x, weight, eps)
-    rotated, half = x * cos, len(weight) // 2
-    first, second = x.split(half, dim=-1)
-    rotated[..., :half].addcmul_(second, sin[..., :half], value=-1)
-    rotated[..., half:].addcmul_(first, sin[..., half:])
-    return rotated.to(x.dtype)
+    first, second = x.chunk(2, dim=-1)
+    return torch.addcmul(x * cos, torch.cat([-second, first], dim=-1), sin).to(x.dtype)
 
 
 def diluted(attended: Tensor, logsumexp: Tensor, others: Tensor) -> Tensor:
