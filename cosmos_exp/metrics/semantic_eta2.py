@@ -14,21 +14,24 @@ import numpy as np
 
 from cosmos_exp.metrics.types import GeneratedClip, per_view
 
+LEVELS = 256
+
 
 def eta_squared(tags: np.ndarray, video: np.ndarray) -> float | None:
     """Between-class share of variance. tags: [F,H,W] uint8; video: uint8 [F,H,W,3]. None below two classes."""
-    labels = tags.reshape(-1)
-    counts = np.bincount(labels, minlength=256).astype(np.float64)
-    if (counts > 0).sum() < 2:
-        return None
+    labels = tags.reshape(-1).astype(np.uint16) * LEVELS
+    levels = np.arange(LEVELS, dtype=np.float64)
     between = total = 0.0
     for channel in np.moveaxis(video.reshape(-1, 3), 1, 0):
-        values = channel.astype(np.float64)
-        sums = np.bincount(labels, weights=values, minlength=256)
-        mean = sums.sum() / counts.sum()
+        table = np.bincount(labels + channel, minlength=256 * LEVELS).reshape(256, LEVELS)  # pixels by class and level
+        counts = table.sum(axis=1)
         present = counts > 0
-        between += float((counts[present] * (sums[present] / counts[present] - mean) ** 2).sum())
-        total += float(((values - mean) ** 2).sum())
+        if present.sum() < 2:
+            return None
+        means = (table @ levels)[present] / counts[present]
+        mean = (table.sum(axis=0) @ levels) / table.sum()
+        between += float((counts[present] * (means - mean) ** 2).sum())
+        total += float((table.sum(axis=0) * (levels - mean) ** 2).sum())
     return between / total if total > 0 else 0.0
 
 

@@ -36,7 +36,7 @@ VERSIONS = {
     "text": 1,
     "single_view": 2,
     "multi_view": 2,
-    "metrics": 2,
+    "metrics": 3,
 }
 
 ARRAYS, VALUES = "result.safetensors", "result.json"
