@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import mmap
+import os
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import safetensors.numpy
+from safetensors import SafetensorError
 
 from cosmos_exp.cache import Entry, StageCache, stage_key
 from cosmos_exp.history import Cost, History
@@ -154,10 +157,21 @@ class Results:
 def _save(folder: Path, result: Arrays | dict) -> None:
     if any(isinstance(value, np.ndarray) for value in result.values()):
         arrays = {name: np.ascontiguousarray(value) for name, value in result.items()}
-        safetensors.numpy.save_file(arrays, folder / ARRAYS)
+        _write_arrays(arrays, folder / ARRAYS)
         (folder / ARRAYS).chmod(folder.stat().st_mode & 0o666)  # the library's files are for their owner alone
     else:
         (folder / VALUES).write_text(json.dumps(result))
+
+
+def _write_arrays(arrays: Arrays, path: Path) -> None:
+    """Raises OSError where the disk is full, which the library has a kind of error of its own for."""
+    try:
+        safetensors.numpy.save_file(arrays, path)
+    except SafetensorError as error:
+        if not (told := re.search(r"os error (\d+)", str(error))):
+            raise
+        code = int(told[1])
+        raise OSError(code, os.strerror(code), str(path)) from error
 
 
 def load_arrays(entry: Entry) -> Arrays:
