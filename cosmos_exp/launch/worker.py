@@ -76,10 +76,7 @@ def work(sweep: SweepFolder, runner: CellRunner, job: str = "", share: int = 0) 
             continue
         except KeyboardInterrupt:
             return INTERRUPTED_EXIT
-        if gc.get_threshold() == LOADING:
-            gc.collect()
-            gc.freeze()  # what a cell has loaded stays: nobody need look at it again
-            gc.set_threshold(*before)
+        gc.set_threshold(*before)
         longest = max(longest, time.monotonic() - started)
         if error is not None and not _explained(sweep, cell, error):
             return DOUBTFUL
