@@ -37,8 +37,8 @@ VERSIONS = {
     "hints": 1,
     "input": 1,
     "text": 1,
-    "single_view": 2,
-    "multi_view": 2,
+    "single_view": 3,
+    "multi_view": 3,
     "metrics": 3,
 }
 

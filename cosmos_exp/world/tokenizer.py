@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from diffusers import AutoencoderKLCosmos
-from diffusers.models.autoencoders.autoencoder_kl_cosmos import CosmosUnpatcher3d
+from diffusers.models.autoencoders.autoencoder_kl_cosmos import CosmosCausalConv3d, CosmosUnpatcher3d
 from torch import Tensor, nn
 
 from cosmos_exp.errors import UserError
@@ -63,6 +64,27 @@ def _sums_and_differences(low: Tensor, high: Tensor, dim: int) -> Tensor:
     return result
 
 
+class TemporalConv(CosmosCausalConv3d):
+    """A causal convolution along the frames. On a CPU the same as one over pictures of frames x pixels, for which torch
+    has a faster kernel. GPUs and training take it as it is."""
+
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        if torch.is_grad_enabled() or hidden_states.is_cuda:
+            return super().forward(hidden_states)
+        before = hidden_states[:, :, :1].expand(-1, -1, self.temporal_pad, -1, -1)
+        rows = torch.cat([before, hidden_states], dim=2).flatten(3)
+        result = F.conv2d(rows, self.weight[..., 0], self.bias, (self.stride[0], 1))
+        return result.unflatten(3, hidden_states.shape[3:])
+
+
+def use_temporal_convs(network: nn.Module) -> None:
+    """Replace convolutions along the frames alone, before weights are loaded."""
+    for name, layer in list(network.named_modules()):
+        if isinstance(layer, CosmosCausalConv3d) and layer.kernel_size[0] > 1 and layer.kernel_size[1:] == (1, 1):
+            channels = layer.in_channels, layer.out_channels
+            network.set_submodule(name, TemporalConv(*channels, layer.kernel_size, stride=layer.stride, padding=0))
+
+
 class VideoTokenizer(nn.Module):
     """Pixels to latents and back, 8x8x8 smaller in frames, rows, columns.
 
@@ -78,6 +100,7 @@ class VideoTokenizer(nn.Module):
         self.vae = AutoencoderKLCosmos(**config, latents_mean=None, latents_std=None)
         coder = self.vae.decoder.unpatch_embed
         self.vae.decoder.unpatch_embed = Unpatcher(coder.patch_size, coder.patch_method)
+        use_temporal_convs(self.vae.decoder)
         channels = self.vae.config.latent_channels
         self.register_buffer("mean", torch.zeros(channels, stat_frames))
         self.register_buffer("std", torch.ones(channels, stat_frames))

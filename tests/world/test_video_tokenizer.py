@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from diffusers.models.autoencoders.autoencoder_kl_cosmos import CosmosUnpatcher3d
+from diffusers.models.autoencoders.autoencoder_kl_cosmos import CosmosCausalConv3d, CosmosUnpatcher3d
 
 from cosmos_exp.errors import UserError
-from cosmos_exp.world.tokenizer import Unpatcher, VideoTokenizer, latent_frame_count, to_signed, to_uint8
+from cosmos_exp.world.tokenizer import TemporalConv, Unpatcher, VideoTokenizer, latent_frame_count, to_signed, to_uint8
 
 VAE = {
     "encoder_block_out_channels": (8, 8, 8),
@@ -99,3 +99,21 @@ def test_sums_and_differences_are_what_the_wavelets_convolutions_give():
     with torch.no_grad():
         assert torch.equal(Unpatcher(4, "haar")(hidden), expected)
     assert Unpatcher(4, "haar")(hidden.requires_grad_()).requires_grad
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_convolution_along_frames_is_that_of_diffusers(stride):
+    torch.manual_seed(0)
+    hidden = torch.randn(2, 6, 5, 4, 6)
+    plain = CosmosCausalConv3d(6, 8, (3, 1, 1), stride=(stride, 1, 1), padding=0)
+    layer = TemporalConv(6, 8, (3, 1, 1), stride=(stride, 1, 1), padding=0)
+    layer.load_state_dict(plain.state_dict())
+    with torch.inference_mode():
+        torch.testing.assert_close(layer(hidden), plain(hidden), rtol=1e-5, atol=1e-6)
+    assert torch.equal(layer(hidden), plain(hidden))
+
+
+def test_the_decoder_has_such_convolutions_alone():
+    layers = [m for m in VideoTokenizer(VAE).vae.decoder.modules() if isinstance(m, CosmosCausalConv3d)]
+    along_frames = [layer for layer in layers if layer.kernel_size[0] > 1]
+    assert along_frames and all(type(layer) is TemporalConv for layer in along_frames)
