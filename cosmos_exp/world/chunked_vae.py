@@ -17,6 +17,7 @@ from diffusers import AutoencoderKLCosmos
 from torch import Tensor, nn
 
 from cosmos_exp.errors import UserError
+from cosmos_exp.world.decoder_layers import TemporalConv
 
 TEMPORAL = 8  # pixel frames per latent frame after the first
 
@@ -119,6 +120,8 @@ class Passing:
             before = x[:, :, :1].repeat(1, 1, layer.temporal_pad, 1, 1) if self.first else self.last[layer]
             x = torch.cat([before, x], dim=2)
             self.last[layer] = x[:, :, -layer.temporal_pad :].clone()
+        if isinstance(layer, TemporalConv):
+            return layer.convolved(x)
         left, right, top, bottom = layer.spatial_pad
         assert left == right and top == bottom and layer.pad_mode == "constant"
         return F.conv3d(x, layer.weight, layer.bias, layer.stride, (0, top, left), layer.dilation)

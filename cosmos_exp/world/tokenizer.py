@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from diffusers import AutoencoderKLCosmos
-from diffusers.models.autoencoders.autoencoder_kl_cosmos import CosmosCausalConv3d, CosmosUnpatcher3d
 from torch import Tensor, nn
 
 from cosmos_exp.errors import UserError
 from cosmos_exp.world import chunked_vae
 from cosmos_exp.world.chunked_vae import TEMPORAL
+from cosmos_exp.world.decoder_layers import Unpatcher, use_temporal_convs
 from cosmos_exp.world.edm import SIGMA_DATA
 
 
@@ -36,53 +35,6 @@ def to_uint8(pixels: Tensor) -> np.ndarray:
     """float [...,3,F,H,W] in [-1, 1] -> uint8 [...,F,H,W,3], clamped and truncated."""
     levels = ((pixels.float() + 1) / 2).clamp(0, 1) * 255
     return levels.to(torch.uint8).movedim(-4, -1).cpu().numpy()
-
-
-class Unpatcher(CosmosUnpatcher3d):
-    """The last layer of the decoder with sums and differences in place of convolutions by two weights of one size:
-    on a CPU the same bits in a sixth of the time. GPUs and training take the convolutions."""
-
-    def _idwt(self, hidden_states: Tensor, rescale: bool = False) -> Tensor:
-        if torch.is_grad_enabled() or hidden_states.is_cuda:
-            return super()._idwt(hidden_states, rescale)
-        weight = self.wavelets[0].to(hidden_states)
-        parts: Sequence[Tensor] = (hidden_states * weight).chunk(8, dim=1)
-        parts = [_sums_and_differences(*pair, dim=4).mul_(weight) for pair in zip(parts[::2], parts[1::2])]
-        parts = [_sums_and_differences(*pair, dim=3).mul_(weight) for pair in zip(parts[::2], parts[1::2])]
-        whole = _sums_and_differences(*parts, dim=2)
-        return whole.mul_(8**0.5) if rescale else whole
-
-
-def _sums_and_differences(low: Tensor, high: Tensor, dim: int) -> Tensor:
-    """low + high and low - high, taking turns along a dimension."""
-    shape = list(low.shape)
-    shape[dim] *= 2
-    result = low.new_empty(shape)
-    sums, differences = result.unflatten(dim, (-1, 2)).unbind(dim + 1)
-    torch.add(low, high, out=sums)
-    torch.sub(low, high, out=differences)
-    return result
-
-
-class TemporalConv(CosmosCausalConv3d):
-    """A causal convolution along the frames. On a CPU the same as one over pictures of frames x pixels, for which torch
-    has a faster kernel. GPUs and training take it as it is."""
-
-    def forward(self, hidden_states: Tensor) -> Tensor:
-        if torch.is_grad_enabled() or hidden_states.is_cuda:
-            return super().forward(hidden_states)
-        before = hidden_states[:, :, :1].expand(-1, -1, self.temporal_pad, -1, -1)
-        rows = torch.cat([before, hidden_states], dim=2).flatten(3)
-        result = F.conv2d(rows, self.weight[..., 0], self.bias, (self.stride[0], 1))
-        return result.unflatten(3, hidden_states.shape[3:])
-
-
-def use_temporal_convs(network: nn.Module) -> None:
-    """Replace convolutions along the frames alone, before weights are loaded."""
-    for name, layer in list(network.named_modules()):
-        if isinstance(layer, CosmosCausalConv3d) and layer.kernel_size[0] > 1 and layer.kernel_size[1:] == (1, 1):
-            channels = layer.in_channels, layer.out_channels
-            network.set_submodule(name, TemporalConv(*channels, layer.kernel_size, stride=layer.stride, padding=0))
 
 
 class VideoTokenizer(nn.Module):

@@ -8,7 +8,8 @@ import torch
 from diffusers.models.autoencoders.autoencoder_kl_cosmos import CosmosCausalConv3d, CosmosUnpatcher3d
 
 from cosmos_exp.errors import UserError
-from cosmos_exp.world.tokenizer import TemporalConv, Unpatcher, VideoTokenizer, latent_frame_count, to_signed, to_uint8
+from cosmos_exp.world.decoder_layers import TemporalConv, Unpatcher
+from cosmos_exp.world.tokenizer import VideoTokenizer, latent_frame_count, to_signed, to_uint8
 
 VAE = {
     "encoder_block_out_channels": (8, 8, 8),
