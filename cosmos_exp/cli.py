@@ -63,7 +63,7 @@ Options
 
 
 def main() -> None:
-    """Entry point of the console script; leaves by SystemExit."""
+    """Entry point of the console script; leaves by SystemExit, after Ctrl-C by KeyboardInterrupt."""
     arguments = sys.argv[1:]
     try:
         if torchrun.processes():
@@ -72,7 +72,9 @@ def main() -> None:
     except UserError as error:
         _fail(str(error), 2)
     except KeyboardInterrupt:
-        _fail("interrupted", 130)
+        print("cosmos-exp: interrupted", file=sys.stderr)
+        sys.excepthook = lambda *_: None
+        raise  # Python then dies of the signal itself, by which a shell knows to end its loop over scenes too
     except Stopped as stop:
         _fail(f"{stop}; the same command goes on where this run was", 75)
     except BrokenPipeError:
