@@ -91,12 +91,15 @@ POOLS = {
 
 
 def _wait(sweep: SweepFolder, settings: Settings, any_job_left: Callable[[], bool], every: float) -> None:
-    """Until every cell is over, or no job is left that could work on it, which is asked about every so many seconds."""
+    """Until every cell is over, or no job is left that could work on it, which is asked about every so many seconds.
+
+    A cell that is lost with its node is not over while there are jobs: Slurm may begin its job anew elsewhere.
+    """
     if not settings["wait"]:
         return
     asked = time.monotonic()
     try:
-        while sweep.unfinished():
+        while sweep.unfinished(lost=True):
             time.sleep(POLL)
             if time.monotonic() < asked + every:
                 continue
@@ -109,7 +112,7 @@ def _wait(sweep: SweepFolder, settings: Settings, any_job_left: Callable[[], boo
             "the workers go on; look after them with cosmos-exp status %s, end them with cosmos-exp cancel", sweep.path
         )
         raise
-    for path, status in sweep.unfinished().items():
+    for path, status in sweep.unfinished(lost=True).items():
         if status.state == RUNNING:
             sweep.end(path, FAILED, f"its job {status.job} on {status.host} is gone")
 

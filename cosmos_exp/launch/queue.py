@@ -58,13 +58,14 @@ class SweepFolder:
         """{run folder: its state now}."""
         return {cell.path: cell.living_status() for cell in self.cells()}
 
-    def waiting(self) -> int:
-        """How many cells no worker has taken."""
-        return sum(status.state in WAITING for status in self.statuses().values())
+    def waiting(self, job: str = "") -> int:
+        """How many cells a worker of this job would find to take; "": of a new job."""
+        return sum(_can_be_taken(cell.read_status(), job) for cell in self.cells())
 
-    def unfinished(self) -> dict[Path, Status]:
-        """The cells that are waiting or at work."""
-        return {path: s for path, s in self.statuses().items() if s.state in (*WAITING, RUNNING)}
+    def unfinished(self, *, lost: bool = False) -> dict[Path, Status]:
+        """The cells that are waiting or at work. lost: also those whose process is gone, so that nobody ended them."""
+        statuses = {cell.path: cell.read_status() for cell in self.cells()} if lost else self.statuses()
+        return {path: status for path, status in statuses.items() if status.state in (*WAITING, RUNNING)}
 
     def begin(self, cells: Iterable[tuple[Path, str]]) -> None:
         """Let the cells of a new launch, (run folder, run id), wait for workers.
@@ -102,7 +103,7 @@ class SweepFolder:
         with self._locked():
             for cell in self.cells():
                 status = cell.read_status()
-                if status.state in WAITING or _left_behind(status, job):
+                if _can_be_taken(status, job):
                     cell.stop.unlink(missing_ok=True)
                     status.host, status.pid, status.job, status.stage = socket.gethostname(), os.getpid(), job, ""
                     _put(cell.path, status, RUNNING)
@@ -165,9 +166,9 @@ def cell_number(path: Path) -> int:
     return int(number) if number.isdigit() else -1
 
 
-def _left_behind(status: Status, job: str) -> bool:
-    """Whether an earlier life of this job, which Slurm has begun anew, was at work on the cell."""
-    return bool(job) and status.state == RUNNING and status.job == job
+def _can_be_taken(status: Status, job: str) -> bool:
+    """Whether a cell waits, or an earlier life of this job, which Slurm has begun anew, has left it behind."""
+    return status.state in WAITING or (bool(job) and status.state == RUNNING and status.job == job)
 
 
 def _put(cell: Path, status: Status, state: str | None = None, error: str = "") -> None:

@@ -40,7 +40,7 @@ class Supervisor:
     def __call__(self) -> None:
         """Raises UserError where a worker ends before it takes a cell."""
         sweep = SweepFolder(self.sweep)
-        while sweep.waiting():
+        while sweep.waiting(_job_id()):
             code = self._run_worker(sweep)
             if code in (ENDED, PREEMPTED_EXIT, INTERRUPTED_EXIT):
                 return

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from one_node_slurm import missing, one_node_slurm
+from own_slurm import Slurm, missing, own_slurm
 from sweep_at_work import Sweep
 
 
@@ -15,9 +16,18 @@ def sweep(tmp_path: Path, tiny_model_folder: Path) -> Sweep:
 
 
 @pytest.fixture(scope="session")
-def slurm(tmp_path_factory) -> dict[str, str]:
+def slurm(tmp_path_factory) -> Iterator[dict[str, str]]:
     """The environment of a real Slurm."""
     if reason := missing():
         pytest.skip(reason)
-    with one_node_slurm(tmp_path_factory.mktemp("slurm")) as environment:
-        yield environment
+    with own_slurm(tmp_path_factory.mktemp("slurm")) as slurm:
+        yield slurm.environment
+
+
+@pytest.fixture
+def two_machines(tmp_path_factory) -> Iterator[Slurm]:
+    """A real Slurm of the machines n1 and n2, with one core each."""
+    if reason := missing(machines=True):
+        pytest.skip(reason)
+    with own_slurm(tmp_path_factory.mktemp("slurm"), ("n1", "n2")) as slurm:
+        yield slurm

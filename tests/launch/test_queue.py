@@ -77,6 +77,7 @@ def test_a_preempted_cell_waits_again(queue: SweepFolder) -> None:
 def test_a_job_that_slurm_begins_anew_takes_back_its_cell_and_no_other(queue: SweepFolder) -> None:
     write(queue, "0_abc", state=RUNNING, host="node7", job="12_3")
     write(queue, "1_abc", state=RUNNING, host="node8", job="12_4")
+    assert (queue.waiting("12_4"), queue.waiting()) == (11, 10)
     assert queue.take("12_4").path.name == "1_abc"
     assert queue.take("").path.name == "2_abc"
 
@@ -86,6 +87,8 @@ def test_a_node_that_is_silent_is_lost(queue: SweepFolder, ago: float, state: st
     write(queue, "0_abc", ago, state=RUNNING, host="node7", pid=1, stage="render")
     status = RunFolder(queue.path / "0_abc").living_status()
     assert status.state == state
+    assert (RunFolder(queue.path / "0_abc").path in queue.unfinished()) == (state == RUNNING)
+    assert RunFolder(queue.path / "0_abc").path in queue.unfinished(lost=True), "Slurm may begin its job anew"
     if state == KILLED:
         assert "during render: no sign of life from node7 since" in status.error
 

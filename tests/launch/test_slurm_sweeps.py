@@ -1,4 +1,5 @@
-"""Sweeps on a real Slurm: twelve cells as one array, of which one fails, one is killed, one preempted; requeueing."""
+"""Sweeps on a real Slurm: twelve cells as one array, of which one fails, one is killed, one preempted; requeueing;
+a node that is lost."""
 
 from __future__ import annotations
 
@@ -98,6 +99,44 @@ def test_nobody_waits_and_cancel_ends_what_runs_and_what_waits(slurm_sweep) -> N
     assert (code, said) == (0, "cells taken out of the queue: 2; at work and asked to stop: 1\n")
     sweep.until(lambda s: all(status.state == CANCELLED for status in s.values()))
     sweep.until(lambda s: not call(sweep, "squeue", "--noheader", "--format=%T"))
+
+
+def test_a_lost_node_costs_no_cell(sweep, two_machines) -> None:
+    """Slurm begins the job anew where there is a node, and it goes on with its cell."""
+    sweep = replace(sweep, environment=two_machines.environment)
+    running = sweep.start("hydra/launcher=slurm", seeds(2), LONG)
+    lost = both_at_work(sweep)["n2"]
+    two_machines.switch_off("n2")
+    job = sweep.statuses()[lost].job
+    sweep.until(lambda s: "PENDING" in call(sweep, "squeue", "--noheader", f"--jobs={job}", "--format=%T"))
+    assert sweep.states()[lost] == RUNNING, "nobody has said otherwise"
+    call(sweep, "scontrol", "update", f"jobid={job}", "starttime=now")
+    code, said = sweep.finish(running)
+    assert (code, sweep.states()) == (0, {0: DONE, 1: DONE}), said
+    resumed = sweep.statuses()[lost]
+    assert (resumed.host, resumed.attempts, resumed.job) == ("n1", 2, job)
+    assert set(resumed.misses) <= SAMPLED
+
+
+def test_a_lost_node_whose_jobs_end_with_it(sweep, two_machines) -> None:
+    """The other cell finishes, the sweep says which one is lost, retry runs it."""
+    sweep = replace(sweep, environment=two_machines.environment)
+    once = "hydra.launcher.additional_parameters={no_requeue:true}"
+    running = sweep.start("hydra/launcher=slurm", once, seeds(2), LONG)
+    lost = both_at_work(sweep)["n2"]
+    two_machines.switch_off("n2")
+    code, said = sweep.finish(running)
+    assert (code, sweep.states()) == (2, {lost: FAILED, 1 - lost: DONE}), said
+    assert f"its job {sweep.statuses()[lost].job} on n2 is gone" in said
+    code, said = sweep.run("retry", str(sweep.folder), "hydra/launcher=slurm")
+    assert (code, set(sweep.states().values())) == (0, {DONE}), said
+    assert [sweep.statuses()[n].attempts for n in (lost, 1 - lost)] == [2, 1]
+
+
+def both_at_work(sweep) -> dict[str, int]:
+    """{machine: its cell} once both are sampling."""
+    statuses = sweep.until(lambda s: len(s) == 2 and all(map(at_sampling, s.values())))
+    return {status.host: number for number, status in statuses.items()}
 
 
 def at_sampling(status) -> bool:
