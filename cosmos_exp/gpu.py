@@ -1,4 +1,4 @@
-"""Memory of the GPU that a run works on: its limit, its peaks, and what to do when it is not enough.
+"""Memory of the GPU that a run works on: its limit, its peaks, and what to do when it, or the machine's, is too small.
 
 Nothing here imports torch or touches a GPU before the run itself has.
 """
@@ -6,6 +6,7 @@ Nothing here imports torch or touches a GPU before the run itself has.
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
@@ -63,14 +64,18 @@ class PeakMeter:
 
 @contextlib.contextmanager
 def out_of_memory_explained(cfg: Mapping[str, Any]) -> Iterator[None]:
-    """Turn a full GPU into a UserError that names what needs less. cfg: the whole config."""
+    """Turn a full GPU, or a full main memory, into a UserError that names what needs less. cfg: the whole config."""
     try:
         yield
-    except RuntimeError as error:
-        if type(error).__name__ != "OutOfMemoryError" and "CUDA error: out of memory" not in str(error):
+    except (MemoryError, RuntimeError) as error:
+        if type(error).__name__ == "OutOfMemoryError" or "CUDA error: out of memory" in str(error):
+            message = explain_full(cfg, _total(cfg["hardware"]))
+        elif isinstance(error, MemoryError) or "DefaultCPUAllocator: can't allocate memory" in str(error):
+            message = explain_full_machine(cfg)
+        else:
             raise
         traceback.clear_frames(error.__traceback__)  # whose tensors would stay as long as the error does
-        raise UserError(explain_full(cfg, _total(cfg["hardware"]))) from error
+        raise UserError(message) from error
 
 
 def explain_full(cfg: Mapping[str, Any], total: float | None) -> str:
@@ -85,6 +90,18 @@ def explain_full(cfg: Mapping[str, Any], total: float | None) -> str:
     presets = ", ".join(f"hardware={name}" for name in PRESETS)
     choices = f"{presets}, or one by one {' '.join(keys)}" if keys else "another GPU"
     return f"the GPU's memory{size} is full. Less is needed by a smaller clip (model.num_frames), {choices}"
+
+
+def explain_full_machine(cfg: Mapping[str, Any]) -> str:
+    """Of the memory that programs have, which `ulimit` and Slurm can make smaller than the machine's."""
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / GIB
+    keys = {
+        "previews=none": bool(cfg["previews"]["names"]),
+        "views=single": len(cfg["views"]["names"]) > 1,
+        "hardware.tokenizer_chunk=1": cfg["hardware"]["tokenizer_chunk"] != 1,
+    }
+    choices = ", ".join(["a smaller clip (model.num_frames)", *(key for key, helps in keys.items() if helps)])
+    return f"the main memory is full (this machine has {total:.1f} GiB). Less is needed by {choices}"
 
 
 def _total(hardware: Mapping[str, Any]) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from omegaconf import OmegaConf
@@ -40,6 +41,16 @@ def test_where_all_is_tried_a_smaller_clip_or_another_gpu_is_left(plain):
     )
     with pytest.raises(UserError, match=message), gpu.out_of_memory_explained(cfg):
         raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+@pytest.mark.parametrize("allocate", [torch.empty, lambda size: np.empty(size, np.uint8)])
+def test_a_full_main_memory_is_one_message_that_names_what_needs_less(plain, allocate):
+    message = r"main memory is full \(this machine has \d+.\d GiB\).*smaller clip.*previews=none, views=single, h"
+    with pytest.raises(UserError, match=message), gpu.out_of_memory_explained(plain()):
+        allocate(1 << 60)
+    few = plain("previews=none", "views=single", "hardware.tokenizer_chunk=1")
+    with pytest.raises(UserError, match=r"by a smaller clip \(model.num_frames\)$"), gpu.out_of_memory_explained(few):
+        allocate(1 << 60)
 
 
 def test_the_presets_are_what_their_card_needs(plain):
