@@ -104,7 +104,7 @@ def test_nobody_waits_and_cancel_ends_what_runs_and_what_waits(slurm_sweep) -> N
 def test_a_lost_node_costs_no_cell(sweep, two_machines) -> None:
     """Slurm begins the job anew where there is a node, and it goes on with its cell."""
     sweep = replace(sweep, environment=two_machines.environment)
-    running = sweep.start("hydra/launcher=slurm", seeds(2), LONG)
+    running = sweep.start("hydra/launcher=slurm", seeds(2), "sampler.num_steps=400")
     lost = both_at_work(sweep)["n2"]
     two_machines.switch_off("n2")
     job = sweep.statuses()[lost].job
@@ -122,7 +122,7 @@ def test_a_lost_node_whose_jobs_end_with_it(sweep, two_machines) -> None:
     """The other cell finishes, the sweep says which one is lost, retry runs it."""
     sweep = replace(sweep, environment=two_machines.environment)
     once = "hydra.launcher.additional_parameters={no_requeue:true}"
-    running = sweep.start("hydra/launcher=slurm", once, seeds(2), LONG)
+    running = sweep.start("hydra/launcher=slurm", once, seeds(2), "sampler.num_steps=400")
     lost = both_at_work(sweep)["n2"]
     two_machines.switch_off("n2")
     code, said = sweep.finish(running)
