@@ -157,7 +157,7 @@ def _of_kind(drawn: np.ndarray, kind: str | None) -> np.ndarray:
 
 def _lidar_set(folder: Path, name: str, entry: Mapping[str, Any], sets: Mapping[str, Any]) -> Iterator[Check]:
     """Pictures of the folder `name`; of a set called just `lidar`, those of each folder `lidar_<camera type>`."""
-    folders = [folder / name] if (folder / name).is_dir() else sorted(folder.glob(f"{name}_*/"))
+    folders = [folder / name] if (folder / name).is_dir() else sorted(p for p in folder.glob(f"{name}_*") if p.is_dir())
     if not folders:
         raise UserError(f"set {name!r} has no pictures: neither {folder / name} nor {name}_<camera type> is there")
     for pictures in folders:
