@@ -17,7 +17,7 @@ def sweep(tmp_path: Path, tiny_model_folder: Path) -> Sweep:
 
 @pytest.fixture(scope="session")
 def slurm(tmp_path_factory) -> Iterator[dict[str, str]]:
-    """The environment of a real Slurm."""
+    """The environment of a real Slurm; skipped where there is none."""
     if reason := missing():
         pytest.skip(reason)
     with own_slurm(tmp_path_factory.mktemp("slurm")) as slurm:
@@ -26,7 +26,7 @@ def slurm(tmp_path_factory) -> Iterator[dict[str, str]]:
 
 @pytest.fixture
 def two_machines(tmp_path_factory) -> Iterator[Slurm]:
-    """A real Slurm of the machines n1 and n2, with one core each."""
+    """A real Slurm of the machines n1 and n2, with one core each; skipped where `unshare` may not make machines."""
     if reason := missing(machines=True):
         pytest.skip(reason)
     with own_slurm(tmp_path_factory.mktemp("slurm"), ("n1", "n2")) as slurm:

@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +29,7 @@ SlurmdPidFile={root}/slurmd-%n.pid
 SlurmctldLogFile={root}/slurmctld.log
 SlurmdLogFile={root}/slurmd-%n.log
 SlurmdParameters=config_overrides
-SlurmdTimeout=10
+SlurmdTimeout={patience}
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SelectType=select/cons_tres
@@ -60,39 +60,36 @@ def missing(*, machines: bool = False) -> str:
 
 @dataclass
 class Slurm:
-    """environment: that in which its commands find it. machines: the names of its nodes, each as if it were a machine
-    of its own; none: its one node is this machine."""
+    """root: its folder. environment: that in which its commands find it. nodes: the daemons of those that are on."""
 
     root: Path
     environment: dict[str, str]
-    machines: Sequence[str]
-    _at_work: dict[str, subprocess.Popen] = field(default_factory=dict)
+    nodes: dict[str, subprocess.Popen] = field(default_factory=dict)
 
-    def switch_on(self, *machines: str) -> None:
-        """Start nodes and wait until they can take jobs."""
-        for name in machines:
-            node = [*AS_A_MACHINE, "sh", "-c", f"hostname {name} && exec slurmd -D -N {name}"]
-            log = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-            self._at_work[name] = subprocess.Popen(node, env=self.environment, **log)
-        if not self.machines:
-            subprocess.run(["slurmd"], env=self.environment, check=True)
+    def start(self, munge: Sequence[str], nodes: Mapping[str, Sequence[str]]) -> None:
+        """Start the daemons, those of the nodes by these commands, and wait until the nodes can take jobs."""
+        subprocess.run(["munged", *munge], check=True)
+        subprocess.run(["slurmctld"], env=self.environment, check=True)
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        for name, command in nodes.items():
+            self.nodes[name] = subprocess.Popen(command, env=self.environment, **quiet)
         self._until_idle()
 
-    def switch_off(self, machine: str) -> None:
-        """At once, with everything that runs on it."""
-        node = self._at_work.pop(machine)
-        node.kill()
-        node.wait()
+    def switch_off(self, node: str) -> None:
+        """At once; where it is a machine of its own, with everything that runs on it."""
+        daemon = self.nodes.pop(node)
+        daemon.kill()
+        daemon.wait()
 
     def close(self) -> None:
         """End all jobs and daemons."""
         subprocess.run(["scancel", "--user=root"], env=self.environment)
         self._until_empty()
-        for name in list(self._at_work):
-            self.switch_off(name)
-        for file in [*self.root.glob("slurmd-*.pid"), self.root / "slurmctld.pid", self.root / "munge.pid"]:
-            if file.exists() and not (self.machines and file.name.startswith("slurmd-")):  # these are no pids here
-                os.kill(int(file.read_text()), signal.SIGTERM)
+        for node in list(self.nodes):
+            self.switch_off(node)
+        for name in ("slurmctld.pid", "munge.pid"):
+            if (self.root / name).exists():
+                os.kill(int((self.root / name).read_text()), signal.SIGTERM)
 
     def _until_idle(self, seconds: float = 30.0) -> None:
         deadline = time.monotonic() + seconds
@@ -115,25 +112,26 @@ class Slurm:
 
 @contextmanager
 def own_slurm(root: Path, machines: Sequence[str] = ()) -> Iterator[Slurm]:
-    """A Slurm whose nodes are on."""
+    """A Slurm whose nodes are on. machines: their names, each as if it were a machine of its own, and missed after ten
+    seconds; none: its one node is this machine."""
     host = socket.gethostname().split(".")[0]
     (root / "state").mkdir(parents=True)
     key = root / "munge.key"
     key.write_bytes(os.urandom(128))
     key.chmod(0o600)
-    config = CONFIG.format(host=host, port=_free_port(), root=root)
+    config, nodes = CONFIG.format(host=host, port=_free_port(), root=root, patience=10 if machines else 300), {}
     for name in machines or (host,):
         (root / f"spool-{name}").mkdir()
         config += NODE.format(name=name, port=_free_port(), cpus=1 if machines else 3)
+        daemon = ["slurmd", "-D", "-N", name]
+        nodes[name] = [*AS_A_MACHINE, "sh", "-c", f"hostname {name} && exec {' '.join(daemon)}"] if machines else daemon
     (root / "slurm.conf").write_text(config)
     munge = [f"--{name}={root}/munge.{name.removesuffix('-file')}" for name in ("pid-file", "log-file", "seed-file")]
     munge += [f"--socket={root}/munge.socket", f"--key-file={key}", "--force"]
     _reach_own_address()
-    slurm = Slurm(root, {**os.environ, "SLURM_CONF": str(root / "slurm.conf")}, machines)
+    slurm = Slurm(root, {**os.environ, "SLURM_CONF": str(root / "slurm.conf")})
     try:
-        subprocess.run(["munged", *munge], check=True)
-        subprocess.run(["slurmctld"], env=slurm.environment, check=True)
-        slurm.switch_on(*machines)
+        slurm.start(munge, nodes)
         yield slurm
     finally:
         slurm.close()

@@ -63,7 +63,14 @@ class Sweep:
         found = self.states() if (self.folder / RECORD).exists() else "no sweep"
         raise AssertionError(f"did not come to be in {seconds:g} s: {found}")
 
+    def at_sampling(self, number: int) -> Status:
+        """Status of a cell, once it is sampling."""
+        return self.until(lambda statuses: number in statuses and is_sampling(statuses[number]))[number]
+
     def kill_worker(self, number: int) -> None:
         """SIGKILL to the process of a cell that is sampling."""
-        statuses = self.until(lambda s: number in s and s[number].state == RUNNING and s[number].stage == "single_view")
-        os.kill(statuses[number].pid, signal.SIGKILL)
+        os.kill(self.at_sampling(number).pid, signal.SIGKILL)
+
+
+def is_sampling(status: Status) -> bool:
+    return status.state == RUNNING and status.stage == "single_view"

@@ -36,7 +36,7 @@ def test_a_killed_worker_costs_one_cell_and_retry_runs_it_alone(sweep) -> None:
 
 def test_an_interrupted_sweep_goes_on_where_it_was(sweep) -> None:
     running = sweep.start("sampler.seed=0,1,2", LONG)
-    at_sampling(sweep, 1)
+    sweep.at_sampling(1)
     os.killpg(running.pid, signal.SIGINT)  # what a terminal does on Ctrl-C
     code, said = sweep.finish(running)
     assert (code, sweep.states()) == (-signal.SIGINT, {0: DONE, 1: INTERRUPTED, 2: QUEUED}), said
@@ -50,7 +50,7 @@ def test_jobs_of_submitit_outlive_the_command_and_can_be_watched_and_cancelled(s
     settings = ("hydra/launcher=submitit_local", "hydra.launcher.wait=false", "hydra.launcher.workers=2")
     code, said = sweep.finish(sweep.start(*settings, "sampler.seed=0,1,2,3", *ENDLESS))
     assert code == 0, said
-    at_sampling(sweep, 1)
+    sweep.at_sampling(1)
     code, said = sweep.run("status", str(sweep.folder), "--json")
     assert [cell["state"] for cell in json.loads(said)] == [RUNNING, RUNNING, QUEUED, QUEUED]
     code, said = sweep.finish(sweep.start("sampler.seed=0"))
@@ -63,7 +63,7 @@ def test_jobs_of_submitit_outlive_the_command_and_can_be_watched_and_cancelled(s
 
 def test_a_worker_that_is_asked_to_make_room_keeps_its_stages(sweep) -> None:
     running = sweep.start("sampler.seed=0,1", LONG)
-    os.kill(at_sampling(sweep, 0).pid, signal.SIGTERM)
+    os.kill(sweep.at_sampling(0).pid, signal.SIGTERM)
     code, said = sweep.finish(running)
     assert (code, sweep.states()) == (2, {0: PREEMPTED, 1: QUEUED}), said
     assert "asked to make room (SIGTERM)" in said
@@ -74,9 +74,3 @@ def test_commands_name_what_is_wrong(sweep, tmp_path: Path) -> None:
         assert sweep.run(command, str(tmp_path / "none")) == (2, f"cosmos-exp: no folder at {tmp_path}/none\n")
         code, said = sweep.run(command, str(tmp_path))
         assert (code, "holds no multirun.yaml" in said) == (2, True), said
-
-
-def at_sampling(sweep, number: int):
-    """Status of a cell, once it is sampling."""
-    statuses = sweep.until(lambda s: number in s and s[number].state == RUNNING and s[number].stage == "single_view")
-    return statuses[number]

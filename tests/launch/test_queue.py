@@ -85,10 +85,11 @@ def test_a_job_that_slurm_begins_anew_takes_back_its_cell_and_no_other(queue: Sw
 @pytest.mark.parametrize(("ago", "state"), [(SILENCE / 2, RUNNING), (SILENCE * 2, KILLED)])
 def test_a_node_that_is_silent_is_lost(queue: SweepFolder, ago: float, state: str) -> None:
     write(queue, "0_abc", ago, state=RUNNING, host="node7", pid=1, stage="render")
-    status = RunFolder(queue.path / "0_abc").living_status()
+    cell = queue.path / "0_abc"
+    status = RunFolder(cell).living_status()
     assert status.state == state
-    assert (RunFolder(queue.path / "0_abc").path in queue.unfinished()) == (state == RUNNING)
-    assert RunFolder(queue.path / "0_abc").path in queue.unfinished(lost=True), "Slurm may begin its job anew"
+    assert (cell in queue.unfinished()) == (state == RUNNING)
+    assert cell in queue.unfinished(lost=True), "Slurm may begin its job anew"
     if state == KILLED:
         assert "during render: no sign of life from node7 since" in status.error
 

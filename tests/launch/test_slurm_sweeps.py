@@ -8,6 +8,7 @@ import time
 from dataclasses import replace
 
 import pytest
+from sweep_at_work import is_sampling
 
 from cosmos_exp.launch.queue import SweepFolder
 from cosmos_exp.tracking.run_folder import CANCELLED, DONE, FAILED, PREEMPTED, QUEUED, RUNNING
@@ -43,8 +44,8 @@ def test_twelve_cells_as_one_array_with_every_kind_of_mishap(slurm_sweep) -> Non
     call(sweep, "scontrol", "release", array)
 
     sweep.kill_worker(5)
-    statuses = sweep.until(lambda s: any(at_sampling(status) and n > 5 for n, status in s.items()))
-    number, preempted = next((n, s) for n, s in statuses.items() if n > 5 and at_sampling(s))
+    statuses = sweep.until(lambda s: any(is_sampling(status) and n > 5 for n, status in s.items()))
+    number, preempted = next((n, s) for n, s in statuses.items() if n > 5 and is_sampling(s))
     call(sweep, "scancel", "--signal=USR2", preempted.job)
 
     code, said = sweep.finish(running)
@@ -69,7 +70,7 @@ def test_twelve_cells_as_one_array_with_every_kind_of_mishap(slurm_sweep) -> Non
 def test_a_preempted_job_is_begun_again_and_goes_on_with_its_cell(slurm_sweep) -> None:
     sweep = slurm_sweep
     running = sweep.start("hydra/launcher=slurm", "hydra.launcher.cells_per_job=2", seeds(2), "sampler.num_steps=400")
-    job = sweep.until(lambda s: 0 in s and at_sampling(s[0]))[0].job
+    job = sweep.at_sampling(0).job
     call(sweep, "scancel", "--signal=USR2", job)
     preempted = sweep.until(lambda s: s[0].state == PREEMPTED)
     assert preempted[1].state == QUEUED
@@ -91,7 +92,7 @@ def test_nobody_waits_and_cancel_ends_what_runs_and_what_waits(slurm_sweep) -> N
     code, said = sweep.finish(sweep.start("hydra/launcher=slurm", *few, seeds(3), *long))
     assert code == 0, said
     assert "cosmos-exp status" in said
-    sweep.until(lambda s: at_sampling(s[0]))
+    sweep.at_sampling(0)
     code, said = sweep.run("status", str(sweep.folder))
     assert (code, "3 cells: 1 running, 2 queued" in said) == (0, True), said
     assert "Slurm: 1 RUNNING, 2 PENDING (JobArrayTaskLimit)" in said
@@ -135,9 +136,5 @@ def test_a_lost_node_whose_jobs_end_with_it(sweep, two_machines) -> None:
 
 def both_at_work(sweep) -> dict[str, int]:
     """{machine: its cell} once both are sampling."""
-    statuses = sweep.until(lambda s: len(s) == 2 and all(map(at_sampling, s.values())))
+    statuses = sweep.until(lambda s: len(s) == 2 and all(map(is_sampling, s.values())))
     return {status.host: number for number, status in statuses.items()}
-
-
-def at_sampling(status) -> bool:
-    return status.state == RUNNING and status.stage == "single_view"
