@@ -21,7 +21,7 @@ from cosmos_exp.controls.vis import BLUR_PRESETS
 from cosmos_exp.render.palette import PALETTE
 from cosmos_exp.render.renderer import render_camera
 from cosmos_exp.render.types import CameraRender
-from cosmos_exp.scene.procedural import procedural_scene
+from cosmos_exp.scene.procedural.street import procedural_scene
 from cosmos_exp.sensors.rigs import build_rig
 
 WIDTH, HEIGHT = 1280, 704

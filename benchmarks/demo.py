@@ -19,7 +19,7 @@ HELP_REPEATS = 5
 def command(*arguments: str, cwd: str | Path) -> float:
     """Seconds of one `cosmos-exp` command, from start to exit."""
     started = time.perf_counter()
-    line = [sys.executable, "-m", "cosmos_exp.cli", *arguments]
+    line = [sys.executable, "-m", "cosmos_exp", *arguments]
     subprocess.run(line, cwd=cwd, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return time.perf_counter() - started
 

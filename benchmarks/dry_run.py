@@ -23,12 +23,12 @@ import torch
 from torch import nn
 
 from benchmarks.full_size import random_network
-from cosmos_exp.world.config import DiTConfig
-from cosmos_exp.world.control import ControlEncoder
-from cosmos_exp.world.released import released_config, released_files
-from cosmos_exp.world.text import TextEncoder
-from cosmos_exp.world.tokenizer import VideoTokenizer
-from cosmos_exp.world.transformer import DiT
+from cosmos_exp.models.checkpoints.released import released_config, released_files
+from cosmos_exp.models.transfer1.config import DiTConfig
+from cosmos_exp.models.transfer1.control import ControlEncoder
+from cosmos_exp.models.transfer1.text import TextEncoder
+from cosmos_exp.models.transfer1.tokenizer import VideoTokenizer
+from cosmos_exp.models.transfer1.transformer import DiT
 
 MODEL, CONTROLS = "single2multiview_t2w", ("hdmap",)
 WORDS = ["a", "car", "city", "drives", "on", "road", "street", "the", "with"]  # of the made-up vocabulary
@@ -40,7 +40,7 @@ SETTINGS = (  # what random weights ask for: no judgement of the picture, nothin
 
 def published_writers():
     """The tests' writers of files in the published layout."""
-    path = Path(__file__).parents[1] / "tests" / "world" / "published.py"
+    path = Path(__file__).parents[1] / "tests" / "helpers" / "published.py"
     spec = importlib.util.spec_from_file_location("published", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -89,7 +89,7 @@ def write_published(name: str, root: Path, device: str) -> None:
 
 def command(*arguments: str) -> None:
     print("cosmos-exp", *arguments, flush=True)
-    subprocess.run([sys.executable, "-m", "cosmos_exp.cli", *arguments], check=True)
+    subprocess.run([sys.executable, "-m", "cosmos_exp", *arguments], check=True)
 
 
 def main() -> None:

@@ -23,18 +23,18 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.attention import sdpa_kernel
 
-from cosmos_exp.errors import UserError
-from cosmos_exp.generate.denoise import guided
-from cosmos_exp.generate.sampler import SamplerParams
-from cosmos_exp.world.attention import KERNELS
-from cosmos_exp.world.config import SAMPLE_AV_7B, SINGLE2MULTIVIEW_7B, DiTConfig
-from cosmos_exp.world.control import ClipInputs, ControlEncoder, ControlledDiT
-from cosmos_exp.world.edm import Denoiser, FrameCondition
-from cosmos_exp.world.multiview import given_frames
-from cosmos_exp.world.nano import nano_config
-from cosmos_exp.world.parallel import Team
-from cosmos_exp.world.speed import Speed
-from cosmos_exp.world.transformer import DiT, Trunk
+from cosmos_exp.common.errors import UserError
+from cosmos_exp.models.kernels.attention import KERNELS
+from cosmos_exp.models.kernels.speed import Speed
+from cosmos_exp.models.transfer1.config import SAMPLE_AV_7B, SINGLE2MULTIVIEW_7B, DiTConfig
+from cosmos_exp.models.transfer1.control import ClipInputs, ControlEncoder, ControlledDiT
+from cosmos_exp.models.transfer1.denoise import guided
+from cosmos_exp.models.transfer1.edm import Denoiser, FrameCondition
+from cosmos_exp.models.transfer1.multiview import given_frames
+from cosmos_exp.models.transfer1.nano import nano_config
+from cosmos_exp.models.transfer1.parallel import Team
+from cosmos_exp.models.transfer1.transformer import DiT, Trunk
+from cosmos_exp.sampling.res_sampler import SamplerParams
 
 SIGMA, GUIDANCE, WEIGHT = 2.0, 5.0, 0.8
 Evaluate = Callable[[], Tensor]

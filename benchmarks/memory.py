@@ -22,18 +22,19 @@ import torch
 from hydra import compose, initialize_config_module
 from torch import Tensor, nn
 
-from cosmos_exp import gpu, schema
-from cosmos_exp.generate.denoise import guided
-from cosmos_exp.generate.multi_view import front_given
-from cosmos_exp.generate.sampler import SamplerParams
-from cosmos_exp.world.checkpoint import load_strict, own_tensors
-from cosmos_exp.world.memory import Memory
-from cosmos_exp.world.model import WorldModel
-from cosmos_exp.world.multiview import stack_views
-from cosmos_exp.world.nano import nano_config
-from cosmos_exp.world.released import released_config
-from cosmos_exp.world.speed import Speed
-from cosmos_exp.world.tokenizer import VideoTokenizer, latent_frame_count
+from cosmos_exp.common import gpu
+from cosmos_exp.config import schema
+from cosmos_exp.models.checkpoints.checkpoint import load_strict, own_tensors
+from cosmos_exp.models.checkpoints.released import released_config
+from cosmos_exp.models.kernels.speed import Speed
+from cosmos_exp.models.transfer1.denoise import guided
+from cosmos_exp.models.transfer1.memory import Memory
+from cosmos_exp.models.transfer1.model import WorldModel
+from cosmos_exp.models.transfer1.multi_view import front_given
+from cosmos_exp.models.transfer1.multiview import stack_views
+from cosmos_exp.models.transfer1.nano import nano_config
+from cosmos_exp.models.transfer1.tokenizer import VideoTokenizer, latent_frame_count
+from cosmos_exp.sampling.res_sampler import SamplerParams
 
 USABLE = {"gpu": 78.0, "gpu_48gb": 44.0, "gpu_24gb": 22.0}  # GiB of the smallest cards sold as 80, 48 and 24 GB
 VIEWS = {"single": ("single_view",), "six": ("multi_view",), "both": ("single_view", "multi_view")}

@@ -11,13 +11,13 @@ from collections.abc import Callable
 import torch
 from diffusers import CosmosTransformer3DModel
 
-from cosmos_exp.generate.denoise import guided
-from cosmos_exp.generate.sampler import SamplerParams
-from cosmos_exp.world.config import DiTConfig
-from cosmos_exp.world.edm import Denoiser
-from cosmos_exp.world.model import WorldModel
-from cosmos_exp.world.nano import nano_config
-from cosmos_exp.world.transformer import DiT
+from cosmos_exp.models.transfer1.config import DiTConfig
+from cosmos_exp.models.transfer1.denoise import guided
+from cosmos_exp.models.transfer1.edm import Denoiser
+from cosmos_exp.models.transfer1.model import WorldModel
+from cosmos_exp.models.transfer1.nano import nano_config
+from cosmos_exp.models.transfer1.transformer import DiT
+from cosmos_exp.sampling.res_sampler import SamplerParams
 
 FRAMES = (9, 17, 25)  # pixel frames of the single-view clips
 PROMPT_TOKENS = (80, 20)  # of a prompt and of the negative prompt

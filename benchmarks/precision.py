@@ -11,8 +11,8 @@ from pathlib import Path
 
 import torch
 
-from cosmos_exp.world.goldens import GoldenCase, hints_and_weights, load_net, read_cases, relative_error
-from cosmos_exp.world.verify import golden_clip, network_results, runner
+from cosmos_exp.verify.goldens import GoldenCase, hints_and_weights, load_net, read_cases, relative_error
+from cosmos_exp.verify.networks import golden_clip, network_results, runner
 
 
 @torch.inference_mode()

@@ -18,20 +18,20 @@ import torch
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
-from cosmos_exp import schema
-from cosmos_exp.generate.sampler import SamplerParams
-from cosmos_exp.generate.single_view import sample_single_view
+from cosmos_exp.common.progress import steps
+from cosmos_exp.config import schema
+from cosmos_exp.config.validate import SHIPPED_WEIGHTS
 from cosmos_exp.metrics.psnr import video_psnr
 from cosmos_exp.metrics.style import predict, shipped_classifier, style_features
-from cosmos_exp.progress import steps
+from cosmos_exp.models.kernels.speed import Speed
+from cosmos_exp.models.transfer1.edm import Denoiser
+from cosmos_exp.models.transfer1.model import WorldModel
+from cosmos_exp.models.transfer1.nano import FPS, FRAMES, HEIGHT, WIDTH
+from cosmos_exp.models.transfer1.single_view import sample_single_view
+from cosmos_exp.sampling.res_sampler import SamplerParams
 from cosmos_exp.sensors.rigs import build_rig
 from cosmos_exp.train.clips import Clip, ClipSize, ClipSpec
 from cosmos_exp.train.rendering import HELD_OUT_SEED, render_clip
-from cosmos_exp.validate import SHIPPED_WEIGHTS
-from cosmos_exp.world.edm import Denoiser
-from cosmos_exp.world.model import WorldModel
-from cosmos_exp.world.nano import FPS, FRAMES, HEIGHT, WIDTH
-from cosmos_exp.world.speed import Speed
 
 WEIGHTS = {"hdmap": 0.5, "seg": 0.5}
 INTERVAL = (0.3, 10.0)

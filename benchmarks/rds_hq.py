@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import plain_hdmap
+from cosmos_exp.common.video import VideoWriter
 from cosmos_exp.render.clips.videos import REFERENCE_ENCODING, ClipRenderer, VideoSettings
 from cosmos_exp.scene.rds_hq.clip import RdsHqClip, clip_ids
 from cosmos_exp.scene.rds_hq.datasets import DATASETS
 from cosmos_exp.scene.rds_hq.objects import at_frames, hdmap_class, steady
-from cosmos_exp.video import VideoWriter
 
 DATASET = DATASETS["rds_hq_mv"]
 FRONT = DATASET.cameras[0]
@@ -74,7 +74,7 @@ def _proportional_memory(pid: int) -> int:
 
 
 def command(root: Path, out: Path, *options: str) -> Spent:
-    line = ["-m", "cosmos_exp.cli", "render", "rds-hq", "-i", root, "-o", out, "--dataset", "rds_hq_mv", *options]
+    line = ["-m", "cosmos_exp", "render", "rds-hq", "-i", root, "-o", out, "--dataset", "rds_hq_mv", *options]
     return spent(*line)
 
 
@@ -132,7 +132,7 @@ def run(root: Path) -> list[dict[str, object]]:
         for frames in (121, 300):
             path = _dataset_file(out, frames)
             long = spent(
-                *("-m", "cosmos_exp.cli", "render", "rds-hq", "-i", root, "-o", out, "--workers", "1"),
+                *("-m", "cosmos_exp", "render", "rds-hq", "-i", root, "-o", out, "--workers", "1"),
                 *("--dataset", path, "--cameras", FRONT),
             )
             row(f"memory, front camera, one video of {frames} frames", long.memory / MEGABYTE, "MB")

@@ -15,7 +15,7 @@ import numpy as np
 
 from cosmos_exp.render.renderer import Renderer, render_camera
 from cosmos_exp.render.weather import WEATHERS
-from cosmos_exp.scene.procedural import procedural_scene
+from cosmos_exp.scene.procedural.street import procedural_scene
 from cosmos_exp.sensors.rigs import build_rig
 
 SIZES = ((1280, 704), (256, 144))

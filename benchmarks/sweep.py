@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from cosmos_exp.tracking.cells import find_runs, read_overrides
+from cosmos_exp.runs.sweep_cells import find_runs, read_overrides
 
 SWEEP = "guidance_x_weight"
 SAMPLING = ("single_view", "multi_view")  # the stages that sample and decode
@@ -25,7 +25,7 @@ PR_SET_CHILD_SUBREAPER = 36
 def cpu_seconds(*arguments: str) -> float:
     """Of one `cosmos-exp` command and all its descendants."""
     before = os.times()
-    line = [sys.executable, "-m", "cosmos_exp.cli", *arguments]
+    line = [sys.executable, "-m", "cosmos_exp", *arguments]
     subprocess.run(line, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _wait_for_orphans()
     after = os.times()

@@ -1,5 +1,5 @@
 """`python -m cosmos_exp`, for launchers that start modules."""
 
-from cosmos_exp.cli import main
+from cosmos_exp.cli.main import main
 
 main()

@@ -37,7 +37,7 @@ def tiny_model():
 
 
 def _tiny_config() -> dict:
-    from cosmos_exp.world.nano import nano_config
+    from cosmos_exp.models.transfer1.nano import nano_config
 
     config = nano_config()
     config["name"] = "tiny"
@@ -59,7 +59,7 @@ def _tiny_config() -> dict:
 def _build_tiny(config: dict):
     import torch
 
-    from cosmos_exp.world.model import WorldModel
+    from cosmos_exp.models.transfer1.model import WorldModel
 
     torch.manual_seed(0)
     model = WorldModel.build(config)
@@ -82,7 +82,7 @@ def configure(tiny_model_folder):
     """A function that composes the main config for the tiny model: `configure("views=single")`."""
     from hydra import compose, initialize_config_module
 
-    from cosmos_exp import schema
+    from cosmos_exp.config import schema
 
     schema.register()
 
@@ -98,8 +98,8 @@ def clip_root(tmp_path_factory) -> Path:
     """Folder with one RDS-HQ clip: a second and a half of a procedural street, seen by six cameras."""
     import yaml
 
-    from cosmos_exp.cli import CONF
-    from cosmos_exp.scene.procedural import procedural_scene
+    from cosmos_exp.cli.main import CONF
+    from cosmos_exp.scene.procedural.street import procedural_scene
     from cosmos_exp.scene.rds_hq.writer import write_clip
     from cosmos_exp.sensors.rigs import build_rig
 

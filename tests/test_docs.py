@@ -15,11 +15,12 @@ from hydra import compose, initialize_config_module
 from hydra._internal.utils import get_args_parser
 from omegaconf import OmegaConf, open_dict
 
-from cosmos_exp import cli, schema, validate
-from cosmos_exp.callbacks import cell_overrides
-from cosmos_exp.pipeline import run
+from cosmos_exp.cli.main import main as cli
+from cosmos_exp.config import schema, validate
+from cosmos_exp.models.transfer1.nano import nano_config
+from cosmos_exp.pipeline.run import run
+from cosmos_exp.sweeps.callbacks import cell_overrides
 from cosmos_exp.train.config import TrainConfig
-from cosmos_exp.world.nano import nano_config
 
 ROOT = Path(__file__).resolve().parents[1]
 CONF = ROOT / "conf"
@@ -134,7 +135,7 @@ def test_there_are_commands_to_check() -> None:
 @pytest.mark.parametrize(("page", "words"), COMMANDS, ids=ids(COMMANDS))
 def test_a_command_is_accepted(page: str, words: list[str], nano_folder: Path, own_options: Path) -> None:
     if words and words[0] in cli.MODULES:
-        importlib.import_module(f"cosmos_exp.commands.{words[0].replace('-', '_')}").command_line().parse(words[1:])
+        importlib.import_module(f"cosmos_exp.cli.commands.{words[0].replace('-', '_')}").command_line().parse(words[1:])
     elif words and words[0] == "train":
         compose_words(words[1:], "train", own_options)
     else:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from cosmos_exp.cache import write_json
-from cosmos_exp.errors import UserError, ValidationErrors, unknown_name
-from cosmos_exp.styles import STYLES
-from cosmos_exp.views import VIEWS
+from cosmos_exp.common.cache import write_json
+from cosmos_exp.common.errors import UserError, ValidationErrors, unknown_name
+from cosmos_exp.common.styles import STYLES
+from cosmos_exp.common.views import VIEWS
 
 
 def read_captions(path: Path) -> dict[str, str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from cosmos_exp.errors import UserError, unknown_name
-from cosmos_exp.styles import STYLES
+from cosmos_exp.common.errors import UserError, unknown_name
+from cosmos_exp.common.styles import STYLES
 
 # The last phrasing of each style is meant to be held out from training.
 PHRASINGS = {

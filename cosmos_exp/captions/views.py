@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from cosmos_exp.errors import UserError, unknown_name
-from cosmos_exp.views import VIEWS
+from cosmos_exp.common.errors import UserError, unknown_name
+from cosmos_exp.common.views import VIEWS
 
 # Input data of the released Single2MultiView model: results depend on the exact words.
 FACING = {

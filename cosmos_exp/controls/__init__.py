@@ -6,13 +6,13 @@ import inspect
 
 import numpy as np
 
+from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.controls.depth import MAX_DEPTH, MIN_DEPTH, depth
 from cosmos_exp.controls.edge import edge_control
 from cosmos_exp.controls.previews import PREVIEWS, preview
 from cosmos_exp.controls.seg import seg_control
 from cosmos_exp.controls.types import Control, output_of
 from cosmos_exp.controls.vis import vis
-from cosmos_exp.errors import UserError, unknown_name
 from cosmos_exp.render.types import CameraRender
 
 __all__ = ["CONTROLS", "PREVIEWS", "Control", "make_control", "preview"]

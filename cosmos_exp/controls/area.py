@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cosmos_exp.errors import unknown_name
+from cosmos_exp.common.errors import unknown_name
 from cosmos_exp.render.palette import Tag
 
 CLASSES = tuple(tag.name.lower() for tag in Tag)

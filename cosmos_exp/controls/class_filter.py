@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from cosmos_exp.errors import UserError, ValidationErrors, unknown_name
+from cosmos_exp.common.errors import UserError, ValidationErrors, unknown_name
+from cosmos_exp.common.input_files import read_yaml
 from cosmos_exp.render.palette import PALETTE, Tag
-from cosmos_exp.scene.source_file import read_yaml
 
 Color = tuple[int, int, int]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from cosmos_exp.errors import UserError, unknown_name
-from cosmos_exp.threads import by_frame
+from cosmos_exp.common.errors import UserError, unknown_name
+from cosmos_exp.common.threads import by_frame
 
 DEPTH_MAPPINGS = ("log", "inverse", "linear")
 MIN_DEPTH = 0.01

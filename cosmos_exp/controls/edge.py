@@ -9,11 +9,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from cosmos_exp.common.errors import UserError, unknown_name
+from cosmos_exp.common.threads import by_frame
 from cosmos_exp.controls.class_filter import CANNY, CARLA, find_filter
 from cosmos_exp.controls.types import output_of
-from cosmos_exp.errors import UserError, unknown_name
 from cosmos_exp.render.types import SKY_TAG, CameraRender
-from cosmos_exp.threads import by_frame
 
 # strength: lower and upper hysteresis threshold
 CANNY_THRESHOLDS = {

@@ -8,15 +8,15 @@ from typing import Any
 import cv2
 import numpy as np
 
+from cosmos_exp.common.errors import UserError, unknown_name
+from cosmos_exp.common.threads import by_frame
 from cosmos_exp.controls.class_filter import CARLA
 from cosmos_exp.controls.depth import depth
 from cosmos_exp.controls.edge import edge_control, masked_rgb_of
 from cosmos_exp.controls.seg import instance_colors, seg_control, stored_normals
 from cosmos_exp.controls.types import output_of
-from cosmos_exp.errors import UserError, unknown_name
 from cosmos_exp.render.palette import colorize
 from cosmos_exp.render.types import SKY_TAG, CameraRender
-from cosmos_exp.threads import by_frame
 
 Params = Mapping[str, Any]
 

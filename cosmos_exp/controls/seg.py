@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
+from cosmos_exp.common.errors import UserError, unknown_name
+from cosmos_exp.common.threads import by_frame
 from cosmos_exp.controls.class_filter import SHADED, find_filter
 from cosmos_exp.controls.types import output_of
-from cosmos_exp.errors import UserError, unknown_name
 from cosmos_exp.render.palette import colorize
 from cosmos_exp.render.types import CameraRender
-from cosmos_exp.threads import by_frame
 
 SEG_MODES = ("semantic", "instance", "shaded")
 GOLDEN_RATIO = 0.6180339887498949

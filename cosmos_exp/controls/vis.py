@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from cosmos_exp.errors import UserError, unknown_name
-from cosmos_exp.threads import by_frame, torch_threads
+from cosmos_exp.common.errors import UserError, unknown_name
+from cosmos_exp.common.threads import by_frame, torch_threads
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from cosmos_exp.errors import UserError, unknown_name
+from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.metrics.blur_ssim import blur_ssim
 from cosmos_exp.metrics.depth_edge_auc import depth_edge_auc
 from cosmos_exp.metrics.edge_f1 import edge_f1

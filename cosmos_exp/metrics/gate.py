@@ -8,7 +8,7 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
-from cosmos_exp.errors import UserError
+from cosmos_exp.common.errors import UserError
 
 BLACK_LEVEL = 4.0  # mean of 0..255 below which a frame is black
 FLAT_STD = 1.0  # spatial standard deviation, in levels, below which a frame is one colour

@@ -18,7 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from cosmos_exp.errors import UserError, unknown_name
+from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.metrics.types import GeneratedClip
 
 FEATURES = (

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from cosmos_exp.common.views import VIEWS
 from cosmos_exp.render.types import CameraRender
 from cosmos_exp.sensors.camera import Camera
-from cosmos_exp.views import VIEWS
 
 SMALL = 64 * 2**20
 """Bytes of one metric and view that are worth their memory until the next clip."""

@@ -10,7 +10,7 @@ import cv2
 import numba
 import numpy as np
 
-from cosmos_exp.errors import UserError, unknown_name
+from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.render.gbuffer import MEASURED, GBuffer
 from cosmos_exp.render.geometry import compiled
 from cosmos_exp.render.hdmap.drawing import Box, HdMap

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cosmos_exp.errors import UserError, unknown_name
-from cosmos_exp.styles import STYLES
+from cosmos_exp.common.errors import UserError, unknown_name
+from cosmos_exp.common.styles import STYLES
 
 RGB = tuple[float, float, float]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cosmos_exp.errors import UserError, unknown_name
+from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.scene.ground import GroundHeight, OccupancyGrid
 from cosmos_exp.scene.types import Building, Lane, LaneType, Pole, SceneMap, Tree
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cosmos_exp.scene.ego_edit import EgoEdit
+from cosmos_exp.scene.edits.ego_edit import EgoEdit
 from cosmos_exp.scene.types import Scene
 
 if TYPE_CHECKING:

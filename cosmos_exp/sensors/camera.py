@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from cosmos_exp.errors import UserError, unknown_name
+from cosmos_exp.common.errors import UserError, unknown_name
 
 
 class CameraModel(Protocol):

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from cosmos_exp.errors import UserError, unknown_name
+from cosmos_exp.common.errors import UserError, unknown_name
 
 KANNALA_BRANDT = (0.083092, 0.011121, 0.008587, 0.000854)  # k0..k3 of CARLA's blueprints
 LENS_ATTRIBUTES = (

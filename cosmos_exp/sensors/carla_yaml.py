@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from cosmos_exp.errors import UserError, ValidationErrors, unknown_name
-from cosmos_exp.scene.source_file import read_yaml
+from cosmos_exp.common.errors import UserError, ValidationErrors, unknown_name
+from cosmos_exp.common.input_files import read_yaml
 from cosmos_exp.scene.types import Scene
 from cosmos_exp.sensors.camera import Rig
 from cosmos_exp.sensors.carla_lens import LENS_ATTRIBUTES, finite, lens_of

@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
-from cosmos_exp.errors import UserError
+from cosmos_exp.common.errors import UserError
 from cosmos_exp.sensors.ftheta_fit import fit_without_constant
 
 FIT_SAMPLES = 500

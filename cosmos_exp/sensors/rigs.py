@@ -9,11 +9,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from cosmos_exp.errors import UserError, ValidationErrors, nearest_name, unknown_name
+from cosmos_exp.common.errors import UserError, ValidationErrors, nearest_name, unknown_name
+from cosmos_exp.common.views import VIEWS
 from cosmos_exp.sensors.camera import Camera, CameraModel, Rig
 from cosmos_exp.sensors.ftheta import FTheta, monotone
 from cosmos_exp.sensors.pinhole import Pinhole
-from cosmos_exp.views import VIEWS
 
 PINHOLE_SIZE = (1280, 704)
 MAX_HFOV = 170.0

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from cosmos_exp.captions.views import view_prompt
+from cosmos_exp.models.transfer1.config import DiTConfig
+from cosmos_exp.models.transfer1.control import ControlledDiT
+from cosmos_exp.models.transfer1.edm import Denoiser, FrameCondition, training_loss_weight
+from cosmos_exp.models.transfer1.multiview import given_frames, stack_views
+from cosmos_exp.models.transfer1.text import TextEncoder
 from cosmos_exp.train.latents import LatentSet
-from cosmos_exp.world.config import DiTConfig
-from cosmos_exp.world.control import ControlledDiT
-from cosmos_exp.world.edm import Denoiser, FrameCondition, training_loss_weight
-from cosmos_exp.world.multiview import given_frames, stack_views
-from cosmos_exp.world.text import TextEncoder
 
 
 @dataclass

@@ -16,20 +16,20 @@ import numpy as np
 import torch
 
 from cosmos_exp.captions.views import view_prompt
-from cosmos_exp.errors import UserError, unknown_name
-from cosmos_exp.generate.multi_view import sample_multi_view
-from cosmos_exp.generate.sampler import SamplerParams
-from cosmos_exp.generate.single_view import sample_single_view
+from cosmos_exp.common.errors import UserError, unknown_name
+from cosmos_exp.common.styles import STYLES
 from cosmos_exp.metrics.blur_ssim import blurred_ssim
 from cosmos_exp.metrics.edge_f1 import edge_f1_score
 from cosmos_exp.metrics.psnr import video_psnr
 from cosmos_exp.metrics.style import StyleClassifier, fit, predict, save, style_features
+from cosmos_exp.models.transfer1.model import WorldModel
+from cosmos_exp.models.transfer1.multi_view import sample_multi_view
+from cosmos_exp.models.transfer1.single_view import sample_single_view
+from cosmos_exp.sampling.res_sampler import SamplerParams
 from cosmos_exp.sensors.camera import Rig
-from cosmos_exp.styles import STYLES
 from cosmos_exp.train.clips import Clip, ClipSpec
 from cosmos_exp.train.config import EvaluateConfig, TrainConfig
 from cosmos_exp.train.rendering import HELD_OUT_SEED, render_clip
-from cosmos_exp.world.model import WorldModel
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from cosmos_exp.errors import UserError
+from cosmos_exp.common.errors import UserError
 
 LossFunction = Callable[[torch.Generator], tuple[torch.Tensor, dict[str, torch.Tensor]]]
 

@@ -12,7 +12,10 @@ import torch
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
-from cosmos_exp.errors import UserError, unknown_name
+from cosmos_exp.common.errors import UserError, unknown_name
+from cosmos_exp.models.transfer1.model import WorldModel
+from cosmos_exp.models.transfer1.nano import nano_config
+from cosmos_exp.models.transfer1.tokenizer import to_signed
 from cosmos_exp.sensors.camera import Rig
 from cosmos_exp.sensors.rigs import build_rig
 from cosmos_exp.train.clips import ClipSpec
@@ -22,9 +25,6 @@ from cosmos_exp.train.latents import LatentSet, encode_clips
 from cosmos_exp.train.loop import run_loop
 from cosmos_exp.train.rendering import render_clips
 from cosmos_exp.train.tokenizer import VideoBank, latent_statistics, train_tokenizer
-from cosmos_exp.world.model import WorldModel
-from cosmos_exp.world.nano import nano_config
-from cosmos_exp.world.tokenizer import to_signed
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from cosmos_exp.styles import STYLES
+from cosmos_exp.common.styles import STYLES
 from cosmos_exp.train.clips import read_clip
 from cosmos_exp.train.loop import LoopParams, run_loop
 

@@ -31,9 +31,9 @@ class CellLauncher(Launcher):
         """Every job returns as completed: what became of its cell stands in the cell's status.json."""
         from hydra.core.utils import setup_globals
 
-        from cosmos_exp.launch.cell import CellRunner
-        from cosmos_exp.launch.pools import start
-        from cosmos_exp.launch.queue import SweepFolder
+        from cosmos_exp.sweeps.cell import CellRunner
+        from cosmos_exp.sweeps.pools import start
+        from cosmos_exp.sweeps.queue import SweepFolder
 
         setup_globals()
         sweep = SweepFolder(Path(self.config.hydra.sweep.dir))

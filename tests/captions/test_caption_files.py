@@ -5,9 +5,9 @@ import json
 import pytest
 
 from cosmos_exp.captions.files import read_captions, read_prompts, write_captions, write_prompts
-from cosmos_exp.errors import UserError, ValidationErrors
-from cosmos_exp.styles import STYLES
-from cosmos_exp.views import VIEWS
+from cosmos_exp.common.errors import UserError, ValidationErrors
+from cosmos_exp.common.styles import STYLES
+from cosmos_exp.common.views import VIEWS
 
 
 def test_captions_round_trip_in_order(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 
 from cosmos_exp.captions.describe import MAX_BYTES, color_name, describe
 from cosmos_exp.scene import ActorClass, LightState, Scene, SceneMap, Track, TrafficLight, Trajectory
-from cosmos_exp.scene.procedural import ROADS, procedural_scene
+from cosmos_exp.scene.procedural.street import ROADS, procedural_scene
 
 
 def pose_at(x: float, y: float, yaw: float = 0.0) -> np.ndarray:

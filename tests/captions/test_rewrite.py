@@ -5,9 +5,9 @@ import pytest
 from cosmos_exp.captions.describe import MAX_BYTES
 from cosmos_exp.captions.rewrite import NUM_PHRASINGS, PHRASINGS, rewrite
 from cosmos_exp.captions.views import FACING, view_prompt, view_sentence
-from cosmos_exp.errors import UserError
-from cosmos_exp.styles import STYLES
-from cosmos_exp.views import VIEWS
+from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.styles import STYLES
+from cosmos_exp.common.views import VIEWS
 
 CAPTION = "Driving along a street with a red car ahead."
 TEXT_BUDGET = 255  # bytes the nano model's text encoder reads, its end mark aside

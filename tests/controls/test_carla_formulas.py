@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 import pytest
 
+from cosmos_exp.common.errors import UserError
 from cosmos_exp.controls import make_control
 from cosmos_exp.controls.carla_image import depth_of, instance_of, normals_of, rgb_of, semantic_of
 from cosmos_exp.controls.depth import depth
 from cosmos_exp.controls.edge import edges_of_masked, masked_rgb
 from cosmos_exp.controls.seg import distinct_palette, prism_palette, shaded, stored_normals
-from cosmos_exp.errors import UserError
 from cosmos_exp.render.palette import PALETTE, Tag
 from cosmos_exp.render.types import CameraRender
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cosmos_exp.common.errors import UserError
 from cosmos_exp.controls import PREVIEWS, make_control, preview
 from cosmos_exp.controls.class_filter import CANNY, CARLA_CLASSES, SHADED, VEHICLES, find_filter, read_class_filter
-from cosmos_exp.errors import UserError
 from cosmos_exp.render.palette import Tag
 from cosmos_exp.render.types import CameraRender
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from cosmos_exp.common.errors import UserError
 from cosmos_exp.controls import CONTROLS, PREVIEWS, make_control, preview
 from cosmos_exp.controls.depth import depth
-from cosmos_exp.errors import UserError
 from cosmos_exp.render.palette import PALETTE, Tag
 from cosmos_exp.render.types import CameraRender
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from cosmos_exp.common.errors import UserError
 from cosmos_exp.controls.edge import CANNY_THRESHOLDS, edge
 from cosmos_exp.controls.vis import BLUR_PRESETS, fit_720p, vis
-from cosmos_exp.errors import UserError
 
 
 @pytest.fixture(scope="module")

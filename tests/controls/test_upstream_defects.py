@@ -16,21 +16,21 @@ import numpy as np
 import pytest
 import yaml
 
+from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.video import Encoding, VideoWriter, read_video
 from cosmos_exp.controls import make_control, preview
 from cosmos_exp.controls.carla_image import instance_of
 from cosmos_exp.controls.carla_set import FILES, FRAMES_AT_ONCE, frame_times, write_control_set
 from cosmos_exp.controls.class_filter import read_class_filter
 from cosmos_exp.controls.seg import instance_colors, merged_ids
-from cosmos_exp.errors import UserError
 from cosmos_exp.render.palette import Tag
 from cosmos_exp.render.renderer import Renderer, render_camera
 from cosmos_exp.render.types import OUTPUTS, CameraRender
-from cosmos_exp.scene.carla_axes import flu_poses
-from cosmos_exp.scene.procedural import procedural_scene
+from cosmos_exp.scene.carla.axes import flu_poses
+from cosmos_exp.scene.procedural.street import procedural_scene
 from cosmos_exp.scene.types import Scene
 from cosmos_exp.sensors.carla_lens import lens_of
 from cosmos_exp.sensors.carla_yaml import actor_origin, carla_rig, read_carla_sensors
-from cosmos_exp.video import Encoding, VideoWriter, read_video
 
 SAMPLE_FILTER = Path(__file__).with_name("carla_filter.yaml")
 SENSORS = ("rgb", "depth", "semantic_segmentation", "instance_segmentation", "normals", "rds_hq")

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from street import CAMERAS, FPS, NUM_FRAMES, SIZE, SPEED, render
+from helpers.street import CAMERAS, FPS, NUM_FRAMES, SIZE, SPEED, render
 
 from cosmos_exp.metrics.types import GeneratedClip
 from cosmos_exp.sensors.rigs import build_rig

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from cosmos_exp.errors import UserError
+from cosmos_exp.common.errors import UserError
 from cosmos_exp.metrics import METRICS, evaluate
 from cosmos_exp.metrics.info import METRIC_INFO, metric_info
 

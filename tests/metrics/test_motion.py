@@ -7,7 +7,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from street import CAMERAS, SIZE, render
+from helpers.street import CAMERAS, SIZE, render
 
 from cosmos_exp.metrics.epipolar import fundamental, pinhole_matrix, sampson
 from cosmos_exp.metrics.flicker import flicker

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from cosmos_exp.common.views import VIEWS
 from cosmos_exp.metrics import evaluate
 from cosmos_exp.metrics import types as metric_types
-from cosmos_exp.views import VIEWS
 
 NAMES = ("blur_ssim", "edge_f1", "depth_edge_auc", "flicker")
 

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from cosmos_exp.errors import UserError
+from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.styles import STYLES
 from cosmos_exp.metrics import style
-from cosmos_exp.styles import STYLES
 
 
 def graded(truth, rng) -> dict[str, np.ndarray]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from streets import pose, still, street_map
+from helpers.streets import pose, still, street_map
 
 from cosmos_exp.scene.types import ActorClass, Scene, Track, Trajectory
 

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from streets import line, pose, still, street_map
+from helpers.streets import line, pose, still, street_map
 
 from cosmos_exp.render.actors import GAIT_PHASES, actor_mesh
 from cosmos_exp.render.mesh import ball, box, cylinder

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cosmos_exp.errors import UserError
+from cosmos_exp.common.errors import UserError
 from cosmos_exp.render.palette import Tag
 from cosmos_exp.render.renderer import Renderer, render_camera
 from cosmos_exp.render.types import OUTPUTS

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from streets import pose, still, street_map
+from helpers.streets import pose, still, street_map
 
 from cosmos_exp.render.palette import Tag
 from cosmos_exp.render.renderer import Renderer, render_camera

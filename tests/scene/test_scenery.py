@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cosmos_exp.errors import UserError
+from cosmos_exp.common.errors import UserError
 from cosmos_exp.scene import Lane, LaneType, Pole, SceneMap
-from cosmos_exp.scene.opendrive import load_opendrive
-from cosmos_exp.scene.procedural import ROADS, procedural_scene
+from cosmos_exp.scene.opendrive.reader import load_opendrive
+from cosmos_exp.scene.procedural.street import ROADS, procedural_scene
 from cosmos_exp.scene.scenery import STYLES, grow
 
 

@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from cosmos_exp.cache import StageCache
-from cosmos_exp.errors import UserError
-from cosmos_exp.scene.carla_axes import flu_poses
-from cosmos_exp.scene.procedural import procedural_scene
+from cosmos_exp.common.cache import StageCache
+from cosmos_exp.common.errors import UserError
+from cosmos_exp.config.run_spec import Settings
+from cosmos_exp.config.validate import validate
+from cosmos_exp.pipeline.stages.loaded import Loaded
+from cosmos_exp.scene.carla.axes import flu_poses
+from cosmos_exp.scene.procedural.street import procedural_scene
 from cosmos_exp.sensors.carla_lens import LENS_MODELS, radius_of
 from cosmos_exp.sensors.carla_yaml import actor_origin, carla_rig, read_carla_sensors
 from cosmos_exp.sensors.ftheta import FTheta
 from cosmos_exp.sensors.pinhole import Pinhole
 from cosmos_exp.sensors.rigs import OPENCV_IN_FLU
-from cosmos_exp.settings import Settings
-from cosmos_exp.stages.loaded import Loaded
-from cosmos_exp.validate import validate
 
 KINDS = ("rgb", "normals", "depth", "semantic_segmentation", "instance_segmentation")
 SAMPLE_POSE = "transform: {location: {x: 0, y: 0, z: 1.8}, rotation: {pitch: 8, yaw: 0, roll: 0}}"

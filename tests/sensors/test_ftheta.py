@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from cosmos_exp.errors import UserError
+from cosmos_exp.common.errors import UserError
 from cosmos_exp.sensors.ftheta import FTheta
 
 FRONT_WIDE = FTheta(

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import yaml
 
-from cosmos_exp.errors import UserError
+from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.views import VIEWS
 from cosmos_exp.sensors.camera import Rig, fields_of_view
 from cosmos_exp.sensors.ftheta import FTheta
 from cosmos_exp.sensors.rigs import build_rig, cameras_of_views, resized, rig_of_views
-from cosmos_exp.views import VIEWS
 
 CONF = Path(__file__).resolve().parents[2] / "conf" / "sensors"
 FRONT = {"hfov": 120, "position": [1.7, 0, 1.4], "rotation": [0, 0, 0]}

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from cosmos_exp.errors import UserError
+from cosmos_exp.common.errors import UserError
 from cosmos_exp.train.loop import LoopParams, learning_rate, run_loop
 
 PARAMS = LoopParams(num_steps=30, batch_size=8, lr=0.2, warmup_steps=5, ema=0.5, log_every=10, save_every=10)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cosmos_exp.styles import STYLES
+from cosmos_exp.common.styles import STYLES
+from cosmos_exp.common.views import VIEWS
+from cosmos_exp.models.transfer1.model import WorldModel
+from cosmos_exp.models.transfer1.nano import CONTROLS
 from cosmos_exp.train.diffusion import (
     MultiViewObjective,
     NoiseParams,
@@ -14,9 +17,6 @@ from cosmos_exp.train.diffusion import (
     draw_weights,
 )
 from cosmos_exp.train.latents import LatentSet
-from cosmos_exp.views import VIEWS
-from cosmos_exp.world.model import WorldModel
-from cosmos_exp.world.nano import CONTROLS
 
 GRID = (2, 4, 4)  # latent frames, rows, columns
 

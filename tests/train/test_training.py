@@ -9,16 +9,16 @@ import pytest
 import torch
 from hydra import compose, initialize_config_module
 
-from cosmos_exp.errors import UserError
+from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.styles import STYLES
+from cosmos_exp.models.transfer1.model import WorldModel
 from cosmos_exp.sensors.rigs import build_rig
-from cosmos_exp.styles import STYLES
 from cosmos_exp.train import main as train_main
 from cosmos_exp.train.clips import Clip, ClipSize, ClipSpec, read_clip, write_clip
 from cosmos_exp.train.diffusion import seeing, start_from_single_view
 from cosmos_exp.train.loop import LoopParams
 from cosmos_exp.train.rendering import HELD_OUT_SEED, render_clip, styles_of
 from cosmos_exp.train.tokenizer import TokenizerLoss, VideoBank, difference_loss, train_tokenizer
-from cosmos_exp.world.model import WorldModel
 
 SIZE = ClipSize(num_frames=9, fps=24.0, height=32, width=48)
 VIEWS = ("front_wide_120fov", "rear_tele_30fov")

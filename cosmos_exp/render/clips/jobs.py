@@ -12,7 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cosmos_exp.errors import UserError
+from cosmos_exp.common.errors import UserError
 from cosmos_exp.render.clips.videos import (
     ClipRenderer,
     VideoSettings,

@@ -8,7 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from cosmos_exp.errors import UserError
+from cosmos_exp.common.errors import UserError
 
 
 def source_frames(path: Path, frames: Sequence[int], pose_fps: float) -> Iterator[np.ndarray]:

@@ -14,7 +14,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from cosmos_exp.errors import UserError
+from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.video import Encoding, VideoWriter
 from cosmos_exp.render.clips.resample import Yuv420, center_crop, resize
 from cosmos_exp.render.clips.source_video import source_frames
 from cosmos_exp.render.hdmap.drawing import Box, HdMap
@@ -24,7 +25,6 @@ from cosmos_exp.scene.rds_hq.datasets import Dataset
 from cosmos_exp.scene.rds_hq.objects import at_frames, hdmap_class, steady
 from cosmos_exp.sensors.camera import CameraModel
 from cosmos_exp.sensors.ftheta import FTheta
-from cosmos_exp.video import Encoding, VideoWriter
 
 KINDS = ("hdmap", "lidar", "videos")
 REFERENCE_ENCODING = Encoding(crf=18, preset="slow")

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from cosmos_exp.errors import UserError, unknown_name
+from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.render.hdmap.canvas import LayerCanvas
 from cosmos_exp.render.hdmap.polygon_clip import clip_to_image
 from cosmos_exp.render.hdmap.polylines import FARTHEST, draw_polylines

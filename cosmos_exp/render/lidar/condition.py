@@ -16,7 +16,7 @@ import numpy as np
 from numba import njit
 from numpy.polynomial.polynomial import polyder, polyval
 
-from cosmos_exp.errors import UserError
+from cosmos_exp.common.errors import UserError
 from cosmos_exp.scene.types import Sweeps
 from cosmos_exp.sensors.camera import CameraModel
 from cosmos_exp.sensors.ftheta import FTheta

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cosmos_exp.errors import UserError
+from cosmos_exp.common.errors import UserError
 from cosmos_exp.render.lidar.condition import LidarRenderer
 from cosmos_exp.scene.rds_hq.objects import ObjectRecord, object_type
 from cosmos_exp.scene.types import Scene

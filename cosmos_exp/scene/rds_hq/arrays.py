@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from cosmos_exp.errors import UserError
+from cosmos_exp.common.errors import UserError
 
 PREFIX = 10  # bytes before the header of a .npy of version 1: magic, version, header length
 

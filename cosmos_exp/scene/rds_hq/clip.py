@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cosmos_exp.errors import UserError, nearest_name, unknown_name
+from cosmos_exp.common.errors import UserError, nearest_name, unknown_name
 from cosmos_exp.scene.map_layers import LAYER_SHAPES, MapLayers
 from cosmos_exp.scene.rds_hq.arrays import decode_json, decode_npy, decode_npz
 from cosmos_exp.scene.rds_hq.intrinsics import CAMERA_TYPES, camera_model

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from cosmos_exp.errors import UserError, ValidationErrors, nearest_name, unknown_name
+from cosmos_exp.common.errors import UserError, ValidationErrors, nearest_name, unknown_name
 from cosmos_exp.scene.rds_hq.datasets import BLOCKS, DATASETS, FITS, Block, Dataset
 from cosmos_exp.scene.rds_hq.layers import FORMAT_LAYERS
 

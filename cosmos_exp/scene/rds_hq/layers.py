@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cosmos_exp.errors import UserError, unknown_name
+from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.scene.map_layers import LAYER_SHAPES
 
 # Every layer of the format. `lanes` (the left and right edge of each lane) is drawn only where a config asks for it.

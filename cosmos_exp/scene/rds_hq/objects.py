@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cosmos_exp.errors import UserError
+from cosmos_exp.common.errors import UserError
 from cosmos_exp.scene.rds_hq.poses import nearest_rotations
 from cosmos_exp.scene.types import ActorClass, interpolate_pose
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from cosmos_exp.errors import UserError
+from cosmos_exp.common.errors import UserError
 
 SINGULAR = 1e-6  # smallest volume that the axes of a pose may span
 

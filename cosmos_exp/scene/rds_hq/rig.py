@@ -6,7 +6,7 @@ import logging
 
 import numpy as np
 
-from cosmos_exp.errors import UserError
+from cosmos_exp.common.errors import UserError
 from cosmos_exp.scene.rds_hq.clip import FPS, RdsHqClip
 from cosmos_exp.scene.rds_hq.datasets import WAYMO_CAMERAS
 from cosmos_exp.scene.types import Trajectory

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cosmos_exp.errors import UserError
-from cosmos_exp.scene.carla_facts import scene_facts
+from cosmos_exp.common.errors import UserError
+from cosmos_exp.scene.carla.facts import scene_facts
 from cosmos_exp.scene.rds_hq.clip import FPS, RdsHqClip, find_clip
 from cosmos_exp.scene.rds_hq.map import map_of_labels, values_of
 from cosmos_exp.scene.rds_hq.objects import ObjectRecord, actor_class, steady

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-from cosmos_exp.errors import UserError, unknown_name
+from cosmos_exp.common.errors import UserError, unknown_name
 
 BLOCK = 512
 REGULAR, LONG_NAME, PAX, PAX_GLOBAL = b"0\0", b"L", b"x", b"g"

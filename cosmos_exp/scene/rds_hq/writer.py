@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cosmos_exp.errors import UserError
+from cosmos_exp.common.errors import UserError
 from cosmos_exp.scene.rds_hq.arrays import encode_npy
 from cosmos_exp.scene.rds_hq.clip import FPS
 from cosmos_exp.scene.rds_hq.datasets import ALL_LAYERS, Block, Dataset

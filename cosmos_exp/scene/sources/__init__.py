@@ -7,8 +7,8 @@ from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any
 
-from cosmos_exp.errors import UserError, unknown_name
-from cosmos_exp.scene.edits import apply_edits
+from cosmos_exp.common.errors import UserError, unknown_name
+from cosmos_exp.scene.edits.scene_edits import apply_edits
 from cosmos_exp.scene.source import SceneSource, own_options
 from cosmos_exp.scene.types import Scene
 from cosmos_exp.sensors.camera import Rig

@@ -27,7 +27,7 @@ class CarlaLogConfig(SceneConfig):
 
 
 def load(log: str, map: str, **options: Any) -> Scene:
-    from cosmos_exp.scene.carla_log import load_carla_scene
+    from cosmos_exp.scene.carla.log import load_carla_scene
 
     return load_carla_scene(log, map, **options)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cosmos_exp.errors import UserError
+from cosmos_exp.common.errors import UserError
 from cosmos_exp.scene.source import SceneConfig, SceneSource
 from cosmos_exp.scene.types import Scene
 
@@ -24,13 +24,13 @@ class ProceduralConfig(SceneConfig):
 
 
 def load(**options: Any) -> Scene:
-    from cosmos_exp.scene.procedural import procedural_scene
+    from cosmos_exp.scene.procedural.street import procedural_scene
 
     return procedural_scene(**options)
 
 
 def check(options: Mapping[str, Any]) -> Iterator[str]:
-    from cosmos_exp.scene.procedural import check_arguments
+    from cosmos_exp.scene.procedural.street import check_arguments
 
     try:
         check_arguments(**options)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cosmos_exp.errors import UserError
+from cosmos_exp.common.errors import UserError
 from cosmos_exp.scene.source import ALL, REQUIRED, SceneConfig, SceneSource
 from cosmos_exp.scene.types import Scene
 

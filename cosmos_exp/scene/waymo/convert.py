@@ -13,7 +13,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from cosmos_exp.errors import UserError
+from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.video import VideoWriter
 from cosmos_exp.scene.rds_hq.arrays import encode_npy
 from cosmos_exp.scene.rds_hq.layers import FORMAT_LAYERS, labels_json
 from cosmos_exp.scene.rds_hq.new_clip import new_clip
@@ -21,7 +22,6 @@ from cosmos_exp.scene.rds_hq.tars import write_tar
 from cosmos_exp.scene.types import interpolate_pose
 from cosmos_exp.scene.waymo.map_features import WaymoMap, find_tfrecord, read_map
 from cosmos_exp.scene.waymo.tables import OBJECT, TIME, WaymoSegment
-from cosmos_exp.video import VideoWriter
 
 STEP = 3  # frames of 1/30 s per frame of the source
 SOURCE_FPS = 10

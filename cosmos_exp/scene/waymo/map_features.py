@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from cosmos_exp.errors import UserError
+from cosmos_exp.common.errors import UserError
 from cosmos_exp.scene.rds_hq.layers import Label
 from cosmos_exp.scene.waymo.protobuf import BrokenMessage, double, fields, records, submessages
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from cosmos_exp.errors import UserError, unknown_name
+from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.scene.waymo.range_image import inclinations, sweep_points
 
 CAMERAS = {1: "front", 2: "front_left", 3: "front_right", 4: "side_left", 5: "side_right"}

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cosmos_exp.errors import UserError
+from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.video import Encoding, read_video, write_video
 from cosmos_exp.render.clips.resample import resize
 from cosmos_exp.render.clips.videos import (
     ClipRenderer,
@@ -24,7 +25,6 @@ from cosmos_exp.scene.rds_hq.clip import RdsHqClip
 from cosmos_exp.scene.rds_hq.datasets import ALL_LAYERS, DATASETS, Block, Dataset
 from cosmos_exp.sensors.ftheta import FTheta
 from cosmos_exp.sensors.pinhole import Pinhole
-from cosmos_exp.video import Encoding, read_video, write_video
 
 CLIP = "synth-a_0_1333333"
 FRONT = "camera_front_wide_120fov"

@@ -4,9 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from streets import pose
+from helpers.streets import pose
 
-from cosmos_exp.errors import UserError
+from cosmos_exp.common.errors import UserError
 from cosmos_exp.render.hdmap.drawing import BOX_COLORS, COLORS, Box, HdMap, stroke_width
 from cosmos_exp.render.hdmap.shapes import subdivided
 from cosmos_exp.render.renderer import Renderer

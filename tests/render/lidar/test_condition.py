@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cosmos_exp.errors import UserError
+from cosmos_exp.common.errors import UserError
 from cosmos_exp.render.lidar.condition import LidarRenderer, splat_depth, sweep_numbers, sweeps_used
 from cosmos_exp.scene.rds_hq.clip import RdsHqClip
 from cosmos_exp.scene.rds_hq.objects import ObjectRecord

@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from cosmos_exp.common.errors import UserError
 from cosmos_exp.controls import make_control
-from cosmos_exp.errors import UserError
 from cosmos_exp.render.lidar.simulated import MAX_RANGE, SceneObjects, SimulatedLidar
 from cosmos_exp.render.renderer import Renderer, render_camera
-from cosmos_exp.scene.procedural import procedural_scene
+from cosmos_exp.scene.procedural.street import procedural_scene
 from cosmos_exp.sensors.camera import Camera
 from cosmos_exp.sensors.pinhole import Pinhole
 

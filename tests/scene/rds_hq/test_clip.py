@@ -4,9 +4,9 @@ import time
 
 import numpy as np
 import pytest
-from clips import CAMERAS, CLIP_ID, FTHETA, VERTICES, members, npy, npz, pose, record, write_clip
+from helpers.clips import CAMERAS, CLIP_ID, FTHETA, VERTICES, members, npy, npz, pose, record, write_clip
 
-from cosmos_exp.errors import UserError
+from cosmos_exp.common.errors import UserError
 from cosmos_exp.scene.map_layers import LAYER_SHAPES
 from cosmos_exp.scene.rds_hq.clip import RdsHqClip, clip_ids, find_clip
 from cosmos_exp.sensors.ftheta import FTheta

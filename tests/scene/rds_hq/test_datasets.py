@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from cosmos_exp.errors import UserError, ValidationErrors
+from cosmos_exp.common.errors import UserError, ValidationErrors
 from cosmos_exp.scene.rds_hq.dataset_file import dataset_of, find_dataset
 from cosmos_exp.scene.rds_hq.datasets import DATASETS
 

@@ -2,9 +2,9 @@ import json
 
 import numpy as np
 import pytest
-from clips import VERTICES
+from helpers.clips import VERTICES
 
-from cosmos_exp.errors import UserError
+from cosmos_exp.common.errors import UserError
 from cosmos_exp.scene.rds_hq.layers import FORMAT_LAYERS, Label, labels_json, read_labels
 
 ATTRIBUTES = ({"name": "width", "double": 0.3}, {"name": "styles", "enumsList": {"enumsList": ["SOLID_SINGLE"] * 3}})

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cosmos_exp.captions.describe import describe
-from cosmos_exp.errors import UserError
+from cosmos_exp.common.errors import UserError
 from cosmos_exp.render.hdmap.drawing import Box, HdMap
 from cosmos_exp.render.renderer import Renderer
 from cosmos_exp.scene.map_layers import cuboid_corners, map_layers

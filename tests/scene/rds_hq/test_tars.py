@@ -3,7 +3,7 @@ import tarfile
 
 import pytest
 
-from cosmos_exp.errors import UserError
+from cosmos_exp.common.errors import UserError
 from cosmos_exp.scene.rds_hq.tars import SampleTar, write_tar
 
 LONG = "2d23a1f4-c269-46aa-8e7d-1bb595d1e421_2445376400000_2445396400000"

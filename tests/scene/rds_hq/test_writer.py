@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import yaml
 
-from cosmos_exp.cli import CONF
-from cosmos_exp.errors import UserError
+from cosmos_exp.cli.main import CONF
+from cosmos_exp.common.errors import UserError
 from cosmos_exp.render.hdmap.drawing import Box, HdMap
 from cosmos_exp.render.renderer import Renderer
-from cosmos_exp.scene.carla_log import load_carla_scene
+from cosmos_exp.scene.carla.log import load_carla_scene
 from cosmos_exp.scene.map_layers import cuboid_corners
-from cosmos_exp.scene.procedural import procedural_scene
+from cosmos_exp.scene.procedural.street import procedural_scene
 from cosmos_exp.scene.rds_hq.clip import RdsHqClip, clip_ids
 from cosmos_exp.scene.rds_hq.objects import at_frames, hdmap_class, steady
 from cosmos_exp.scene.rds_hq.rig import clip_rig

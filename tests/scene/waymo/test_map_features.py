@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from waymo_tables import SEGMENT, map_frame, write_tfrecord
+from helpers.waymo_tables import SEGMENT, map_frame, write_tfrecord
 
-from cosmos_exp.errors import UserError
+from cosmos_exp.common.errors import UserError
 from cosmos_exp.scene.waymo.map_features import find_tfrecord, read_map
 from cosmos_exp.scene.waymo.protobuf import BrokenMessage, fields, records
 

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from waymo_tables import CAMERAS, COLUMNS, SEGMENT, SIZE, START, YAWS, Segment, map_frame, pose, write_tfrecord
+from helpers.waymo_tables import CAMERAS, COLUMNS, SEGMENT, SIZE, START, YAWS, Segment, map_frame, pose, write_tfrecord
 
-from cosmos_exp.errors import UserError
+from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.video import read_video
 from cosmos_exp.scene.rds_hq.clip import RdsHqClip
 from cosmos_exp.scene.rds_hq.tars import SampleTar
 from cosmos_exp.scene.waymo.convert import at_30_fps, convert_segment
 from cosmos_exp.scene.waymo.tables import segments
-from cosmos_exp.video import read_video
 
 pytest.importorskip("pyarrow", reason="pyarrow (the waymo extra) is not installed")
 OPENCV = np.array([[0, 0, 1], [-1, 0, 0], [0, -1, 0]], float)

@@ -1,0 +1,42 @@
+"""`cosmos-exp compare SWEEP_FOLDER`: a page that shows the cells side by side, a picture and a video of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from cosmos_exp.cli.commands.parser import Parser
+
+
+def command_line() -> Parser:
+    parser = Parser(
+        "compare",
+        "Write the page that compares the cells of a sweep and one still of all, and print where they are. Which cells "
+        "the still and the video show is for --where, --show and --columns; the page lets its reader choose.",
+    )
+    parser.add_argument("folder", metavar="SWEEP_FOLDER", type=Path)
+    parser.add_argument("--mp4", action="store_true", help="write one video of all cells too, for slides")
+    parser.add_argument(
+        "--where",
+        metavar="AXIS=VALUE",
+        action="append",
+        default=[],
+        help="only these cells; may be given again, of one axis too",
+    )
+    parser.add_argument("--show", metavar="VIDEO", default="", help="what each cell shows: grid, single view, a view")
+    parser.add_argument("--columns", metavar="AXIS", default="", help="the axis whose values are columns")
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    from cosmos_exp.runs.sweep_cells import read_cells
+    from cosmos_exp.tracking.comparison.compare import write_grid_image, write_grid_video, write_page
+
+    options = command_line().parse(arguments)
+    choice = dict(where=options.where, show=options.show, column=options.columns)
+    cells = read_cells(options.folder)
+    print(write_page(options.folder, cells))
+    print(write_grid_image(options.folder, cells, **choice))
+    if options.mp4:
+        print(write_grid_video(options.folder, cells, **choice))
+    return 0

@@ -1,0 +1,201 @@
+"""`cosmos-exp render rds-hq -i ROOT -o OUT`: the HD-map and LiDAR videos of RDS-HQ clips."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cosmos_exp.cli.commands.parser import Parser
+from cosmos_exp.common.errors import UserError, unknown_name
+
+if TYPE_CHECKING:
+    from cosmos_exp.render.clips.jobs import Outcome, Workshop
+    from cosmos_exp.scene.rds_hq.datasets import Dataset
+
+CAMERA_TYPES = ("ftheta", "pinhole")
+SKIPPABLE = ("hdmap", "lidar")
+POST_TRAINING_DATASETS = ("waymo", "waymo_mv", "waymo_mv_short")  # those that the toolkit allows it for
+
+
+def command_line() -> Parser:
+    parser = Parser(
+        "render",
+        "Draw the HD-map and LiDAR videos of RDS-HQ clips: OUT/<hdmap|lidar>/<camera type>_<camera>/<clip>_<n>.mp4. "
+        "Files that are there are overwritten, unless --resume; a file has its name only when it is complete.",
+    )
+    parser.choice("what", ["rds-hq"], "clips in the RDS-HQ format")
+    add = parser.add_argument
+    add("-i", "--input", required=True, type=Path, metavar="ROOT", help="the folder that holds pose/, 3d_lanelines/...")
+    add("-o", "--output", required=True, type=Path, metavar="OUT", help="folder to write to")
+    add("--clip", metavar="ID|FILE.json", help="one clip, or a JSON list of clips; default: all")
+    add("--dataset", default="rds_hq", metavar="NAME|FILE.json", help="cameras, layers, sizes, chunks; default rds_hq")
+    add("--camera-type", default="ftheta", type=_one_of("camera type", CAMERA_TYPES), metavar="|".join(CAMERA_TYPES))
+    add("--cameras", metavar="A,B", type=_names, help="in place of the dataset's")
+    add("--frames", metavar="N,M", type=_numbers, help="write these frames as PNGs in place of videos")
+    add("--png", action="store_true", help="PNGs in place of videos: of --frames, or of all frames")
+    add("--skip", metavar="|".join(SKIPPABLE), type=_one_of("kind", SKIPPABLE), action="append", default=[])
+    add("--novel-pose-folder", metavar="F", help="camera poses from ROOT/F; the output goes to OUT_F")
+    add("--post-training", action="store_true", help="the dataset's other block; also videos/ from the clip's RGB")
+    add("--reference-compat", action="store_true", help="with the defects of NVIDIA's toolkit")
+    add("--default-intrinsics", metavar="TAR", type=Path, help="f-theta cameras for clips without")
+    add("--lossless", action="store_true", help="RGB H.264 at QP 0: exact, but not for browsers")
+    add("--workers", metavar="N", type=_count, help="processes; default: one per core")
+    add("--resume", action="store_true", help="leave videos alone that are there")
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    options = command_line().parse(arguments)
+    started = time.monotonic()
+    with _lasting_objects():
+        from cosmos_exp.common.progress import steps
+        from cosmos_exp.render.clips.jobs import plan, run_jobs, usable_cores
+
+        shop = _workshop(options)
+        kinds = [kind for kind in SKIPPABLE if kind not in options.skip] + ["videos"] * options.post_training
+        jobs, outcomes = plan(shop, _clips(options), kinds)
+    report = _Report()
+    for outcome in outcomes:
+        report.add(outcome)
+    total, drawn = sum(job.frames for job in jobs), 0
+
+    def count(frames: int) -> None:
+        nonlocal drawn
+        drawn += frames
+        tick(drawn, total)
+
+    running = run_jobs(shop, jobs, workers=options.workers or usable_cores(), tick=count)
+    with steps("render") as tick:
+        for outcome in running:
+            report.add(outcome)
+    return report.finish(shop.out, time.monotonic() - started)
+
+
+@contextmanager
+def _lasting_objects() -> Iterator[None]:
+    """Spares the garbage collector what is made inside: imports and indices, which it would walk again and again."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+class _Report:
+    """Notes as they come, once each; at the end what was made and what failed."""
+
+    def __init__(self) -> None:
+        self.files = 0
+        self.failures: list[str] = []
+        self._told: set[tuple[str, str]] = set()
+
+    def add(self, outcome: Outcome) -> None:
+        from cosmos_exp.common.progress import console
+
+        for note in outcome.notes:
+            if (outcome.clip_id, note) not in self._told:
+                self._told.add((outcome.clip_id, note))
+                console.print(f"{outcome.clip_id}: {note}", style="yellow", markup=False, highlight=False)
+        self.files += len(outcome.files)
+        if outcome.error is not None:
+            self.failures.append(" ".join(filter(None, (outcome.clip_id, outcome.kind, outcome.camera))))
+            self.failures[-1] += f": {outcome.error}"
+
+    def finish(self, out: Path, seconds: float) -> int:
+        from cosmos_exp.common.progress import console
+
+        print(f"{self.files} files in {out}, {seconds:.1f} s")
+        if self.failures:
+            lines = "\n".join(f"- {failure}" for failure in self.failures)
+            console.print(f"{len(self.failures)} failed:\n{lines}", style="red", markup=False, highlight=False)
+        return 1 if self.failures else 0
+
+
+def _workshop(options: argparse.Namespace) -> Workshop:
+    from cosmos_exp.render.clips.jobs import Workshop
+    from cosmos_exp.render.clips.videos import REFERENCE_ENCODING, VideoSettings
+
+    settings = VideoSettings(
+        dataset=_dataset(options),
+        camera_type=options.camera_type,
+        pose_folder=options.novel_pose_folder or "pose",
+        reference_compat=options.reference_compat,
+        encoding=replace(REFERENCE_ENCODING, lossless=options.lossless),
+        keep_existing=options.resume,
+    )
+    out = options.output
+    if options.novel_pose_folder:
+        out = out.with_name(f"{out.name}_{options.novel_pose_folder}")
+    pictures = options.png or options.frames is not None
+    return Workshop(options.input, out, settings, pictures, options.frames, options.default_intrinsics)
+
+
+def _dataset(options: argparse.Namespace) -> Dataset:
+    from cosmos_exp.scene.rds_hq.dataset_file import find_dataset
+
+    dataset = find_dataset(options.dataset)
+    if options.post_training:
+        if options.reference_compat and (
+            dataset.name not in POST_TRAINING_DATASETS or options.camera_type != "pinhole"
+        ):
+            raise UserError(
+                "with --reference-compat, --post-training is for pinhole cameras and the datasets "
+                f"{', '.join(POST_TRAINING_DATASETS)}; given {options.camera_type}, {dataset.name}"
+            )
+        dataset = dataset.for_post_training()
+    return replace(dataset, cameras=options.cameras) if options.cameras else dataset
+
+
+def _clips(options: argparse.Namespace) -> list[str]:
+    from cosmos_exp.scene.rds_hq.clip import clip_ids
+
+    if options.clip is None:
+        return clip_ids(options.input, options.novel_pose_folder or "pose")
+    if not options.clip.endswith(".json"):
+        return [options.clip]
+    try:
+        listed = json.loads(Path(options.clip).read_text())
+    except FileNotFoundError:
+        raise UserError(f"no such list of clips: {options.clip}") from None
+    except json.JSONDecodeError as error:
+        raise UserError(f"{options.clip} is not JSON: {error.msg} at line {error.lineno}") from None
+    if not isinstance(listed, list) or not listed or not all(isinstance(name, str) for name in listed):
+        raise UserError(f"{options.clip} is not a JSON list of clip names")
+    return listed
+
+
+def _one_of(what: str, allowed: Sequence[str]) -> Callable[[str], str]:
+    def check(value: str) -> str:
+        if value not in allowed:
+            raise argparse.ArgumentTypeError(unknown_name(what, value, allowed))
+        return value
+
+    return check
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not names or len(set(names)) < len(names):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of different names, as in A,B")
+    return names
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    numbers = [name.strip() for name in text.split(",")]
+    if not all(number.isdecimal() for number in numbers):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of frame numbers, as in 0,37")
+    return tuple(sorted({int(number) for number in numbers}))
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of processes, 1 or more")
+    return int(text)

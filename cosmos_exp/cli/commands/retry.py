@@ -1,0 +1,90 @@
+"""`cosmos-exp retry SWEEP_FOLDER`: runs the cells of a sweep that are not done."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cosmos_exp.cli.commands.parser import Parser
+from cosmos_exp.common.errors import UserError
+from cosmos_exp.runs.run_folder import DONE, FAILED, KILLED, RUNNING
+
+if TYPE_CHECKING:
+    from cosmos_exp.sweeps.cell import CellRunner
+    from cosmos_exp.sweeps.queue import SweepFolder
+
+NOT_OVER = (DONE, RUNNING)
+
+
+def command_line() -> Parser:
+    parser = Parser("retry", "Run the cells of a sweep that are not done, each as it was asked for.")
+    parser.add_argument("folder", metavar="SWEEP_FOLDER", type=Path)
+    parser.add_argument("--failed", action="store_true", help="only those that failed or were killed")
+    parser.add_argument(
+        "--cell", metavar="N", type=int, action="append", help="this cell, done or not; may be repeated"
+    )
+    parser.add_argument(
+        "overrides",
+        metavar="OVERRIDE",
+        nargs="*",
+        help="of the launcher: hydra/launcher=NAME or hydra.launcher.KEY=VALUE",
+    )
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    from cosmos_exp.config.launchers import problems
+    from cosmos_exp.sweeps.callbacks import conclude
+    from cosmos_exp.sweeps.cell import runner_of
+    from cosmos_exp.sweeps.pools import start
+    from cosmos_exp.sweeps.queue import SweepFolder
+
+    given = command_line().parse(arguments)
+    if other := [text for text in given.overrides if not text.startswith(("hydra/launcher=", "hydra.launcher."))]:
+        raise UserError(f"{other[0]!r}: cells are run as they were; only hydra/launcher and its keys can be given")
+    sweep = SweepFolder(given.folder)
+    with runner_of(sweep) as runner:
+        chosen = _choose(sweep, runner, given.cell, given.failed)
+        if not chosen:
+            print("nothing to retry: " + ("no cell failed" if given.failed else "every cell is done or at work"))
+            return 0
+        settings = _launcher(runner, chosen[0][0], given.overrides)
+        if errors := list(problems(settings)):
+            raise UserError("\n".join(errors))
+        print(f"cells to run: {', '.join(path.name for path, _ in chosen)}", flush=True)
+        logging.basicConfig(level=logging.INFO, format="%(message)s")
+        sweep.enqueue(chosen)
+        start(sweep, settings, lambda: runner.configs(path for path, _ in chosen))
+    conclude(sweep.path, wait=settings.get("wait", True))
+    return 0
+
+
+def _launcher(runner: CellRunner, cell: Path, overrides: list[str]) -> dict[str, Any]:
+    from cosmos_exp.cli.commands.compose import explained
+    from cosmos_exp.cli.hydra_app import EXPLAINED
+
+    try:
+        return runner.launcher(cell, overrides)
+    except EXPLAINED as error:
+        raise UserError(explained(error)) from error
+
+
+def _choose(sweep: SweepFolder, runner: CellRunner, numbers: list[int] | None, failed: bool) -> list[tuple[Path, str]]:
+    """(run folder, run id) of the cells to run; those that never began are prepared first."""
+    from cosmos_exp.sweeps.queue import cell_number
+
+    statuses = sweep.statuses()
+    if numbers:
+        known = {cell_number(path): path for path in statuses}
+        if unknown := [number for number in numbers if number not in known]:
+            raise UserError(f"no cell {unknown[0]} in {sweep.path}: it has {', '.join(map(str, sorted(known)))}")
+        if busy := [number for number in numbers if statuses[known[number]].state == RUNNING]:
+            raise UserError(f"cell {busy[0]} is at work: cosmos-exp cancel {sweep.path} ends it")
+        return [(known[number], statuses[known[number]].run_id) for number in numbers]
+    if failed:
+        return [(path, s.run_id) for path, s in statuses.items() if s.state in (FAILED, KILLED)]
+    begun = {cell_number(path) for path in statuses}
+    never = [runner.prepare(cell, i) for i, cell in enumerate(runner.grid()) if i not in begun]
+    return [*((path, s.run_id) for path, s in statuses.items() if s.state not in NOT_OVER), *never]

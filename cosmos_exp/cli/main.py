@@ -1,0 +1,189 @@
+"""The `cosmos-exp` command. Nothing heavy is imported before it is known what is asked for."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+from cosmos_exp.common import torchrun
+from cosmos_exp.common.errors import UserError, unknown_name
+from cosmos_exp.runs.stopping import Stopped
+
+CONF = Path(__file__).resolve().parents[1] / "conf"
+
+USAGE = """\
+cosmos-exp: from a driving scene to a six-camera video, metrics and a W&B run.
+
+Usage
+  cosmos-exp [run] [OVERRIDE ...]        run the pipeline
+  cosmos-exp -m [OVERRIDE ...]           run a sweep: every combination of the comma-separated values
+  cosmos-exp plan [OVERRIDE ...]         what a run or sweep would compute, its time and disk; --run runs it
+  cosmos-exp search KEY=interval(A,B) ... --objective METRIC  the best values, by Optuna
+  cosmos-exp show rig=NAME | scene=NAME  a picture of the cameras, or of the scene from above
+  cosmos-exp novel-pose -i ROOT ...      a novel ego trajectory of an RDS-HQ clip
+  cosmos-exp render rds-hq -i ROOT -o OUT  the HD-map and LiDAR videos of RDS-HQ clips
+  cosmos-exp controls --sensors FILE -o OUT  the control videos of a CARLA sensor file
+  cosmos-exp scene info LOG [--json]     what a CARLA recorder log holds
+  cosmos-exp status SWEEP_FOLDER         how the cells of a sweep fare; live on a terminal
+  cosmos-exp retry SWEEP_FOLDER [--failed | --cell N]  run the cells that are not done
+  cosmos-exp cancel SWEEP_FOLDER         end a sweep, wherever it runs
+  cosmos-exp compare SWEEP_FOLDER        write the page that shows a sweep's cells side by side
+  cosmos-exp sync FOLDER [--online]      run folders to W&B, from disk; each run is sent once
+  cosmos-exp dashboard SWEEP_FOLDER      save the comparison as a W&B workspace
+  cosmos-exp reproduce RUN_FOLDER        run it again from nothing, and compare the results bit for bit
+  cosmos-exp verify goldens FOLDER       check the networks against a folder of golden tensors
+  cosmos-exp verify render FOLDER        check the renderer against a folder of golden frames
+  cosmos-exp export rds-hq -o OUT [OVERRIDE ...]  write the scene as a clip of NVIDIA's format
+  cosmos-exp convert waymo -i DIR -o ROOT  Waymo Open Dataset segments as RDS-HQ clips
+  cosmos-exp download MODEL ... [--dry-run]  the released checkpoints, from the Hugging Face Hub
+  cosmos-exp convert checkpoint SRC -o FOLDER --model NAME  what was downloaded as a model folder
+  cosmos-exp train [OVERRIDE ...]        train the nano model
+
+Config groups (GROUP=OPTION; * is the default)
+{groups}
+
+Examples
+  cosmos-exp                                             the whole road on the embedded default
+  cosmos-exp captions.styles=[Rainy,Night] scene.seed=1000003
+  cosmos-exp scene=carla_log scene.log=drive.log scene.map=Town01.xodr
+  cosmos-exp -m sampler.guidance=1,3,5 controls.hdmap.weight=0.5,1.0
+  cosmos-exp -m hydra/launcher=joblib scene.seed=1000000,1000001
+  cosmos-exp +sweep=guidance_steps_hdmap
+
+Options
+  --cfg job [--resolve]      print the config and stop
+  --info [defaults|config]   what Hydra has composed, and how
+  --config-dir DIR           add a folder of your own options
+  -sc install=bash           shell completion (bash, zsh, fish)
+  --hydra-help               every flag of Hydra
+  --version                  print the version
+"""
+
+
+def main() -> None:
+    """Entry point of the console script; leaves by SystemExit, after Ctrl-C by KeyboardInterrupt."""
+    arguments = sys.argv[1:]
+    try:
+        if torchrun.processes():
+            _join_torchrun()
+        sys.exit(_dispatch(arguments))
+    except UserError as error:
+        _fail(str(error), 2)
+    except KeyboardInterrupt:
+        print("cosmos-exp: interrupted", file=sys.stderr)
+        sys.excepthook = lambda *_: None
+        raise  # Python then dies of the signal itself, by which a shell knows to end its loop over scenes too
+    except Stopped as stop:
+        _fail(f"{stop}; the same command goes on where this run was", 75)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+
+
+def _join_torchrun() -> None:
+    """The first of torchrun's processes goes on and leads, the others work for it and never return."""
+    from cosmos_exp.models.transfer1 import processes
+
+    if torchrun.rank():
+        processes.follow()
+    processes.join()
+
+
+def _fail(message: str, code: int) -> None:
+    print(f"cosmos-exp: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if arguments and arguments[0] in ("-h", "--help", "help"):
+        print(USAGE.format(groups=_describe_groups()), end="")
+        return 0
+    if arguments and arguments[0] == "--version":
+        from cosmos_exp import __version__
+
+        print(f"cosmos-exp {__version__}")
+        return 0
+    if arguments and _is_command(arguments[0]):
+        command = COMMANDS.get(arguments[0])
+        if command is None:
+            raise UserError(unknown_name("command", arguments[0], COMMANDS))
+        return command(arguments[1:])
+    return run(arguments)
+
+
+def _is_command(argument: str) -> bool:
+    """Whether the first argument can only be a command: no flag, no override."""
+    return "=" not in argument and argument[:1] not in ("-", "+", "~")
+
+
+def run(arguments: list[str]) -> int:
+    """The main job, with these arguments of Hydra's; returns the exit status."""
+    if any(argument in ("-h", "--help") for argument in arguments):
+        return _dispatch(["--help"])
+    from cosmos_exp.cli.hydra_app import run_app
+
+    def load() -> Callable[[], None]:
+        from cosmos_exp.sweeps.job import main
+
+        return main
+
+    return run_app(load, arguments)
+
+
+def _train(arguments: list[str]) -> int:
+    from cosmos_exp.cli.hydra_app import run_app
+    from cosmos_exp.train.config import TrainConfig
+
+    def load() -> Callable[[], None]:
+        from cosmos_exp.train.main import main
+
+        return main
+
+    return run_app(load, arguments, TrainConfig)
+
+
+# Subcommands whose module in cosmos_exp/commands has a main(arguments) -> exit status.
+MODULES = (
+    *("scene", "show", "controls", "render", "export", "novel-pose", "convert", "download"),
+    *("plan", "search", "status", "retry", "cancel", "reproduce", "compare", "sync", "dashboard", "verify"),
+)
+
+
+def _from_module(name: str) -> Callable[[list[str]], int]:
+    def command(arguments: list[str]) -> int:
+        return import_module(f"cosmos_exp.cli.commands.{name.replace('-', '_')}").main(arguments)
+
+    return command
+
+
+COMMANDS = {"run": run, "train": _train, **{name: _from_module(name) for name in MODULES}}
+
+
+def _describe_groups() -> str:
+    """One line per folder of conf/, read from the file system."""
+    defaults = _defaults()
+    lines = []
+    for folder in sorted(p for p in CONF.iterdir() if p.is_dir() and p.name not in ("hydra", "__pycache__")):
+        options = sorted(p.stem for p in folder.glob("*.yaml"))
+        if not options:
+            continue
+        group = folder.name if folder.name in defaults else f"+{folder.name}"
+        starred = [f"{o}*" if defaults.get(folder.name) == o else o for o in options]
+        lines.append(f"  {group:<12} {', '.join(starred)}")
+    return "\n".join(lines)
+
+
+def _defaults() -> dict[str, str]:
+    """{group: option} of the defaults list in config.yaml."""
+    found = {}
+    for line in (CONF / "config.yaml").read_text().splitlines():
+        group, _, option = line.strip().removeprefix("- ").partition(": ")
+        if line.startswith("  - ") and option:
+            found[group] = option
+    return found
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""Input files given by the user."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cosmos_exp.common.errors import UserError, nearest_name
+
+
+def existing_file(what: str, path: Path | str) -> Path:
+    """`path` as a Path if it is a file; UserError naming the nearest file of that folder if it is not."""
+    path = Path(path)
+    if path.is_file():
+        return path
+    if path.is_dir():
+        raise UserError(f"{what} {str(path)!r} is a folder, not a file")
+    if not path.parent.is_dir():
+        raise UserError(f"{what} {str(path)!r} not found: there is no folder {str(path.parent)!r}")
+    names = sorted(p.name for p in path.parent.iterdir() if p.is_file())
+    same_kind = [name for name in names if path.suffix and name.endswith(path.suffix)]
+    hint = nearest_name(path.name, same_kind) or nearest_name(path.name, names) or next(iter(same_kind), None)
+    if hint is None:
+        raise UserError(f"{what} {str(path)!r} not found, and {str(path.parent)!r} holds nothing like it")
+    raise UserError(f"{what} {str(path)!r} not found: did you mean {str(path.parent / hint)!r}?")
+
+
+def read_yaml(what: str, path: Path, *, give: str) -> Any:
+    """What a YAML file holds. give: what the user may give instead, for the message that there is no such file."""
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"no {what} {str(path)!r}: give {give}") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"{what} {str(path)!r} is not readable as YAML: {error}") from error

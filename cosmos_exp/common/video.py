@@ -1,0 +1,245 @@
+"""Videos as uint8 [F,H,W,3] RGB arrays in memory and H.264 files on disk."""
+
+from __future__ import annotations
+
+import os
+import queue
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.views import GRID
+
+CRF = 16  # visually lossless at the sizes made here
+FRAMES_AHEAD = 4  # frames that wait for the encoder before a writer blocks
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How H.264 is made. lossless: RGB at QP 0, exact to the bit but not playable in browsers. threads: 0 leaves it
+    to the encoder."""
+
+    crf: int = CRF
+    preset: str = "veryfast"
+    lossless: bool = False
+    threads: int = 0
+
+
+class VideoWriter:
+    """An MP4 that browsers and W&B play (H.264, yuv420p, moov box in front), written frame by frame.
+
+    The encoder works in a thread of its own, so the next frame can be made meanwhile; few frames are held. The file
+    appears under its name only when it is complete and on disk. As a context manager: finished at the end of the
+    block, or discarded when the block raises.
+    """
+
+    def __init__(
+        self, path: Path | str, *, width: int, height: int, fps: float, encoding: Encoding = Encoding()
+    ) -> None:
+        """width, height: pixels, even unless lossless. fps: Hz."""
+        if not encoding.lossless and (height % 2 or width % 2):
+            raise ValueError(f"yuv420p needs an even height and width, given {height}x{width}")
+        self.path = Path(path)
+        self.width, self.height, self.fps, self.encoding = width, height, fps, encoding
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
+        self._frames: queue.Queue[av.VideoFrame | None] = queue.Queue(FRAMES_AHEAD)
+        self._discarded = False
+        self._ended = False
+        encoder = ThreadPoolExecutor(max_workers=1, thread_name_prefix="encoder")
+        self._done = encoder.submit(self._run)
+        encoder.shutdown(wait=False)
+
+    def write(self, frame: np.ndarray) -> None:
+        """frame: uint8, [H,W,3] RGB or, unless lossless, the planes [H*3/2,W] of yuv420p; copied.
+
+        Raises OSError where the file cannot be written.
+        """
+        pixel_format = "rgb24" if frame.ndim == 3 else "yuv420p"
+        self._put(av.VideoFrame.from_ndarray(frame, format=pixel_format))
+
+    def end(self) -> None:
+        """No frame follows. Returns at once; the encoder goes on with the frames it holds."""
+        if not self._ended:
+            self._ended = True
+            self._put(None)
+
+    def finish(self) -> Path:
+        """Wait until the file is there. Raises OSError where it cannot be written."""
+        self.end()
+        self._done.result()
+        return self.path
+
+    def discard(self) -> None:
+        """Give the file up; one that was there before stays."""
+        self._discarded = True
+        while not self._done.done():
+            try:
+                self._frames.put(None, timeout=0.05)
+                break
+            except queue.Full:
+                continue
+
+    def __enter__(self) -> VideoWriter:
+        return self
+
+    def __exit__(self, kind, error, trace) -> None:
+        if kind is None:
+            self.finish()
+        else:
+            self.discard()
+
+    def _put(self, frame: av.VideoFrame | None) -> None:
+        while True:
+            if self._done.done():
+                self._done.result()
+                raise ValueError(f"{self.path} is finished")
+            try:
+                return self._frames.put(frame, timeout=0.5)
+            except queue.Full:
+                continue
+
+    def _run(self) -> None:
+        try:
+            self._encode()
+            if not self._discarded:
+                _sync(self._partial)
+                os.replace(self._partial, self.path)
+        finally:
+            self._partial.unlink(missing_ok=True)
+
+    def _encode(self) -> None:
+        encoding = self.encoding
+        codec, pixel_format = ("libx264rgb", "rgb24") if encoding.lossless else ("libx264", "yuv420p")
+        options = {"qp": "0"} if encoding.lossless else {"crf": str(encoding.crf)}
+        options["preset"] = "ultrafast" if encoding.lossless else encoding.preset
+        with av.open(str(self._partial), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+            stream = container.add_stream(codec, rate=Fraction(self.fps).limit_denominator(1001), options=options)
+            stream.height, stream.width = self.height, self.width
+            stream.pix_fmt = pixel_format
+            stream.codec_context.thread_count = encoding.threads
+            while (frame := self._frames.get()) is not None and not self._discarded:
+                container.mux(stream.encode(frame))
+            if not self._discarded:
+                container.mux(stream.encode())
+
+
+def write_video(path: Path | str, frames: np.ndarray, fps: float, *, crf: int = CRF, lossless: bool = False) -> Path:
+    """Write `frames`, uint8 [F,H,W,3] RGB, as a VideoWriter does. fps: Hz."""
+    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3 or not len(frames):
+        raise ValueError(f"frames must be uint8 [F,H,W,3] with F >= 1, given {frames.dtype} {list(frames.shape)}")
+    height, width = frames.shape[1:3]
+    encoding = Encoding(crf=crf, lossless=lossless)
+    with VideoWriter(path, width=width, height=height, fps=fps, encoding=encoding) as writer:
+        for frame in frames:
+            writer.write(frame)
+    return writer.path
+
+
+def _sync(path: Path) -> None:
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+
+
+def read_video(path: Path | str) -> np.ndarray:
+    """All frames of a video file, uint8 [F,H,W,3] RGB.
+
+    Raises UserError where the file is missing, is no video, or ends before its last frame.
+    """
+    return np.stack(list(stream_video(path)))
+
+
+def stream_video(path: Path | str, *, size: tuple[int, int] | None = None) -> Iterator[np.ndarray]:
+    """The frames of a video file one by one, uint8 [H,W,3] RGB. size: width and height to scale them to, pixels.
+
+    Raises UserError where the file is missing, is no video, or ends before its last frame.
+    """
+    for frame in _decoded(Path(path)):
+        yield _as_array(frame, size)
+
+
+def middle_frame(path: Path | str, *, size: tuple[int, int] | None = None) -> np.ndarray:
+    """The middle one of a video's frames, uint8 [H,W,3] RGB; those after it are not read. size, errors: as of
+    `stream_video`."""
+    return _as_array(next(islice(_decoded(Path(path)), _told(path, "frames") // 2, None)), size)
+
+
+def _as_array(frame: av.VideoFrame, size: tuple[int, int] | None) -> np.ndarray:
+    scaled = {} if size is None else dict(width=size[0], height=size[1], interpolation="AREA")
+    return frame.to_ndarray(format="rgb24", **scaled)
+
+
+def _decoded(path: Path) -> Iterator[av.VideoFrame]:
+    if not path.is_file():
+        raise UserError(f"no video at {path}")
+    read = announced = 0
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise UserError(f"{path} holds no video stream")
+            announced = container.streams.video[0].frames
+            for frame in container.decode(video=0):
+                yield frame
+                read += 1
+    except av.error.FFmpegError as error:
+        raise UserError(f"cannot read the video {path}: {error.strerror}; is it truncated?") from error
+    if not read or read < announced:
+        raise UserError(f"{path} is truncated: it announces {announced} frames and holds {read}")
+
+
+def frame_rate(path: Path | str) -> float:
+    """Of a video file, Hz. Raises UserError where it is missing or no video."""
+    return float(_told(path, "average_rate"))
+
+
+def _told(path: Path | str, what: str) -> Any:
+    """What a video file says of its stream."""
+    try:
+        with av.open(str(path)) as container:
+            return getattr(container.streams.video[0], what)
+    except (av.error.FFmpegError, IndexError) as error:
+        raise UserError(f"cannot read the video {path}: {error}") from error
+
+
+def resize(frames: np.ndarray, height: int, width: int, interpolation: int | None = None) -> np.ndarray:
+    """uint8 [F,H,W,3] -> [F,height,width,3], without crop or border. interpolation: of OpenCV; None: bilinear."""
+    import cv2
+
+    if frames.shape[1:3] == (height, width):
+        return frames
+    method = cv2.INTER_LINEAR if interpolation is None else interpolation
+    return np.stack([cv2.resize(frame, (width, height), interpolation=method) for frame in frames])
+
+
+def compose_grid(
+    views: Mapping[str, np.ndarray], *, rows: Sequence[Sequence[str]] = GRID, labels: bool = False
+) -> np.ndarray:
+    """Tile the videos of several views without padding, as Single2MultiView lays them out.
+
+    views: {view name: uint8 [F,H,W,3]}, all of one shape. rows: view names of each row; the first view fills the tile
+    of one that is not there, such as the rear of Waymo's five.
+    labels: write each view's name into its corner. Returns uint8 [F, len(rows)*H, len(rows[0])*W, 3].
+    """
+    shown = [[name if name in views else next(iter(views)) for name in row] for row in rows]
+    tiles = [[_labelled(views[name], name) if labels else views[name] for name in row] for row in shown]
+    return np.concatenate([np.concatenate(row, axis=2) for row in tiles], axis=1)
+
+
+def _labelled(frames: np.ndarray, text: str) -> np.ndarray:
+    import cv2
+
+    scale = max(frames.shape[2] / 640, 0.3)
+    origin = (round(8 * scale), round(20 * scale))
+    labelled = frames.copy()
+    for frame in labelled:
+        for color, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
+            cv2.putText(frame, text, origin, cv2.FONT_HERSHEY_SIMPLEX, 0.6 * scale, color, thickness, cv2.LINE_AA)
+    return labelled

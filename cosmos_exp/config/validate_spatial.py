@@ -1,0 +1,88 @@
+"""Rules of ready videos, weight maps, and prompts of views and regions; a part of `validate`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from cosmos_exp.captions.views import OTHER_VIEWS
+from cosmos_exp.common.errors import attempt, unknown_name
+from cosmos_exp.controls import CONTROLS
+from cosmos_exp.controls.area import Area
+from cosmos_exp.controls.user_videos import camera_file, camera_files, check_video
+from cosmos_exp.models.contract import Contract
+from cosmos_exp.models.transfer1.clip_shapes import Videos
+
+Frames = dict[str, int]  # that each view needs of a file
+
+
+def check_places(cfg: DictConfig, contract: Contract, videos: Videos | None) -> Iterator[str]:
+    """One message per problem. videos: what the run makes; None where that is a problem already."""
+    views = list(cfg.views.names)
+    frames = dict.fromkeys(views, videos.multi_view.shape.frames if videos and videos.multi_view else 1)
+    frames |= dict.fromkeys(views[:1], videos.single_view.shape.frames if videos else 1)
+    front = {view: frames[view] for view in views[:1]}
+    for name, control in cfg.controls.items():
+        read_in = frames if name in contract.multi_view_controls else front
+        if control.file is not None:
+            yield from dict.fromkeys(_check_ready_video(name, Path(control.file), read_in))
+        elif control.weight > 0 and name in contract.controls and name not in CONTROLS:
+            yield f"controls.{name}.weight={control.weight:g}: no scene draws it: give controls.{name}.file"
+        yield from _check_weight_map(f"controls.{name}.weight_map", control.weight_map, read_in)
+    yield from _check_view_prompts(cfg.captions, views)
+    for number, region in enumerate(cfg.captions.regions):
+        key, area = f"captions.regions[{number}]", Area.of(region)
+        if not region.prompt.strip():
+            yield f"{key}.prompt is empty: write what is to be seen there"
+        if area.is_whole:
+            yield f"{key} is everywhere: say where, with classes, box or mask"
+        yield from _check_area(key, area, front)
+
+
+def _check_ready_video(name: str, path: Path, frames: Frames) -> Iterator[str]:
+    views = list(frames)
+    if path.is_file() and len(views) > 1:
+        yield (
+            f"controls.{name}.file={str(path)!r} is one video, of {views[0]}, and all views read {name}: give a folder "
+            "with a video for each camera, or views=single"
+        )
+    for view in views[:1] if path.is_file() else views:
+        files, errors = attempt(lambda view=view: camera_files(path, view))
+        if files and len(files) == 1:  # of several, the clip's name decides, which is not known yet
+            errors = attempt(lambda file=files[0], view=view: check_video(file, frames[view]))[1]
+        yield from (f"controls.{name}.file: {error}" for error in errors)
+
+
+def _check_weight_map(key: str, weight_map: DictConfig, frames: Frames) -> Iterator[str]:
+    area = Area.of(weight_map)
+    for side, usual in (("inside", 1), ("outside", 0)):
+        if not 0 <= weight_map[side] < math.inf:
+            yield f"{key}.{side}={weight_map[side]:g}: a weight is 0 or more"
+        elif area.is_whole and weight_map[side] != usual:
+            yield f"{key}.{side}={weight_map[side]:g} says nothing without a place: give {key}.classes, .box or .mask"
+    yield from _check_area(key, area, frames)
+
+
+def _check_area(key: str, area: Area, frames: Frames) -> Iterator[str]:
+    """frames: of the views that the area is drawn in where its mask is a folder; a single file is the first one's."""
+    yield from (f"{key}: {problem}" for problem in area.problems())
+    if area.mask is not None:
+        from cosmos_exp.models.transfer1.map_files import read_map
+
+        views = list(frames) if area.mask.is_dir() else list(frames)[:1]
+        for view in views:
+            _, errors = attempt(lambda view=view: read_map(camera_file(area.mask, view), frames[view]))
+            yield from (f"{key}.mask: {error}" for error in errors)
+
+
+def _check_view_prompts(captions: DictConfig, views: list[str]) -> Iterator[str]:
+    for view, text in captions.view_prompts.items():
+        if text is not None and view not in views:
+            yield f"captions.view_prompts: {unknown_name('view of this run', view, views)}"
+        elif text is not None and not text.strip():
+            yield f"captions.view_prompts.{view} is empty: write a sentence, or leave the view out"
+    if captions.other_views not in OTHER_VIEWS:
+        yield f"captions.other_views: {unknown_name('text of other views', captions.other_views, OTHER_VIEWS)}"

@@ -1,0 +1,60 @@
+"""Scaled dot-product attention: which kernel computes it, and zero keys without computing them.
+
+Tensors are [B, heads, L, head_dim] (queries, results) and [B, heads, S, head_dim] (keys, values); logits are scaled by
+head_dim^-0.5.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from cosmos_exp.models.kernels.fused import PLAIN, Fused
+
+KERNELS = {
+    "auto": [SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH],
+    "cudnn": [SDPBackend.CUDNN_ATTENTION],
+    "flash": [SDPBackend.FLASH_ATTENTION],
+    "efficient": [SDPBackend.EFFICIENT_ATTENTION],
+    "math": [SDPBackend.MATH],
+}
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, kernel: str = "auto") -> Tensor:
+    """Attention by the named kernel.
+
+    "auto" takes the first of its list that can; on a CPU and in training, what torch takes.
+    """
+    if kernel == "auto" and (torch.is_grad_enabled() or not query.is_cuda):
+        return F.scaled_dot_product_attention(query, key, value)
+    with sdpa_kernel(KERNELS[kernel], set_priority=True):
+        return F.scaled_dot_product_attention(query, key, value)
+
+
+def attend_with_logsumexp(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+    """Attention, and the logarithm of the sum of the exponentials of its logits, float32 [B, heads, L]."""
+    if not query.is_cuda:
+        return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(query, key, value)
+    if query.dtype == torch.float32:
+        result = torch.ops.aten._scaled_dot_product_efficient_attention(query, key, value, None, True)
+    elif torch.cuda.get_device_capability(query.device) >= (9, 0):
+        result = torch.ops.aten._scaled_dot_product_cudnn_attention(query, key, value, None, True)
+    else:
+        result = torch.ops.aten._scaled_dot_product_flash_attention(query, key, value)
+    rows = result[1].reshape(*query.shape[:2], -1)
+    return result[0], rows[..., : query.shape[-2]]  # one of the kernels pads them
+
+
+def attend_beside_zeros(query: Tensor, key: Tensor, value: Tensor, zeros: int, fused: Fused = PLAIN) -> Tensor:
+    """Attention to these keys and to `zeros` more whose key and value are zero.
+
+    A zero key has the logit 0, so all of them add `zeros` to the sum of exponentials and nothing to the result.
+    """
+    if not zeros:
+        return attend(query, key, value)
+    attended, logsumexp = attend_with_logsumexp(query, key, value)
+    return fused.diluted(attended, logsumexp, torch.full((), math.log(zeros), device=query.device))

@@ -1,0 +1,87 @@
+"""Linear layers and attention on 8-bit floats (e4m3), and which layers of a block are replaced."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cosmos_exp.models.kernels import cudnn_attention
+from cosmos_exp.models.kernels.fused import FLOAT8_MAX, PLAIN, Float8, Fused, float8_rows
+from cosmos_exp.models.kernels.te_linear import TELinear
+
+
+class Float8Linear(nn.Module):
+    """A linear layer without bias whose weight has one scale per output, and whose input one per row.
+
+    On a CPU both are rounded, and multiplied in float32.
+    """
+
+    def __init__(self, weight: Tensor):
+        super().__init__()
+        values, scale = float8_rows(weight.detach())
+        self.weight = nn.Parameter(values, requires_grad=False)  # [N, K]
+        self.scale = nn.Parameter(scale, requires_grad=False)  # [N, 1]
+        self.dtype = weight.dtype
+
+    def forward(self, x: Tensor | Float8) -> Tensor:
+        """x: [..., K] -> [..., N] in the dtype of the original weight."""
+        values, scale = x if isinstance(x, Float8) else float8_rows(x)
+        rows = values.flatten(0, -2)
+        scale = scale.flatten(0, -2) if scale.ndim > 1 else scale.expand(len(rows), 1)
+        out = self._product(rows, scale) if rows.is_cuda else self._rounded_product(rows, scale)
+        return out.unflatten(0, values.shape[:-1])
+
+    def _product(self, rows: Tensor, scale: Tensor) -> Tensor:
+        """By 8-bit matrix units, which take rows in groups of 16."""
+        count, missing = len(rows), -len(rows) % 16
+        if missing:
+            rows = F.pad(rows.view(torch.uint8), (0, 0, 0, missing)).view(rows.dtype)
+            scale = F.pad(scale, (0, 0, 0, missing), value=1.0)
+        out = torch._scaled_mm(
+            rows,
+            self.weight.t(),
+            scale_a=scale.contiguous(),
+            scale_b=self.scale.t(),
+            out_dtype=self.dtype,
+            use_fast_accum=True,
+        )
+        return out[:count]
+
+    def _rounded_product(self, rows: Tensor, scale: Tensor) -> Tensor:
+        return F.linear(rows.float() * scale, self.weight.float() * self.scale).to(self.dtype)
+
+
+LARGE_LINEARS = (  # of a block
+    *(f"attn1.{name}" for name in ("to_q", "to_k", "to_v", "to_out.0")),
+    *(f"attn2.{name}" for name in ("to_q", "to_out.0")),
+    *(f"ff.net.{name}" for name in ("0.proj", "2")),
+)
+
+
+KINDS = {"fp8": Float8Linear, "te": TELinear}  # by what `speed.linears` calls them
+
+
+def use_float8(block: nn.Module, device: torch.device | str, linears: str = "fp8") -> None:
+    """Replace a block's large linear layers. Each weight is converted on `device` and stays there."""
+    for name in LARGE_LINEARS:
+        layer = block.get_submodule(name)
+        if isinstance(layer, nn.Linear):
+            block.set_submodule(name, KINDS[linears](layer.weight.to(device)))
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, bound: tuple[float, float], fused: Fused = PLAIN) -> Float8:
+    """Attention [B, heads, L, head_dim] on e4m3 queries, keys and values; so is the result.
+
+    bound: largest magnitudes that queries and keys can have. A result is a mean of values, so it shares their scale.
+    On a CPU the operands and the result are rounded, the sums are float32.
+    """
+    scale_v = fused.largest(value).clamp(min=1e-12) / FLOAT8_MAX
+    scales = (*(scale_v.new_tensor(most / FLOAT8_MAX) for most in bound), scale_v)
+    operands = [fused.to_float8(x, scale) for x, scale in zip((query, key, value), scales)]
+    if query.is_cuda:
+        attended = cudnn_attention.float8_attention(*operands, scales)
+    else:
+        attended = F.scaled_dot_product_attention(*(x.float() * scale for x, scale in zip(operands, scales)))
+        attended = fused.to_float8(attended, scale_v)
+    return Float8(attended, scale_v.reshape(1))

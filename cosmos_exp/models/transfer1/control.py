@@ -1,0 +1,331 @@
+"""The control branch of Cosmos-Transfer1: encoders of control latents that steer a base net."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from diffusers.models.transformers.transformer_cosmos import CosmosPatchEmbed
+from torch import Tensor, nn
+
+from cosmos_exp.common.errors import UserError, unknown_name
+from cosmos_exp.models.transfer1.config import DiTConfig
+from cosmos_exp.models.transfer1.embeddings import Positions
+from cosmos_exp.models.transfer1.parallel import SequenceGroup
+from cosmos_exp.models.transfer1.regional import Region, region_texts
+from cosmos_exp.models.transfer1.step_cache import StepCache
+from cosmos_exp.models.transfer1.transformer import (
+    BASE_FPS,
+    DiT,
+    PromptKeys,
+    StepInputs,
+    Trunk,
+    init_weights,
+    repeated,
+    resize_padding,
+)
+
+HINT_WIDTHS = (16, 16, 32, 32, 96, 96, 256)
+
+Weight = float | Tensor  # scalar, [B] per sample, or map [B or 1, 1, V*T, h, w] on the patch grid
+PromptInputs = Mapping[str, PromptKeys]  # by network name, as in ClipInputs
+
+
+class ControlEncoder(Trunk):
+    """A truncated copy of the base net that turns a control latent into one residual per block."""
+
+    def __init__(self, config: DiTConfig):
+        super().__init__(config)
+        width = config.model_channels
+        self.hint_embed = CosmosPatchEmbed(config.hint_channels + 1, width, config.patch_size, bias=False)
+        widths = (width, *HINT_WIDTHS, width)
+        layers: list[nn.Module] = []
+        for narrow, wide in pairwise(widths):
+            layers += [nn.Linear(narrow, wide), nn.SiLU()]
+        self.hint_block = nn.Sequential(*layers[:-1])
+        self.zero_blocks = nn.ModuleList(nn.Linear(width, width) for _ in range(config.num_blocks))
+        init_weights(self)
+        for layer in self.zero_blocks:
+            nn.init.zeros_(layer.weight)
+
+    def hint_tokens(self, hint: Tensor, padding_mask: Tensor | None = None) -> Tensor:
+        """Tokens [B, L, D] of a control latent [B, 16, V*T, H, W]. They depend on the control video alone."""
+        missing = self.config.hint_channels - hint.shape[1]
+        if missing < 0:
+            raise UserError(
+                f"control latent has {hint.shape[1]} channels, this encoder takes up to {self.config.hint_channels}"
+            )
+        hint = F.pad(hint, (0, 0, 0, 0, 0, 0, 0, missing))
+        padding = hint.new_zeros(()) if padding_mask is None else resize_padding(padding_mask, hint)
+        padding = padding.expand(len(hint), 1, *hint.shape[2:])
+        return self.hint_block(self.hint_embed(torch.cat([hint, padding], dim=1)).flatten(1, 3))
+
+    def forward(
+        self,
+        x: Tensor,
+        timestep: Tensor,
+        text: Tensor | None,
+        condition_channels: Tensor,
+        positions: Positions,
+        hint_tokens: Tensor,
+    ) -> list[Tensor]:
+        """Unweighted residuals, one [B, L, D] per block. Arguments as in `DiT.forward`."""
+        step = self.step_inputs(timestep)
+        start = self.start(self.tokens(x, condition_channels), step, positions)
+        return self.finish(start, (self.prompt_keys(text),), step, positions, hint_tokens)
+
+    def finish(
+        self,
+        start: Tensor,
+        prompts: tuple[PromptKeys, ...],
+        step: StepInputs,
+        positions: Positions,
+        hint_tokens: Tensor,
+    ) -> list[Tensor]:
+        """Unweighted residuals [n*B, L, D] for n prompts, from what `start` returned [B, L, D]."""
+        hidden = repeated(start, len(prompts))
+        residuals = []
+        for i, zero_block in enumerate(self.zero_blocks):
+            hidden = self.block(i, hidden, prompts, step, positions)
+            if i == 0:
+                hidden = hidden + repeated(hint_tokens, len(prompts))
+            residuals.append(zero_block(hidden))
+        return residuals
+
+
+@dataclass(frozen=True)
+class ClipInputs:
+    """What a network needs of one clip and does not change from step to step.
+
+    positions, channels, hint_tokens: by network name; "base" or the control's name.
+    """
+
+    positions: dict[str, Positions]
+    channels: dict[str, Tensor]
+    hint_tokens: dict[str, Tensor]
+
+    @property
+    def num_tokens(self) -> int:
+        return self.positions["base"].extra.shape[1]
+
+    @property
+    def device(self) -> torch.device:
+        return self.positions["base"].extra.device
+
+    @property
+    def num_frames(self) -> int:
+        """Latent frames of all views."""
+        return self.channels["base"].shape[2]
+
+    def own(self, sequence: SequenceGroup | None) -> ClipInputs:
+        """The part that this process holds."""
+        if sequence is None:
+            return self
+        return ClipInputs(
+            {name: positions.own(sequence) for name, positions in self.positions.items()},
+            {name: sequence.own(channels, dim=2).clone() for name, channels in self.channels.items()},
+            {name: sequence.own(tokens, dim=1).clone() for name, tokens in self.hint_tokens.items()},
+        )
+
+    def own_frames(self, x: Tensor) -> Tensor:
+        """Of x [B,C,V*T,H,W], the frames that this process holds."""
+        sequence = self.positions["base"].sequence
+        return x if sequence is None else sequence.own(x, dim=2)
+
+    def all_frames(self, x: Tensor) -> Tensor:
+        """The inverse of `own_frames`, on every process."""
+        sequence = self.positions["base"].sequence
+        return x if sequence is None else sequence.whole(x, dim=2)
+
+
+class ControlledDiT(nn.Module):
+    """A base net with its control encoders."""
+
+    def __init__(self, base: DiT, controls: Mapping[str, ControlEncoder]):
+        super().__init__()
+        self.base = base
+        self.controls = nn.ModuleDict(controls)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.base.dtype
+
+    @property
+    def config(self) -> DiTConfig:
+        return self.base.config
+
+    def prepare(
+        self,
+        x: Tensor,
+        hints: Mapping[str, Tensor],
+        *,
+        condition_mask: Tensor | None = None,
+        padding_mask: Tensor | None = None,
+        fps: float = BASE_FPS,
+        view_ids: Tensor | None = None,
+        frame_repeat: Tensor | None = None,
+        borrow_view_embed: bool = False,
+    ) -> ClipInputs:
+        """Everything that stays the same over the steps of a clip shaped like x [B,16,V*T,H,W].
+
+        hints: control latents [B,16,V*T,H,W] by control name. borrow_view_embed: several encoders use the base's view
+        embedding, as in the reference implementation. Other arguments as in `Trunk.condition_channels`.
+        """
+        for name in hints:
+            if name not in self.controls:
+                raise UserError(unknown_name("control", name, self.controls))
+        borrowed = self.base.view_embed if borrow_view_embed and len(hints) > 1 else None
+        positions, channels, tokens = {}, {}, {}
+        for name, net in {"base": self.base, **{name: self.controls[name] for name in hints}}.items():
+            positions[name] = net.positions(x, fps)
+            channels[name] = net.condition_channels(
+                x,
+                condition_mask=condition_mask,
+                padding_mask=padding_mask,
+                view_ids=view_ids,
+                frame_repeat=frame_repeat,
+                view_embed=borrowed,
+            )
+        for name, hint in hints.items():
+            tokens[name] = self.controls[name].hint_tokens(hint.to(x), padding_mask)
+        return ClipInputs(positions, channels, tokens)
+
+    def prepare_text(self, text: Tensor | None, clip: ClipInputs, regions: Sequence[Region] = ()) -> PromptInputs:
+        """Cross-attention keys and values of a prompt [B, V*S, channels] or None, in every network that `clip` names.
+
+        Rows of zeros at the end are merged, text of zeros alone is left out. regions: single view only; tokens inside
+        read half the prompt and half the texts of their regions.
+        """
+        inside = None
+        if regions:
+            check_regions(self.config, [text, *(region.text for region in regions)])
+            inside = region_texts([region._replace(text=region.text.to(self.dtype)) for region in regions])
+        if text is not None:
+            text = text.to(self.dtype)
+        return {name: self.network(name).prompt_keys(text, merge=True, regions=inside) for name in clip.positions}
+
+    def network(self, name: str) -> Trunk:
+        """By its name in `ClipInputs`."""
+        return self.base if name == "base" else self.controls[name]
+
+    def residuals(
+        self, x: Tensor, timestep: Tensor, text: Tensor | None, clip: ClipInputs, weights: Mapping[str, Weight]
+    ) -> tuple[Tensor, ...]:
+        """Weighted sum over the controls, one [B, L, D] per injected block. A control of weight 0.0 is not run."""
+
+        def parts(name: str) -> list[Tensor]:
+            encoder = self.controls[name]
+            return encoder(x, timestep, text, clip.channels[name], clip.positions[name], clip.hint_tokens[name])
+
+        return weighted_sum(((name, parts(name)) for name in clip.hint_tokens if not is_zero(weights[name])), weights)
+
+    def forward(
+        self, x: Tensor, timestep: Tensor, text: Tensor | None, clip: ClipInputs, weights: Mapping[str, Weight]
+    ) -> Tensor:
+        """Raw network output F [B,16,V*T,H,W]; x scaled by c_in, timestep [B] = c_noise, text [B, V*S, channels]."""
+        residuals = self.residuals(x, timestep, text, clip, weights)
+        return self.base(x, timestep, text, clip.channels["base"], clip.positions["base"], residuals)
+
+    def branches(
+        self,
+        x: Tensor,
+        timestep: Tensor,
+        prompts: Sequence[PromptInputs],
+        clip: ClipInputs,
+        weights: Mapping[str, Weight],
+        *,
+        together: bool = True,
+        cache: StepCache | None = None,
+    ) -> list[Tensor]:
+        """What `forward` returns for each of the prompts; what no prompt changes is computed once.
+
+        x: the frames that this process holds, and so are the results. timestep: [1], the same for all samples, or [B].
+        together: run the prompts as one batch.
+        """
+        step, positions, grid = self.base.step_inputs(timestep), clip.positions["base"], self.base.grid(x)
+        tokens = self.base.tokens(x, clip.channels["base"])
+        start = self.base.start(tokens, step, positions)
+        if cache and (remainders := cache.reuse(start - tokens - positions.extra, prompts)):
+            return [self.base.head(start + remainder, step, grid) for remainder in remainders]
+        del tokens  # as large as a hidden state
+        controls = self.control_starts(x, timestep, clip, weights)
+
+        def finish(group: Sequence[PromptInputs]) -> Tensor:
+            keys = tuple(prompt["base"] for prompt in group)
+            hidden = self.base.finish(
+                start, keys, step, positions, self.finish_controls(group, controls, clip, weights)
+            )
+            if cache:
+                for prompt, part in zip(group, hidden.chunk(len(group))):
+                    cache.keep(prompt, part - start)
+            return self.base.head(hidden, step, grid)
+
+        if together:
+            return list(finish(prompts).chunk(len(prompts)))
+        return [finish([prompt]) for prompt in prompts]
+
+    def finish_controls(
+        self,
+        group: Sequence[PromptInputs],
+        starts: Mapping[str, tuple[StepInputs, Tensor]],
+        clip: ClipInputs,
+        weights: Mapping[str, Weight],
+    ) -> tuple[Tensor, ...]:
+        """The weighted residuals of all encoders, from what `control_starts` returned."""
+
+        def parts(name: str) -> list[Tensor]:
+            step, start = starts[name]
+            keys = tuple(prompt[name] for prompt in group)
+            return self.controls[name].finish(start, keys, step, clip.positions[name], clip.hint_tokens[name])
+
+        return weighted_sum(((name, parts(name)) for name in starts), weights)
+
+    def control_starts(
+        self, x: Tensor, timestep: Tensor, clip: ClipInputs, weights: Mapping[str, Weight]
+    ) -> dict[str, tuple[StepInputs, Tensor]]:
+        """What no prompt changes in the encoders: modulation, and tokens after the first self-attention."""
+        starts = {}
+        for name in clip.hint_tokens:
+            if not is_zero(weights[name]):
+                net = self.controls[name]
+                step = net.step_inputs(timestep)
+                starts[name] = step, net.start(net.tokens(x, clip.channels[name]), step, clip.positions[name])
+        return starts
+
+
+def check_regions(config: DiTConfig, texts: Sequence[Tensor | None]) -> None:
+    """texts: of the whole picture and of each region."""
+    if config.num_views > 1:
+        raise UserError("regional prompts are for the single view: the multi-view net reads a prompt per view")
+    if any(text is None or not text.any() for text in texts):
+        raise UserError("regional prompts, and the prompt for the whole picture beside them, must not be all-zero text")
+
+
+def is_zero(weight: Weight) -> bool:
+    """A scalar weight of 0: the control changes nothing."""
+    return not isinstance(weight, Tensor) and weight == 0
+
+
+def weighted_sum(parts: Iterable[tuple[str, list[Tensor]]], weights: Mapping[str, Weight]) -> tuple[Tensor, ...]:
+    """Sum over the controls of weight * residual, for each block.
+
+    parts: (control, residuals [B or n*B, L, D]); those of one control are let go before the next one's are asked for.
+    """
+    total: list[Tensor] = []
+    for name, residuals in parts:
+        scaled = [token_weight(weights[name], residual) * residual for residual in residuals]
+        total = [a + b for a, b in zip(total, scaled)] if total else scaled
+        del residuals, scaled
+    return tuple(total)
+
+
+def token_weight(weight: Weight, tokens: Tensor) -> Tensor | float:
+    """A control weight shaped to multiply tokens [B, L, D], or [n*B, L, D] of n branches."""
+    if not isinstance(weight, Tensor) or weight.ndim == 0:
+        return weight
+    weight = weight.to(tokens)
+    weight = weight[:, None, None] if weight.ndim == 1 else weight.flatten(1)[..., None]
+    return weight if len(weight) == 1 else repeated(weight, len(tokens) // len(weight))

@@ -1,0 +1,90 @@
+"""Control weights: scalars or maps over the clip, shared out so that no place has more than 1 in all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cosmos_exp.common.errors import UserError
+from cosmos_exp.models.transfer1.tokenizer import TEMPORAL, latent_frame_count
+from cosmos_exp.sampling.weight_normalization import check_not_negative, effective_weights
+
+ControlWeight = float | np.ndarray | Tensor
+
+
+def share_scalars(weights: Mapping[str, float], *, reference_compat: bool = False) -> dict[str, float]:
+    """w_k / max(1, sum of all): weights that sum to more than 1 are scaled down, others stay.
+
+    reference_compat: round to bfloat16, as the reference implementation stores them.
+    """
+    shared = effective_weights(weights)
+    if reference_compat:
+        shared = {name: torch.tensor(weight).bfloat16().item() for name, weight in shared.items()}
+    return shared
+
+
+def share_maps(
+    weights: Mapping[str, ControlWeight], size: tuple[int, int, int], *, reference_compat: bool = False
+) -> dict[str, Tensor]:
+    """The same rule at every pixel of a clip. size: frames, rows, columns.
+
+    weights: a map [T,H,W] or [H,W] at any size (resized trilinearly, clamped at 0), or a scalar standing for a constant
+    map. reference_compat: compute in bfloat16. Returns float32 maps of `size`.
+    """
+    dtype = torch.bfloat16 if reference_compat else torch.float32
+    maps = torch.stack([_full_map(name, weight, size, dtype) for name, weight in weights.items()])
+    shared = maps / maps.sum(dim=0).clamp(min=1)
+    return dict(zip(weights, shared.float()))
+
+
+def to_patch_grid(weight: Tensor, grid: tuple[int, int, int]) -> Tensor:
+    """A map [1+8k,H,W] -> [1,1,1+k,h,w] on the patch grid: frame 0 alone, the others in groups of 8, trilinear."""
+    frames, rows, columns = grid
+    weight = weight[None, None]
+    first = trilinear(weight[:, :, :1], (1, rows, columns))
+    if frames == 1:
+        return first
+    return torch.cat([first, trilinear(weight[:, :, 1:], (frames - 1, rows, columns))], dim=2)
+
+
+def control_weights(
+    weights: Mapping[str, ControlWeight],
+    *,
+    frames: int,
+    height: int,
+    width: int,
+    patch: int = 2,
+    reference_compat: bool = False,
+) -> dict[str, float | Tensor]:
+    """What the network takes: shared scalars, or [1,1,T,h,w] patch-grid maps as soon as one weight is a map.
+
+    frames, height, width: of the pixel clip; patch: latent pixels per token side.
+    """
+    if all(np.ndim(weight) == 0 for weight in weights.values()):
+        return share_scalars({k: float(v) for k, v in weights.items()}, reference_compat=reference_compat)
+    side = TEMPORAL * patch
+    grid = (latent_frame_count(frames), height // side, width // side)
+    shared = share_maps(weights, (frames, height, width), reference_compat=reference_compat)
+    return {name: to_patch_grid(weight, grid) for name, weight in shared.items()}
+
+
+def _full_map(name: str, weight: ControlWeight, size: tuple[int, int, int], dtype: torch.dtype) -> Tensor:
+    if np.ndim(weight) == 0:
+        check_not_negative({name: float(weight)})
+        return torch.full(size, float(weight), dtype=dtype)
+    given = torch.as_tensor(weight).to(dtype)
+    if given.ndim == 2:
+        given = given[None].expand(size[0], -1, -1)
+    if given.ndim != 3:
+        raise UserError(f"weight map of control {name!r} has shape {tuple(given.shape)}: give [frames,rows,columns]")
+    if given.shape != torch.Size(size):
+        given = trilinear(given[None, None], size)[0, 0]
+    return given.clamp(min=0)
+
+
+def trilinear(volume: Tensor, size: tuple[int, int, int]) -> Tensor:
+    return F.interpolate(volume, size=size, mode="trilinear", align_corners=False)

@@ -1,0 +1,164 @@
+"""Where in the picture a run's controls and regional prompts count: what that means for keys, weights and masks."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from cosmos_exp.common.cache import Entry, StageCache
+from cosmos_exp.controls.area import Area, WeightMap
+from cosmos_exp.controls.user_videos import camera_file
+from cosmos_exp.models.transfer1.clip_shapes import Shape
+from cosmos_exp.sampling.chunks import Chunk
+
+log = logging.getLogger(__name__)
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from cosmos_exp.models.transfer1.control import Weight
+    from cosmos_exp.models.transfer1.regional import Region
+
+Renders = Mapping[str, Entry]  # by view
+
+
+class KeyPart(NamedTuple):
+    """Of a stage's key: values of the config, and identities of what goes in. Empty where no place is named."""
+
+    config: dict[str, Any]
+    inputs: list[str]
+
+    def __add__(self, other: KeyPart) -> KeyPart:
+        return KeyPart(self.config | other.config, self.inputs + other.inputs)
+
+
+class Places:
+    """cfg: resolved config as plain values. semantic: of a render, uint8 [F,H,W] tags.
+
+    weights: {control: weight} of those above 0. maps: their weight maps. regions: prompt and area of each.
+    """
+
+    def __init__(self, cfg: Mapping[str, Any], cache: StageCache, semantic: Callable[[Entry], np.ndarray]):
+        self.cache = cache
+        self.semantic = semantic
+        self.reference_compat: bool = cfg["model"]["reference_compat"]
+        used = {name: control for name, control in cfg["controls"].items() if control["weight"] > 0}
+        self.weights: dict[str, float] = {name: control["weight"] for name, control in used.items()}
+        maps = {name: WeightMap.of(control["weight_map"]) for name, control in used.items()}
+        self.maps = {name: rule for name, rule in maps.items() if not rule.area.is_whole}
+        self.regions = tuple((region["prompt"], Area.of(region)) for region in cfg["captions"]["regions"])
+
+    def maps_in(self, controls: Iterable[str], views: Iterable[str]) -> dict[str, WeightMap]:
+        """Weight maps that count in all of these views: a mask that is one file is of the front view alone."""
+        several = len(list(views)) > 1
+        found = {name: self.maps[name] for name in controls if name in self.maps}
+        return {name: rule for name, rule in found.items() if not (several and is_file(rule.area.mask))}
+
+    # Keys
+
+    def of_weights(self, controls: Iterable[str], renders: Renders) -> KeyPart:
+        config, inputs = {}, []
+        for name, rule in sorted(self.maps_in(controls, renders).items()):
+            config[name] = {"inside": rule.inside, "outside": rule.outside, **area_config(rule.area)}
+            inputs += self._area_inputs(rule.area, renders)
+        weights = {name: self.weights[name] for name in controls}  # as given: shared out anew at every pixel
+        return KeyPart({"weight_maps": config, "weights": weights} if config else {}, inputs)
+
+    def of_regions(self, texts: Sequence[str], front: Renders) -> KeyPart:
+        """texts: keys of their embeddings. front: the front view's render."""
+        config, inputs = [], list(texts)
+        for _, area in self.regions:
+            config.append(area_config(area))
+            inputs += self._area_inputs(area, front)
+        return KeyPart({"regions": config} if config else {}, inputs)
+
+    def _area_inputs(self, area: Area, renders: Renders) -> list[str]:
+        inputs = [render.key for render in renders.values()] if area.classes else []
+        if area.mask is not None:
+            inputs += [self.cache.file_identity(camera_file(area.mask, view)) for view in renders]
+        return inputs
+
+    # Values
+
+    def shared_weights(
+        self, controls: Iterable[str], renders: Renders, shape: Shape, chunk: Chunk
+    ) -> dict[str, Weight]:
+        """What the network takes for a chunk of these views: scalars, or maps [1,1,V*T,h,w] on the patch grid."""
+        import torch
+
+        from cosmos_exp.models.transfer1.control_weights import control_weights
+
+        names, rules = list(controls), self.maps_in(controls, renders)
+        options = shape._replace(frames=chunk.size)._asdict() | {"reference_compat": self.reference_compat}
+        if not rules:
+            return control_weights({name: self.weights[name] for name in names}, **options)
+        views = [control_weights(self._weights(names, rules, *own, shape, chunk), **options) for own in renders.items()]
+        return {name: torch.cat([own[name] for own in views], dim=2) for name in names}
+
+    def pictures(self, controls: Iterable[str], view: str, renders: Renders, shape: Shape) -> dict[str, np.ndarray]:
+        """{control: uint8 [F,H,W,3]}: how much of 1 each has at every pixel; empty where no weight map counts."""
+        names, rules = list(controls), self.maps_in(controls, renders)
+        if not rules:
+            return {}
+        from cosmos_exp.controls.previews import heat_colors
+        from cosmos_exp.models.transfer1.control_weights import share_maps
+
+        whole = Chunk(0, 0, shape.frames)
+        shared = share_maps(self._weights(names, rules, view, renders[view], shape, whole), shape)
+        return {name: heat_colors(values.numpy()) for name, values in shared.items()}
+
+    def token_regions(self, texts: Sequence[Tensor], front: Renders, shape: Shape, chunk: Chunk) -> list[Region]:
+        """texts: [S, channels], of each regional prompt. front: the front view's render."""
+        from cosmos_exp.models.transfer1.areas import token_mask
+        from cosmos_exp.models.transfer1.regional import Region
+
+        made, ((view, render),) = [], front.items()
+        for text, (prompt, area) in zip(texts, self.regions, strict=True):
+            seen = self._seen(area, view, render, shape, chunk)
+            mask = token_mask(area, shape._replace(frames=chunk.size), **seen)
+            if not mask.any():
+                log.warning("the regional prompt %r changes nothing: no part of the picture is in its region", prompt)
+            made.append(Region(text[None], mask))
+        return made
+
+    def _weights(
+        self,
+        names: Sequence[str],
+        rules: Mapping[str, WeightMap],
+        view: str,
+        render: Entry,
+        shape: Shape,
+        chunk: Chunk,
+    ) -> dict[str, float | Tensor]:
+        """Before sharing: the weight of each control, times its map [F,H,W] over the chunk."""
+        from cosmos_exp.models.transfer1.areas import weight_values
+
+        weights: dict[str, float | Tensor] = {name: self.weights[name] for name in names}
+        for name, rule in rules.items():
+            seen = self._seen(rule.area, view, render, shape, chunk)
+            weights[name] *= weight_values(rule, shape._replace(frames=chunk.size), **seen)
+        return weights
+
+    def _seen(self, area: Area, view: str, render: Entry, shape: Shape, chunk: Chunk) -> dict[str, Any]:
+        """What an area is drawn from, over a chunk."""
+        from cosmos_exp.models.transfer1.map_files import read_map
+
+        seen: dict[str, Any] = {}
+        if area.classes:
+            seen["semantic"] = chunk.of(self.semantic(render))
+        if area.mask is not None:
+            seen["mask"] = chunk.of(read_map(camera_file(area.mask, view), shape.frames))
+        return seen
+
+
+def is_file(mask: Path | None) -> bool:
+    return mask is not None and mask.is_file()
+
+
+def area_config(area: Area) -> dict[str, Any]:
+    """Without the mask, which counts by content."""
+    return {"classes": sorted(area.classes), "box": area.box}

@@ -1,0 +1,282 @@
+"""The base diffusion transformer of Cosmos-Transfer1, single view and multi view, on diffusers' Cosmos blocks."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from diffusers.models.transformers.transformer_cosmos import (
+    CosmosAdaLayerNorm,
+    CosmosEmbedding,
+    CosmosLearnablePositionalEmbed,
+    CosmosPatchEmbed,
+)
+from torch import Tensor, nn
+
+from cosmos_exp.common.errors import UserError
+from cosmos_exp.models.kernels import float8
+from cosmos_exp.models.kernels.speed import Speed
+from cosmos_exp.models.transfer1.block import Block, Modulation, TextKeys, modulation, without_zero_rows
+from cosmos_exp.models.transfer1.config import DiTConfig
+from cosmos_exp.models.transfer1.embeddings import Positions, ViewEmbedding, rope_table, sincos_positions
+from cosmos_exp.models.transfer1.offload import Offload
+from cosmos_exp.models.transfer1.regional import RegionTexts
+
+BASE_FPS = 24.0
+
+
+class StepInputs(NamedTuple):
+    """What a network needs of one noise level. blocks: self-attention, cross-attention and MLP of each block."""
+
+    blocks: tuple[tuple[Modulation, Modulation, Modulation], ...]
+    head: Modulation | None
+
+
+PromptKeys = tuple[TextKeys, ...] | None  # one per block; None: all-zero text, whose cross-attention is exactly zero
+
+
+def repeated(tokens: Tensor, branches: int) -> Tensor:
+    """Tokens [B, L, D] of what the branches share -> [branches*B, L, D]."""
+    return tokens if branches == 1 else tokens.repeat(branches, 1, 1)
+
+
+class Trunk(nn.Module):
+    """What the base net and the control encoder share: patches, positions, time, blocks."""
+
+    offload: Offload | None = None
+
+    def __init__(self, config: DiTConfig):
+        super().__init__()
+        self.config = config
+        width = config.model_channels
+        self.patch_embed = CosmosPatchEmbed(config.in_channels, width, config.patch_size, bias=False)
+        self.learnable_pos_embed = (
+            CosmosLearnablePositionalEmbed(width, config.max_size, config.patch_size)
+            if config.extra_pos == "learnable"
+            else None
+        )
+        self.view_embed = ViewEmbedding(config) if config.view_channels else None
+        self.time_embed = CosmosEmbedding(width, width)
+        self.transformer_blocks = nn.ModuleList(
+            Block(
+                num_attention_heads=config.num_heads,
+                attention_head_dim=config.head_dim,
+                cross_attention_dim=config.text_channels,
+                mlp_ratio=config.mlp_ratio,
+                adaln_lora_dim=config.adaln_lora_dim,
+            )
+            for _ in range(config.num_blocks)
+        )
+
+    def work_at(self, speed: Speed, device: torch.device | str) -> None:
+        """Make a loaded network work at this speed. Weights that become 8-bit move to `device`, one by one."""
+        for block in self.transformer_blocks:
+            block.work_at(speed, device)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.patch_embed.proj.weight.dtype
+
+    def grid(self, x: Tensor) -> tuple[int, int, int]:
+        """Token grid of a latent [B,C,T,H,W]: frames of all views, rows, columns."""
+        size, patch = x.shape[2:], self.config.patch_size
+        if any(s % p for s, p in zip(size, patch)):
+            raise UserError(f"latent size {tuple(size)} (frames, rows, columns) is not a multiple of the patch {patch}")
+        frames, rows, columns = (s // p for s, p in zip(size, patch))
+        if frames % self.config.num_views:
+            raise UserError(f"{frames} latent frames do not divide into num_views={self.config.num_views}")
+        return frames, rows, columns
+
+    def positions(self, x: Tensor, fps: float = BASE_FPS) -> Positions:
+        """Tables for the tokens of x [B,C,V*T,H,W]; they depend on its size alone."""
+        frames, rows, columns = self.grid(x)
+        views = self.config.num_views
+        grid = (frames // views, rows, columns)
+        limit = tuple(m // p for m, p in zip(self.config.max_size, self.config.patch_size))
+        if any(n > most for n, most in zip(grid, limit)):
+            raise UserError(f"token grid {grid} (frames, rows, columns) exceeds the largest this network has, {limit}")
+        rope = rope_table(
+            self.config.head_dim, grid, scale=self.config.rope_scale, fps=fps, num_views=views, device=x.device
+        )
+        if self.learnable_pos_embed is not None:
+            extra = self.learnable_pos_embed(x[:1])
+        else:
+            extra = sincos_positions(self.config.model_channels, grid, num_views=views, device=x.device)
+        return Positions(rope, extra.to(self.dtype))
+
+    def condition_channels(
+        self,
+        x: Tensor,
+        *,
+        condition_mask: Tensor | None = None,
+        padding_mask: Tensor | None = None,
+        view_ids: Tensor | None = None,
+        frame_repeat: Tensor | None = None,
+        view_embed: ViewEmbedding | None = None,
+    ) -> Tensor:
+        """The input channels after the latent, [B, in_channels - latent_channels, V*T, H, W].
+
+        condition_mask: [B,1,V*T,H,W] or broadcastable, 1 on given frames; None: no frame is given.
+        padding_mask: [B,1,h,w] at any size, nearest-resized; None: zeros, every pixel is real.
+        view_ids: integers [B, V*T]; None: the config's. frame_repeat: [B, V]; None: zeros.
+        view_embed: another network's view embedding to use instead of this one's.
+        """
+        batch, _, frames, height, width = x.shape
+        plane = (batch, 1, frames, height, width)
+        channels = []
+        if self.config.condition_mask:
+            mask = x.new_zeros(()) if condition_mask is None else condition_mask.to(x)
+            channels.append(mask.expand(plane))
+        padding = x.new_zeros(()) if padding_mask is None else resize_padding(padding_mask, x)
+        channels.append(padding.expand(plane))
+        if self.view_embed is not None:
+            views = self.config.num_views
+            per_view = frames // views
+            if view_ids is None:
+                ids = self.config.view_ids or tuple(range(views))
+                view_ids = torch.tensor(ids, device=x.device).repeat_interleave(per_view)[None]
+            if frame_repeat is None:
+                frame_repeat = x.new_zeros((1, views))
+            embed = (view_embed or self.view_embed)(view_ids, frame_repeat.to(self.dtype), per_view)
+            channels.append(embed.to(x).expand(batch, -1, -1, height, width))
+        return torch.cat(channels, dim=1)
+
+    def tokens(self, x: Tensor, condition_channels: Tensor) -> Tensor:
+        """Patch tokens [B, V*T*h*w, D] of the scaled noisy latent x and the channels that go with it."""
+        return self.patch_embed(torch.cat([x, condition_channels], dim=1)).flatten(1, 3)
+
+    def step_inputs(self, timestep: Tensor) -> StepInputs:
+        """The modulation of every block at c_noise [B], or [1] where all samples share it."""
+        time = self.time_embed(self.patch_embed.proj.weight, timestep)
+        blocks = tuple(block.modulations(time) for block in self.transformer_blocks)
+        return StepInputs(blocks, self.head_modulation(time))
+
+    def head_modulation(self, time: tuple[Tensor, Tensor]) -> Modulation | None:
+        return None
+
+    def prompt_keys(
+        self, text: Tensor | None, *, merge: bool = False, regions: RegionTexts | None = None
+    ) -> PromptKeys:
+        """Keys and values of every block for text [B, V*S, text_channels], views in order.
+
+        merge: `without_zero_rows`, and None for text that is all zeros. regions: whose texts some tokens read as well.
+        """
+        if text is None or (merge and not text.any()):
+            return None
+        text, zeros = text.reshape(len(text) * self.config.num_views, -1, text.shape[-1]), 0
+        if merge:
+            text, zeros = without_zero_rows(text)
+        keys = [block.text_keys(text, zeros) for block in self.transformer_blocks]
+        if regions is not None:
+            keys = [own._replace(regions=b.region_keys(regions)) for own, b in zip(keys, self.transformer_blocks)]
+        return tuple(keys)
+
+    def start(self, tokens: Tensor, step: StepInputs, positions: Positions) -> Tensor:
+        """Tokens [B, L, D] after the first block's self-attention: what no text changes."""
+        block = self.block_at_work(0)
+        return block.attend_tokens(tokens, step.blocks[0][0], positions).total(block.fused)
+
+    def block(
+        self, i: int, hidden: Tensor, prompts: tuple[PromptKeys, ...], step: StepInputs, positions: Positions
+    ) -> Tensor:
+        """Block i on hidden [n*B, L, D], n branches with a prompt each; block 0 takes what `start` returned."""
+        texts = tuple(prompt and prompt[i] for prompt in prompts)
+        return self.block_at_work(i)(hidden, texts, step.blocks[i], positions, attended=i == 0)
+
+    def block_at_work(self, i: int) -> Block:
+        """Block i, with its weights on the device."""
+        block = self.transformer_blocks[i]
+        if self.offload is not None:
+            self.offload.bring(block)
+        return block
+
+    def offload_to(self, offload: Offload) -> None:
+        """From now on the large weights of the blocks are where `offload` keeps them."""
+        offload.take(self.transformer_blocks, float8.LARGE_LINEARS)
+        self.offload = offload
+
+
+class DiT(Trunk):
+    """A base net: trunk and head. Control residuals are added after its first blocks."""
+
+    def __init__(self, config: DiTConfig):
+        super().__init__(config)
+        self.norm_out = CosmosAdaLayerNorm(config.model_channels, config.adaln_lora_dim)
+        pt, ph, pw = config.patch_size
+        self.proj_out = nn.Linear(config.model_channels, pt * ph * pw * config.latent_channels, bias=False)
+        init_weights(self)
+
+    def forward(
+        self,
+        x: Tensor,
+        timestep: Tensor,
+        text: Tensor | None,
+        condition_channels: Tensor,
+        positions: Positions,
+        residuals: tuple[Tensor, ...] = (),
+    ) -> Tensor:
+        """Raw network output F, [B, latent_channels, V*T, H, W].
+
+        x: latent scaled by c_in. timestep: [B] c_noise = ln(sigma)/4. text: [B, V*S, text_channels] or None for
+        all-zero text. residuals: [B, L, D] each, the i-th added after block i.
+        """
+        step = self.step_inputs(timestep)
+        start = self.start(self.tokens(x, condition_channels), step, positions)
+        hidden = self.finish(start, (self.prompt_keys(text),), step, positions, residuals)
+        return self.head(hidden, step, self.grid(x))
+
+    def finish(
+        self,
+        start: Tensor,
+        prompts: tuple[PromptKeys, ...],
+        step: StepInputs,
+        positions: Positions,
+        residuals: tuple[Tensor, ...] = (),
+    ) -> Tensor:
+        """The last block's tokens [n*B, L, D] for n prompts, from what `start` returned [B, L, D]."""
+        hidden, left = repeated(start, len(prompts)), list(residuals)
+        del residuals  # each is freed when it has been added
+        for i in range(len(self.transformer_blocks)):
+            hidden = self.block(i, hidden, prompts, step, positions)
+            if left:
+                hidden = hidden + left.pop(0)
+        return hidden
+
+    def head(self, hidden: Tensor, step: StepInputs, grid: tuple[int, int, int]) -> Tensor:
+        """F [n*B, latent_channels, V*T, H, W] of the last block's tokens."""
+        return self.unpatchify(self.proj_out(step.head(hidden)), grid)
+
+    def head_modulation(self, time: tuple[Tensor, Tensor]) -> Modulation:
+        return modulation(self.norm_out, time)
+
+    def unpatchify(self, patches: Tensor, grid: tuple[int, int, int]) -> Tensor:
+        """The head orders a patch (row, column, frame, channel), which is not the order the embedder reads."""
+        pt, ph, pw = self.config.patch_size
+        x = patches.unflatten(2, (ph, pw, pt, -1)).unflatten(1, grid)
+        x = x.permute(0, 7, 1, 6, 2, 4, 3, 5)
+        return x.flatten(6, 7).flatten(4, 5).flatten(2, 3)
+
+
+def resize_padding(mask: Tensor, x: Tensor) -> Tensor:
+    """Padding mask [B,1,rows,columns] nearest-resized to the latent x: [B,1,1,H,W]."""
+    return F.interpolate(mask.to(x), size=x.shape[-2:], mode="nearest")[:, :, None]
+
+
+def init_weights(net: Trunk) -> None:
+    """Random initialisation for training: AdaLN and output start at zero, so every block starts as the identity."""
+    for module in net.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.trunc_normal_(module.weight, std=module.in_features**-0.5, a=-3, b=3)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    for block in net.transformer_blocks:
+        for norm in (block.norm1, block.norm2, block.norm3):
+            nn.init.zeros_(norm.linear_2.weight)
+    nn.init.zeros_(net.time_embed.t_embedder.linear_2.weight)
+    if net.learnable_pos_embed is not None:
+        for table in net.learnable_pos_embed.parameters():
+            nn.init.normal_(table, std=0.02)
+    if isinstance(net, DiT):
+        nn.init.zeros_(net.norm_out.linear_2.weight)
+        nn.init.zeros_(net.proj_out.weight)

@@ -1,0 +1,146 @@
+"""What a run's result follows from besides its config: code, packages, machine, files, seeds; and what the result was.
+
+`provenance.json` in the run folder holds it, for `cosmos-exp reproduce` and for people.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Mapping
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from cosmos_exp import __version__
+from cosmos_exp.common.cache import MANIFEST, Entry, StageCache
+from cosmos_exp.config.run_spec import Settings
+from cosmos_exp.pipeline.stages import Stages
+
+DISTRIBUTION = "cosmos-exp"
+GIT_TIMEOUT = 10  # seconds
+
+
+def provenance(stages: Stages, run_id: str) -> dict[str, Any]:
+    """Plain values. code: version and git state of the package. model: {file: sha256}. files: {path: sha256} of what
+    the config names. seeds: of the config."""
+    settings = stages.settings
+    cfg, device = settings.cfg, settings.cfg["hardware"]["device"]
+    return {
+        "run_id": run_id,
+        "code": {"version": __version__, "git": git_state(Path(__file__).resolve().parents[1])},
+        "python": platform.python_version(),
+        "packages": package_versions(),
+        "machine": {
+            "platform": platform.platform(),
+            "device": device_name(device),
+            "threads": settings.threads,
+            "environment": {
+                k: v for k, v in sorted(os.environ.items()) if k in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")
+            },
+        },
+        "model": {"folder": str(settings.model_folder), "files": stages.loaded.model_files(*_used(settings))},
+        "files": named_files(cfg, stages.results.cache),
+        "seeds": {group: cfg[group]["seed"] for group in ("scene", "sampler") if "seed" in cfg[group]},
+    }
+
+
+def result_digests(made: dict[str, list[Entry]]) -> dict[str, list[str]]:
+    """{result: sha256 of each of its parts}, from the manifests of their cache entries."""
+    return {name: [_digest(entry) for entry in entries] for name, entries in made.items()}
+
+
+def _digest(entry: Entry) -> str:
+    """Of the content of all its files."""
+    manifest = json.loads((entry.path / MANIFEST).read_text())
+    hashes = "".join(stated["sha256"] for _, stated in sorted(manifest.items()))
+    return hashlib.sha256(hashes.encode()).hexdigest()
+
+
+def _used(settings: Settings) -> tuple[str, ...]:
+    several = ("multiview_*",) if settings.videos.multi_view else ()
+    return ("tokenizer", "text_encoder", "base", "control_*", *several)
+
+
+def named_files(cfg: Mapping[str, Any], cache: StageCache) -> dict[str, str]:
+    """{path: sha256} of every file that a value of the config names."""
+    groups = (cfg[group] for group in ("scene", "sensors", "controls", "captions", "sampler"))
+    paths = {text for group in groups for text in _texts(group) if _is_path(text)}
+    return {path: cache.file_identity(path) for path in sorted(paths)}
+
+
+def _texts(values: Any) -> list[str]:
+    if isinstance(values, str):
+        return [values]
+    if isinstance(values, dict):
+        values = list(values.values())
+    return [text for value in values for text in _texts(value)] if isinstance(values, list) else []
+
+
+def _is_path(text: str) -> bool:
+    try:
+        return os.path.isfile(text)
+    except ValueError:
+        return False
+
+
+@lru_cache
+def package_versions() -> dict[str, str]:
+    """{package: version} of what this package requires and is installed."""
+    needs = [need for need in metadata.requires(DISTRIBUTION) or () if "extra ==" not in need]
+    names = sorted(re.split(r"[^\w.-]", need)[0] for need in needs)
+    return {name: version for name in names if (version := _version(name))}
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def device_name(device: str) -> str:
+    if not device.startswith("cuda"):
+        return cpu_name()
+    import torch
+
+    return torch.cuda.get_device_name(device)
+
+
+def cpu_name() -> str:
+    """As the kernel knows it, else the architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+@lru_cache
+def git_state(folder: Path) -> dict[str, Any] | None:
+    """commit, branch, and where the working tree differs from the commit, `changed` files and the sha256 of their
+    difference; None where the folder is in no git checkout of its own."""
+    if not (folder.parent / ".git").exists():
+        return None
+    try:
+        changed = [line[3:] for line in _git(folder, "status", "--porcelain").splitlines()]
+        state = {"commit": _git(folder, "rev-parse", "HEAD").strip(), "branch": _branch(folder), "changed": changed}
+        if changed:
+            state["difference"] = hashlib.sha256(_git(folder, "diff", "HEAD").encode()).hexdigest()
+        return state
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _branch(folder: Path) -> str:
+    return _git(folder, "rev-parse", "--abbrev-ref", "HEAD").strip()
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(folder), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=GIT_TIMEOUT).stdout

@@ -1,0 +1,202 @@
+"""The run folder: where each result lies, under the names that Cosmos-Drive-Dreams uses.
+
+config.yaml                               resolved config
+status.json                               state, stage, time by stage, cache hits, error
+provenance.json                           code, packages, files, seeds, and digests of the results
+captions/<clip>.json                      {style: prompt}
+<control>/<camera>/<clip>_0.mp4           control videos, the renderer's other outputs, weight maps (<control>_weight)
+single_view/<clip>_<style>.mp4            front view; beside it .txt, its prompt
+multi_view/<clip>_<style>/{0..5}.mp4      one per view, in the order of `views.VIEWS`
+multi_view/<clip>_<style>/grid.mp4        the views as one picture
+multi_view/<clip>_<style>/prompt.json     {view: prompt}
+metrics.json                              {style: {metric: value}}
+wandb/                                    the offline W&B run
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cosmos_exp.captions import files
+from cosmos_exp.common.cache import write_json
+from cosmos_exp.common.errors import UserError
+
+QUEUED, RUNNING, DONE, FAILED = "queued", "running", "done", "failed"
+PREEMPTED, INTERRUPTED, CANCELLED, KILLED = "preempted", "interrupted", "cancelled", "killed"
+HEARTBEAT = 5.0
+"""Seconds between two signs of life of a run at work."""
+SILENCE = 180.0
+"""Seconds without a sign of life after which a run counts as killed."""
+YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""libyaml's loader, several times as fast, where PyYAML was built with it."""
+
+
+@dataclass
+class Status:
+    """What status.json says.
+
+    state: queued (a cell of a sweep that no process has begun), running, done, failed, preempted (told to make room;
+    goes on at the stage it was in), interrupted (by the user), cancelled. A reader makes `killed` of `running` where
+    the process is gone, see `RunFolder.living_status`.
+    started, updated: ISO 8601, UTC; `updated` is also the heartbeat. host, pid: of the process at work. job: its id at
+    Slurm or submitit. stage: the stage at work, or the last one. step: how far it is. attempts: how often it was begun.
+    seconds: {stage: wall time}. cpu_seconds: {stage: time of this process on the cores}. hits, misses: {stage: cache
+    lookups}. error: one message, empty while all is well.
+    gpu_memory: {stage: {"allocated", "reserved": most GiB}} of the stages that took memory of a GPU.
+    weights: {network: {control: weight}} as they count.
+    """
+
+    state: str
+    run_id: str
+    started: str = ""
+    updated: str = ""
+    host: str = ""
+    pid: int = 0
+    job: str = ""
+    attempts: int = 0
+    stage: str = ""
+    step: str = ""
+    seconds: dict[str, float] = field(default_factory=dict)
+    cpu_seconds: dict[str, float] = field(default_factory=dict)
+    hits: dict[str, int] = field(default_factory=dict)
+    misses: dict[str, int] = field(default_factory=dict)
+    gpu_memory: dict[str, dict[str, float]] = field(default_factory=dict)
+    error: str = ""
+    weights: dict[str, dict[str, float]] = field(default_factory=dict)
+
+
+class RunFolder:
+    """Paths below one run folder, and its JSON files. Nothing is created before something is written."""
+
+    def __init__(self, path: Path | str):
+        self.path = Path(path)
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def status(self) -> Path:
+        return self.path / "status.json"
+
+    @property
+    def stop(self) -> Path:
+        """Where this file appears, the run at work here ends itself."""
+        return self.path / ".stop"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.json"
+
+    @property
+    def provenance(self) -> Path:
+        return self.path / "provenance.json"
+
+    @property
+    def wandb(self) -> Path:
+        return self.path / "wandb"
+
+    def captions(self, clip: str) -> Path:
+        return self.path / "captions" / f"{clip}.json"
+
+    def control(self, control: str, camera: str, clip: str) -> Path:
+        return self.path / control / camera / f"{clip}_0.mp4"
+
+    def single_view(self, clip: str, style: str) -> Path:
+        return self.path / "single_view" / f"{clip}_{style}.mp4"
+
+    def multi_view(self, clip: str, style: str) -> Path:
+        return self.path / "multi_view" / f"{clip}_{style}"
+
+    def view(self, clip: str, style: str, index: int) -> Path:
+        return self.multi_view(clip, style) / f"{index}.mp4"
+
+    def grid(self, clip: str, style: str) -> Path:
+        return self.multi_view(clip, style) / "grid.mp4"
+
+    def prompt(self, clip: str, style: str) -> Path:
+        return self.multi_view(clip, style) / "prompt.json"
+
+    def clips(self) -> list[str]:
+        """Clips that have captions here."""
+        return sorted(p.stem for p in (self.path / "captions").glob("*.json"))
+
+    def read_captions(self, clip: str) -> dict[str, str]:
+        """{style: prompt} of a clip."""
+        return files.read_captions(self.captions(clip))
+
+    def read_prompts(self, clip: str, style: str) -> dict[str, str]:
+        """{view: prompt} of a generated clip."""
+        return files.read_prompts(self.prompt(clip, style))
+
+    def read_config(self) -> dict[str, Any]:
+        """The resolved config. UserError where it is missing or no YAML."""
+        try:
+            return load_yaml(self.config.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise UserError(f"no {self.config.name} at {self.path}: has a run begun there?") from error
+        except yaml.YAMLError as error:
+            raise UserError(f"{self.config} is not YAML: {error}") from error
+
+    def read_metrics(self) -> dict[str, dict[str, float]]:
+        """{style: {metric: value}}."""
+        return _read_json(self.metrics)
+
+    def read_provenance(self) -> dict[str, Any]:
+        """What `provenance` recorded. UserError where there is none."""
+        return _read_json(self.provenance)
+
+    def read_status(self) -> Status | None:
+        """None where no run has begun here."""
+        return Status(**_read_json(self.status)) if self.status.exists() else None
+
+    def write_status(self, status: Status) -> None:
+        """Write status.json, stamped with the time."""
+        status.updated = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        write_json(self.status, vars(status))
+
+    def living_status(self) -> Status | None:
+        """The status, `killed` where it says `running` but the process that wrote it is gone or silent."""
+        status = self.read_status()
+        if status is None or status.state != RUNNING:
+            return status
+        where = f"during {status.stage or 'its start'}"
+        if status.host == socket.gethostname() and not _lives(status.pid):
+            return replace(status, state=KILLED, error=where)
+        if status.updated and time.time() - datetime.fromisoformat(status.updated).timestamp() > SILENCE:
+            silence = f"no sign of life from {status.host} since {status.updated}"
+            return replace(status, state=KILLED, error=f"{where}: {silence}")
+        return status
+
+
+def load_yaml(text: str) -> Any:
+    """Plain values of a YAML text. Raises yaml.YAMLError."""
+    return yaml.load(text, Loader=YAML)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"no {path.name} at {path.parent}: has the run finished?") from error
+    except ValueError as error:
+        raise UserError(f"{path} is not JSON: {error}") from error

@@ -1,0 +1,60 @@
+"""A request to end the run at work, heeded between two steps of its stages; what they have made stays in the cache.
+
+Slurm's warning before a time limit or a preemption (SIGUSR2, SIGTERM) is such a request, `cosmos-exp cancel` another.
+"""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType
+
+from cosmos_exp.runs.run_folder import PREEMPTED
+
+SIGNALS = (signal.SIGUSR2, signal.SIGTERM)
+
+_request: tuple[str, str] | None = None
+
+
+class Stopped(BaseException):
+    """Ends a run that was asked to stop; no Exception, so that nothing on the way takes it for a failure.
+
+    state: what the run becomes, preempted or cancelled.
+    """
+
+    def __init__(self, state: str, reason: str):
+        super().__init__(reason)
+        self.state = state
+
+
+def request(state: str, reason: str) -> None:
+    """Ask the run of this process to stop; the first request stands."""
+    global _request
+    _request = _request or (state, reason)
+
+
+def asked() -> Stopped | None:
+    """What ends the run of this process; None where nobody asked it to stop."""
+    return Stopped(*_request) if _request else None
+
+
+def forget() -> None:
+    """Take the request back, for the next run of this process."""
+    global _request
+    _request = None
+
+
+def heed() -> None:
+    """Raise Stopped where a stop was requested."""
+    if stop := asked():
+        raise stop
+
+
+def listen() -> None:
+    """Take SIGUSR2 and SIGTERM for requests to make room. Only the main thread may call it."""
+    for number in SIGNALS:
+        signal.signal(number, _on_signal)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+
+
+def _on_signal(number: int, frame: FrameType | None) -> None:
+    request(PREEMPTED, f"asked to make room ({signal.Signals(number).name})")

@@ -1,0 +1,219 @@
+"""The cells of a sweep, read back from its run folders: what was asked, what came of it, where the videos are."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.views import VIEWS
+from cosmos_exp.runs.run_folder import DONE, FAILED, RunFolder, load_yaml
+
+STYLES_KEY, STYLE_AXIS = "captions.styles", "style"
+MISSING = "missing"
+SEARCH = "search.json"  # what a search looks for, and where
+SELECTION_KEYS = ("sweep", "sweep_name", "name", "experiment")  # pick or name a sweep; no axis of it
+EXPONENTIAL = r"[+-]?\d+\.?\d*[eE][+-]?\d+"  # a number for Hydra, a text for YAML 1.1
+
+
+@dataclass
+class Cell:
+    """One style of one run folder, or a cell that the sweep asked for and that has no folder.
+
+    run: folder relative to the compared one. axes: {swept key: value}. state: one of a
+    run's (`Status.state`) or missing. videos: {what it shows: path}. metrics: {key: value}.
+    """
+
+    run: str
+    axes: dict[str, Any]
+    state: str
+    style: str = ""
+    clip: str = ""
+    prompt: str = ""
+    error: str = ""
+    metrics: dict[str, float] = field(default_factory=dict)
+    videos: dict[str, Path] = field(default_factory=dict)
+
+
+def read_cells(folder: Path) -> list[Cell]:
+    """All cells of the run folders in and below `folder`, in the order of their folders; those never begun come last.
+
+    Axes are the overrides that differ between the runs or that the sweep varies. UserError where there is no run.
+    """
+    if not folder.is_dir():
+        raise UserError(f"no folder at {folder}")
+    runs = find_runs(folder)
+    if not runs:
+        raise UserError(f"no run folders in {folder}: give the folder of a sweep, or one that holds runs")
+    overrides = {run: read_overrides(run) for run in runs}
+    asked = sweep_cells(folder)
+    axes = _axes(list(overrides.values()), asked)
+    defaults = {run: _read_yaml(run / "config.yaml") or {} for run in runs}
+    cells = []
+    for run in runs:
+        values = {axis: overrides[run].get(axis, _lookup(defaults[run], axis)) for axis in axes}
+        cells += _run_cells(run, folder, values, defaults[run])
+    begun = {_signature(overrides[run], axes) for run in runs}
+    for values in asked:
+        if _signature(values, axes) not in begun:
+            cells.append(Cell(run="", axes={axis: values.get(axis) for axis in axes}, state=MISSING))
+    return _with_styles(cells)
+
+
+def _with_styles(cells: list[Cell]) -> list[Cell]:
+    """The style as an axis where there are several, replacing `captions.styles`; a cell without one stands for each."""
+    styles = _distinct(cell.style for cell in cells if cell.style)
+    expanded = []
+    for cell in cells:
+        asked = cell.axes.pop(STYLES_KEY, None)
+        known = [cell.style] if cell.style else load_yaml(asked) if asked else styles
+        for style in [s for s in known if s in styles] or styles or [""]:
+            axes = cell.axes | {STYLE_AXIS: style} if len(styles) > 1 else cell.axes
+            expanded.append(replace(cell, axes=axes, style=style))
+    return expanded
+
+
+def find_runs(folder: Path) -> list[Path]:
+    """Run folders in and below `folder`: those with a status.json or Hydra's record of overrides, `2` before `10`."""
+    marks = [*folder.rglob("status.json"), *(path.parent for path in folder.rglob(".hydra/overrides.yaml"))]
+    return sorted({mark.parent for mark in marks}, key=lambda run: [_natural(part) for part in run.parts])
+
+
+def read_overrides(run: Path) -> dict[str, Any]:
+    """{key: value} of the overrides Hydra recorded for a run; empty where it recorded none."""
+    recorded = _read_yaml(run / ".hydra" / "overrides.yaml") or []
+    return dict(_override(text) for text in recorded if _override(text)[0] not in SELECTION_KEYS)
+
+
+def sweep_cells(folder: Path) -> list[dict[str, Any]]:
+    """Overrides of every cell that the multirun in `folder` asked for; empty where it is no plain grid."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import OverrideParseException
+
+    config = (_read_yaml(folder / "multirun.yaml") or {}).get("hydra", {})
+    swept = [f"{key}={value}" for key, value in ((config.get("sweeper") or {}).get("params") or {}).items()]
+    task = (config.get("overrides") or {}).get("task") or []
+    try:
+        parsed = OverridesParser.create().parse_overrides([*swept, *task])
+    except OverrideParseException:
+        return []
+    swept = [override for override in parsed if override.is_sweep_override()]
+    if not swept or not all(override.is_discrete_sweep() for override in swept):
+        return []
+    choices = [list(o.sweep_string_iterator()) if o in swept else [o.get_value_element_as_str()] for o in parsed]
+    keys = [override.key_or_group for override in parsed]
+    cells = [dict(_override(f"{key}={value}") for key, value in zip(keys, values)) for values in product(*choices)]
+    return [{key: value for key, value in cell.items() if key not in SELECTION_KEYS} for cell in cells]
+
+
+def searched_keys(folder: Path) -> list[str]:
+    """The keys that the search in `folder` varies; empty where it holds none."""
+    return list((_read_yaml(folder / SEARCH) or {}).get("axes", {}))
+
+
+def axis_values(cells: list[Cell]) -> dict[str, list[Any]]:
+    """{axis: its values, numbers in order}."""
+    axes = dict.fromkeys(axis for cell in cells for axis in cell.axes)
+    return {axis: _distinct(cell.axes.get(axis) for cell in cells) for axis in axes}
+
+
+def _run_cells(run: Path, root: Path, axes: dict[str, Any], config: dict[str, Any]) -> list[Cell]:
+    folder = RunFolder(run)
+    state, error = run_state(folder)
+    metrics = folder.read_metrics() if folder.metrics.exists() else {}
+    captions = {clip: folder.read_captions(clip) for clip in folder.clips()}
+    styles = [(clip, style, prompt) for clip, prompts in captions.items() for style, prompt in prompts.items()]
+    if not styles:
+        styles = [("", style, "") for style in _lookup(config, "captions.styles") or [""]]
+    return [
+        Cell(
+            run=run.relative_to(root).as_posix(),
+            axes=axes,
+            state=state,
+            error=error,
+            style=style,
+            clip=clip,
+            prompt=prompt,
+            metrics=metrics.get(style, {}),
+            videos=_videos(folder, clip, style, config) if clip else {},
+        )
+        for clip, style, prompt in styles
+    ]
+
+
+def run_state(folder: RunFolder) -> tuple[str, str]:
+    """(state as in `Cell`, why it is not done)."""
+    status = folder.living_status()
+    if status is None:
+        return FAILED, "ended before its first stage"
+    return status.state, status.error if status.state != DONE else ""
+
+
+def _videos(folder: RunFolder, clip: str, style: str, config: dict[str, Any]) -> dict[str, Path]:
+    views = _lookup(config, "views.names") or list(VIEWS)
+    found = {"grid": folder.grid(clip, style), "single view": folder.single_view(clip, style)}
+    found |= {view: folder.view(clip, style, index) for index, view in enumerate(views)}
+    controls = _lookup(config, "controls") or {"hdmap": {}}
+    found |= {f"control {name}": folder.control(name, views[0], clip) for name in controls}
+    found["render"] = folder.control("rgb", views[0], clip)
+    return {what: path for what, path in found.items() if path.is_file()}
+
+
+def _axes(overrides: list[dict[str, Any]], asked: list[dict[str, Any]]) -> list[str]:
+    """Override keys that do not have one and the same value everywhere."""
+    keys = dict.fromkeys(key for values in [*asked, *overrides] for key in values)
+    return [key for key in keys if len(_distinct(values.get(key) for values in [*asked, *overrides])) > 1]
+
+
+def _distinct(values: Any) -> list[Any]:
+    """Distinct values, numbers in order and first, then the rest by name."""
+    unique = list({repr(value): value for value in values}.values())
+    numbers = [v for v in unique if isinstance(v, (int, float)) and not isinstance(v, bool)]
+    return sorted(numbers) + sorted((v for v in unique if v not in numbers), key=str)
+
+
+def _signature(values: dict[str, Any], axes: list[str]) -> tuple[str, ...]:
+    return tuple(repr(values.get(axis)) for axis in axes)
+
+
+def _override(text: str) -> tuple[str, Any]:
+    key, _, value = text.lstrip("+").partition("=")
+    try:
+        parsed = load_yaml(value)
+    except yaml.YAMLError:
+        parsed = value
+    if isinstance(parsed, str) and re.fullmatch(EXPONENTIAL, parsed):
+        parsed = float(parsed)
+    return key, _plain(parsed) if isinstance(parsed, (int, float, bool, str)) else value
+
+
+def _plain(value: Any) -> Any:
+    """Whole numbers as int, so that 3 and 3.0 are one value."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _lookup(config: dict[str, Any], dotted: str) -> Any:
+    """The value of a dotted key, None where absent; a group stands for its `name`."""
+    value: Any = config
+    for part in dotted.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return _plain(value.get("name", value) if isinstance(value, dict) and "." not in dotted else value)
+
+
+def _natural(part: str) -> tuple[int, str]:
+    number = part.partition("_")[0]
+    return (int(number), part) if number.isdigit() else (-1, part)
+
+
+def _read_yaml(path: Path) -> Any:
+    try:
+        return load_yaml(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is not YAML: {error}") from error

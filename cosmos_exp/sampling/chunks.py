@@ -1,0 +1,42 @@
+"""A long video in chunks of the length that a network makes, each beginning with the last frames of the one before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cosmos_exp.models.contract import FrameRule
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Frames start to start + size - 1 of a video; those after its end repeat its last frame."""
+
+    index: int
+    start: int
+    size: int
+
+    def of(self, video: np.ndarray) -> np.ndarray:
+        """[F,...] -> [size,...]."""
+        return video[np.minimum(np.arange(self.start, self.start + self.size), len(video) - 1)]
+
+    def covers(self, frames: int) -> bool:
+        """Whether it is the whole of a video of so many frames, and no more."""
+        return (self.start, self.size) == (0, frames)
+
+
+def split(frames: int, rule: FrameRule, overlap: int) -> tuple[Chunk, ...]:
+    """The chunks of a video: one of the shortest sufficient length, or as many of the longest as it takes."""
+    size = next((n for n in rule.choices() if n >= frames), rule.most)
+    stride = size - overlap
+    further = -(-max(frames - size, 0) // stride)
+    return tuple(Chunk(index, index * stride, size) for index in range(1 + further))
+
+
+def join(videos: Sequence[np.ndarray], overlap: int, frames: int) -> np.ndarray:
+    """The videos of all chunks [size,...] as one [frames,...]: what a chunk was given is left out, and the padding."""
+    if len(videos) == 1:
+        return videos[0][:frames]
+    return np.concatenate([videos[0], *(video[overlap:] for video in videos[1:])])[:frames]

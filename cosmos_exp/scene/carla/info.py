@@ -1,0 +1,249 @@
+"""What is in a recorder log: numbers for a program (`scene_info`) and lines for a person (`format_info`).
+
+Values keep CARLA's left-handed frame; metres, seconds, degrees (roll, pitch, yaw); what is not finite is None.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cosmos_exp.scene.carla.packets import Packet
+from cosmos_exp.scene.carla.recorded_actors import RecordedActor, recorded_actors
+from cosmos_exp.scene.carla.recorder import MAGIC, ActorType, Frame, RecorderLog, read_log
+
+SAMPLED_LIGHTS = 4  # traffic lights listed in each sampled frame
+SAMPLED_LIGHT_TIMES = 3
+EGO_ROLE = "hero"
+
+
+def scene_info(log: Path | str) -> dict[str, Any]:
+    """Everything a recorder log states, as plain values ready for JSON.
+
+    Header, counts, packet counts, every actor (attributes, parent, first and last pose, ranges, bounding box), light
+    transitions (frame, state: 0 red, 1 yellow, 2 green, 3 off), events, and up to seven sampled frames: the first two,
+    the quarters, the last two. Raises UserError as `read_log` does.
+    """
+    recording = read_log(log)
+    actors = recorded_actors(recording)
+    data = recording.path.read_bytes()
+    durations = [f.duration for f in recording.frames if f.duration >= 0.0]
+    return {
+        "file": recording.path.name,
+        "size": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "header": {
+            "version": recording.version,
+            "magic": MAGIC,
+            "date": int(recording.date.timestamp()),
+            "map": recording.map,
+        },
+        "frame_count": len(recording.frames),
+        "duration_s": recording.duration,
+        "frame_duration": _spread(durations),
+        "last_frame_duration": recording.frames[-1].duration,
+        "packet_counts": recording.packet_counts,
+        "leftover_bytes": recording.leftover_bytes,
+        "actor_counts_by_type": _counts(str(a.added.type) for a in actors),
+        "hero_ids": [a.id for a in actors if a.added.role == EGO_ROLE],
+        "actor_counts_by_type_id": _counts(a.added.type_id for a in actors),
+        **_lights(recording),
+        "physics_control_ids": [a.id for a in actors if a.physics is not None],
+        "events": _events(recording),
+        "actors": [_actor(recording, actor) for actor in actors],
+        "sampled_frames": [_frame(recording.frames[i], actors) for i in _sampled(len(recording.frames))],
+        "warnings": list(recording.warnings),
+    }
+
+
+def _spread(values: list[float]) -> dict[str, float | None]:
+    if not values:
+        return {"min": None, "max": None, "mean": None}
+    return {"min": min(values), "max": max(values), "mean": sum(values) / len(values)}
+
+
+def _counts(values: Iterable[str]) -> dict[str, int]:
+    return dict(sorted(Counter(values).items()))
+
+
+def _round(value: float, digits: int) -> float | None:
+    return round(float(value), digits) if math.isfinite(value) else None
+
+
+def _rounded(values: Iterable[float], digits: int = 6) -> list[float | None]:
+    return [_round(v, digits) for v in values]
+
+
+def _lights(recording: RecorderLog) -> dict[str, Any]:
+    samples: Counter[str] = Counter()
+    transitions: dict[str, list[list[int]]] = defaultdict(list)
+    times: list[dict[str, Any]] = []
+    for frame in recording.frames:
+        rows = frame[Packet.STATE]
+        for light_id, state in zip(rows["id"].tolist(), rows["state"].tolist()):
+            samples[str(state)] += 1
+            history = transitions[str(light_id)]
+            if not history or history[-1][1] != state:
+                history.append([frame.id, state])
+        for row in frame[Packet.TRAFFIC_LIGHT_TIME]:
+            colors = {color: _round(row[color], 6) for color in ("green", "yellow", "red")}
+            times.append({"id": int(row["id"]), **colors})
+    return {
+        "traffic_light_state_samples": dict(sorted(samples.items())),
+        "traffic_light_transitions": dict(sorted(transitions.items(), key=lambda item: int(item[0]))),
+        "traffic_light_times": times[:SAMPLED_LIGHT_TIMES],
+        "n_traffic_light_times": len(times),
+    }
+
+
+def _events(recording: RecorderLog) -> dict[str, Any]:
+    frames = recording.frames
+    return {
+        "deleted": [[f.id, list(f.deleted)] for f in frames if f.deleted],
+        "parents": [[f.id, [list(pair) for pair in f.parents]] for f in frames if f.parents],
+        "collisions": sum(len(f[Packet.COLLISION]) for f in frames),
+    }
+
+
+def _actor(recording: RecorderLog, actor: RecordedActor) -> dict[str, Any]:
+    added = actor.added
+    return {
+        "id": added.id,
+        "type": added.type,
+        "type_id": added.type_id,
+        "uid": added.description_uid,
+        "added_frame": recording.frames[actor.first_frame].id,
+        "removed_frame": recording.frames[actor.last_frame + 1].id if actor.deleted else None,
+        "parent": actor.parent,
+        "attributes": dict(added.attributes),
+        "attribute_types": dict(added.attribute_types),
+        "spawn": _pose(added.location, added.rotation),
+        "n_positions": len(actor.frames),
+        "first": _sample(recording, actor, 0),
+        "last": _sample(recording, actor, -1),
+        "bounding_box": None
+        if actor.box_origin is None or actor.box_extent is None
+        else {"origin_m": _rounded(actor.box_origin), "extent_m": _rounded(actor.box_extent)},
+        **_range(actor),
+    }
+
+
+def _range(actor: RecordedActor) -> dict[str, Any]:
+    if len(actor.frames) == 0:
+        return {}
+    low, high = actor.location.min(axis=0), actor.location.max(axis=0)
+    return {"range_m": {axis: _rounded((low[i], high[i]), 4) for i, axis in enumerate("xyz")}}
+
+
+def _pose(location: Iterable[float], rotation: Iterable[float]) -> dict[str, Any]:
+    return {"location_m": _rounded(location), "roll_pitch_yaw_deg": _rounded(rotation)}
+
+
+def _sample(recording: RecorderLog, actor: RecordedActor, k: int) -> dict[str, Any] | None:
+    if len(actor.frames) == 0:
+        return None
+    frame = recording.frames[int(actor.frames[k])]
+    pose = _pose(actor.location[k], actor.rotation[k])
+    return {"frame": frame.id, "elapsed": _round(frame.elapsed, 9), **pose}
+
+
+def _sampled(count: int) -> list[int]:
+    wanted = (0, 1, count // 4, count // 2, 3 * count // 4, count - 2, count - 1)
+    return sorted({i for i in wanted if 0 <= i < count})
+
+
+def _frame(frame: Frame, actors: list[RecordedActor]) -> dict[str, Any]:
+    shown = {a.id for a in actors if a.added.type in (ActorType.VEHICLE, ActorType.WALKER)}
+    shown |= {a.id for a in actors if a.added.type_id == "spectator"}
+    kinematics, lights = frame[Packet.KINEMATICS], frame[Packet.STATE][:SAMPLED_LIGHTS]
+    return {
+        "frame": frame.id,
+        "elapsed": _round(frame.elapsed, 9),
+        "duration": _round(frame.duration, 9),
+        "n_positions": len(frame[Packet.POSITION]),
+        "n_traffic_lights": len(frame[Packet.STATE]),
+        "platform_time": None if frame.platform_time is None else _round(frame.platform_time, 6),
+        "positions": {
+            str(row["id"]): _pose(row["location"], row["rotation"])
+            for row in frame[Packet.POSITION]
+            if int(row["id"]) in shown
+        },
+        "controls": {str(row["id"]): _control(row) for row in frame[Packet.ANIM_VEHICLE]},
+        "lights": {str(row["id"]): int(row["mask"]) for row in frame[Packet.VEHICLE_LIGHT]},
+        "kinematics": {
+            str(row["id"]): {
+                "linear_velocity_mps": _rounded(row["linear"]),
+                "angular_velocity": _rounded(row["angular"]),
+            }
+            for row in kinematics
+            if int(row["id"]) in shown
+        },
+        "traffic_lights": {
+            str(row["id"]): {
+                "frozen": bool(row["frozen"]),
+                "elapsed": _round(row["elapsed"], 6),
+                "state": int(row["state"]),
+            }
+            for row in lights
+        },
+    }
+
+
+def _control(row: np.void) -> dict[str, Any]:
+    return {
+        "steer": _round(row["steer"], 6),
+        "throttle": _round(row["throttle"], 6),
+        "brake": _round(row["brake"], 6),
+        "handbrake": bool(row["handbrake"]),
+        "gear": int(row["gear"]),
+    }
+
+
+def format_info(info: dict[str, Any]) -> str:
+    """Plain text: map, frames, duration, ego, vehicles and walkers one by one, the rest counted, warnings."""
+    header = info["header"]
+    date = datetime.fromtimestamp(header["date"], tz=timezone.utc)
+    duration, frames = info["duration_s"], info["frame_count"]
+    rate = f", {(frames - 1) / duration:.1f} per second on average" if duration > 0 else ""
+    lines = [
+        f"log       {info['file']} ({info['size']} bytes, version {header['version']})",
+        f"map       {header['map']}",
+        f"recorded  {date:%Y-%m-%d %H:%M:%S} UTC",
+        f"frames    {frames}{rate}",
+        f"duration  {duration:.3f} s",
+        f"ego       {_ego_line(info)}",
+        "",
+    ]
+    lines += _movers_table(info["actors"])
+    lines += ["", f"all actors ({len(info['actors'])})"]
+    lines += [f"  {count:4d}  {type_id}" for type_id, count in info["actor_counts_by_type_id"].items()]
+    lines += [f"warning: {text}" for text in info["warnings"]]
+    return "\n".join(lines)
+
+
+def _ego_line(info: dict[str, Any]) -> str:
+    heroes = info["hero_ids"]
+    if not heroes:
+        return "none: no vehicle has the role 'hero'; choose one by its id"
+    return ", ".join(f"{a['id']} {a['type_id']}" for a in info["actors"] if a["id"] in heroes)
+
+
+def _movers_table(actors: list[dict[str, Any]]) -> list[str]:
+    movers = [a for a in actors if a["type"] in (ActorType.VEHICLE, ActorType.WALKER)]
+    if not movers:
+        return ["no vehicles or walkers"]
+    rows = [("id", "type", "role", "frames", "first position (m)")]
+    for a in movers:
+        until = "" if a["removed_frame"] is None else str(a["removed_frame"] - 1)
+        place = ", ".join("-" if v is None else f"{v:.1f}" for v in a["first"]["location_m"]) if a["first"] else "never"
+        role = a["attributes"].get("role_name", "")
+        rows.append((str(a["id"]), a["type_id"], role, f"{a['added_frame']}-{until}", place))
+    widths = [max(len(row[i]) for row in rows) for i in range(4)]
+    return ["  ".join([*(cell.ljust(w) for cell, w in zip(row, widths)), row[4]]) for row in rows]

@@ -1,0 +1,304 @@
+"""OpenDRIVE map -> SceneMap: lane surfaces, painted lines, kerbs, crosswalks, wait lines, signs and lights.
+
+Needs nothing but the map's text. Geometries line, arc, spiral, poly3 and paramPoly3; elevation; superelevation; lane
+offset; cubic lane widths and borders; road marks; signals and objects. Left out: crossfall, lateral shapes, lane
+heights (a log message says so where a map has them).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from cosmos_exp.scene.opendrive.junction_gaps import fill_junctions
+from cosmos_exp.scene.opendrive.lane_strips import Strip, lane_strips
+from cosmos_exp.scene.opendrive.road_furniture import furnish
+from cosmos_exp.scene.opendrive.road_network import RoadMark, read_network
+from cosmos_exp.scene.types import Lane, LaneLine, LaneType, SceneMap
+
+logger = logging.getLogger(__name__)
+
+KERB_MARKS = ("curb",)
+INVISIBLE_MARKS = ("none", "grass", "custom", *KERB_MARKS)
+DOUBLE_MARKS = {"solid broken": ("solid", "broken"), "broken solid": ("broken", "solid")}
+LINE_STYLES = {
+    "solid": "solid",
+    "edge": "solid",
+    "broken": "broken",
+    "botts dots": "broken",
+    "solid solid": "solid_solid",
+    "broken broken": "broken",
+}
+LINE_COLORS = {"yellow": "yellow", "orange": "yellow"}  # any other colour is drawn white
+DEFAULT_LINE_WIDTH = 0.125
+KERB_PROBE = 0.25  # metres beyond a junction's kerb at which another lane's surface makes it no kerb
+SAME_LINE = 0.1  # metres within which two painted lines of a junction are one
+JOINT = 0.1  # metres between the ends of lines that continue each other
+STRAIGHT_ON = np.cos(np.radians(20.0))
+SHORTEST_LINE = 0.3  # metres: what is left of a line below this is no visible paint
+
+
+def load_opendrive(path: Path | str) -> SceneMap:
+    """Static world of an OpenDRIVE file, in its inertial frame (right-handed, metres): our world frame.
+
+    Lane ids are `road:section:lane`; bare ground inside a junction is covered by shoulders `junction:gap:k`.
+    Raises UserError when the file is missing, truncated or no OpenDRIVE.
+    """
+    network = read_network(path)
+    for note in network.notes:
+        logger.warning("%s: %s", Path(path).name, note)
+    sections = lane_strips(network)
+    sides = list(chain(*sections))
+    strips = [strip for side in sides for strip in side[1:]]
+    lanes = [_lane(strip) for strip in strips]
+    junctions: dict[str, list[Lane]] = {}
+    for strip, lane in zip(strips, lanes):
+        if strip.road.junction is not None:
+            junctions.setdefault(strip.road.junction, []).append(lane)
+    furniture = furnish(network, strips)
+    return SceneMap(
+        name=network.name,
+        lanes=tuple(lanes + fill_junctions(junctions, lanes)),
+        lane_lines=tuple(_joined(_unique_lines(_painted_lines(sides)))) + furniture.lane_lines,
+        road_boundaries=tuple(_boundaries(sections)),
+        crosswalks=furniture.crosswalks,
+        road_markings=furniture.road_markings,
+        wait_lines=furniture.wait_lines,
+        poles=furniture.poles,
+        traffic_signs=furniture.traffic_signs,
+        traffic_lights=furniture.traffic_lights,
+    )
+
+
+def _lane(strip: Strip) -> Lane:
+    left, right = strip.driving_edges()
+    return Lane(strip.id, strip.type or LaneType.OTHER, left, right, junction=strip.road.junction is not None)
+
+
+def _mark_runs(strip: Strip) -> Iterator[tuple[RoadMark, slice]]:
+    """Each run of equal marks with the slice of the strip's stations it covers."""
+    marks = strip.marks
+    start = strip.road.sections[strip.section].start
+    begin = 0
+    while begin < len(marks):
+        end = begin + 1
+        while end < len(marks) and _same_paint(marks[begin], marks[end]):
+            end += 1
+        first = int(np.searchsorted(strip.stations, start + marks[begin].offset - 2e-3))
+        if end < len(marks):
+            last = int(np.searchsorted(strip.stations, start + marks[end].offset - 2e-3))
+        else:
+            last = len(strip.stations) - 1
+        if last > first:
+            yield marks[begin], slice(first, last + 1)
+        begin = end
+
+
+def _same_paint(a: RoadMark, b: RoadMark) -> bool:
+    return (a.type, a.color, a.width) == (b.type, b.color, b.width)
+
+
+def _painted_lines(sides: Iterable[list[Strip]]) -> Iterator[tuple[str | None, LaneLine]]:
+    """(junction id or None, line) for every visible mark; the centre line of a section comes once."""
+    centres: set[tuple[str, int]] = set()
+    for side in sides:
+        for strip in side:
+            if strip.type is None:
+                key = (strip.road.id, strip.section)
+                if key in centres:
+                    continue
+                centres.add(key)
+            for mark, run in _mark_runs(strip):
+                if mark.type not in INVISIBLE_MARKS:
+                    for line in _lines_of_mark(mark, strip.outer[run]):
+                        yield strip.road.junction, line
+
+
+def _lines_of_mark(mark: RoadMark, points: np.ndarray) -> list[LaneLine]:
+    color = LINE_COLORS.get(mark.color, "white")
+    width = mark.width or DEFAULT_LINE_WIDTH
+    if mark.type in DOUBLE_MARKS:
+        left, right = DOUBLE_MARKS[mark.type]
+        return [
+            LaneLine(_shifted(points, width), left, color, width),
+            LaneLine(_shifted(points, -width), right, color, width),
+        ]
+    style = LINE_STYLES.get(mark.type)
+    if style is None:
+        logger.warning("road mark type %r is drawn as a solid line", mark.type)
+    return [LaneLine(points, style or "solid", color, width)]
+
+
+def _shifted(points: np.ndarray, left: float) -> np.ndarray:
+    """The polyline [N,3] moved sideways in the ground plane."""
+    tangent = np.gradient(points[:, :2], axis=0)
+    tangent /= np.maximum(np.linalg.norm(tangent, axis=1, keepdims=True), 1e-9)
+    moved = points.copy()
+    moved[:, :2] += left * np.stack([-tangent[:, 1], tangent[:, 0]], axis=-1)
+    return moved
+
+
+def _unique_lines(lines: Iterable[tuple[str | None, LaneLine]]) -> Iterator[LaneLine]:
+    """Lines without the stretches that another connecting road of the same junction has painted already."""
+    painted: dict[str, list[np.ndarray]] = {}
+    for junction, line in lines:
+        if junction is None:
+            yield line
+            continue
+        before = painted.setdefault(junction, [])
+        covered = np.zeros(len(line.points), bool)
+        for other in before:
+            covered |= distance_to_polyline(line.points[:, :2], other[:, :2]) < SAME_LINE
+        before.append(line.points)
+        for run in _runs(~(covered[:-1] & covered[1:])):
+            yield LaneLine(line.points[run], line.style, line.color, line.width)
+
+
+def _joined(lines: Iterable[LaneLine]) -> Iterator[LaneLine]:
+    """Lines of equal paint that continue each other straight on become one, so that dashes run through."""
+    groups: dict[tuple[str, str, float], list[np.ndarray]] = {}
+    for line in lines:
+        groups.setdefault((line.style, line.color, line.width), []).append(line.points)
+    for paint, pieces in groups.items():
+        while pieces:
+            joined = pieces.pop(0)
+            for _ in range(2):
+                while (following := _continuation(joined, pieces)) is not None:
+                    joined = np.concatenate([joined, following[1:]])
+                joined = joined[::-1]
+            if np.linalg.norm(np.diff(joined, axis=0), axis=1).sum() >= SHORTEST_LINE:
+                yield LaneLine(joined, *paint)
+
+
+def _continuation(line: np.ndarray, pieces: list[np.ndarray]) -> np.ndarray | None:
+    """Takes the piece out of the list that goes on from the line's end, turned to run on from it."""
+    ahead = _direction(line[-2], line[-1])
+    best, found = STRAIGHT_ON, None
+    for i, piece in enumerate(pieces):
+        for turned in (piece, piece[::-1]):
+            if np.linalg.norm(turned[0] - line[-1]) < JOINT:
+                agreement = float(_direction(turned[0], turned[1]) @ ahead)
+                if agreement > best:
+                    best, found = agreement, (i, turned)
+    if found is None:
+        return None
+    pieces.pop(found[0])
+    return found[1]
+
+
+def _direction(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return (b - a) / max(float(np.linalg.norm(b - a)), 1e-9)
+
+
+def _runs(keep: np.ndarray) -> Iterator[slice]:
+    """Slices of points for each run of kept segments; keep: [N-1] bool over segments."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], keep, [False]])))
+    for first, last in zip(edges[::2], edges[1::2]):
+        yield slice(int(first), int(last) + 1)
+
+
+def distance_to_polyline(points: np.ndarray, line: np.ndarray) -> np.ndarray:
+    """[N] distances in the plane from points [N,2] to a polyline [M,2]."""
+    a, step = line[:-1], np.diff(line, axis=0)
+    offset = points[:, None] - a
+    along = np.clip((offset * step).sum(-1) / np.maximum((step * step).sum(-1), 1e-12), 0.0, 1.0)
+    return np.linalg.norm(offset - along[..., None] * step, axis=-1).min(axis=1)
+
+
+def _boundaries(sections: list[tuple[list[Strip], list[Strip]]]) -> Iterator[np.ndarray]:
+    """Polylines [N,3] where drivable surface ends: at a kerb mark, at a lane of another kind, at the road's edge.
+
+    Connecting roads overlap inside a junction, so there a border counts only where no other lane continues beyond it,
+    and, in a junction that marks its kerbs, an unmarked road edge does not count.
+    """
+    surfaces = _JunctionSurfaces(strip for side in chain(*sections) for strip in side[1:])
+    for left, right in sections:
+        for border in _section_borders(left, right):
+            junction = border.strip.road.junction
+            marked_only = border.is_edge and junction in surfaces.kerbed
+            for run in border.kerb_runs() if marked_only else border.boundary_runs():
+                if junction is None:
+                    yield border.strip.outer[run]
+                else:
+                    yield from surfaces.clip(junction, border.strip.outer[run], border.across()[run])
+
+
+@dataclass(frozen=True)
+class _Border:
+    """The outer border of `strip`. near, far: the lanes on both sides; None is the outside of the road."""
+
+    strip: Strip
+    near: Strip | None
+    far: Strip | None
+
+    @property
+    def is_edge(self) -> bool:
+        return self.near is None or self.far is None
+
+    def boundary_runs(self) -> Iterator[slice]:
+        near, far = (lane is not None and lane.drivable for lane in (self.near, self.far))
+        if near != far:
+            yield slice(None)
+        else:
+            yield from self.kerb_runs()
+
+    def kerb_runs(self) -> Iterator[slice]:
+        yield from (run for mark, run in _mark_runs(self.strip) if mark.type in KERB_MARKS)
+
+    def across(self) -> np.ndarray:
+        """[N,2] unit vectors across the border, away from the drivable side."""
+        on_near = self.near is not None and (self.near.drivable or self.far is None)
+        lane = self.near if on_near else self.far
+        away = lane.inner - lane.outer
+        if on_near and self.near is self.strip:
+            away = -away
+        return away[:, :2] / np.maximum(np.linalg.norm(away[:, :2], axis=1, keepdims=True), 1e-9)
+
+
+def _section_borders(left: list[Strip], right: list[Strip]) -> Iterator[_Border]:
+    yield _Border(left[0], *(side[1] if len(side) > 1 else None for side in (left, right)))
+    for side in (left, right):
+        for strip, following in zip(side[1:], [*side[2:], None]):
+            yield _Border(strip, strip, following)
+
+
+class _JunctionSurfaces:
+    """Drivable quads of each junction, to test which borders lie inside the junction's surface.
+
+    kerbed: junctions that mark kerbs or have other lanes beside the roadway, so that bare road edges inside are none.
+    """
+
+    def __init__(self, strips: Iterable[Strip]):
+        self.quads: dict[str, list[np.ndarray]] = {}
+        self.kerbed: set[str] = set()
+        for strip in strips:
+            junction = strip.road.junction
+            if junction is None:
+                continue
+            if strip.drivable:
+                a, b = strip.inner[:, :2], strip.outer[:, :2]
+                self.quads.setdefault(junction, []).append(np.stack([a[:-1], a[1:], b[1:], b[:-1]], axis=1))
+            if not strip.drivable or any(mark.type in KERB_MARKS for mark in strip.marks):
+                self.kerbed.add(junction)
+
+    def clip(self, junction: str, border: np.ndarray, across: np.ndarray) -> Iterator[np.ndarray]:
+        """Pieces of a border [N,3] with no drivable surface beyond it; across: [N,2] away from the drivable side."""
+        blocked = inside_quads(border[:, :2] + KERB_PROBE * across, self._surface(junction))
+        for piece in _runs(~(blocked[:-1] | blocked[1:])):
+            yield border[piece]
+
+    def _surface(self, junction: str) -> np.ndarray:
+        return np.concatenate(self.quads[junction]) if junction in self.quads else np.zeros((0, 4, 2))
+
+
+def inside_quads(points: np.ndarray, quads: np.ndarray) -> np.ndarray:
+    """[N] bool: which points [N,2] lie in any of the convex quads [Q,4,2] (either orientation)."""
+    edges = np.roll(quads, -1, axis=1) - quads
+    offset = points[:, None, None] - quads
+    side = edges[..., 0] * offset[..., 1] - edges[..., 1] * offset[..., 0]
+    return ((side > 0).all(-1) | (side < 0).all(-1)).any(-1)

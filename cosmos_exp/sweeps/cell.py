@@ -1,0 +1,114 @@
+"""Prepares and runs the cells of a sweep, as Hydra's own launchers do with jobs."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hydra import initialize_config_module
+from hydra._internal.callbacks import Callbacks
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from cosmos_exp.sweeps.composer import composer_of
+from cosmos_exp.sweeps.queue import OVERRIDES, SweepFolder, cell_number
+
+
+class CellRunner:
+    """context, master: Hydra's, and what it composed for the whole multirun. task: the application's main function."""
+
+    def __init__(self, context: HydraContext, master: DictConfig, task: TaskFunction):
+        self.context = context
+        self.master = master
+        self.task = task
+
+    def compose(self, overrides: Sequence[str], number: int) -> DictConfig:
+        """The config of one cell, `hydra` included."""
+        config = composer_of(self.context.config_loader, self.master).compose(overrides)
+        with open_dict(config):
+            config.hydra.job.num = number
+            config.hydra.job.id = f"{config.hydra.job.name}_{number}"
+            config.hydra.sweep.dir = str(Path(self.master.hydra.sweep.dir).resolve())
+        return config
+
+    def grid(self) -> list[list[str]]:
+        """The overrides of every cell, in order; empty where a sweeper chooses them as it goes."""
+        from cosmos_exp.sweeps.callbacks import cell_overrides, is_grid
+
+        return cell_overrides(self.master) if is_grid(self.master) else []
+
+    def launcher(self, cell: Path, overrides: Sequence[str]) -> dict[str, Any]:
+        """The values of hydra/launcher in the cell's config, with these overrides, which may name another launcher."""
+        recorded = list(self.master.hydra.overrides.hydra)
+        replaced = any(text.startswith("hydra/launcher=") for text in overrides)
+        if not replaced and "kind" not in self.master.hydra.launcher:
+            overrides, replaced = ["hydra/launcher=local", *overrides], True
+        if replaced:
+            recorded = [text for text in recorded if not text.startswith(("hydra/launcher=", "hydra.launcher."))]
+        master = copy.deepcopy(self.master)
+        master.hydra.overrides.hydra = [*recorded, *overrides]
+        config = self.context.config_loader.load_sweep_config(master, _recorded_overrides(cell))
+        return OmegaConf.to_container(config.hydra.launcher, resolve=True)
+
+    def prepare(self, overrides: Sequence[str], number: int) -> tuple[Path, str]:
+        """(run folder, run id) of a cell, with its overrides recorded in the folder."""
+        from cosmos_exp.config.schema import run_id
+
+        config = self.compose(overrides, number)
+        folder = Path(config.hydra.sweep.dir) / config.hydra.sweep.subdir
+        record = folder / OVERRIDES
+        record.parent.mkdir(parents=True, exist_ok=True)
+        record.write_text(OmegaConf.to_yaml(config.hydra.overrides.task))
+        return folder, run_id(config)
+
+    def configs(self, folders: Iterable[Path]) -> list[DictConfig]:
+        """Of prepared cells, without `hydra`."""
+        composed = [self.compose(_recorded_overrides(folder), cell_number(folder)) for folder in folders]
+        for config in composed:
+            with open_dict(config):
+                del config["hydra"]
+        return composed
+
+    def run(self, folder: Path) -> Exception | None:
+        """Run a prepared cell; returns what it failed with."""
+        config = self.compose(_recorded_overrides(folder), cell_number(folder))
+        config.hydra.sweep.subdir = folder.name
+        done: JobReturn = run_job(
+            hydra_context=self.context,
+            task_function=self.task,
+            config=config,
+            job_dir_key="hydra.sweep.dir",
+            job_subdir_key="hydra.sweep.subdir",
+        )
+        return None if done.status == JobStatus.COMPLETED else done._return_value
+
+
+def _recorded_overrides(folder: Path) -> list[str]:
+    return OmegaConf.to_container(OmegaConf.load(folder / OVERRIDES))
+
+
+@contextmanager
+def runner_of(sweep: SweepFolder) -> Iterator[CellRunner]:
+    """Runs cells of a sweep that was launched by another process."""
+    from cosmos_exp.sweeps.job import job
+
+    master = sweep.config
+    with open_dict(master):
+        master.hydra.sweep.dir = str(sweep.path)
+        master.hydra.overrides.hydra = [*master.hydra.overrides.hydra, *_own_folders(master)]
+    setup_globals()
+    with initialize_config_module("cosmos_exp.conf", version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        yield CellRunner(HydraContext(config_loader=loader, callbacks=Callbacks(master)), master, job)
+
+
+def _own_folders(master: DictConfig) -> list[str]:
+    """The folders named with --config-dir, as an override."""
+    sources = [source for source in master.hydra.runtime.config_sources if source.provider == "command-line"]
+    paths = ",".join(f"'{source.schema}://{source.path}'" for source in sources)
+    return [f"hydra.searchpath=[{paths}]"] if paths else []

@@ -1,0 +1,75 @@
+"""Composes the configs of a sweep's cells: one by Hydra, and from a copy of it those that differ in plain values."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, OverrideType
+from omegaconf import DictConfig, OmegaConf
+
+from cosmos_exp.common.single_entry_cache import Kept
+
+_composers = Kept()
+
+
+def composer_of(loader: ConfigLoader, master: DictConfig) -> CellComposer:
+    """The composer of a multirun, the same for all who ask in this process. loader, master: as of `CellComposer`."""
+    return _composers.get(id(master), lambda: CellComposer(loader, master))
+
+
+class CellComposer:
+    """loader: Hydra's. master: what it composed for the whole multirun."""
+
+    def __init__(self, loader: ConfigLoader, master: DictConfig):
+        self.loader = loader
+        self.master = master
+        self._composed: tuple[list[Override], DictConfig] | None = None
+
+    def compose(self, overrides: Sequence[str]) -> DictConfig:
+        """The config of the cell with these overrides, `hydra` included; the caller's own. Raises as Hydra does."""
+        given = OverridesParser.create().parse_overrides(list(overrides))
+        if self._composed is not None:
+            before, config = self._composed
+            if (changed := changed_values(before, given, config)) is not None:
+                return self._with(copy.deepcopy(config), given, changed)
+        config = self.loader.load_sweep_config(self.master, list(overrides))
+        self._composed = given, copy.deepcopy(config)
+        return config
+
+    def _with(self, config: DictConfig, given: list[Override], changed: list[Override]) -> DictConfig:
+        """The config of another cell made into that of the overrides `given`, of which some have `changed`."""
+        ConfigLoaderImpl._apply_overrides_to_config(changed, config)
+        task = [override for override in given if not override.is_hydra_override()]
+        config.hydra.overrides.task = [override.input_line for override in task]
+        config.hydra.job.override_dirname = get_overrides_dirname(task, **config.hydra.job.config.override_dirname)
+        OmegaConf.copy_cache(from_config=self.master, to_config=config)
+        return config
+
+
+def changed_values(before: list[Override], given: list[Override], config: DictConfig) -> list[Override] | None:
+    """Of the overrides `given`, those that are not as they were `before`, when `config` was composed; None where more
+    than plain values of the config follows from the difference."""
+    keys = [override.key_or_group for override in given]
+    if keys != [override.key_or_group for override in before]:
+        return None
+    changed = [new for old, new in zip(before, given) if new.input_line != old.input_line]
+    groups = config.hydra.runtime.choices
+    return changed if all(_is_plain(override, keys, groups) for override in changed) else None
+
+
+def _is_plain(override: Override, keys: list[str], groups: DictConfig) -> bool:
+    """Whether it replaces one value and has nothing to do with the other overrides."""
+    key = override.key_or_group
+    related = [other for other in keys if f"{other}.".startswith(f"{key}.") or f"{key}.".startswith(f"{other}.")]
+    return (
+        override.type == OverrideType.CHANGE
+        and not isinstance(override.value(), dict)
+        and not override.is_hydra_override()
+        and key not in groups
+        and "[" not in "".join(keys)
+        and related == [key]
+    )

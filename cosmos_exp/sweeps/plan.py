@@ -1,0 +1,238 @@
+"""What a run or a sweep would compute, found by walking the pipeline without computing.
+
+The keys of all results follow from the config, so a walk finds what is in the cache, what cells share, and which of
+them come to the same result. What is left is estimated from what such results have cost before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from cosmos_exp.common.cache import Entry, StageCache, stage_key
+from cosmos_exp.common.progress import Tick
+from cosmos_exp.config.run_spec import Settings
+from cosmos_exp.pipeline.cached_results import VERSIONS, Results
+from cosmos_exp.pipeline.run import Pipeline
+from cosmos_exp.pipeline.stages import Stages
+from cosmos_exp.runs.cost_history import REST, Cost, Estimate, History, estimate
+
+GENERATED = ("single_view", "multi_view", "metrics")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A result that a cell needs. cached: it is in the cache."""
+
+    stage: str
+    key: str
+    setting: str
+    size: float
+    passes: int
+    cached: bool
+
+
+@dataclass
+class PlannedCell:
+    """wanted: {key: result}. new: those that neither the cache nor an earlier cell has. same_as: number of the earlier
+    cell with the same results. devices: GPUs it occupies. seconds: estimate; None where something was never measured.
+    """
+
+    config: Mapping[str, Any]
+    wanted: dict[str, Wanted]
+    rest: Wanted
+    new: list[Wanted] = field(default_factory=list)
+    same_as: int | None = None
+    seconds: float | None = 0.0
+
+    @property
+    def gpus(self) -> int:
+        hardware = self.config["hardware"]
+        return (hardware.get("processes") or 1) if hardware["device"].startswith("cuda") else 0
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """One stage over all cells: results wanted, of these in the cache, shared with an earlier cell, and to be made.
+
+    each: median estimate of one; None where it was never measured. seconds, gpu_seconds, bytes: of all to be made.
+    """
+
+    stage: str
+    wanted: int
+    cached: int
+    shared: int
+    to_make: int
+    each: Estimate | None
+    seconds: float | None
+    gpu_seconds: float
+    bytes: float
+
+
+@dataclass
+class Plan:
+    cells: list[PlannedCell]
+    costs: list[Cost]
+
+    @cached_property
+    def stages(self) -> list[StagePlan]:
+        return [self._stage(stage) for stage in (*VERSIONS, REST) if any(self._wanted(stage))]
+
+    @property
+    def seconds(self) -> float | None:
+        """Of all cells one after another; None where a stage was never measured."""
+        return None if self.unknown else sum(stage.seconds or 0.0 for stage in self.stages)
+
+    @property
+    def gpu_seconds(self) -> float:
+        return sum(stage.gpu_seconds for stage in self.stages)
+
+    @property
+    def bytes(self) -> float:
+        return sum(stage.bytes for stage in self.stages)
+
+    @property
+    def unknown(self) -> list[str]:
+        """Stages to be made that were never measured in this setting."""
+        return [stage.stage for stage in self.stages if stage.seconds is None]
+
+    def estimate(self, wanted: Wanted) -> Estimate | None:
+        return estimate(self.costs, wanted.stage, wanted.setting, wanted.size, wanted.passes)
+
+    def _wanted(self, stage: str) -> Iterator[tuple[PlannedCell, Wanted]]:
+        for cell in self.cells:
+            for wanted in (*cell.wanted.values(), cell.rest):
+                if wanted.stage == stage:
+                    yield cell, wanted
+
+    def _stage(self, stage: str) -> StagePlan:
+        all_wanted = list(self._wanted(stage))
+        to_make = [(cell, w) for cell, w in all_wanted if w in cell.new or w is cell.rest]
+        cached = sum(w.cached for _, w in all_wanted)
+        estimates = [(cell, self.estimate(w)) for cell, w in to_make]
+        known = [(cell, e) for cell, e in estimates if e]
+        return StagePlan(
+            stage,
+            wanted=len(all_wanted),
+            cached=cached,
+            shared=len(all_wanted) - cached - len(to_make),
+            to_make=len(to_make),
+            each=max((e for _, e in known), key=lambda e: e.seconds, default=None),
+            seconds=sum(e.seconds for _, e in known) if len(known) == len(to_make) else None,
+            gpu_seconds=sum(e.seconds * cell.gpus for cell, e in known),
+            bytes=sum(e.bytes for _, e in known),
+        )
+
+
+def make_plan(configs: Sequence[DictConfig]) -> Plan:
+    """The plan of these cells, which must have passed `validate`; they share the cache of the first.
+
+    Builds the scenes whose captions are not in the cache, because prompts follow from them; computes nothing else.
+    """
+    cells = [_walk(OmegaConf.to_container(cfg, resolve=True)) for cfg in configs]
+    plan = Plan(cells, History(cells[0].config["paths"]["cache"]).costs())
+    made: set[str] = set()
+    first: dict[tuple[str, ...], int] = {}
+    for number, cell in enumerate(cells):
+        cell.new = [w for w in cell.wanted.values() if not w.cached and w.key not in made]
+        made |= cell.wanted.keys()
+        results = tuple(w.key for w in cell.wanted.values() if w.stage in GENERATED)
+        before = first.setdefault(results, number)
+        cell.same_as = before if before != number else None
+        estimates = [plan.estimate(w) for w in (*cell.new, cell.rest)]
+        cell.seconds = sum(e.seconds for e in estimates) if all(estimates) else None
+    return plan
+
+
+def _walk(config: dict[str, Any]) -> PlannedCell:
+    settings = Settings(config)
+    walked = Walked(settings, StageCache(config["paths"]["cache"]))
+    with _quiet():
+        road = Pipeline(Stages(settings, walked), Silent())
+        road.describe()
+        road.render()
+        road.make_controls()
+        road.show_controls()
+        road.encode()
+        for style in settings.styles:
+            road.generate(style)
+            road.metrics_of(style)
+    rest = Wanted(REST, "", "", len(settings.styles) * settings.megapixels, 1, cached=False)
+    return PlannedCell(config, walked.wanted, rest)
+
+
+@dataclass
+class Walked(Results):
+    """Notes what is wanted, in `wanted` by key, and computes nothing but captions."""
+
+    wanted: dict[str, Wanted] = field(default_factory=dict)
+
+    def get(
+        self,
+        stage: str,
+        config: Mapping[str, Any],
+        inputs: list[str],
+        compute: Callable,
+        *,
+        size: float = 1.0,
+        passes: int = 1,
+    ) -> Entry:
+        key = stage_key(stage, VERSIONS[stage], config, inputs)
+        entry = Entry(key, self.cache.root / stage / key, hit=self.cache.holds(stage, key))
+        if stage == "captions" and not entry.hit:
+            super().get(stage, config, inputs, compute)
+            entry = replace(entry, hit=True)
+        self.wanted[key] = Wanted(stage, key, self.settings.cost_setting(stage), size, passes, entry.hit)
+        return entry
+
+    def together(self, lookups: Sequence[Callable[[], Entry]], tick: Tick) -> list[Entry]:
+        return [lookup() for lookup in lookups]
+
+
+class Silent:
+    """Stands in for a run's report."""
+
+    folder = None
+
+    @contextlib.contextmanager
+    def stage(self, name: str, label: str = "") -> Iterator[Tick]:
+        yield lambda done, total: None
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """What the stages have to say belongs to the run."""
+    log = logging.getLogger("cosmos_exp")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+
+
+def free_bytes(folder: Path) -> int:
+    """On the disk that a folder, made or not, lies on."""
+    folder = folder.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+def swept_keys(overrides: Sequence[Sequence[str]]) -> list[dict[str, str]]:
+    """Of each cell, the overrides that differ between the cells."""
+    cells = [dict(text.lstrip("+").split("=", 1) for text in cell) for cell in overrides]
+    values: dict[str, set] = defaultdict(set)
+    for cell in cells:
+        for key, value in cell.items():
+            values[key].add(value)
+    return [{key: value for key, value in cell.items() if len(values[key]) > 1} for cell in cells]

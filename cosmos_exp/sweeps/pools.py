@@ -1,0 +1,141 @@
+"""Starts the workers of a sweep, on this machine or on Slurm, and waits for their cells."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import shlex
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from cosmos_exp.common.errors import UserError
+from cosmos_exp.runs.run_folder import FAILED, RUNNING
+from cosmos_exp.sweeps import slurm
+from cosmos_exp.sweeps.queue import SweepFolder
+from cosmos_exp.sweeps.supervisor import Supervisor
+from cosmos_exp.sweeps.walltime import job_minutes
+
+log = logging.getLogger(__name__)
+
+LOGS = ".submitit"
+POLL = 2.0
+"""Seconds between two looks at the cells."""
+
+Settings = dict[str, Any]
+
+
+def start(sweep: SweepFolder, settings: Settings, configs: Callable[[], list[DictConfig]]) -> None:
+    """Have the waiting cells of a sweep run; returns when they are over, or at once where `wait` is false.
+
+    settings: the hydra/launcher group. configs: composes those of the waiting cells.
+    """
+    if settings.get("timeout_min", 1) is None:
+        minutes, why = job_minutes(configs(), settings["cells_per_job"])
+        log.info("time for a worker: %d min (%s)", minutes, why)
+        settings = settings | {"timeout_min": minutes}
+    POOLS[settings["kind"]](sweep, settings)
+
+
+def run_in_processes(sweep: SweepFolder, settings: Settings) -> None:
+    from joblib import Parallel, delayed, effective_n_jobs
+
+    count = min(effective_n_jobs(settings["n_jobs"]), sweep.waiting())
+    log.info("workers on this machine: %d", count)
+    supervisors = [Supervisor(sweep.path, environment=_share_of_machine(count)) for _ in range(count)]
+    Parallel(n_jobs=count, prefer="threads")(delayed(supervisor)() for supervisor in supervisors)
+
+
+def run_in_local_jobs(sweep: SweepFolder, settings: Settings) -> None:
+    from submitit import LocalExecutor
+
+    count = min(settings["workers"], _jobs_for(sweep, settings))
+    environment = _share_of_machine(count) | {"CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES")}
+    executor = LocalExecutor(sweep.path / LOGS / "%j", max_num_timeout=settings["max_num_timeout"])
+    settings = settings | {"setup": [*_detached(sweep.path / LOGS / "jobs.log"), *(settings["setup"] or [])]}
+    executor.update_parameters(**{key: settings[key] for key in ("timeout_min", "signal_delay_s", "setup")})
+    jobs = [executor.submit(Supervisor(sweep.path, settings["cells_per_job"], environment)) for _ in range(count)]
+    log.info("workers on this machine: %d, logs in %s", count, sweep.path / LOGS)
+    _wait(sweep, settings, lambda: any(job.get_info()["jobState"] == "RUNNING" for job in jobs), POLL)
+
+
+def run_on_slurm(sweep: SweepFolder, settings: Settings) -> None:
+    from submitit import SlurmExecutor
+    from submitit.core.utils import FailedJobError
+
+    count = _jobs_for(sweep, settings)
+    executor = SlurmExecutor(sweep.path / LOGS / "%j", max_num_timeout=settings["max_num_timeout"])
+    executor.update_parameters(**slurm.sbatch_options(settings, _gpus(sweep)))
+    supervisor = Supervisor(sweep.path, settings["cells_per_job"])
+    try:
+        jobs = executor.submit_array([supervisor] * count)
+    except FailedJobError as error:
+        raise UserError(f"sbatch refuses the sweep: {' '.join(str(error).split())}") from error
+    array = jobs[0].job_id.partition("_")[0]
+    sweep.add_job(array)
+    log.info("Slurm job %s: %d workers for %d cells, logs in %s", array, count, sweep.waiting(), sweep.path / LOGS)
+    _wait(sweep, settings, lambda: bool(slurm.alive([array])), slurm.POLL)
+    if settings["wait"]:
+        slurm.cancel_waiting([array])  # workers for whom the others have left nothing
+
+
+POOLS = {
+    "joblib": run_in_processes,
+    "submitit_local": run_in_local_jobs,
+    "submitit_slurm": run_on_slurm,
+}
+
+
+def _wait(sweep: SweepFolder, settings: Settings, any_job_left: Callable[[], bool], every: float) -> None:
+    """Until every cell is over, or no job is left that could work on it, which is asked about every so many seconds.
+
+    A cell that is lost with its node is not over while there are jobs: Slurm may begin its job anew elsewhere.
+    """
+    if not settings["wait"]:
+        return
+    asked = time.monotonic()
+    try:
+        while sweep.unfinished(lost=True):
+            time.sleep(POLL)
+            if time.monotonic() < asked + every:
+                continue
+            asked = time.monotonic()
+            if not any_job_left():
+                time.sleep(POLL)  # the last words of a job that has just ended
+                break
+    except KeyboardInterrupt:
+        log.info(
+            "the workers go on; look after them with cosmos-exp status %s, end them with cosmos-exp cancel", sweep.path
+        )
+        raise
+    for path, status in sweep.unfinished(lost=True).items():
+        if status.state == RUNNING:
+            sweep.end(path, FAILED, f"its job {status.job} on {status.host} is gone")
+
+
+def _gpus(sweep: SweepFolder) -> int:
+    """How many a cell uses."""
+    hardware = sweep.config.hardware
+    return (hardware.processes or 1) if hardware.device.startswith("cuda") else 0
+
+
+def _jobs_for(sweep: SweepFolder, settings: Settings) -> int:
+    return math.ceil(sweep.waiting() / settings["cells_per_job"])
+
+
+def _share_of_machine(workers: int) -> dict[str, str | None]:
+    """So that workers side by side do not each take all cores, nor draw bars over each other's."""
+    if workers == 1:
+        return {}
+    cores = os.environ.get("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // workers)))
+    return {"OMP_NUM_THREADS": cores, "TTY_COMPATIBLE": "0"}
+
+
+def _detached(log_file: Path) -> list[str]:
+    """Shell commands that free a job from the terminal it is started in."""
+    log_file.parent.mkdir(exist_ok=True)
+    return ["trap '' HUP INT", f"exec </dev/null >>{shlex.quote(str(log_file))} 2>&1"]

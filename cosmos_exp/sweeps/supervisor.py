@@ -1,0 +1,136 @@
+"""Keeps a worker going: starts it, says what became of the cell where it was killed, and starts another.
+
+So what kills a worker, most often the kernel when memory runs out, costs the sweep one cell.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cosmos_exp.common.errors import UserError
+from cosmos_exp.runs.run_folder import CANCELLED, FAILED, INTERRUPTED, PREEMPTED, RunFolder
+from cosmos_exp.runs.stopping import SIGNALS
+from cosmos_exp.sweeps.queue import SweepFolder
+from cosmos_exp.sweeps.worker import DOUBTFUL, ENDED, INTERRUPTED_EXIT, PREEMPTED_EXIT
+
+ENDED_AS = {PREEMPTED_EXIT: PREEMPTED, INTERRUPTED_EXIT: INTERRUPTED}
+GRACE = 60.0
+"""Seconds that a worker has to stop when asked, before it is killed."""
+
+
+@dataclass
+class Supervisor:
+    """Called, it works until no cell waits or this job has to make room.
+
+    sweep: folder. share: cells to take even where time may run short. environment: of the worker, beside this
+    process's; None takes a variable away.
+    """
+
+    sweep: Path
+    share: int = 0
+    environment: dict[str, str | None] = field(default_factory=dict)
+    _worker: subprocess.Popen | None = field(default=None, init=False)
+
+    def __call__(self) -> None:
+        """Raises UserError where a worker ends before it takes a cell."""
+        sweep = SweepFolder(self.sweep)
+        while sweep.waiting(_job_id()):
+            code = self._run_worker(sweep)
+            if code in (ENDED, PREEMPTED_EXIT, INTERRUPTED_EXIT):
+                return
+
+    def checkpoint(self):
+        """What submitit runs when Slurm asks for room: ends the worker, and asks for this job to be begun again."""
+        from submitit.helpers import DelayedSubmission
+
+        if self._worker is not None:
+            _end(self._worker.pid, SweepFolder(self.sweep))
+        self._worker = None
+        return DelayedSubmission(self)
+
+    def _run_worker(self, sweep: SweepFolder) -> int:
+        command = [sys.executable, "-m", "cosmos_exp.sweeps.worker", str(self.sweep)]
+        command += ["--job", _job_id(), "--share", str(self.share)]
+        # Blocked until the worker has handlers for them, which unblocks them.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        try:
+            self._worker = subprocess.Popen(command, env=self._environment())
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        worker = self._worker
+        while True:
+            try:
+                code = worker.wait(timeout=1.0)
+                break
+            except subprocess.TimeoutExpired:
+                self._enforce_cancel(sweep)
+        self._settle(sweep, worker.pid, code)
+        return code
+
+    def _environment(self) -> dict[str, str]:
+        return {name: value for name, value in (os.environ | self.environment).items() if value is not None}
+
+    def _settle(self, sweep: SweepFolder, pid: int, code: int) -> None:
+        """Say what became of the cell of a worker that has ended."""
+        cell = sweep.held_by(pid)
+        if cell is not None:
+            sweep.end(cell, ENDED_AS.get(code, FAILED), _how_it_died(code))
+        elif code not in (ENDED, PREEMPTED_EXIT, INTERRUPTED_EXIT, DOUBTFUL):
+            raise UserError(f"a worker of {self.sweep} ended before it took a cell: {_how_it_died(code)}")
+
+    def _enforce_cancel(self, sweep: SweepFolder) -> None:
+        if time.time() < sweep.cancelled_at() + GRACE:
+            return
+        cell = sweep.held_by(self._worker.pid)
+        if cell is not None and RunFolder(cell).stop.exists():
+            self._worker.kill()
+            sweep.end(cell, CANCELLED, "by the user; killed because it did not stop")
+
+
+def _end(pid: int, sweep: SweepFolder) -> None:
+    """Ask a worker to make room, and kill it where it does not.
+
+    Runs inside a signal handler that may have interrupted Popen.wait, whose lock must not be waited for.
+    """
+    if _has_ended(pid):
+        return
+    os.kill(pid, signal.SIGUSR2)
+    deadline = time.monotonic() + GRACE
+    while not _has_ended(pid):
+        if time.monotonic() > deadline:
+            cell = sweep.held_by(pid)
+            os.kill(pid, signal.SIGKILL)
+            if cell is not None:
+                sweep.end(cell, PREEMPTED, "asked to make room; killed because it did not")
+            return
+        time.sleep(0.1)
+
+
+def _has_ended(pid: int) -> bool:
+    """Whether a child of this process has ended, leaving it to others to collect its exit code."""
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return True
+
+
+def _job_id() -> str:
+    """Of the Slurm or submitit job that this process is; empty where it is none."""
+    if "SUBMITIT_EXECUTOR" not in os.environ:
+        return ""
+    from submitit import JobEnvironment
+
+    return JobEnvironment().job_id
+
+
+def _how_it_died(code: int) -> str:
+    if code >= 0:
+        return f"its process ended with exit code {code}"
+    reason = "; the kernel does so when memory runs out" if code == -signal.SIGKILL else ""
+    return f"its process was killed by {signal.Signals(-code).name}{reason}"

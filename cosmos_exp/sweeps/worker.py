@@ -1,0 +1,126 @@
+"""A worker: takes cells of a sweep, one after the other, until none waits.
+
+It keeps what it has loaded from cell to cell.
+"""
+
+from __future__ import annotations
+
+import argparse
+import atexit
+import ctypes
+import gc
+import logging
+import math
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cosmos_exp.runs import stopping
+from cosmos_exp.runs.run_folder import FAILED, PREEMPTED, RUNNING, RunFolder
+
+if TYPE_CHECKING:
+    from cosmos_exp.sweeps.cell import CellRunner
+    from cosmos_exp.sweeps.queue import SweepFolder
+
+log = logging.getLogger(__name__)
+
+ENDED, PREEMPTED_EXIT, DOUBTFUL, INTERRUPTED_EXIT = 0, 75, 76, 130
+"""Exit codes: nothing left to do; asked to make room; a fault may have harmed this process, another goes on; Ctrl-C."""
+
+LOADING = (500_000, 20, 1_000)
+"""Thresholds of the garbage collector during the first cell: else it looks at all modules again while they load."""
+
+MARGIN = 1.2
+"""The next cell is taken for this many times as long as the longest one so far."""
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main(arguments: list[str]) -> int:
+    stopping.listen()
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)  # makes room when its supervisor dies
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--job", default="")
+    parser.add_argument("--share", type=int, default=0)
+    given = parser.parse_args(arguments)
+    from cosmos_exp.pipeline.run import hold_gpus
+    from cosmos_exp.sweeps.cell import runner_of
+    from cosmos_exp.sweeps.queue import SweepFolder
+
+    sweep = SweepFolder(given.folder)
+    os.chdir(sweep.config.hydra.runtime.cwd)
+    hold_gpus(sweep.config)  # before a cell counts as at work
+    with runner_of(sweep) as runner:
+        return work(sweep, runner, given.job, given.share)
+
+
+def work(sweep: SweepFolder, runner: CellRunner, job: str = "", share: int = 0) -> int:
+    """Take and run cells; returns an exit code. share: how many to take even where time may run short."""
+    taken, longest, before = 0, 0.0, gc.get_threshold()
+    gc.set_threshold(*LOADING)
+    while not stopping.asked() and (taken < share or time.time() + MARGIN * longest < _end_of_job()):
+        cell = sweep.take(job)
+        if cell is None:
+            return ENDED
+        taken, started = taken + 1, time.monotonic()
+        try:
+            error = runner.run(cell.path)
+        except stopping.Stopped as stop:
+            if stop.state == PREEMPTED:
+                return PREEMPTED_EXIT
+            stopping.forget()
+            continue
+        except KeyboardInterrupt:
+            return INTERRUPTED_EXIT
+        gc.set_threshold(*before)
+        longest = max(longest, time.monotonic() - started)
+        if error is not None and not _explained(sweep, cell, error):
+            return DOUBTFUL
+    return PREEMPTED_EXIT if stopping.asked() else ENDED
+
+
+def _explained(sweep: SweepFolder, cell: RunFolder, error: Exception) -> bool:
+    """Log a failure and see that the cell's status tells it. Whether it is one that users cause."""
+    from cosmos_exp.cli.hydra_app import explain
+
+    message = explain(error)
+    log.error("%s: %s", cell.path.name, message or error, exc_info=None if message else error)
+    if cell.read_status().state == RUNNING:  # it ended before its first stage
+        sweep.end(cell.path, FAILED, message or str(error) or type(error).__name__)
+    return message is not None
+
+
+def _end_of_job() -> float:
+    """When Slurm will end this job, in seconds of the epoch; infinity elsewhere."""
+    return float(os.environ.get("SLURM_JOB_END_TIME", math.inf))
+
+
+class AbruptEnd:
+    """Ends the process when all that others have registered to be done at its end is done. Python would go on to take
+    down every module that was loaded, which takes a second; what the cells came to is on disk.
+
+    code: to exit with; None leaves it to Python.
+    """
+
+    def __init__(self) -> None:
+        self.code: int | None = None
+        atexit.register(self)  # before all others: they are called the other way round
+
+    def __call__(self) -> None:
+        if self.code is not None:
+            logging.shutdown()
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(self.code)
+
+
+if __name__ == "__main__":
+    end = AbruptEnd()
+    try:
+        end.code = main(sys.argv[1:])
+    except KeyboardInterrupt:
+        end.code = INTERRUPTED_EXIT

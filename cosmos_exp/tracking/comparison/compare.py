@@ -1,0 +1,171 @@
+"""Compare the cells of a sweep: one static HTML page, one picture, one video.
+
+All are made from the run folders alone. The page needs no network and no other file than the videos beside it, which
+it names by relative path, so it works from a disk and from a web server alike.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from cosmos_exp.common.cache import write_atomic
+from cosmos_exp.common.errors import UserError, unknown_name
+from cosmos_exp.common.video import frame_rate
+from cosmos_exp.metrics.info import METRIC_INFO, metric_info
+from cosmos_exp.runs.sweep_cells import Cell, axis_values, read_cells
+
+if TYPE_CHECKING:
+    from cosmos_exp.tracking.comparison.contact_sheet import ContactSheet
+
+PAGE = "compare.html"
+PICTURE = "compare.png"
+VIDEO = "compare.mp4"
+PNG_LEVEL = 1  # of zlib: a quarter of the default's time for a sixth more bytes
+TEMPLATE = Path(__file__).with_name("page")
+SCRIPTS = ("model", "stats", "marks", "controls", "table", "parallel", "plots", "videos", "main")
+SCENE_AXES = tuple(f"scene.{key}" for key in ("seed", "log", "map", "ego", "start", "root", "clip"))
+SEED_AXES = ("sampler.seed",)
+
+
+def write_page(folder: Path, cells: list[Cell] | None = None) -> Path:
+    """Write `compare.html` into `folder`, over all run folders in and below it, and return its path.
+
+    cells: as `read_cells` finds them there, where they have been read.
+    """
+    folder = Path(folder)
+    data = page_data(folder, read_cells(folder) if cells is None else cells)
+    page = folder / PAGE
+    write_atomic(page, render_page(data).encode())
+    return page
+
+
+def render_page(data: dict[str, Any]) -> str:
+    """The template with its style, its scripts and the data in it."""
+    parts = {
+        "/*STYLE*/": _template("page.css"),
+        "/*SCRIPT*/": "".join(_template(f"{name}.js") for name in SCRIPTS),
+        "/*DATA*/null": json.dumps(data, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c"),
+    }
+    page = _template("page.html")
+    for mark, content in parts.items():
+        page = page.replace(mark, content)
+    return page
+
+
+def _template(name: str) -> str:
+    return (TEMPLATE / name).read_text(encoding="utf-8")
+
+
+def page_data(folder: Path, cells: list[Cell]) -> dict[str, Any]:
+    """What the page shows, as plain JSON values."""
+    keys = dict.fromkeys(key for cell in cells for key in cell.metrics)
+    order = {name: index for index, name in enumerate(METRIC_INFO)}
+    names = sorted({key.partition("/")[0] for key in keys}, key=lambda name: (order.get(name, len(order)), name))
+    return {
+        "title": folder.resolve().name,
+        "written": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        "fps": _fps(cells),
+        "axes": _axes(cells),
+        "metrics": [_metric(name) for name in names],
+        "parts": list(dict.fromkeys(key.partition("/")[2] for key in keys if "/" in key)),
+        "shows": list(dict.fromkeys(what for cell in cells for what in cell.videos)),
+        "cells": [_cell(folder, cell) for cell in cells],
+    }
+
+
+def _axes(cells: list[Cell]) -> list[dict[str, Any]]:
+    """role: `scene` and `seed` repeat an experiment, so that intervals are taken over them; all else is a `factor`."""
+    axes = axis_values(cells)
+    short = {key: key.partition(".")[2] or key for key in axes}
+    roles = {**dict.fromkeys(SCENE_AXES, "scene"), **dict.fromkeys(SEED_AXES, "seed")}
+    return [
+        {
+            "key": key,
+            "label": short[key] if list(short.values()).count(short[key]) == 1 else key,
+            "role": roles.get(key, "factor"),
+            "values": values,
+        }
+        for key, values in axes.items()
+    ]
+
+
+def _fps(cells: list[Cell]) -> float:
+    """Frame rate of the first video, Hz; 0 where there is none."""
+    path = next((path for cell in cells for path in cell.videos.values()), None)
+    return frame_rate(path) if path else 0.0
+
+
+def _metric(name: str) -> dict[str, str]:
+    info = metric_info(name)
+    return {"key": name, "label": info.label, "direction": info.direction, "unit": info.unit, "about": info.description}
+
+
+def _cell(folder: Path, cell: Cell) -> dict[str, Any]:
+    videos = {what: quote(path.relative_to(folder).as_posix()) for what, path in cell.videos.items()}
+    return {
+        "run": cell.run,
+        "axes": cell.axes,
+        "style": cell.style,
+        "state": cell.state,
+        "clip": cell.clip,
+        "prompt": cell.prompt,
+        "error": cell.error,
+        "metrics": {key: round(value, 6) for key, value in cell.metrics.items()},
+        "videos": videos,
+    }
+
+
+def write_grid_image(folder: Path, cells: list[Cell] | None = None, **choice: Any) -> Path:
+    """Write `compare.png` into `folder`: the middle frame of every cell, laid out by the axes. Returns its path.
+
+    cells: as of `write_page`. choice: see `chosen_cells` and `ContactSheet`. A cell without a video is an empty tile
+    with its state.
+    """
+    picture = Path(folder) / PICTURE
+    encoded = BytesIO()
+    _sheet(folder, cells, **choice).picture().save(encoded, "PNG", compress_level=PNG_LEVEL)
+    write_atomic(picture, encoded.getvalue())
+    return picture
+
+
+def write_grid_video(folder: Path, cells: list[Cell] | None = None, **choice: Any) -> Path:
+    """Write `compare.mp4` into `folder`: all cells at once, laid out as in the picture, no larger than a slide.
+
+    cells, choice: as of `write_grid_image`.
+    """
+    from cosmos_exp.tracking.comparison.contact_sheet import SLIDE
+
+    video = Path(folder) / VIDEO
+    _sheet(folder, cells, within=SLIDE, **choice).write_video(video)
+    return video
+
+
+def _sheet(folder: Path, cells: list[Cell] | None, *, where: Sequence[str] = (), **layout: Any) -> ContactSheet:
+    from cosmos_exp.tracking.comparison.contact_sheet import ContactSheet
+
+    return ContactSheet(chosen_cells(read_cells(Path(folder)) if cells is None else cells, where), **layout)
+
+
+def chosen_cells(cells: list[Cell], where: Sequence[str]) -> list[Cell]:
+    """The cells for which every AXIS=VALUE of `where` holds; several of one axis allow several values.
+
+    UserError for an axis or a value that there is not.
+    """
+    axes = axis_values(cells)
+    allowed: dict[str, list[str]] = {}
+    for text in where:
+        axis, equals, value = text.partition("=")
+        if not equals:
+            raise UserError(f"{text!r} is not AXIS=VALUE; axes: {', '.join(axes)}")
+        if axis not in axes:
+            raise UserError(unknown_name("axis", axis, axes))
+        if value not in map(str, axes[axis]):
+            raise UserError(unknown_name(f"value of {axis}", value, map(str, axes[axis])))
+        allowed.setdefault(axis, []).append(value)
+    return [cell for cell in cells if all(str(cell.axes.get(axis)) in values for axis, values in allowed.items())]

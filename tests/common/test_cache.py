@@ -1,0 +1,154 @@
+"""The stage cache under every kind of accident."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from cosmos_exp.common.cache import MANIFEST, StageCache, stage_key
+
+KEY = stage_key("render", 1, {"frames": 9}, ["scene"])
+
+
+def write_number(folder: Path) -> None:
+    (folder / "parts").mkdir()
+    (folder / "parts" / "number.txt").write_text("42" * 1000)
+
+
+def fail_if_called(folder: Path) -> None:
+    pytest.fail("computed although the result is there")
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> StageCache:
+    return StageCache(tmp_path / "cache")
+
+
+def test_a_result_is_computed_once(cache: StageCache) -> None:
+    first = cache.get_or_compute("render", KEY, write_number)
+    second = cache.get_or_compute("render", KEY, fail_if_called)
+    assert (first.hit, second.hit) == (False, True)
+    assert second.path == first.path
+    manifest = json.loads((first.path / MANIFEST).read_text())
+    assert manifest["parts/number.txt"]["size"] == 2000
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        stage_key("controls", 1, {"frames": 9}, ["scene"]),
+        stage_key("render", 2, {"frames": 9}, ["scene"]),
+        stage_key("render", 1, {"frames": 17}, ["scene"]),
+        stage_key("render", 1, {"frames": 9}, ["another scene"]),
+    ],
+)
+def test_the_key_depends_on_everything(changed: str) -> None:
+    assert changed != KEY
+
+
+def test_the_key_does_not_depend_on_the_order_of_the_config() -> None:
+    assert stage_key("s", 1, {"a": 1, "b": 2}, []) == stage_key("s", 1, {"b": 2, "a": 1}, [])
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def flip(path: Path) -> None:
+    path.write_bytes(b"!" + path.read_bytes()[1:])
+
+
+@pytest.mark.parametrize("damage", [cut, flip, Path.unlink])
+@pytest.mark.parametrize("name", ["parts/number.txt", MANIFEST])
+def test_a_damaged_result_is_computed_again(cache: StageCache, damage, name: str) -> None:
+    entry = cache.get_or_compute("render", KEY, write_number)
+    damage(entry.path / name)
+    again = cache.get_or_compute("render", KEY, write_number)
+    assert not again.hit
+    assert (again.path / "parts" / "number.txt").read_text() == "42" * 1000
+    assert cache.get_or_compute("render", KEY, fail_if_called).hit
+
+
+def test_an_error_leaves_nothing_behind(cache: StageCache) -> None:
+    def half(folder: Path) -> None:
+        write_number(folder)
+        raise RuntimeError("out of luck")
+
+    with pytest.raises(RuntimeError):
+        cache.get_or_compute("render", KEY, half)
+    assert [p for p in cache.root.glob("render/*") if p.is_dir()] == []
+
+
+def test_kill_minus_nine_leaves_nothing_that_looks_whole(cache: StageCache) -> None:
+    script = """
+        import sys, time
+        from pathlib import Path
+        from cosmos_exp.common.cache import StageCache
+        def slow(folder):
+            (folder / "parts").mkdir()
+            (folder / "parts" / "number.txt").write_text("4")
+            print("half way", flush=True)
+            time.sleep(60)
+        StageCache(sys.argv[1]).get_or_compute("render", sys.argv[2], slow)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script), str(cache.root), KEY]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline().strip() == "half way"
+        cache.remove_leftovers()
+        assert list(cache.root.glob("render/*.partial")), "the folder of a living process was removed"
+        process.send_signal(signal.SIGKILL)
+    assert list(cache.root.glob("render/*.partial"))
+    assert not cache.get_or_compute("render", KEY, write_number).hit
+    assert cache.get_or_compute("render", KEY, fail_if_called).hit
+
+
+def test_leftovers_of_the_dead_are_removed(cache: StageCache) -> None:
+    leftover = cache.root / "render" / f"{KEY}.partial"
+    leftover.mkdir(parents=True)
+    cache.remove_leftovers()
+    assert not leftover.exists()
+
+
+def race(root: Path, start, computed) -> None:
+    def slow(folder: Path) -> None:
+        with computed.get_lock():
+            computed.value += 1
+        time.sleep(0.3)
+        write_number(folder)
+
+    start.wait()
+    entry = StageCache(root).get_or_compute("render", KEY, slow)
+    assert (entry.path / "parts" / "number.txt").read_text() == "42" * 1000
+
+
+def test_of_several_processes_one_computes(cache: StageCache) -> None:
+    context = multiprocessing.get_context("fork")
+    start, computed = context.Event(), context.Value("i", 0)
+    processes = [context.Process(target=race, args=(cache.root, start, computed)) for _ in range(4)]
+    for process in processes:
+        process.start()
+    start.set()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * 4
+    assert computed.value == 1
+
+
+def test_the_identity_of_a_file_is_its_content(cache: StageCache, tmp_path: Path) -> None:
+    a, b = tmp_path / "a", tmp_path / "b"
+    a.write_text("weights")
+    b.write_text("weights")
+    before = cache.file_identity(a)
+    assert before == cache.file_identity(b) == cache.file_identity(a)
+    a.write_text("WEIGHTS")
+    os.utime(a, ns=(1, 1))
+    assert cache.file_identity(a) != before

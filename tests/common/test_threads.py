@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import threading
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from cosmos_exp.common.threads import by_frame, torch_threads
+from cosmos_exp.controls import CONTROLS, make_control
+from cosmos_exp.render.types import CameraRender
+
+
+@pytest.fixture
+def threads():
+    """A function: give OpenCV so many."""
+    before = cv2.getNumThreads()
+    yield cv2.setNumThreads
+    cv2.setNumThreads(before)
+
+
+def test_frames_are_drawn_at_the_same_time_and_kept_in_order(threads):
+    threads(3)
+    all_there = threading.Barrier(3, timeout=20)
+    clip, offset = np.arange(6, dtype=np.uint8).reshape(6, 1, 1), np.full((6, 1, 1), 10, np.uint8)
+
+    def draw(frame, added):
+        all_there.wait()
+        return (frame + added)[..., None]
+
+    assert np.array_equal(by_frame(draw, clip, offset)[:, 0, 0], [[value] * 3 for value in range(10, 16)])
+
+
+def test_what_a_frame_raises_is_raised():
+    def draw(frame):
+        raise ArithmeticError(int(frame[0, 0]))
+
+    with pytest.raises(ArithmeticError, match="7"):
+        by_frame(draw, np.full((3, 2, 2), 7, np.uint8))
+
+
+def test_torch_threads_of_other_threads_and_after():
+    before, seen = torch.get_num_threads(), []
+    with torch_threads(1):
+        thread = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+        thread.start()
+        thread.join()
+    assert (seen, torch.get_num_threads()) == ([1], before)
+
+
+@pytest.mark.parametrize("name", CONTROLS)
+def test_threads_change_no_control(name, threads):
+    rng, shape = np.random.default_rng(0), (5, 40, 56)
+    pictures = {key: rng.integers(0, 256, (*shape, 3), dtype=np.uint8) for key in ("rgb", "hdmap", "lidar")}
+    render = CameraRender(
+        "front",
+        np.arange(5.0),
+        depth=rng.uniform(0.1, 500, shape).astype(np.float32),
+        semantic=rng.integers(0, 29, shape, dtype=np.uint8),
+        instance=rng.integers(0, 900, shape, dtype=np.uint16),
+        normals=rng.integers(-127, 128, (*shape, 3), dtype=np.int8),
+        **pictures,
+    )
+    videos = []
+    for count in (1, 4):
+        threads(count)
+        videos.append(make_control(name, render))
+    assert np.array_equal(*videos)

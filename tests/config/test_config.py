@@ -1,0 +1,269 @@
+"""The config groups: each option composes to its type, mistakes are found together, identities are stable."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
+
+from cosmos_exp.config import schema
+from cosmos_exp.config.schema import run_id
+from cosmos_exp.config.validate import validate
+from cosmos_exp.models.checkpoints.released import MODELS
+from cosmos_exp.scene.sources import SOURCES
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+GROUPS = sorted(p.name for p in CONF.iterdir() if p.is_dir() and p.name not in ("hydra", "__pycache__"))
+ADDED = ("experiment", "sweep")
+# sensors that lack some of the six views
+FRONT_ALONE = ("front", "carla_yaml", "cosmos_aov", "drive_dreams_single", "waymo_five")
+NEEDS_FIVE = ("views", "waymo_five")  # no model that is at hand makes these
+OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
+RUNNABLE = [option for option in OPTIONS if option != NEEDS_FIVE]
+# what makes a released model's contract content
+FOR_RELEASED = {
+    "transfer1_7b": ["views=single", "controls=all", "controls.hdmap.weight=0"],
+    "transfer1_7b_av": ["views=single", "controls=hdmap"],
+    "single2multiview_t2w": ["views=six", "controls=hdmap"],
+    "single2multiview_v2w": ["views=six", "controls=hdmap"],
+    "single2multiview_t2w_waymo": ["views=waymo_five", "sensors=waymo_five", "controls=hdmap"],
+    "single2multiview_v2w_waymo": ["views=waymo_five", "controls=hdmap"],
+    "edge_distilled": [
+        *("views=single", "controls=hdmap", "controls.hdmap.weight=0", "controls.edge.weight=1"),
+        *("sampler.num_steps=1", "sampler.guidance=0"),
+    ],
+    "upscaler_4k": [
+        "views=single",
+        *(f"controls.{n}.weight={w}" for n, w in (("hdmap", 0), ("seg", 0), ("upscale", 1))),
+    ],
+}
+
+
+@pytest.fixture
+def problems(configure):
+    """A function: problems of the config that these overrides make, with a model whose weights are there."""
+    return lambda *overrides: validate(configure(*overrides))
+
+
+def test_every_group_the_field_expects_is_there() -> None:
+    expected = [
+        "scene",
+        "sensors",
+        "controls",
+        "captions",
+        "model",
+        "sampler",
+        "views",
+        "hardware",
+        "metrics",
+        "tracking",
+        "experiment",
+        "sweep",
+    ]
+    assert set(expected) <= set(GROUPS)
+
+
+@pytest.mark.parametrize("sweep", [option for group, option in OPTIONS if group == "sweep"])
+def test_every_ready_sweep_is_a_multirun_of_several_cells(sweep: str, configure) -> None:
+    overrides = (CONF / "sweep" / f"{sweep}.yaml").read_text()
+    assert f"cosmos-exp +sweep={sweep}" in overrides.split("sweep_name")[0]
+    hydra = OmegaConf.create(overrides).hydra
+    assert hydra.mode == "MULTIRUN"
+    axes = [OverridesParser.create().parse_override(f"{k}={v}") for k, v in hydra.sweeper.params.items()]
+    assert all(axis.is_discrete_sweep() for axis in axes)
+    cells = [list(cell) for cell in product(*(axis.sweep_string_iterator() for axis in axes))]
+    assert 1 < len(cells) <= 12
+    for values in cells:
+        cell = [f"{axis.get_key_element()}={value}" for axis, value in zip(axes, values)]
+        assert validate(configure(f"+sweep={sweep}", *cell)) == []
+
+
+@pytest.mark.parametrize(("group", "option"), RUNNABLE, ids=[f"{g}={o}" for g, o in RUNNABLE])
+def test_every_option_composes_to_its_type_and_can_run(
+    group: str, option: str, configure, tmp_path: Path, clip_root: Path
+) -> None:
+    overrides = [f"{'+' if group in ADDED else ''}{group}={option}"]
+    if group == "hardware":
+        overrides += ["hardware.device=cpu", "hardware.offload=none"]
+    if option in FRONT_ALONE:
+        overrides.append("views=single")
+    if option == "carla_yaml":
+        (tmp_path / "sensors.yaml").write_text("- sensor: rgb")
+        overrides.append(f"sensors.file={tmp_path / 'sensors.yaml'}")
+    if group == "scene":
+        (tmp_path / "file").touch()
+        overrides += [f"scene.{key}={tmp_path / 'file'}" for key in SOURCES[option].files]
+        overrides += [f"scene.{key}={clip_root}" for key in SOURCES[option].folders]
+    if (group, option) == ("sensors", "rds_hq"):
+        overrides += ["scene=rds_hq", f"scene.root={clip_root}"]
+    cfg = configure(*overrides)
+    assert OmegaConf.get_type(cfg, "scene") is SOURCES[cfg.scene.source].config
+    for name in set(schema.RUN_ID_GROUPS) - {"scene"}:
+        assert OmegaConf.get_type(cfg, name).__module__ == schema.__name__
+    assert validate(cfg) == []
+
+
+def test_every_released_model_has_an_option() -> None:
+    assert set(MODELS) == set(FOR_RELEASED) == {option for group, option in OPTIONS if group == "model"} - {"nano"}
+
+
+@pytest.mark.parametrize("name", [name for name in FOR_RELEASED if name != "upscaler_4k"])
+def test_a_released_model_lacks_nothing_but_its_weights(name: str, problems, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("COSMOS_EXP_MODELS", str(tmp_path))
+    (found,) = problems(f"model={name}", "model.weights=null", "scene.duration=6", *FOR_RELEASED[name])
+    assert f"no weights of {name} in {tmp_path / name}: get them with `cosmos-exp download " in found
+    assert f"cosmos-exp convert checkpoint checkpoints -o {tmp_path / name} --model {name}" in found
+
+
+@pytest.mark.parametrize(
+    ("model", "override", "message"),
+    [
+        ("transfer1_7b_av", "model.num_frames=57", "makes 121 frames"),
+        ("transfer1_7b_av", "model.height=720", "704x1280, 960x960, 704x960, 960x704, 1280x704 pixels"),
+        ("transfer1_7b_av", "controls.depth.weight=1", "unknown control of this model 'depth'"),
+        ("transfer1_7b_av", "views=six", "makes front_wide_120fov alone (views=single)"),
+        ("transfer1_7b", "controls.hdmap.weight=1", "allowed: vis, edge, depth, seg, keypoint"),
+        ("transfer1_7b_av", "model.num_frames=241", "its network cannot continue a video, those of transfer1_7b"),
+        ("transfer1_7b", "model.num_frames=1300", "any number of frames from 2 to 1201; nearest is 1201"),
+        ("transfer1_7b", "model.overlap=9", "transfer1_7b continues a video from 1 frames"),
+        ("transfer1_7b_av", "model.overlap=1", "transfer1_7b_av makes one chunk: give null"),
+        ("transfer1_7b_av", "model.multi_view_frames=57", "goes with several views"),
+        ("single2multiview_t2w", "model.multi_view_frames=113", "makes 57 of all views; nearest is 57"),
+        ("single2multiview_v2w", "model.multi_view_frames=105", "makes 57 or 113 of all views; nearest is 113"),
+        ("single2multiview_t2w_waymo", "views=six", "(views=waymo_five)"),
+        ("edge_distilled", "sampler.num_steps=35", "distilled to sampler.num_steps=1 sampler.guidance=0"),
+        ("upscaler_4k", "model.height=704", "makes 2112x3840 pixels"),
+    ],
+)
+def test_a_released_contract_is_checked_before_there_are_weights(model, override, message, problems) -> None:
+    found = problems(f"model={model}", "model.weights=null", "scene.duration=6", *FOR_RELEASED[model], override)
+    assert any(message in problem for problem in found), found
+
+
+def test_a_released_model_takes_each_of_its_sizes(problems) -> None:
+    base = ["model=transfer1_7b_av", "model.weights=null", "scene.duration=6", *FOR_RELEASED["transfer1_7b_av"]]
+    for height, width in MODELS["transfer1_7b_av"].contract.all_sizes:
+        assert len(problems(*base, f"model.height={height}", f"model.width={width}")) == 1  # the weights
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model.num_frames=10", "nano makes 9 or 17 frames"),
+        ("model.num_frames=10", "nearest is 9"),
+        ("model.height=704", "32x48"),
+        ("model.fps=0", "1 to 120"),
+        ("model.fps=1", "scene.duration=5"),
+        ("model.weights=nowhere", "no folder 'nowhere'"),
+        ("sensors=front", "no camera for the views 'cross_left_120fov', 'cross_right_120fov'"),
+        ("sensors=waymo_five", "no camera for the view 'rear_tele_30fov': its cameras stand for front -> front_wide"),
+        ("+sensors.views.rear=rear_tele_30fov", "unknown camera of the rig 'rear'"),
+        ("+sensors.views.rear_tele_30fov=rear", "unknown view 'rear': did you mean 'rear_tele_30fov'"),
+        ("views.names=[rear_tele_30fov,front_wide_120fov]", "views=six"),
+        ("views.names=[front]", "did you mean 'front_wide_120fov'"),
+        ("controls.hdmap.weight=-0.5", "controls.hdmap.weight=-0.5"),
+        ("controls.hdmap.weight=nan", "controls.hdmap.weight=nan"),
+        ("captions.styles=[Snow]", "did you mean 'Snowy'"),
+        ("captions.styles=[]", "is empty"),
+        ("captions.styles=[Night,Night]", "more than once"),
+        ("captions.variant=9", "captions.variant=9"),
+        ("captions.prompt=''", "captions.prompt is empty"),
+        ("sampler.guidance=-1", "sampler.guidance=-1"),
+        ("sampler.num_steps=0", "1 to 1000"),
+        ("sampler.sigma_max=0.001", "sigma_min < sigma_max"),
+        ("hardware.dtype=float23", "did you mean 'float32'"),
+        ("hardware.device=gpu", "unknown device 'gpu'"),
+        ("hardware.device=cuda:99", "CUDA devices"),
+        ("previews.controls=usd", "did you mean 'used'"),
+        ("hardware.threads=0", "hardware.threads=0"),
+        ("hardware.text_encoder=gpu", "did you mean 'cpu'"),
+        ("hardware.text_encoder_dtype=half", "allowed: float32, bfloat16"),
+        ("hardware.resident=al", "did you mean 'all'"),
+        ("hardware.offload=block", "did you mean 'blocks'"),
+        ("hardware.offload=blocks", "needs a CUDA device"),
+        ("speed.linears=fp9", "did you mean 'fp8'"),
+        ("speed.linears=te", "needs a CUDA device; with hardware.device=cpu give speed.linears=fp8"),
+        ("hardware.tokenizer_chunk=0", "1 or more latent frames"),
+        ("hardware.memory_gb=24", "limits a CUDA device"),
+        ("hardware.memory_gb=-1", "must be more than 0"),
+        ("metrics.names=[pnsr]", "did you mean 'psnr'"),
+        ("tracking.mode=of", "did you mean 'offline'"),
+        ("scene.weather=Rain", "did you mean 'Rainy'"),
+        ("scene.duration=0", "duration 0"),
+        ("scene.num_pedestrians=-1", "num_pedestrians"),
+        ("scene.road=intersektion", "did you mean 'intersection'"),
+        ("controls.edge.strength=hi", "did you mean 'high'"),
+        ("controls.seg.mode=classes", "seg control mode"),
+        ("controls.depth.min_depth=2000", "min_depth"),
+        ("+sampler.stepz=3", "unknown config key 'sampler.stepz'"),
+        ("sensors.cameras.front_wide_120fov.hfov=200", "hfov 200"),
+    ],
+)
+def test_a_mistake_is_named(override: str, message: str, problems) -> None:
+    found = problems(override)
+    assert any(message in problem for problem in found), found
+
+
+def test_all_mistakes_are_found_together(problems) -> None:
+    found = problems("model.num_frames=10", "sampler.guidance=-1", "captions.styles=[Snow]", "metrics.names=[x]")
+    assert len(found) == 4
+
+
+def test_all_weights_zero_is_a_mistake(problems) -> None:
+    found = problems("controls.hdmap.weight=0", "controls.seg.weight=0")
+    assert found == ["every control has weight 0: give one of hdmap, edge, depth, seg, vis a weight above 0"]
+
+
+def test_every_scene_source_has_an_option() -> None:
+    assert set(SOURCES) <= {option for group, option in OPTIONS if group == "scene"}
+
+
+def test_a_source_is_chosen_by_its_option_alone(problems) -> None:
+    (found,) = problems("scene.source=carla_log")
+    assert "scene=NAME" in found and all(name in found for name in SOURCES)
+
+
+def test_required_values_are_named(problems) -> None:
+    found = problems("scene=carla_log")
+    assert found == ["scene.log is required: give scene.log=...", "scene.map is required: give scene.map=..."]
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "hardware.threads=1",
+        "tracking=disabled",
+        "paths.outputs=elsewhere",
+        "name=mine",
+        "sweep_name=s",
+        "hardware.device=cuda",
+        "hardware.resident=one",
+        "hardware.tokenizer_chunk=1",
+    ],
+)
+def test_the_run_id_ignores_where_and_how_fast(override: str, configure) -> None:
+    assert run_id(configure(override)) == run_id(configure())
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "sampler.seed=1",
+        "scene.seed=1",
+        "controls.hdmap.weight=0.4",
+        "hardware.dtype=bfloat16",
+        "hardware.text_encoder_dtype=bfloat16",
+        "speed.linears=te",
+        "views=single",
+    ],
+)
+def test_the_run_id_follows_what_changes_the_result(override: str, configure) -> None:
+    assert run_id(configure(override)) != run_id(configure())
+
+
+def test_weights_of_one_preset_do_not_leak_into_another(configure) -> None:
+    cfg = configure("controls=hdmap")
+    assert {name: c.weight for name, c in cfg.controls.items() if c.weight} == {"hdmap": 1.0}

@@ -1,0 +1,76 @@
+"""A sweep of a test: run through the real command, watched through the files it writes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cosmos_exp.runs.run_folder import RUNNING, Status
+from cosmos_exp.sweeps.queue import RECORD, SweepFolder, cell_number
+
+QUICK = ("+experiment=quick", "metrics.names=[blur_ssim]", "sweep_name=swept", "paths.outputs=out")
+
+
+@dataclass
+class Sweep:
+    """The one sweep of a test, in an empty folder."""
+
+    cwd: Path
+    weights: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> Path:
+        return self.cwd / "out" / "sweeps" / "swept"
+
+    def start(self, *overrides: str) -> subprocess.Popen:
+        return self.command(*QUICK, f"model.weights={self.weights}", f"paths.cache={self.cwd}/cache", "-m", *overrides)
+
+    def command(self, *arguments: str) -> subprocess.Popen:
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", **self.environment}
+        command = [sys.executable, "-m", "cosmos_exp", *arguments]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        return subprocess.Popen(command, cwd=self.cwd, env=environment, start_new_session=True, **pipes)
+
+    def finish(self, process: subprocess.Popen) -> tuple[int, str]:
+        """Exit code, and what it printed."""
+        out, err = process.communicate(timeout=300)
+        return process.returncode, out + err
+
+    def run(self, *arguments: str) -> tuple[int, str]:
+        return self.finish(self.command(*arguments))
+
+    def statuses(self) -> dict[int, Status]:
+        """By the number of the cell."""
+        return {cell_number(path): status for path, status in SweepFolder(self.folder).statuses().items()}
+
+    def states(self) -> dict[int, str]:
+        return {number: status.state for number, status in self.statuses().items()}
+
+    def until(self, holds: Callable[[dict[int, Status]], bool], seconds: float = 120.0) -> dict[int, Status]:
+        """Wait until something holds of the statuses, and return them."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if (self.folder / RECORD).exists() and holds(statuses := self.statuses()):
+                return statuses
+            time.sleep(0.05)
+        found = self.states() if (self.folder / RECORD).exists() else "no sweep"
+        raise AssertionError(f"did not come to be in {seconds:g} s: {found}")
+
+    def at_sampling(self, number: int) -> Status:
+        """Status of a cell, once it is sampling."""
+        return self.until(lambda statuses: number in statuses and is_sampling(statuses[number]))[number]
+
+    def kill_worker(self, number: int) -> None:
+        """SIGKILL to the process of a cell that is sampling."""
+        os.kill(self.at_sampling(number).pid, signal.SIGKILL)
+
+
+def is_sampling(status: Status) -> bool:
+    return status.state == RUNNING and status.stage == "single_view"

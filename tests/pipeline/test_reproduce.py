@@ -1,0 +1,120 @@
+"""What a run records of itself, and whether it can be made again from that."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from cosmos_exp.cli.commands.reproduce import main
+from cosmos_exp.common.errors import UserError
+from cosmos_exp.config.run_spec import item_seed
+from cosmos_exp.pipeline.reproduce import Comparison, changed, compare, typed_config
+from cosmos_exp.pipeline.run import provenance, run
+from cosmos_exp.runs.run_folder import RunFolder
+
+SMALL = ("model.num_frames=9", "sampler.num_steps=2", "scene.num_vehicles=2", "metrics.names=[blur_ssim]")
+
+
+@pytest.fixture(scope="module")
+def finished(configure, tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("finished")
+    cfg = configure(*SMALL, "tracking=disabled", "sensors=front", "views=single", f"paths.outputs={root}", "name=x")
+    run(cfg, root / "run")
+    return root / "run"
+
+
+@pytest.fixture
+def copied(finished: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(finished, tmp_path / "copy")
+
+
+def test_a_run_records_what_it_follows_from(finished: Path, tiny_model_folder: Path) -> None:
+    record = RunFolder(finished).read_provenance()
+    (clip,) = RunFolder(finished).clips()
+    base = hashlib.sha256((tiny_model_folder / "base.safetensors").read_bytes()).hexdigest()
+    assert record["model"]["files"]["base.safetensors"] == base
+    assert not any(name.startswith("multiview") for name in record["model"]["files"])
+    assert record["packages"]["torch"] and "pytest" not in record["packages"]
+    assert record["noise"] == {"single_view": [item_seed(0, "single_view", clip)]}
+    assert record["seeds"]["sampler"] == 0
+    assert {"single_view/Sunny", "control/hdmap/front_wide_120fov"} <= set(record["results"])
+
+
+def test_the_state_of_the_checkout_is_told(tmp_path: Path) -> None:
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "code.py").write_text("1\n")
+    assert provenance.git_state(package) is None
+    for command in (("init", "-q"), ("add", "."), ("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "x")):
+        provenance._git(tmp_path, *command)
+    provenance.git_state.cache_clear()
+    clean = provenance.git_state(package)
+    (package / "code.py").write_text("2\n")
+    provenance.git_state.cache_clear()
+    edited = provenance.git_state(package)
+    assert (clean["changed"], edited["changed"]) == ([], ["package/code.py"])
+    assert edited["commit"] == clean["commit"] and "difference" in edited
+
+
+def test_the_config_of_a_folder_has_its_types_and_values_again(finished: Path) -> None:
+    cfg = typed_config(RunFolder(finished))
+    assert OmegaConf.to_container(cfg) == RunFolder(finished).read_config()
+    assert list(cfg.sensors.cameras) == ["front_wide_120fov"]
+
+
+def test_a_run_on_the_cpu_is_the_same_bit_for_bit(copied: Path, capsys) -> None:
+    assert main([str(copied)]) == 0
+    assert "reproduced bit for bit" in capsys.readouterr().out
+
+
+def test_another_seed_is_found_out_and_where_it_shows_first(copied: Path, tmp_path: Path, capsys) -> None:
+    config = OmegaConf.load(copied / "config.yaml")
+    config.sampler.seed = 1
+    OmegaConf.save(config, copied / "config.yaml")
+    assert main([str(copied), "--keep", str(tmp_path / "kept")]) == 1
+    out = capsys.readouterr().out
+    assert "the first result that differs is single_view/Sunny" in out
+    assert "seeds.sampler: 0 then, 1 now" in out
+    by_name = {
+        result.what: result for result in compare(RunFolder(copied), RunFolder(tmp_path / "kept" / "again"), 0.0)
+    }
+    assert by_name["control/hdmap/front_wide_120fov"].equal
+    assert by_name["single_view/Sunny"].difference > 1
+    assert main([str(copied), "--tolerance", "255"]) == 0
+    assert "reproduced within 255 levels" in capsys.readouterr().out
+
+
+def test_within_tolerance_is_the_same() -> None:
+    assert Comparison("a", False, 1.9, 2.0).same
+    assert not Comparison("a", False, 2.1, 2.0).same
+    assert not Comparison("a", False, None, 2.0).same
+    assert Comparison("a", True, None, 0.0).same
+
+
+def test_only_what_changed_is_told() -> None:
+    then = {"python": "3.10", "packages": {"torch": "2.6", "numpy": "1"}, "model": {"folder": "/a"}}
+    now = {"python": "3.10", "packages": {"torch": "2.7", "numpy": "1", "av": "14"}, "model": {"folder": "/b"}}
+    assert list(changed(then, now)) == ["packages.torch: 2.6 then, 2.7 now", "packages.av: not recorded then, 14 now"]
+
+
+def test_what_is_no_finished_run_is_refused(copied: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no folder at"):
+        main([str(tmp_path / "nowhere")])
+    with pytest.raises(UserError, match=r"holds no status\.json"):
+        main([str(tmp_path)])
+    with pytest.raises(UserError, match="is not empty"):
+        main([str(copied), "--keep", str(tmp_path)])
+    config = OmegaConf.load(copied / "config.yaml")
+    config.sampler.solver = "euler"
+    OmegaConf.save(config, copied / "config.yaml")
+    with pytest.raises(UserError, match=r"written by another version.*solver"):
+        main([str(copied)])
+    status = json.loads((copied / "status.json").read_text())
+    (copied / "status.json").write_text(json.dumps(status | {"state": "failed"}))
+    with pytest.raises(UserError, match="that is failed"):
+        main([str(copied)])

@@ -1,0 +1,33 @@
+"""Sweeps of the tiny model, and a Slurm to run them on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from helpers.own_slurm import Slurm, missing, own_slurm
+from helpers.sweep_at_work import Sweep
+
+
+@pytest.fixture
+def sweep(tmp_path: Path, tiny_model_folder: Path) -> Sweep:
+    return Sweep(tmp_path, tiny_model_folder)
+
+
+@pytest.fixture(scope="session")
+def slurm(tmp_path_factory) -> Iterator[dict[str, str]]:
+    """The environment of a real Slurm; skipped where there is none."""
+    if reason := missing():
+        pytest.skip(reason)
+    with own_slurm(tmp_path_factory.mktemp("slurm")) as slurm:
+        yield slurm.environment
+
+
+@pytest.fixture
+def two_machines(tmp_path_factory) -> Iterator[Slurm]:
+    """A real Slurm of the machines n1 and n2, with one core each; skipped where `unshare` may not make machines."""
+    if reason := missing(machines=True):
+        pytest.skip(reason)
+    with own_slurm(tmp_path_factory.mktemp("slurm"), ("n1", "n2")) as slurm:
+        yield slurm

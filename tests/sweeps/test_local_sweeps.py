@@ -1,0 +1,76 @@
+"""Sweeps on this machine whose cells are killed, interrupted, cancelled: the others finish, retry runs the rest."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+from cosmos_exp.runs.run_folder import CANCELLED, DONE, FAILED, INTERRUPTED, PREEMPTED, QUEUED, RUNNING
+
+LONG = "sampler.num_steps=200"
+"""Long enough to meet a cell while it is sampling."""
+
+ENDLESS = ("sampler.num_steps=1000", "captions.styles=[Sunny,Night,Foggy,Rainy,Snowy,Morning]")
+"""Longer than any of the commands that watch it and end it."""
+
+
+def test_a_killed_worker_costs_one_cell_and_retry_runs_it_alone(sweep) -> None:
+    running = sweep.start("hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "sampler.seed=0,1,2", LONG)
+    sweep.kill_worker(1)
+    code, said = sweep.finish(running)
+    assert code == 2
+    assert sweep.states() == {0: DONE, 1: FAILED, 2: DONE}
+    assert "3 cells: 2 done, 1 failed" in said
+    assert "killed by SIGKILL" in sweep.statuses()[1].error
+    assert sweep.statuses()[1].error in said
+    before = {number: status.updated for number, status in sweep.statuses().items() if number != 1}
+    code, said = sweep.run("retry", str(sweep.folder))
+    assert (code, sweep.states()) == (0, {0: DONE, 1: DONE, 2: DONE}), said
+    assert said.startswith("cells to run: 1_")
+    assert {number: sweep.statuses()[number].updated for number in before} == before
+    assert sweep.statuses()[1].attempts == 2
+    assert sweep.run("retry", str(sweep.folder))[1].startswith("nothing to retry")
+
+
+def test_an_interrupted_sweep_goes_on_where_it_was(sweep) -> None:
+    running = sweep.start("sampler.seed=0,1,2", LONG)
+    sweep.at_sampling(1)
+    os.killpg(running.pid, signal.SIGINT)  # what a terminal does on Ctrl-C
+    code, said = sweep.finish(running)
+    assert (code, sweep.states()) == (-signal.SIGINT, {0: DONE, 1: INTERRUPTED, 2: QUEUED}), said
+    assert "Traceback" not in said
+    code, said = sweep.run("retry", str(sweep.folder))
+    assert (code, set(sweep.states().values())) == (0, {DONE}), said
+    assert set(sweep.statuses()[1].misses) <= {"single_view", "metrics"}
+
+
+def test_jobs_of_submitit_outlive_the_command_and_can_be_watched_and_cancelled(sweep) -> None:
+    settings = ("hydra/launcher=submitit_local", "hydra.launcher.wait=false", "hydra.launcher.workers=2")
+    code, said = sweep.finish(sweep.start(*settings, "sampler.seed=0,1,2,3", *ENDLESS))
+    assert code == 0, said
+    sweep.at_sampling(1)
+    code, said = sweep.run("status", str(sweep.folder), "--json")
+    assert [cell["state"] for cell in json.loads(said)] == [RUNNING, RUNNING, QUEUED, QUEUED]
+    code, said = sweep.finish(sweep.start("sampler.seed=0"))
+    assert (code, "is at work" in said) == (2, True), said
+    sweep.run("cancel", str(sweep.folder))
+    sweep.until(lambda statuses: all(status.state == CANCELLED for status in statuses.values()))
+    code, said = sweep.run("retry", str(sweep.folder), "--failed")
+    assert (code, said) == (0, "nothing to retry: no cell failed\n")
+
+
+def test_a_worker_that_is_asked_to_make_room_keeps_its_stages(sweep) -> None:
+    running = sweep.start("sampler.seed=0,1", LONG)
+    os.kill(sweep.at_sampling(0).pid, signal.SIGTERM)
+    code, said = sweep.finish(running)
+    assert (code, sweep.states()) == (2, {0: PREEMPTED, 1: QUEUED}), said
+    assert "asked to make room (SIGTERM)" in said
+
+
+def test_commands_name_what_is_wrong(sweep, tmp_path: Path) -> None:
+    for command in ("status", "retry", "cancel"):
+        assert sweep.run(command, str(tmp_path / "none")) == (2, f"cosmos-exp: no folder at {tmp_path}/none\n")
+        code, said = sweep.run(command, str(tmp_path))
+        assert (code, "holds no multirun.yaml" in said) == (2, True), said

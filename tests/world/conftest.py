@@ -1,1 +1,0 @@
-from tensors import one_thread  # noqa: F401  # a fixture of every test here
