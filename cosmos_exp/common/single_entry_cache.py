@@ -1,4 +1,4 @@
-"""What one run leaves to the next one of the same process."""
+"""A cache of one value, for what a process keeps from one run to the next: scene, renderer, model."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 
-class Kept:
+class SingleEntryCache:
     """One value that is costly to make, kept as long as the same key is asked for."""
 
     def __init__(self) -> None:
@@ -14,7 +14,7 @@ class Kept:
         self._value: Any = None
 
     def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
-        """The value of `key`. The value of another key is let go before this one is made."""
+        """The value of `key`. The value of another key is evicted before this one is made."""
         if self._value is None or key != self._key:
             self._key = self._value = None
             self._value = make()

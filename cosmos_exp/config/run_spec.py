@@ -1,213 +1,165 @@
-"""What a config means for a run: the videos to make, of which views and styles, from which controls, and how.
+"""What a config means for a run: the model bound to it, views and styles, what is rendered, which controls are made.
 
-Everything here follows from the config, the model's contract, and the cameras' description; nothing is loaded or made.
+Made once from the config. Everything here follows from the config, the model's contract and the cameras' description;
+nothing is loaded or computed.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import asdict
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
-from cosmos_exp.config.validate import model_folder, read_contract
-from cosmos_exp.models.contract import SIGMA_MAX, Contract
-from cosmos_exp.models.transfer1.clip_shapes import Shape, Videos, front_aspect, videos_of
-from cosmos_exp.models.transfer1.memory import Memory
+from omegaconf import DictConfig
+
+from cosmos_exp.common.typed_config import identity
+from cosmos_exp.config.schema import Config, typed
+from cosmos_exp.models.base import RenderRequest, VideoModel
+from cosmos_exp.models.config import GenerationConfig
+from cosmos_exp.models.contract import Contract
+from cosmos_exp.models.registry import find_family
 from cosmos_exp.render.types import OPTIONAL_OUTPUTS, OUTPUTS
-from cosmos_exp.sampling.chunks import Chunk
-from cosmos_exp.sampling.weight_normalization import effective_weights
-
-if TYPE_CHECKING:
-    from cosmos_exp.models.kernels.speed import Speed
-    from cosmos_exp.sampling.res_sampler import SamplerParams
+from cosmos_exp.scene.sources import load_rig
+from cosmos_exp.sensors.rigs import rig_of_views
 
 OPTIONAL_CONTROLS = (*OPTIONAL_OUTPUTS, "keypoint", "upscale")  # made only where asked for
-GIVEN_VIDEOS = ("input", "first_frames")  # of the sampler group
-NETWORK_STAGES = ("hints", "input", "text", "single_view", "multi_view")
+PARAMETERS_OF_WEIGHT = ("weight", "weight_map", "file")
 
 
-class Take(NamedTuple):
-    """One view, drawn for one network."""
+class RunSpec:
+    """config: has passed `validate`."""
 
-    view: str
-    shape: Shape
+    def __init__(self, config: Config):
+        self.config = config
+        self.threads = num_threads(config.hardware.threads)
+        self.views: tuple[str, ...] = tuple(config.views.names)
+        self.styles: tuple[str, ...] = tuple(config.captions.styles)
+        self.weather: str = config.scene.weather
+        self.scene: Mapping[str, Any] = asdict(config.scene)
+        self.sensors: Mapping[str, Any] = asdict(config.sensors)
+        self.metrics: tuple[str, ...] = tuple(dict.fromkeys(config.metrics.names))
+        self.preview_names: tuple[str, ...] = tuple(config.previews.names)
 
-
-class Settings:
-    """cfg: resolved config as plain values, which has passed `validate`."""
-
-    def __init__(self, cfg: Mapping[str, Any]):
-        self.cfg = cfg
-        model = cfg["model"]
-        self.model_folder = model_folder(model["name"], model["weights"])
-        self.contract: Contract = read_contract(self.model_folder)
-        self.fps: float = model["fps"] or self.contract.fps
-        self.reference_compat: bool = model["reference_compat"]
-        self.threads = num_threads(cfg["hardware"]["threads"])
-        self.views: tuple[str, ...] = tuple(cfg["views"]["names"])
-        self.front = self.views[0]
-        self.styles: tuple[str, ...] = tuple(cfg["captions"]["styles"])
-        self.weights: dict[str, float] = {k: c["weight"] for k, c in cfg["controls"].items() if c["weight"] > 0}
-        given = cfg["captions"]["negative_prompt"]
-        self.negative_prompt: str | None = self.contract.negative_prompt if given is None else given
-
-    # Videos
+    @classmethod
+    def of(cls, cfg: DictConfig) -> RunSpec:
+        return cls(typed(cfg))
 
     @cached_property
-    def videos(self) -> Videos:
-        """What the two networks make."""
-        aspect = front_aspect(self.cfg["scene"], self.cfg["sensors"], self.front)
-        return videos_of(self.cfg["model"], self.contract, len(self.views), aspect)
+    def model(self) -> VideoModel:
+        family = find_family(self.config.model.family)
+        contract = family.contract(self.config.model)
+        several = len(contract.all_sizes) > 1
+        aspect = front_aspect(self.scene, self.sensors, self.views[0]) if several else None
+        return family.build(generation_config(self.config, aspect), contract)
 
     @property
-    def front_take(self) -> Take:
-        """What the single-view net draws over."""
-        return Take(self.front, self.videos.single_view.shape)
+    def contract(self) -> Contract:
+        return self.model.contract
 
     @property
-    def multi_takes(self) -> dict[str, Take]:
-        """{view: what the multi-view net draws over}; empty where it does not run."""
-        video = self.videos.multi_view
-        return {view: Take(view, video.shape) for view in self.views} if video else {}
+    def fps(self) -> float:
+        return self.model.fps
+
+    # What is rendered
 
     @property
-    def takes(self) -> tuple[Take, ...]:
-        """Each once: the front view is drawn twice where the networks differ in frames or pixels."""
-        return tuple(dict.fromkeys([self.front_take, *self.multi_takes.values()]))
+    def shown_requests(self) -> dict[str, RenderRequest]:
+        """{view: what is shown of it}; the front view as it is made alone."""
+        return {**self.model.views, self.model.front.view: self.model.front}
 
     @property
-    def shown_takes(self) -> dict[str, Take]:
-        """{view: what is shown of it}; the front view as the single-view net has it."""
-        return {**self.multi_takes, self.front: self.front_take}
+    def truth_requests(self) -> dict[str, RenderRequest]:
+        """{view: what its generated video is compared with}."""
+        return self.model.views or {self.model.front.view: self.model.front}
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Of the renderer: what the controls and previews show."""
+        shown = {*self.controls, *self.preview_names}
+        return (*OUTPUTS, *(name for name in OPTIONAL_OUTPUTS if name in shown))
+
+    @property
+    def target_styles(self) -> tuple[str, ...]:
+        """Styles that the scene is rendered in beside its weather: as targets of PSNR, or for the model."""
+        needed = self.model.reads_targets or "psnr" in self.metrics
+        return tuple(style for style in self.styles if style != self.weather) if needed else ()
 
     # Controls
 
     @property
     def shows_all_controls(self) -> bool:
         """Whether controls that no network reads are made too."""
-        return self.cfg["previews"]["controls"] == "all"
+        return self.config.previews.controls == "all"
 
     @property
     def controls(self) -> tuple[str, ...]:
         """Controls to make: those with a weight, and where all are shown, those without that are not optional or are
         previews."""
+        used = self.config.controls.used
         if not self.shows_all_controls:
-            return tuple(self.weights)
-        asked = {*self.weights, *self.cfg["previews"]["names"]}
-        return tuple(name for name in self.cfg["controls"] if name in asked or name not in OPTIONAL_CONTROLS)
+            return tuple(used)
+        asked = {*used, *self.preview_names}
+        names = [name for name, _ in self.config.controls.items()]
+        return tuple(name for name in names if name in asked or name not in OPTIONAL_CONTROLS)
 
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        """Of the renderer: what the controls and previews show."""
-        shown = {*self.controls, *self.cfg["previews"]["names"]}
-        return (*OUTPUTS, *(name for name in OPTIONAL_OUTPUTS if name in shown))
+    def control_file(self, name: str) -> str | None:
+        """The user-provided video, or folder of videos, in place of a control drawn from the scene."""
+        return getattr(self.config.controls, name).file
 
-    @property
-    def multi_view_controls(self) -> tuple[str, ...]:
-        """Controls with a weight that the multi-view net reads; none where only one view is asked for."""
-        read = self.contract.multi_view_controls if len(self.views) > 1 else ()
-        return tuple(name for name in self.weights if name in read)
-
-    def is_ready(self, name: str) -> bool:
-        """Whether videos of the user's take the control's place."""
-        return self.cfg["controls"][name]["file"] is not None
-
-    def control_takes(self, name: str) -> tuple[Take, ...]:
-        """Those that a control is made for: what a network reads, and where all are shown, what is shown of views."""
-        read = self.multi_takes.values() if name in self.multi_view_controls else ()
-        shown = self.shown_takes.values() if self.shows_all_controls and not self.is_ready(name) else ()
-        return tuple(dict.fromkeys([self.front_take, *shown, *read]))
+    def control_requests(self, name: str) -> tuple[RenderRequest, ...]:
+        """Those that a control is made for: what the model reads, and where all are shown, what is shown of views."""
+        read = self.model.control_requests(name) if name in self.config.controls.used else ()
+        shown: tuple[RenderRequest, ...] = ()
+        if self.shows_all_controls:
+            shown = (self.model.front,) if self.control_file(name) else tuple(self.shown_requests.values())
+        return tuple(dict.fromkeys([*read, *shown]))
 
     def control_params(self, name: str) -> dict[str, Any]:
-        """What makes a control's video from a render: its config without weight and ready video."""
-        return {k: v for k, v in self.cfg["controls"][name].items() if k not in ("weight", "weight_map", "file")}
+        """What makes a control's video from a render: its config without weight and user-provided video."""
+        values = asdict(getattr(self.config.controls, name))
+        return {key: value for key, value in values.items() if key not in PARAMETERS_OF_WEIGHT}
 
-    @cached_property
-    def effective_weights(self) -> dict[str, dict[str, float]]:
-        """{network: {control: weight as it counts}}: weights that sum to more than 1 are scaled down, net by net."""
-        names = {"single_view": tuple(self.weights), "multi_view": self.multi_view_controls}
-        return {net: effective_weights({name: self.weights[name] for name in own}) for net, own in names.items() if own}
-
-    # Networks
-
-    @cached_property
-    def memory(self) -> Memory:
-        return Memory(**{field.name: self.cfg["hardware"][field.name] for field in fields(Memory)})
-
-    @cached_property
-    def speed(self) -> Speed:
-        """compile: null in the config stands for: on a GPU."""
-        from cosmos_exp.models.kernels.speed import Speed
-
-        speed = self.cfg["speed"]
-        fuse = self.cfg["hardware"]["device"] != "cpu" if speed["compile"] is None else speed["compile"]
-        return Speed(attention=speed["attention"], linears=speed["linears"], compile=fuse)
-
-    @cached_property
-    def sampler(self) -> SamplerParams:
-        from cosmos_exp.sampling.res_sampler import SamplerParams
-
-        speed = self.cfg["speed"]
-        interval = speed["guidance_interval"]
-        return SamplerParams(
-            **{k: v for k, v in self.cfg["sampler"].items() if k not in ("seed", *GIVEN_VIDEOS)},
-            reference_compat=self.reference_compat,
-            guidance_interval=tuple(interval) if interval else None,
-            cache_threshold=speed["cache_threshold"],
-        )
-
-    @property
-    def multi_view_sampler(self) -> SamplerParams:
-        return replace(self.sampler, sigma_max=self.multi_view_sigma_max)
-
-    @property
-    def multi_view_sigma_max(self) -> float:
-        """The other views always depart from noise alone."""
-        sampler = self.cfg["sampler"]
-        return sampler["sigma_max"] if sampler["input"] is None else SIGMA_MAX
-
-    def seed(self, stage: str, clip: str, chunk: Chunk) -> int:
-        """Of a chunk's initial noise."""
-        return item_seed(self.cfg["sampler"]["seed"], stage, f"{clip}/{chunk.index}" if chunk.index else clip)
-
-    def noise_seeds(self, clip: str) -> dict[str, list[int]]:
-        """{stage: seed of each chunk's initial noise}."""
-        videos = {"single_view": self.videos.single_view, "multi_view": self.videos.multi_view}
-        return {name: [self.seed(name, clip, c) for c in video.chunks] for name, video in videos.items() if video}
+    def control_identity(self, name: str) -> dict[str, Any]:
+        """Of these parameters, what differs from the defaults: for cache keys."""
+        values = identity(getattr(self.config.controls, name))
+        return {key: value for key, value in values.items() if key.partition(".")[0] not in PARAMETERS_OF_WEIGHT}
 
     # What time and space go with
 
     @property
-    def passes(self) -> int:
-        """Of the network, to sample a clip."""
-        sampler = self.cfg["sampler"]
-        return (sampler["num_steps"] + 1) * (2 if sampler["guidance"] else 1)
-
-    @property
     def megapixels(self) -> float:
         """Of all that is generated for one style."""
-        videos = self.videos
+        videos = self.model.videos
         views = len(self.views) * videos.multi_view.shape.megapixels if videos.multi_view else 0.0
         return videos.single_view.shape.megapixels + views
 
     def cost_setting(self, stage: str) -> str:
         """What the time of a stage depends on, besides its size and passes."""
-        if stage not in NETWORK_STAGES:
-            return ""
-        model = self.cfg["model"]
-        name = self.model_folder.name if model["weights"] else model["name"]
-        hardware = {k: v for k, v in self.cfg["hardware"].items() if k != "threads"}
-        hardware["device"] = hardware["device"].partition(":")[0]
-        return json.dumps([name, hardware, self.cfg["speed"]], sort_keys=True)
+        return self.model.cost_setting(stage) if stage in self.model.stages else ""
 
 
-def item_seed(seed: int, stage: str, item: str) -> int:
-    """Seed (32 bits) of one item of one stage: neighbours in any of the three are unrelated."""
-    return int.from_bytes(hashlib.sha256(f"{seed}/{stage}/{item}".encode()).digest()[:4], "little")
+def generation_config(config: Config, aspect: float | None = None) -> GenerationConfig:
+    """What of a config a model may depend on. aspect: width / height of the front camera."""
+    return GenerationConfig(
+        model=config.model,
+        views=tuple(config.views.names),
+        controls=config.controls,
+        captions=config.captions,
+        sampler=config.sampler,
+        speed=config.speed,
+        hardware=config.hardware,
+        threads=num_threads(config.hardware.threads),
+        aspect=aspect,
+    )
+
+
+def front_aspect(scene: Mapping[str, Any], sensors: Mapping[str, Any], front: str) -> float:
+    """Width / height of the front view's camera as it is described; one without a size of its own counts 1280 x 704."""
+    rig = rig_of_views(load_rig(scene, sensors), sensors["views"], [front])
+    model = rig.camera(front).model
+    return model.width / model.height
 
 
 def num_threads(threads: int | None) -> int:

@@ -4,36 +4,38 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
-from omegaconf import DictConfig
-
+from cosmos_exp.captions.config import CaptionsConfig
 from cosmos_exp.captions.views import OTHER_VIEWS
 from cosmos_exp.common.errors import attempt, unknown_name
+from cosmos_exp.config.schema import Config
 from cosmos_exp.controls import CONTROLS
 from cosmos_exp.controls.area import Area
+from cosmos_exp.controls.config import WeightMapConfig
 from cosmos_exp.controls.user_videos import camera_file, camera_files, check_video
+from cosmos_exp.models.clip_shapes import Videos
 from cosmos_exp.models.contract import Contract
-from cosmos_exp.models.transfer1.clip_shapes import Videos
 
 Frames = dict[str, int]  # that each view needs of a file
 
 
-def check_places(cfg: DictConfig, contract: Contract, videos: Videos | None) -> Iterator[str]:
+def check_spatial(config: Config, contract: Contract, videos: Videos | None) -> Iterator[str]:
     """One message per problem. videos: what the run makes; None where that is a problem already."""
-    views = list(cfg.views.names)
+    views = list(config.views.names)
     frames = dict.fromkeys(views, videos.multi_view.shape.frames if videos and videos.multi_view else 1)
     frames |= dict.fromkeys(views[:1], videos.single_view.shape.frames if videos else 1)
     front = {view: frames[view] for view in views[:1]}
-    for name, control in cfg.controls.items():
+    for name, control in config.controls.items():
         read_in = frames if name in contract.multi_view_controls else front
         if control.file is not None:
             yield from dict.fromkeys(_check_ready_video(name, Path(control.file), read_in))
         elif control.weight > 0 and name in contract.controls and name not in CONTROLS:
             yield f"controls.{name}.weight={control.weight:g}: no scene draws it: give controls.{name}.file"
         yield from _check_weight_map(f"controls.{name}.weight_map", control.weight_map, read_in)
-    yield from _check_view_prompts(cfg.captions, views)
-    for number, region in enumerate(cfg.captions.regions):
+    yield from _check_view_prompts(config.captions, views)
+    for number, region in enumerate(config.captions.regions):
         key, area = f"captions.regions[{number}]", Area.of(region)
         if not region.prompt.strip():
             yield f"{key}.prompt is empty: write what is to be seen there"
@@ -56,13 +58,14 @@ def _check_ready_video(name: str, path: Path, frames: Frames) -> Iterator[str]:
         yield from (f"controls.{name}.file: {error}" for error in errors)
 
 
-def _check_weight_map(key: str, weight_map: DictConfig, frames: Frames) -> Iterator[str]:
+def _check_weight_map(key: str, weight_map: WeightMapConfig, frames: Frames) -> Iterator[str]:
     area = Area.of(weight_map)
     for side, usual in (("inside", 1), ("outside", 0)):
-        if not 0 <= weight_map[side] < math.inf:
-            yield f"{key}.{side}={weight_map[side]:g}: a weight is 0 or more"
-        elif area.is_whole and weight_map[side] != usual:
-            yield f"{key}.{side}={weight_map[side]:g} says nothing without a place: give {key}.classes, .box or .mask"
+        if not 0 <= getattr(weight_map, side) < math.inf:
+            yield f"{key}.{side}={getattr(weight_map, side):g}: a weight is 0 or more"
+        elif area.is_whole and getattr(weight_map, side) != usual:
+            value = f"{key}.{side}={getattr(weight_map, side):g}"
+            yield f"{value} has no effect without an area: give {key}.classes, .box or .mask"
     yield from _check_area(key, area, frames)
 
 
@@ -78,8 +81,8 @@ def _check_area(key: str, area: Area, frames: Frames) -> Iterator[str]:
             yield from (f"{key}.mask: {error}" for error in errors)
 
 
-def _check_view_prompts(captions: DictConfig, views: list[str]) -> Iterator[str]:
-    for view, text in captions.view_prompts.items():
+def _check_view_prompts(captions: CaptionsConfig, views: list[str]) -> Iterator[str]:
+    for view, text in asdict(captions.view_prompts).items():
         if text is not None and view not in views:
             yield f"captions.view_prompts: {unknown_name('view of this run', view, views)}"
         elif text is not None and not text.strip():

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from cosmos_exp.common.errors import unknown_name
+from cosmos_exp.controls.config import AreaConfig, WeightMapConfig
 from cosmos_exp.render.palette import Tag
 
 CLASSES = tuple(tag.name.lower() for tag in Tag)
@@ -26,10 +26,9 @@ class Area:
     mask: Path | None = None
 
     @classmethod
-    def of(cls, values: Mapping[str, Any]) -> Area:
-        """From the keys of a config that has others too."""
-        box, mask = values["box"], values["mask"]
-        return cls(tuple(values["classes"]), None if box is None else tuple(box), None if mask is None else Path(mask))
+    def of(cls, config: AreaConfig) -> Area:
+        box, mask = config.box, config.mask
+        return cls(tuple(config.classes), None if box is None else tuple(box), None if mask is None else Path(mask))
 
     @property
     def is_whole(self) -> bool:
@@ -63,6 +62,5 @@ class WeightMap:
     outside: float = 0.0
 
     @classmethod
-    def of(cls, values: Mapping[str, Any]) -> WeightMap:
-        """From the keys of a config."""
-        return cls(Area.of(values), values["inside"], values["outside"])
+    def of(cls, config: WeightMapConfig) -> WeightMap:
+        return cls(Area.of(config), config.inside, config.outside)

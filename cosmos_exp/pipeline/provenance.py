@@ -11,7 +11,6 @@ import os
 import platform
 import re
 import subprocess
-from collections.abc import Mapping
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
@@ -19,18 +18,18 @@ from typing import Any
 
 from cosmos_exp import __version__
 from cosmos_exp.common.cache import MANIFEST, Entry, StageCache
-from cosmos_exp.config.run_spec import Settings
-from cosmos_exp.pipeline.stages import Stages
+from cosmos_exp.common.typed_config import plain
+from cosmos_exp.config.schema import Config
+from cosmos_exp.pipeline.context import RunContext
 
 DISTRIBUTION = "cosmos-exp"
 GIT_TIMEOUT = 10  # seconds
 
 
-def provenance(stages: Stages, run_id: str) -> dict[str, Any]:
-    """Plain values. code: version and git state of the package. model: {file: sha256}. files: {path: sha256} of what
-    the config names. seeds: of the config."""
-    settings = stages.settings
-    cfg, device = settings.cfg, settings.cfg["hardware"]["device"]
+def provenance(context: RunContext, run_id: str) -> dict[str, Any]:
+    """Plain values. code: version and git state of the package. stages: versions of what they compute. model: {file:
+    sha256}. files: {path: sha256} of what the config names. seeds: of the config."""
+    spec, config = context.spec, context.spec.config
     return {
         "run_id": run_id,
         "code": {"version": __version__, "git": git_state(Path(__file__).resolve().parents[1])},
@@ -38,15 +37,20 @@ def provenance(stages: Stages, run_id: str) -> dict[str, Any]:
         "packages": package_versions(),
         "machine": {
             "platform": platform.platform(),
-            "device": device_name(device),
-            "threads": settings.threads,
+            "device": device_name(config.hardware.device),
+            "threads": spec.threads,
             "environment": {
                 k: v for k, v in sorted(os.environ.items()) if k in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")
             },
         },
-        "model": {"folder": str(settings.model_folder), "files": stages.loaded.model_files(*_used(settings))},
-        "files": named_files(cfg, stages.results.cache),
-        "seeds": {group: cfg[group]["seed"] for group in ("scene", "sampler") if "seed" in cfg[group]},
+        "stages": context.results.versions,
+        "model": {"folder": spec.model.location, "files": spec.model.files(context.results)},
+        "files": named_files(config, context.results.cache),
+        "seeds": {
+            group: getattr(config, group).seed
+            for group in ("scene", "sampler")
+            if hasattr(getattr(config, group), "seed")
+        },
     }
 
 
@@ -62,14 +66,11 @@ def _digest(entry: Entry) -> str:
     return hashlib.sha256(hashes.encode()).hexdigest()
 
 
-def _used(settings: Settings) -> tuple[str, ...]:
-    several = ("multiview_*",) if settings.videos.multi_view else ()
-    return ("tokenizer", "text_encoder", "base", "control_*", *several)
-
-
-def named_files(cfg: Mapping[str, Any], cache: StageCache) -> dict[str, str]:
+def named_files(config: Config, cache: StageCache) -> dict[str, str]:
     """{path: sha256} of every file that a value of the config names."""
-    groups = (cfg[group] for group in ("scene", "sensors", "controls", "captions", "sampler"))
+    groups = (
+        plain(getattr(config, group)) for group in ("scene", "sensors", "controls", "captions", "model", "sampler")
+    )
     paths = {text for group in groups for text in _texts(group) if _is_path(text)}
     return {path: cache.file_identity(path) for path in sorted(paths)}
 
@@ -92,9 +93,20 @@ def _is_path(text: str) -> bool:
 @lru_cache
 def package_versions() -> dict[str, str]:
     """{package: version} of what this package requires and is installed."""
-    needs = [need for need in metadata.requires(DISTRIBUTION) or () if "extra ==" not in need]
+    try:
+        needs = [need for need in metadata.requires(DISTRIBUTION) or () if "extra ==" not in need]
+    except metadata.PackageNotFoundError:  # a source folder that was not installed
+        needs = _stated_dependencies(Path(__file__).resolve().parents[2] / "pyproject.toml")
     names = sorted(re.split(r"[^\w.-]", need)[0] for need in needs)
     return {name: version for name in names if (version := _version(name))}
+
+
+def _stated_dependencies(pyproject: Path) -> list[str]:
+    """Of a source folder; empty where it has no such file."""
+    if not pyproject.is_file():
+        return []
+    stated = re.search(r"^dependencies = \[(.*?)^\]", pyproject.read_text(), re.DOTALL | re.MULTILINE)
+    return re.findall(r'"([^"]+)"', stated[1]) if stated else []
 
 
 def _version(name: str) -> str | None:

@@ -11,15 +11,17 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.common.video import read_video
 from cosmos_exp.config.schema import Config, scene_type
+from cosmos_exp.models.registry import config_types
 from cosmos_exp.pipeline.run import run
 from cosmos_exp.runs.run_folder import DONE, RunFolder
 from cosmos_exp.scene.sources import SOURCES
 
 GPU_TOLERANCE = 2.0  # mean absolute difference of a video, in 8-bit levels
 UNRECORDED = "not recorded"
+FIRST_FAMILY = "transfer1"  # of run folders that are older than the key
 
 
 @dataclass(frozen=True)
@@ -53,12 +55,17 @@ def read_run(path: Path) -> tuple[RunFolder, DictConfig, dict[str, Any]]:
 def typed_config(folder: RunFolder) -> DictConfig:
     """The config of a run folder, of the types that a run's config has. UserError where this version has other keys."""
     plain = folder.read_config()
-    source = plain.get("scene", {}).get("source")
+    source, model = plain.get("scene", {}).get("source"), plain.get("model", {})
     if source not in SOURCES:
         raise UserError(f"{folder.config}: scene.source={source!r} is unknown to this version")
+    family = model.setdefault("family", FIRST_FAMILY)
+    types = config_types()
+    if family not in types:
+        raise UserError(f"{folder.config}: {unknown_name('model family', family, types)}")
     typed = OmegaConf.structured(Config)
     try:
         typed.scene = scene_type(source)
+        typed.model = OmegaConf.structured(types[family])
         return OmegaConf.merge(typed, plain)
     except OmegaConfBaseException as error:
         problem = " ".join(str(error).split("\n")[0].split())

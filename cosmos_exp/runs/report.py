@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 
-from cosmos_exp.common import gpu, progress
+from cosmos_exp.common import progress
 from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.gpu_memory import PeakMeter
 from cosmos_exp.runs import stopping
 from cosmos_exp.runs.run_folder import (
     CANCELLED,
@@ -111,7 +112,7 @@ class Report:
         hits, misses = self.hits.total(), self.misses.total()
         started, worked = time.monotonic(), time.process_time()
         label = self.prefix + (label or name)
-        meter = gpu.PeakMeter(self.device)
+        meter = PeakMeter(self.device)
         with progress.steps(label) as show:
 
             def tick(done: int, total: int) -> None:

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cosmos_exp.common.typed_config import NO_EFFECT, REQUIRED
 from cosmos_exp.scene.edits.ego_edit import EgoEdit
 from cosmos_exp.scene.types import Scene
 
 if TYPE_CHECKING:
     from cosmos_exp.sensors.camera import Rig
 
-REQUIRED: Any = "???"  # what OmegaConf calls MISSING: a value that the user must give
 ALL = "all"
 
 
@@ -21,7 +21,7 @@ ALL = "all"
 class SceneConfig:
     """What every scene source has."""
 
-    name: str = REQUIRED
+    name: str = field(default=REQUIRED, metadata=NO_EFFECT)
     """Of the scene in the name of a run."""
     source: str = REQUIRED
     """Which of `cosmos_exp.scene.sources` reads it; follows from the option of the group."""

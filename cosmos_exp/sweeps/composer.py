@@ -11,9 +11,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, OmegaConf
 
-from cosmos_exp.common.single_entry_cache import Kept
+from cosmos_exp.common.single_entry_cache import SingleEntryCache
 
-_composers = Kept()
+_composers = SingleEntryCache()
 
 
 def composer_of(loader: ConfigLoader, master: DictConfig) -> CellComposer:

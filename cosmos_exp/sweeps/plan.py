@@ -16,17 +16,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from cosmos_exp.common.cache import Entry, StageCache, stage_key
+from cosmos_exp.common.cache import Entry, StageCache
 from cosmos_exp.common.progress import Tick
-from cosmos_exp.config.run_spec import Settings
-from cosmos_exp.pipeline.cached_results import VERSIONS, Results
-from cosmos_exp.pipeline.run import Pipeline
-from cosmos_exp.pipeline.stages import Stages
+from cosmos_exp.config.run_spec import RunSpec
+from cosmos_exp.config.schema import Config, typed
+from cosmos_exp.pipeline.cached_results import Results
+from cosmos_exp.pipeline.context import RunContext
+from cosmos_exp.pipeline.stages import run_stages
 from cosmos_exp.runs.cost_history import REST, Cost, Estimate, History, estimate
 
-GENERATED = ("single_view", "multi_view", "metrics")
+LAST = "metrics"  # stage, whatever stages the models have before it
 
 
 @dataclass(frozen=True)
@@ -43,21 +44,21 @@ class Wanted:
 
 @dataclass
 class PlannedCell:
-    """wanted: {key: result}. new: those that neither the cache nor an earlier cell has. same_as: number of the earlier
+    """wanted: {key: result}. stages: names of all that it may have, in their order. new: those that neither the cache nor an earlier cell has. same_as: number of the earlier
     cell with the same results. devices: GPUs it occupies. seconds: estimate; None where something was never measured.
     """
 
-    config: Mapping[str, Any]
+    config: Config
     wanted: dict[str, Wanted]
     rest: Wanted
+    stages: Sequence[str]
     new: list[Wanted] = field(default_factory=list)
     same_as: int | None = None
     seconds: float | None = 0.0
 
     @property
     def gpus(self) -> int:
-        hardware = self.config["hardware"]
-        return (hardware.get("processes") or 1) if hardware["device"].startswith("cuda") else 0
+        return self.config.hardware.gpus
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,8 @@ class Plan:
 
     @cached_property
     def stages(self) -> list[StagePlan]:
-        return [self._stage(stage) for stage in (*VERSIONS, REST) if any(self._wanted(stage))]
+        stages = dict.fromkeys(stage for cell in self.cells for stage in cell.stages if stage != LAST)
+        return [self._stage(stage) for stage in (*stages, LAST, REST) if any(self._wanted(stage))]
 
     @property
     def seconds(self) -> float | None:
@@ -138,14 +140,14 @@ def make_plan(configs: Sequence[DictConfig]) -> Plan:
 
     Builds the scenes whose captions are not in the cache, because prompts follow from them; computes nothing else.
     """
-    cells = [_walk(OmegaConf.to_container(cfg, resolve=True)) for cfg in configs]
-    plan = Plan(cells, History(cells[0].config["paths"]["cache"]).costs())
+    cells = [_dry_run(typed(cfg)) for cfg in configs]
+    plan = Plan(cells, History(cells[0].config.paths.cache).costs())
     made: set[str] = set()
     first: dict[tuple[str, ...], int] = {}
     for number, cell in enumerate(cells):
         cell.new = [w for w in cell.wanted.values() if not w.cached and w.key not in made]
         made |= cell.wanted.keys()
-        results = tuple(w.key for w in cell.wanted.values() if w.stage in GENERATED)
+        results = tuple(cell.wanted)
         before = first.setdefault(results, number)
         cell.same_as = before if before != number else None
         estimates = [plan.estimate(w) for w in (*cell.new, cell.rest)]
@@ -153,25 +155,17 @@ def make_plan(configs: Sequence[DictConfig]) -> Plan:
     return plan
 
 
-def _walk(config: dict[str, Any]) -> PlannedCell:
-    settings = Settings(config)
-    walked = Walked(settings, StageCache(config["paths"]["cache"]))
+def _dry_run(config: Config) -> PlannedCell:
+    spec = RunSpec(config)
+    results = DryRunResults(spec, StageCache(config.paths.cache))
     with _quiet():
-        road = Pipeline(Stages(settings, walked), Silent())
-        road.describe()
-        road.render()
-        road.make_controls()
-        road.show_controls()
-        road.encode()
-        for style in settings.styles:
-            road.generate(style)
-            road.metrics_of(style)
-    rest = Wanted(REST, "", "", len(settings.styles) * settings.megapixels, 1, cached=False)
-    return PlannedCell(config, walked.wanted, rest)
+        run_stages(RunContext(spec, results))
+    rest = Wanted(REST, "", "", len(spec.styles) * spec.megapixels, 1, cached=False)
+    return PlannedCell(config, results.wanted, rest, list(results.versions))
 
 
 @dataclass
-class Walked(Results):
+class DryRunResults(Results):
     """Notes what is wanted, in `wanted` by key, and computes nothing but captions."""
 
     wanted: dict[str, Wanted] = field(default_factory=dict)
@@ -186,26 +180,16 @@ class Walked(Results):
         size: float = 1.0,
         passes: int = 1,
     ) -> Entry:
-        key = stage_key(stage, VERSIONS[stage], config, inputs)
+        key = self.key(stage, config, inputs)
         entry = Entry(key, self.cache.root / stage / key, hit=self.cache.holds(stage, key))
         if stage == "captions" and not entry.hit:
             super().get(stage, config, inputs, compute)
             entry = replace(entry, hit=True)
-        self.wanted[key] = Wanted(stage, key, self.settings.cost_setting(stage), size, passes, entry.hit)
+        self.wanted[key] = Wanted(stage, key, self.spec.cost_setting(stage), size, passes, entry.hit)
         return entry
 
     def together(self, lookups: Sequence[Callable[[], Entry]], tick: Tick) -> list[Entry]:
         return [lookup() for lookup in lookups]
-
-
-class Silent:
-    """Stands in for a run's report."""
-
-    folder = None
-
-    @contextlib.contextmanager
-    def stage(self, name: str, label: str = "") -> Iterator[Tick]:
-        yield lambda done, total: None
 
 
 @contextlib.contextmanager

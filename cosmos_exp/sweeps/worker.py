@@ -47,13 +47,13 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--job", default="")
     parser.add_argument("--share", type=int, default=0)
     given = parser.parse_args(arguments)
-    from cosmos_exp.pipeline.run import hold_gpus
+    from cosmos_exp.pipeline.run import lease_gpus
     from cosmos_exp.sweeps.cell import runner_of
     from cosmos_exp.sweeps.queue import SweepFolder
 
     sweep = SweepFolder(given.folder)
     os.chdir(sweep.config.hydra.runtime.cwd)
-    hold_gpus(sweep.config)  # before a cell counts as at work
+    lease_gpus(sweep.config.hardware)  # before a cell counts as at work
     with runner_of(sweep) as runner:
         return work(sweep, runner, given.job, given.share)
 

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from cosmos_exp.common.cache import StageCache
 from cosmos_exp.common.errors import UserError, ValidationErrors
-from cosmos_exp.common.single_entry_cache import Kept
+from cosmos_exp.common.single_entry_cache import SingleEntryCache
 from cosmos_exp.common.video import read_video
 from cosmos_exp.common.views import VIEWS
 from cosmos_exp.config.run_spec import Settings, item_seed, num_threads
@@ -167,7 +167,7 @@ def test_a_process_that_has_made_other_things_makes_the_same(run_small, root: Pa
     run_small("warm", "views=single", "controls=all", "sampler.seed=4", "tracking=disabled")
     run_small("warm2", "views=single", "sampler.seed=5", "tracking=disabled")
     for kept in ("_models", "_scenes", "_renderers"):
-        monkeypatch.setattr(loaded, kept, Kept())
+        monkeypatch.setattr(loaded, kept, SingleEntryCache())
     run_small("cold", "views=single", "sampler.seed=5", "tracking=disabled", f"paths.cache={root}/other")
     warm, cold = (json.loads(RunFolder(root / name).provenance.read_text())["results"] for name in ("warm2", "cold"))
     assert warm == cold and f"single_view/{STYLES[0]}" in cold

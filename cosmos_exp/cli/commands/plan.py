@@ -73,12 +73,12 @@ def _show(plan: Plan, axes: Sequence[dict[str, str]]) -> None:
         if len(plan.cells) > MOST_CELLS:
             console.print(f"and {len(plan.cells) - MOST_CELLS} more cells")
     console.print(_stages(plan.stages))
-    paths = plan.cells[0].config["paths"]
+    paths = plan.cells[0].config.paths
     same = sum(cell.same_as is not None for cell in plan.cells)
     console.print(
         f"cells:    {len(plan.cells)}" + (f", {len(plan.cells) - same} of them different" if same else "") + "\n"
         f"time:     {_total(plan)}\n"
-        f"disk:     {size_text(plan.bytes)}, free {size_text(free_bytes(Path(paths['outputs'])))}"
+        f"disk:     {size_text(plan.bytes)}, free {size_text(free_bytes(Path(paths.outputs)))}"
     )
 
 

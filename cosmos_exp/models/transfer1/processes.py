@@ -27,8 +27,9 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.rendezvous import rendezvous
 
-from cosmos_exp.common import gpu, torchrun
+from cosmos_exp.common import torchrun
 from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.gpu_memory import limit_memory
 from cosmos_exp.common.threads import torch_threads
 from cosmos_exp.models.transfer1.model import WorldModel
 from cosmos_exp.models.transfer1.parallel import Team, own_device
@@ -289,7 +290,7 @@ def _follow(store: dist.Store) -> int:
             if team is None:
                 team = Team(own_device(call.device, int(os.environ["LOCAL_RANK"])))
             if call.device == "cuda":
-                gpu.limit_memory(str(team.device), call.memory_gb)
+                limit_memory(str(team.device), call.memory_gb)
             if source != call.source:
                 model, source = None, call.source  # one at a time
                 folder, options, _ = source

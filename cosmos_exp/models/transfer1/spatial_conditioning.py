@@ -1,18 +1,22 @@
-"""Where in the picture a run's controls and regional prompts count: what that means for keys, weights and masks."""
+"""Where in the picture controls and regional prompts count: what that means for keys, weights and masks."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from cosmos_exp.common.cache import Entry, StageCache
+from cosmos_exp.captions.config import CaptionsConfig
+from cosmos_exp.common.cache import Entry
+from cosmos_exp.common.stored_arrays import load_arrays
 from cosmos_exp.controls.area import Area, WeightMap
+from cosmos_exp.controls.config import ControlsConfig
 from cosmos_exp.controls.user_videos import camera_file
-from cosmos_exp.models.transfer1.clip_shapes import Shape
+from cosmos_exp.models.base import ResultStore
+from cosmos_exp.models.clip_shapes import Shape
 from cosmos_exp.sampling.chunks import Chunk
 
 log = logging.getLogger(__name__)
@@ -27,30 +31,25 @@ Renders = Mapping[str, Entry]  # by view
 
 
 class KeyPart(NamedTuple):
-    """Of a stage's key: values of the config, and identities of what goes in. Empty where no place is named."""
+    """Of a stage's key: values of the config, and identities of what goes in. Empty where the conditioning is the same
+    everywhere."""
 
     config: dict[str, Any]
     inputs: list[str]
 
-    def __add__(self, other: KeyPart) -> KeyPart:
-        return KeyPart(self.config | other.config, self.inputs + other.inputs)
 
-
-class Places:
-    """cfg: resolved config as plain values. semantic: of a render, uint8 [F,H,W] tags.
+class SpatialConditioning:
+    """reference_compat: weights rounded as the reference implementation stores them.
 
     weights: {control: weight} of those above 0. maps: their weight maps. regions: prompt and area of each.
     """
 
-    def __init__(self, cfg: Mapping[str, Any], cache: StageCache, semantic: Callable[[Entry], np.ndarray]):
-        self.cache = cache
-        self.semantic = semantic
-        self.reference_compat: bool = cfg["model"]["reference_compat"]
-        used = {name: control for name, control in cfg["controls"].items() if control["weight"] > 0}
-        self.weights: dict[str, float] = {name: control["weight"] for name, control in used.items()}
-        maps = {name: WeightMap.of(control["weight_map"]) for name, control in used.items()}
+    def __init__(self, controls: ControlsConfig, captions: CaptionsConfig, *, reference_compat: bool = False):
+        self.reference_compat = reference_compat
+        self.weights: dict[str, float] = {name: control.weight for name, control in controls.used.items()}
+        maps = {name: WeightMap.of(control.weight_map) for name, control in controls.used.items()}
         self.maps = {name: rule for name, rule in maps.items() if not rule.area.is_whole}
-        self.regions = tuple((region["prompt"], Area.of(region)) for region in cfg["captions"]["regions"])
+        self.regions = tuple((region.prompt, Area.of(region)) for region in captions.regions)
 
     def maps_in(self, controls: Iterable[str], views: Iterable[str]) -> dict[str, WeightMap]:
         """Weight maps that count in all of these views: a mask that is one file is of the front view alone."""
@@ -60,26 +59,28 @@ class Places:
 
     # Keys
 
-    def of_weights(self, controls: Iterable[str], renders: Renders) -> KeyPart:
-        config, inputs = {}, []
+    def of_weights(self, controls: Iterable[str], renders: Renders, store: ResultStore) -> KeyPart:
+        config: dict[str, Any] = {}
+        inputs: list[str] = []
         for name, rule in sorted(self.maps_in(controls, renders).items()):
             config[name] = {"inside": rule.inside, "outside": rule.outside, **area_config(rule.area)}
-            inputs += self._area_inputs(rule.area, renders)
-        weights = {name: self.weights[name] for name in controls}  # as given: shared out anew at every pixel
+            inputs += self._area_inputs(rule.area, renders, store)
+        weights = {name: self.weights[name] for name in controls}  # as given: normalised anew at every pixel
         return KeyPart({"weight_maps": config, "weights": weights} if config else {}, inputs)
 
-    def of_regions(self, texts: Sequence[str], front: Renders) -> KeyPart:
+    def of_regions(self, texts: Sequence[str], front: Renders, store: ResultStore) -> KeyPart:
         """texts: keys of their embeddings. front: the front view's render."""
-        config, inputs = [], list(texts)
+        config: list[dict[str, Any]] = []
+        inputs = list(texts)
         for _, area in self.regions:
             config.append(area_config(area))
-            inputs += self._area_inputs(area, front)
+            inputs += self._area_inputs(area, front, store)
         return KeyPart({"regions": config} if config else {}, inputs)
 
-    def _area_inputs(self, area: Area, renders: Renders) -> list[str]:
+    def _area_inputs(self, area: Area, renders: Renders, store: ResultStore) -> list[str]:
         inputs = [render.key for render in renders.values()] if area.classes else []
         if area.mask is not None:
-            inputs += [self.cache.file_identity(camera_file(area.mask, view)) for view in renders]
+            inputs += [store.file_identity(camera_file(area.mask, view)) for view in renders]
         return inputs
 
     # Values
@@ -149,7 +150,7 @@ class Places:
 
         seen: dict[str, Any] = {}
         if area.classes:
-            seen["semantic"] = chunk.of(self.semantic(render))
+            seen["semantic"] = chunk.of(load_arrays(render)["semantic"])
         if area.mask is not None:
             seen["mask"] = chunk.of(read_map(camera_file(area.mask, view), shape.frames))
         return seen

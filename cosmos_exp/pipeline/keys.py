@@ -1,4 +1,7 @@
-"""Parts of the stages' keys: what of the config changes a result, and identities of the files that go in."""
+"""Parts of the stages' keys: what of the config changes a result, and identities of the files that go in.
+
+Values that only say where and how fast (device, threads, folders, tracking) are no part of any key.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +9,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cosmos_exp.common.cache import Entry, StageCache, stage_key
+from cosmos_exp.common.cache import StageCache, stage_key
 from cosmos_exp.controls.class_filter import is_file
-from cosmos_exp.models.kernels.speed import EIGHT_BITS
-from cosmos_exp.models.transfer1.clip_shapes import Video
-from cosmos_exp.pipeline.cached_results import VERSIONS
-from cosmos_exp.sampling.chunks import Chunk
 from cosmos_exp.scene.edits.scene_edits import edit_identity
 from cosmos_exp.scene.source import own_options
 from cosmos_exp.scene.sources import SOURCES
 from cosmos_exp.sensors.carla_yaml import configured_cameras
 from cosmos_exp.sensors.rigs import cameras_of_views
 
-
-def keys_of(*entries: Entry | None) -> list[str]:
-    return [entry.key for entry in entries if entry]
+SCENE_VERSION = 1
+"""Raise it when a reader makes another scene of the same input."""
 
 
 def scene_key(scene: Mapping[str, Any], cache: StageCache) -> str:
@@ -33,7 +31,7 @@ def scene_key(scene: Mapping[str, Any], cache: StageCache) -> str:
     edits, edit_files = edit_identity(scene)
     config |= {"edits": edits} if edits else {}
     files = [*paths.values(), *source.contents(own_options(scene)), *edit_files]
-    return stage_key("scene", VERSIONS["scene"], config, [cache.file_identity(path) for path in files])
+    return stage_key("scene", SCENE_VERSION, config, [cache.file_identity(path) for path in files])
 
 
 def camera_config(sensors: Mapping[str, Any], view: str) -> Any:
@@ -50,20 +48,3 @@ def control_config(params: Mapping[str, Any], cache: StageCache) -> tuple[dict[s
     if not is_file(params.get("class_filter")):
         return dict(params), []
     return {**params, "class_filter": "file"}, [cache.file_identity(params["class_filter"])]
-
-
-def chunk_config(video: Video, chunk: Chunk) -> dict[str, int]:
-    """Which frames a chunk has; nothing where it is the whole video."""
-    return {} if chunk.covers(video.shape.frames) else {"start": chunk.start, "size": chunk.size}
-
-
-def given_config(video: Video, chunk: Chunk) -> dict[str, int]:
-    """Which chunk is made and from how many given frames; nothing of the first."""
-    return {"chunk": chunk.index, "overlap": video.overlap} if chunk.index else {}
-
-
-def speed_config(speed: Mapping[str, Any]) -> dict[str, Any]:
-    """What of the `speed` group changes a result by more than rounding: of kernels and layers, the 8-bit ones."""
-    changing = {key: speed[key] for key in ("guidance_interval", "cache_threshold") if speed[key]}
-    changing |= {key: speed[key] for key in ("attention", "linears") if speed[key] in EIGHT_BITS}
-    return {"speed": changing} if changing else {}

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from cosmos_exp.common.errors import UserError, ValidationErrors
-from cosmos_exp.models.checkpoints.released import MODELS
+from cosmos_exp.models.config import ModelConfig
 from cosmos_exp.models.contract import Contract, FrameRule
 from cosmos_exp.sampling.chunks import Chunk, split
-from cosmos_exp.scene.sources import load_rig
-from cosmos_exp.sensors.rigs import rig_of_views
 
 
 class Shape(NamedTuple):
@@ -46,49 +44,52 @@ class Videos:
     multi_view: Video | None = None
 
 
-def videos_of(model: Mapping[str, Any], contract: Contract, views: int, aspect: float) -> Videos:
+def videos_of(
+    model: ModelConfig, contract: Contract, views: int, aspect: float, *, known: Mapping[str, Contract] | None = None
+) -> Videos:
     """What a `model` config asks of a model. views: how many are made. aspect: width / height of the front camera.
+    known: contracts of other models, which a message may point to.
 
     Raises ValidationErrors that names everything it cannot make.
     """
     errors: list[str] = []
-    frames = contract.frames.choices()[-1] if model["num_frames"] is None else model["num_frames"]
+    frames = contract.frames.choices()[-1] if model.num_frames is None else model.num_frames
     rule = contract.video_frames
     if frames not in rule.choices():
         errors.append(
-            f"model.num_frames={frames}: {model['name']} makes {rule.describe()}; nearest is {rule.nearest(frames)}"
-            + _who_continues(contract, frames)
+            f"model.num_frames={frames}: {model.name} makes {rule.describe()}; nearest is {rule.nearest(frames)}"
+            + _who_continues(contract, frames, known or {})
         )
     height, width = contract.height, contract.width
     try:
-        height, width = nearest_size(contract, aspect, model["height"], model["width"])
+        height, width = nearest_size(contract, aspect, model.height, model.width)
     except UserError as error:
         errors.append(str(error))
     overlaps = sorted({*contract.overlaps, *contract.multi_view_overlaps})
-    overlap = model["overlap"]
+    overlap = model.overlap
     if overlap is not None and overlap not in overlaps:
         nearest = min(overlaps, key=lambda n: abs(n - overlap), default=None)
-        known = f"continues a video from {' or '.join(map(str, overlaps))} frames; nearest is {nearest}"
-        errors.append(f"model.overlap={overlap}: {model['name']} {known if overlaps else 'makes one chunk: give null'}")
+        able = f"continues a video from {' or '.join(map(str, overlaps))} frames; nearest is {nearest}"
+        errors.append(f"model.overlap={overlap}: {model.name} {able if overlaps else 'makes one chunk: give null'}")
         overlap = None
     multi = None
     if views > 1:
         multi = _multi_view(model, contract, Shape(frames, height, width), overlap, errors)
-    elif model["multi_view_frames"] is not None:
-        errors.append(f"model.multi_view_frames={model['multi_view_frames']} goes with several views; give null")
+    elif model.multi_view_frames is not None:
+        errors.append(f"model.multi_view_frames={model.multi_view_frames} goes with several views; give null")
     if errors:
         raise ValidationErrors(errors)
     return Videos(_video(Shape(frames, height, width), contract.frames, _overlap(contract.overlaps, overlap)), multi)
 
 
 def _multi_view(
-    model: Mapping[str, Any], contract: Contract, front: Shape, overlap: int | None, errors: list[str]
+    model: ModelConfig, contract: Contract, front: Shape, overlap: int | None, errors: list[str]
 ) -> Video | None:
     clip = contract.multi_view_clip
     height, width = (clip.height, clip.width) if clip else (front.height, front.width)
     overlap = _overlap(contract.multi_view_overlaps, overlap)
     counts = contract.multi_view_frames(front.frames, overlap)
-    frames = model["multi_view_frames"]
+    frames = model.multi_view_frames
     if counts and frames is None:
         frames = counts[-1]
     if frames in counts:
@@ -99,7 +100,7 @@ def _multi_view(
     else:
         listed = " or ".join(map(str, counts)) if len(counts) <= 4 else f"{counts[0]}, {counts[1]} ... {counts[-1]}"
         errors.append(
-            f"model.multi_view_frames={frames}: of a front view of {front.frames} frames {model['name']} makes "
+            f"model.multi_view_frames={frames}: of a front view of {front.frames} frames {model.name} makes "
             f"{listed} of all views; nearest is {min(counts, key=lambda n: abs(n - frames))}"
         )
     return None
@@ -114,11 +115,11 @@ def _overlap(allowed: Sequence[int], asked: int | None) -> int:
     return asked if asked in allowed else next(iter(allowed), 0)
 
 
-def _who_continues(contract: Contract, frames: int) -> str:
+def _who_continues(contract: Contract, frames: int, known: Mapping[str, Contract]) -> str:
     if contract.overlaps or frames <= contract.frames.most:
         return ""
-    able = [name for name, model in MODELS.items() if model.contract.overlaps]
-    return f"; its network cannot continue a video, those of {', '.join(able)} can"
+    able = [name for name, other in known.items() if other.overlaps]
+    return "; its network cannot continue a video" + (f", those of {', '.join(able)} can" if able else "")
 
 
 def nearest_size(
@@ -140,10 +141,3 @@ def nearest_size(
 
     nearest = "x".join(map(str, min(contract.all_sizes, key=distance)))
     raise UserError(f"{given}: this model makes {sizes} pixels (height x width); nearest is {nearest}")
-
-
-def front_aspect(scene: Mapping[str, Any], sensors: Mapping[str, Any], front: str) -> float:
-    """Width / height of the front view's camera as it is described; one without a size of its own counts 1280 x 704."""
-    rig = rig_of_views(load_rig(scene, sensors), sensors["views"], [front])
-    model = rig.camera(front).model
-    return model.width / model.height

@@ -6,14 +6,15 @@ import pytest
 
 from cosmos_exp.common.errors import UserError, ValidationErrors
 from cosmos_exp.models.checkpoints.released import MODELS
-from cosmos_exp.models.transfer1.clip_shapes import nearest_size, videos_of
+from cosmos_exp.models.clip_shapes import nearest_size, videos_of
+from cosmos_exp.models.config import ModelConfig
 
 WIDE = 16 / 9
 
 
 def videos(name: str, views: int = 6, aspect: float = WIDE, **asked):
-    model = {"name": name, **dict.fromkeys(("num_frames", "multi_view_frames", "overlap", "height", "width"))} | asked
-    return videos_of(model, MODELS[name].contract, views, aspect)
+    known = {name: model.contract for name, model in MODELS.items()}
+    return videos_of(ModelConfig(name=name, **asked), MODELS[name].contract, views, aspect, known=known)
 
 
 def starts(video) -> list[int]:

@@ -1,0 +1,79 @@
+"""`model=render`: hands out the renderer's own picture in the asked style as the generated video.
+
+It is the ceiling of every metric: what a model would score that draws the scene exactly as the renderer does. It makes
+the views, frames and pixels of the model that it stands beside (`model.like`), and reads neither controls nor prompts,
+so all cells of a sweep over these are one result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import ClassVar
+
+from cosmos_exp.common.cache import Entry
+from cosmos_exp.common.errors import UserError, unknown_name
+from cosmos_exp.common.stored_arrays import load_arrays
+from cosmos_exp.controls.config import ControlsConfig
+from cosmos_exp.models.base import (
+    GeneratedVideos,
+    GenerationRequest,
+    ModelFamily,
+    RenderRequest,
+    ResultStore,
+    StoredVideo,
+    VideoModel,
+)
+from cosmos_exp.models.config import GenerationConfig, ModelConfig
+from cosmos_exp.models.contract import Contract
+
+
+@dataclass
+class RenderConfig(ModelConfig):
+    """The renderer's own picture in the asked style."""
+
+    like: str = "nano"
+    """Model whose views, frames, sizes and rate it takes; its weights need not be here."""
+
+
+def contract(config: RenderConfig) -> Contract:
+    from cosmos_exp.models.registry import find_family, known_contracts, other_families
+
+    known = known_contracts()
+    if config.like in known:
+        base = known[config.like]
+    elif config.like in other_families():
+        family = find_family(config.like)
+        base = family.contract(family.config(name=config.like, family=config.like))
+    else:
+        raise UserError(f"model.like: {unknown_name('model', config.like, [*known, *other_families()])}")
+    controls = tuple(entry.name for entry in fields(ControlsConfig))  # any may have a weight: none is read
+    return replace(base, controls=controls, multi_view_controls=controls, num_steps=None)
+
+
+class RenderModel(VideoModel):
+    stages: ClassVar[Mapping[str, int]] = {}
+    reads_targets = True
+
+    def control_requests(self, name: str) -> tuple[RenderRequest, ...]:
+        return ()
+
+    def files(self, store: ResultStore) -> dict[str, str]:
+        return {}
+
+    def generate(self, request: GenerationRequest, store: ResultStore) -> Iterator[GeneratedVideos]:
+        for style in request.prompts:
+            targets = request.targets[style]
+            views = {view: _rgb(targets[own]) for view, own in self.views.items()}
+            yield GeneratedVideos(style, _rgb(targets[self.front]), views)
+
+
+def _rgb(entry: Entry) -> StoredVideo:
+    return StoredVideo((entry,), lambda: load_arrays(entry)["rgb"])
+
+
+def build(config: GenerationConfig, contract: Contract) -> VideoModel:
+    return RenderModel(config, contract)
+
+
+FAMILY = ModelFamily(RenderConfig, contract, build)

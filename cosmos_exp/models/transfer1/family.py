@@ -1,0 +1,128 @@
+"""The family `transfer1`: the nano model and the released Cosmos-Transfer1 models, by config and contract."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cosmos_exp.common import torchrun
+from cosmos_exp.common.errors import attempt
+from cosmos_exp.controls.user_videos import check_video, view_file
+from cosmos_exp.models.base import ModelFamily, VideoModel
+from cosmos_exp.models.checkpoints import released
+from cosmos_exp.models.clip_shapes import Videos
+from cosmos_exp.models.config import GenerationConfig, ModelConfig
+from cosmos_exp.models.contract import Contract
+from cosmos_exp.models.transfer1.layout import check_fits
+from cosmos_exp.models.transfer1.weights_folder import SHIPPED_WEIGHTS, model_folder, read_contract
+
+
+@dataclass
+class Transfer1Config(ModelConfig):
+    """Which Cosmos-Transfer1 networks, and the clip to make with them."""
+
+    weights: str | None = None
+    """Folder with the model's weights; null takes those that ship with the package, or of a released model
+    $COSMOS_EXP_MODELS/<name>, by default below ~/.cache/cosmos-exp/models."""
+    reference_compat: bool = False
+    """Generate with the quirks of the reference implementation: rounded weights and noise levels among others."""
+
+
+def contract(config: Transfer1Config) -> Contract:
+    return read_contract(model_folder(config.name, config.weights))
+
+
+def build(config: GenerationConfig, contract: Contract) -> VideoModel:
+    from cosmos_exp.models.transfer1.video_model import Transfer1
+
+    return Transfer1(config, contract, known=known())
+
+
+def known() -> dict[str, Contract]:
+    """The released models, and those whose weights ship with the package."""
+    shipped = {folder.parent.name: read_contract(folder.parent) for folder in SHIPPED_WEIGHTS.glob("*/model.json")}
+    return {name: model.contract for name, model in released.MODELS.items()} | shipped
+
+
+def check(config: GenerationConfig, contract: Contract, here: bool) -> Iterator[str]:
+    """Rules of these networks: steps of a distilled one, videos to start from, processes that share a clip."""
+    yield from _check_steps(config, contract)
+    model = build(config, contract)
+    videos, _ = attempt(lambda: model.videos)  # its problems are told by the contract's rules
+    yield from _check_input(config, videos, model.fps)
+    yield from _check_first_frames(config, contract, videos, model.fps)
+    yield from _check_processes(config, videos)
+
+
+def _check_steps(config: GenerationConfig, contract: Contract) -> Iterator[str]:
+    sampler, steps = config.sampler, contract.num_steps
+    if steps is not None and (sampler.num_steps != steps or sampler.guidance != 0):
+        yield (
+            f"sampler.num_steps={sampler.num_steps}, sampler.guidance={sampler.guidance:g}: "
+            f"{config.model.name} is distilled to sampler.num_steps={steps} sampler.guidance=0"
+        )
+
+
+def _check_input(config: GenerationConfig, videos: Videos | None, fps: float) -> Iterator[str]:
+    given = config.sampler.input
+    if given in (None, "rgb"):
+        return
+    if not Path(given).is_file():
+        yield f"sampler.input: no file {given!r}: give rgb (the scene's picture), a video file or null (noise alone)"
+        return
+    frames = videos.single_view.shape.frames if videos else 0
+    for problem in attempt(lambda: check_video(Path(given), frames, fps))[1]:
+        yield f"sampler.input: {problem}"
+
+
+def _check_first_frames(
+    config: GenerationConfig, contract: Contract, videos: Videos | None, fps: float
+) -> Iterator[str]:
+    given = config.sampler.first_frames
+    if given is None:
+        return
+    if not contract.multi_view_overlaps or len(config.views) == 1:
+        able = ", ".join(name for name, other in known().items() if other.multi_view_overlaps)
+        yield f"sampler.first_frames={given}: goes with all views of a model that continues them ({able}); give null"
+        return
+    video = videos.multi_view if videos else None
+    if given == "rgb" or video is None:
+        return
+    if not Path(given).is_dir():
+        yield f"sampler.first_frames: no folder {given!r}: give rgb (the scene's pictures), a folder of videos or null"
+        return
+    for view in config.views:
+        path, errors = attempt(lambda view=view: view_file(given, view, list(config.views)))
+        errors = errors or attempt(lambda path=path: check_video(path, video.overlap, fps))[1]
+        yield from (f"sampler.first_frames: {error}" for error in errors)
+
+
+def _check_processes(config: GenerationConfig, videos: Videos | None) -> Iterator[str]:
+    """Whether the clip can be split evenly."""
+    processes = torchrun.processes() or config.hardware.processes or 1
+    model = config.model
+    folder, _ = attempt(lambda: model_folder(model.name, getattr(model, "weights", None)))
+    if processes > 1 and videos and folder:
+        passes = 2 if config.sampler.guidance > 0 else 1
+        shared = _shared_parts(folder, videos)
+        errors = attempt(lambda: check_fits(processes, passes, *shared))[1]
+        yield from (f"hardware.processes={processes}: {error}" for error in errors)
+
+
+def _shared_parts(folder: Path, videos: Videos) -> tuple[int, int]:
+    """Latent frames of a view and attention heads that the networks of a run have in common."""
+    from cosmos_exp.models.transfer1.tokenizer import latent_frame_count
+
+    networks = json.loads((folder / "model.json").read_text())
+    frames, heads = [], []
+    for stage, video in (("single_view", videos.single_view), ("multi_view", videos.multi_view)):
+        if video:
+            frames.append(latent_frame_count(video.chunks[0].size))
+            heads += [net["num_heads"] for net in (networks[stage]["base"], *networks[stage]["controls"].values())]
+    return math.gcd(*frames), math.gcd(*heads)
+
+
+FAMILY = ModelFamily(Transfer1Config, contract, build, check, known)

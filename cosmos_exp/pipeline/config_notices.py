@@ -1,0 +1,29 @@
+"""What a run says about its config as it begins: what it chose, normalised, or does not follow as it stands."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+from cosmos_exp.config.run_spec import RunSpec
+from cosmos_exp.controls.class_filter import find_filter
+from cosmos_exp.models.base import Notice
+from cosmos_exp.sensors.carla_yaml import read_carla_sensors
+
+log = logging.getLogger(__name__)
+
+
+def log_notices(spec: RunSpec) -> None:
+    for notice in (*_notices_of_files(spec), *spec.model.notices()):
+        log.log(notice.level, "%s", notice.message)
+
+
+def _notices_of_files(spec: RunSpec) -> Iterator[Notice]:
+    """What CARLA's files say that is not followed as it stands."""
+    if file := spec.config.sensors.file:
+        for note in read_carla_sensors(file).notes:
+            yield Notice(logging.INFO, f"sensors.file: {note}")
+    controls = spec.config.controls
+    for name in dict.fromkeys((controls.edge.class_filter, controls.seg.class_filter)):
+        for note in find_filter(name).notes:
+            yield Notice(logging.INFO, f"class filter {name}: {note}")

@@ -1,0 +1,89 @@
+"""What the stages of one run share: its spec, where results are looked up, and what the stages have made so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from cosmos_exp.common.cache import Entry
+from cosmos_exp.config.run_spec import RunSpec
+from cosmos_exp.models.base import ByRequest, GeneratedVideos, GenerationRequest, RenderRequest, views_of
+from cosmos_exp.pipeline.cached_results import Results
+from cosmos_exp.pipeline.measuring import Measured, StyleResult
+from cosmos_exp.pipeline.prompts import Prompts
+from cosmos_exp.pipeline.renders import Renders
+from cosmos_exp.pipeline.scene_loading import LoadedScene
+from cosmos_exp.runs.run_folder import RunFolder
+
+
+@dataclass
+class PipelineState:
+    """What the stages have made so far, as cache entries. clip: its name."""
+
+    clip: str = ""
+    description: str = ""
+    prompts: dict[str, str] = field(default_factory=dict)  # by style
+    renders: dict[str, dict[RenderRequest, Entry]] = field(default_factory=dict)  # by weather
+    controls: dict[str, dict[RenderRequest, Entry]] = field(default_factory=dict)  # by control
+    shown: dict[str, dict[str, Entry]] = field(default_factory=dict)  # encoded videos of both, by view and name
+    generated: dict[str, GeneratedVideos] = field(default_factory=dict)  # by style
+
+    def results(self) -> dict[str, list[Entry]]:
+        """{what: its entries}, in the order of the pipeline; of a view rendered at two sizes, both."""
+        found: dict[str, list[Entry]] = {}
+        for kind, made in (("render", self.renders), ("control", self.controls)):
+            for name, by_request in made.items():
+                for request, entry in by_request.items():
+                    found.setdefault(f"{kind}/{name}/{request.view}", []).append(entry)
+        found |= {f"single_view/{style}": list(made.front.entries) for style, made in self.generated.items()}
+        for style, made in self.generated.items():
+            if made.views:
+                found[f"multi_view/{style}"] = list(
+                    dict.fromkeys(entry for video in made.views.values() for entry in video.entries)
+                )
+        return found
+
+
+class RunContext:
+    """folder: None where nothing is written, as in a dry run."""
+
+    def __init__(self, spec: RunSpec, results: Results, folder: RunFolder | None = None):
+        self.spec = spec
+        self.results = results
+        self.folder = folder
+        self.state = PipelineState()
+        self.scene = LoadedScene(spec, results.cache)
+        self.prompts = Prompts(spec, self.scene, results)
+        self.renders = Renders(spec, self.scene, results)
+
+    def scene_renders(self) -> ByRequest:
+        """In the scene's weather."""
+        return self.state.renders[self.spec.weather]
+
+    def renders_of_view(self, request: RenderRequest) -> dict[str, Entry]:
+        """{view: render} of all views that a weight map may look at beside this one."""
+        if request == self.spec.model.front:
+            return views_of(self.scene_renders(), [request])
+        return views_of(self.scene_renders(), self.spec.model.views.values())
+
+    def generation_request(self) -> GenerationRequest:
+        state, spec = self.state, self.spec
+        used = spec.config.controls.used
+        return GenerationRequest(
+            clip=state.clip,
+            weather=spec.weather,
+            prompts=state.prompts,
+            view_prompts={style: self.prompts.of_views(style, state.description) for style in spec.styles},
+            renders=self.scene_renders(),
+            targets={style: state.renders[style] for style in spec.styles if style in state.renders},
+            controls={
+                name: {request: state.controls[name][request] for request in spec.model.control_requests(name)}
+                for name in state.controls
+                if name in used
+            },
+        )
+
+    def measured(self, style: str) -> Measured:
+        state = self.state
+        targets = state.renders.get(style, {})
+        result = StyleResult(state.prompts[style], state.generated[style], self.scene_renders(), targets)
+        return Measured(self.spec, self.scene, self.results, result)

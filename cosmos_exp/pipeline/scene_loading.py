@@ -1,0 +1,77 @@
+"""What a run loads or builds once, when a stage first needs it: scene, rig, renderer.
+
+The process keeps them for its next run. So a run whose results are all in the cache makes none of them, and the cells
+of a sweep share them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cosmos_exp.common.cache import StageCache
+from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.single_entry_cache import SingleEntryCache
+from cosmos_exp.config.run_spec import RunSpec
+from cosmos_exp.models.base import RenderRequest
+from cosmos_exp.pipeline.keys import scene_key
+from cosmos_exp.scene.sources import load_rig, load_scene
+from cosmos_exp.scene.types import Scene
+from cosmos_exp.sensors.camera import Camera, Rig
+from cosmos_exp.sensors.carla_yaml import placed
+from cosmos_exp.sensors.rigs import rig_of_views
+
+if TYPE_CHECKING:
+    from cosmos_exp.render.renderer import Renderer
+
+_scenes, _renderers = SingleEntryCache(), SingleEntryCache()
+
+
+class LoadedScene:
+    """cache: remembers the identities of files."""
+
+    def __init__(self, spec: RunSpec, cache: StageCache):
+        self.spec = spec
+        self.cache = cache
+
+    @cached_property
+    def key(self) -> str:
+        return scene_key(self.spec.scene, self.cache)
+
+    @cached_property
+    def scene(self) -> Scene:
+        return _scenes.get(self.key, lambda: load_scene(self.spec.scene))
+
+    @cached_property
+    def rig(self) -> Rig:
+        """The cameras of the views, named by these, at the size of the front view."""
+        spec, shape = self.spec, self.spec.model.front.shape
+        rig = load_rig(spec.scene, spec.sensors, size=(shape.width, shape.height))
+        return rig_of_views(placed(rig, spec.sensors, lambda: self.scene), spec.sensors["views"], spec.views)
+
+    def camera(self, request: RenderRequest) -> Camera:
+        """A view's camera at the requested size, as a resized picture would show it: other pixels, the same borders."""
+        camera = self.rig.camera(request.view)
+        return replace(camera, model=camera.model.resized(request.shape.width, request.shape.height))
+
+    @cached_property
+    def times(self) -> np.ndarray:
+        """[F] seconds, of the longest video."""
+        frames, fps = self.spec.model.front.shape.frames, self.spec.fps
+        times = self.scene.frame_times(frames, fps)
+        if times[-1] > self.scene.end + 1e-6:
+            needed, longest = times[-1] - times[0], self.scene.duration
+            raise UserError(
+                f"{frames} frames at {fps:g} Hz need {needed:.2f} s, the scene is {longest:.2f} s long: "
+                "choose a longer time window, fewer frames (model.num_frames) or a higher model.fps"
+            )
+        return times
+
+    @cached_property
+    def renderer(self) -> Renderer:
+        from cosmos_exp.render.renderer import Renderer
+
+        return _renderers.get(self.key, lambda: Renderer(self.scene))
