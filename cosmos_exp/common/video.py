@@ -122,7 +122,9 @@ class VideoWriter:
         options = {"qp": "0"} if encoding.lossless else {"crf": str(encoding.crf)}
         options["preset"] = "ultrafast" if encoding.lossless else encoding.preset
         with av.open(str(self._partial), "w", format="mp4", options={"movflags": "+faststart"}) as container:
-            stream = container.add_stream(codec, rate=Fraction(self.fps).limit_denominator(1001), options=options)
+            rate = Fraction(self.fps).limit_denominator(1001)
+            stream = container.add_stream(codec, rate=rate, options=options)
+            assert isinstance(stream, av.VideoStream)  # as both codecs are of video
             stream.height, stream.width = self.height, self.width
             stream.pix_fmt = pixel_format
             stream.codec_context.thread_count = encoding.threads
@@ -173,8 +175,9 @@ def middle_frame(path: Path | str, *, size: tuple[int, int] | None = None) -> np
 
 
 def _as_array(frame: av.VideoFrame, size: tuple[int, int] | None) -> np.ndarray:
-    scaled = {} if size is None else dict(width=size[0], height=size[1], interpolation="AREA")
-    return frame.to_ndarray(format="rgb24", **scaled)
+    if size is None:
+        return frame.to_ndarray(format="rgb24")
+    return frame.to_ndarray(format="rgb24", width=size[0], height=size[1], interpolation="AREA")
 
 
 def _decoded(path: Path) -> Iterator[av.VideoFrame]:

@@ -78,7 +78,7 @@ CARLA_CLASSES = ClassFilter(
 
 def find_filter(name: str | Path | None) -> ClassFilter:
     """The filter of a file; of `carla` or None, the classes that the sample file of CARLA's exporter means."""
-    return read_class_filter(name) if is_file(name) else CARLA_CLASSES
+    return CARLA_CLASSES if name is None or not is_file(name) else read_class_filter(name)
 
 
 def is_file(name: str | Path | None) -> bool:
@@ -93,7 +93,9 @@ def read_class_filter(path: str | Path) -> ClassFilter:
     Raises ValidationErrors that names every other colour, unknown keys and empty lists; UserError on a broken file.
     """
     given = _read(Path(path))
-    errors, notes, lists = [], [], {}
+    errors: list[str] = []
+    notes: list[str] = []
+    lists: dict[str, ClassList] = {}
     for key, entries in given.items():
         if key not in (SHADED, CANNY):
             errors.append(unknown_name("key of a class filter", str(key), (SHADED, CANNY)))
@@ -116,7 +118,8 @@ def _read(path: Path) -> dict:
 
 
 def _read_list(key: str, entries: list, errors: list[str], notes: list[str]) -> ClassList:
-    colors, tags = [], set()
+    colors: list[Color] = []
+    tags: set[Tag] = set()
     for entry in entries:
         if not _is_color(entry):
             errors.append(f"{key}: {entry!r} is no colour [red, green, blue] of whole numbers 0 to 255")

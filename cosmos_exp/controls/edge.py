@@ -12,7 +12,6 @@ import numpy as np
 from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.common.threads import by_frame
 from cosmos_exp.controls.class_filter import CANNY, CARLA, find_filter
-from cosmos_exp.controls.types import output_of
 from cosmos_exp.render.types import SKY_TAG, CameraRender
 
 # strength: lower and upper hysteresis threshold
@@ -43,7 +42,7 @@ def edge_control(
     Raises UserError on an unknown strength or a bad filter.
     """
     check_compat(class_filter, reference_compat)
-    limits, frames = thresholds(strength), output_of(render, "rgb")
+    limits, frames = thresholds(strength), render.output("rgb")
     if class_filter is None and not drop_sky:
         return canny(frames, *limits)
     keeps = None if class_filter is None else edge_classes(class_filter, reference_compat=reference_compat)
@@ -53,7 +52,7 @@ def edge_control(
         edges = find(frame, keeps(tags), limits) if keeps else _canny(_luma(frame), *limits)
         return _white(np.where(tags == SKY_TAG, np.uint8(0), edges) if drop_sky else edges)
 
-    return by_frame(draw, frames, output_of(render, "semantic"))
+    return by_frame(draw, frames, render.output("semantic"))
 
 
 def check_compat(filter_name: str | Path | None, reference_compat: bool) -> None:
@@ -73,7 +72,7 @@ def edge_classes(name: str | Path | None, *, reference_compat: bool = False) -> 
 def masked_rgb_of(render: CameraRender, name: str | Path | None, *, reference_compat: bool = False) -> np.ndarray:
     """The blurred picture of the `canny_classes` of a filter, black elsewhere, uint8 [F,H,W,3]."""
     keeps = edge_classes(name, reference_compat=reference_compat)
-    clips = output_of(render, "rgb"), output_of(render, "semantic")
+    clips = render.output("rgb"), render.output("semantic")
     return by_frame(lambda frame, tags: masked_rgb(frame, keeps(tags)), *clips)
 
 

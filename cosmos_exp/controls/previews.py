@@ -14,7 +14,6 @@ from cosmos_exp.controls.class_filter import CARLA
 from cosmos_exp.controls.depth import depth
 from cosmos_exp.controls.edge import edge_control, masked_rgb_of
 from cosmos_exp.controls.seg import instance_colors, seg_control, stored_normals
-from cosmos_exp.controls.types import output_of
 from cosmos_exp.render.palette import colorize
 from cosmos_exp.render.types import SKY_TAG, CameraRender
 
@@ -42,7 +41,7 @@ def normal_colors(normals: np.ndarray) -> np.ndarray:
 
 def sky_mask(render: CameraRender) -> np.ndarray:
     """White where the sky is seen."""
-    return by_frame(lambda tags: (tags == SKY_TAG)[..., None] * np.uint8(255), output_of(render, "semantic"))
+    return by_frame(lambda tags: (tags == SKY_TAG)[..., None] * np.uint8(255), render.output("semantic"))
 
 
 def _rgb_masked(render: CameraRender, edge: Params, seg: Params) -> np.ndarray:
@@ -63,14 +62,14 @@ def _objects(mode: str) -> Callable[[CameraRender, Params, Params], np.ndarray]:
 
 
 PREVIEWS: dict[str, Callable[[CameraRender, Params, Params], np.ndarray]] = {
-    "rgb": lambda render, edge, seg: output_of(render, "rgb"),
-    "depth": lambda render, edge, seg: depth(output_of(render, "depth")),
-    "semantic": lambda render, edge, seg: by_frame(colorize, output_of(render, "semantic")),
-    "instance": lambda render, edge, seg: by_frame(instance_colors, output_of(render, "instance")),
-    "normals": lambda render, edge, seg: normal_colors(output_of(render, "normals")),
+    "rgb": lambda render, edge, seg: render.output("rgb"),
+    "depth": lambda render, edge, seg: depth(render.output("depth")),
+    "semantic": lambda render, edge, seg: by_frame(colorize, render.output("semantic")),
+    "instance": lambda render, edge, seg: by_frame(instance_colors, render.output("instance")),
+    "normals": lambda render, edge, seg: normal_colors(render.output("normals")),
     "sky": lambda render, edge, seg: sky_mask(render),
-    "hdmap": lambda render, edge, seg: output_of(render, "hdmap"),
-    "lidar": lambda render, edge, seg: output_of(render, "lidar"),
+    "hdmap": lambda render, edge, seg: render.output("hdmap"),
+    "lidar": lambda render, edge, seg: render.output("lidar"),
     "instance_segmentation": _objects("instance"),
     "shaded_segmentation": _objects("shaded"),
     "rgb_masked": _rgb_masked,

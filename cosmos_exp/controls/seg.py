@@ -10,7 +10,6 @@ import numpy as np
 from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.common.threads import by_frame
 from cosmos_exp.controls.class_filter import SHADED, find_filter
-from cosmos_exp.controls.types import output_of
 from cosmos_exp.render.palette import colorize
 from cosmos_exp.render.types import CameraRender
 
@@ -41,12 +40,12 @@ def seg_control(
     if palette not in PALETTES:
         raise UserError(unknown_name("instance palette", palette, PALETTES))
     if mode == "semantic":
-        return by_frame(colorize, output_of(render, "semantic"))
+        return by_frame(colorize, render.output("semantic"))
 
     def objects(tags: np.ndarray, ids: np.ndarray) -> np.ndarray:
         return instance_colors(merged_ids(tags, ids) if reference_compat else ids, palette)
 
-    clips = output_of(render, "semantic"), output_of(render, "instance")
+    clips = render.output("semantic"), render.output("instance")
     if mode == "instance":
         return by_frame(objects, *clips)
     kept = find_filter(class_filter).required(SHADED)
@@ -55,7 +54,7 @@ def seg_control(
     def draw(tags: np.ndarray, ids: np.ndarray, normals: np.ndarray) -> np.ndarray:
         return shaded(colorize(tags), objects(tags, ids), keeps(tags), stored_normals(normals))
 
-    return by_frame(draw, *clips, output_of(render, "normals"))
+    return by_frame(draw, *clips, render.output("normals"))
 
 
 @lru_cache(maxsize=1)

@@ -9,6 +9,7 @@ pixels (without the 3-pixel border), channels and frames. 1 is identical. Up is 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import cv2
 import numpy as np
@@ -70,9 +71,13 @@ def blurred(frame: np.ndarray) -> np.ndarray:
     return cv2.GaussianBlur(frame, (KERNEL, KERNEL), SIGMA)
 
 
+def blurred_frames(video: np.ndarray) -> list[np.ndarray]:
+    return [blurred(frame) for frame in video]
+
+
 def blurred_ssim(reference: np.ndarray, video: np.ndarray) -> float:
     """Blur SSIM of two uint8 [F,H,W,3] videos."""
-    return ssim_with_blurred([blurred(frame) for frame in reference], video)
+    return ssim_with_blurred(blurred_frames(reference), video)
 
 
 def ssim_with_blurred(reference: Sequence[np.ndarray], video: np.ndarray) -> float:
@@ -88,6 +93,6 @@ def blur_ssim(clip: GeneratedClip) -> dict[str, float]:
     """Blur SSIM of each view against the rendered rgb."""
     scores = {}
     for view, video in clip.videos.items():
-        reference = clip.of_truth("blur_ssim", view, lambda view=view: [blurred(f) for f in clip.renders[view].rgb])
+        reference = clip.of_truth("blur_ssim", view, partial(blurred_frames, clip.renders[view].output("rgb")))
         scores[view] = ssim_with_blurred(reference, video)
     return per_view("blur_ssim", scores)

@@ -11,6 +11,7 @@ Up is better. It says nothing about depth inside smooth surfaces.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import cv2
 import numpy as np
@@ -30,6 +31,11 @@ def depth_edges(depth: np.ndarray) -> np.ndarray:
     edges[:, :-1] |= np.abs(np.diff(log, axis=1)) > np.log(RATIO)
     edges[:-1] |= np.abs(np.diff(log, axis=0)) > np.log(RATIO)
     return edges
+
+
+def edge_masks(depths: np.ndarray) -> list[np.ndarray]:
+    """The depth edges of each frame of [F,H,W] metres."""
+    return [depth_edges(depth) for depth in depths]
 
 
 def gradient(frame: np.ndarray) -> np.ndarray:
@@ -58,8 +64,7 @@ def depth_edge_auc(clip: GeneratedClip) -> dict[str, float]:
     """AUC of each view against the true depth; a view without any depth edge is left out."""
     scores = {}
     for view, video in clip.videos.items():
-        depths = clip.renders[view].depth
-        edges = clip.of_truth("depth_edge_auc", view, lambda depths=depths: [depth_edges(depth) for depth in depths])
+        edges = clip.of_truth("depth_edge_auc", view, partial(edge_masks, clip.renders[view].output("depth")))
         score = edge_auc(edges, video)
         if score is not None:
             scores[view] = score

@@ -10,6 +10,7 @@ video scores a few levels, because fine texture does not survive resampling. Dow
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import cv2
 import numpy as np
@@ -49,12 +50,13 @@ def warp_error(video: np.ndarray, motion: Sequence[np.ndarray]) -> float | None:
 def compensation(render: CameraRender, camera: Camera, rig_poses: np.ndarray) -> list[np.ndarray]:
     """Of each frame t but the first, two arrays: indices [N] of its pixels that frame t-1 shows too, and where, float32
     [N,2] column and row."""
-    num_frames, height, width = render.depth.shape
+    metres, semantic = render.output("depth"), render.output("semantic")
+    num_frames, height, width = metres.shape
     step = max(1, round((height * width / MAX_SAMPLES) ** 0.5))
     rays = camera.model.rays()[::step, ::step].astype(np.float64)
     pixel = np.arange(height * width, dtype=np.int32).reshape(height, width)[::step, ::step].ravel()
-    depth = np.minimum(render.depth, FAR)
-    still = static_mask(render.semantic)
+    depth = np.minimum(metres, FAR)
+    still = static_mask(semantic)
     world_from_camera = rig_poses @ camera.camera_to_rig
     found = []
     for t in range(1, num_frames):
@@ -63,9 +65,9 @@ def compensation(render: CameraRender, camera: Camera, rig_poses: np.ndarray) ->
         points = points.reshape(-1, 3) @ before_from_now[:3, :3].T + before_from_now[:3, 3]
         pixels = camera.model.project(points)
         usable = still[t, ::step, ::step].ravel() & _visible(points, pixels, depth[t - 1], still[t - 1])
-        sky = (render.semantic[t, ::step, ::step] == SKY_TAG).ravel()
+        sky = (semantic[t, ::step, ::step] == SKY_TAG).ravel()
         u, v = _nearest(pixels[usable])
-        same_kind = sky[usable] == (render.semantic[t - 1, v, u] == SKY_TAG)
+        same_kind = sky[usable] == (semantic[t - 1, v, u] == SKY_TAG)
         chosen = np.flatnonzero(usable)[same_kind]
         found += [pixel[chosen], pixels[chosen].astype(np.float32)]
     return found
@@ -91,8 +93,8 @@ def flicker(clip: GeneratedClip) -> dict[str, float]:
     """Motion-compensated frame difference of each view."""
     scores = {}
     for view, video in clip.videos.items():
-        truth = clip.renders[view], clip.cameras[view], clip.rig_poses
-        error = warp_error(video, clip.of_truth("flicker", view, lambda truth=truth: compensation(*truth)))
+        find = partial(compensation, clip.renders[view], clip.cameras[view], clip.rig_poses)
+        error = warp_error(video, clip.of_truth("flicker", view, find))
         if error is not None:
             scores[view] = error
     return per_view("flicker", scores)

@@ -35,7 +35,8 @@ def view_errors(
     K, rays = pinhole_matrix(camera), camera.model.rays()
     poses = rig_poses @ camera.camera_to_rig
     frames = sorted({int(t) for s in starts for t in (s, s + gap)})
-    usable = {t: static_mask(render.semantic[t]) & (render.semantic[t] != SKY_TAG) for t in frames}
+    semantic = render.output("semantic")
+    usable = {t: static_mask(semantic[t]) & (semantic[t] != SKY_TAG) for t in frames}
     features = {t: detect(video[t], rays, usable[t]) for t in frames}
     return [
         match_errors(features[s], features[s + gap], K, K, np.linalg.inv(poses[s + gap]) @ poses[s]) for s in starts

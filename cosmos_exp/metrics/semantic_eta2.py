@@ -37,5 +37,5 @@ def eta_squared(tags: np.ndarray, video: np.ndarray) -> float | None:
 
 def semantic_eta2(clip: GeneratedClip) -> dict[str, float]:
     """Eta squared of each view against the true classes."""
-    scores = {view: eta_squared(clip.renders[view].semantic, video) for view, video in clip.videos.items()}
+    scores = {view: eta_squared(clip.renders[view].output("semantic"), video) for view, video in clip.videos.items()}
     return per_view("semantic_eta2", {view: score for view, score in scores.items() if score is not None})

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cosmos_exp.render.mesh import Mesh
 
@@ -55,17 +56,18 @@ def compiled(mesh: Mesh, origin: np.ndarray, *, chunked: bool = True) -> Geometr
     return Geometry(triangles, mesh.two_sided[keep].copy(), attributes, codes, chunks.astype(np.int64), spheres)
 
 
-def linear(srgb: np.ndarray) -> np.ndarray:
-    srgb = np.asarray(srgb, np.float64)
-    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+def linear(srgb: ArrayLike) -> np.ndarray:
+    values = np.asarray(srgb, np.float64)
+    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
 
 
 def _cells(corners: np.ndarray) -> np.ndarray:
     """[N] grid cell of each triangle's centroid; -1 - i for a large one."""
     middle = np.floor(corners.mean(axis=1)[:, :2] / CHUNK_CELL).astype(np.int64)
     cells = (middle[:, 0] + 100_000) * 1_000_000 + middle[:, 1] + 500_000
-    large = np.flatnonzero(np.ptp(corners, axis=1).max(axis=1) > LARGE) if len(corners) else []
-    cells[large] = -1 - np.arange(len(large))[::-1]
+    if len(corners):
+        large = np.flatnonzero(np.ptp(corners, axis=1).max(axis=1) > LARGE)
+        cells[large] = -1 - np.arange(len(large))[::-1]
     return cells
 
 

@@ -56,7 +56,7 @@ def frame_record(
     camera, ego: [4,4] to world. pixel: angle of one sample, radians.
     """
     record = np.zeros(1, FRAME)
-    for name in set(FRAME.names) & set(Weather.__dataclass_fields__):
+    for name in set(FRAME.fields or ()) & set(Weather.__dataclass_fields__):
         record[name] = getattr(weather, name)
     record["sun_direction"] = heading @ weather.sun_direction
     record["eye"], record["rotation"], record["pixel"] = camera[:3, 3], camera[:3, :3], pixel

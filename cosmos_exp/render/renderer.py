@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 
 import cv2
 import numba
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.render.gbuffer import MEASURED, GBuffer
@@ -105,7 +106,7 @@ class Renderer:
 
     @cached_property
     def _lidar(self) -> LidarRenderer:
-        return scene_lidar(self)
+        return scene_lidar(self.scene, lambda camera, t: self.gbuffer(camera, t).depth)
 
     def forget_frames(self) -> None:
         """Drop what is kept of the last frames, so that the next ones are timed in full."""
@@ -153,7 +154,7 @@ class Renderer:
 def render_camera(
     scene: Scene | Renderer,
     camera: Camera,
-    times: Sequence[float],
+    times: ArrayLike,
     *,
     weather: Weather | str = "Original",
     outputs: Iterable[str] = OUTPUTS,
@@ -161,7 +162,7 @@ def render_camera(
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> CameraRender:
-    """Draw one camera at the given times (seconds).
+    """Draw one camera at the given times [F], seconds.
 
     weather: a Weather or the name of a style. outputs: any of OUTPUTS and OPTIONAL_OUTPUTS. samples: per pixel and axis
     for rgb, 1 or 2; None takes 2 for images of up to 360 rows. threads: that draw frames side by side; None takes as
@@ -178,12 +179,12 @@ def render_camera(
         weather = weather_of(weather)
     if samples is None:
         samples = 2 if camera.model.height <= SMALL_IMAGE and "rgb" in wanted else 1
-    times = np.asarray(times, np.float64)
+    seconds = np.asarray(times, np.float64)
 
-    arrays = {name: _empty_clip(name, len(times), camera.model) for name in wanted}
+    arrays = {name: _empty_clip(name, len(seconds), camera.model) for name in wanted}
 
     def draw_frame(i: int) -> None:
-        t = float(times[i])
+        t = float(seconds[i])
         if "hdmap" in wanted:
             arrays["hdmap"][i] = renderer.hdmap(camera, t)
         if "lidar" in wanted:
@@ -195,11 +196,15 @@ def render_camera(
             if "rgb" in wanted:
                 arrays["rgb"][i] = renderer.shade(gbuffer, weather, seed=renderer.scene.seed)
 
-    with ThreadPoolExecutor(max_workers=threads or numba.config.NUMBA_NUM_THREADS) as pool:
-        for done, _ in enumerate(pool.map(draw_frame, range(len(times))), start=1):
+    with ThreadPoolExecutor(max_workers=threads or _numba_threads()) as pool:
+        for done, _ in enumerate(pool.map(draw_frame, range(len(seconds))), start=1):
             if progress is not None:
-                progress(done, len(times))
-    return CameraRender(camera.name, times, **arrays)
+                progress(done, len(seconds))
+    return CameraRender(camera.name, seconds, **arrays)
+
+
+def _numba_threads() -> int:
+    return numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]  # numba sets it when it is imported
 
 
 def _empty_clip(name: str, frames: int, model: CameraModel) -> np.ndarray:
@@ -207,11 +212,11 @@ def _empty_clip(name: str, frames: int, model: CameraModel) -> np.ndarray:
     return np.empty((frames, model.height, model.width, *channels), dtype)
 
 
-def _sample_angle(gbuffer: GBuffer) -> np.float32:
+def _sample_angle(gbuffer: GBuffer) -> float:
     """Angle between neighbouring samples at the image's centre, radians."""
     height, width = gbuffer.ids.shape
     a, b = gbuffer.rays[:, height // 2, width // 2], gbuffer.rays[:, height // 2, width // 2 + 1]
-    return np.float32(np.linalg.norm(np.cross(a, b)) / (np.linalg.norm(a) * np.linalg.norm(b)))
+    return float(np.linalg.norm(np.cross(a, b)) / (np.linalg.norm(a) * np.linalg.norm(b)))
 
 
 def _tent_filtered(samples: np.ndarray) -> np.ndarray:

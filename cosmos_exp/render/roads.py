@@ -187,8 +187,8 @@ def wait_line_mesh(line: np.ndarray) -> Mesh:
 def ground_mesh(scene_map: SceneMap, area: str) -> Mesh:
     """Ground just below the lanes, out to the horizon: a height field where the lanes are not level."""
     material, color = GROUNDS.get(area, LAWN)
-    points = [np.concatenate([lane.left[::4], lane.right[::4]]) for lane in scene_map.lanes if len(lane.left)]
-    points = np.concatenate([*points, *[p for p in scene_map.road_boundaries if len(p)], np.zeros((0, 3))])
+    edges = [np.concatenate([lane.left[::4], lane.right[::4]]) for lane in scene_map.lanes if len(lane.left)]
+    points = np.concatenate([*edges, *[p for p in scene_map.road_boundaries if len(p)], np.zeros((0, 3))])
     if not len(points):
         points = np.zeros((1, 3))
     low, high = points.min(0) - GROUND_MARGIN, points.max(0) + GROUND_MARGIN

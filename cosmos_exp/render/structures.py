@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cosmos_exp.render.mesh import Material, Mesh, ball, box, cylinder, fan, join, mesh, moved, quad
 from cosmos_exp.render.palette import Tag
@@ -124,7 +127,7 @@ def tree_mesh(tree: Tree) -> Mesh:
     return join(parts)
 
 
-def _crown(centre: np.ndarray, radii: tuple, color: np.ndarray, rng: np.random.Generator, *, finer: bool) -> Mesh:
+def _crown(centre: np.ndarray, radii: ArrayLike, color: np.ndarray, rng: np.random.Generator, *, finer: bool) -> Mesh:
     lobe = ball(centre, radii, rough=0.14, seed=int(rng.integers(2**31)), finer=finer)
     return mesh(lobe, Material.FOLIAGE, Tag.VEGETATION, np.clip(color, 0, 1), seed=float(rng.random()))
 
@@ -137,7 +140,7 @@ def pole_mesh(pole: Pole) -> Mesh:
     return mesh(shape, Material.METAL, Tag.POLE, METAL_GREY)
 
 
-def street_lamps(scene_map: SceneMap, excluded: list[np.ndarray] = ()) -> list[tuple[Pole, np.ndarray]]:
+def street_lamps(scene_map: SceneMap, excluded: Sequence[np.ndarray] = ()) -> list[tuple[Pole, np.ndarray]]:
     """Tall upright poles without a traffic light, each with the position [3] of its lamp over the road."""
     edges = [lane.left[:: max(len(lane.left) // 40, 1)] for lane in scene_map.lanes if lane.type.value == "driving"]
     road = np.concatenate([*edges, np.zeros((0, 3))])

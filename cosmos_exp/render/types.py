@@ -31,9 +31,14 @@ class CameraRender:
     hdmap: np.ndarray | None = None
     lidar: np.ndarray | None = None
 
+    def output(self, name: str) -> np.ndarray:
+        """The array of one of OUTPUTS or OPTIONAL_OUTPUTS. Raises ValueError where it was not rendered."""
+        values = getattr(self, name)
+        if values is None:
+            raise ValueError(f"camera {self.camera!r} was rendered without its {name!r} output")
+        return values
+
     @property
     def sky(self) -> np.ndarray:
         """[F,H,W] bool, True where the sky is seen."""
-        if self.semantic is None:
-            raise ValueError("the sky mask needs the semantic output")
-        return self.semantic == SKY_TAG
+        return self.output("semantic") == SKY_TAG

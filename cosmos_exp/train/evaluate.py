@@ -9,6 +9,7 @@ import dataclasses
 import json
 import logging
 from collections import defaultdict
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -35,6 +36,7 @@ log = logging.getLogger(__name__)
 
 DISTINCT_STYLES = ("Night", "Snowy", "Foggy", "Sunny")  # those that colour and contrast alone must tell apart
 Report = dict[str, object]
+Scores = defaultdict[str, list[float]]
 
 
 class Validator:
@@ -122,7 +124,7 @@ def evaluate(model: WorldModel, rig: Rig, config: TrainConfig, folder: Path) -> 
 
 def tokenizer_psnr(validator: Validator, folder: Path) -> Report:
     """PSNR of encode-decode alone, per style and control: the ceiling of everything else."""
-    scores = defaultdict(list)
+    scores: Scores = defaultdict(list)
     for clip in validator.clips:
         for key, video in zip(clip.keys, clip.videos):
             again = validator.model.decode(validator.model.encode_video(video))
@@ -144,8 +146,9 @@ def likeliest(classifier: StyleClassifier, video: np.ndarray) -> str:
 def style_accuracy(validator: Validator, folder: Path) -> Report:
     """Each scene in each style: PSNR against the render, and how often the classifier sees the style asked for."""
     classifier = fit_classifier(validator, DISTINCT_STYLES)
-    psnr, right = defaultdict(list), defaultdict(list)
-    rows = []
+    psnr: Scores = defaultdict(list)
+    right: Scores = defaultdict(list)
+    rows: list[np.ndarray] = []
     for clip in validator.clips:
         pictures = []
         for style in STYLES:
@@ -174,7 +177,7 @@ def caption_value(validator: Validator, folder: Path) -> Report:
         shuffled = WorldModel.from_folder(Path(validator.settings.shuffled_model), device=model.device)
         others["trained on shuffled captions"] = shuffled
     weights = validator.settings.weights
-    scores = defaultdict(list)
+    scores: Scores = defaultdict(list)
     for clip in validator.clips:
         for index, style in enumerate(DISTINCT_STYLES):
             target = clip.video(validator.front, style)
@@ -190,9 +193,9 @@ def caption_value(validator: Validator, folder: Path) -> Report:
 def guidance_effect(validator: Validator, folder: Path) -> Report:
     """Style and adherence against `sampler.guidance`, mean over scenes and distinct styles."""
     classifier = fit_classifier(validator, DISTINCT_STYLES)
-    report = {}
+    report: Report = {}
     for guidance in validator.settings.guidances:
-        values = defaultdict(list)
+        values: Scores = defaultdict(list)
         for clip in validator.clips:
             for style in DISTINCT_STYLES:
                 video = validator.generate(clip, clip.prompts[style], validator.settings.weights, guidance=guidance)
@@ -204,9 +207,9 @@ def guidance_effect(validator: Validator, folder: Path) -> Report:
 
 def hdmap_weight_effect(validator: Validator, folder: Path) -> Report:
     """Adherence against the weight of the HD map as the only control, mean over scenes in the Sunny style."""
-    report = {}
+    report: Report = {}
     for weight in validator.settings.hdmap_weights:
-        values = defaultdict(list)
+        values: Scores = defaultdict(list)
         for clip in validator.clips:
             video = validator.generate(clip, clip.prompts["Sunny"], {"hdmap": weight})
             add_scores(values, clip.video(validator.front, "Sunny"), video)
@@ -218,7 +221,8 @@ def multi_view_psnr(validator: Validator, folder: Path) -> Report:
     """PSNR of the generated side and rear views against their renders, the true front view given; and untrained."""
     model = validator.model
     untrained = WorldModel.build(model.config, device=model.device)
-    scores, rows = defaultdict(list), []
+    scores: Scores = defaultdict(list)
+    rows: list[np.ndarray] = []
     views = model.contract.views
     for clip in validator.multi_view_clips:
         style = next(iter(clip.prompts))
@@ -240,7 +244,7 @@ def multi_view_psnr(validator: Validator, folder: Path) -> Report:
     return {name: mean(values) for name, values in scores.items()}
 
 
-MEASURES = {
+MEASURES: dict[str, Callable[[Validator, Path], Report]] = {
     "tokenizer": tokenizer_psnr,
     "styles": style_accuracy,
     "guidance": guidance_effect,
@@ -250,7 +254,7 @@ MEASURES = {
 }
 
 
-def add_scores(values: dict[str, list], target: np.ndarray, video: np.ndarray) -> None:
+def add_scores(values: Scores, target: np.ndarray, video: np.ndarray) -> None:
     values["psnr"].append(video_psnr(target, video))
     values["blur_ssim"].append(blurred_ssim(target, video))
     edge = edge_f1_score(target, video)
@@ -258,7 +262,7 @@ def add_scores(values: dict[str, list], target: np.ndarray, video: np.ndarray) -
         values["edge_f1"].append(edge)
 
 
-def mean(values) -> float:
+def mean(values: Sequence[float]) -> float:
     return round(float(np.mean(values)), 4)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 Color = tuple[int, ...]  # RGB or RGBA, 0..255
+Point = Sequence[float] | np.ndarray  # [2]
 
 SUPERSAMPLING = 3
 INK: Color = (38, 42, 50)
@@ -57,7 +58,7 @@ class Box:
 
 
 @cache
-def font(size: float) -> ImageFont.FreeTypeFont:
+def font(size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
 
@@ -89,23 +90,23 @@ class Canvas:
         for part in dashed(points, *dashes) if dashes else [points]:
             self._draw.line(_flat(part), fill=color, width=max(1, round(width * SUPERSAMPLING)), joint="curve")
 
-    def disc(self, center: Sequence[float], radius: float, fill: Color, line: Color | None = None, width: float = 1):
+    def disc(self, center: Point, radius: float, fill: Color, line: Color | None = None, width: float = 1):
         (x, y), r = np.asarray(center) * SUPERSAMPLING, radius * SUPERSAMPLING
         stroke = round(width * SUPERSAMPLING) if line else 0
         self._draw.ellipse((x - r, y - r, x + r, y + r), fill=fill, outline=line, width=stroke)
 
-    def arrow(self, start: Sequence[float], end: Sequence[float], color: Color, width: float = 2, head: float = 8):
+    def arrow(self, start: Point, end: Point, color: Color, width: float = 2, head: float = 8):
         """A straight arrow; head: length of its head, pixels."""
-        start, end = np.asarray(start, float), np.asarray(end, float)
-        along = (end - start) / max(np.linalg.norm(end - start), 1e-9)
+        tail, tip = np.asarray(start, float), np.asarray(end, float)
+        along = (tip - tail) / max(np.linalg.norm(tip - tail), 1e-9)
         across = np.array([-along[1], along[0]])
-        neck = end - along * head
-        self.line(np.stack([start, neck]), color, width)
-        self.polygon(np.stack([end, neck + across * head * 0.45, neck - across * head * 0.45]), color)
+        neck = tip - along * head
+        self.line(np.stack([tail, neck]), color, width)
+        self.polygon(np.stack([tip, neck + across * head * 0.45, neck - across * head * 0.45]), color)
 
     def text(
         self,
-        at: Sequence[float],
+        at: Point,
         text: str,
         size: float = 14,
         color: Color = INK,
@@ -160,7 +161,7 @@ class Labels:
         self.obstacles = np.zeros((0, 2)) if obstacles is None else obstacles
         self.taken: list[Box] = []
 
-    def place(self, places: Iterable[tuple[Sequence[float], str]], text: str, color: Color = INK) -> bool:
+    def place(self, places: Iterable[tuple[Point, str]], text: str, color: Color = INK) -> bool:
         """Write the text at the place (point, anchor) with the fewest obstacles [N,2]; False where all are taken.
 
         Of equal places the first is taken. A text may have several lines.
@@ -184,7 +185,7 @@ class Labels:
         return True
 
 
-def text_box(at: Sequence[float], lines: Sequence[str], size: float, anchor: str = "lm") -> Box:
+def text_box(at: Point, lines: Sequence[str], size: float, anchor: str = "lm") -> Box:
     """Where lines of text stand; anchor: l, m or r and t, m or b."""
     width, height = max(font(size).getlength(line) for line in lines), 1.15 * size * len(lines)
     left = at[0] - width * {"l": 0, "m": 0.5, "r": 1}[anchor[0]]

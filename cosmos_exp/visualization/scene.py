@@ -102,7 +102,8 @@ def left_out(outside: int, unnamed: int) -> str:
 
 def _wrapped(row: list[Entry]) -> list[list[Entry]]:
     """A row of the legend as lines that fit the page."""
-    lines, x = [[]], 0.0
+    lines: list[list[Entry]] = [[]]
+    x = 0.0
     for entry in row:
         width = (24 if entry[0] else 0) + font(13).getlength(entry[2]) + 22
         if x + width > PAGE_WIDTH - 2 * MARGIN and lines[-1]:

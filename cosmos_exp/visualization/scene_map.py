@@ -48,10 +48,10 @@ def draw_map(canvas: Canvas, sheet: Sheet, scene_map: SceneMap, start: float) ->
         dashes = (3 * sheet.scale, 3 * sheet.scale) if line.style.startswith("broken") else None
         color = LINE_COLORS.get(line.color, WHITE)
         canvas.line(sheet(line.points), color, max(line.width, 1.1 * pixel) * sheet.scale, dashes)
-    for line in scene_map.road_boundaries:
-        canvas.line(sheet(line), BOUNDARY, 1.2)
-    for line in scene_map.wait_lines:
-        canvas.line(sheet(line), WAIT_LINE, max(0.4 * sheet.scale, 1.6))
+    for boundary in scene_map.road_boundaries:
+        canvas.line(sheet(boundary), BOUNDARY, 1.2)
+    for wait_line in scene_map.wait_lines:
+        canvas.line(sheet(wait_line), WAIT_LINE, max(0.4 * sheet.scale, 1.6))
     for tree in scene_map.trees:
         canvas.disc(sheet(tree.position[None])[0], tree.crown_radius * sheet.scale, TREE)
     for pole in scene_map.poles:

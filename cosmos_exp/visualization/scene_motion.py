@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from cosmos_exp.scene.types import ActorClass, Scene, Track
-from cosmos_exp.visualization.canvas import WHITE, Box, Canvas, Color, Labels, Sheet, dotted
+from cosmos_exp.visualization.canvas import WHITE, Box, Canvas, Color, Labels, Point, Sheet, dotted
 
 SAMPLES_PER_SECOND = 5
 EGO: Color = (24, 92, 214)
@@ -107,11 +107,11 @@ def _outline(track: Track, t: float) -> np.ndarray:
     return corners @ pose[:2, :2].T + pose[:2, 3]
 
 
-def _around(outline: np.ndarray) -> list[tuple[np.ndarray, str]]:
+def _around(outline: np.ndarray) -> list[tuple[Point, str]]:
     """Places for a label next to a box, the near ones first."""
     (left, top), (right, bottom) = outline.min(axis=0), outline.max(axis=0)
     x, y = (left + right) / 2, (top + bottom) / 2
-    found = []
+    found: list[tuple[Point, str]] = []
     for gap in (3, 9, 18, 30):
         found += [((right + gap, y), "lm"), ((left - gap, y), "rm"), ((x, top - gap), "mb"), ((x, bottom + gap), "mt")]
         found += [((right + gap, top - gap), "lb"), ((left - gap, bottom + gap), "rt")]

@@ -127,12 +127,12 @@ class Bench:
         return self._open[1]
 
     def do(self, job: Job, tick: Tick) -> Outcome:
-        about = {"clip_id": job.clip_id, "kind": job.kind, "camera": job.camera}
         try:
             files = tuple(self._make(job, tick))
         except (UserError, OSError) as error:
-            return Outcome(**about, error=str(error))
-        return Outcome(**about, files=files, notes=tuple(self.renderer(job.clip_id).clip.notes))
+            return Outcome(job.clip_id, job.kind, job.camera, error=str(error))
+        notes = tuple(self.renderer(job.clip_id).clip.notes)
+        return Outcome(job.clip_id, job.kind, job.camera, files, notes=notes)
 
     def _make(self, job: Job, tick: Tick) -> Iterator[Path]:
         renderer, out = self.renderer(job.clip_id), self.shop.out

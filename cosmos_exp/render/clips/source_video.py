@@ -22,14 +22,16 @@ def source_frames(path: Path, frames: Sequence[int], pose_fps: float) -> Iterato
     try:
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
+            if stream.average_rate is None:
+                raise UserError(f"{path} announces no frame rate; is it truncated?")
             wanted = [round(frame / pose_fps * float(stream.average_rate)) for frame in frames]
-            decoded = enumerate(container.decode(stream))
+            decoded = container.decode(stream)
             position, picture = -1, None
             for index in wanted:
                 while position < index:
-                    position, picture = next(decoded, (None, None))
-                    if picture is None:
-                        raise UserError(f"{path} ends before picture {index}, which the videos need")
+                    position, picture = position + 1, next(decoded, None)
+                if picture is None:
+                    raise UserError(f"{path} ends before picture {index}, which the videos need")
                 yield picture.to_ndarray(format="rgb24")
     except av.error.FFmpegError as error:
         raise UserError(f"cannot read the video {path}: {error.strerror}; is it truncated?") from error

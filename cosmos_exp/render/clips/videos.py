@@ -6,7 +6,7 @@ A frame is drawn once, also where videos overlap, and none is kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +19,11 @@ from cosmos_exp.common.video import Encoding, VideoWriter
 from cosmos_exp.render.clips.resample import Yuv420, center_crop, resize
 from cosmos_exp.render.clips.source_video import source_frames
 from cosmos_exp.render.hdmap.drawing import Box, HdMap
+from cosmos_exp.render.lidar.condition import LidarRenderer
 from cosmos_exp.scene.map_layers import cuboid_corners
 from cosmos_exp.scene.rds_hq.clip import OBJECTS, RdsHqClip
 from cosmos_exp.scene.rds_hq.datasets import Dataset
-from cosmos_exp.scene.rds_hq.objects import at_frames, hdmap_class, steady
+from cosmos_exp.scene.rds_hq.objects import ObjectRecord, at_frames, hdmap_class, steady
 from cosmos_exp.sensors.camera import CameraModel
 from cosmos_exp.sensors.ftheta import FTheta
 
@@ -65,7 +66,7 @@ class ClipRenderer:
         self.frames = self.dataset.frame_ids(len(clip.frames(first, settings.pose_folder)))
         self._hdmap: HdMap | None = None
         self._boxes: dict[int, list[Box]] = {}
-        self._lidar = None
+        self._lidar: LidarRenderer | None = None
         self._models: dict[str, CameraModel] = {}
         self._converters: dict[tuple[int, int, int], Yuv420] = {}
 
@@ -137,10 +138,8 @@ class ClipRenderer:
             self._hdmap = HdMap(layers, reference_compat=self.settings.reference_compat)
         return self._hdmap
 
-    def _sweeps(self):
+    def _sweeps(self) -> LidarRenderer:
         if self._lidar is None:
-            from cosmos_exp.render.lidar.condition import LidarRenderer
-
             compat = self.settings.reference_compat
             self._lidar = LidarRenderer.of_clip(self.clip, self.frames, reference_compat=compat)
         return self._lidar
@@ -236,7 +235,7 @@ def _pictures(renderer: ClipRenderer, kind: str, camera: str, frames: Sequence[i
         yield renderer.draw(kind, camera, frame, poses[frame])
 
 
-def _boxes(records) -> list[Box]:
+def _boxes(records: Mapping[str, ObjectRecord]) -> list[Box]:
     return [
         Box(name, hdmap_class(record.type), cuboid_corners(record.pose, record.size))
         for name, record in sorted(records.items())

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from cosmos_exp.render.lidar.condition import FAR, RADIUS, SHARPNESS
+from cosmos_exp.render.lidar.splat import FAR, RADIUS, SHARPNESS
 
 
 def splat_depth(

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from cosmos_exp.common.errors import UserError
-from cosmos_exp.render.lidar.condition import LidarRenderer, splat_depth, sweep_numbers, sweeps_used
+from cosmos_exp.render.lidar.condition import LidarRenderer, sweep_numbers, sweeps_used
+from cosmos_exp.render.lidar.splat import splat_depth
 from cosmos_exp.scene.rds_hq.clip import RdsHqClip
 from cosmos_exp.scene.rds_hq.objects import ObjectRecord
 from cosmos_exp.sensors.ftheta import FTheta
