@@ -1,4 +1,5 @@
-"""Control videos: what the generator is asked to follow. One function per control, all made from a `CameraRender`."""
+"""Control videos, the spatial conditions of the generator: one function per control, computed from a `CameraRender`, and
+videos that users provide in their place. Imports `common`, `sensors`, `scene` and `render`."""
 
 from __future__ import annotations
 
