@@ -1,7 +1,7 @@
 """Class filters: which semantic classes keep their edges, and which keep their colour in the shaded segmentation.
 
 The file is the one CARLA's Cosmos exporter reads: two lists of colours of the CityScapes palette. Its sample gives some
-colours twice, once as RGB and once as BGR, because the exporter compares the edge list with BGR pictures; and its
+colours twice, once as RGB and once as BGR, because the exporter compares the edge list with BGR images; and its
 entry for vehicles, [140, 0, 0], equals no colour of the palette in either order.
 """
 
@@ -39,7 +39,7 @@ class ClassList:
         return table[semantic % len(PALETTE)]
 
     def keeps_literally(self, semantic: np.ndarray, *, bgr: bool = False) -> np.ndarray:
-        """As CARLA's exporter does: `colors` as they stand, compared with the RGB, or BGR, picture of the tags."""
+        """As CARLA's exporter does: `colors` as they stand, compared with the RGB, or BGR, image of the tags."""
         table = np.array([tuple(color[::-1] if bgr else color) in self.colors for color in PALETTE.tolist()])
         return table[semantic % len(PALETTE)]
 
@@ -89,8 +89,9 @@ def is_file(name: str | Path | None) -> bool:
 def read_class_filter(path: str | Path) -> ClassFilter:
     """A class-filter YAML: `shaded_segmentation_classes` and `canny_classes`, each a list of RGB colours.
 
-    A colour that is of the palette only in BGR order, or is [140, 0, 0], is taken for what it means; `notes` says so.
-    Raises ValidationErrors that names every other colour, unknown keys and empty lists; UserError on a broken file.
+    A colour that is of the palette only in BGR order, or is [140, 0, 0], is mapped to the class it stands for; `notes`
+    says so. Raises ValidationErrors that names every other colour, unknown keys and empty lists; UserError on a broken
+    file.
     """
     given = _read(Path(path))
     errors: list[str] = []

@@ -1,4 +1,4 @@
-"""What a control is: a function from one camera's render to one video."""
+"""The interface of a control: a function from one camera's render to one video."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Edge F1: are the edges where the rendered video has them?
+"""Edge F1: agreement of the edges with those of the rendered video.
 
 Definition of TransferBench (Cosmos-Transfer1, arXiv 2503.14492): Canny on the grey image of both videos (medium
 thresholds 100/200, aperture 3, L1 gradient), true and false positives pooled over all pixels of the clip, strict pixel
-match without tolerance, so that good published values are only 0.1 to 0.3. Up is better.
+match without tolerance, so that good published values are only 0.1 to 0.3. Higher is better.
 """
 
 from __future__ import annotations
@@ -48,6 +48,6 @@ def edge_f1(clip: GeneratedClip) -> dict[str, float]:
     """Edge F1 of each view against the rendered rgb; a view whose render has no edges is left out."""
     scores = {}
     for view, video in clip.videos.items():
-        reference = clip.of_truth("edge_f1", view, partial(edge_maps, clip.renders[view].output("rgb")))
+        reference = clip.cached_reference("edge_f1", view, partial(edge_maps, clip.renders[view].output("rgb")))
         scores[view] = f1_with_edges(reference, video)
     return per_view("edge_f1", {view: score for view, score in scores.items() if score is not None})

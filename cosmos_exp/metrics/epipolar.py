@@ -3,7 +3,7 @@
 Matches are SIFT key points (Lowe 2004), mutual nearest neighbours that pass the ratio test at 0.8. Key points become
 unit rays by the camera's own model (pinhole or f-theta), then pixels of an ideal pinhole of the same image width and
 horizontal field of view (at most 120 degrees; rays further out are not used). The fundamental matrix comes from the
-known poses alone, F = K1^-T [t]x R K0^-1, so errors of the picture cannot hide in a fitted F. The value is the square
+known poses alone, F = K1^-T [t]x R K0^-1, so image errors cannot be absorbed by a fitted F. The value is the square
 root of the first-order (Sampson) distance, Hartley and Zisserman eq. 11.9, in pixels of that pinhole:
 |x1' F x0| / sqrt((F x0)_1^2 + (F x0)_2^2 + (F' x1)_1^2 + (F' x1)_2^2).
 """

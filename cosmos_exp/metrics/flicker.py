@@ -1,10 +1,10 @@
 """Temporal flicker: brightness change between frames that the motion of the scene does not explain.
 
-Every sampled pixel of frame t is lifted by the true depth, moved by the known ego motion and looked up (bilinearly) in
-frame t-1; the mean absolute difference, in grey levels of 0..255, is taken over the static world: no vehicles or
-people in either frame, nothing that was hidden or outside the image before (depths agree within 5 percent; sky must
-stay sky). A frozen video of a moving car scores badly, as does shimmering texture. 0 is perfect; the renderer's own
-video scores a few levels, because fine texture does not survive resampling. Down is better.
+Every sampled pixel of frame t is unprojected with the true depth, moved by the known ego motion and looked up
+(bilinearly) in frame t-1; the mean absolute difference, in grey levels of 0..255, is taken over the static scene: no
+vehicles or people in either frame, nothing that was occluded or outside the image before (depths agree within 5
+percent; sky must stay sky). A frozen video of a moving car scores badly, as does shimmering texture. 0 is perfect; the
+rendered video scores a few levels, because fine texture does not survive resampling. Lower is better.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MAX_SAMPLES = 10_000  # pixels looked up per frame
 
 
 def static_mask(semantic: np.ndarray) -> np.ndarray:
-    """bool: True where nothing that moves by itself is seen."""
+    """bool: True where no dynamic object is visible."""
     return ~np.isin(semantic, DYNAMIC_TAGS)
 
 
@@ -48,8 +48,8 @@ def warp_error(video: np.ndarray, motion: Sequence[np.ndarray]) -> float | None:
 
 
 def compensation(render: CameraRender, camera: Camera, rig_poses: np.ndarray) -> list[np.ndarray]:
-    """Of each frame t but the first, two arrays: indices [N] of its pixels that frame t-1 shows too, and where, float32
-    [N,2] column and row."""
+    """For each frame t after the first, two arrays: indices [N] of its pixels that are visible in frame t-1 too, and
+    their float32 positions there [N,2], column and row."""
     metres, semantic = render.output("depth"), render.output("semantic")
     num_frames, height, width = metres.shape
     step = max(1, round((height * width / MAX_SAMPLES) ** 0.5))
@@ -93,8 +93,8 @@ def flicker(clip: GeneratedClip) -> dict[str, float]:
     """Motion-compensated frame difference of each view."""
     scores = {}
     for view, video in clip.videos.items():
-        find = partial(compensation, clip.renders[view], clip.cameras[view], clip.rig_poses)
-        error = warp_error(video, clip.of_truth("flicker", view, find))
+        compute = partial(compensation, clip.renders[view], clip.cameras[view], clip.rig_poses)
+        error = warp_error(video, clip.cached_reference("flicker", view, compute))
         if error is not None:
             scores[view] = error
     return per_view("flicker", scores)

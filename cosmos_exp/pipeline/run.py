@@ -349,7 +349,8 @@ class Pipeline:
             rig_poses=loaded.scene.rig_trajectory.sample(loaded.times[:frames]),
             targets={view: load_arrays(targets[take])["rgb"] for view, take in takes.items() if take in targets},
         )
-        clip.found.update(_found.get(tuple(renders[take].key for take in takes.values()), lambda: clip.found))
+        key = tuple(renders[take].key for take in takes.values())
+        clip.reference_cache.update(_found.get(key, lambda: clip.reference_cache))
         return clip
 
 

@@ -1,4 +1,4 @@
-"""Triangle meshes and the shapes that streets are made of.
+"""Triangle meshes and primitive shapes.
 
 A shape is an array of triangles [N,3,3], metres, wound counter-clockwise seen from outside.
 """
@@ -42,11 +42,11 @@ NO_FRAME = np.zeros(8, np.float32)
 
 @dataclass(frozen=True)
 class Mesh:
-    """Triangles and what they are made of.
+    """Triangles and their materials.
 
     triangles: [N,3,3] float64. color: [N,3] float32, RGB 0..1 (sRGB). material, tag: [N] uint8. instance: [N] uint16.
     frame: [N,8] float32, texture coordinates as affine functions of position, (u, v) = (f0:3 . p + f3, f4:7 . p + f7).
-    seed: [N] float32 in 0..1. two_sided: [N] bool; other triangles are seen from outside only.
+    seed: [N] float32 in 0..1. two_sided: [N] bool; other triangles are visible from outside only.
     """
 
     triangles: np.ndarray
@@ -151,7 +151,9 @@ def cylinder(
     return loft([start + radius * ring, end + (radius if top_radius is None else top_radius) * ring], caps=caps)
 
 
-def ball(center: ArrayLike, radii: ArrayLike, *, rough: float = 0.0, seed: int = 0, finer: bool = True) -> np.ndarray:
+def ellipsoid(
+    center: ArrayLike, radii: ArrayLike, *, rough: float = 0.0, seed: int = 0, finer: bool = True
+) -> np.ndarray:
     """Ellipsoid of 80 triangles (20 where not finer); rough: relative random change of the corner radii."""
     corners, faces = _ICOSPHERE if finer else _ICOSAHEDRON
     scale = 1 + rough * np.random.default_rng(seed).uniform(-1, 1, len(corners))[:, None]
@@ -159,7 +161,7 @@ def ball(center: ArrayLike, radii: ArrayLike, *, rough: float = 0.0, seed: int =
     return points[faces]
 
 
-def moved(triangles: np.ndarray, pose: np.ndarray) -> np.ndarray:
+def transformed(triangles: np.ndarray, pose: np.ndarray) -> np.ndarray:
     """Triangles [N,3,3] transformed by a pose [4,4]."""
     return triangles @ pose[:3, :3].T + pose[:3, 3]
 

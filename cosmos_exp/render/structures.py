@@ -1,4 +1,4 @@
-"""Meshes of what stands beside the road: buildings, trees, poles, signs and the housings of traffic lights."""
+"""Meshes of roadside objects: buildings, trees, poles, signs and the housings of traffic lights."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cosmos_exp.render.mesh import Material, Mesh, ball, box, cylinder, fan, join, mesh, moved, quad
+from cosmos_exp.render.mesh import Material, Mesh, box, cylinder, ellipsoid, fan, join, mesh, quad, transformed
 from cosmos_exp.render.palette import Tag
 from cosmos_exp.scene.types import Building, Pole, SceneMap, TrafficLight, TrafficSign, Tree
 
@@ -128,7 +128,7 @@ def tree_mesh(tree: Tree) -> Mesh:
 
 
 def _crown(centre: np.ndarray, radii: ArrayLike, color: np.ndarray, rng: np.random.Generator, *, finer: bool) -> Mesh:
-    lobe = ball(centre, radii, rough=0.14, seed=int(rng.integers(2**31)), finer=finer)
+    lobe = ellipsoid(centre, radii, rough=0.14, seed=int(rng.integers(2**31)), finer=finer)
     return mesh(lobe, Material.FOLIAGE, Tag.VEGETATION, np.clip(color, 0, 1), seed=float(rng.random()))
 
 
@@ -165,7 +165,7 @@ def lamp_mesh(pole: Pole, head: np.ndarray) -> Mesh:
     along = (head - top) * [1, 1, 0] / ARM
     side = np.array([-along[1], along[0], 0])
     arm = cylinder(top - [0, 0, 0.05], head, 0.05, 4)
-    hood = moved(box((0.7, 0.3, 0.12)), _pose(along, side, head))
+    hood = transformed(box((0.7, 0.3, 0.12)), _pose(along, side, head))
     x, y = 0.33 * along, 0.13 * side
     below = head - [0, 0, 0.065]
     glow = quad(below - x + y, below + x + y, below + x - y, below - x - y)
@@ -219,7 +219,7 @@ def signal_lamps(light: TrafficLight) -> list[np.ndarray]:
     for k in (1, 0, -1):
         centre = np.array([0.0, 0.0, k * spread / 3]) if tall else np.array([0.0, -k * spread / 3, 0.0])
         ring = np.stack([np.full(8, depth / 2 + 0.03), radius * np.cos(angle), radius * np.sin(angle)], axis=1)
-        lenses.append(moved(fan(ring + centre), light.pose))
+        lenses.append(transformed(fan(ring + centre), light.pose))
     return lenses
 
 
@@ -230,4 +230,4 @@ def _plate(x: float, width: float, height: float) -> np.ndarray:
 
 def _placed(part: Mesh, pose: np.ndarray) -> Mesh:
     values = {name: getattr(part, name) for name in Mesh.__dataclass_fields__}
-    return Mesh(**{**values, "triangles": moved(part.triangles, pose)})
+    return Mesh(**{**values, "triangles": transformed(part.triangles, pose)})

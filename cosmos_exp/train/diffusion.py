@@ -70,7 +70,7 @@ def flat_prompts(latents: LatentSet) -> list[str]:
 class SingleViewObjective(nn.Module):
     """Text encoder, base net and control encoders under one loss.
 
-    shuffle_captions trains the ablation that a caption is worth nothing to: each clip gets another clip's caption.
+    shuffle_captions trains the ablation without caption information: each clip gets the caption of another clip.
     """
 
     def __init__(
@@ -132,8 +132,8 @@ class SingleViewObjective(nn.Module):
 class MultiViewObjective(nn.Module):
     """The multi-view net under a loss on every view but the first, which is given.
 
-    Each batch shows the front view and `views_per_step - 1` others, drawn anew: the net sees all views at once only in
-    sampling. The front view that it will be given then is generated, not true: `front_noise` is the largest standard
+    Each batch has the front view and `views_per_step - 1` random others: the net sees all views at once only in
+    sampling. There, the given front view is generated, not ground truth: `front_noise` is the largest standard
     deviation of the noise that training adds to it.
     """
 
@@ -190,7 +190,7 @@ class MultiViewObjective(nn.Module):
         given = given_frames(len(seen), frames).to(device)
         view_ids = seen.repeat_interleave(frames)[None]
         with (
-            seeing(self.denoiser, len(seen)),
+            num_views_set_to(self.denoiser, len(seen)),
             torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"),
         ):
             condition = FrameCondition(front, given)
@@ -210,8 +210,8 @@ def networks(net: ControlledDiT) -> dict[str, Trunk]:
 
 
 @contextmanager
-def seeing(denoiser: Denoiser, num_views: int) -> Iterator[None]:
-    """Within it, the multi-view denoiser takes `num_views` views, named by the view ids passed to it."""
+def num_views_set_to(denoiser: Denoiser, num_views: int) -> Iterator[None]:
+    """Context in which the multi-view denoiser takes `num_views` views, identified by the view ids passed to it."""
     nets = networks(denoiser.net).values()
     configs = [net.config for net in nets]
     try:

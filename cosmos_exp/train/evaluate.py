@@ -1,6 +1,7 @@
-"""Held-out validation: does the model draw the scene, in the style asked for, and what do the knobs do?
+"""Held-out validation: adherence to scene and style, and the effect of guidance, control weights and captions.
 
-Everything is measured on procedural scenes whose seeds training never uses, and written as `report.json` and pictures.
+Everything is measured on procedural scenes with seeds that training never uses, and written as `report.json` and
+images.
 """
 
 from __future__ import annotations
@@ -34,13 +35,13 @@ from cosmos_exp.train.rendering import HELD_OUT_SEED, render_clip
 
 log = logging.getLogger(__name__)
 
-DISTINCT_STYLES = ("Night", "Snowy", "Foggy", "Sunny")  # those that colour and contrast alone must tell apart
+DISTINCT_STYLES = ("Night", "Snowy", "Foggy", "Sunny")  # those that colour and contrast alone distinguish
 Report = dict[str, object]
 Scores = defaultdict[str, list[float]]
 
 
 class Validator:
-    """A model and the held-out clips it is asked to draw.
+    """A model and the held-out clips it generates.
 
     clips[i] holds the front view of scene i in all eight styles and every control, multi_view_clips[i] all views in two
     styles.
@@ -80,7 +81,7 @@ class Validator:
         guidance: float | None = None,
         model: WorldModel | None = None,
     ) -> np.ndarray:
-        """Front-view video uint8 [F,H,W,3] for a held-out clip's controls and any prompt; drawn once."""
+        """Front-view video uint8 [F,H,W,3] for a held-out clip's controls and any prompt; cached."""
         model = model or self.model
         params = self.sampler(guidance)
         key = (id(model), clip.seed, prompt, *weights.items(), params.guidance)
@@ -104,7 +105,7 @@ class Validator:
 
 
 def evaluate(model: WorldModel, rig: Rig, config: TrainConfig, folder: Path) -> Report:
-    """Take the measures asked for; returns what `folder/report.json` then holds."""
+    """Run the requested measures; returns the content of `folder/report.json`."""
     measures = list(MEASURES) if config.evaluate.measures is None else config.evaluate.measures
     for name in measures:
         if name not in MEASURES:
@@ -123,7 +124,7 @@ def evaluate(model: WorldModel, rig: Rig, config: TrainConfig, folder: Path) -> 
 
 
 def tokenizer_psnr(validator: Validator, folder: Path) -> Report:
-    """PSNR of encode-decode alone, per style and control: the ceiling of everything else."""
+    """PSNR of encoding and decoding alone, per style and control: the upper bound for the networks."""
     scores: Scores = defaultdict(list)
     for clip in validator.clips:
         for key, video in zip(clip.keys, clip.videos):
@@ -133,7 +134,7 @@ def tokenizer_psnr(validator: Validator, folder: Path) -> Report:
 
 
 def fit_classifier(validator: Validator, styles: tuple[str, ...]) -> StyleClassifier:
-    """Fitted on *rendered* pictures of training scenes."""
+    """Fitted on *rendered* videos of training scenes."""
     videos = [(k.name, v) for c in validator.training_clips for k, v in zip(c.keys, c.videos) if k.name in styles]
     return fit(np.stack([style_features(v) for _, v in videos]), [name for name, _ in videos])
 
@@ -144,22 +145,22 @@ def likeliest(classifier: StyleClassifier, video: np.ndarray) -> str:
 
 
 def style_accuracy(validator: Validator, folder: Path) -> Report:
-    """Each scene in each style: PSNR against the render, and how often the classifier sees the style asked for."""
+    """Each scene in each style: PSNR against the render, and the accuracy of the classifier for the requested style."""
     classifier = fit_classifier(validator, DISTINCT_STYLES)
     psnr: Scores = defaultdict(list)
     right: Scores = defaultdict(list)
     rows: list[np.ndarray] = []
     for clip in validator.clips:
-        pictures = []
+        frames = []
         for style in STYLES:
             video = validator.generate(clip, clip.prompts[style], validator.settings.weights)
             psnr[style].append(video_psnr(clip.video(validator.front, style), video))
             if style in DISTINCT_STYLES:
                 right[style].append(likeliest(classifier, video) == style)
-            pictures.append(video[len(video) // 2])
-        truth = [clip.video(validator.front, style)[len(pictures) // 2] for style in STYLES]
-        rows += [np.hstack(truth), np.hstack(pictures)]
-    write_picture(folder / "styles.png", np.vstack(rows))
+            frames.append(video[len(video) // 2])
+        truth = [clip.video(validator.front, style)[len(frames) // 2] for style in STYLES]
+        rows += [np.hstack(truth), np.hstack(frames)]
+    write_image(folder / "styles.png", np.vstack(rows))
     return {
         "psnr": {s: mean(v) for s, v in psnr.items()},
         "psnr_mean": mean([x for v in psnr.values() for x in v]),
@@ -170,7 +171,7 @@ def style_accuracy(validator: Validator, folder: Path) -> Report:
 
 
 def caption_value(validator: Validator, folder: Path) -> Report:
-    """PSNR with the right caption, with another style's caption, and of models that had no use for captions."""
+    """PSNR with the right caption, with another style's caption, and of models that cannot use captions."""
     model = validator.model
     others = {"untrained": WorldModel.build(model.config, device=model.device)}
     if validator.settings.shuffled_model:
@@ -240,7 +241,7 @@ def multi_view_psnr(validator: Validator, folder: Path) -> Report:
                 rows.append(np.hstack([clip.video(v, style)[-1] for v in views]))
                 rows.append(np.hstack([v[-1] for v in videos]))
     if rows:
-        write_picture(folder / "multi_view.png", np.vstack(rows))
+        write_image(folder / "multi_view.png", np.vstack(rows))
     return {name: mean(values) for name, values in scores.items()}
 
 
@@ -266,5 +267,5 @@ def mean(values: Sequence[float]) -> float:
     return round(float(np.mean(values)), 4)
 
 
-def write_picture(path: Path, rgb: np.ndarray) -> None:
+def write_image(path: Path, rgb: np.ndarray) -> None:
     cv2.imwrite(str(path), cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))

@@ -1,7 +1,6 @@
 """One training loop for every network: AdamW, warm-up and cosine decay, EMA weights, JSON-lines log, safe resume.
 
-A step's randomness comes from a generator seeded by (seed, step), so a resumed run draws the batches that an
-uninterrupted one would have drawn.
+The generator of a step is seeded by (seed, step), so a resumed run draws the same batches as an uninterrupted one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`cosmos-exp train`: renders scenes and trains the nano model's parts, one stage after the other, resumable."""
+"""`cosmos-exp train`: renders scenes and trains the parts of the nano model in resumable stages."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 
 Loss = MSE + l1_weight * L1 + gradient_weight * MSE of the first differences along frames, rows and columns
 + kl_weight * |z|^2 / 2, with noise of standard deviation `latent_noise` added to z: the KL term of a posterior whose
-variance is fixed. The squared error leads: under L1 alone thin bright lines on black, which are what control videos
-consist of, vanish into the median. Afterwards the latents' mean and standard deviation per channel are measured, which
+variance is fixed. The squared error dominates: under L1 alone the thin bright lines on black of control videos vanish,
+as the median is black. Afterwards the latents' mean and standard deviation per channel are measured, which
 the diffusion networks need.
 """
 

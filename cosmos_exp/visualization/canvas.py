@@ -1,4 +1,4 @@
-"""Antialiased drawing on a page: shapes at three times the resolution, text on top of them at the page's own."""
+"""Antialiased drawing on a page: shapes at three times the resolution, text on top of them at page resolution."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class Canvas:
         anchor: str = "lm",
         halo: float = 0,
     ) -> None:
-        """anchor: which point of the text `at` is, by Pillow's letters. halo: width of a white rim, pixels."""
+        """anchor: which point of the text `at` is, by Pillow's letters. halo: width of a white outline, pixels."""
         self._texts.append((tuple(map(float, at)), text, size, color, anchor, halo))
 
     def paste(self, other: Canvas, left: int, top: int) -> None:
@@ -136,8 +136,8 @@ class Canvas:
 
 
 @dataclass(frozen=True)
-class Sheet:
-    """A drawing to scale. low, high: [2] metres shown, horizontally and vertically. scale: pixels per metre."""
+class PlanTransform:
+    """Maps metres to page pixels. low, high: [2] metres, corners of the visible area. scale: pixels per metre."""
 
     low: np.ndarray
     high: np.ndarray
@@ -154,7 +154,7 @@ class Sheet:
 
 
 class Labels:
-    """Places texts so that none covers another. area: where they may stand."""
+    """Places labels without overlaps. area: where labels are allowed."""
 
     def __init__(self, canvas: Canvas, area: Box, *, size: float, obstacles: np.ndarray | None = None):
         self.canvas, self.area, self.size = canvas, area, size
@@ -162,7 +162,8 @@ class Labels:
         self.taken: list[Box] = []
 
     def place(self, places: Iterable[tuple[Point, str]], text: str, color: Color = INK) -> bool:
-        """Write the text at the place (point, anchor) with the fewest obstacles [N,2]; False where all are taken.
+        """Write the text at the place (point, anchor) that covers the fewest obstacles [N,2]; False where all are
+        occupied.
 
         Of equal places the first is taken. A text may have several lines.
         """
@@ -186,7 +187,7 @@ class Labels:
 
 
 def text_box(at: Point, lines: Sequence[str], size: float, anchor: str = "lm") -> Box:
-    """Where lines of text stand; anchor: l, m or r and t, m or b."""
+    """Bounding box of lines of text; anchor: l, m or r and t, m or b."""
     width, height = max(font(size).getlength(line) for line in lines), 1.15 * size * len(lines)
     left = at[0] - width * {"l": 0, "m": 0.5, "r": 1}[anchor[0]]
     top = at[1] - height * {"t": 0, "m": 0.5, "b": 1}[anchor[1]]

@@ -13,7 +13,7 @@ import numpy as np
 from cosmos_exp.common.cache import Entry
 from cosmos_exp.common.video import write_video
 from cosmos_exp.config.run_spec import Settings, Take
-from cosmos_exp.controls.user_videos import camera_file, read_ready_video
+from cosmos_exp.controls.user_videos import camera_file, read_user_video
 from cosmos_exp.pipeline.cached_results import Arrays, Results, load_arrays, load_render
 from cosmos_exp.pipeline.stages.keys import camera_config, control_config
 from cosmos_exp.pipeline.stages.loaded import Loaded
@@ -69,7 +69,7 @@ class Drawing:
         config = {"control": name, "ready": True, "frames": shape.frames, "size": [shape.width, shape.height]}
 
         def compute() -> Arrays:
-            return {"video": read_ready_video(path, name, **shape._asdict())}
+            return {"video": read_user_video(path, name, **shape._asdict())}
 
         inputs = [self.results.cache.file_identity(path)]
         return self.results.get("controls", config, inputs, compute, size=shape.megapixels)

@@ -11,7 +11,7 @@ import numpy as np
 
 from cosmos_exp.common.cache import Entry
 from cosmos_exp.config.run_spec import Settings
-from cosmos_exp.controls.user_videos import read_ready_video, view_file
+from cosmos_exp.controls.user_videos import read_user_video, view_file
 from cosmos_exp.models.transfer1.clip_shapes import Video
 from cosmos_exp.pipeline.cached_results import Arrays, Results, load_arrays
 from cosmos_exp.pipeline.stages.keys import chunk_config
@@ -55,7 +55,7 @@ class Latents:
             if given == "rgb":
                 frames = load_arrays(render)["rgb"]
             else:
-                frames = read_ready_video(Path(given), "rgb", **video.shape._asdict())
+                frames = read_user_video(Path(given), "rgb", **video.shape._asdict())
             return {"latents": self._encoded(chunk.of(frames))}
 
         inputs = [source, self.loaded.weights_identity("tokenizer")]
@@ -76,7 +76,7 @@ class Latents:
         def frames(view: str) -> np.ndarray:
             if given == "rgb":
                 return load_arrays(renders[view])["rgb"][: shape.frames]
-            return read_ready_video(files[view], "rgb", **shape._asdict())
+            return read_user_video(files[view], "rgb", **shape._asdict())
 
         def compute() -> Arrays:
             return {"latents": np.stack([self._encoded(frames(view)) for view in views])}

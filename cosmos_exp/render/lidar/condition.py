@@ -1,8 +1,8 @@
-"""LiDAR condition video: five sweeps around a frame as a soft depth image, grey, near dark, black where nothing is.
+"""LiDAR condition video: five sweeps around a frame, splatted into a grey depth image; no return is black.
 
-Points inside a moving object's box are carried along with that object to the frame that is drawn. Every point is
-splatted on 5x5 pixels with Gaussian weights and a depth weight under which the nearest wins softly. The rules are
-those of the RDS-HQ toolkit, measured on its images; it needs a GPU for them, this does not.
+Points inside the box of a moving object are transformed with that object to the drawn frame. Every point is splatted
+on 5x5 pixels with Gaussian weights and a depth weight that favours the nearest point. The rules are those of the RDS-HQ
+toolkit, determined from its images; the toolkit needs a GPU for them, this module does not.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numba import njit
 from numpy.typing import ArrayLike
 
 from cosmos_exp.common.errors import UserError
-from cosmos_exp.render.lidar.splat import lens_numbers, splat_depth
+from cosmos_exp.render.lidar.splat import projection_parameters, splat_depth
 from cosmos_exp.scene.rds_hq.clip import RdsHqClip
 from cosmos_exp.scene.rds_hq.objects import ObjectRecord, at_frames, steady
 from cosmos_exp.scene.types import Sweeps
@@ -36,18 +36,18 @@ Objects = Mapping[float, Mapping[str, ObjectRecord]]
 
 @dataclass(frozen=True)
 class _Sweep:
-    """World points [N,3] of one sweep: those that stand, and those of moving objects with who moves them.
+    """World points [N,3] of one sweep: static ones, and those of moving objects with their owners.
 
-    owners: (object id, indices into `moving`, world to object [4,4]). A point may have several owners.
+    owners: (object id, indices into `dynamic`, world to object [4,4]). A point may have several owners.
     """
 
-    standing: np.ndarray
-    moving: np.ndarray
+    static: np.ndarray
+    dynamic: np.ndarray
     owners: tuple[tuple[str, np.ndarray, np.ndarray], ...]
 
 
 class LidarRenderer:
-    """Draws the LiDAR images of any camera. Holds a few sweeps at a time; safe to call from several threads.
+    """Draws the LiDAR images of any camera. Caches a few sweeps; may be called from several threads.
 
     objects: {frame: {id: record}}, at every frame that is drawn and at every frame of `sweeps_used(...)`.
     frames: the frames that are drawn, ascending. device: torch device that splats, such as `cuda`; None is the CPU
@@ -73,10 +73,10 @@ class LidarRenderer:
         self._prepared = lru_cache(maxsize=SWEEPS_KEPT)(self._prepare)
 
     @classmethod
-    def of_clip(
+    def from_clip(
         cls, clip: RdsHqClip, frames: Iterable[int], *, reference_compat: bool = False, device: str | None = None
     ) -> LidarRenderer:
-        """For an RdsHqClip: objects are steadied and interpolated to the drawn frames and to those of the sweeps."""
+        """For an RdsHqClip: objects are stabilised and interpolated to the drawn frames and to those of the sweeps."""
         frames = sorted(frames)
         last = len(frames) - 1 if reference_compat else None
         used = sweeps_used(frames, clip.lidar_frames(), last=last)
@@ -103,20 +103,20 @@ class LidarRenderer:
             weights,
             size=(model.height, model.width),
             ftheta=isinstance(model, FTheta),
-            lens=lens_numbers(model, self._compat),
+            lens=projection_parameters(model, self._compat),
             camera_to_world=camera_to_world,
             device=self._device,
         )
 
     def points(self, frame: float) -> tuple[list[np.ndarray], list[float]]:
-        """World points [N,3] of the sweeps around a frame, moving objects where they are at that frame; their weights
-        (how often the sweep counts)."""
+        """World points [N,3] of the sweeps around a frame, moving objects at their pose in that frame; and their
+        weights (how often a sweep is selected)."""
         points: list[np.ndarray] = []
         weights: list[float] = []
         numbers = sweep_numbers(frame, self._available, last=self._last)
         for number in dict.fromkeys(numbers):
             sweep = self._prepared(number)
-            points += [sweep.standing, self._carried(sweep, frame)]
+            points += [sweep.static, self._moved_with_objects(sweep, frame)]
             weights += [float(numbers.count(number))] * 2
         return points, weights
 
@@ -144,9 +144,9 @@ class LidarRenderer:
                 owners.append((key, np.searchsorted(moving, mine), to_box))
         return _Sweep(world[owner < 0], world[moving], tuple(owners))
 
-    def _carried(self, sweep: _Sweep, frame: float) -> np.ndarray:
-        """The sweep's moving points where their objects are at `frame`; gone where the object is."""
-        points = sweep.moving.copy()
+    def _moved_with_objects(self, sweep: _Sweep, frame: float) -> np.ndarray:
+        """The sweep's dynamic points at the pose of their object at `frame`, without those of absent objects."""
+        points = sweep.dynamic.copy()
         kept = np.ones(len(points), bool)
         present = self._objects[frame] if sweep.owners else {}
         for key, indices, to_box in sweep.owners:

@@ -1,4 +1,4 @@
-"""A spinning LiDAR for scenes without point clouds: scans what the renderer sees from the ego vehicle's roof."""
+"""A simulated spinning LiDAR on the ego vehicle's roof, from rendered depth, for scenes without point clouds."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ class _Face:
 
 
 class SimulatedLidar:
-    """Sweeps of a scene, as LidarRenderer reads them: every 0.1 s, all beams at the same moment.
+    """Sweeps of a scene for LidarRenderer: every 0.1 s, all beams at the same time.
 
     Each beam takes the surface of the depth pixel nearest to it, at that pixel's own direction, so every point lies
-    on a surface and is at most a tenth of a degree off its beam. What is farther than MAX_RANGE gives no return.
+    on a surface and is at most 0.1 degrees off its beam. Surfaces beyond MAX_RANGE give no return.
     """
 
     def __init__(self, scene: Scene, render_depth: RenderDepth):
@@ -71,7 +71,7 @@ class SimulatedLidar:
 
 
 class SceneObjects(Mapping[float, Mapping[str, ObjectRecord]]):
-    """The scene's tracks at any frame number (whole or not), as LidarRenderer reads them."""
+    """The scene's tracks at any frame number, integer or not, for LidarRenderer."""
 
     def __init__(self, scene: Scene):
         self._scene = scene

@@ -40,14 +40,14 @@ def splat_depth(
     sums = np.zeros((model.height, model.width, 2))
     if farthest > 0:
         power = SHARPNESS / np.log1p(min(farthest, FAR))
-        lens = lens_numbers(model, reference_compat)
+        lens = projection_parameters(model, reference_compat)
         for chunk, weight in zip(points, weights):
             _splat(chunk, weight, rotation, translation, isinstance(model, FTheta), lens, power, sums)
     return np.divide(sums[..., 1], sums[..., 0], out=np.zeros(sums.shape[:2]), where=sums[..., 0] > 0)
 
 
-def lens_numbers(model: CameraModel, reference_compat: bool) -> np.ndarray:
-    """A model's numbers as `_project` reads them."""
+def projection_parameters(model: CameraModel, reference_compat: bool) -> np.ndarray:
+    """Parameters of a camera model in the layout of `_project`."""
     if isinstance(model, Pinhole):
         return np.array([model.fx, model.fy, model.cx, model.cy])
     if not isinstance(model, FTheta):
