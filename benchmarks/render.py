@@ -46,7 +46,7 @@ def run() -> list[dict[str, object]]:
         for name, outputs in OUTPUTS.items():
 
             def draw(outputs=outputs, camera=camera) -> None:
-                renderer.forget_frames()
+                renderer.clear_frame_cache()
                 render_camera(renderer, camera, times, outputs=outputs)
 
             rate = _best(draw, FRAMES)

@@ -1,4 +1,4 @@
-"""A sentence about a scene from its facts and tracks, in the manner of a driving-video caption, free of weather."""
+"""One-sentence description of a scene, from its facts and tracks, in the style of driving-video captions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from cosmos_exp.scene.types import ActorClass, LightState, Scene, Track
 
 MAX_BYTES = 110  # leaves room for the camera's and the style's sentence in 256 bytes
-SIGHT = 60.0  # metres ahead that are talked about
+MAX_DISTANCE = 60.0  # metres from the ego vehicle within which objects are mentioned
 ROADS = {  # words before and after the area
     "straight_2lane": ("", "two-lane street"),
     "straight_4lane": ("", "four-lane road"),
@@ -44,8 +44,8 @@ PLURALS = {"bus": "buses"}
 def describe(scene: Scene) -> str:
     """One English sentence of at most MAX_BYTES ASCII bytes about the scene at its start.
 
-    Names the road, the signal, the vehicle ahead, other traffic, people and surroundings; what matters least is left
-    out where the sentence would grow too long.
+    Names the road, the signal, the vehicle ahead, other traffic, people and surroundings; the least important are left
+    out where the sentence would become too long.
     """
     ahead = ahead_of_ego(scene)
     leader = next(((track, xy) for track, xy in ahead if is_leading(track, xy)), None)
@@ -86,7 +86,7 @@ def with_article(noun: str) -> str:
 
 
 def observed_road(scene: Scene) -> str:
-    """A word for the road from lanes and ego path, for scenes whose reader gives none."""
+    """The kind of road, derived from lanes and ego path, for scenes without that fact."""
     poses = scene.ego.trajectory.poses
     start, heading = poses[0][:2, 3], poses[0][:2, 0]
     for lane in scene.map.lanes:
@@ -101,9 +101,9 @@ def observed_road(scene: Scene) -> str:
 
 
 def ahead_of_ego(scene: Scene) -> list[tuple[Track, np.ndarray]]:
-    """Tracks within SIGHT and 45 degrees of straight ahead at the start, and their (x, y) in the ego frame.
+    """Tracks within MAX_DISTANCE and 45 degrees of straight ahead at the start, and their (x, y) in the ego frame.
 
-    Nearest first; riders are left to the vehicles they sit on.
+    Nearest first; riders are skipped, as their vehicles are listed.
     """
     to_ego = np.linalg.inv(scene.ego.trajectory.at(scene.start))
     found = []
@@ -111,7 +111,7 @@ def ahead_of_ego(scene: Scene) -> list[tuple[Track, np.ndarray]]:
         if track.actor_class is ActorClass.RIDER or not track.exists_at(scene.start):
             continue
         xy = (to_ego @ track.trajectory.at(scene.start))[:2, 3]
-        if 0.0 < xy[0] < SIGHT and abs(xy[1]) < xy[0]:
+        if 0.0 < xy[0] < MAX_DISTANCE and abs(xy[1]) < xy[0]:
             found.append((track, xy))
     return sorted(found, key=lambda item: float(item[1][0]))
 
@@ -148,7 +148,7 @@ def counted(count: int, noun: str, adjective: str = "") -> str:
 def signal_phrase(scene: Scene) -> str:
     """The state of the nearest lit traffic light that faces the ego."""
     ego = scene.ego.trajectory.at(scene.start)
-    nearest, phrase = SIGHT, ""
+    nearest, phrase = MAX_DISTANCE, ""
     for light in scene.map.traffic_lights:
         xy = (np.linalg.inv(ego) @ light.pose)[:2, 3]
         faces_ego = float(light.pose[:2, 0] @ ego[:2, 0]) < -0.7
@@ -159,12 +159,12 @@ def signal_phrase(scene: Scene) -> str:
 
 
 def surroundings_phrase(scene: Scene) -> str:
-    """Buildings by their height, and trees, within SIGHT of the ego."""
+    """Buildings by their height, and trees, within MAX_DISTANCE of the ego."""
     ego_xy = scene.ego.trajectory.at(scene.start)[:2, 3]
     heights = [
-        b.height for b in scene.map.buildings if np.linalg.norm(b.footprint[:, :2].mean(axis=0) - ego_xy) < SIGHT
+        b.height for b in scene.map.buildings if np.linalg.norm(b.footprint[:, :2].mean(axis=0) - ego_xy) < MAX_DISTANCE
     ]
-    trees = sum(float(np.linalg.norm(t.position[:2] - ego_xy)) < SIGHT for t in scene.map.trees)
+    trees = sum(float(np.linalg.norm(t.position[:2] - ego_xy)) < MAX_DISTANCE for t in scene.map.trees)
     words = []
     if len(heights) >= 3:
         words.append("tall buildings" if np.median(heights) > 15.0 else "houses")

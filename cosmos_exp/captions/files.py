@@ -14,14 +14,14 @@ from cosmos_exp.common.views import VIEWS
 def read_captions(path: Path) -> dict[str, str]:
     """{style: prompt} of a clip, any subset of the styles, in the file's order.
 
-    A byte order mark and blanks around prompts do no harm. Raises UserError on a missing file, text that is not JSON,
-    a value that is not a non-empty text, or keys that are no styles (all of them in one error).
+    A byte order mark and whitespace around prompts are ignored. Raises UserError on a missing file, text that is not
+    JSON, a value that is not a non-empty text, or keys that are no styles (all of them in one error).
     """
     return checked(parse_json(path, read_text(path)), path, "style", STYLES)
 
 
 def write_captions(path: Path, captions: dict[str, str]) -> None:
-    """Write {style: prompt}; the file appears whole or not at all. Raises UserError as `read_captions` would."""
+    """Write {style: prompt}; written atomically. Raises UserError as `read_captions` would."""
     write_json(path, checked(captions, path, "style", STYLES))
 
 
@@ -43,7 +43,7 @@ def read_prompts(path: Path) -> dict[str, str]:
 
 
 def write_prompts(path: Path, prompts: dict[str, str]) -> None:
-    """Write {view: prompt} as JSON; the file appears whole or not at all. Raises UserError as `read_prompts` would."""
+    """Write {view: prompt} as JSON; written atomically. Raises UserError as `read_prompts` would."""
     write_json(path, checked(prompts, path, "view", VIEWS))
 
 
@@ -62,7 +62,7 @@ def parse_json(path: Path, text: str) -> object:
 
 
 def checked(value: object, path: Path, what: str, allowed: tuple[str, ...]) -> dict[str, str]:
-    """The mapping with blanks around prompts removed; UserError with every fault found."""
+    """The mapping with whitespace around prompts removed; UserError listing every error."""
     if not isinstance(value, dict) or not value:
         raise UserError(f"{path}: expected a JSON object {{{what}: prompt}}, got {json.dumps(value)[:60]}")
     errors = []

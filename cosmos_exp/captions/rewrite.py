@@ -1,4 +1,4 @@
-"""Captions in the eight styles, by template: a short sentence about weather and light goes before the caption."""
+"""Captions in the eight styles, by template: a short sentence about weather and light precedes the caption."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sentence that tells the multi-view network which way a camera looks."""
+"""The sentence in the prompt of the multi-view network that gives the direction of a camera."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FACING = {
     "rear_left_70fov": "the rear left side",
     "rear_right_70fov": "the rear right side",
 }
-OTHER_VIEWS = ("same", "bare")  # what views without a text of their own read after their sentence
+OTHER_VIEWS = ("same", "bare")  # what follows the sentence in views without a prompt of their own
 
 
 def view_sentence(view: str) -> str:
@@ -25,7 +25,7 @@ def view_sentence(view: str) -> str:
 
 
 def view_prompt(view: str, prompt: str) -> str:
-    """The camera sentence of a view, then the prompt; a prompt that has the sentence already is kept as it is.
+    """The camera sentence of a view, then the prompt; a prompt that starts with the sentence is unchanged.
 
     Raises UserError on an unknown view.
     """

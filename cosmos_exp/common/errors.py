@@ -1,4 +1,4 @@
-"""The one family of errors a user can cause. The command line prints them without a traceback."""
+"""Errors that a user can cause. The command line prints them without a traceback."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Callable, Iterable
 from typing import Any
 
-MOST_NAMES = 60  # listed in one message
+MAX_NAMES = 60  # listed in one message
 
 
 class UserError(ValueError):
@@ -25,7 +25,7 @@ class ValidationErrors(UserError):
 
 
 def attempt(make: Callable[[], Any]) -> tuple[Any, list[str]]:
-    """What `make` returns and no message, or None and the messages of its user errors."""
+    """The result of `make` and no messages, or None and the messages of its user errors."""
     try:
         return make(), []
     except ValidationErrors as error:
@@ -46,5 +46,5 @@ def unknown_name(what: str, value: str, allowed: Iterable[str]) -> str:
     allowed = list(allowed)
     hint = nearest_name(value, allowed)
     suggestion = f" did you mean {hint!r}?" if hint else ""
-    more = f" and {len(allowed) - MOST_NAMES} more" if len(allowed) > MOST_NAMES else ""
-    return f"unknown {what} {value!r}:{suggestion} allowed: {', '.join(map(str, allowed[:MOST_NAMES]))}{more}"
+    more = f" and {len(allowed) - MAX_NAMES} more" if len(allowed) > MAX_NAMES else ""
+    return f"unknown {what} {value!r}:{suggestion} allowed: {', '.join(map(str, allowed[:MAX_NAMES]))}{more}"

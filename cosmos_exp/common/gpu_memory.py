@@ -43,8 +43,9 @@ class PeakMeter:
     @property
     def _cuda(self) -> Any:
         torch = sys.modules.get("torch")
-        in_use = torch is not None and self.device != "cpu" and torch.cuda.is_initialized()
-        return torch.cuda if in_use else None
+        if torch is None or self.device == "cpu" or not torch.cuda.is_initialized():
+            return None
+        return torch.cuda
 
 
 def device_properties(device: str) -> Any:

@@ -1,4 +1,4 @@
-"""Input files given by the user."""
+"""User-provided input files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def existing_file(what: str, path: Path | str) -> Path:
 
 
 def read_yaml(what: str, path: Path, *, give: str) -> Any:
-    """What a YAML file holds. give: what the user may give instead, for the message that there is no such file."""
+    """The content of a YAML file. give: what the user may give instead, for the message that there is no such file."""
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What the user sees of a run: bars with stage, step and time left on a terminal, plain log lines elsewhere."""
+"""Progress of a run: bars with stage, step and time left on a terminal, log lines elsewhere."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ log = logging.getLogger(__name__)
 
 console = Console(stderr=True, soft_wrap=True)
 
-Tick = Callable[[int, int], None]  # (steps done, steps in all)
+Tick = Callable[[int, int], None]  # progress callback: (steps done, total steps)
 
 SECONDS_BETWEEN_LINES = 15.0
 
 
 class ConsoleHandler(logging.Handler):
-    """Writes log lines above the bars."""
+    """Prints log records above the progress bars."""
 
     def emit(self, record: logging.LogRecord) -> None:
         style = "red" if record.levelno >= logging.ERROR else "yellow" if record.levelno >= logging.WARNING else None
@@ -29,7 +29,7 @@ class ConsoleHandler(logging.Handler):
 
 
 class RunLogHandler(logging.FileHandler):
-    """run.log; on a full disk the run itself reports the problem, so lines that cannot be written are let go."""
+    """run.log; on a full disk the run itself reports the problem, so lines that cannot be written are dropped."""
 
     def handleError(self, record: logging.LogRecord) -> None:
         if not isinstance(sys.exc_info()[1], OSError):

@@ -1,4 +1,4 @@
-"""Work spread over the threads that a process is given."""
+"""Multithreading within a process."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import cv2
 import numpy as np
 
 
-def by_frame(draw: Callable[..., np.ndarray], *clips: np.ndarray) -> np.ndarray:
-    """A video uint8 [F,H,W,3]. draw: from a frame of each of the clips [F,H,W,...] to uint8 [H,W,3] or [H,W,1].
+def map_frames(draw: Callable[..., np.ndarray], *clips: np.ndarray) -> np.ndarray:
+    """Apply `draw` to every frame; returns a video uint8 [F,H,W,3].
 
-    As many frames are drawn at a time as OpenCV is given threads (`cv2.setNumThreads`).
+    draw: from a frame of each of the clips [F,H,W,...] to uint8 [H,W,3] or [H,W,1]. Runs in as many threads as OpenCV
+    has (`cv2.setNumThreads`).
     """
     video = np.empty((*clips[0].shape[:3], 3), np.uint8)
 
@@ -28,7 +29,7 @@ def by_frame(draw: Callable[..., np.ndarray], *clips: np.ndarray) -> np.ndarray:
 
 @contextmanager
 def torch_threads(count: int) -> Iterator[None]:
-    """Within, torch computes with `count` threads; each of several threads that call it, too."""
+    """Context in which torch computes with `count` threads, also when several threads enter it."""
     import torch
 
     before = torch.get_num_threads()

@@ -19,13 +19,13 @@ from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.views import GRID
 
 CRF = 16  # visually lossless at the sizes made here
-FRAMES_AHEAD = 4  # frames that wait for the encoder before a writer blocks
+QUEUE_SIZE = 4  # frames that wait for the encoder before `write` blocks
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """How H.264 is made. lossless: RGB at QP 0, exact to the bit but not playable in browsers. threads: 0 leaves it
-    to the encoder."""
+    """How H.264 is made. lossless: RGB at QP 0, exact to the bit but not playable in browsers. threads: 0 lets the
+    encoder choose."""
 
     crf: int = CRF
     preset: str = "veryfast"
@@ -36,7 +36,7 @@ class Encoding:
 class VideoWriter:
     """An MP4 that browsers and W&B play (H.264, yuv420p, moov box in front), written frame by frame.
 
-    The encoder works in a thread of its own, so the next frame can be made meanwhile; few frames are held. The file
+    The encoder runs in its own thread while the caller produces the next frame; few frames are buffered. The file
     appears under its name only when it is complete and on disk. As a context manager: finished at the end of the
     block, or discarded when the block raises.
     """
@@ -51,7 +51,7 @@ class VideoWriter:
         self.width, self.height, self.fps, self.encoding = width, height, fps, encoding
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
-        self._frames: queue.Queue[av.VideoFrame | None] = queue.Queue(FRAMES_AHEAD)
+        self._frames: queue.Queue[av.VideoFrame | None] = queue.Queue(QUEUE_SIZE)
         self._discarded = False
         self._ended = False
         encoder = ThreadPoolExecutor(max_workers=1, thread_name_prefix="encoder")
@@ -67,19 +67,19 @@ class VideoWriter:
         self._put(av.VideoFrame.from_ndarray(frame, format=pixel_format))
 
     def end(self) -> None:
-        """No frame follows. Returns at once; the encoder goes on with the frames it holds."""
+        """No frame follows. Returns at once; the encoder continues with the queued frames."""
         if not self._ended:
             self._ended = True
             self._put(None)
 
     def finish(self) -> Path:
-        """Wait until the file is there. Raises OSError where it cannot be written."""
+        """Wait until the file is complete. Raises OSError where it cannot be written."""
         self.end()
         self._done.result()
         return self.path
 
     def discard(self) -> None:
-        """Give the file up; one that was there before stays."""
+        """Abandon the file; an existing one of that name is kept."""
         self._discarded = True
         while not self._done.done():
             try:
@@ -122,7 +122,9 @@ class VideoWriter:
         options = {"qp": "0"} if encoding.lossless else {"crf": str(encoding.crf)}
         options["preset"] = "ultrafast" if encoding.lossless else encoding.preset
         with av.open(str(self._partial), "w", format="mp4", options={"movflags": "+faststart"}) as container:
-            stream = container.add_stream(codec, rate=Fraction(self.fps).limit_denominator(1001), options=options)
+            rate = Fraction(self.fps).limit_denominator(1001)
+            stream = container.add_stream(codec, rate=rate, options=options)
+            assert isinstance(stream, av.VideoStream)  # as both codecs are of video
             stream.height, stream.width = self.height, self.width
             stream.pix_fmt = pixel_format
             stream.codec_context.thread_count = encoding.threads
@@ -167,14 +169,15 @@ def stream_video(path: Path | str, *, size: tuple[int, int] | None = None) -> It
 
 
 def middle_frame(path: Path | str, *, size: tuple[int, int] | None = None) -> np.ndarray:
-    """The middle one of a video's frames, uint8 [H,W,3] RGB; those after it are not read. size, errors: as of
+    """The middle one of a video's frames, uint8 [H,W,3] RGB; those after it are not decoded. size, errors: see
     `stream_video`."""
-    return _as_array(next(islice(_decoded(Path(path)), _told(path, "frames") // 2, None)), size)
+    return _as_array(next(islice(_decoded(Path(path)), _stream_attribute(path, "frames") // 2, None)), size)
 
 
 def _as_array(frame: av.VideoFrame, size: tuple[int, int] | None) -> np.ndarray:
-    scaled = {} if size is None else dict(width=size[0], height=size[1], interpolation="AREA")
-    return frame.to_ndarray(format="rgb24", **scaled)
+    if size is None:
+        return frame.to_ndarray(format="rgb24")
+    return frame.to_ndarray(format="rgb24", width=size[0], height=size[1], interpolation="AREA")
 
 
 def _decoded(path: Path) -> Iterator[av.VideoFrame]:
@@ -196,15 +199,15 @@ def _decoded(path: Path) -> Iterator[av.VideoFrame]:
 
 
 def frame_rate(path: Path | str) -> float:
-    """Of a video file, Hz. Raises UserError where it is missing or no video."""
-    return float(_told(path, "average_rate"))
+    """Frame rate of a video file, Hz. Raises UserError where it is missing or no video."""
+    return float(_stream_attribute(path, "average_rate"))
 
 
-def _told(path: Path | str, what: str) -> Any:
-    """What a video file says of its stream."""
+def _stream_attribute(path: Path | str, name: str) -> Any:
+    """An attribute of a file's video stream, such as `frames`."""
     try:
         with av.open(str(path)) as container:
-            return getattr(container.streams.video[0], what)
+            return getattr(container.streams.video[0], name)
     except (av.error.FFmpegError, IndexError) as error:
         raise UserError(f"cannot read the video {path}: {error}") from error
 
@@ -225,7 +228,7 @@ def compose_grid(
     """Tile the videos of several views without padding, as Single2MultiView lays them out.
 
     views: {view name: uint8 [F,H,W,3]}, all of one shape. rows: view names of each row; the first view fills the tile
-    of one that is not there, such as the rear of Waymo's five.
+    of a missing one, such as the rear view of Waymo.
     labels: write each view's name into its corner. Returns uint8 [F, len(rows)*H, len(rows[0])*W, 3].
     """
     shown = [[name if name in views else next(iter(views)) for name in row] for row in rows]

@@ -1,4 +1,4 @@
-"""Names of the camera views. Views have names, never bare indices; the order is that of Single2MultiView."""
+"""Names of the camera views. Views are addressed by name, never by index; the order is that of Single2MultiView."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Control videos: what the generator is asked to follow. One function per control, all made from a `CameraRender`."""
+"""Control videos, the spatial conditions of the generator: one function per control, computed from a `CameraRender`,
+and videos that users provide in their place. Imports `common`, `sensors`, `scene` and `render`."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from cosmos_exp.controls.depth import MAX_DEPTH, MIN_DEPTH, depth
 from cosmos_exp.controls.edge import edge_control
 from cosmos_exp.controls.previews import PREVIEWS, preview
 from cosmos_exp.controls.seg import seg_control
-from cosmos_exp.controls.types import Control, output_of
+from cosmos_exp.controls.types import Control
 from cosmos_exp.controls.vis import vis
 from cosmos_exp.render.types import CameraRender
 
@@ -19,21 +20,21 @@ __all__ = ["CONTROLS", "PREVIEWS", "Control", "make_control", "preview"]
 
 
 def _hdmap(render: CameraRender) -> np.ndarray:
-    return output_of(render, "hdmap")
+    return render.output("hdmap")
 
 
 def _lidar(render: CameraRender) -> np.ndarray:
-    return output_of(render, "lidar")
+    return render.output("lidar")
 
 
 def _vis(render: CameraRender, *, strength: str = "medium") -> np.ndarray:
-    return vis(output_of(render, "rgb"), strength)
+    return vis(render.output("rgb"), strength)
 
 
 def _depth(
     render: CameraRender, *, min_depth: float = MIN_DEPTH, max_depth: float = MAX_DEPTH, mapping: str = "log"
 ) -> np.ndarray:
-    return depth(output_of(render, "depth"), min_depth, max_depth, mapping=mapping)
+    return depth(render.output("depth"), min_depth, max_depth, mapping=mapping)
 
 
 CONTROLS: dict[str, Control] = {

@@ -1,4 +1,4 @@
-"""A part of the picture, told by what the scene shows there, by a box, or by a file of values."""
+"""Image regions, given by semantic classes, a box, or a mask file."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ CLASSES = tuple(tag.name.lower() for tag in Tag)
 
 @dataclass(frozen=True)
 class Area:
-    """A part of the picture: where all that is given meets; the whole of it where nothing is.
+    """A region of the image: the intersection of all criteria; the whole image without any.
 
-    classes: names of semantic classes, any of them. box: left, top, right, bottom as shares of width and height.
-    mask: file of values, see `generate.maps`, or a folder with one for each camera.
+    classes: names of semantic classes, their union. box: left, top, right, bottom as fractions of width and height.
+    mask: file of values in 0..1, or a folder with one for each camera.
     """
 
     classes: tuple[str, ...] = ()
@@ -35,7 +35,7 @@ class Area:
         return not self.classes and self.box is None and self.mask is None
 
     def problems(self) -> Iterator[str]:
-        """What is wrong with the values; the mask is not looked at."""
+        """Messages about invalid values; the mask file is not read."""
         for name in self.classes:
             if name not in CLASSES:
                 yield unknown_name("class", name, CLASSES)
@@ -55,7 +55,7 @@ def is_box(box: tuple[float, ...]) -> bool:
 
 @dataclass(frozen=True)
 class WeightMap:
-    """What a control's weight is multiplied by: `inside` an area and `outside` it."""
+    """Factors of a control's weight: `inside` an area and `outside` it."""
 
     area: Area
     inside: float = 1.0
@@ -63,4 +63,5 @@ class WeightMap:
 
     @classmethod
     def of(cls, config: WeightMapConfig) -> WeightMap:
+        """From the keys of a config."""
         return cls(Area.of(config), config.inside, config.outside)

@@ -1,4 +1,4 @@
-"""Raw pictures of CARLA's cameras -> the arrays of a `CameraRender`.
+"""Raw images of CARLA's cameras -> the arrays of a `CameraRender`.
 
 CARLA delivers bytes in the order blue, green, red, alpha: uint8 [...,4].
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-FAR_PLANE = 1000.0  # metres at which CARLA's depth ends; the sky is there
+FAR_PLANE = 1000.0  # metres: far plane of CARLA's depth camera, at which the sky lies
 LARGEST = 256**3 - 1
 
 

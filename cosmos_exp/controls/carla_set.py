@@ -1,4 +1,4 @@
-"""The videos of CARLA's Cosmos exporter, for every camera of its sensor file, drawn by the embedded renderer."""
+"""The videos of CARLA's Cosmos exporter, for every camera of its sensor file, rendered by the built-in renderer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from cosmos_exp.sensors.carla_yaml import CarlaSensors, actor_origin, carla_rig
 
 FPS = 24.0
 FRAMES_AT_ONCE = 16
-# file name: preview that it shows, renderer outputs that a camera must be asked for
+# file name: preview that it shows, renderer outputs that a camera must provide
 FILES = {
     "rgb": ("rgb", {"rgb"}),
     "rgb_masked": ("rgb_masked", {"rgb", "semantic"}),
@@ -47,20 +47,20 @@ def write_control_set(
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Path]:
-    """Write every video of FILES that the outputs asked of a camera allow; returns the files.
+    """Write every video of FILES whose renderer outputs are requested for a camera; returns the files.
 
-    They lie in `folder`, or where the sensors are several cameras, in a folder below it for each. All videos have the
+    They are in `folder`, or with several cameras in a subfolder for each. All videos have the
     frames of `frame_times`. edge, seg: parameters of these controls, such as class_filter and reference_compat.
-    progress: called with (frames done, frames in all). Few frames are held at a time. The files of a camera appear
-    together when all are complete; those of a camera that fails do not.
+    progress: called with (frames done, frames in all). Few frames are in memory at a time. The files of a camera
+    appear together when all are complete, and not at all when one fails.
     """
     folder, times = Path(folder), frame_times(scene, fps, num_frames)
     cameras, renderer = carla_rig(sensors, actor_origin(scene)).cameras, Renderer(scene)
     written: list[Path] = []
     for index, camera in enumerate(cameras):
         _check_size(camera, encoding)
-        asked = set(sensors.outputs[camera.name])
-        names = [name for name, (_, needed) in FILES.items() if needed <= asked]
+        requested = set(sensors.outputs[camera.name])
+        names = [name for name, (_, needed) in FILES.items() if needed <= requested]
         place = folder / camera.name if len(cameras) > 1 else folder
         with ExitStack() as stack:
             size = {"width": camera.model.width, "height": camera.model.height}
@@ -70,7 +70,7 @@ def write_control_set(
             }
             for first in range(0, len(times), FRAMES_AT_ONCE):
                 part = times[first : first + FRAMES_AT_ONCE]
-                render = render_camera(renderer, camera, part, outputs=sorted(asked), threads=threads)
+                render = render_camera(renderer, camera, part, outputs=sorted(requested), threads=threads)
                 for name, writer in writers.items():
                     for frame in preview(FILES[name][0], render, edge=edge, seg=seg):
                         writer.write(frame)

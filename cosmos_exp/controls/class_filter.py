@@ -1,7 +1,7 @@
 """Class filters: which semantic classes keep their edges, and which keep their colour in the shaded segmentation.
 
 The file is the one CARLA's Cosmos exporter reads: two lists of colours of the CityScapes palette. Its sample gives some
-colours twice, once as RGB and once as BGR, because the exporter compares the edge list with BGR pictures; and its
+colours twice, once as RGB and once as BGR, because the exporter compares the edge list with BGR images; and its
 entry for vehicles, [140, 0, 0], equals no colour of the palette in either order.
 """
 
@@ -39,7 +39,7 @@ class ClassList:
         return table[semantic % len(PALETTE)]
 
     def keeps_literally(self, semantic: np.ndarray, *, bgr: bool = False) -> np.ndarray:
-        """As CARLA's exporter does: `colors` as they stand, compared with the RGB, or BGR, picture of the tags."""
+        """As CARLA's exporter does: `colors` as they stand, compared with the RGB, or BGR, image of the tags."""
         table = np.array([tuple(color[::-1] if bgr else color) in self.colors for color in PALETTE.tolist()])
         return table[semantic % len(PALETTE)]
 
@@ -78,7 +78,7 @@ CARLA_CLASSES = ClassFilter(
 
 def find_filter(name: str | Path | None) -> ClassFilter:
     """The filter of a file; of `carla` or None, the classes that the sample file of CARLA's exporter means."""
-    return read_class_filter(name) if is_file(name) else CARLA_CLASSES
+    return CARLA_CLASSES if name is None or not is_file(name) else read_class_filter(name)
 
 
 def is_file(name: str | Path | None) -> bool:
@@ -89,11 +89,14 @@ def is_file(name: str | Path | None) -> bool:
 def read_class_filter(path: str | Path) -> ClassFilter:
     """A class-filter YAML: `shaded_segmentation_classes` and `canny_classes`, each a list of RGB colours.
 
-    A colour that is of the palette only in BGR order, or is [140, 0, 0], is taken for what it means; `notes` says so.
-    Raises ValidationErrors that names every other colour, unknown keys and empty lists; UserError on a broken file.
+    A colour that is of the palette only in BGR order, or is [140, 0, 0], is mapped to the class it stands for; `notes`
+    says so. Raises ValidationErrors that names every other colour, unknown keys and empty lists; UserError on a broken
+    file.
     """
     given = _read(Path(path))
-    errors, notes, lists = [], [], {}
+    errors: list[str] = []
+    notes: list[str] = []
+    lists: dict[str, ClassList] = {}
     for key, entries in given.items():
         if key not in (SHADED, CANNY):
             errors.append(unknown_name("key of a class filter", str(key), (SHADED, CANNY)))
@@ -116,7 +119,8 @@ def _read(path: Path) -> dict:
 
 
 def _read_list(key: str, entries: list, errors: list[str], notes: list[str]) -> ClassList:
-    colors, tags = [], set()
+    colors: list[Color] = []
+    tags: set[Tag] = set()
     for entry in entries:
         if not _is_color(entry):
             errors.append(f"{key}: {entry!r} is no colour [red, green, blue] of whole numbers 0 to 255")

@@ -6,12 +6,12 @@ import cv2
 import numpy as np
 
 from cosmos_exp.common.errors import UserError, unknown_name
-from cosmos_exp.common.threads import by_frame
+from cosmos_exp.common.threads import map_frames
 
 DEPTH_MAPPINGS = ("log", "inverse", "linear")
 MIN_DEPTH = 0.01
 MAX_DEPTH = 1000.0
-ROWS_AT_ONCE = 16  # stay in the processor's cache
+ROWS_AT_ONCE = 16  # fit into the CPU cache
 
 
 def depth(
@@ -21,7 +21,7 @@ def depth(
 
     log: 255 (1 - (ln m - ln min) / (ln max - ln min)), truncated; the sky (+inf) is black.
     inverse: 1/m, linear: -m, each from its smallest value over all frames (black) to its largest (white), rounded.
-    NaN is a broken render, not sky: ValueError.
+    NaN is never sky and raises ValueError.
     """
     if mapping not in DEPTH_MAPPINGS:
         raise UserError(unknown_name("depth mapping", mapping, DEPTH_MAPPINGS))
@@ -34,14 +34,14 @@ def depth(
     if np.isnan(nearest):  # as one of them is
         raise ValueError("depth contains NaN")
     if mapping == "log":
-        return by_frame(lambda frame: _grey(_logarithmic(frame, min_depth, max_depth)), metres)
+        return map_frames(lambda frame: _grey(_logarithmic(frame, min_depth, max_depth)), metres)
     value = np.reciprocal if mapping == "inverse" else np.negative
     lowest, highest = value(np.clip([metres.max(), nearest], min_depth, max_depth, dtype=metres.dtype))
 
     def draw(frame: np.ndarray) -> np.ndarray:
         return _grey(_stretched(value(np.clip(frame, min_depth, max_depth)), lowest, highest))
 
-    return by_frame(draw, metres)
+    return map_frames(draw, metres)
 
 
 def _logarithmic(metres: np.ndarray, min_depth: float, max_depth: float) -> np.ndarray:

@@ -10,9 +10,8 @@ import cv2
 import numpy as np
 
 from cosmos_exp.common.errors import UserError, unknown_name
-from cosmos_exp.common.threads import by_frame
+from cosmos_exp.common.threads import map_frames
 from cosmos_exp.controls.class_filter import CANNY, CARLA, find_filter
-from cosmos_exp.controls.types import output_of
 from cosmos_exp.render.types import SKY_TAG, CameraRender
 
 # strength: lower and upper hysteresis threshold
@@ -38,12 +37,12 @@ def edge_control(
 
     By default those that Cosmos-Transfer1 finds in the colour frames.
     class_filter: a file or `carla`; only edges of its `canny_classes` stay, found in the luma of the blurred frames.
-    drop_sky: edges in the sky go; without a filter they are found in the luma of the frames as they are.
+    drop_sky: edges in the sky are removed; without a filter they are found in the luma of the frames as they are.
     reference_compat: masked edges as the CARLA exporter has them, with edges along the mask and without vehicles.
     Raises UserError on an unknown strength or a bad filter.
     """
     check_compat(class_filter, reference_compat)
-    limits, frames = thresholds(strength), output_of(render, "rgb")
+    limits, frames = thresholds(strength), render.output("rgb")
     if class_filter is None and not drop_sky:
         return canny(frames, *limits)
     keeps = None if class_filter is None else edge_classes(class_filter, reference_compat=reference_compat)
@@ -53,7 +52,7 @@ def edge_control(
         edges = find(frame, keeps(tags), limits) if keeps else _canny(_luma(frame), *limits)
         return _white(np.where(tags == SKY_TAG, np.uint8(0), edges) if drop_sky else edges)
 
-    return by_frame(draw, frames, output_of(render, "semantic"))
+    return map_frames(draw, frames, render.output("semantic"))
 
 
 def check_compat(filter_name: str | Path | None, reference_compat: bool) -> None:
@@ -71,10 +70,10 @@ def edge_classes(name: str | Path | None, *, reference_compat: bool = False) -> 
 
 
 def masked_rgb_of(render: CameraRender, name: str | Path | None, *, reference_compat: bool = False) -> np.ndarray:
-    """The blurred picture of the `canny_classes` of a filter, black elsewhere, uint8 [F,H,W,3]."""
+    """The blurred RGB of the `canny_classes` of a filter, black elsewhere, uint8 [F,H,W,3]."""
     keeps = edge_classes(name, reference_compat=reference_compat)
-    clips = output_of(render, "rgb"), output_of(render, "semantic")
-    return by_frame(lambda frame, tags: masked_rgb(frame, keeps(tags)), *clips)
+    clips = render.output("rgb"), render.output("semantic")
+    return map_frames(lambda frame, tags: masked_rgb(frame, keeps(tags)), *clips)
 
 
 def edge(frames: np.ndarray, strength: str = "medium") -> np.ndarray:
@@ -90,7 +89,7 @@ def thresholds(strength: str) -> tuple[int, int]:
 
 def canny(frames: np.ndarray, lower: float, upper: float) -> np.ndarray:
     """Canny with L1 gradient and aperture 3 on colour frames [F,H,W,3], copied to three channels."""
-    return by_frame(lambda frame: _white(_canny(frame, lower, upper)), frames)
+    return map_frames(lambda frame: _white(_canny(frame, lower, upper)), frames)
 
 
 # Of one frame: `frame` uint8 RGB [H,W,3], `keep` bool [H,W]; limits: lower and upper threshold
@@ -104,7 +103,7 @@ def masked_rgb(frame: np.ndarray, keep: np.ndarray) -> np.ndarray:
 def masked_edges(frame: np.ndarray, keep: np.ndarray, limits: tuple[int, int]) -> np.ndarray:
     """Edges of the blurred frame's luma where `keep` is True, uint8 [H,W].
 
-    Edges are found in the whole frame and masked afterwards, so that the borders of the mask are none.
+    Edges are found in the whole frame and masked afterwards, so that the mask's borders are not edges.
     """
     return np.where(keep, _canny(_luma(cv2.GaussianBlur(frame, BLUR_SIZE, BLUR_SIGMA)), *limits), np.uint8(0))
 

@@ -1,4 +1,4 @@
-"""Renderer outputs, and the control set of CARLA's Cosmos exporter, as plain RGB videos for people to look at."""
+"""Renderer outputs, and the control set of CARLA's Cosmos exporter, as RGB videos for inspection."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ import cv2
 import numpy as np
 
 from cosmos_exp.common.errors import UserError, unknown_name
-from cosmos_exp.common.threads import by_frame
+from cosmos_exp.common.threads import map_frames
 from cosmos_exp.controls.class_filter import CARLA
 from cosmos_exp.controls.depth import depth
 from cosmos_exp.controls.edge import edge_control, masked_rgb_of
 from cosmos_exp.controls.seg import instance_colors, seg_control, stored_normals
-from cosmos_exp.controls.types import output_of
 from cosmos_exp.render.palette import colorize
 from cosmos_exp.render.types import SKY_TAG, CameraRender
 
@@ -28,7 +27,7 @@ def heat_colors(values: np.ndarray) -> np.ndarray:
         levels = np.round(np.clip(frame, 0.0, 1.0) * 255.0).astype(np.uint8)
         return cv2.applyColorMap(levels, cv2.COLORMAP_HOT)[..., ::-1]
 
-    return by_frame(draw, values)
+    return map_frames(draw, values)
 
 
 def normal_colors(normals: np.ndarray) -> np.ndarray:
@@ -37,12 +36,12 @@ def normal_colors(normals: np.ndarray) -> np.ndarray:
     def draw(frame: np.ndarray) -> np.ndarray:
         return np.where(frame.any(axis=-1, keepdims=True), stored_normals(frame), np.uint8(0))
 
-    return by_frame(draw, normals)
+    return map_frames(draw, normals)
 
 
 def sky_mask(render: CameraRender) -> np.ndarray:
     """White where the sky is seen."""
-    return by_frame(lambda tags: (tags == SKY_TAG)[..., None] * np.uint8(255), output_of(render, "semantic"))
+    return map_frames(lambda tags: (tags == SKY_TAG)[..., None] * np.uint8(255), render.output("semantic"))
 
 
 def _rgb_masked(render: CameraRender, edge: Params, seg: Params) -> np.ndarray:
@@ -63,14 +62,14 @@ def _objects(mode: str) -> Callable[[CameraRender, Params, Params], np.ndarray]:
 
 
 PREVIEWS: dict[str, Callable[[CameraRender, Params, Params], np.ndarray]] = {
-    "rgb": lambda render, edge, seg: output_of(render, "rgb"),
-    "depth": lambda render, edge, seg: depth(output_of(render, "depth")),
-    "semantic": lambda render, edge, seg: by_frame(colorize, output_of(render, "semantic")),
-    "instance": lambda render, edge, seg: by_frame(instance_colors, output_of(render, "instance")),
-    "normals": lambda render, edge, seg: normal_colors(output_of(render, "normals")),
+    "rgb": lambda render, edge, seg: render.output("rgb"),
+    "depth": lambda render, edge, seg: depth(render.output("depth")),
+    "semantic": lambda render, edge, seg: map_frames(colorize, render.output("semantic")),
+    "instance": lambda render, edge, seg: map_frames(instance_colors, render.output("instance")),
+    "normals": lambda render, edge, seg: normal_colors(render.output("normals")),
     "sky": lambda render, edge, seg: sky_mask(render),
-    "hdmap": lambda render, edge, seg: output_of(render, "hdmap"),
-    "lidar": lambda render, edge, seg: output_of(render, "lidar"),
+    "hdmap": lambda render, edge, seg: render.output("hdmap"),
+    "lidar": lambda render, edge, seg: render.output("lidar"),
     "instance_segmentation": _objects("instance"),
     "shaded_segmentation": _objects("shaded"),
     "rgb_masked": _rgb_masked,
@@ -84,8 +83,8 @@ def preview(name: str, render: CameraRender, *, edge: Params | None = None, seg:
 
     rgb, depth, semantic, instance, normals, sky, hdmap and lidar show a renderer output. The others are of the control
     set of CARLA's exporter: instance_segmentation and shaded_segmentation with its palette, rgb_masked and rgb_edges
-    with a class filter, and edges_below_the_sky. edge, seg: parameters of these controls, which count for the same
-    pictures.
+    with a class filter, and edges_below_the_sky. edge, seg: parameters of these controls, which apply to the
+    same videos.
     """
     if name not in PREVIEWS:
         raise UserError(unknown_name("preview", name, PREVIEWS))

@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from cosmos_exp.common.errors import UserError, unknown_name
-from cosmos_exp.common.threads import by_frame
+from cosmos_exp.common.threads import map_frames
 from cosmos_exp.controls.class_filter import SHADED, find_filter
-from cosmos_exp.controls.types import output_of
 from cosmos_exp.render.palette import colorize
 from cosmos_exp.render.types import CameraRender
 
@@ -32,8 +31,8 @@ def seg_control(
 
     mode: `semantic` gives each class its CityScapes colour, `instance` each object its own; `shaded` gives the
     `shaded_segmentation_classes` of class_filter (a file; None or `carla` for the usual ones) their class colour and
-    the rest its object's, shaded by the normals. palette: of the objects. reference_compat: objects are told apart as
-    badly as in the CARLA exporter, and only classes whose colour stands in the filter as RGB are kept.
+    the rest its object's, shaded by the normals. palette: of the objects. reference_compat: object ids are
+    merged as in the CARLA exporter, and only classes whose colour stands in the filter as RGB are kept.
     Raises UserError on an unknown mode or palette, or a bad filter.
     """
     if mode not in SEG_MODES:
@@ -41,21 +40,21 @@ def seg_control(
     if palette not in PALETTES:
         raise UserError(unknown_name("instance palette", palette, PALETTES))
     if mode == "semantic":
-        return by_frame(colorize, output_of(render, "semantic"))
+        return map_frames(colorize, render.output("semantic"))
 
     def objects(tags: np.ndarray, ids: np.ndarray) -> np.ndarray:
         return instance_colors(merged_ids(tags, ids) if reference_compat else ids, palette)
 
-    clips = output_of(render, "semantic"), output_of(render, "instance")
+    clips = render.output("semantic"), render.output("instance")
     if mode == "instance":
-        return by_frame(objects, *clips)
+        return map_frames(objects, *clips)
     kept = find_filter(class_filter).required(SHADED)
     keeps = kept.keeps_literally if reference_compat else kept.keeps
 
     def draw(tags: np.ndarray, ids: np.ndarray, normals: np.ndarray) -> np.ndarray:
         return shaded(colorize(tags), objects(tags, ids), keeps(tags), stored_normals(normals))
 
-    return by_frame(draw, *clips, output_of(render, "normals"))
+    return map_frames(draw, *clips, render.output("normals"))
 
 
 @lru_cache(maxsize=1)

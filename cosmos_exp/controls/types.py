@@ -1,4 +1,4 @@
-"""What a control is: a function from one camera's render to one video."""
+"""The interface of a control: a function from one camera's render to one video."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cosmos_exp.render.types import CameraRender
-
 
 @dataclass(frozen=True)
 class Control:
@@ -16,11 +14,3 @@ class Control:
 
     make: Callable[..., np.ndarray]
     outputs: tuple[str, ...]
-
-
-def output_of(render: CameraRender, name: str) -> np.ndarray:
-    """The array of one renderer output; ValueError when the render was made without it."""
-    values = getattr(render, name)
-    if values is None:
-        raise ValueError(f"camera {render.camera!r} was rendered without its {name!r} output")
-    return values

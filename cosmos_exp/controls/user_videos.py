@@ -1,5 +1,5 @@
-"""Files that users bring: control and input videos, weight maps, masks; of the front view, or a folder with one per
-camera."""
+"""User-provided files: control and input videos, weight maps, masks; one file for the front view, or a folder with one
+per camera."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from cosmos_exp.common.video import read_video, resize
 
 log = logging.getLogger(__name__)
 
-# As Cosmos-Transfer1 resizes its inputs: classes are not mixed.
+# As Cosmos-Transfer1 resizes its inputs: class colours are not interpolated.
 INTERPOLATION = {"seg": cv2.INTER_NEAREST, "rgb": cv2.INTER_AREA}
-RATE_TOLERANCE = 0.01  # 23.976 Hz stands for 24
+RATE_TOLERANCE = 0.01  # relative: 23.976 Hz is accepted as 24
 
 
 def camera_file(path: Path | str, view: str, clip: str | None = None) -> Path:
-    """The file of one view. Of several in a camera's folder the one named after the clip counts, as in the folders of
-    Cosmos-Drive-Dreams: `<clip>_0.mp4`. Raises UserError where there is none or no telling which.
+    """The file of one view. Of several in a camera's folder the one named after the clip is taken, as in the folders of
+    Cosmos-Drive-Dreams: `<clip>_0.mp4`. Raises UserError where there is none or the choice is ambiguous.
     """
     files = camera_files(path, view)
     if len(files) == 1:
@@ -86,8 +86,9 @@ def too_short(path: Path, given: int, needed: int) -> UserError:
     )
 
 
-def read_ready_video(path: Path, kind: str, *, frames: int, height: int, width: int) -> np.ndarray:
-    """A ready video, uint8 [frames,height,width,3]; of a longer one the first frames. kind: the control, or `rgb`.
+def read_user_video(path: Path, kind: str, *, frames: int, height: int, width: int) -> np.ndarray:
+    """A user-provided video, uint8 [frames,height,width,3]; of a longer one the first frames. kind: the control, or
+    `rgb`.
 
     Another size is resized without crop or border: by nearest neighbour for seg, by area for rgb, bilinearly for the
     others. Raises UserError for a file that is no video, ends early or is too short.

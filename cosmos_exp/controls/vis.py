@@ -1,4 +1,4 @@
-"""Vis control: the frames blurred at the presets of Cosmos-Transfer1, so that colour and layout remain."""
+"""Vis control: the frames blurred at the presets of Cosmos-Transfer1, so that only colour and layout remain."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from cosmos_exp.common.errors import UserError, unknown_name
-from cosmos_exp.common.threads import by_frame, torch_threads
+from cosmos_exp.common.threads import map_frames, torch_threads
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def vis(frames: np.ndarray, strength: str = "medium") -> np.ndarray:
         return resize_bicubic(coarse, height, width)
 
     with torch_threads(1):
-        return by_frame(blur, frames)
+        return map_frames(blur, frames)
 
 
 def resize_bicubic(frame: np.ndarray, height: int, width: int) -> np.ndarray:

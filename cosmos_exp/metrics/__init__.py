@@ -1,4 +1,5 @@
-"""Metrics of a generated clip: CPU only, one file each, with definition and source in its docstring."""
+"""Metrics of a generated clip against its rendered ground truth: CPU only, one file each, with definition and source in
+its docstring. Imports `common`, `sensors` and `render`."""
 
 from __future__ import annotations
 
@@ -18,7 +19,16 @@ from cosmos_exp.metrics.semantic_eta2 import semantic_eta2
 from cosmos_exp.metrics.style import style_score
 from cosmos_exp.metrics.types import GeneratedClip, Metric
 
-__all__ = ["METRICS", "GeneratedClip", "SanityError", "evaluate", "require_sane", "sanity_gate"]
+__all__ = [
+    "METRICS",
+    "VERSIONS",
+    "GeneratedClip",
+    "SanityError",
+    "evaluate",
+    "evaluate_metric",
+    "require_sane",
+    "sanity_gate",
+]
 
 METRICS: dict[str, Metric] = {
     "blur_ssim": blur_ssim,
@@ -33,6 +43,20 @@ METRICS: dict[str, Metric] = {
 }
 
 
+VERSIONS: dict[str, int] = {
+    "blur_ssim": 3,
+    "edge_f1": 3,
+    "depth_edge_auc": 3,
+    "semantic_eta2": 3,
+    "flicker": 3,
+    "tse": 3,
+    "cse": 3,
+    "style_score": 3,
+    "psnr": 3,
+}
+"""Part of the cache key of a metric's values: to be increased when what the metric computes changes."""
+
+
 def check_names(names: Iterable[str]) -> None:
     """UserError where a name is not a metric."""
     for name in names:
@@ -41,16 +65,27 @@ def check_names(names: Iterable[str]) -> None:
 
 
 def evaluate(clip: GeneratedClip, names: Iterable[str] | None = None) -> dict[str, float]:
-    """All values of the named metrics (all of them by default), `{key: finite float}`.
+    """All values of the named metrics, by default of all: the union of what `evaluate_metric` returns.
 
-    A plain key is the value for the clip, `key/view` that of one view. A metric that is undefined for the clip (no
-    match, no edge, no target) has no key rather than NaN.
+    Raises UserError on an unknown name before anything is computed, ValueError as `evaluate_metric`.
     """
     names = list(METRICS) if names is None else list(names)
     check_names(names)
     values: dict[str, float] = {}
     for name in names:
-        values |= METRICS[name](clip)
+        values |= evaluate_metric(clip, name)
+    return values
+
+
+def evaluate_metric(clip: GeneratedClip, name: str) -> dict[str, float]:
+    """The values of one metric, `{key: finite float}`.
+
+    A plain key is the value for the clip, `key/view` that of one view. A metric that is undefined for the clip (no
+    match, no edge, no target) has no key rather than NaN. Raises UserError on an unknown name, ValueError where values
+    are not finite.
+    """
+    check_names([name])
+    values = METRICS[name](clip)
     bad = [key for key, value in values.items() if not math.isfinite(value)]
     if bad:
         raise ValueError(f"metrics are not finite: {', '.join(bad)}")

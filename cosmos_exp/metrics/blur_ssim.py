@@ -1,14 +1,15 @@
-"""Blur SSIM: does the generated video keep the coarse structure of the rendered one?
+"""Blur SSIM: similarity of the coarse structure with the rendered video.
 
 Definition of TransferBench (Cosmos-Transfer1, arXiv 2503.14492): both videos pass the same Gaussian blur (kernel 25,
 sigma 12.5), then SSIM per frame and colour channel with the constants of Wang et al. 2004 as scikit-image sets them:
 uniform 7x7 window, K1 0.01, K2 0.03, sample covariance, data range = max - min of the reference frame; mean over
-pixels (without the 3-pixel border), channels and frames. 1 is identical. Up is better.
+pixels (without the 3-pixel border), channels and frames. 1 is identical. Higher is better.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import cv2
 import numpy as np
@@ -17,19 +18,19 @@ from cosmos_exp.metrics.types import GeneratedClip, per_view
 
 KERNEL, SIGMA = 25, 12.5
 WINDOW, K1, K2 = 7, 0.01, 0.03
-ROOM = 7  # images of intermediate values
+NUM_BUFFERS = 7  # images of intermediate values
 
 
-def ssim(reference: np.ndarray, image: np.ndarray, data_range: float, room: np.ndarray | None = None) -> float:
+def ssim(reference: np.ndarray, image: np.ndarray, data_range: float, buffers: np.ndarray | None = None) -> float:
     """Mean structural similarity of two [H,W] or [H,W,C] images, H and W >= 7.
 
-    room: float64 [ROOM, *image.shape] to calculate in: memory of its own for every image takes longer than the rest.
+    buffers: float64 [NUM_BUFFERS, *image.shape], reused over images: their allocation takes longer than the rest.
     """
     if min(reference.shape[:2]) < WINDOW:
         raise ValueError(
             f"SSIM needs at least {WINDOW}x{WINDOW} pixels, given {reference.shape[1]}x{reference.shape[0]}"
         )
-    x, y, mean_x, mean_y, product, cov, var = np.empty((ROOM, *image.shape)) if room is None else room
+    x, y, mean_x, mean_y, product, cov, var = np.empty((NUM_BUFFERS, *image.shape)) if buffers is None else buffers
     c1, c2 = (K1 * data_range) ** 2, (K2 * data_range) ** 2
     sample = WINDOW**2 / (WINDOW**2 - 1)
     x[...], y[...] = reference, image
@@ -70,17 +71,21 @@ def blurred(frame: np.ndarray) -> np.ndarray:
     return cv2.GaussianBlur(frame, (KERNEL, KERNEL), SIGMA)
 
 
+def blurred_frames(video: np.ndarray) -> list[np.ndarray]:
+    return [blurred(frame) for frame in video]
+
+
 def blurred_ssim(reference: np.ndarray, video: np.ndarray) -> float:
     """Blur SSIM of two uint8 [F,H,W,3] videos."""
-    return ssim_with_blurred([blurred(frame) for frame in reference], video)
+    return ssim_with_blurred(blurred_frames(reference), video)
 
 
 def ssim_with_blurred(reference: Sequence[np.ndarray], video: np.ndarray) -> float:
     """The same, the reference's frames blurred already. A flat one has data range 1, the step of 8-bit images."""
-    scores, room = [], np.empty((ROOM, *video.shape[1:]))
+    scores, buffers = [], np.empty((NUM_BUFFERS, *video.shape[1:]))
     for expected, frame in zip(reference, video, strict=True):
         data_range = max(float(expected.max()) - float(expected.min()), 1.0)
-        scores.append(ssim(expected, blurred(frame), data_range, room))
+        scores.append(ssim(expected, blurred(frame), data_range, buffers))
     return float(np.mean(scores))
 
 
@@ -88,6 +93,6 @@ def blur_ssim(clip: GeneratedClip) -> dict[str, float]:
     """Blur SSIM of each view against the rendered rgb."""
     scores = {}
     for view, video in clip.videos.items():
-        reference = clip.of_truth("blur_ssim", view, lambda view=view: [blurred(f) for f in clip.renders[view].rgb])
+        reference = clip.cached_reference("blur_ssim", view, partial(blurred_frames, clip.renders[view].output("rgb")))
         scores[view] = ssim_with_blurred(reference, video)
     return per_view("blur_ssim", scores)

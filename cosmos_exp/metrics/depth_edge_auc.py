@@ -1,16 +1,17 @@
-"""Depth edge AUC: does the picture change where the scene's depth jumps?
+"""Depth edge AUC: does the image have gradients at the depth discontinuities of the scene?
 
-Depth adherence is usually the si-RMSE of a depth network's prediction; without one, this asks less. A depth edge is a
-pixel whose depth differs from its right or lower neighbour by more than a quarter (sky counts as infinitely far). The
-score is the probability that the picture's gradient is stronger at a random depth edge (best of its 3x3
-neighbourhood) than at a random other pixel (same 3x3 rule, at least 3 pixels from any edge): the area under the ROC
-curve, ties count half. 0.5 is chance, 1 is perfect; it ignores contrast, so fog and night are not punished as such.
-Up is better. It says nothing about depth inside smooth surfaces.
+Depth adherence is usually the si-RMSE of a depth network's prediction; this is a weaker proxy without one. A depth edge
+is a pixel whose depth differs from its right or lower neighbour by more than a quarter (sky counts as infinitely far).
+The score is the probability that the image gradient is stronger at a random depth edge (best of its 3x3 neighbourhood)
+than at a random other pixel (same 3x3 rule, at least 3 pixels from any edge): the area under the ROC curve, ties count
+half. 0.5 is chance, 1 is perfect; it ignores contrast, so fog and night are not penalised as such. Higher is better. It
+says nothing about depth inside smooth surfaces.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import cv2
 import numpy as np
@@ -30,6 +31,11 @@ def depth_edges(depth: np.ndarray) -> np.ndarray:
     edges[:, :-1] |= np.abs(np.diff(log, axis=1)) > np.log(RATIO)
     edges[:-1] |= np.abs(np.diff(log, axis=0)) > np.log(RATIO)
     return edges
+
+
+def edge_masks(depths: np.ndarray) -> list[np.ndarray]:
+    """The depth edges of each frame of [F,H,W] metres."""
+    return [depth_edges(depth) for depth in depths]
 
 
 def gradient(frame: np.ndarray) -> np.ndarray:
@@ -58,8 +64,7 @@ def depth_edge_auc(clip: GeneratedClip) -> dict[str, float]:
     """AUC of each view against the true depth; a view without any depth edge is left out."""
     scores = {}
     for view, video in clip.videos.items():
-        depths = clip.renders[view].depth
-        edges = clip.of_truth("depth_edge_auc", view, lambda depths=depths: [depth_edges(depth) for depth in depths])
+        edges = clip.cached_reference("depth_edge_auc", view, partial(edge_masks, clip.renders[view].output("depth")))
         score = edge_auc(edges, video)
         if score is not None:
             scores[view] = score

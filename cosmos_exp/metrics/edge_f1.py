@@ -1,13 +1,14 @@
-"""Edge F1: are the edges where the rendered video has them?
+"""Edge F1: agreement of the edges with those of the rendered video.
 
 Definition of TransferBench (Cosmos-Transfer1, arXiv 2503.14492): Canny on the grey image of both videos (medium
 thresholds 100/200, aperture 3, L1 gradient), true and false positives pooled over all pixels of the clip, strict pixel
-match without tolerance, so that good published values are only 0.1 to 0.3. Up is better.
+match without tolerance, so that good published values are only 0.1 to 0.3. Higher is better.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import cv2
 import numpy as np
@@ -22,9 +23,14 @@ def canny(frame: np.ndarray) -> np.ndarray:
     return cv2.Canny(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), LOWER, UPPER) > 0
 
 
+def edge_maps(video: np.ndarray) -> list[np.ndarray]:
+    """The edge map of each frame of a uint8 [F,H,W,3] video."""
+    return [canny(frame) for frame in video]
+
+
 def edge_f1_score(reference: np.ndarray, video: np.ndarray) -> float | None:
     """F1 of two uint8 [F,H,W,3] videos; None where the reference has no edge at all."""
-    return f1_with_edges([canny(frame) for frame in reference], video)
+    return f1_with_edges(edge_maps(reference), video)
 
 
 def f1_with_edges(reference: Sequence[np.ndarray], video: np.ndarray) -> float | None:
@@ -42,6 +48,6 @@ def edge_f1(clip: GeneratedClip) -> dict[str, float]:
     """Edge F1 of each view against the rendered rgb; a view whose render has no edges is left out."""
     scores = {}
     for view, video in clip.videos.items():
-        reference = clip.of_truth("edge_f1", view, lambda view=view: [canny(f) for f in clip.renders[view].rgb])
+        reference = clip.cached_reference("edge_f1", view, partial(edge_maps, clip.renders[view].output("rgb")))
         scores[view] = f1_with_edges(reference, video)
     return per_view("edge_f1", {view: score for view, score in scores.items() if score is not None})

@@ -3,14 +3,14 @@
 Matches are SIFT key points (Lowe 2004), mutual nearest neighbours that pass the ratio test at 0.8. Key points become
 unit rays by the camera's own model (pinhole or f-theta), then pixels of an ideal pinhole of the same image width and
 horizontal field of view (at most 120 degrees; rays further out are not used). The fundamental matrix comes from the
-known poses alone, F = K1^-T [t]x R K0^-1, so errors of the picture cannot hide in a fitted F. The value is the square
+known poses alone, F = K1^-T [t]x R K0^-1, so image errors cannot be absorbed by a fitted F. The value is the square
 root of the first-order (Sampson) distance, Hartley and Zisserman eq. 11.9, in pixels of that pinhole:
 |x1' F x0| / sqrt((F x0)_1^2 + (F x0)_2^2 + (F' x1)_1^2 + (F' x1)_2^2).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -50,7 +50,7 @@ def _angle(ray: np.ndarray) -> float:
 def detect(frame: np.ndarray, rays: np.ndarray, mask: np.ndarray | None = None) -> Features:
     """SIFT features of an RGB frame. rays: [H,W,3] of the camera; mask: [H,W] bool, True where features may be."""
     allowed = None if mask is None else mask.astype(np.uint8)
-    points, descriptors = cv2.SIFT_create(nfeatures=MAX_FEATURES).detectAndCompute(
+    points, descriptors = cv2.SIFT.create(nfeatures=MAX_FEATURES).detectAndCompute(
         cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), allowed
     )
     if not points:
@@ -98,13 +98,13 @@ def match_errors(a: Features, b: Features, K0: np.ndarray, K1: np.ndarray, one_f
     return sampson(fundamental(K0, K1, one_from_zero), x0 / x0[:, 2:], x1 / x1[:, 2:])
 
 
-def summary(name: str, groups: dict[str, Sequence[np.ndarray]]) -> dict[str, float]:
+def summary(name: str, groups: Mapping[str, Sequence[np.ndarray]]) -> dict[str, float]:
     """Metric values of error arrays grouped by view or pair.
 
     `name`: median over all matches; `name_mean`; `name_keep`: share below KEEP_PX; `name_matches`: how many. Each
     group's median is `name/group`. Without any match only the count, 0, is given.
     """
-    pooled = {group: np.concatenate([*errors, np.zeros(0)]) for group, errors in groups.items()}
+    pooled = {group: np.concatenate([*arrays, np.zeros(0)]) for group, arrays in groups.items()}
     errors = np.concatenate([*pooled.values(), np.zeros(0)])
     values = {f"{name}_matches": float(len(errors))}
     if len(errors):

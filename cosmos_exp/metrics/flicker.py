@@ -1,15 +1,16 @@
 """Temporal flicker: brightness change between frames that the motion of the scene does not explain.
 
-Every sampled pixel of frame t is lifted by the true depth, moved by the known ego motion and looked up (bilinearly) in
-frame t-1; the mean absolute difference, in grey levels of 0..255, is taken over the static world: no vehicles or
-people in either frame, nothing that was hidden or outside the image before (depths agree within 5 percent; sky must
-stay sky). A frozen video of a moving car scores badly, as does shimmering texture. 0 is perfect; the renderer's own
-video scores a few levels, because fine texture does not survive resampling. Down is better.
+Every sampled pixel of frame t is unprojected with the true depth, moved by the known ego motion and looked up
+(bilinearly) in frame t-1; the mean absolute difference, in grey levels of 0..255, is taken over the static scene: no
+vehicles or people in either frame, nothing that was occluded or outside the image before (depths agree within 5
+percent; sky must stay sky). A frozen video of a moving car scores badly, as does shimmering texture. 0 is perfect; the
+rendered video scores a few levels, because fine texture does not survive resampling. Lower is better.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import cv2
 import numpy as np
@@ -26,7 +27,7 @@ MAX_SAMPLES = 10_000  # pixels looked up per frame
 
 
 def static_mask(semantic: np.ndarray) -> np.ndarray:
-    """bool: True where nothing that moves by itself is seen."""
+    """bool: True where no dynamic object is visible."""
     return ~np.isin(semantic, DYNAMIC_TAGS)
 
 
@@ -47,14 +48,15 @@ def warp_error(video: np.ndarray, motion: Sequence[np.ndarray]) -> float | None:
 
 
 def compensation(render: CameraRender, camera: Camera, rig_poses: np.ndarray) -> list[np.ndarray]:
-    """Of each frame t but the first, two arrays: indices [N] of its pixels that frame t-1 shows too, and where, float32
-    [N,2] column and row."""
-    num_frames, height, width = render.depth.shape
+    """For each frame t after the first, two arrays: indices [N] of its pixels that are visible in frame t-1 too, and
+    their float32 positions there [N,2], column and row."""
+    metres, semantic = render.output("depth"), render.output("semantic")
+    num_frames, height, width = metres.shape
     step = max(1, round((height * width / MAX_SAMPLES) ** 0.5))
     rays = camera.model.rays()[::step, ::step].astype(np.float64)
     pixel = np.arange(height * width, dtype=np.int32).reshape(height, width)[::step, ::step].ravel()
-    depth = np.minimum(render.depth, FAR)
-    still = static_mask(render.semantic)
+    depth = np.minimum(metres, FAR)
+    still = static_mask(semantic)
     world_from_camera = rig_poses @ camera.camera_to_rig
     found = []
     for t in range(1, num_frames):
@@ -63,9 +65,9 @@ def compensation(render: CameraRender, camera: Camera, rig_poses: np.ndarray) ->
         points = points.reshape(-1, 3) @ before_from_now[:3, :3].T + before_from_now[:3, 3]
         pixels = camera.model.project(points)
         usable = still[t, ::step, ::step].ravel() & _visible(points, pixels, depth[t - 1], still[t - 1])
-        sky = (render.semantic[t, ::step, ::step] == SKY_TAG).ravel()
+        sky = (semantic[t, ::step, ::step] == SKY_TAG).ravel()
         u, v = _nearest(pixels[usable])
-        same_kind = sky[usable] == (render.semantic[t - 1, v, u] == SKY_TAG)
+        same_kind = sky[usable] == (semantic[t - 1, v, u] == SKY_TAG)
         chosen = np.flatnonzero(usable)[same_kind]
         found += [pixel[chosen], pixels[chosen].astype(np.float32)]
     return found
@@ -91,8 +93,8 @@ def flicker(clip: GeneratedClip) -> dict[str, float]:
     """Motion-compensated frame difference of each view."""
     scores = {}
     for view, video in clip.videos.items():
-        truth = clip.renders[view], clip.cameras[view], clip.rig_poses
-        error = warp_error(video, clip.of_truth("flicker", view, lambda truth=truth: compensation(*truth)))
+        compute = partial(compensation, clip.renders[view], clip.cameras[view], clip.rig_poses)
+        error = warp_error(video, clip.cached_reference("flicker", view, compute))
         if error is not None:
             scores[view] = error
     return per_view("flicker", scores)

@@ -1,4 +1,4 @@
-"""The sanity gate: a clip that is black, flat, frozen or not a number must not pass for a result."""
+"""The sanity gate: rejects a clip that is black, of one constant colour, frozen or not finite."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class SanityError(UserError):
 
 
 def sanity_gate(frames: np.ndarray) -> list[str]:
-    """Problems of one video [F,H,W,3], uint8 or floating point in 0..255; empty when it is sound.
+    """Problems of one video [F,H,W,3], uint8 or floating point in 0..255; empty when there are none.
 
     NaN or infinite pixels at all; more than a quarter of the frames black or of one constant colour; more than a
     quarter of the frames identical to the one before.

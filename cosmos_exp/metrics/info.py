@@ -7,7 +7,7 @@ from cosmos_exp.metrics.types import MetricInfo
 METRIC_INFO: dict[str, MetricInfo] = {
     "blur_ssim": MetricInfo("Blur SSIM", "up", "", "coarse structure, against the rendered rgb"),
     "edge_f1": MetricInfo("Edge F1", "up", "", "Canny edges, strict pixel match, against the rendered rgb"),
-    "depth_edge_auc": MetricInfo("Depth edge AUC", "up", "", "the picture changes where depth jumps; 0.5 is chance"),
+    "depth_edge_auc": MetricInfo("Depth edge AUC", "up", "", "image gradients at depth discontinuities; 0.5 is chance"),
     "semantic_eta2": MetricInfo("Semantic η²", "up", "", "colour variance explained by the true classes"),
     "flicker": MetricInfo("Flicker", "down", "levels", "change that the known motion does not explain"),
     "tse": MetricInfo("TSE", "down", "px", "temporal Sampson error, median"),
@@ -18,9 +18,9 @@ METRIC_INFO: dict[str, MetricInfo] = {
     "cse_mean": MetricInfo("CSE mean", "down", "px", "cross-view Sampson error, mean over all matches"),
     "cse_keep": MetricInfo("CSE kept", "up", "", "share of cross-view matches within 3 px"),
     "cse_matches": MetricInfo("CSE matches", "", "", "number of cross-view matches"),
-    "style_score": MetricInfo("Style score", "up", "", "probability of the asked style"),
-    "style_match": MetricInfo("Style match", "up", "", "1 where the asked style is the likeliest"),
-    "psnr": MetricInfo("PSNR", "up", "dB", "against the render in the asked style"),
+    "style_score": MetricInfo("Style score", "up", "", "probability of the requested style"),
+    "style_match": MetricInfo("Style match", "up", "", "1 where the requested style is the most likely one"),
+    "psnr": MetricInfo("PSNR", "up", "dB", "against the render in the requested style"),
 }
 
 

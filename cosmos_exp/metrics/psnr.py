@@ -1,7 +1,7 @@
-"""PSNR against the renderer's own picture in the clip's style.
+"""PSNR against the rendered RGB in the clip's style.
 
 10 log10(255^2 / MSE), the squared error pooled over all pixels, channels and frames of a view; 99 dB where the two are
-identical. Only for clips whose scene was also rendered in the asked style. Up is better.
+identical. Only for clips whose scene was also rendered in the requested style. Higher is better.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Cross-view Sampson error (CSE): do neighbouring cameras show the same world where they overlap?
+"""Cross-view Sampson error (CSE): do neighbouring cameras show the same scene where they overlap?
 
 Matches between two cameras at the same instant, inside the field of view they share (rays of one that fall into the
 image of the other), at up to TIMES instants; see `epipolar` for the error. Every pair of generated views that shares
-at least 5 percent of an image counts. Down is better; below 1 pixel is excellent at 960x540 (it scales with the image
-width). Few matches are themselves a finding: `cse_matches` stands beside the error.
+at least 5 percent of an image counts. Lower is better; below 1 pixel is excellent at 960x540 (it scales with the image
+width). Few matches are informative too: `cse_matches` is reported with the error.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""Temporal Sampson error (TSE): does the picture move as the ego vehicle does?
+"""Temporal Sampson error (TSE): does the image motion agree with the ego motion?
 
-Matches between frames t and t + GAP of one view, on the static world only (true classes mask vehicles and people), at
-up to PAIRS places spread over the clip; see `epipolar` for the error. Pairs during which the rig moved less than
-5 cm have no epipolar geometry and are left out. Every generated view counts (published evaluations use the three
-forward views; their values stand beside the median). Down is better; below 1 pixel is excellent at 960x540, and it
-scales with the image width.
+Matches between frames t and t + GAP of one view, on static surfaces only (vehicles and people are masked by the true
+classes), at up to PAIRS places spread over the clip; see `epipolar` for the error. Pairs during which the rig moved
+less than 5 cm have no epipolar geometry and are left out. Every generated view counts (published evaluations use the
+three forward views; their values are reported next to the median). Lower is better; below 1 pixel is excellent at
+960x540, and it scales with the image width.
 
-Blind spot: under pure translation an unmoved point lies on its own epipolar line, so a frozen picture scores 0, and any
-other scene driven through at the same heading scores well. Read it beside `flicker` and the sanity gate.
+Blind spot: under pure translation an unmoved point lies on its own epipolar line, so a frozen video scores 0, and any
+other scene with the same ego motion scores well. Read it together with `flicker` and the sanity gate.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ def view_errors(
     K, rays = pinhole_matrix(camera), camera.model.rays()
     poses = rig_poses @ camera.camera_to_rig
     frames = sorted({int(t) for s in starts for t in (s, s + gap)})
-    usable = {t: static_mask(render.semantic[t]) & (render.semantic[t] != SKY_TAG) for t in frames}
+    semantic = render.output("semantic")
+    usable = {t: static_mask(semantic[t]) & (semantic[t] != SKY_TAG) for t in frames}
     features = {t: detect(video[t], rays, usable[t]) for t in frames}
     return [
         match_errors(features[s], features[s + gap], K, K, np.linalg.inv(poses[s + gap]) @ poses[s]) for s in starts

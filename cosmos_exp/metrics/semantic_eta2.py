@@ -1,10 +1,10 @@
-"""Semantic eta squared: do pixels of one true class look alike, and classes differ?
+"""Semantic eta squared: are the colours of a true class similar, and those of different classes different?
 
 Mask mIoU of the literature needs a segmentation network; this is a proxy without one. Correlation ratio (Fisher) of
 colour given class: the share of the colour variance of all pixels of a clip, summed over R, G and B, that the true
-CityScapes class explains. 0: the picture ignores the class map. 1: each class has one flat colour. Rendered and real
-streets stay below 1, because classes have texture and shade, and night with its pools of light far below (0.2 where
-day has 0.9): compare cells of one style with each other, not with 1. Up is better. A clip of one single colour
+CityScapes class explains. 0: the image ignores the class map. 1: each class has one flat colour. Rendered and real
+streets stay below 1, because classes have texture and shading, and night scenes with local light far below (0.2 where
+day has 0.9): compare cells of one style with each other, not with 1. Higher is better. A clip of one single colour
 explains nothing, 0; one that shows a single class has no value.
 """
 
@@ -37,5 +37,5 @@ def eta_squared(tags: np.ndarray, video: np.ndarray) -> float | None:
 
 def semantic_eta2(clip: GeneratedClip) -> dict[str, float]:
     """Eta squared of each view against the true classes."""
-    scores = {view: eta_squared(clip.renders[view].semantic, video) for view, video in clip.videos.items()}
+    scores = {view: eta_squared(clip.renders[view].output("semantic"), video) for view, video in clip.videos.items()}
     return per_view("semantic_eta2", {view: score for view, score in scores.items() if score is not None})

@@ -1,10 +1,10 @@
-"""Style score: does the video look like the style that was asked for?
+"""Style score: does the video look like the requested style?
 
 A dozen statistics of colour and contrast, a linear discriminant over the eight styles (shared covariance, equal
-priors), and the probability it gives to the asked one. The discriminant's numbers are fitted on rendered clips of
+priors), and the probability of the requested one. The discriminant's numbers are fitted on rendered clips of
 known style and ship as `style_classifier.json`. So a good score means: as dark, pale, blue or grey as the renderer's
-clips of that style. Fine detail is left out on purpose: generated video is softer than rendered video, whatever its
-style. It does not see rain drops or snow flakes. Up is better.
+clips of that style. Fine detail is left out on purpose: generated video is blurrier than rendered video in every
+style. It is blind to rain drops and snow flakes. Higher is better.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def load(path: Path) -> StyleClassifier:
     """Read a classifier; UserError where the file was made for other features."""
     content = json.loads(path.read_text())
     if content["features"] != list(FEATURES):
-        raise UserError(f"{path} was fitted for other features than {', '.join(FEATURES)}: fit it anew")
+        raise UserError(f"{path} was fitted for other features than {', '.join(FEATURES)}: fit it again")
     centroids: Mapping[str, list[float]] = content["centroids"]
     return StyleClassifier(tuple(centroids), np.array(list(centroids.values())), np.array(content["precision"]))
 
@@ -119,7 +119,7 @@ def shipped_classifier() -> StyleClassifier:
 
 
 def style_score(clip: GeneratedClip) -> dict[str, float]:
-    """style_score: probability of the asked style, all views together; style_match: 1 where it is the likeliest."""
+    """style_score: probability of the requested style, over all views; style_match: 1 where it is the largest."""
     classifier = shipped_classifier()
     if clip.style not in classifier.styles:
         raise UserError(unknown_name("style", clip.style, classifier.styles))

@@ -1,4 +1,4 @@
-"""What a metric measures: one generated clip beside the truth of its scene."""
+"""The input of a metric: one generated clip and the ground truth of its scene."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from cosmos_exp.common.views import VIEWS
 from cosmos_exp.render.types import CameraRender
 from cosmos_exp.sensors.camera import Camera
 
-SMALL = 64 * 2**20
-"""Bytes of one metric and view that are worth their memory until the next clip."""
+MAX_CACHED_BYTES = 64 * 2**20
+"""Largest reference data of one metric and view that is kept for the next clip."""
 
 
 @dataclass(frozen=True)
@@ -20,12 +20,13 @@ class GeneratedClip:
     """One style of one scene. All videos and renders have F frames; those of a view have one size, H x W.
 
     style: one of `styles.STYLES`. prompt: of the front view.
-    generated: {view: uint8 [F,H,W,3]} of the multi-view net, empty where only the single view was made.
-    single_view: uint8 [F,H,W,3], the front view before the multi-view net.
-    renders: {view: truth}: `rgb` as the controls saw it (whatever its weather), `depth`, `semantic`.
+    generated: {view: uint8 [F,H,W,3]} of the multi-view network, empty where only the single view was generated.
+    single_view: uint8 [F,H,W,3], the front view before the multi-view network.
+    renders: {view: ground truth}: `rgb` that the controls were computed from (in any weather), `depth`, `semantic`.
     cameras: {view: camera} at the clip's size. rig_poses: [F,4,4] rig to world at the frame times.
-    targets: {view: uint8 [F,H,W,3]}, the renderer's picture in the clip's own style, where it was made.
-    found: what metrics have found out about the renders, cameras and poses alone: clips of the same truth may share it.
+    targets: {view: uint8 [F,H,W,3]}, the rendered RGB in the clip's own style, where it was rendered.
+    reference_cache: what metrics computed from the renders, cameras and poses alone; clips with the same ground truth
+    may share it.
     """
 
     style: str
@@ -36,20 +37,23 @@ class GeneratedClip:
     cameras: Mapping[str, Camera]
     rig_poses: np.ndarray
     targets: Mapping[str, np.ndarray] = field(default_factory=dict)
-    found: dict[tuple[str, str], Sequence[np.ndarray]] = field(default_factory=dict, init=False)
+    reference_cache: dict[tuple[str, str], Sequence[np.ndarray]] = field(default_factory=dict, init=False)
 
     @property
     def videos(self) -> dict[str, np.ndarray]:
-        """The videos that metrics look at: every generated view, or the single view under the front camera's name."""
+        """The videos to evaluate: every generated view, or the single view under the front camera's name."""
         return dict(self.generated) if self.generated else {VIEWS[0]: self.single_view}
 
-    def of_truth(self, metric: str, view: str, find: Callable[[], Sequence[np.ndarray]]) -> Sequence[np.ndarray]:
-        """What `find` returns of a view, which follows from the truth alone. Not found again where it is small."""
-        if (metric, view) in self.found:
-            return self.found[metric, view]
-        arrays = find()
-        if sum(array.nbytes for array in arrays) <= SMALL:
-            self.found[metric, view] = arrays
+    def cached_reference(
+        self, metric: str, view: str, compute: Callable[[], Sequence[np.ndarray]]
+    ) -> Sequence[np.ndarray]:
+        """The result of `compute`, which depends on the ground truth of the view alone; cached up to
+        MAX_CACHED_BYTES."""
+        if (metric, view) in self.reference_cache:
+            return self.reference_cache[metric, view]
+        arrays = compute()
+        if sum(array.nbytes for array in arrays) <= MAX_CACHED_BYTES:
+            self.reference_cache[metric, view] = arrays
         return arrays
 
 

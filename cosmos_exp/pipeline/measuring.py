@@ -75,5 +75,5 @@ class Measured:
             targets={view: load_arrays(targets[own])["rgb"] for view, own in truth.items() if own in targets},
         )
         keys = tuple(renders[request].key for request in truth.values())
-        clip.found.update(_found.get(keys, lambda: clip.found))
+        clip.reference_cache.update(_found.get(keys, lambda: clip.reference_cache))
         return clip

@@ -11,6 +11,7 @@ import os
 import platform
 import re
 import subprocess
+from collections.abc import Iterator
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
@@ -46,11 +47,7 @@ def provenance(context: RunContext, run_id: str) -> dict[str, Any]:
         "stages": context.results.versions,
         "model": {"folder": spec.model.location, "files": spec.model.files(context.results)},
         "files": named_files(config, context.results.cache),
-        "seeds": {
-            group: getattr(config, group).seed
-            for group in ("scene", "sampler")
-            if hasattr(getattr(config, group), "seed")
-        },
+        "seeds": {name: group.seed for name, group in _groups(config, "scene", "sampler") if hasattr(group, "seed")},
     }
 
 
@@ -68,11 +65,13 @@ def _digest(entry: Entry) -> str:
 
 def named_files(config: Config, cache: StageCache) -> dict[str, str]:
     """{path: sha256} of every file that a value of the config names."""
-    groups = (
-        plain(getattr(config, group)) for group in ("scene", "sensors", "controls", "captions", "model", "sampler")
-    )
-    paths = {text for group in groups for text in _texts(group) if _is_path(text)}
+    groups = _groups(config, "scene", "sensors", "controls", "captions", "model", "sampler")
+    paths = {text for _, group in groups for text in _texts(plain(group)) if _is_path(text)}
     return {path: cache.file_identity(path) for path in sorted(paths)}
+
+
+def _groups(config: Config, *names: str) -> Iterator[tuple[str, Any]]:
+    return ((name, getattr(config, name)) for name in names)
 
 
 def _texts(values: Any) -> list[str]:

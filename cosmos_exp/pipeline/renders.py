@@ -14,7 +14,7 @@ from cosmos_exp.common.cache import Entry
 from cosmos_exp.common.stored_arrays import Arrays, load_arrays
 from cosmos_exp.common.video import write_video
 from cosmos_exp.config.run_spec import RunSpec
-from cosmos_exp.controls.user_videos import camera_file, read_ready_video
+from cosmos_exp.controls.user_videos import camera_file, read_user_video
 from cosmos_exp.models.base import RenderRequest
 from cosmos_exp.pipeline.cached_results import Results
 from cosmos_exp.pipeline.keys import camera_config, control_config
@@ -72,7 +72,7 @@ class Renders:
         config = {"control": name, "ready": True, "frames": shape.frames, "size": [shape.width, shape.height]}
 
         def compute() -> Arrays:
-            return {"video": read_ready_video(path, name, **shape._asdict())}
+            return {"video": read_user_video(path, name, **shape._asdict())}
 
         inputs = [self.results.cache.file_identity(path)]
         return self.results.get("controls", config, inputs, compute, size=shape.megapixels)

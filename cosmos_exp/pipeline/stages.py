@@ -62,9 +62,8 @@ def make_controls(context: RunContext) -> None:
         log.info("%s from files: metrics still compare with the pictures of the scene", ", ".join(given))
     with context.results.stage("controls") as tick:
         for i, name in enumerate(names, 1):
-            state.controls[name] = {
-                request: _control(context, name, request) for request in spec.control_requests(name)
-            }
+            requests = spec.control_requests(name)
+            state.controls[name] = {request: _control(context, name, request) for request in requests}
             tick(i, len(names))
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cosmos_exp.render.mesh import Material, Mesh, ball, box, cylinder, fan, join, loft, mesh, quad
+from cosmos_exp.render.mesh import Material, Mesh, box, cylinder, ellipsoid, fan, join, loft, mesh, quad
 from cosmos_exp.render.palette import ACTOR_TAGS, Tag
 from cosmos_exp.scene.types import ActorClass, Track
 
@@ -31,7 +31,7 @@ SHAPES = {
 
 
 def actor_mesh(track: Track, instance: int, phase: int = 0) -> Mesh:
-    """The mesh of a track. phase: 0..GAIT_PHASES-1, the moment of the step of a pedestrian."""
+    """The mesh of a track. phase: 0..GAIT_PHASES-1, gait phase of a pedestrian."""
     size = tuple(max(float(s), 0.05) for s in track.size)
     rng = np.random.default_rng([*track.id.encode(), 5])
     tag = ACTOR_TAGS[track.actor_class]
@@ -100,7 +100,7 @@ def _ring(x: float, half_width: float, low: float, high: float) -> np.ndarray:
 
 
 def cabin_parts(length: float, half: float, low: float, high: float, shape: dict, color: tuple, tag: Tag) -> list[Mesh]:
-    """Greenhouse: painted pillars and roof with panes a finger's breadth outside them."""
+    """Cabin: painted pillars and roof with panes 12 mm outside them."""
     (x0, x1), (r0, r1) = (np.array(shape[k]) * length for k in ("cabin", "roof"))
     wide, narrow = 0.94 * half, 0.76 * half
     bottom = np.array([[x0, -wide, low], [x1, -wide, low], [x1, wide, low], [x0, wide, low]])
@@ -268,7 +268,7 @@ def two_wheeler_parts(size: tuple, color: tuple, tag: Tag, *, motor: bool) -> li
 def person_parts(
     size: tuple, color: tuple, tag: Tag, rng: np.random.Generator, *, seated: bool, phase: int
 ) -> list[Mesh]:
-    """Head, hair, jacket, arms and legs; the step swings arms and legs against each other."""
+    """Head, hair, jacket, arms and legs; arms and legs swing in antiphase."""
     _, width, height = size
     z = _level(height)
     legs = tuple(rng.uniform(0.04, 0.35) * np.array([1.0, 1.0, rng.uniform(1.0, 1.6)]))
@@ -282,8 +282,8 @@ def person_parts(
     torso[..., 0] = lean + (torso[..., 0] - lean) * 0.65
     parts = [
         mesh(torso, Material.PLAIN, tag, color),
-        mesh(ball((lean, 0, z(0.92)), (head_radius,) * 3, finer=False), Material.PLAIN, tag, skin),
-        mesh(ball((lean - 0.02, 0, z(0.945)), (1.06 * head_radius,) * 3, finer=False), Material.PLAIN, tag, hair),
+        mesh(ellipsoid((lean, 0, z(0.92)), (head_radius,) * 3, finer=False), Material.PLAIN, tag, skin),
+        mesh(ellipsoid((lean - 0.02, 0, z(0.945)), (1.06 * head_radius,) * 3, finer=False), Material.PLAIN, tag, hair),
     ]
     leg, arm = hip - z(0.02), 0.36 * height
     for side in (-1, 1):

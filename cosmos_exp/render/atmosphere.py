@@ -1,4 +1,4 @@
-"""Sky, fog and the development of a row of radiances into a picture."""
+"""Sky, fog and tone mapping of a row of radiances."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def fog(buffer, count, light):
 
 
 @kernel
-def develop(buffer, columns, count, light, out, y):
+def tone_map(buffer, columns, count, light, out, y):
     """Saturation, exposure, tone curve and sRGB transfer to the listed columns of row y of out [H,W,3] uint8.
 
     Tone: Narkowicz's fit of the ACES filmic curve (2016). The transfer is a sum of square roots within 0.3 % of sRGB.

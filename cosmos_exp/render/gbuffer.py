@@ -1,4 +1,4 @@
-"""The g-buffer of one frame: what is seen where, before any light falls on it."""
+"""The g-buffer of one frame: the visible triangle and its depth per sample, before shading."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cosmos_exp.sensors.camera import Camera
 class GBuffer:
     """One camera at time t, `samples` x `samples` samples per pixel, S = samples.
 
-    ids: [S*H,S*W] int32, triangle seen (static ones first, then moving), -1 for the sky. inverse: float32, 1 / ray
+    ids: [S*H,S*W] int32, visible triangle (static ones first, then dynamic), -1 for the sky. inverse: float32, 1 / ray
     parameter. rays: [3,S*H,S*W] float32 camera-frame directions. camera_to_world: [4,4] relative to the renderer's
     origin. Sample (S*v, S*u) lies on the centre of pixel (u, v).
     """
@@ -34,26 +34,26 @@ class GBuffer:
     @property
     def depth(self) -> np.ndarray:
         """[H,W] float32 metres along the camera's z axis, +inf for the sky."""
-        return self.measured("depth")
+        return self.output("depth")
 
     @property
     def semantic(self) -> np.ndarray:
         """[H,W] uint8 CityScapes tags."""
-        return self.measured("semantic")
+        return self.output("semantic")
 
     @property
     def instance(self) -> np.ndarray:
         """[H,W] uint16: 1 + the index of the track in the scene, 0 = no track."""
-        return self.measured("instance")
+        return self.output("instance")
 
     @property
     def normals(self) -> np.ndarray:
         """[H,W,3] int8, unit vectors x127 in the camera frame, facing the camera; 0 for the sky."""
-        return self.measured("normals")
+        return self.output("normals")
 
-    def measured(self, name: str, out: np.ndarray | None = None) -> np.ndarray:
+    def output(self, name: str, out: np.ndarray | None = None) -> np.ndarray:
         """The output of that name: depth, semantic, instance or normals; written to `out` where given."""
-        dtype, channels = MEASURED[name]
+        dtype, channels = GBUFFER_OUTPUTS[name]
         if out is None:
             model = self.camera.model
             out = np.empty((model.height, model.width, *channels), dtype)
@@ -71,7 +71,7 @@ class GBuffer:
         return out
 
 
-MEASURED = {
+GBUFFER_OUTPUTS = {
     "depth": (np.float32, ()),
     "semantic": (np.uint8, ()),
     "instance": (np.uint16, ()),

@@ -1,4 +1,4 @@
-"""Meshes in the layout of the kernels."""
+"""Meshes in the memory layout of the kernels."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cosmos_exp.render.mesh import Mesh
 
 CHUNK_CELL = 24.0  # metres
-LARGE = 60.0  # metres: triangles beyond this extent go to a chunk of their own
+LARGE = 60.0  # metres: each triangle of a larger extent gets a chunk of its own
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,8 @@ class Geometry:
         return len(self.triangles)
 
 
-def compiled(mesh: Mesh, origin: np.ndarray, *, chunked: bool = True) -> Geometry:
-    """Kernel layout of a mesh, relative to `origin` [3]; triangles without area are left out."""
+def compile_mesh(mesh: Mesh, origin: np.ndarray, *, chunked: bool = True) -> Geometry:
+    """Kernel layout of a mesh, relative to `origin` [3]; degenerate triangles are dropped."""
     corners = mesh.triangles - origin
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     length = np.linalg.norm(normals, axis=1)
@@ -43,7 +44,7 @@ def compiled(mesh: Mesh, origin: np.ndarray, *, chunked: bool = True) -> Geometr
     corners, normals = corners[keep], normals[keep] / length[keep, None]
     attributes = np.zeros((len(keep), 16), np.float32)
     attributes[:, 0:3] = normals
-    attributes[:, 3:6] = linear(mesh.color[keep])
+    attributes[:, 3:6] = srgb_to_linear(mesh.color[keep])
     attributes[:, 6:14] = mesh.frame[keep]
     attributes[:, 9] += mesh.frame[keep, 0:3] @ origin.astype(np.float32)
     attributes[:, 13] += mesh.frame[keep, 4:7] @ origin.astype(np.float32)
@@ -55,17 +56,18 @@ def compiled(mesh: Mesh, origin: np.ndarray, *, chunked: bool = True) -> Geometr
     return Geometry(triangles, mesh.two_sided[keep].copy(), attributes, codes, chunks.astype(np.int64), spheres)
 
 
-def linear(srgb: np.ndarray) -> np.ndarray:
-    srgb = np.asarray(srgb, np.float64)
-    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+def srgb_to_linear(srgb: ArrayLike) -> np.ndarray:
+    values = np.asarray(srgb, np.float64)
+    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
 
 
 def _cells(corners: np.ndarray) -> np.ndarray:
     """[N] grid cell of each triangle's centroid; -1 - i for a large one."""
     middle = np.floor(corners.mean(axis=1)[:, :2] / CHUNK_CELL).astype(np.int64)
     cells = (middle[:, 0] + 100_000) * 1_000_000 + middle[:, 1] + 500_000
-    large = np.flatnonzero(np.ptp(corners, axis=1).max(axis=1) > LARGE) if len(corners) else []
-    cells[large] = -1 - np.arange(len(large))[::-1]
+    if len(corners):
+        large = np.flatnonzero(np.ptp(corners, axis=1).max(axis=1) > LARGE)
+        cells[large] = -1 - np.arange(len(large))[::-1]
     return cells
 
 

@@ -1,4 +1,4 @@
-"""Triangle meshes and the shapes that streets are made of.
+"""Triangle meshes and primitive shapes.
 
 A shape is an array of triangles [N,3,3], metres, wound counter-clockwise seen from outside.
 """
@@ -11,6 +11,7 @@ from enum import IntEnum
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cosmos_exp.render.palette import Tag
 
@@ -41,11 +42,11 @@ NO_FRAME = np.zeros(8, np.float32)
 
 @dataclass(frozen=True)
 class Mesh:
-    """Triangles and what they are made of.
+    """Triangles and their materials.
 
     triangles: [N,3,3] float64. color: [N,3] float32, RGB 0..1 (sRGB). material, tag: [N] uint8. instance: [N] uint16.
     frame: [N,8] float32, texture coordinates as affine functions of position, (u, v) = (f0:3 . p + f3, f4:7 . p + f7).
-    seed: [N] float32 in 0..1. two_sided: [N] bool; other triangles are seen from outside only.
+    seed: [N] float32 in 0..1. two_sided: [N] bool; other triangles are visible from outside only.
     """
 
     triangles: np.ndarray
@@ -65,7 +66,7 @@ def mesh(
     triangles: np.ndarray,
     material: Material,
     tag: Tag,
-    color: Sequence[float],
+    color: ArrayLike,
     *,
     instance: int = 0,
     frame: np.ndarray = NO_FRAME,
@@ -93,7 +94,7 @@ def join(meshes: Sequence[Mesh]) -> Mesh:
     return Mesh(**{name: np.concatenate([getattr(m, name) for m in meshes]) for name in fields})
 
 
-def quad(a: Sequence, b: Sequence, c: Sequence, d: Sequence) -> np.ndarray:
+def quad(a: ArrayLike, b: ArrayLike, c: ArrayLike, d: ArrayLike) -> np.ndarray:
     """Two triangles of the corners a, b, c, d, counter-clockwise from outside."""
     return np.array([[a, b, c], [a, c, d]], np.float64)
 
@@ -122,7 +123,7 @@ def loft(sections: Sequence[np.ndarray], *, caps: bool = True) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def box(size: Sequence[float], center: Sequence[float] = (0.0, 0.0, 0.0)) -> np.ndarray:
+def box(size: ArrayLike, center: ArrayLike = (0.0, 0.0, 0.0)) -> np.ndarray:
     """Cuboid of (length, width, height) along x, y, z: 12 triangles."""
     x, y, z = np.asarray(size, np.float64) / 2
     ring = np.array([[-x, -y, 0], [x, -y, 0], [x, y, 0], [-x, y, 0]])
@@ -131,27 +132,27 @@ def box(size: Sequence[float], center: Sequence[float] = (0.0, 0.0, 0.0)) -> np.
 
 
 def cylinder(
-    base: Sequence[float],
-    top: Sequence[float],
+    base: ArrayLike,
+    top: ArrayLike,
     radius: float,
     sides: int,
     *,
     top_radius: float | None = None,
-    caps=True,
+    caps: bool = True,
 ) -> np.ndarray:
     """Prism with a regular cross-section between two points."""
-    base, top = np.asarray(base, np.float64), np.asarray(top, np.float64)
-    axis = (top - base) / max(np.linalg.norm(top - base), 1e-9)
+    start, end = np.asarray(base, np.float64), np.asarray(top, np.float64)
+    axis = (end - start) / max(float(np.linalg.norm(end - start)), 1e-9)
     side = np.cross(axis, [1.0, 0, 0] if abs(axis[0]) < 0.9 else [0, 1.0, 0])
     side /= np.linalg.norm(side)
     other = np.cross(axis, side)
     angle = 2 * np.pi * np.arange(sides) / sides
     ring = np.cos(angle)[:, None] * side + np.sin(angle)[:, None] * other
-    return loft([base + radius * ring, top + (radius if top_radius is None else top_radius) * ring], caps=caps)
+    return loft([start + radius * ring, end + (radius if top_radius is None else top_radius) * ring], caps=caps)
 
 
-def ball(
-    center: Sequence[float], radii: Sequence[float], *, rough: float = 0.0, seed: int = 0, finer=True
+def ellipsoid(
+    center: ArrayLike, radii: ArrayLike, *, rough: float = 0.0, seed: int = 0, finer: bool = True
 ) -> np.ndarray:
     """Ellipsoid of 80 triangles (20 where not finer); rough: relative random change of the corner radii."""
     corners, faces = _ICOSPHERE if finer else _ICOSAHEDRON
@@ -160,7 +161,7 @@ def ball(
     return points[faces]
 
 
-def moved(triangles: np.ndarray, pose: np.ndarray) -> np.ndarray:
+def transformed(triangles: np.ndarray, pose: np.ndarray) -> np.ndarray:
     """Triangles [N,3,3] transformed by a pose [4,4]."""
     return triangles @ pose[:3, :3].T + pose[:3, 3]
 
@@ -183,7 +184,8 @@ def _icosahedron() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _subdivided(corners: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    points, index, result = list(corners), {}, []
+    points, result = list(corners), []
+    index: dict[tuple[int, int], int] = {}
 
     def middle(a: int, b: int) -> int:
         key = (min(a, b), max(a, b))

@@ -1,4 +1,4 @@
-"""Raindrops and snowflakes in front of the picture, from a hash of (seed, camera, time): the same every run."""
+"""Raindrops and snowflakes drawn over the image; deterministic in (seed, camera, time)."""
 
 from __future__ import annotations
 

@@ -1,30 +1,31 @@
-"""Draws a Scene through a camera: static meshes once, then one rasterisation per frame for any number of weathers."""
+"""Renders a Scene through a camera: static meshes are built once, each frame is rasterised once for all weathers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 
 import cv2
 import numba
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cosmos_exp.common.errors import UserError, unknown_name
-from cosmos_exp.render.gbuffer import MEASURED, GBuffer
-from cosmos_exp.render.geometry import compiled
+from cosmos_exp.render.dynamic_objects import DynamicObjects
+from cosmos_exp.render.gbuffer import GBUFFER_OUTPUTS, GBuffer
+from cosmos_exp.render.geometry import compile_mesh
 from cosmos_exp.render.hdmap.drawing import Box, HdMap
 from cosmos_exp.render.lidar.condition import LidarRenderer
 from cosmos_exp.render.lidar.simulated import lidar_image, scene_lidar
-from cosmos_exp.render.light import NO_SHADOW, ShadowMap, frame_record, noise_texture
+from cosmos_exp.render.lighting import NO_SHADOW, ShadowMap, noise_texture, shading_parameters
 from cosmos_exp.render.mesh import join
-from cosmos_exp.render.moving import MovingWorld
 from cosmos_exp.render.precipitation import add_precipitation
+from cosmos_exp.render.rasterizer import empty_shadow_map, rasterize, rasterize_shadows, sample_rays
 from cosmos_exp.render.roads import road_mesh
-from cosmos_exp.render.shade import shade
+from cosmos_exp.render.shading import shade
 from cosmos_exp.render.structures import structure_mesh
 from cosmos_exp.render.types import OPTIONAL_OUTPUTS, OUTPUTS, CameraRender
-from cosmos_exp.render.views import draw, draw_shadows, sample_rays, sun_view
 from cosmos_exp.render.weather import Weather, weather_of
 from cosmos_exp.scene.map_layers import cuboid_corners, map_layers
 from cosmos_exp.scene.rds_hq.objects import hdmap_class, object_type
@@ -33,23 +34,23 @@ from cosmos_exp.sensors.camera import Camera, CameraModel
 
 SMALL_IMAGE = 360  # rows: images up to this height get 2x2 samples per pixel by default
 SHADOW_STEP = 10.0
-FRAMES_KEPT = 16
+CACHE_SIZE = 16
 
 
 class Renderer:
-    """A scene, ready to be drawn. Methods may be called from several threads."""
+    """Renders the frames of a scene. Methods may be called from several threads."""
 
     def __init__(self, scene: Scene):
         self.scene = scene
         self.origin = np.floor(scene.rig_trajectory.poses[0][:3, 3])
         area = scene.facts.get("area", "")
-        self.static = compiled(join([road_mesh(scene.map, area), structure_mesh(scene.map)]), self.origin)
-        self.world = MovingWorld(scene, self.origin)
-        self.hd = HdMap(map_layers(scene.map))
+        self.static = compile_mesh(join([road_mesh(scene.map, area), structure_mesh(scene.map)]), self.origin)
+        self.dynamic = DynamicObjects(scene, self.origin)
+        self.hd_map = HdMap(map_layers(scene.map))
         self._heading = _level(scene.rig_trajectory.poses[0][:3, :3])
         self._frames: dict[float, tuple] = {}
-        self._shadows: dict[tuple, ShadowMap] = {}
-        self._standing: dict[tuple, ShadowMap] = {}
+        self._shadow_maps: dict[tuple, ShadowMap] = {}
+        self._static_shadow_maps: dict[tuple, ShadowMap] = {}
 
     def gbuffer(self, camera: Camera, t: float, *, samples: int = 1) -> GBuffer:
         """Rasterise the frame at time t with samples x samples samples per pixel (1 or 2)."""
@@ -57,23 +58,23 @@ class Renderer:
         sampled = model if samples == 1 else model.resized(model.width * samples, model.height * samples)
         rays = sample_rays(sampled)
         _, moving, _ = self._frame(t)
-        pose = self.world.ego_pose(t) @ camera.camera_to_rig
+        pose = self.dynamic.ego_pose(t) @ camera.camera_to_rig
         inverse = np.zeros(rays.shape[1:], np.float32)
         ids = np.full(rays.shape[1:], -1, np.int32)
-        draw(sampled, rays, self.static, pose, 0, inverse, ids)
-        draw(sampled, rays, moving, pose, len(self.static), inverse, ids)
+        rasterize(sampled, rays, self.static, pose, 0, inverse, ids)
+        rasterize(sampled, rays, moving, pose, len(self.static), inverse, ids)
         return GBuffer(camera, t, samples, ids, inverse, rays, pose, self.static, moving)
 
     def shade(self, gbuffer: GBuffer, weather: Weather, *, seed: int = 0, coarse: bool = True) -> np.ndarray:
-        """[H,W,3] uint8 picture of a g-buffer in a weather. seed: of raindrops and snowflakes.
+        """[H,W,3] uint8 RGB of a g-buffer in a weather. seed: of raindrops and snowflakes.
 
         coarse: shade one of 2x2 samples and interpolate inside each triangle; outlines stay at full resolution.
         """
         t = gbuffer.t
         _, _, grid = self._frame(t)
         shadow = self._shadow_map(t, weather)
-        pose, ego = gbuffer.camera_to_world, self.world.ego_pose(t)
-        frame = frame_record(weather, self._heading, pose, ego, _sample_angle(gbuffer), shadow, grid)
+        pose, ego = gbuffer.camera_to_world, self.dynamic.ego_pose(t)
+        frame = shading_parameters(weather, self._heading, pose, ego, _sample_angle(gbuffer), shadow, grid)
         out = np.empty((*gbuffer.ids.shape, 3), np.uint8)
         static, moving = gbuffer.static, gbuffer.moving
         shade(
@@ -97,7 +98,7 @@ class Renderer:
             )
             for _, track, _ in placed
         ]
-        return self.hd.draw(camera.model, self.scene.rig_trajectory.at(t) @ camera.camera_to_rig, boxes)
+        return self.hd_map.draw(camera.model, self.scene.rig_trajectory.at(t) @ camera.camera_to_rig, boxes)
 
     def lidar(self, camera: Camera, t: float) -> np.ndarray:
         """[H,W,3] uint8 LiDAR control frame, from the scene's own sweeps or simulated ones."""
@@ -105,47 +106,47 @@ class Renderer:
 
     @cached_property
     def _lidar(self) -> LidarRenderer:
-        return scene_lidar(self)
+        return scene_lidar(self.scene, lambda camera, t: self.gbuffer(camera, t).depth)
 
-    def forget_frames(self) -> None:
-        """Drop what is kept of the last frames, so that the next ones are timed in full."""
+    def clear_frame_cache(self) -> None:
+        """Drop the cached data of the last frames, for timing."""
         self._frames.clear()
-        self._shadows.clear()
+        self._shadow_maps.clear()
 
     def _frame(self, t: float) -> tuple:
-        """Placed tracks, moving geometry and ground grid at t; the last few are kept for the other cameras."""
+        """Placed tracks, moving geometry and ground grid at t; the last few frames are cached for the other cameras."""
         frame = self._frames.get(t)
         if frame is None:
-            placed = self.world.placed_tracks(t)
-            frame = (placed, self.world.geometry(t, placed), self.world.ground_grid(t, placed))
-            _keep(self._frames, t, frame)
+            placed = self.dynamic.placed_tracks(t)
+            frame = (placed, self.dynamic.geometry(t, placed), self.dynamic.ground_grid(t, placed))
+            _cache(self._frames, t, frame)
         return frame
 
     def _shadow_map(self, t: float, weather: Weather) -> ShadowMap:
         if weather.shadows == 0:
             return NO_SHADOW
         key = (t, weather.sun_elevation, weather.sun_azimuth)
-        found = self._shadows.get(key)
+        found = self._shadow_maps.get(key)
         if found is None:
-            found = self._with_moving(self._static_shadows(t, weather), t)
-            _keep(self._shadows, key, found)
+            found = self._with_dynamic_shadows(self._static_shadow_map(t, weather), t)
+            _cache(self._shadow_maps, key, found)
         return found
 
-    def _static_shadows(self, t: float, weather: Weather) -> ShadowMap:
-        """Shadows of what stands still, around the ego's position rounded to SHADOW_STEP metres."""
-        centre = np.round(self.world.ego_pose(t)[:3, 3] / SHADOW_STEP) * SHADOW_STEP
+    def _static_shadow_map(self, t: float, weather: Weather) -> ShadowMap:
+        """Shadows of static geometry, around the ego's position rounded to SHADOW_STEP metres."""
+        centre = np.round(self.dynamic.ego_pose(t)[:3, 3] / SHADOW_STEP) * SHADOW_STEP
         key = (*centre.tolist(), weather.sun_elevation, weather.sun_azimuth)
-        found = self._standing.get(key)
+        found = self._static_shadow_maps.get(key)
         if found is None:
-            found = sun_view(self._heading @ weather.sun_direction, centre)
-            draw_shadows(found, self.static)
-            _keep(self._standing, key, found)
+            found = empty_shadow_map(self._heading @ weather.sun_direction, centre)
+            rasterize_shadows(found, self.static)
+            _cache(self._static_shadow_maps, key, found)
         return found
 
-    def _with_moving(self, standing: ShadowMap, t: float) -> ShadowMap:
+    def _with_dynamic_shadows(self, static: ShadowMap, t: float) -> ShadowMap:
         _, moving, _ = self._frame(t)
-        shadows = standing._replace(inverse=standing.inverse.copy())
-        draw_shadows(shadows, moving)
+        shadows = static._replace(inverse=static.inverse.copy())
+        rasterize_shadows(shadows, moving)
         shadows.inverse[[0, -1]] = shadows.inverse[:, [0, -1]] = 0
         return shadows
 
@@ -153,7 +154,7 @@ class Renderer:
 def render_camera(
     scene: Scene | Renderer,
     camera: Camera,
-    times: Sequence[float],
+    times: ArrayLike,
     *,
     weather: Weather | str = "Original",
     outputs: Iterable[str] = OUTPUTS,
@@ -161,11 +162,11 @@ def render_camera(
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> CameraRender:
-    """Draw one camera at the given times (seconds).
+    """Render one camera at the given times [F], seconds.
 
     weather: a Weather or the name of a style. outputs: any of OUTPUTS and OPTIONAL_OUTPUTS. samples: per pixel and axis
-    for rgb, 1 or 2; None takes 2 for images of up to 360 rows. threads: that draw frames side by side; None takes as
-    many as numba is given (NUMBA_NUM_THREADS). The result does not depend on it. progress: called with (frames done,
+    for rgb, 1 or 2; None takes 2 for images of up to 360 rows. threads: that render frames in parallel; None takes
+    NUMBA_NUM_THREADS. The result does not depend on it. progress: called with (frames done,
     frames in all).
     Raises UserError on an unknown output or style.
     """
@@ -178,40 +179,44 @@ def render_camera(
         weather = weather_of(weather)
     if samples is None:
         samples = 2 if camera.model.height <= SMALL_IMAGE and "rgb" in wanted else 1
-    times = np.asarray(times, np.float64)
+    seconds = np.asarray(times, np.float64)
 
-    arrays = {name: _empty_clip(name, len(times), camera.model) for name in wanted}
+    arrays = {name: _empty_clip(name, len(seconds), camera.model) for name in wanted}
 
     def draw_frame(i: int) -> None:
-        t = float(times[i])
+        t = float(seconds[i])
         if "hdmap" in wanted:
             arrays["hdmap"][i] = renderer.hdmap(camera, t)
         if "lidar" in wanted:
             arrays["lidar"][i] = renderer.lidar(camera, t)
         if set(wanted) - {"hdmap", "lidar"}:
             gbuffer = renderer.gbuffer(camera, t, samples=samples)
-            for name in set(wanted) & set(MEASURED):
-                gbuffer.measured(name, arrays[name][i])
+            for name in set(wanted) & set(GBUFFER_OUTPUTS):
+                gbuffer.output(name, arrays[name][i])
             if "rgb" in wanted:
                 arrays["rgb"][i] = renderer.shade(gbuffer, weather, seed=renderer.scene.seed)
 
-    with ThreadPoolExecutor(max_workers=threads or numba.config.NUMBA_NUM_THREADS) as pool:
-        for done, _ in enumerate(pool.map(draw_frame, range(len(times))), start=1):
+    with ThreadPoolExecutor(max_workers=threads or _numba_threads()) as pool:
+        for done, _ in enumerate(pool.map(draw_frame, range(len(seconds))), start=1):
             if progress is not None:
-                progress(done, len(times))
-    return CameraRender(camera.name, times, **arrays)
+                progress(done, len(seconds))
+    return CameraRender(camera.name, seconds, **arrays)
+
+
+def _numba_threads() -> int:
+    return numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]  # numba sets it when it is imported
 
 
 def _empty_clip(name: str, frames: int, model: CameraModel) -> np.ndarray:
-    dtype, channels = MEASURED.get(name, (np.uint8, (3,)))
+    dtype, channels = GBUFFER_OUTPUTS.get(name, (np.uint8, (3,)))
     return np.empty((frames, model.height, model.width, *channels), dtype)
 
 
-def _sample_angle(gbuffer: GBuffer) -> np.float32:
+def _sample_angle(gbuffer: GBuffer) -> float:
     """Angle between neighbouring samples at the image's centre, radians."""
     height, width = gbuffer.ids.shape
     a, b = gbuffer.rays[:, height // 2, width // 2], gbuffer.rays[:, height // 2, width // 2 + 1]
-    return np.float32(np.linalg.norm(np.cross(a, b)) / (np.linalg.norm(a) * np.linalg.norm(b)))
+    return float(np.linalg.norm(np.cross(a, b)) / (np.linalg.norm(a) * np.linalg.norm(b)))
 
 
 def _tent_filtered(samples: np.ndarray) -> np.ndarray:
@@ -226,8 +231,8 @@ def _level(rotation: np.ndarray) -> np.ndarray:
     return np.array([[np.cos(yaw), -np.sin(yaw), 0], [np.sin(yaw), np.cos(yaw), 0], [0, 0, 1.0]])
 
 
-def _keep(cache: dict, key: object, value: object) -> None:
+def _cache(cache: dict, key: object, value: object) -> None:
     """Add to a small cache, dropping its oldest entries; safe against other threads doing the same."""
     cache[key] = value
-    for old in list(cache)[:-FRAMES_KEPT]:
+    for old in list(cache)[:-CACHE_SIZE]:
         cache.pop(old, None)

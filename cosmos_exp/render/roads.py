@@ -41,7 +41,7 @@ LAWN = (Material.GRASS, (0.34, 0.46, 0.20))
 
 
 def road_mesh(scene_map: SceneMap, area: str = "") -> Mesh:
-    """Everything that lies on the ground. area: downtown paves the ground between the roads, others grow grass."""
+    """All surfaces on the ground. area: the ground between the roads is paved in `downtown`, else grass."""
     parts = [lane_mesh(lane) for lane in scene_map.lanes]
     parts += [kerb_mesh(line) for line in scene_map.road_boundaries]
     parts += [line_mesh(line) for line in scene_map.lane_lines]
@@ -55,7 +55,7 @@ def road_mesh(scene_map: SceneMap, area: str = "") -> Mesh:
 def lane_mesh(lane: Lane) -> Mesh:
     """The lane's surface, and the faces below its edges where it is raised."""
     material, tag, color, lift = SURFACES[lane.type]
-    keep = needed_stations(lane.left, lane.right)
+    keep = simplified_stations(lane.left, lane.right)
     left, right = lane.left[keep] + [0, 0, lift], lane.right[keep] + [0, 0, lift]
     if len(left) < 2:
         return join([])
@@ -69,7 +69,7 @@ def lane_mesh(lane: Lane) -> Mesh:
     return join(parts)
 
 
-def needed_stations(left: np.ndarray, right: np.ndarray, tolerance: float = 0.02) -> np.ndarray:
+def simplified_stations(left: np.ndarray, right: np.ndarray, tolerance: float = 0.02) -> np.ndarray:
     """Indices of the stations that keep both edges within `tolerance` metres of the full polylines."""
     both = np.concatenate([left, right], axis=1)
     keep = [0]
@@ -113,7 +113,7 @@ def lateral_frames(left: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 def kerb_mesh(line: np.ndarray) -> Mesh:
     """A kerb stone along a polyline."""
-    line = cleaned(line)
+    line = without_repeated_points(line)
     if len(line) < 2:
         return join([])
     low_left, low_right = offset_polyline(line, KERB_WIDTH / 2), offset_polyline(line, -KERB_WIDTH / 2)
@@ -127,7 +127,7 @@ def kerb_mesh(line: np.ndarray) -> Mesh:
 
 
 def line_mesh(line: LaneLine) -> Mesh:
-    points = cleaned(line.points)
+    points = without_repeated_points(line.points)
     if len(points) < 2:
         return join([])
     pieces = dashes(points, DASH, GAP) if line.style == "broken" else [points]
@@ -176,7 +176,7 @@ def marking_mesh(polygon: np.ndarray) -> Mesh:
 
 
 def wait_line_mesh(line: np.ndarray) -> Mesh:
-    line = cleaned(line)
+    line = without_repeated_points(line)
     if len(line) < 2:
         return join([])
     left, right = offset_polyline(line, 0.2), offset_polyline(line, -0.2)
@@ -185,10 +185,10 @@ def wait_line_mesh(line: np.ndarray) -> Mesh:
 
 
 def ground_mesh(scene_map: SceneMap, area: str) -> Mesh:
-    """Ground just below the lanes, out to the horizon: a height field where the lanes are not level."""
+    """Ground just below the lanes, up to the horizon: a height field where the lanes are not level."""
     material, color = GROUNDS.get(area, LAWN)
-    points = [np.concatenate([lane.left[::4], lane.right[::4]]) for lane in scene_map.lanes if len(lane.left)]
-    points = np.concatenate([*points, *[p for p in scene_map.road_boundaries if len(p)], np.zeros((0, 3))])
+    edges = [np.concatenate([lane.left[::4], lane.right[::4]]) for lane in scene_map.lanes if len(lane.left)]
+    points = np.concatenate([*edges, *[p for p in scene_map.road_boundaries if len(p)], np.zeros((0, 3))])
     if not len(points):
         points = np.zeros((1, 3))
     low, high = points.min(0) - GROUND_MARGIN, points.max(0) + GROUND_MARGIN
@@ -217,7 +217,7 @@ def height_field(points: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple
     known = np.isfinite(heights)
     level = float(points[:, 2].min())
     filled, mask = np.where(known, heights, level).astype(np.float32), known.copy()
-    while not mask.all():  # every round takes the mean of the known neighbours one cell further out
+    while not mask.all():  # each iteration extends the known cells by one, with the mean of their neighbours
         total = cv2.blur(filled * mask, (3, 3), borderType=cv2.BORDER_REPLICATE)
         weight = cv2.blur(mask.astype(np.float32), (3, 3), borderType=cv2.BORDER_REPLICATE)
         grow = (weight > 1e-6) & ~mask
@@ -239,7 +239,7 @@ def _rectangle(low: np.ndarray, high: np.ndarray) -> list[tuple[float, float]]:
     return [(low[0], low[1]), (high[0], low[1]), (high[0], high[1]), (low[0], high[1])]
 
 
-def cleaned(line: np.ndarray) -> np.ndarray:
+def without_repeated_points(line: np.ndarray) -> np.ndarray:
     """[M,3] without repeated points."""
     line = np.asarray(line, np.float64).reshape(-1, 3)
     if len(line) < 2:
@@ -281,7 +281,7 @@ def triangulated(polygon: np.ndarray) -> np.ndarray:
     triangles = []
     while len(order) > 3:
         ear = _find_ear(flat, order)
-        if ear is None:  # not simple: the rest as a fan
+        if ear is None:  # not a simple polygon: the rest as a fan
             break
         i, j, k = order[ear - 1], order[ear], order[(ear + 1) % len(order)]
         triangles.append(polygon[[i, j, k]])

@@ -1,10 +1,13 @@
-"""Meshes of what stands beside the road: buildings, trees, poles, signs and the housings of traffic lights."""
+"""Meshes of roadside objects: buildings, trees, poles, signs and the housings of traffic lights."""
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
 
-from cosmos_exp.render.mesh import Material, Mesh, ball, box, cylinder, fan, join, mesh, moved, quad
+import numpy as np
+from numpy.typing import ArrayLike
+
+from cosmos_exp.render.mesh import Material, Mesh, box, cylinder, ellipsoid, fan, join, mesh, quad, transformed
 from cosmos_exp.render.palette import Tag
 from cosmos_exp.scene.types import Building, Pole, SceneMap, TrafficLight, TrafficSign, Tree
 
@@ -124,8 +127,8 @@ def tree_mesh(tree: Tree) -> Mesh:
     return join(parts)
 
 
-def _crown(centre: np.ndarray, radii: tuple, color: np.ndarray, rng: np.random.Generator, *, finer: bool) -> Mesh:
-    lobe = ball(centre, radii, rough=0.14, seed=int(rng.integers(2**31)), finer=finer)
+def _crown(centre: np.ndarray, radii: ArrayLike, color: np.ndarray, rng: np.random.Generator, *, finer: bool) -> Mesh:
+    lobe = ellipsoid(centre, radii, rough=0.14, seed=int(rng.integers(2**31)), finer=finer)
     return mesh(lobe, Material.FOLIAGE, Tag.VEGETATION, np.clip(color, 0, 1), seed=float(rng.random()))
 
 
@@ -137,7 +140,7 @@ def pole_mesh(pole: Pole) -> Mesh:
     return mesh(shape, Material.METAL, Tag.POLE, METAL_GREY)
 
 
-def street_lamps(scene_map: SceneMap, excluded: list[np.ndarray] = ()) -> list[tuple[Pole, np.ndarray]]:
+def street_lamps(scene_map: SceneMap, excluded: Sequence[np.ndarray] = ()) -> list[tuple[Pole, np.ndarray]]:
     """Tall upright poles without a traffic light, each with the position [3] of its lamp over the road."""
     edges = [lane.left[:: max(len(lane.left) // 40, 1)] for lane in scene_map.lanes if lane.type.value == "driving"]
     road = np.concatenate([*edges, np.zeros((0, 3))])
@@ -162,7 +165,7 @@ def lamp_mesh(pole: Pole, head: np.ndarray) -> Mesh:
     along = (head - top) * [1, 1, 0] / ARM
     side = np.array([-along[1], along[0], 0])
     arm = cylinder(top - [0, 0, 0.05], head, 0.05, 4)
-    hood = moved(box((0.7, 0.3, 0.12)), _pose(along, side, head))
+    hood = transformed(box((0.7, 0.3, 0.12)), _pose(along, side, head))
     x, y = 0.33 * along, 0.13 * side
     below = head - [0, 0, 0.065]
     glow = quad(below - x + y, below + x + y, below + x - y, below - x - y)
@@ -216,7 +219,7 @@ def signal_lamps(light: TrafficLight) -> list[np.ndarray]:
     for k in (1, 0, -1):
         centre = np.array([0.0, 0.0, k * spread / 3]) if tall else np.array([0.0, -k * spread / 3, 0.0])
         ring = np.stack([np.full(8, depth / 2 + 0.03), radius * np.cos(angle), radius * np.sin(angle)], axis=1)
-        lenses.append(moved(fan(ring + centre), light.pose))
+        lenses.append(transformed(fan(ring + centre), light.pose))
     return lenses
 
 
@@ -227,4 +230,4 @@ def _plate(x: float, width: float, height: float) -> np.ndarray:
 
 def _placed(part: Mesh, pose: np.ndarray) -> Mesh:
     values = {name: getattr(part, name) for name in Mesh.__dataclass_fields__}
-    return Mesh(**{**values, "triangles": moved(part.triangles, pose)})
+    return Mesh(**{**values, "triangles": transformed(part.triangles, pose)})

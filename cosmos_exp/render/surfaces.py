@@ -2,8 +2,8 @@
 
 The kernels read and write rows of a buffer [ROWS, W] float32, one sample per column. Table lookups (noise, shadow map,
 ground grid) are scalar code, made at every other sample of a run and interpolated between; all else is straight
-arithmetic over rows, which the compiler turns into vector code. Detail depends on the world position alone and fades
-where a sample's footprint outgrows it, so nothing swims when the camera moves.
+arithmetic over rows, which the compiler vectorises. Detail depends on the world position alone and fades where a
+sample's footprint exceeds it, so textures are stable when the camera moves.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 
 f = np.float32
-u = np.uint64  # column index: unsigned, so that no wrap-around of negative indices stands in the way of vector code
+u = np.uint64  # column index: unsigned, as the wrap-around of negative indices prevents vectorisation
 kernel = njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 
 # Rows of the buffer: position, distance, unit direction, colour (albedo, later radiance), mirror strength, emission,

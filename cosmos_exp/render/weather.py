@@ -1,4 +1,4 @@
-"""Weather and light as plain numbers: one entry for each caption style."""
+"""Weather and lighting parameters, one set for each caption style."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ RGB = tuple[float, float, float]
 class Weather:
     """Colours are linear RGB; light and sky values are radiances before exposure (1 = a white card in full daylight).
 
-    sun_elevation, sun_azimuth: degrees; azimuth counter-clockwise from the direction in which the ego sets out.
+    sun_elevation, sun_azimuth: degrees; azimuth counter-clockwise from the initial heading of the ego.
     sun: light of the sun or moon. ambient: from above; bounce: from below. zenith, horizon: the sky's gradient.
     glow: brightness of the halo around the sun. clouds: cover 0..1. fog: colour; fog_density: 1/metres.
     wetness, snow: cover of the ground 0..1. rain, flakes: falling particles 0..1. night_lights: 0..1, brightness of
-    windows, street lamps and headlights. shadows: 0..1, darkness of cast shadows. exposure, saturation: of the picture.
+    windows, street lamps and headlights. shadows: 0..1, darkness of cast shadows. exposure, saturation: of the image.
     """
 
     sun_elevation: float

@@ -12,10 +12,19 @@ from cosmos_exp.common.errors import UserError, unknown_name
 
 
 class CameraModel(Protocol):
-    """width, height: pixels."""
+    """Maps between directions in the camera frame and pixels. Hashable, so that tables of rays can be cached."""
 
-    width: int
-    height: int
+    @property
+    def width(self) -> int:
+        """Pixels."""
+        ...
+
+    @property
+    def height(self) -> int:
+        """Pixels."""
+        ...
+
+    def __hash__(self) -> int: ...
 
     def project(self, points: np.ndarray) -> np.ndarray:
         """[N,3] camera-frame points -> [N,2] float64 pixels (u, v). Points behind follow the model's own rule."""

@@ -44,14 +44,16 @@ class Wanted:
 
 @dataclass
 class PlannedCell:
-    """wanted: {key: result}. stages: names of all that it may have, in their order. new: those that neither the cache nor an earlier cell has. same_as: number of the earlier
-    cell with the same results. devices: GPUs it occupies. seconds: estimate; None where something was never measured.
+    """wanted: {key: result}. stages: names of all that it may have, in their order. results: keys of its videos and
+    metrics. new: those wanted that neither the cache nor an earlier cell has. same_as: number of the earlier cell with
+    the same results. seconds: estimate; None where something was never measured.
     """
 
     config: Config
     wanted: dict[str, Wanted]
     rest: Wanted
     stages: Sequence[str]
+    results: tuple[str, ...]
     new: list[Wanted] = field(default_factory=list)
     same_as: int | None = None
     seconds: float | None = 0.0
@@ -147,8 +149,7 @@ def make_plan(configs: Sequence[DictConfig]) -> Plan:
     for number, cell in enumerate(cells):
         cell.new = [w for w in cell.wanted.values() if not w.cached and w.key not in made]
         made |= cell.wanted.keys()
-        results = tuple(cell.wanted)
-        before = first.setdefault(results, number)
+        before = first.setdefault(cell.results, number)
         cell.same_as = before if before != number else None
         estimates = [plan.estimate(w) for w in (*cell.new, cell.rest)]
         cell.seconds = sum(e.seconds for e in estimates) if all(estimates) else None
@@ -158,10 +159,13 @@ def make_plan(configs: Sequence[DictConfig]) -> Plan:
 def _dry_run(config: Config) -> PlannedCell:
     spec = RunSpec(config)
     results = DryRunResults(spec, StageCache(config.paths.cache))
+    context = RunContext(spec, results)
     with _quiet():
-        run_stages(RunContext(spec, results))
+        run_stages(context)
+    made = [entry.key for videos in context.state.generated.values() for entry in videos.entries]
+    made += [wanted.key for wanted in results.wanted.values() if wanted.stage == LAST]
     rest = Wanted(REST, "", "", len(spec.styles) * spec.megapixels, 1, cached=False)
-    return PlannedCell(config, results.wanted, rest, list(results.versions))
+    return PlannedCell(config, results.wanted, rest, list(results.versions), tuple(made))
 
 
 @dataclass

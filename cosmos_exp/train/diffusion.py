@@ -16,10 +16,11 @@ from torch import Tensor, nn
 
 from cosmos_exp.captions.views import view_prompt
 from cosmos_exp.models.transfer1.config import DiTConfig
-from cosmos_exp.models.transfer1.control import ControlledDiT
+from cosmos_exp.models.transfer1.control import ControlEncoder, ControlledDiT
 from cosmos_exp.models.transfer1.edm import Denoiser, FrameCondition, training_loss_weight
 from cosmos_exp.models.transfer1.multiview import given_frames, stack_views
 from cosmos_exp.models.transfer1.text import TextEncoder
+from cosmos_exp.models.transfer1.transformer import Trunk
 from cosmos_exp.train.latents import LatentSet
 
 
@@ -69,7 +70,7 @@ def flat_prompts(latents: LatentSet) -> list[str]:
 class SingleViewObjective(nn.Module):
     """Text encoder, base net and control encoders under one loss.
 
-    shuffle_captions trains the ablation that a caption is worth nothing to: each clip gets another clip's caption.
+    shuffle_captions trains the ablation without caption information: each clip gets the caption of another clip.
     """
 
     def __init__(
@@ -131,8 +132,8 @@ class SingleViewObjective(nn.Module):
 class MultiViewObjective(nn.Module):
     """The multi-view net under a loss on every view but the first, which is given.
 
-    Each batch shows the front view and `views_per_step - 1` others, drawn anew: the net sees all views at once only in
-    sampling. The front view that it will be given then is generated, not true: `front_noise` is the largest standard
+    Each batch has the front view and `views_per_step - 1` random others: the net sees all views at once only in
+    sampling. There, the given front view is generated, not ground truth: `front_noise` is the largest standard
     deviation of the noise that training adds to it.
     """
 
@@ -189,7 +190,7 @@ class MultiViewObjective(nn.Module):
         given = given_frames(len(seen), frames).to(device)
         view_ids = seen.repeat_interleave(frames)[None]
         with (
-            seeing(self.denoiser, len(seen)),
+            num_views_set_to(self.denoiser, len(seen)),
             torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"),
         ):
             condition = FrameCondition(front, given)
@@ -199,10 +200,19 @@ class MultiViewObjective(nn.Module):
         return (training_loss_weight(sigma) * squares).mean(), {"x0_mse": squares.detach().mean()}
 
 
+def networks(net: ControlledDiT) -> dict[str, Trunk]:
+    """The base network under the name "", and the control encoders under theirs."""
+    found: dict[str, Trunk] = {"": net.base}
+    for name, encoder in net.controls.items():
+        assert isinstance(encoder, ControlEncoder)
+        found[name] = encoder
+    return found
+
+
 @contextmanager
-def seeing(denoiser: Denoiser, num_views: int) -> Iterator[None]:
-    """Within it, the multi-view denoiser takes `num_views` views, named by the view ids passed to it."""
-    nets = (denoiser.net.base, *denoiser.net.controls.values())
+def num_views_set_to(denoiser: Denoiser, num_views: int) -> Iterator[None]:
+    """Context in which the multi-view denoiser takes `num_views` views, identified by the view ids passed to it."""
+    nets = networks(denoiser.net).values()
     configs = [net.config for net in nets]
     try:
         for net in nets:
@@ -220,10 +230,11 @@ def start_from_single_view(multi: ControlledDiT, single: ControlledDiT) -> None:
     Both must have the same width. Blocks are taken evenly where the multi-view net has fewer; the input channels that
     only the multi-view net has (condition mask, view embedding) start at zero.
     """
-    for name, source in {"": single.base, **single.controls}.items():
-        if name and name not in multi.controls:
+    targets = networks(multi)
+    for name, source in networks(single).items():
+        if name not in targets:
             continue
-        target = multi.controls[name] if name else multi.base
+        target = targets[name]
         values = source.state_dict()
         own = target.state_dict()
         picked = torch.linspace(0, source.config.num_blocks - 1, target.config.num_blocks).round().int().tolist()

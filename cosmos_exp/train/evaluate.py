@@ -1,6 +1,7 @@
-"""Held-out validation: does the model draw the scene, in the style asked for, and what do the knobs do?
+"""Held-out validation: adherence to scene and style, and the effect of guidance, control weights and captions.
 
-Everything is measured on procedural scenes whose seeds training never uses, and written as `report.json` and pictures.
+Everything is measured on procedural scenes with seeds that training never uses, and written as `report.json` and
+images.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import dataclasses
 import json
 import logging
 from collections import defaultdict
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -33,12 +35,13 @@ from cosmos_exp.train.rendering import HELD_OUT_SEED, render_clip
 
 log = logging.getLogger(__name__)
 
-DISTINCT_STYLES = ("Night", "Snowy", "Foggy", "Sunny")  # those that colour and contrast alone must tell apart
+DISTINCT_STYLES = ("Night", "Snowy", "Foggy", "Sunny")  # those that colour and contrast alone distinguish
 Report = dict[str, object]
+Scores = defaultdict[str, list[float]]
 
 
 class Validator:
-    """A model and the held-out clips it is asked to draw.
+    """A model and the held-out clips it generates.
 
     clips[i] holds the front view of scene i in all eight styles and every control, multi_view_clips[i] all views in two
     styles.
@@ -78,7 +81,7 @@ class Validator:
         guidance: float | None = None,
         model: WorldModel | None = None,
     ) -> np.ndarray:
-        """Front-view video uint8 [F,H,W,3] for a held-out clip's controls and any prompt; drawn once."""
+        """Front-view video uint8 [F,H,W,3] for a held-out clip's controls and any prompt; cached."""
         model = model or self.model
         params = self.sampler(guidance)
         key = (id(model), clip.seed, prompt, *weights.items(), params.guidance)
@@ -102,7 +105,7 @@ class Validator:
 
 
 def evaluate(model: WorldModel, rig: Rig, config: TrainConfig, folder: Path) -> Report:
-    """Take the measures asked for; returns what `folder/report.json` then holds."""
+    """Run the requested measures; returns the content of `folder/report.json`."""
     measures = list(MEASURES) if config.evaluate.measures is None else config.evaluate.measures
     for name in measures:
         if name not in MEASURES:
@@ -121,8 +124,8 @@ def evaluate(model: WorldModel, rig: Rig, config: TrainConfig, folder: Path) -> 
 
 
 def tokenizer_psnr(validator: Validator, folder: Path) -> Report:
-    """PSNR of encode-decode alone, per style and control: the ceiling of everything else."""
-    scores = defaultdict(list)
+    """PSNR of encoding and decoding alone, per style and control: the upper bound for the networks."""
+    scores: Scores = defaultdict(list)
     for clip in validator.clips:
         for key, video in zip(clip.keys, clip.videos):
             again = validator.model.decode(validator.model.encode_video(video))
@@ -131,7 +134,7 @@ def tokenizer_psnr(validator: Validator, folder: Path) -> Report:
 
 
 def fit_classifier(validator: Validator, styles: tuple[str, ...]) -> StyleClassifier:
-    """Fitted on *rendered* pictures of training scenes."""
+    """Fitted on *rendered* videos of training scenes."""
     videos = [(k.name, v) for c in validator.training_clips for k, v in zip(c.keys, c.videos) if k.name in styles]
     return fit(np.stack([style_features(v) for _, v in videos]), [name for name, _ in videos])
 
@@ -142,21 +145,22 @@ def likeliest(classifier: StyleClassifier, video: np.ndarray) -> str:
 
 
 def style_accuracy(validator: Validator, folder: Path) -> Report:
-    """Each scene in each style: PSNR against the render, and how often the classifier sees the style asked for."""
+    """Each scene in each style: PSNR against the render, and the accuracy of the classifier for the requested style."""
     classifier = fit_classifier(validator, DISTINCT_STYLES)
-    psnr, right = defaultdict(list), defaultdict(list)
-    rows = []
+    psnr: Scores = defaultdict(list)
+    right: Scores = defaultdict(list)
+    rows: list[np.ndarray] = []
     for clip in validator.clips:
-        pictures = []
+        frames = []
         for style in STYLES:
             video = validator.generate(clip, clip.prompts[style], validator.settings.weights)
             psnr[style].append(video_psnr(clip.video(validator.front, style), video))
             if style in DISTINCT_STYLES:
                 right[style].append(likeliest(classifier, video) == style)
-            pictures.append(video[len(video) // 2])
-        truth = [clip.video(validator.front, style)[len(pictures) // 2] for style in STYLES]
-        rows += [np.hstack(truth), np.hstack(pictures)]
-    write_picture(folder / "styles.png", np.vstack(rows))
+            frames.append(video[len(video) // 2])
+        truth = [clip.video(validator.front, style)[len(frames) // 2] for style in STYLES]
+        rows += [np.hstack(truth), np.hstack(frames)]
+    write_image(folder / "styles.png", np.vstack(rows))
     return {
         "psnr": {s: mean(v) for s, v in psnr.items()},
         "psnr_mean": mean([x for v in psnr.values() for x in v]),
@@ -167,14 +171,14 @@ def style_accuracy(validator: Validator, folder: Path) -> Report:
 
 
 def caption_value(validator: Validator, folder: Path) -> Report:
-    """PSNR with the right caption, with another style's caption, and of models that had no use for captions."""
+    """PSNR with the right caption, with another style's caption, and of models that cannot use captions."""
     model = validator.model
     others = {"untrained": WorldModel.build(model.config, device=model.device)}
     if validator.settings.shuffled_model:
         shuffled = WorldModel.from_folder(Path(validator.settings.shuffled_model), device=model.device)
         others["trained on shuffled captions"] = shuffled
     weights = validator.settings.weights
-    scores = defaultdict(list)
+    scores: Scores = defaultdict(list)
     for clip in validator.clips:
         for index, style in enumerate(DISTINCT_STYLES):
             target = clip.video(validator.front, style)
@@ -190,9 +194,9 @@ def caption_value(validator: Validator, folder: Path) -> Report:
 def guidance_effect(validator: Validator, folder: Path) -> Report:
     """Style and adherence against `sampler.guidance`, mean over scenes and distinct styles."""
     classifier = fit_classifier(validator, DISTINCT_STYLES)
-    report = {}
+    report: Report = {}
     for guidance in validator.settings.guidances:
-        values = defaultdict(list)
+        values: Scores = defaultdict(list)
         for clip in validator.clips:
             for style in DISTINCT_STYLES:
                 video = validator.generate(clip, clip.prompts[style], validator.settings.weights, guidance=guidance)
@@ -204,9 +208,9 @@ def guidance_effect(validator: Validator, folder: Path) -> Report:
 
 def hdmap_weight_effect(validator: Validator, folder: Path) -> Report:
     """Adherence against the weight of the HD map as the only control, mean over scenes in the Sunny style."""
-    report = {}
+    report: Report = {}
     for weight in validator.settings.hdmap_weights:
-        values = defaultdict(list)
+        values: Scores = defaultdict(list)
         for clip in validator.clips:
             video = validator.generate(clip, clip.prompts["Sunny"], {"hdmap": weight})
             add_scores(values, clip.video(validator.front, "Sunny"), video)
@@ -218,7 +222,8 @@ def multi_view_psnr(validator: Validator, folder: Path) -> Report:
     """PSNR of the generated side and rear views against their renders, the true front view given; and untrained."""
     model = validator.model
     untrained = WorldModel.build(model.config, device=model.device)
-    scores, rows = defaultdict(list), []
+    scores: Scores = defaultdict(list)
+    rows: list[np.ndarray] = []
     views = model.contract.views
     for clip in validator.multi_view_clips:
         style = next(iter(clip.prompts))
@@ -236,11 +241,11 @@ def multi_view_psnr(validator: Validator, folder: Path) -> Report:
                 rows.append(np.hstack([clip.video(v, style)[-1] for v in views]))
                 rows.append(np.hstack([v[-1] for v in videos]))
     if rows:
-        write_picture(folder / "multi_view.png", np.vstack(rows))
+        write_image(folder / "multi_view.png", np.vstack(rows))
     return {name: mean(values) for name, values in scores.items()}
 
 
-MEASURES = {
+MEASURES: dict[str, Callable[[Validator, Path], Report]] = {
     "tokenizer": tokenizer_psnr,
     "styles": style_accuracy,
     "guidance": guidance_effect,
@@ -250,7 +255,7 @@ MEASURES = {
 }
 
 
-def add_scores(values: dict[str, list], target: np.ndarray, video: np.ndarray) -> None:
+def add_scores(values: Scores, target: np.ndarray, video: np.ndarray) -> None:
     values["psnr"].append(video_psnr(target, video))
     values["blur_ssim"].append(blurred_ssim(target, video))
     edge = edge_f1_score(target, video)
@@ -258,9 +263,9 @@ def add_scores(values: dict[str, list], target: np.ndarray, video: np.ndarray) -
         values["edge_f1"].append(edge)
 
 
-def mean(values) -> float:
+def mean(values: Sequence[float]) -> float:
     return round(float(np.mean(values)), 4)
 
 
-def write_picture(path: Path, rgb: np.ndarray) -> None:
+def write_image(path: Path, rgb: np.ndarray) -> None:
     cv2.imwrite(str(path), cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))

@@ -1,7 +1,6 @@
 """One training loop for every network: AdamW, warm-up and cosine decay, EMA weights, JSON-lines log, safe resume.
 
-A step's randomness comes from a generator seeded by (seed, step), so a resumed run draws the batches that an
-uninterrupted one would have drawn.
+The generator of a step is seeded by (seed, step), so a resumed run draws the same batches as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from torch import nn
 from cosmos_exp.common.errors import UserError
 
 LossFunction = Callable[[torch.Generator], tuple[torch.Tensor, dict[str, torch.Tensor]]]
+StepProgress = Callable[[int, int, dict[str, float]], None]  # step, steps in all, logged scalars
 
 
 @dataclass
@@ -73,7 +73,7 @@ def run_loop(
     params: LoopParams,
     folder: Path,
     *,
-    progress: Callable[[int, int, dict[str, float]], None] | None = None,
+    progress: StepProgress | None = None,
 ) -> bool:
     """Train `module` in place; at the end it holds the averaged weights. True when all steps are done.
 
@@ -131,14 +131,16 @@ def _identity(params: LoopParams) -> dict:
     return {k: v for k, v in asdict(params).items() if k not in ("log_every", "save_every", "max_seconds")}
 
 
-def _save(path: Path, params: LoopParams, module: nn.Module, optimizer, ema: Ema, step: int) -> None:
+def _save(
+    path: Path, params: LoopParams, module: nn.Module, optimizer: torch.optim.Optimizer, ema: Ema, step: int
+) -> None:
     partial = path.with_suffix(".partial")
     state = {"params": _identity(params), "step": step, "module": module.state_dict()}
     torch.save({**state, "optimizer": optimizer.state_dict(), "ema": ema.values}, partial)
     os.replace(partial, path)
 
 
-def _resume(path: Path, params: LoopParams, module: nn.Module, optimizer, ema: Ema) -> int:
+def _resume(path: Path, params: LoopParams, module: nn.Module, optimizer: torch.optim.Optimizer, ema: Ema) -> int:
     if not path.exists():
         return 0
     device = next(module.parameters()).device

@@ -1,9 +1,9 @@
-"""`cosmos-exp train`: renders scenes and trains the nano model's parts, one stage after the other, resumable."""
+"""`cosmos-exp train`: renders scenes and trains the parts of the nano model in resumable stages."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from cosmos_exp.common.errors import UserError, unknown_name
+from cosmos_exp.models.transfer1.edm import Denoiser
 from cosmos_exp.models.transfer1.model import WorldModel
 from cosmos_exp.models.transfer1.nano import nano_config
 from cosmos_exp.models.transfer1.tokenizer import to_signed
@@ -20,9 +21,9 @@ from cosmos_exp.sensors.camera import Rig
 from cosmos_exp.sensors.rigs import build_rig
 from cosmos_exp.train.clips import ClipSpec
 from cosmos_exp.train.config import STAGES, ClipsConfig, TrainConfig
-from cosmos_exp.train.diffusion import MultiViewObjective, SingleViewObjective, start_from_single_view
+from cosmos_exp.train.diffusion import MultiViewObjective, SingleViewObjective, networks, start_from_single_view
 from cosmos_exp.train.latents import LatentSet, encode_clips
-from cosmos_exp.train.loop import run_loop
+from cosmos_exp.train.loop import StepProgress, run_loop
 from cosmos_exp.train.rendering import render_clips
 from cosmos_exp.train.tokenizer import VideoBank, latent_statistics, train_tokenizer
 
@@ -162,9 +163,9 @@ class Training:
             parts = [self.model.tokenizer.encode(to_signed(v.to(self.device))) for v in videos.split(16)]
         return torch.cat(parts).float()
 
-    def _compile(self, denoiser) -> None:
+    def _compile(self, denoiser: Denoiser) -> None:
         if self.config.compile:
-            for net in (denoiser.net.base, *denoiser.net.controls.values()):
+            for net in networks(denoiser.net).values():
                 for block in net.transformer_blocks:
                     block.compile()
 
@@ -189,14 +190,14 @@ def pick_device(name: str) -> str:
     return name
 
 
-def report(stage: str):
+def report(stage: str) -> StepProgress:
     def progress(step: int, total: int, row: dict[str, float]) -> None:
         log.info("%s %d/%d %s", stage, step, total, " ".join(f"{k} {v:.4f}" for k, v in row.items()))
 
     return progress
 
 
-def counter(what: str):
+def counter(what: str) -> Callable[[int], None]:
     def progress(number: int) -> None:
         if number % 100 == 0:
             log.info("%s %d clips", what, number)
@@ -212,8 +213,11 @@ def check_stages(stages: list[str]) -> None:
 
 def run(cfg: DictConfig) -> None:
     sensors = OmegaConf.to_container(cfg.sensors, resolve=True)
+    if not isinstance(sensors, dict):
+        raise UserError(f"sensors={sensors}: training needs the cameras of a rig, such as sensors=six_views")
     values = {k: v for k, v in cfg.items() if k != "sensors"}
-    config: TrainConfig = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(TrainConfig), values))
+    config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(TrainConfig), values))
+    assert isinstance(config, TrainConfig)
     rig = build_rig(sensors["name"], sensors["cameras"], size=(config.size.width, config.size.height))
     check_stages(config.stages)
     training = Training(config, rig)

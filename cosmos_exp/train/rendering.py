@@ -1,6 +1,6 @@
 """Rendering of training clips: procedural scenes in several styles, with captions and control videos.
 
-A clip is a function of its seed alone, so a data set is a range of seeds and need not be stored.
+A clip is determined by its seed, so a data set is a range of seeds and need not be stored.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from cosmos_exp.scene.types import Scene
 from cosmos_exp.sensors.camera import Camera, Rig
 from cosmos_exp.train.clips import Clip, ClipSpec, VideoKey, write_clip
 
-HELD_OUT_SEED = 1_000_000  # seeds from here on are never trained on
+HELD_OUT_SEED = 1_000_000  # seeds from this one on are never used in training
 NUM_PHRASINGS = 4  # caption variants drawn in training
-TRUTH = ("depth", "semantic", "instance", "hdmap")  # outputs that no weather changes
+TRUTH = ("depth", "semantic", "instance", "hdmap")  # outputs that do not depend on the weather
 
 
 def training_scene(seed: int, duration: float) -> Scene:

@@ -2,8 +2,8 @@
 
 Loss = MSE + l1_weight * L1 + gradient_weight * MSE of the first differences along frames, rows and columns
 + kl_weight * |z|^2 / 2, with noise of standard deviation `latent_noise` added to z: the KL term of a posterior whose
-variance is fixed. The squared error leads: under L1 alone thin bright lines on black, which are what control videos
-consist of, vanish into the median. Afterwards the latents' mean and standard deviation per channel are measured, which
+variance is fixed. The squared error dominates: under L1 alone the thin bright lines on black of control videos vanish,
+as the median is black. Afterwards the latents' mean and standard deviation per channel are measured, which
 the diffusion networks need.
 """
 
@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
+from diffusers.models.autoencoders.autoencoder_kl_cosmos import AutoencoderKLCosmos
 
 from cosmos_exp.common.styles import STYLES
 from cosmos_exp.train.clips import read_clip
-from cosmos_exp.train.loop import LoopParams, run_loop
+from cosmos_exp.train.loop import LoopParams, StepProgress, run_loop
 
 CONTROL_SHARE = 0.25
 
@@ -83,11 +83,12 @@ class VideoBank:
 def difference_loss(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """MSE between the first differences of two videos along frames, rows and columns."""
     error = x - y
-    return sum(error.diff(dim=d).square().mean() for d in (-1, -2, -3))
+    columns, rows, frames = (error.diff(dim=d).square().mean() for d in (-1, -2, -3))
+    return columns + rows + frames
 
 
 def tokenizer_loss(
-    autoencoder: nn.Module,
+    autoencoder: AutoencoderKLCosmos,
     x: torch.Tensor,
     generator: torch.Generator,
     weights: TokenizerLoss,
@@ -106,19 +107,19 @@ def tokenizer_loss(
 
 
 def train_tokenizer(
-    autoencoder: nn.Module,
+    autoencoder: AutoencoderKLCosmos,
     bank: VideoBank,
     loop: LoopParams,
     folder: Path,
     weights: TokenizerLoss,
     *,
     crop: int = 0,
-    progress=None,
+    progress: StepProgress | None = None,
 ) -> bool:
     """Train in place on the bank's videos. True when all steps are done."""
     steps_seen = 0
 
-    def loss_function(generator: torch.Generator):
+    def loss_function(generator: torch.Generator) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         nonlocal steps_seen
         if steps_seen % 200 == 0:
             bank.refresh()
@@ -129,7 +130,9 @@ def train_tokenizer(
 
 
 @torch.no_grad()
-def latent_statistics(autoencoder: nn.Module, bank: VideoBank, num_videos: int, seed: int = 0):
+def latent_statistics(
+    autoencoder: AutoencoderKLCosmos, bank: VideoBank, num_videos: int, seed: int = 0
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean and standard deviation [16] of the latents over `num_videos` videos."""
     device = next(autoencoder.parameters()).device
     generator = torch.Generator(device).manual_seed(seed)

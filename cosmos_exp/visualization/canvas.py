@@ -1,4 +1,4 @@
-"""Antialiased drawing on a page: shapes at three times the resolution, text on top of them at the page's own."""
+"""Antialiased drawing on a page: shapes at three times the resolution, text on top of them at page resolution."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 Color = tuple[int, ...]  # RGB or RGBA, 0..255
+Point = Sequence[float] | np.ndarray  # [2]
 
 SUPERSAMPLING = 3
 INK: Color = (38, 42, 50)
@@ -57,7 +58,7 @@ class Box:
 
 
 @cache
-def font(size: float) -> ImageFont.FreeTypeFont:
+def font(size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
 
@@ -89,23 +90,23 @@ class Canvas:
         for part in dashed(points, *dashes) if dashes else [points]:
             self._draw.line(_flat(part), fill=color, width=max(1, round(width * SUPERSAMPLING)), joint="curve")
 
-    def disc(self, center: Sequence[float], radius: float, fill: Color, line: Color | None = None, width: float = 1):
+    def disc(self, center: Point, radius: float, fill: Color, line: Color | None = None, width: float = 1):
         (x, y), r = np.asarray(center) * SUPERSAMPLING, radius * SUPERSAMPLING
         stroke = round(width * SUPERSAMPLING) if line else 0
         self._draw.ellipse((x - r, y - r, x + r, y + r), fill=fill, outline=line, width=stroke)
 
-    def arrow(self, start: Sequence[float], end: Sequence[float], color: Color, width: float = 2, head: float = 8):
+    def arrow(self, start: Point, end: Point, color: Color, width: float = 2, head: float = 8):
         """A straight arrow; head: length of its head, pixels."""
-        start, end = np.asarray(start, float), np.asarray(end, float)
-        along = (end - start) / max(np.linalg.norm(end - start), 1e-9)
+        tail, tip = np.asarray(start, float), np.asarray(end, float)
+        along = (tip - tail) / max(np.linalg.norm(tip - tail), 1e-9)
         across = np.array([-along[1], along[0]])
-        neck = end - along * head
-        self.line(np.stack([start, neck]), color, width)
-        self.polygon(np.stack([end, neck + across * head * 0.45, neck - across * head * 0.45]), color)
+        neck = tip - along * head
+        self.line(np.stack([tail, neck]), color, width)
+        self.polygon(np.stack([tip, neck + across * head * 0.45, neck - across * head * 0.45]), color)
 
     def text(
         self,
-        at: Sequence[float],
+        at: Point,
         text: str,
         size: float = 14,
         color: Color = INK,
@@ -113,7 +114,7 @@ class Canvas:
         anchor: str = "lm",
         halo: float = 0,
     ) -> None:
-        """anchor: which point of the text `at` is, by Pillow's letters. halo: width of a white rim, pixels."""
+        """anchor: which point of the text `at` is, by Pillow's letters. halo: width of a white outline, pixels."""
         self._texts.append((tuple(map(float, at)), text, size, color, anchor, halo))
 
     def paste(self, other: Canvas, left: int, top: int) -> None:
@@ -135,8 +136,8 @@ class Canvas:
 
 
 @dataclass(frozen=True)
-class Sheet:
-    """A drawing to scale. low, high: [2] metres shown, horizontally and vertically. scale: pixels per metre."""
+class PlanTransform:
+    """Maps metres to page pixels. low, high: [2] metres, corners of the visible area. scale: pixels per metre."""
 
     low: np.ndarray
     high: np.ndarray
@@ -153,15 +154,16 @@ class Sheet:
 
 
 class Labels:
-    """Places texts so that none covers another. area: where they may stand."""
+    """Places labels without overlaps. area: where labels are allowed."""
 
     def __init__(self, canvas: Canvas, area: Box, *, size: float, obstacles: np.ndarray | None = None):
         self.canvas, self.area, self.size = canvas, area, size
         self.obstacles = np.zeros((0, 2)) if obstacles is None else obstacles
         self.taken: list[Box] = []
 
-    def place(self, places: Iterable[tuple[Sequence[float], str]], text: str, color: Color = INK) -> bool:
-        """Write the text at the place (point, anchor) with the fewest obstacles [N,2]; False where all are taken.
+    def place(self, places: Iterable[tuple[Point, str]], text: str, color: Color = INK) -> bool:
+        """Write the text at the place (point, anchor) that covers the fewest obstacles [N,2]; False where all are
+        occupied.
 
         Of equal places the first is taken. A text may have several lines.
         """
@@ -184,8 +186,8 @@ class Labels:
         return True
 
 
-def text_box(at: Sequence[float], lines: Sequence[str], size: float, anchor: str = "lm") -> Box:
-    """Where lines of text stand; anchor: l, m or r and t, m or b."""
+def text_box(at: Point, lines: Sequence[str], size: float, anchor: str = "lm") -> Box:
+    """Bounding box of lines of text; anchor: l, m or r and t, m or b."""
     width, height = max(font(size).getlength(line) for line in lines), 1.15 * size * len(lines)
     left = at[0] - width * {"l": 0, "m": 0.5, "r": 1}[anchor[0]]
     top = at[1] - height * {"t": 0, "m": 0.5, "b": 1}[anchor[1]]

@@ -1,4 +1,4 @@
-"""What a camera sees, as shapes in the rig frame (metres; FLU, origin on the ground below the rear axle)."""
+"""Camera frusta as 2D shapes in the rig frame (metres; FLU, origin on the ground below the rear axle)."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ COLORS: tuple[Color, ...] = (
     (96, 112, 132),
 )
 STEPS = 49
-REACH = 7.0  # metres at which a camera of 60 degrees is cut off
+DRAW_DISTANCE = 7.0  # metres, of a camera with a field of view of 60 degrees
 
 
 def color_of(index: int) -> Color:
     return COLORS[index % len(COLORS)]
 
 
-def reach(model: CameraModel, *, at_60_degrees: float = REACH) -> float:
-    """Metres to draw: narrow cameras farther than wide ones, so that their areas are about equal."""
+def draw_distance(model: CameraModel, *, at_60_degrees: float = DRAW_DISTANCE) -> float:
+    """Length of the drawn frustum, metres: longer for narrow cameras, so that the areas are about equal."""
     return at_60_degrees * float(np.clip(np.sqrt(np.radians(60) / fields_of_view(model)[0]), 0.6, 1.6))
 
 
-def seen_from_above(camera: Camera, distance: float) -> np.ndarray:
+def frustum_from_above(camera: Camera, distance: float) -> np.ndarray:
     """[STEPS+1,2] x, y: the camera, then the arc at `distance` from it through the middle row of the image."""
     (_, cy) = camera.model.project(np.array([[0.0, 0.0, 1.0]]))[0]
     rays = _rays(camera, np.linspace(0, camera.model.width, STEPS), np.full(STEPS, cy))
@@ -41,7 +41,7 @@ def seen_from_above(camera: Camera, distance: float) -> np.ndarray:
     return np.concatenate([origin[None], origin + distance * flat])
 
 
-def seen_from_the_side(camera: Camera, distance: float) -> np.ndarray:
+def frustum_from_the_side(camera: Camera, distance: float) -> np.ndarray:
     """[STEPS+1,2] x, z: the camera, then the arc through the middle column of the image, cut off at the ground."""
     (cx, _) = camera.model.project(np.array([[0.0, 0.0, 1.0]]))[0]
     rays = _rays(camera, np.full(STEPS, cx), np.linspace(0, camera.model.height, STEPS))

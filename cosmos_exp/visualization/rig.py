@@ -1,4 +1,4 @@
-"""A rig as a page: the cameras' fields of view from above and from the left, and a table of them."""
+"""Figure of a camera rig: fields of view from above and from the left, and a table of the cameras."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 from cosmos_exp.sensors.camera import Camera, Rig, fields_of_view
 from cosmos_exp.sensors.ftheta import FTheta
 from cosmos_exp.sensors.rigs import cameras_of_views, mounting
-from cosmos_exp.visualization.canvas import FAINT, INK, WHITE, Canvas, Labels, Sheet, dotted
-from cosmos_exp.visualization.frusta import color_of, reach, seen_from_above, seen_from_the_side
+from cosmos_exp.visualization.canvas import FAINT, INK, WHITE, Canvas, Labels, PlanTransform, dotted
+from cosmos_exp.visualization.frusta import color_of, draw_distance, frustum_from_above, frustum_from_the_side
 
 PAGE_WIDTH = 1200
 MARGIN = 36
@@ -81,9 +81,9 @@ def format_table(rows: Sequence[CameraRow]) -> str:
 
 def draw_rig(rig: Rig, views: Mapping[str, str]) -> np.ndarray:
     """uint8 [H,1200,3]. views: {camera: view}, as in the config of the rig."""
-    above = [seen_from_above(camera, reach(camera.model)) for camera in rig.cameras]
-    side = [seen_from_the_side(camera, reach(camera.model)) for camera in rig.cameras]
-    top_sheet, side_sheet = _sheets(above, side)
+    above = [frustum_from_above(camera, draw_distance(camera.model)) for camera in rig.cameras]
+    side = [frustum_from_the_side(camera, draw_distance(camera.model)) for camera in rig.cameras]
+    top_sheet, side_sheet = _transforms(above, side)
     top, low = _draw_top(rig, above, top_sheet), _draw_side(side, side_sheet)
     rows = camera_rows(rig, views)
     table_top = HEADER + top.height + GAP + low.height + GAP
@@ -105,7 +105,7 @@ def _header(page: Canvas, rig: Rig) -> None:
     page.text((PAGE_WIDTH - MARGIN, 46), note, 13, FAINT, anchor="rm")
 
 
-def _sheets(above: list[np.ndarray], side: list[np.ndarray]) -> tuple[Sheet, Sheet]:
+def _transforms(above: list[np.ndarray], side: list[np.ndarray]) -> tuple[PlanTransform, PlanTransform]:
     """Both drawings at one scale and with the same x."""
     points = np.concatenate([*above, [(-1.8, -1.8), (4.6, 1.8)]])
     heights = np.concatenate([*side, [(0, 0), (0, 2.2)]])[:, 1]
@@ -116,56 +116,56 @@ def _sheets(above: list[np.ndarray], side: list[np.ndarray]) -> tuple[Sheet, She
     low, high = low - spare, high + spare
     bottom, top = -0.7, heights.max() + 0.6
     return (
-        Sheet(low, high, scale),
-        Sheet(np.array([low[0], bottom]), np.array([high[0], top]), scale),
+        PlanTransform(low, high, scale),
+        PlanTransform(np.array([low[0], bottom]), np.array([high[0], top]), scale),
     )
 
 
-def _draw_top(rig: Rig, shapes: list[np.ndarray], sheet: Sheet) -> Canvas:
-    canvas = sheet.canvas()
-    _grid(canvas, sheet)
-    _car_from_above(canvas, sheet)
-    _areas(canvas, [sheet(shape) for shape in shapes])
-    _origin(canvas, sheet, ("x", "y"))
+def _draw_top(rig: Rig, shapes: list[np.ndarray], to_page: PlanTransform) -> Canvas:
+    canvas = to_page.canvas()
+    _grid(canvas, to_page)
+    _car_from_above(canvas, to_page)
+    _areas(canvas, [to_page(shape) for shape in shapes])
+    _origin(canvas, to_page, ("x", "y"))
     for i, camera in enumerate(rig.cameras):
-        canvas.disc(sheet(camera.camera_to_rig[None, :2, 3])[0], 4.5, color_of(i), WHITE, 1.2)
-    outlines = np.concatenate([dotted(sheet(np.concatenate([shape, shape[:1]]))) for shape in shapes])
+        canvas.disc(to_page(camera.camera_to_rig[None, :2, 3])[0], 4.5, color_of(i), WHITE, 1.2)
+    outlines = np.concatenate([dotted(to_page(np.concatenate([shape, shape[:1]]))) for shape in shapes])
     car = np.stack(np.meshgrid(np.linspace(-1, 3.8, 40), np.linspace(-0.9, 0.9, 20)), axis=-1).reshape(-1, 2)
-    labels = Labels(canvas, canvas.box.grown(-6), size=14, obstacles=np.concatenate([outlines, sheet(car)]))
+    labels = Labels(canvas, canvas.box.grown(-6), size=14, obstacles=np.concatenate([outlines, to_page(car)]))
     for i, (camera, shape) in enumerate(zip(rig.cameras, shapes)):
         hfov, vfov = np.degrees(fields_of_view(camera.model))
         text = f"{i + 1}  {camera.name}\n    {hfov:.0f}° x {vfov:.0f}°"
-        placed = labels.place(_around_the_arc(sheet(shape)), text, color_of(i))
+        placed = labels.place(_around_the_arc(to_page(shape)), text, color_of(i))
         assert placed or len(rig.cameras) > 12, camera.name
     return canvas
 
 
-def _draw_side(shapes: list[np.ndarray], sheet: Sheet) -> Canvas:
-    canvas = sheet.canvas()
-    _grid(canvas, sheet)
-    ground = sheet(np.array([(sheet.low[0], 0.0), (sheet.high[0], 0.0)]))
+def _draw_side(shapes: list[np.ndarray], to_page: PlanTransform) -> Canvas:
+    canvas = to_page.canvas()
+    _grid(canvas, to_page)
+    ground = to_page(np.array([(to_page.low[0], 0.0), (to_page.high[0], 0.0)]))
     under = np.concatenate([ground, [(canvas.width, canvas.height), (0, canvas.height)]])
     canvas.polygon(under, (232, 234, 238))
     canvas.line(ground, FAINT, 1.5)
-    _car_from_the_side(canvas, sheet)
-    _areas(canvas, [sheet(shape) for shape in shapes])
-    _origin(canvas, sheet, ("x", "z"))
+    _car_from_the_side(canvas, to_page)
+    _areas(canvas, [to_page(shape) for shape in shapes])
+    _origin(canvas, to_page, ("x", "z"))
     labels = Labels(canvas, canvas.box.grown(-4), size=14)
     for i, shape in enumerate(shapes):
-        canvas.disc(sheet(shape[:1])[0], 4.5, color_of(i), WHITE, 1.2)
-        labels.place(_around_the_arc(sheet(shape)), str(i + 1), color_of(i))
+        canvas.disc(to_page(shape[:1])[0], 4.5, color_of(i), WHITE, 1.2)
+        labels.place(_around_the_arc(to_page(shape)), str(i + 1), color_of(i))
     return canvas
 
 
-def _grid(canvas: Canvas, sheet: Sheet) -> None:
+def _grid(canvas: Canvas, to_page: PlanTransform) -> None:
     for axis in (0, 1):
-        for metre in range(int(np.ceil(sheet.low[axis])), int(np.floor(sheet.high[axis])) + 1):
-            ends = np.array([sheet.low, sheet.high])
+        for metre in range(int(np.ceil(to_page.low[axis])), int(np.floor(to_page.high[axis])) + 1):
+            ends = np.array([to_page.low, to_page.high])
             ends[:, axis] = metre
             strong = metre % 5 == 0
-            canvas.line(sheet(ends), (206, 212, 222) if strong else (230, 234, 240), 1 if strong else 0.7)
+            canvas.line(to_page(ends), (206, 212, 222) if strong else (230, 234, 240), 1 if strong else 0.7)
             if strong:
-                (x, y) = sheet(ends)[0]
+                (x, y) = to_page(ends)[0]
                 at, anchor = ((x, canvas.height + 11), "mm") if axis == 0 else ((-6, y), "rm")
                 canvas.text(at, f"{metre}", 12, FAINT, anchor=anchor)
 
@@ -177,35 +177,35 @@ def _areas(canvas: Canvas, shapes: list[np.ndarray]) -> None:
         canvas.polygon(shape, None, color_of(i), 1.6)
 
 
-def _origin(canvas: Canvas, sheet: Sheet, axes: tuple[str, str]) -> None:
-    start, length = sheet(np.zeros((1, 2)))[0], 0.9 * sheet.scale
+def _origin(canvas: Canvas, to_page: PlanTransform, axes: tuple[str, str]) -> None:
+    start, length = to_page(np.zeros((1, 2)))[0], 0.9 * to_page.scale
     for name, along, anchor in zip(axes, np.array([(1, 0), (0, -1)]), ("lm", "mm")):
         canvas.arrow(start, start + length * along, AXES[name], 2)
         canvas.text(start + (length + 6) * along, name, 13, AXES[name], anchor=anchor, halo=2)
     canvas.disc(start, 3, INK)
 
 
-def _car_from_above(canvas: Canvas, sheet: Sheet) -> None:
+def _car_from_above(canvas: Canvas, to_page: PlanTransform) -> None:
     front, half = LENGTH - REAR_OVERHANG, WIDTH / 2
     for x in (0.0, WHEELBASE):
         for y in (-half + 0.1, half - 0.1):
             wheel = np.array([(-0.33, -0.11), (0.33, -0.11), (0.33, 0.11), (-0.33, 0.11)]) + (x, y)
-            canvas.polygon(sheet(wheel), (70, 74, 82))
-    canvas.polygon(sheet(_rounded(-REAR_OVERHANG, front, half, 0.5)), (255, 255, 255, 225), INK, 1.6)
+            canvas.polygon(to_page(wheel), (70, 74, 82))
+    canvas.polygon(to_page(_rounded(-REAR_OVERHANG, front, half, 0.5)), (255, 255, 255, 225), INK, 1.6)
     glass = np.array([(1.55, -0.62), (1.55, 0.62), (2.25, 0.78), (2.25, -0.78)])
     rear_glass = np.array([(-0.25, -0.6), (-0.25, 0.6), (-0.7, 0.7), (-0.7, -0.7)])
     for pane in (glass, rear_glass):
-        canvas.polygon(sheet(pane), (196, 206, 220, 190), FAINT, 1)
+        canvas.polygon(to_page(pane), (196, 206, 220, 190), FAINT, 1)
 
 
-def _car_from_the_side(canvas: Canvas, sheet: Sheet) -> None:
-    canvas.polygon(sheet(PROFILE), (255, 255, 255, 225), INK, 1.6)
+def _car_from_the_side(canvas: Canvas, to_page: PlanTransform) -> None:
+    canvas.polygon(to_page(PROFILE), (255, 255, 255, 225), INK, 1.6)
     glass = np.array([(0.0, 1.06), (0.5, 1.38), (1.5, 1.36), (2.2, 1.04)])
-    canvas.polygon(sheet(glass), (196, 206, 220, 190), FAINT, 1)
+    canvas.polygon(to_page(glass), (196, 206, 220, 190), FAINT, 1)
     for x in (0.0, WHEELBASE):
-        (hub,) = sheet(np.array([(x, 0.33)]))
-        canvas.disc(hub, 0.33 * sheet.scale, (70, 74, 82))
-        canvas.disc(hub, 0.19 * sheet.scale, (200, 204, 210))
+        (hub,) = to_page(np.array([(x, 0.33)]))
+        canvas.disc(hub, 0.33 * to_page.scale, (70, 74, 82))
+        canvas.disc(hub, 0.19 * to_page.scale, (200, 204, 210))
 
 
 def _rounded(back: float, front: float, half: float, radius: float) -> np.ndarray:

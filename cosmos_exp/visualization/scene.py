@@ -1,4 +1,4 @@
-"""A scene as a page: the map from above, the way of the ego vehicle, and everything that moves."""
+"""Figure of a scene from above: the map, the path of the ego vehicle, and the tracks."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 
 from cosmos_exp.scene.types import Scene, Track
 from cosmos_exp.sensors.camera import Camera, Rig
-from cosmos_exp.visualization.canvas import FAINT, INK, Box, Canvas, Color, Sheet, font
-from cosmos_exp.visualization.frusta import color_of, reach, seen_from_above
+from cosmos_exp.visualization.canvas import FAINT, INK, Box, Canvas, Color, PlanTransform, font
+from cosmos_exp.visualization.frusta import color_of, draw_distance, frustum_from_above
 from cosmos_exp.visualization.scene_map import GROUND, draw_map, map_entries
 from cosmos_exp.visualization.scene_motion import CLASSES, EGO, draw_motion, is_seen, length, path_of
 
@@ -21,27 +21,27 @@ MAX_SCALE = 13.0  # pixels per metre
 MARGIN_M = 32.0  # metres around the ego's path
 HEIGHTS = (440, 800)  # least and most of the map, pixels
 LONGEST_BAR = 160  # pixels
-RIG_REACH = 12.0  # metres at which a camera of 60 degrees is cut off
-Entry = tuple[str, Color, str]  # of the legend: sign (box, line, disc or none), colour, text
+RIG_DISTANCE = 12.0  # metres, of a camera with a field of view of 60 degrees
+Entry = tuple[str, Color, str]  # of the legend: symbol (box, line, disc or none), colour, text
 
 
 def draw_scene(scene: Scene, rig: Rig | None = None) -> np.ndarray:
     """uint8 [H,1200,3]. rig: its fields of view are drawn where the ego vehicle starts."""
-    sheet = _sheet(scene)
-    plan = sheet.canvas(GROUND)
-    draw_map(plan, sheet, scene.map, scene.start)
-    seen = [track for track in scene.tracks if is_seen(plan, sheet, track, scene)]
+    to_page = _transform(scene)
+    plan = to_page.canvas(GROUND)
+    draw_map(plan, to_page, scene.map, scene.start)
+    seen = [track for track in scene.tracks if is_seen(plan, to_page, track, scene)]
     if rig:
-        _draw_rig(plan, sheet, scene, rig)
+        _draw_rig(plan, to_page, scene, rig)
     reserved = [_bar_box(plan).grown(4), _axes_box(plan).grown(4)]
-    unnamed = draw_motion(plan, sheet, scene, seen, reserved)
-    _scale_bar(plan, sheet)
+    unnamed = draw_motion(plan, to_page, scene, seen, reserved)
+    _scale_bar(plan, to_page)
     _axes(plan)
     legend = _legend(scene, seen, unnamed, rig)
     page = Canvas(PAGE_WIDTH, HEADER + plan.height + 40 + legend.height)
     _header(page, scene)
     page.paste(plan, MARGIN, HEADER)
-    _coordinates(page, sheet, plan)
+    _coordinates(page, to_page, plan)
     page.paste(legend, MARGIN, HEADER + plan.height + 34)
     return page.pixels()
 
@@ -51,30 +51,30 @@ def count_actors(scene: Scene) -> str:
     return f"{count or 'no'} actor{'s' if count != 1 else ''} besides the ego"
 
 
-def _sheet(scene: Scene) -> Sheet:
+def _transform(scene: Scene) -> PlanTransform:
     path = scene.ego.trajectory.sample(np.linspace(scene.start, scene.end, 40))[:, :2, 3]
     low, high = path.min(axis=0) - MARGIN_M, path.max(axis=0) + MARGIN_M
     width = PAGE_WIDTH - 2 * MARGIN
     scale = float(min(width / (high[0] - low[0]), HEIGHTS[1] / (high[1] - low[1]), MAX_SCALE))
     height = max((high[1] - low[1]) * scale, HEIGHTS[0])
     middle, half = (low + high) / 2, np.array([width, round(height)]) / scale / 2
-    return Sheet(middle - half, middle + half, scale)
+    return PlanTransform(middle - half, middle + half, scale)
 
 
-def _draw_rig(canvas: Canvas, sheet: Sheet, scene: Scene, rig: Rig) -> None:
+def _draw_rig(canvas: Canvas, to_page: PlanTransform, scene: Scene, rig: Rig) -> None:
     pose = scene.rig_trajectory.at(scene.start)
-    shapes = [sheet(_on_map(camera, pose)) for camera in rig.cameras]
+    shapes = [to_page(_on_map(camera, pose)) for camera in rig.cameras]
     for i, shape in enumerate(shapes):
         canvas.polygon(shape, (*color_of(i), 44), (*color_of(i), 230), 1.4)
 
 
 def _on_map(camera: Camera, pose: np.ndarray) -> np.ndarray:
-    shape = seen_from_above(camera, reach(camera.model, at_60_degrees=RIG_REACH))
+    shape = frustum_from_above(camera, draw_distance(camera.model, at_60_degrees=RIG_DISTANCE))
     return shape @ pose[:2, :2].T + pose[:2, 3]
 
 
 def _legend(scene: Scene, seen: Sequence[Track], unnamed: int, rig: Rig | None) -> Canvas:
-    """Rows of entries; each a drawing of its sign and a text."""
+    """Rows of entries, each with a symbol and a text."""
     counts = Counter(track.actor_class for track in seen)
     actors = [(CLASSES[c], f"{c.value}: {counts[c]}") for c in CLASSES if counts[c]]
     note = left_out(len(scene.tracks) - len(seen), unnamed)
@@ -87,7 +87,7 @@ def _legend(scene: Scene, seen: Sequence[Track], unnamed: int, rig: Rig | None) 
     for i, line in enumerate(lines):
         x, y = 0.0, 14 + 24 * i
         for sign, color, text in line:
-            _sign(canvas, sign, color, x, y)
+            _draw_symbol(canvas, sign, color, x, y)
             x += 24 if sign else 0
             canvas.text((x, y), text, 13, INK if sign else FAINT)
             x += font(13).getlength(text) + 22
@@ -95,14 +95,15 @@ def _legend(scene: Scene, seen: Sequence[Track], unnamed: int, rig: Rig | None) 
 
 
 def left_out(outside: int, unnamed: int) -> str:
-    """What the picture does not show, for the legend."""
-    notes = [(outside, "outside the picture"), (unnamed, "without room for a name")]
+    """Text of the legend about what is not shown."""
+    notes = [(outside, "outside the image"), (unnamed, "without room for a name")]
     return ", ".join(f"{count} {what}" for count, what in notes if count)
 
 
 def _wrapped(row: list[Entry]) -> list[list[Entry]]:
     """A row of the legend as lines that fit the page."""
-    lines, x = [[]], 0.0
+    lines: list[list[Entry]] = [[]]
+    x = 0.0
     for entry in row:
         width = (24 if entry[0] else 0) + font(13).getlength(entry[2]) + 22
         if x + width > PAGE_WIDTH - 2 * MARGIN and lines[-1]:
@@ -112,7 +113,7 @@ def _wrapped(row: list[Entry]) -> list[list[Entry]]:
     return [line for line in lines if line]
 
 
-def _sign(canvas: Canvas, sign: str, color: Color, x: float, y: float) -> None:
+def _draw_symbol(canvas: Canvas, sign: str, color: Color, x: float, y: float) -> None:
     if sign == "box":
         corners = np.array([(0, -6), (16, -6), (16, 6), (0, 6)]) + (x, y)
         canvas.polygon(corners, color, (150, 154, 160), 0.6)
@@ -133,15 +134,15 @@ def _header(page: Canvas, scene: Scene) -> None:
     page.text((MARGIN, 58), ", ".join([scene.source, *named, *known]), 13, FAINT)
 
 
-def _coordinates(page: Canvas, sheet: Sheet, plan: Canvas) -> None:
+def _coordinates(page: Canvas, to_page: PlanTransform, plan: Canvas) -> None:
     """World coordinates along the border of the map, metres."""
-    step = next(s for s in (5, 10, 20, 50, 100, 200, 500, 1000, 10**6) if s * sheet.scale > 80)
+    step = next(s for s in (5, 10, 20, 50, 100, 200, 500, 1000, 10**6) if s * to_page.scale > 80)
     for axis in (0, 1):
-        first = np.ceil(sheet.low[axis] / step) * step
-        for metre in np.arange(first, sheet.high[axis], step):
-            point = sheet.low.copy()
+        first = np.ceil(to_page.low[axis] / step) * step
+        for metre in np.arange(first, to_page.high[axis], step):
+            point = to_page.low.copy()
             point[axis] = metre
-            x, y = sheet(point[None])[0] + (MARGIN, HEADER)
+            x, y = to_page(point[None])[0] + (MARGIN, HEADER)
             if axis == 0:
                 page.line(np.array([(x, HEADER + plan.height), (x, HEADER + plan.height + 5)]), FAINT)
                 page.text((x, HEADER + plan.height + 14), f"{metre:g}", 12, FAINT, anchor="mm")
@@ -155,9 +156,9 @@ def _bar_box(canvas: Canvas) -> Box:
     return Box(6, canvas.height - 40, LONGEST_BAR + 26, canvas.height - 8)
 
 
-def _scale_bar(canvas: Canvas, sheet: Sheet) -> None:
-    metres = max(m for m in (1, 2, 5, 10, 20, 50, 100, 200) if m * sheet.scale <= LONGEST_BAR)
-    box, bar = _bar_box(canvas), metres * sheet.scale
+def _scale_bar(canvas: Canvas, to_page: PlanTransform) -> None:
+    metres = max(m for m in (1, 2, 5, 10, 20, 50, 100, 200) if m * to_page.scale <= LONGEST_BAR)
+    box, bar = _bar_box(canvas), metres * to_page.scale
     middle, y = (box.left + box.right) / 2, box.bottom - 10
     left, right = middle - bar / 2, middle + bar / 2
     canvas.polygon(box.corners, (255, 255, 255, 225))

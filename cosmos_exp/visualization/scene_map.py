@@ -1,11 +1,11 @@
-"""The static world of a scene from above."""
+"""The map of a scene from above."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from cosmos_exp.scene.types import LaneType, LightState, SceneMap
-from cosmos_exp.visualization.canvas import WHITE, Canvas, Color, Sheet
+from cosmos_exp.visualization.canvas import WHITE, Canvas, Color, PlanTransform
 
 GROUND: Color = (238, 236, 230)
 BUILDING: Color = (206, 198, 188)
@@ -32,36 +32,36 @@ LIGHTS: dict[LightState, Color] = {
 }
 
 
-def draw_map(canvas: Canvas, sheet: Sheet, scene_map: SceneMap, start: float) -> None:
+def draw_map(canvas: Canvas, to_page: PlanTransform, scene_map: SceneMap, start: float) -> None:
     """start: seconds; traffic lights are drawn as they are then."""
-    pixel = 1 / sheet.scale
+    pixel = 1 / to_page.scale
     for kind, color in LANES.items():
         for lane in (lane for lane in scene_map.lanes if lane.type is kind):
-            canvas.polygon(sheet(np.concatenate([lane.left, lane.right[::-1]])), color)
+            canvas.polygon(to_page(np.concatenate([lane.left, lane.right[::-1]])), color)
     for building in scene_map.buildings:
-        canvas.polygon(sheet(building.footprint), BUILDING, (170, 160, 150), 0.8)
+        canvas.polygon(to_page(building.footprint), BUILDING, (170, 160, 150), 0.8)
     for area in scene_map.crosswalks:
-        canvas.polygon(sheet(area), CROSSWALK, WHITE, 0.8)
+        canvas.polygon(to_page(area), CROSSWALK, WHITE, 0.8)
     for area in scene_map.road_markings:
-        canvas.polygon(sheet(area), MARKING)
+        canvas.polygon(to_page(area), MARKING)
     for line in scene_map.lane_lines:
-        dashes = (3 * sheet.scale, 3 * sheet.scale) if line.style.startswith("broken") else None
+        dashes = (3 * to_page.scale, 3 * to_page.scale) if line.style.startswith("broken") else None
         color = LINE_COLORS.get(line.color, WHITE)
-        canvas.line(sheet(line.points), color, max(line.width, 1.1 * pixel) * sheet.scale, dashes)
-    for line in scene_map.road_boundaries:
-        canvas.line(sheet(line), BOUNDARY, 1.2)
-    for line in scene_map.wait_lines:
-        canvas.line(sheet(line), WAIT_LINE, max(0.4 * sheet.scale, 1.6))
+        canvas.line(to_page(line.points), color, max(line.width, 1.1 * pixel) * to_page.scale, dashes)
+    for boundary in scene_map.road_boundaries:
+        canvas.line(to_page(boundary), BOUNDARY, 1.2)
+    for wait_line in scene_map.wait_lines:
+        canvas.line(to_page(wait_line), WAIT_LINE, max(0.4 * to_page.scale, 1.6))
     for tree in scene_map.trees:
-        canvas.disc(sheet(tree.position[None])[0], tree.crown_radius * sheet.scale, TREE)
+        canvas.disc(to_page(tree.position[None])[0], tree.crown_radius * to_page.scale, TREE)
     for pole in scene_map.poles:
-        canvas.disc(sheet(pole.base[None])[0], 1.3, (70, 70, 76))
+        canvas.disc(to_page(pole.base[None])[0], 1.3, (70, 70, 76))
     for light in scene_map.traffic_lights:
-        canvas.disc(sheet(light.pose[None, :3, 3])[0], 3.2, LIGHTS[light.state_at(start)], WHITE, 0.8)
+        canvas.disc(to_page(light.pose[None, :3, 3])[0], 3.2, LIGHTS[light.state_at(start)], WHITE, 0.8)
 
 
 def map_entries(scene_map: SceneMap) -> list[tuple[str, Color, str]]:
-    """What the map holds, for a legend: sign (box, line or disc), colour, name."""
+    """Legend entries of the map elements: symbol (box, line or disc), colour, name."""
     kinds = {lane.type for lane in scene_map.lanes}
     lanes = [("box", LANES[k], f"{k.value} lane" if k is LaneType.DRIVING else k.value) for k in LaneType if k in kinds]
     others = [

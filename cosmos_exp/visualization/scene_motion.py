@@ -1,4 +1,4 @@
-"""What moves in a scene, from above: paths, boxes with headings, names, and the times of the ego vehicle."""
+"""The tracks of a scene from above: paths, boxes with headings, names, and time marks of the ego vehicle."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from cosmos_exp.scene.types import ActorClass, Scene, Track
-from cosmos_exp.visualization.canvas import WHITE, Box, Canvas, Color, Labels, Sheet, dotted
+from cosmos_exp.visualization.canvas import WHITE, Box, Canvas, Color, Labels, PlanTransform, Point, dotted
 
 SAMPLES_PER_SECOND = 5
 EGO: Color = (24, 92, 214)
@@ -24,14 +24,16 @@ CLASSES: dict[ActorClass, Color] = {
 }
 
 
-def draw_motion(canvas: Canvas, sheet: Sheet, scene: Scene, tracks: Sequence[Track], reserved: Sequence[Box]) -> int:
+def draw_motion(
+    canvas: Canvas, to_page: PlanTransform, scene: Scene, tracks: Sequence[Track], reserved: Sequence[Box]
+) -> int:
     """Each track where it first is during the scene, its path from there, its name; the ego with times.
 
-    reserved: where no text may stand. Returns how many tracks have no room for their name.
+    reserved: areas without labels. Returns the number of tracks without room for a name.
     """
-    path = sheet(path_of(scene.ego, scene))
+    path = to_page(path_of(scene.ego, scene))
     for track in tracks:
-        points, color = sheet(path_of(track, scene)), CLASSES[track.actor_class]
+        points, color = to_page(path_of(track, scene)), CLASSES[track.actor_class]
         canvas.line(points, (*color, 190), 1.8)
         if length(points) > 14:
             canvas.arrow(points[_before(points, 8)], points[-1], color, 1.8, 7)
@@ -40,15 +42,15 @@ def draw_motion(canvas: Canvas, sheet: Sheet, scene: Scene, tracks: Sequence[Tra
     obstacles = [dotted(path)]
     for track in [*tracks, scene.ego]:
         color = EGO if track is scene.ego else CLASSES[track.actor_class]
-        outline = sheet(_outline(track, _first(track, scene)))
+        outline = to_page(_outline(track, _first(track, scene)))
         obstacles.append(np.concatenate([dotted(outline), outline.mean(axis=0)[None]]))
         _draw_box(canvas, outline, color)
     labels = Labels(canvas, canvas.box.grown(-4), size=12, obstacles=np.concatenate(obstacles))
     labels.taken += reserved
-    labels.place(_around(sheet(_outline(scene.ego, scene.start))), "ego", EGO)
-    _time_ticks(canvas, sheet, scene, labels)
+    labels.place(_around(to_page(_outline(scene.ego, scene.start))), "ego", EGO)
+    _time_ticks(canvas, to_page, scene, labels)
     nearest = sorted(tracks, key=lambda t: _distance(t, scene))
-    places = [(t, _around(sheet(_outline(t, _first(t, scene))))) for t in nearest]
+    places = [(t, _around(to_page(_outline(t, _first(t, scene))))) for t in nearest]
     return sum(not labels.place(around, t.id, CLASSES[t.actor_class]) for t, around in places)
 
 
@@ -65,14 +67,14 @@ def _draw_box(canvas: Canvas, outline: np.ndarray, color: Color) -> None:
     canvas.polygon(np.stack([tip, base + half * 0.7, base - half * 0.7]), (255, 255, 255, 235))
 
 
-def _time_ticks(canvas: Canvas, sheet: Sheet, scene: Scene, labels: Labels) -> None:
-    """Marks across the ego's path at round seconds after the start, as dense as they can be read."""
-    total = length(sheet(path_of(scene.ego, scene)))
+def _time_ticks(canvas: Canvas, to_page: PlanTransform, scene: Scene, labels: Labels) -> None:
+    """Marks across the ego's path at round seconds after the start, as dense as is readable."""
+    total = length(to_page(path_of(scene.ego, scene)))
     per_second = total / max(scene.duration, 1e-9)
     step = next((s for s in (1, 2, 5, 10, 20, 30) if s * per_second > 34), 60)
     for seconds in np.arange(0, scene.duration + 1e-6, step):
         t = scene.start + seconds
-        here, ahead = sheet(
+        here, ahead = to_page(
             np.stack([scene.ego.trajectory.at(t)[:2, 3], (scene.ego.trajectory.at(t) @ (1, 0, 0, 1))[:2]])
         )
         along = (ahead - here) / max(np.linalg.norm(ahead - here), 1e-9)
@@ -90,10 +92,10 @@ def path_of(track: Track, scene: Scene) -> np.ndarray:
     return track.trajectory.sample(np.linspace(begin, end, count))[:, :2, 3]
 
 
-def is_seen(canvas: Canvas, sheet: Sheet, track: Track, scene: Scene) -> bool:
+def is_seen(canvas: Canvas, to_page: PlanTransform, track: Track, scene: Scene) -> bool:
     """Whether any of its path is on the canvas."""
     exists = track.trajectory.times[0] <= scene.end and track.trajectory.times[-1] >= scene.start
-    return bool(exists) and canvas.box.count(sheet(path_of(track, scene))) > 0
+    return bool(exists) and canvas.box.count(to_page(path_of(track, scene))) > 0
 
 
 def _first(track: Track, scene: Scene) -> float:
@@ -101,17 +103,17 @@ def _first(track: Track, scene: Scene) -> float:
 
 
 def _outline(track: Track, t: float) -> np.ndarray:
-    """[4,2] metres: the cuboid from above, from the front left corner on, against the clock."""
+    """[4,2] metres: the cuboid from above, counter-clockwise from the front left corner."""
     pose, (length, width, _) = track.trajectory.at(t), track.size
     corners = np.array([(length, width), (-length, width), (-length, -width), (length, -width)]) / 2
     return corners @ pose[:2, :2].T + pose[:2, 3]
 
 
-def _around(outline: np.ndarray) -> list[tuple[np.ndarray, str]]:
+def _around(outline: np.ndarray) -> list[tuple[Point, str]]:
     """Places for a label next to a box, the near ones first."""
     (left, top), (right, bottom) = outline.min(axis=0), outline.max(axis=0)
     x, y = (left + right) / 2, (top + bottom) / 2
-    found = []
+    found: list[tuple[Point, str]] = []
     for gap in (3, 9, 18, 30):
         found += [((right + gap, y), "lm"), ((left - gap, y), "rm"), ((x, top - gap), "mb"), ((x, bottom + gap), "mt")]
         found += [((right + gap, top - gap), "lb"), ((left - gap, bottom + gap), "rt")]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from cosmos_exp.common.threads import by_frame, torch_threads
+from cosmos_exp.common.threads import map_frames, torch_threads
 from cosmos_exp.controls import CONTROLS, make_control
 from cosmos_exp.render.types import CameraRender
 
@@ -29,7 +29,7 @@ def test_frames_are_drawn_at_the_same_time_and_kept_in_order(threads):
         all_there.wait()
         return (frame + added)[..., None]
 
-    assert np.array_equal(by_frame(draw, clip, offset)[:, 0, 0], [[value] * 3 for value in range(10, 16)])
+    assert np.array_equal(map_frames(draw, clip, offset)[:, 0, 0], [[value] * 3 for value in range(10, 16)])
 
 
 def test_what_a_frame_raises_is_raised():
@@ -37,7 +37,7 @@ def test_what_a_frame_raises_is_raised():
         raise ArithmeticError(int(frame[0, 0]))
 
     with pytest.raises(ArithmeticError, match="7"):
-        by_frame(draw, np.full((3, 2, 2), 7, np.uint8))
+        map_frames(draw, np.full((3, 2, 2), 7, np.uint8))
 
 
 def test_torch_threads_of_other_threads_and_after():

@@ -9,7 +9,7 @@ import pytest
 
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.video import write_video
-from cosmos_exp.controls.user_videos import camera_file, check_video, read_ready_video
+from cosmos_exp.controls.user_videos import camera_file, check_video, read_user_video
 
 VIEW = "front_wide_120fov"
 
@@ -53,7 +53,7 @@ def test_what_is_not_there(tmp_path: Path) -> None:
 
 
 def test_the_first_frames_are_used(video: Path) -> None:
-    frames = read_ready_video(video, "hdmap", frames=9, height=32, width=48)
+    frames = read_user_video(video, "hdmap", frames=9, height=32, width=48)
     assert frames.shape == (9, 32, 48, 3)
     assert abs(int(frames[8, 16, 10, 0]) - 160) < 8
 
@@ -63,7 +63,7 @@ def test_another_size_is_resized_and_classes_are_not_mixed(control: str, mixed: 
     half = np.zeros((9, 32, 48, 3), np.uint8)
     half[:, :, 23:] = 255
     path = write_video(tmp_path / "half.mp4", half, 24, lossless=True)
-    row = read_ready_video(path, control, frames=9, height=64, width=96)[0, 30, :, 0]
+    row = read_user_video(path, control, frames=9, height=64, width=96)[0, 30, :, 0]
     assert len(row) == 96
     assert (len(np.unique(row)) > 2) == mixed
 
@@ -72,13 +72,13 @@ def test_a_video_too_short_or_cut_off(video: Path) -> None:
     check_video(video, 12)
     for read in (
         check_video,
-        lambda path, frames: read_ready_video(path, "seg", frames=frames, height=32, width=48),
+        lambda path, frames: read_user_video(path, "seg", frames=frames, height=32, width=48),
     ):
         with pytest.raises(UserError, match="has 12 frames, the clip has 17"):
             read(video, 17)
     video.write_bytes(video.read_bytes()[:-500])
     with pytest.raises(UserError, match="truncated"):
-        read_ready_video(video, "hdmap", frames=9, height=32, width=48)
+        read_user_video(video, "hdmap", frames=9, height=32, width=48)
     video.write_bytes(b"no video")
     with pytest.raises(UserError, match="cannot read the video"):
         check_video(video, 9)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from cosmos_exp.common.errors import UserError
-from cosmos_exp.metrics import METRICS, evaluate
+from cosmos_exp.metrics import METRICS, VERSIONS, evaluate, evaluate_metric
 from cosmos_exp.metrics.info import METRIC_INFO, metric_info
 
 
@@ -29,6 +29,27 @@ def test_a_clip_with_the_single_view_alone(truth):
 def test_unknown_metric_names_the_nearest(truth):
     with pytest.raises(UserError, match="unknown metric 'blur_sim': did you mean 'blur_ssim'"):
         evaluate(truth, ["blur_sim"])
+
+
+def test_one_metric_alone_gives_its_part_of_the_union(truth):
+    names = ["edge_f1", "style_score"]
+    alone = [evaluate_metric(truth, name) for name in names]
+    assert alone[0] and alone[1] and not alone[0].keys() & alone[1].keys()
+    assert evaluate(truth, names) == alone[0] | alone[1]
+    with pytest.raises(UserError, match="unknown metric 'edgef1': did you mean 'edge_f1'"):
+        evaluate_metric(truth, "edgef1")
+
+
+def test_values_that_are_not_finite_are_refused_by_key(truth, monkeypatch):
+    values = {"psnr": math.inf, "psnr/a": 1.0, "psnr/b": math.nan}
+    monkeypatch.setitem(METRICS, "psnr", lambda clip: values)
+    for compute in (lambda: evaluate_metric(truth, "psnr"), lambda: evaluate(truth, ["psnr"])):
+        with pytest.raises(ValueError, match="not finite: psnr, psnr/b"):
+            compute()
+
+
+def test_every_metric_has_a_version():
+    assert list(VERSIONS) == list(METRICS) and all(version >= 1 for version in VERSIONS.values())
 
 
 def test_info_of_view_keys():

@@ -18,17 +18,19 @@ def test_the_second_clip_has_the_values_that_it_has_alone(generated):
     second = generated(lambda view, video: 255 - video)
     alone = evaluate(second, NAMES)
     evaluate(first, NAMES)
-    assert {metric for metric, _ in first.found} == set(NAMES)
+    assert {metric for metric, _ in first.reference_cache} == set(NAMES)
     again = replace(second)
-    assert again.found == {}, "a changed clip may have another truth"
-    again.found.update(first.found)
+    assert again.reference_cache == {}, "a changed clip may have another truth"
+    again.reference_cache.update(first.reference_cache)
     assert evaluate(again, NAMES) == alone
-    again.found["edge_f1", VIEWS[0]] = [np.zeros_like(edges) for edges in first.found["edge_f1", VIEWS[0]]]
+    again.reference_cache["edge_f1", VIEWS[0]] = [
+        np.zeros_like(edges) for edges in first.reference_cache["edge_f1", VIEWS[0]]
+    ]
     assert evaluate(again, NAMES) != alone, "what was found is what is used"
 
 
 def test_what_is_large_is_not_kept(generated, monkeypatch):
-    monkeypatch.setattr(metric_types, "SMALL", 0)
+    monkeypatch.setattr(metric_types, "MAX_CACHED_BYTES", 0)
     clip = generated(lambda view, video: video)
     evaluate(clip, ("edge_f1",))
-    assert clip.found == {}
+    assert clip.reference_cache == {}

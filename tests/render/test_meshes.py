@@ -7,7 +7,7 @@ import pytest
 from helpers.streets import line, pose, still, street_map
 
 from cosmos_exp.render.actors import GAIT_PHASES, actor_mesh
-from cosmos_exp.render.mesh import ball, box, cylinder
+from cosmos_exp.render.mesh import box, cylinder, ellipsoid
 from cosmos_exp.render.palette import ACTOR_TAGS, PALETTE, Tag, colorize
 from cosmos_exp.render.roads import (
     crosswalk_mesh,
@@ -16,8 +16,8 @@ from cosmos_exp.render.roads import (
     kerb_mesh,
     lane_mesh,
     line_mesh,
-    needed_stations,
     offset_polyline,
+    simplified_stations,
     triangulated,
 )
 from cosmos_exp.render.structures import building_mesh, street_lamps, tree_mesh
@@ -37,7 +37,7 @@ def area(triangles):
 def test_closed_shapes_face_outwards():
     assert volume(box((2, 3, 4), (5, 6, 7))) == pytest.approx(24)
     assert volume(cylinder((1, 0, 0), (1, 2, 3), 1, 64)) == pytest.approx(np.pi * 13**0.5, rel=0.01)
-    assert 3.5 < volume(ball((0, 0, 0), (1, 1, 1))) < 4 / 3 * np.pi
+    assert 3.5 < volume(ellipsoid((0, 0, 0), (1, 1, 1))) < 4 / 3 * np.pi
 
 
 @pytest.mark.parametrize("actor_class", list(ActorClass))
@@ -70,10 +70,10 @@ def test_concave_polygon_is_not_filled_over():
 
 def test_straight_lane_needs_few_stations_a_bend_more():
     left, right = line(1.75), line(-1.75)
-    assert len(needed_stations(left, right)) <= 4
+    assert len(simplified_stations(left, right)) <= 4
     angle = np.linspace(0, np.pi / 2, 60)
     bend = np.stack([np.cos(angle), np.sin(angle), np.zeros(60)], axis=1)
-    kept = needed_stations(20 * bend, 24 * bend)
+    kept = simplified_stations(20 * bend, 24 * bend)
     assert 8 < len(kept) <= 60 and kept[0] == 0 and kept[-1] == 59
 
 

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from cosmos_exp.render.geometry import compiled
-from cosmos_exp.render.mesh import Material, ball, mesh
+from cosmos_exp.render.geometry import compile_mesh
+from cosmos_exp.render.mesh import Material, ellipsoid, mesh
 from cosmos_exp.render.palette import Tag
+from cosmos_exp.render.rasterizer import draw, sample_rays
 from cosmos_exp.render.renderer import Renderer, render_camera
 from cosmos_exp.render.types import OUTPUTS
-from cosmos_exp.render.views import draw, sample_rays
 from cosmos_exp.sensors.ftheta import FTheta
 from cosmos_exp.sensors.pinhole import Pinhole
 from cosmos_exp.sensors.rigs import build_rig
@@ -37,7 +37,7 @@ def cast(triangles: np.ndarray, rays: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 def drawn(model, triangles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    geometry = compiled(
+    geometry = compile_mesh(
         mesh(triangles, Material.PLAIN, Tag.OTHER, (1, 1, 1), two_sided=True), np.zeros(3), chunked=False
     )
     inverse = np.zeros((model.height, model.width), np.float32)
@@ -71,12 +71,12 @@ def test_agrees_with_ray_casting(model, size):
 
 @pytest.mark.parametrize("model", [PINHOLE, FTHETA], ids=["pinhole", "ftheta"])
 def test_closed_surface_has_no_cracks(model):
-    ids, _ = drawn(model, ball((0, 0, 0), (5, 5, 5)))
+    ids, _ = drawn(model, ellipsoid((0, 0, 0), (5, 5, 5)))
     assert (ids >= 0).all()
 
 
 def test_outward_faces_hide_when_seen_from_behind():
-    geometry = compiled(mesh(ball((0, 0, 0), (5, 5, 5)), Material.PLAIN, Tag.OTHER, (1, 1, 1)), np.zeros(3))
+    geometry = compile_mesh(mesh(ellipsoid((0, 0, 0), (5, 5, 5)), Material.PLAIN, Tag.OTHER, (1, 1, 1)), np.zeros(3))
     inverse, ids = np.zeros((64, 96), np.float32), np.full((64, 96), -1, np.int32)
     draw(PINHOLE, None, geometry, np.eye(4), 0, inverse, ids)
     assert (ids == -1).all()

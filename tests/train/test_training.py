@@ -15,7 +15,7 @@ from cosmos_exp.models.transfer1.model import WorldModel
 from cosmos_exp.sensors.rigs import build_rig
 from cosmos_exp.train import main as train_main
 from cosmos_exp.train.clips import Clip, ClipSize, ClipSpec, read_clip, write_clip
-from cosmos_exp.train.diffusion import seeing, start_from_single_view
+from cosmos_exp.train.diffusion import num_views_set_to, start_from_single_view
 from cosmos_exp.train.loop import LoopParams
 from cosmos_exp.train.rendering import HELD_OUT_SEED, render_clip, styles_of
 from cosmos_exp.train.tokenizer import TokenizerLoss, VideoBank, difference_loss, train_tokenizer
@@ -103,7 +103,7 @@ def test_a_multi_view_net_starts_from_the_single_view_net(tiny_model):
 
 def test_seeing_fewer_views_ends_with_the_block(tiny_model):
     denoiser = tiny_model.multi_view()
-    with pytest.raises(KeyError), seeing(denoiser, 3):
+    with pytest.raises(KeyError), num_views_set_to(denoiser, 3):
         assert denoiser.net.config.num_views == 3
         raise KeyError
     assert denoiser.net.config.num_views == 6

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from cosmos_exp.visualization.canvas import Box, Canvas, Labels, Sheet, dashed, dotted, text_box
+from cosmos_exp.visualization.canvas import Box, Canvas, Labels, PlanTransform, dashed, dotted, text_box
 
 
 def test_shapes_are_where_they_should_be_and_their_edges_are_smooth():
@@ -63,6 +63,6 @@ def test_dashes_follow_the_line():
 
 
 def test_a_sheet_has_its_high_corner_at_the_top_right():
-    sheet = Sheet(np.array([-10.0, -5.0]), np.array([10.0, 5.0]), 4.0)
-    np.testing.assert_allclose(sheet(np.array([(-10, 5), (10, -5), (0, 0)])), [(0, 0), (80, 40), (40, 20)])
-    assert (sheet.canvas().width, sheet.canvas().height) == (80, 40)
+    to_page = PlanTransform(np.array([-10.0, -5.0]), np.array([10.0, 5.0]), 4.0)
+    np.testing.assert_allclose(to_page(np.array([(-10, 5), (10, -5), (0, 0)])), [(0, 0), (80, 40), (40, 20)])
+    assert (to_page.canvas().width, to_page.canvas().height) == (80, 40)

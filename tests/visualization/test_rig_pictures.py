@@ -6,7 +6,7 @@ import yaml
 from PIL import Image
 
 from cosmos_exp.sensors.rigs import build_rig, camera_pose, mounting
-from cosmos_exp.visualization.frusta import reach, seen_from_above, seen_from_the_side
+from cosmos_exp.visualization.frusta import draw_distance, frustum_from_above, frustum_from_the_side
 from cosmos_exp.visualization.rig import camera_rows, draw_rig
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,7 +19,7 @@ def one_camera(**options):
 
 
 def test_area_from_above():
-    shape = seen_from_above(one_camera(rotation=[0, 0, 90]), 10)
+    shape = frustum_from_above(one_camera(rotation=[0, 0, 90]), 10)
     np.testing.assert_allclose(shape[0], (1, 0))
     np.testing.assert_allclose(np.linalg.norm(shape[1:] - shape[0], axis=1), 10)
     bearings = np.degrees(np.arctan2(*(shape[1:] - shape[0]).T[::-1]))
@@ -27,7 +27,7 @@ def test_area_from_above():
 
 
 def test_area_from_the_side_ends_at_the_ground():
-    shape = seen_from_the_side(one_camera(), 10)
+    shape = frustum_from_the_side(one_camera(), 10)
     assert shape[:, 1].min() == pytest.approx(0)
     half = np.arctan(0.5)
     assert shape[:, 1].max() == pytest.approx(2 + 10 * np.sin(half))
@@ -35,7 +35,11 @@ def test_area_from_the_side_ends_at_the_ground():
 
 
 def test_narrow_cameras_reach_farther():
-    assert reach(one_camera(hfov=30).model) > reach(one_camera(hfov=60).model) > reach(one_camera(hfov=120).model)
+    assert (
+        draw_distance(one_camera(hfov=30).model)
+        > draw_distance(one_camera(hfov=60).model)
+        > draw_distance(one_camera(hfov=120).model)
+    )
 
 
 def test_mounting_is_the_inverse_of_camera_pose():

@@ -16,7 +16,7 @@ from cosmos_exp.cli.commands.parser import Parser
 from cosmos_exp.common.errors import UserError, unknown_name
 
 if TYPE_CHECKING:
-    from cosmos_exp.render.clips.jobs import Outcome, Workshop
+    from cosmos_exp.render.clips.jobs import JobContext, JobResult
     from cosmos_exp.scene.rds_hq.datasets import Dataset
 
 CAMERA_TYPES = ("ftheta", "pinhole")
@@ -58,12 +58,12 @@ def main(arguments: Sequence[str]) -> int:
         from cosmos_exp.common.progress import steps
         from cosmos_exp.render.clips.jobs import plan, run_jobs, usable_cores
 
-        shop = _workshop(options)
+        context = _job_context(options)
         kinds = [kind for kind in SKIPPABLE if kind not in options.skip] + ["videos"] * options.post_training
-        jobs, outcomes = plan(shop, _clips(options), kinds)
+        jobs, results = plan(context, _clips(options), kinds)
     report = _Report()
-    for outcome in outcomes:
-        report.add(outcome)
+    for result in results:
+        report.add(result)
     total, drawn = sum(job.frames for job in jobs), 0
 
     def count(frames: int) -> None:
@@ -71,11 +71,11 @@ def main(arguments: Sequence[str]) -> int:
         drawn += frames
         tick(drawn, total)
 
-    running = run_jobs(shop, jobs, workers=options.workers or usable_cores(), tick=count)
+    running = run_jobs(context, jobs, workers=options.workers or usable_cores(), tick=count)
     with steps("render") as tick:
-        for outcome in running:
-            report.add(outcome)
-    return report.finish(shop.out, time.monotonic() - started)
+        for result in running:
+            report.add(result)
+    return report.finish(context.out, time.monotonic() - started)
 
 
 @contextmanager
@@ -97,17 +97,17 @@ class _Report:
         self.failures: list[str] = []
         self._told: set[tuple[str, str]] = set()
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, result: JobResult) -> None:
         from cosmos_exp.common.progress import console
 
-        for note in outcome.notes:
-            if (outcome.clip_id, note) not in self._told:
-                self._told.add((outcome.clip_id, note))
-                console.print(f"{outcome.clip_id}: {note}", style="yellow", markup=False, highlight=False)
-        self.files += len(outcome.files)
-        if outcome.error is not None:
-            self.failures.append(" ".join(filter(None, (outcome.clip_id, outcome.kind, outcome.camera))))
-            self.failures[-1] += f": {outcome.error}"
+        for note in result.notes:
+            if (result.clip_id, note) not in self._told:
+                self._told.add((result.clip_id, note))
+                console.print(f"{result.clip_id}: {note}", style="yellow", markup=False, highlight=False)
+        self.files += len(result.files)
+        if result.error is not None:
+            self.failures.append(" ".join(filter(None, (result.clip_id, result.kind, result.camera))))
+            self.failures[-1] += f": {result.error}"
 
     def finish(self, out: Path, seconds: float) -> int:
         from cosmos_exp.common.progress import console
@@ -119,8 +119,8 @@ class _Report:
         return 1 if self.failures else 0
 
 
-def _workshop(options: argparse.Namespace) -> Workshop:
-    from cosmos_exp.render.clips.jobs import Workshop
+def _job_context(options: argparse.Namespace) -> JobContext:
+    from cosmos_exp.render.clips.jobs import JobContext
     from cosmos_exp.render.clips.videos import REFERENCE_ENCODING, VideoSettings
 
     settings = VideoSettings(
@@ -135,7 +135,7 @@ def _workshop(options: argparse.Namespace) -> Workshop:
     if options.novel_pose_folder:
         out = out.with_name(f"{out.name}_{options.novel_pose_folder}")
     pictures = options.png or options.frames is not None
-    return Workshop(options.input, out, settings, pictures, options.frames, options.default_intrinsics)
+    return JobContext(options.input, out, settings, pictures, options.frames, options.default_intrinsics)
 
 
 def _dataset(options: argparse.Namespace) -> Dataset:

@@ -18,7 +18,7 @@ from cosmos_exp.common.progress import Tick
 from cosmos_exp.common.stored_arrays import Arrays, load_arrays
 from cosmos_exp.common.typed_config import identity
 from cosmos_exp.common.video import resize
-from cosmos_exp.controls.user_videos import read_ready_video, view_file
+from cosmos_exp.controls.user_videos import read_user_video, view_file
 from cosmos_exp.models.base import (
     GeneratedVideos,
     GenerationRequest,
@@ -137,7 +137,7 @@ class Generation:
             if given == "rgb":
                 frames = load_arrays(render)["rgb"]
             else:
-                frames = read_ready_video(Path(given), "rgb", **video.shape._asdict())
+                frames = read_user_video(Path(given), "rgb", **video.shape._asdict())
             return {"latents": self._encoded(chunk.of(frames)).numpy()}
 
         inputs = [source, self._weights("tokenizer")]
@@ -158,7 +158,7 @@ class Generation:
         def frames(view: str) -> np.ndarray:
             if given == "rgb":
                 return load_arrays(renders[view])["rgb"][: shape.frames]
-            return read_ready_video(files[view], "rgb", **shape._asdict())
+            return read_user_video(files[view], "rgb", **shape._asdict())
 
         def compute() -> Arrays:
             return {"latents": np.stack([self._encoded(frames(view)).numpy() for view in views])}

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKLCosmos
+from diffusers.models.autoencoders.autoencoder_kl_cosmos import AutoencoderKLCosmos
 from torch import Tensor, nn
 
 from cosmos_exp.common.errors import UserError

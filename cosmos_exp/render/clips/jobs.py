@@ -16,9 +16,9 @@ from cosmos_exp.common.errors import UserError
 from cosmos_exp.render.clips.videos import (
     ClipRenderer,
     VideoSettings,
-    wanted_videos,
+    pending_videos,
     write_camera_videos,
-    write_pictures,
+    write_images,
 )
 from cosmos_exp.scene.rds_hq.clip import RdsHqClip
 
@@ -27,8 +27,8 @@ Tick = Callable[[int], None]  # frames drawn since the last call
 
 
 @dataclass(frozen=True)
-class Workshop:
-    """What all jobs have in common. pictures: PNGs in place of videos, of `frames`, or of all that videos would have.
+class JobContext:
+    """Settings that all jobs share. images: PNGs instead of videos, of `frames` or, by default, of every video frame.
 
     default_ftheta: tar of f-theta intrinsics for clips without.
     """
@@ -36,7 +36,7 @@ class Workshop:
     root: Path
     out: Path
     settings: VideoSettings
-    pictures: bool = False
+    images: bool = False
     frames: tuple[int, ...] | None = None
     default_ftheta: Path | None = None
 
@@ -46,7 +46,7 @@ class Workshop:
 
 @dataclass(frozen=True)
 class Job:
-    """All videos, or pictures, of one camera. frames: how many will be drawn."""
+    """All videos, or images, of one camera. frames: how many will be drawn."""
 
     clip_id: str
     kind: str
@@ -55,8 +55,8 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """files: that were written. error: why it failed, in one message. notes: what was tolerated in the clip so far."""
+class JobResult:
+    """files: that were written. error: message of a failure. notes: irregularities of the clip that were tolerated."""
 
     clip_id: str
     kind: str = ""
@@ -66,28 +66,29 @@ class Outcome:
     notes: tuple[str, ...] = ()
 
 
-def plan(shop: Workshop, clip_ids: Iterable[str], kinds: Sequence[str]) -> tuple[list[Job], list[Outcome]]:
-    """The jobs of the clips, and what already failed or was noted. LiDAR only of clips that have some."""
+def plan(context: JobContext, clip_ids: Iterable[str], kinds: Sequence[str]) -> tuple[list[Job], list[JobResult]]:
+    """The jobs of the clips, and the failures and notes of planning. LiDAR only for clips with LiDAR."""
     jobs: list[Job] = []
-    outcomes: list[Outcome] = []
+    results: list[JobResult] = []
     for clip_id in clip_ids:
         try:
-            renderer = shop.renderer(clip_id)
+            renderer = context.renderer(clip_id)
             made = [kind for kind in kinds if kind != "lidar" or renderer.clip.lidar_frames()]
-            new = [_job(shop, renderer, kind, camera) for camera in shop.settings.dataset.cameras for kind in made]
+            cameras = context.settings.dataset.cameras
+            new = [_job(context, renderer, kind, camera) for camera in cameras for kind in made]
         except (UserError, OSError) as error:
-            outcomes.append(Outcome(clip_id, error=str(error)))
+            results.append(JobResult(clip_id, error=str(error)))
             continue
         jobs += sorted((job for job in new if job.frames), key=lambda job: kinds.index(job.kind))
-        outcomes.append(Outcome(clip_id, notes=_notes(renderer, kinds, made)))
-    return jobs, outcomes
+        results.append(JobResult(clip_id, notes=_notes(renderer, kinds, made)))
+    return jobs, results
 
 
-def _job(shop: Workshop, renderer: ClipRenderer, kind: str, camera: str) -> Job:
-    if shop.pictures:
-        frames = len(renderer.frames if shop.frames is None else shop.frames)
+def _job(context: JobContext, renderer: ClipRenderer, kind: str, camera: str) -> Job:
+    if context.images:
+        frames = len(renderer.frames if context.frames is None else context.frames)
     else:
-        videos = wanted_videos(renderer, kind, camera, shop.out)
+        videos = pending_videos(renderer, kind, camera, context.out)
         frames = len({position for chunk in videos.values() for position in chunk})
     return Job(renderer.clip.clip_id, kind, camera, frames)
 
@@ -102,62 +103,62 @@ def usable_cores() -> int:
 
 
 def run_jobs(
-    shop: Workshop, jobs: Sequence[Job], *, workers: int = 1, tick: Tick = lambda frames: None
-) -> Iterator[Outcome]:
-    """Do every job; one that fails leaves the others alone. Jobs of a clip should stand together: it is read once.
+    context: JobContext, jobs: Sequence[Job], *, workers: int = 1, tick: Tick = lambda frames: None
+) -> Iterator[JobResult]:
+    """Run every job; a failure does not affect the others. Jobs of a clip should be adjacent, so that it is read once.
 
-    Processes are started by the call itself, before the first outcome is asked for.
+    Worker processes are started by the call itself, before the first result is consumed.
     """
     workers = max(1, min(workers, len(jobs)))
-    shop = _sharing_cores(shop, workers)
-    return _in_processes(shop, jobs, workers, tick) if workers > 1 else _in_this_process(shop, jobs, tick)
+    context = _with_encoder_threads(context, workers)
+    return _run_in_pool(context, jobs, workers, tick) if workers > 1 else _run_serially(context, jobs, tick)
 
 
-class Bench:
-    """Does jobs one after the other and keeps the clip of the last one open."""
+class JobRunner:
+    """Runs jobs sequentially and keeps the clip of the last one open."""
 
-    def __init__(self, shop: Workshop):
-        self.shop = shop
+    def __init__(self, context: JobContext):
+        self.context = context
         self._open: tuple[str, ClipRenderer] | None = None
 
     def renderer(self, clip_id: str) -> ClipRenderer:
         if self._open is None or self._open[0] != clip_id:
             self._open = None
-            self._open = (clip_id, self.shop.renderer(clip_id))
+            self._open = (clip_id, self.context.renderer(clip_id))
         return self._open[1]
 
-    def do(self, job: Job, tick: Tick) -> Outcome:
-        about = {"clip_id": job.clip_id, "kind": job.kind, "camera": job.camera}
+    def do(self, job: Job, tick: Tick) -> JobResult:
         try:
             files = tuple(self._make(job, tick))
         except (UserError, OSError) as error:
-            return Outcome(**about, error=str(error))
-        return Outcome(**about, files=files, notes=tuple(self.renderer(job.clip_id).clip.notes))
+            return JobResult(job.clip_id, job.kind, job.camera, error=str(error))
+        notes = tuple(self.renderer(job.clip_id).clip.notes)
+        return JobResult(job.clip_id, job.kind, job.camera, files, notes=notes)
 
     def _make(self, job: Job, tick: Tick) -> Iterator[Path]:
-        renderer, out = self.renderer(job.clip_id), self.shop.out
-        if not self.shop.pictures:
+        renderer, out = self.renderer(job.clip_id), self.context.out
+        if not self.context.images:
             yield from write_camera_videos(renderer, job.kind, job.camera, out, lambda: tick(1))
             return
-        frames = renderer.frames if self.shop.frames is None else self.shop.frames
-        for files in write_pictures(renderer, job.kind, job.camera, out, frames):
+        frames = renderer.frames if self.context.frames is None else self.context.frames
+        for files in write_images(renderer, job.kind, job.camera, out, frames):
             yield from files
             tick(1)
 
 
-def _in_this_process(shop: Workshop, jobs: Sequence[Job], tick: Tick) -> Iterator[Outcome]:
-    bench = Bench(shop)
+def _run_serially(context: JobContext, jobs: Sequence[Job], tick: Tick) -> Iterator[JobResult]:
+    runner = JobRunner(context)
     for job in jobs:
-        yield bench.do(job, tick)
+        yield runner.do(job, tick)
 
 
-_bench: Bench
+_runner: JobRunner
 _drawn: multiprocessing.sharedctypes.Synchronized
 
 
-def _start(shop: Workshop, drawn: multiprocessing.sharedctypes.Synchronized) -> None:
-    global _bench, _drawn
-    _bench, _drawn = Bench(shop), drawn
+def _start(context: JobContext, drawn: multiprocessing.sharedctypes.Synchronized) -> None:
+    global _runner, _drawn
+    _runner, _drawn = JobRunner(context), drawn
 
 
 def _count(frames: int) -> None:
@@ -165,47 +166,47 @@ def _count(frames: int) -> None:
         _drawn.value += frames
 
 
-def _do(job: Job) -> Outcome:
-    return _bench.do(job, _count)
+def _do(job: Job) -> JobResult:
+    return _runner.do(job, _count)
 
 
-def _in_processes(shop: Workshop, jobs: Sequence[Job], workers: int, tick: Tick) -> Iterator[Outcome]:
-    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-    drawn = context.Value("q", 0)
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(shop, drawn))
+def _run_in_pool(context: JobContext, jobs: Sequence[Job], workers: int, tick: Tick) -> Iterator[JobResult]:
+    mp_context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+    drawn = mp_context.Value("q", 0)
+    pool = ProcessPoolExecutor(workers, mp_context=mp_context, initializer=_start, initargs=(context, drawn))
     pending = {pool.submit(_do, job): job for job in jobs}
-    return _collected(pool, pending, drawn, tick)
+    return _collect(pool, pending, drawn, tick)
 
 
-def _sharing_cores(shop: Workshop, workers: int) -> Workshop:
-    """Encoder threads: one where the processes fill the cores; else twice the cores, as its threads wait a lot."""
+def _with_encoder_threads(context: JobContext, workers: int) -> JobContext:
+    """Encoder threads: one where the processes use all cores; else twice the cores in total, as they are often idle."""
     threads = 1 if workers >= usable_cores() else 2 * usable_cores() // workers
-    encoding = replace(shop.settings.encoding, threads=shop.settings.encoding.threads or threads)
-    return replace(shop, settings=replace(shop.settings, encoding=encoding))
+    encoding = replace(context.settings.encoding, threads=context.settings.encoding.threads or threads)
+    return replace(context, settings=replace(context.settings, encoding=encoding))
 
 
-def _collected(
+def _collect(
     pool: ProcessPoolExecutor,
-    pending: dict[Future[Outcome], Job],
+    pending: dict[Future[JobResult], Job],
     drawn: multiprocessing.sharedctypes.Synchronized,
     tick: Tick,
-) -> Iterator[Outcome]:
-    told = 0
+) -> Iterator[JobResult]:
+    reported = 0
     try:
         while pending:
             done, _ = wait(pending, timeout=SECONDS_BETWEEN_TICKS, return_when=FIRST_COMPLETED)
             count = drawn.value
-            tick(count - told)
-            told = count
+            tick(count - reported)
+            reported = count
             for future in done:
                 yield _result(pending.pop(future), future)
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _result(job: Job, future: Future[Outcome]) -> Outcome:
+def _result(job: Job, future: Future[JobResult]) -> JobResult:
     try:
         return future.result()
     except BrokenProcessPool:
-        reason = "its process ended early; was it killed for want of memory?"
-        return Outcome(job.clip_id, job.kind, job.camera, error=reason)
+        reason = "its process ended early; was it killed because memory ran out?"
+        return JobResult(job.clip_id, job.kind, job.camera, error=reason)

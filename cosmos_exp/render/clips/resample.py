@@ -1,7 +1,7 @@
-"""What lies between a drawn canvas and the encoder: Lanczos resampling of rows and RGB to yuv420p, on few pixels.
+"""From a drawn canvas to the encoder: Lanczos resampling of rows and RGB to yuv420p, skipping black pixels.
 
-An HD map is black for the most part, so both steps look at runs of `RUN` pixels and touch only those that hold
-something. `resize` is exact to the bit with `cv2.resize(..., INTER_LANCZOS4)`.
+An HD map is mostly black, so both steps work on runs of `RUN` pixels and skip the black ones. `resize` is bit-exact
+with `cv2.resize(..., INTER_LANCZOS4)`.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""An RDS-HQ clip -> the HD-map and LiDAR videos that Cosmos-Drive-Dreams takes as conditions, frame by frame.
+"""An RDS-HQ clip -> the HD-map and LiDAR condition videos of Cosmos-Drive-Dreams, frame by frame.
 
 Per camera and frame: draw, Lanczos-4 to the dataset's drawing size, resize or centre crop to its video size, encode.
-A frame is drawn once, also where videos overlap, and none is kept.
+A frame is drawn once, also where videos overlap, and is not cached.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +19,11 @@ from cosmos_exp.common.video import Encoding, VideoWriter
 from cosmos_exp.render.clips.resample import Yuv420, center_crop, resize
 from cosmos_exp.render.clips.source_video import source_frames
 from cosmos_exp.render.hdmap.drawing import Box, HdMap
+from cosmos_exp.render.lidar.condition import LidarRenderer
 from cosmos_exp.scene.map_layers import cuboid_corners
 from cosmos_exp.scene.rds_hq.clip import OBJECTS, RdsHqClip
 from cosmos_exp.scene.rds_hq.datasets import Dataset
-from cosmos_exp.scene.rds_hq.objects import at_frames, hdmap_class, steady
+from cosmos_exp.scene.rds_hq.objects import ObjectRecord, at_frames, hdmap_class, steady
 from cosmos_exp.sensors.camera import CameraModel
 from cosmos_exp.sensors.ftheta import FTheta
 
@@ -39,7 +40,7 @@ class ShortClip(UserError):
 class VideoSettings:
     """dataset: with the block in use that is wanted. pose_folder: `pose` or that of a novel trajectory.
 
-    reference_compat: draw with the reference toolkit's defects, and make nothing of a clip that is too short.
+    reference_compat: reproduce the reference toolkit's defects, and write nothing for a clip that is too short.
     """
 
     dataset: Dataset
@@ -53,7 +54,7 @@ class VideoSettings:
 class ClipRenderer:
     """Draws the frames of one clip. Map, objects and LiDAR are read once, when first needed.
 
-    frames: the frame numbers that become video. UserError: broken or missing parts of the clip, where they are read.
+    frames: the frame numbers in the videos. Raises UserError when broken or missing parts of the clip are read.
     """
 
     def __init__(self, clip: RdsHqClip, settings: VideoSettings):
@@ -65,7 +66,7 @@ class ClipRenderer:
         self.frames = self.dataset.frame_ids(len(clip.frames(first, settings.pose_folder)))
         self._hdmap: HdMap | None = None
         self._boxes: dict[int, list[Box]] = {}
-        self._lidar = None
+        self._lidar: LidarRenderer | None = None
         self._models: dict[str, CameraModel] = {}
         self._converters: dict[tuple[int, int, int], Yuv420] = {}
 
@@ -82,12 +83,12 @@ class ClipRenderer:
         return self.clip.camera_poses(camera, self.settings.pose_folder, frames=frames)
 
     def draw(self, kind: str, camera: str, frame: int, pose: np.ndarray) -> np.ndarray:
-        """The picture of kind `hdmap` or `lidar` at the dataset's drawing size, uint8 [H,W,3]."""
+        """The image of kind `hdmap` or `lidar` at the dataset's drawing size, uint8 [H,W,3]."""
         model = self.model(camera)
         if kind == "hdmap":
             canvas = self._map().draw(model, pose, self.boxes(frame))
         else:
-            canvas = self._sweeps().frame(model, pose.astype(np.float64), frame)
+            canvas = self._lidar_renderer().frame(model, pose.astype(np.float64), frame)
         return resize(canvas, *self.dataset.resize)
 
     def boxes(self, frame: int) -> list[Box]:
@@ -98,19 +99,19 @@ class ClipRenderer:
             self._boxes = {number: _boxes(records) for number, records in objects.items()}
         return self._boxes[frame]
 
-    def finished(self, drawn: np.ndarray) -> np.ndarray:
-        """A picture of the drawing size at the size of the videos, [H,W,3]."""
+    def to_video_size(self, drawn: np.ndarray) -> np.ndarray:
+        """An image of the drawing size, resized or cropped to the video size, [H,W,3]."""
         if self.dataset.fit == "center-crop":
             return center_crop(drawn, *self.dataset.size)
         return resize(drawn, *self.dataset.size)
 
-    def encodable(self, drawn: np.ndarray) -> np.ndarray:
-        """What a VideoWriter gets of a picture of the drawing size; valid until the next call."""
+    def to_encoder_input(self, drawn: np.ndarray) -> np.ndarray:
+        """An image of the drawing size as input of a VideoWriter; valid until the next call."""
         if self.settings.encoding.lossless:
-            return self.finished(drawn)
+            return self.to_video_size(drawn)
         width, height = self.dataset.size
         if self.dataset.fit == "center-crop" or drawn.shape[1] != width:
-            drawn = self.finished(drawn)
+            drawn = self.to_video_size(drawn)
         key = (width, len(drawn), height)
         if key not in self._converters:
             self._converters[key] = Yuv420(*key)
@@ -137,12 +138,10 @@ class ClipRenderer:
             self._hdmap = HdMap(layers, reference_compat=self.settings.reference_compat)
         return self._hdmap
 
-    def _sweeps(self):
+    def _lidar_renderer(self) -> LidarRenderer:
         if self._lidar is None:
-            from cosmos_exp.render.lidar.condition import LidarRenderer
-
             compat = self.settings.reference_compat
-            self._lidar = LidarRenderer.of_clip(self.clip, self.frames, reference_compat=compat)
+            self._lidar = LidarRenderer.from_clip(self.clip, self.frames, reference_compat=compat)
         return self._lidar
 
 
@@ -166,19 +165,20 @@ def video_path(out: Path, kind: str, camera_type: str, camera: str, clip_id: str
 def write_camera_videos(
     renderer: ClipRenderer, kind: str, camera: str, out: Path, on_frame: Callable[[], None] = lambda: None
 ) -> list[Path]:
-    """Make the videos of one camera and return their files; kind is one of KINDS. on_frame is called after every frame.
+    """Write the videos of one camera and return their files; kind is one of KINDS. on_frame is called after every
+    frame.
 
-    None are made if all were there and are kept, or, with reference_compat, if the clip is too short. Raises ShortClip,
-    UserError, OSError; files that were not complete by then are not there.
+    Writes none if all exist and are kept, or, with reference_compat, if the clip is too short. Raises ShortClip,
+    UserError, OSError; incomplete files are removed.
     """
-    videos = wanted_videos(renderer, kind, camera, out)
+    videos = pending_videos(renderer, kind, camera, out)
     positions = sorted({position for chunk in videos.values() for position in chunk})
-    pictures = _pictures(renderer, kind, camera, [renderer.frames[p] for p in positions])
+    images = _images(renderer, kind, camera, [renderer.frames[p] for p in positions])
     starts = {chunk.start: path for path, chunk in videos.items()}
     with ExitStack() as writers:
         open_writers: dict[Path, VideoWriter] = {}
-        for position, picture in zip(positions, pictures):
-            content = renderer.encodable(picture)
+        for position, image in zip(positions, images):
+            content = renderer.to_encoder_input(image)
             if position in starts:
                 path = starts[position]
                 open_writers[path] = writers.enter_context(renderer.video_writer(path))
@@ -190,8 +190,8 @@ def write_camera_videos(
     return list(videos)
 
 
-def wanted_videos(renderer: ClipRenderer, kind: str, camera: str, out: Path) -> dict[Path, range]:
-    """{file: positions in `renderer.frames`} of the videos still to be made. Raises ShortClip."""
+def pending_videos(renderer: ClipRenderer, kind: str, camera: str, out: Path) -> dict[Path, range]:
+    """{file: positions in `renderer.frames`} of the videos that are still to be written. Raises ShortClip."""
     settings, dataset = renderer.settings, renderer.dataset
     chunks = dataset.chunks(len(renderer.frames))
     if not chunks and not settings.reference_compat:
@@ -205,7 +205,7 @@ def wanted_videos(renderer: ClipRenderer, kind: str, camera: str, out: Path) -> 
     return {path: chunk for path, chunk in paths.items() if not (settings.keep_existing and path.exists())}
 
 
-def write_pictures(
+def write_images(
     renderer: ClipRenderer, kind: str, camera: str, out: Path, frames: Sequence[int]
 ) -> Iterator[list[Path]]:
     """PNGs of single frames: `<frame>.png` as drawn and `<frame>_resize704.png` (or crop) at the videos' size."""
@@ -218,25 +218,25 @@ def write_pictures(
     folder = video_path(out, kind, renderer.settings.camera_type, camera, "", 0).parent / renderer.clip.clip_id
     folder.mkdir(parents=True, exist_ok=True)
     suffix = f"{'crop' if dataset.fit == 'center-crop' else 'resize'}{dataset.size[1]}"
-    for frame, drawn in zip(frames, _pictures(renderer, kind, camera, frames)):
-        pictures = {f"{frame:06d}.png": drawn, f"{frame:06d}_{suffix}.png": renderer.finished(drawn)}
-        yield [_write_png(folder / name, picture) for name, picture in pictures.items()]
+    for frame, drawn in zip(frames, _images(renderer, kind, camera, frames)):
+        images = {f"{frame:06d}.png": drawn, f"{frame:06d}_{suffix}.png": renderer.to_video_size(drawn)}
+        yield [_write_png(folder / name, image) for name, image in images.items()]
 
 
-def _pictures(renderer: ClipRenderer, kind: str, camera: str, frames: Sequence[int]) -> Iterator[np.ndarray]:
+def _images(renderer: ClipRenderer, kind: str, camera: str, frames: Sequence[int]) -> Iterator[np.ndarray]:
     """At the drawing size."""
     settings, dataset = renderer.settings, renderer.dataset
     if kind == "videos":
         folder = renderer.clip.root / f"{settings.camera_type}_{camera}"
-        for picture in source_frames(folder / f"{renderer.clip.clip_id}.mp4", frames, dataset.pose_fps):
-            yield resize(picture, *dataset.resize)
+        for image in source_frames(folder / f"{renderer.clip.clip_id}.mp4", frames, dataset.pose_fps):
+            yield resize(image, *dataset.resize)
         return
     poses = renderer.poses(camera, frames)
     for frame in frames:
         yield renderer.draw(kind, camera, frame, poses[frame])
 
 
-def _boxes(records) -> list[Box]:
+def _boxes(records: Mapping[str, ObjectRecord]) -> list[Box]:
     return [
         Box(name, hdmap_class(record.type), cuboid_corners(record.pose, record.size))
         for name, record in sorted(records.items())

@@ -1,4 +1,4 @@
-"""The two images an HD map is drawn on: the layer at hand, and the maximum of all layers before it.
+"""The two images an HD map is drawn on: the current layer, and the maximum of all previous layers.
 
 Pixels are 4 bytes (red, green, blue, unused). Only tiles that were drawn on are merged, copied and cleared.
 """

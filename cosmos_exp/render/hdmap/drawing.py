@@ -1,10 +1,10 @@
-"""The HD-map control: map elements and object boxes on black, with the look of the RDS-HQ renderer.
+"""The HD-map control: map elements and object boxes on black, in the style of the RDS-HQ renderer.
 
 Every layer, and every class of objects, has a canvas of its own on which later elements cover earlier ones; the frame
-is the maximum of all canvases. Nothing hides anything by depth. Colours fade with the camera depth z of a stroke:
+is the maximum of all canvases. There is no depth test. Colours fade with the camera depth z of a stroke:
 w = 2 (122.5 - z) / 255. Strokes are 8 px wide (boxes 5 px) in an image of 720 rows.
 
-The reference has defects that this module has only with reference_compat: lines, boxes and polygons of which no vertex
+The reference has defects that are reproduced only with reference_compat: lines, boxes and polygons of which no vertex
 is inside the image are not drawn though they may cross it (a pinhole's mirrored points behind the camera count as
 inside); strokes beyond the fading range are drawn black over earlier ones; the weight of a polygon there is negative
 and wraps to a bright colour; widths do not scale with the image.
@@ -64,7 +64,7 @@ class Box:
 
 
 class HdMap:
-    """A map's layers, subdivided and ready to be drawn from anywhere. `draw` may be called from several threads."""
+    """The layers of a map, preprocessed for drawing from any pose. `draw` may be called from several threads."""
 
     def __init__(self, layers: MapLayers, *, reference_compat: bool = False):
         self.reference_compat = reference_compat

@@ -1,4 +1,4 @@
-"""Convex polygons with whole-numbered corners, cut to the image rectangle."""
+"""Convex polygons with integer corners, clipped to the image rectangle."""
 
 from __future__ import annotations
 

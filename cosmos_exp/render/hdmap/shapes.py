@@ -1,4 +1,4 @@
-"""Polylines and polygons of an HD map: which are near, where they lie before the camera, and what is cut off."""
+"""Polylines and polygons of an HD map: culling, transformation to the camera frame, clipping at the camera plane."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numba import njit
 
 RANGE = 122.5  # metres of depth at which everything has faded to black
 STEP = 0.8  # metres between the points that lane lines and road boundaries are subdivided into
-STROKE_CLIP, HULL_CLIP = 0.2, 0.05  # how far past the camera plane an edge is cut, as a part of its length
+STROKE_CLIP, HULL_CLIP = 0.2, 0.05  # distance past the camera plane at which an edge is cut, relative to its length
 SLACK = 1e-3  # metres
 
 
@@ -36,7 +36,7 @@ class Shapes:
         return cls(points, starts, layers, _spheres(points, starts))
 
     def before(self, world_to_camera: np.ndarray) -> Shapes:
-        """In the camera frame, those that may have a part before the camera and within RANGE."""
+        """In the camera frame, those that may have a part in front of the camera and within RANGE."""
         pose = world_to_camera.astype(np.float64)
         assert self.spheres is not None
         points, starts, kept = _before(self.points, self.starts, self.spheres, pose[:3, :3].copy(), pose[:3, 3].copy())

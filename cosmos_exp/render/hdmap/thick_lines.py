@@ -1,8 +1,8 @@
-"""Thick lines with round caps, pixel for pixel as OpenCV's `cv2.line` draws them, on a canvas of 4-byte pixels.
+"""Thick lines with round caps, identical to OpenCV's `cv2.line`, on a canvas of 4-byte pixels.
 
 A stroke is the union of the rectangle around the line (scan-converted in 16.16 fixed point), the rectangle's outline
 and a disc at either end. On every image row that union is one run of pixels, so that a stroke is written row by row,
-each pixel once. Rows are cut into tiles of which a bit mask per row remembers the drawn ones.
+each pixel once. Rows are divided into tiles; a bit mask per row marks those that were drawn on.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""A spinning LiDAR for scenes without point clouds: scans what the renderer sees from the ego vehicle's roof."""
+"""A simulated spinning LiDAR on the ego vehicle's roof, from rendered depth, for scenes without point clouds."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,8 +14,7 @@ from cosmos_exp.scene.types import Scene
 from cosmos_exp.sensors.camera import Camera
 from cosmos_exp.sensors.pinhole import Pinhole
 
-if TYPE_CHECKING:
-    from cosmos_exp.render.renderer import Renderer
+RenderDepth = Callable[[Camera, float], np.ndarray]  # camera, seconds -> [H,W] metres along the optical axis
 
 FPS = 30  # sweeps and objects are numbered in frames of 1/30 s, frame 0 at 0 s
 SWEEP_STEP = 3  # frames between sweeps
@@ -27,16 +26,27 @@ FACE_WIDTH = 720  # pixels of each of the four views that are scanned
 MOUNT_YAWS = np.radians([0.0, 90.0, 180.0, 270.0])
 
 
+@dataclass(frozen=True)
+class _Face:
+    """A quarter of the horizon: a camera 90 degrees wide, its rotation [3,3] to the sensor frame, and the pixels that
+    the beams fall on."""
+
+    camera: Camera
+    model: Pinhole
+    rotation: np.ndarray
+    rows: np.ndarray
+    columns: np.ndarray
+
+
 class SimulatedLidar:
-    """Sweeps of a scene, as LidarRenderer reads them: every 0.1 s, all beams at the same moment.
+    """Sweeps of a scene for LidarRenderer: every 0.1 s, all beams at the same time.
 
     Each beam takes the surface of the depth pixel nearest to it, at that pixel's own direction, so every point lies
-    on a surface and is at most a tenth of a degree off its beam. What is farther than MAX_RANGE gives no return.
+    on a surface and is at most 0.1 degrees off its beam. Surfaces beyond MAX_RANGE give no return.
     """
 
-    def __init__(self, renderer: Renderer):
-        self._renderer = renderer
-        scene = renderer.scene
+    def __init__(self, scene: Scene, render_depth: RenderDepth):
+        self._scene, self._render_depth = scene, render_depth
         first, last = np.ceil(scene.start * FPS / SWEEP_STEP - 1e-6), np.floor(scene.end * FPS / SWEEP_STEP + 1e-6)
         self._frames = tuple(range(int(first) * SWEEP_STEP, int(last) * SWEEP_STEP + 1, SWEEP_STEP))
         self._mount = _mount(scene)
@@ -48,21 +58,20 @@ class SimulatedLidar:
     def lidar(self, frame: int) -> tuple[np.ndarray, np.ndarray]:
         """Points [N,3] float32 in the sensor's frame (FLU), metres, and lidar_to_world [4,4]."""
         t = frame / FPS
-        parts = [self._scan(camera, rotation, pixels, t) for camera, rotation, pixels in self._faces]
-        return np.concatenate(parts), self._renderer.scene.rig_trajectory.at(t) @ self._mount
+        parts = [self._scan(face, t) for face in self._faces]
+        return np.concatenate(parts), self._scene.rig_trajectory.at(t) @ self._mount
 
-    def _scan(self, camera: Camera, rotation: np.ndarray, pixels: tuple, t: float) -> np.ndarray:
-        depth = self._renderer.gbuffer(camera, t).depth[pixels]
-        model = camera.model
-        rows, columns = pixels
+    def _scan(self, face: _Face, t: float) -> np.ndarray:
+        model, rows, columns = face.model, face.rows, face.columns
+        depth = self._render_depth(face.camera, t)[rows, columns]
         rays = np.stack([(columns - model.cx) / model.fx, (rows - model.cy) / model.fy, np.ones(len(rows))], axis=1)
         distance = depth * np.linalg.norm(rays, axis=1)
         hit = distance <= MAX_RANGE
-        return (rays[hit] * depth[hit, None] @ rotation.T).astype(np.float32)
+        return (rays[hit] * depth[hit, None] @ face.rotation.T).astype(np.float32)
 
 
-class SceneObjects(Mapping):
-    """The scene's tracks at any frame number (whole or not), as LidarRenderer reads them."""
+class SceneObjects(Mapping[float, Mapping[str, ObjectRecord]]):
+    """The scene's tracks at any frame number, integer or not, for LidarRenderer."""
 
     def __init__(self, scene: Scene):
         self._scene = scene
@@ -75,17 +84,16 @@ class SceneObjects(Mapping):
             if track.exists_at(t)
         }
 
-    def __iter__(self) -> Iterator[int]:
+    def __iter__(self) -> Iterator[float]:
         return iter(range(round(self._scene.end * FPS) + 1))
 
     def __len__(self) -> int:
         return round(self._scene.end * FPS) + 1
 
 
-def scene_lidar(renderer: Renderer) -> LidarRenderer:
+def scene_lidar(scene: Scene, render_depth: RenderDepth) -> LidarRenderer:
     """Draws the LiDAR images of a scene: from its own sweeps where it has them, else from simulated ones."""
-    scene = renderer.scene
-    sweeps = scene.sweeps if scene.sweeps is not None else SimulatedLidar(renderer)
+    sweeps = scene.sweeps if scene.sweeps is not None else SimulatedLidar(scene, render_depth)
     if not sweeps.lidar_frames():
         raise UserError(f"scene {scene.clip_id} of {scene.duration:.2f} s is too short for a LiDAR sweep (every 0.1 s)")
     return LidarRenderer(sweeps, SceneObjects(scene), ())
@@ -104,8 +112,8 @@ def _mount(scene: Scene) -> np.ndarray:
     return mount
 
 
-def _face(mount: np.ndarray, yaw: float) -> tuple[Camera, np.ndarray, tuple[np.ndarray, np.ndarray]]:
-    """A camera towards `yaw` that is 90 degrees wide, its rotation to the sensor, and the pixels its beams fall on."""
+def _face(mount: np.ndarray, yaw: float) -> _Face:
+    """The face towards `yaw`. mount: sensor to rig [4,4]."""
     focal = FACE_WIDTH / 2
     azimuth = (np.arange(AZIMUTHS // 4) + 0.5) / (AZIMUTHS / 4) * (np.pi / 2) - np.pi / 4
     across = -np.tan(azimuth)[None, :] * focal + np.zeros((len(BEAMS), 1))
@@ -119,4 +127,4 @@ def _face(mount: np.ndarray, yaw: float) -> tuple[Camera, np.ndarray, tuple[np.n
     rotation = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]]) @ [[0, 0, 1], [-1, 0, 0], [0, -1, 0]]
     pose = mount.copy()
     pose[:3, :3] = mount[:3, :3] @ rotation
-    return Camera(f"lidar_{np.degrees(yaw):.0f}", model, pose), rotation, (pixels[0], pixels[1])
+    return _Face(Camera(f"lidar_{np.degrees(yaw):.0f}", model, pose), model, rotation, pixels[0], pixels[1])

@@ -1,4 +1,4 @@
-"""The splatting of LiDAR points on a torch device, for machines with a GPU: the arithmetic of `lidar.splat_depth`."""
+"""Splatting of LiDAR points on a torch device such as a GPU; the same formula as `splat.splat_depth`."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from cosmos_exp.render.lidar.condition import FAR, RADIUS, SHARPNESS
+from cosmos_exp.render.lidar.splat import FAR, RADIUS, SHARPNESS
 
 
 def splat_depth(
     points: Sequence[np.ndarray], weights: Sequence[float], *, size: tuple[int, int], ftheta: bool, lens: np.ndarray,
     camera_to_world: np.ndarray, device: str,
 ) -> np.ndarray:  # fmt: skip
-    """[H,W] float64 metres, 0 where no point is near. size: (H, W). lens: as `lidar.lens_numbers` gives it."""
+    """[H,W] float64 metres, 0 where no point is near. size: (H, W). lens: the result of
+    `splat.projection_parameters`."""
     height, width = size
     pose = torch.as_tensor(np.asarray(camera_to_world, np.float64), device=device)
     world = torch.cat([torch.as_tensor(chunk, device=device) for chunk in points])

@@ -15,11 +15,11 @@ from cosmos_exp.render.clips.videos import (
     ClipRenderer,
     ShortClip,
     VideoSettings,
+    pending_videos,
     scaled_model,
     video_path,
-    wanted_videos,
     write_camera_videos,
-    write_pictures,
+    write_images,
 )
 from cosmos_exp.scene.rds_hq.clip import RdsHqClip
 from cosmos_exp.scene.rds_hq.datasets import ALL_LAYERS, DATASETS, Block, Dataset
@@ -136,7 +136,7 @@ def test_videos_that_are_there_can_be_kept(clip: RdsHqClip, tmp_path: Path) -> N
     there.parent.mkdir(parents=True)
     there.write_bytes(b"earlier")
     renderer = small_renderer(clip, keep_existing=True)
-    assert list(wanted_videos(renderer, "hdmap", FRONT, tmp_path).values()) == [range(0, 5), range(6, 11)]
+    assert list(pending_videos(renderer, "hdmap", FRONT, tmp_path).values()) == [range(0, 5), range(6, 11)]
     assert len(write_camera_videos(renderer, "hdmap", FRONT, tmp_path)) == 2
     assert there.read_bytes() == b"earlier"
     assert write_camera_videos(renderer, "hdmap", FRONT, tmp_path) == []
@@ -145,11 +145,11 @@ def test_videos_that_are_there_can_be_kept(clip: RdsHqClip, tmp_path: Path) -> N
 def test_pictures_are_drawn_size_and_final_size(clip: RdsHqClip, tmp_path: Path) -> None:
     import cv2
 
-    ((drawn, final),) = write_pictures(small_renderer(clip), "hdmap", FRONT, tmp_path, [7])
+    ((drawn, final),) = write_images(small_renderer(clip), "hdmap", FRONT, tmp_path, [7])
     assert (drawn.name, final.name) == ("000007.png", "000007_resize176.png")
     assert cv2.imread(str(drawn)).shape == (180, 320, 3) and cv2.imread(str(final)).shape == (176, 320, 3)
     with pytest.raises(UserError, match="frame 40 is outside the clip's 0 to 39: the nearest is 39"):
-        list(write_pictures(small_renderer(clip), "hdmap", FRONT, tmp_path, [40]))
+        list(write_images(small_renderer(clip), "hdmap", FRONT, tmp_path, [40]))
 
 
 def test_missing_layers_are_drawn_without_but_stop_the_reference(shared: Path, tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from cosmos_exp.common.errors import UserError
-from cosmos_exp.render.lidar.condition import LidarRenderer, splat_depth, sweep_numbers, sweeps_used
+from cosmos_exp.render.lidar.condition import LidarRenderer, sweep_numbers, sweeps_used
+from cosmos_exp.render.lidar.splat import splat_depth
 from cosmos_exp.scene.rds_hq.clip import RdsHqClip
 from cosmos_exp.scene.rds_hq.objects import ObjectRecord
 from cosmos_exp.sensors.ftheta import FTheta
@@ -56,7 +57,7 @@ def test_reference_frames(shared, kind):
     clip = RdsHqClip(golden / "inputs" / CLIP, CLIP)
     exact = 0
     images = sorted((golden / f"lidar_{kind}").glob("*/*.png"))
-    renderer = LidarRenderer.of_clip(clip, range(40), reference_compat=True)
+    renderer = LidarRenderer.from_clip(clip, range(40), reference_compat=True)
     for path in images:
         camera, frame = path.parent.name, int(path.stem)
         model = clip.model(kind, camera)
@@ -80,7 +81,7 @@ def test_own_fit_of_a_forward_lens_stays_close_to_the_reference(shared):
     model = clip.model("ftheta", camera)
     model = model.scaled(720 / model.height)
     for compat in (True, False):
-        renderer = LidarRenderer.of_clip(clip, range(40), reference_compat=compat)
+        renderer = LidarRenderer.from_clip(clip, range(40), reference_compat=compat)
         ours = renderer.frame(model, clip.camera_poses(camera)[20], 20)
         differing = (ours != cv2.imread(str(golden / "lidar_ftheta" / camera / "000020.png"))).any(axis=2)
         assert differing.mean() < 1e-4

@@ -23,6 +23,10 @@ def camera_of() -> Camera:
     return Camera("front", Pinhole.from_hfov(640, 352, np.radians(100)), pose)
 
 
+def simulated_lidar(renderer: Renderer) -> SimulatedLidar:
+    return SimulatedLidar(renderer.scene, lambda camera, t: renderer.gbuffer(camera, t).depth)
+
+
 @pytest.fixture(scope="module")
 def scene():
     return procedural_scene(seed=1000000, duration=2.0)
@@ -34,14 +38,14 @@ def renderer(scene) -> Renderer:
 
 
 def test_sweeps_ten_times_a_second(renderer, scene):
-    lidar = SimulatedLidar(renderer)
+    lidar = simulated_lidar(renderer)
     frames = lidar.lidar_frames()
     assert all(frame % 3 == 0 for frame in frames) and set(np.diff(frames)) == {3}
     assert scene.start * 30 <= frames[0] and frames[-1] <= scene.end * 30 + 1e-6
 
 
 def test_a_sweep_looks_all_around_and_within_range(renderer, scene):
-    points, to_world = SimulatedLidar(renderer).lidar(6)
+    points, to_world = simulated_lidar(renderer).lidar(6)
     assert points.dtype == np.float32 and len(points) > 50_000
     distance = np.linalg.norm(points, axis=1)
     assert distance.min() > 2 and distance.max() <= MAX_RANGE

@@ -153,7 +153,7 @@ def test_dataset_config_of_waymo_renders_the_clip(converted):
     from cosmos_exp.render.lidar.condition import LidarRenderer
 
     _, clip = converted
-    renderer = LidarRenderer.of_clip(clip, range(12))
+    renderer = LidarRenderer.from_clip(clip, range(12))
     image = renderer.frame(clip.model("pinhole", "front"), clip.camera_poses("front")[4], 4)
     assert image.any()
 

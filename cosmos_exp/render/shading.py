@@ -1,14 +1,14 @@
-"""Deferred shading: one g-buffer, any weather.
+"""Deferred shading of a g-buffer in any weather.
 
 Works row by row in linear light, in the world frame relative to the renderer's origin: positions of all samples of a
-row, then the surface and its light for each run of samples that show the same triangle, then fog and tone for the row.
+row, then surface and lighting for each run of samples of the same triangle, then fog and tone mapping for the row.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from cosmos_exp.render.atmosphere import develop, fog, sky, sky_rows
+from cosmos_exp.render.atmosphere import fog, sky, sky_rows, tone_map
 from cosmos_exp.render.mesh import Material
 from cosmos_exp.render.surfaces import (
     BLUE,
@@ -66,7 +66,7 @@ def shade(ids, inverse, rays, static, static_codes, moving, moving_codes, frame,
 
     ids, inverse: of the rasteriser; triangles from len(static) on are moving. rays: [3,H,W] camera-frame directions.
     static, moving: [N,16] = normal, linear colour, texture frame (8), seed. codes: [N,3] material, tag, instance.
-    frame: [1] FRAME. shadow: [S,S] of the ShadowMap. grid: [2,G,G] of the GroundGrid.
+    frame: [1] SHADING_DTYPE. shadow: [S,S] of the ShadowMap. grid: [2,G,G] of the GroundGrid.
     coarse: shade every second sample of every second row, take the others from neighbours on the same triangle, and
     shade those that have none.
     """
@@ -172,7 +172,7 @@ def _row(buffer, columns, count, y, picture):
             _surface(buffer, start, end, moving[number], moving_codes[number, 0], light, shadow, grid, noise)
         start = end
     fog(buffer, count, light)
-    develop(buffer, columns, count, light, out, y)
+    tone_map(buffer, columns, count, light, out, y)
 
 
 @kernel

@@ -1,11 +1,11 @@
-"""Z-buffer rasteriser: which triangle is seen at each sample, and how far along the sample's ray.
+"""Kernels of the z-buffer rasteriser: the visible triangle of each sample, and its distance along the sample's ray.
 
 Homogeneous rasterisation (Olano and Greer, 1997): a triangle with camera-frame vertices a, b, c is hit by the ray d
 where d . (b x c), d . (c x a) and d . (a x b) have the sign of a . (b x c), and the inverse distance along d is
 d . n / (n . a) with n the normal. Nothing is clipped or subdivided, and neighbours share their edges' exact numbers,
-so meshes have no cracks. With a pinhole all these are affine in the pixel and a row's span is solved directly; with
-f-theta they are evaluated on a table of rays, which makes curved edges exact: only the bounding box is an estimate
-(on the safe side) from projected points along the edges.
+so meshes have no cracks. For a pinhole all these are affine in the pixel and a row's span is solved directly; for
+f-theta they are evaluated on a table of rays, which makes curved edges exact: only the bounding box is a conservative
+estimate from projected points along the edges.
 
 Each kernel writes `inverse` [H,W] float32 (1 / ray parameter, 0 where nothing is hit) and `ids` [H,W] int32.
 The kernels hold no lock, so frames can be drawn in parallel threads; the result never depends on the thread count.

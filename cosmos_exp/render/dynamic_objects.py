@@ -1,4 +1,4 @@
-"""What changes from frame to frame: moving objects, traffic light lenses, lamp light and shade on the ground."""
+"""Per-frame geometry and lighting: dynamic objects, traffic light lenses, lamp light and contact shadows."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import numpy as np
 from numba import njit
 
 from cosmos_exp.render.actors import GAIT_PHASES, STRIDE, actor_mesh
-from cosmos_exp.render.geometry import Geometry, compiled, linear
-from cosmos_exp.render.light import GroundGrid
+from cosmos_exp.render.geometry import Geometry, compile_mesh, srgb_to_linear
+from cosmos_exp.render.lighting import GroundGrid
 from cosmos_exp.render.mesh import Material
 from cosmos_exp.render.palette import Tag
-from cosmos_exp.render.raster import place
+from cosmos_exp.render.raster_kernels import place
 from cosmos_exp.render.structures import signal_lamps, street_lamps
 from cosmos_exp.scene.types import ActorClass, LightState, Scene, Track
 
@@ -29,7 +29,7 @@ LIT = (ActorClass.CAR, ActorClass.TRUCK, ActorClass.BUS, ActorClass.MOTORCYCLE)
 
 
 class Gait:
-    """Which moment of the step a walking track shows, from the distance it has gone."""
+    """Gait phase of a walking track, from the distance it has covered."""
 
     def __init__(self, track: Track):
         steps = np.linalg.norm(np.diff(track.trajectory.poses[:, :2, 3], axis=0), axis=1)
@@ -42,7 +42,7 @@ class Gait:
         return int(gone / STRIDE * GAIT_PHASES + self.offset) % GAIT_PHASES
 
 
-class MovingWorld:
+class DynamicObjects:
     """Geometry of a scene's tracks and signals at any time, relative to `origin` [3]."""
 
     def __init__(self, scene: Scene, origin: np.ndarray):
@@ -101,7 +101,7 @@ class MovingWorld:
         phase = self.gaits[index].phase(t) if index in self.gaits else 0
         if (index, phase) not in self.templates:
             mesh = actor_mesh(track, index + 1, phase)
-            self.templates[index, phase] = compiled(mesh, np.zeros(3), chunked=False)
+            self.templates[index, phase] = compile_mesh(mesh, np.zeros(3), chunked=False)
         return self.templates[index, phase]
 
     def _write_lenses(self, t: float, triangles: np.ndarray, attributes: np.ndarray, codes: np.ndarray) -> None:
@@ -116,11 +116,11 @@ class MovingWorld:
             for k, lens in enumerate(LENS_ORDER):
                 rows = slice(18 * i + 6 * k, 18 * i + 6 * k + 6)
                 lit = state is lens
-                attributes[rows, 3:6] = linear(LENS_COLORS[lens]) * (1.0 if lit else 0.06)
+                attributes[rows, 3:6] = srgb_to_linear(LENS_COLORS[lens]) * (1.0 if lit else 0.06)
                 attributes[rows, 14] = float(lit)
 
     def ground_grid(self, t: float, placed: list[tuple[int, Track, np.ndarray]]) -> GroundGrid:
-        """Light of street lamps and headlights, shade under vehicles, around the ego."""
+        """Light of street lamps and headlights, and contact shadows under vehicles, around the ego."""
         centre = self.ego_pose(t)[:2, 3]
         low = np.floor(centre / GRID_CELL) * GRID_CELL - GRID_CELLS / 2 * GRID_CELL
         boxes = np.zeros((len(placed), 8))

@@ -1,4 +1,4 @@
-"""What falls on the surfaces: weather as numbers for the kernels, shadow map, ground grid, noise."""
+"""Lighting inputs of the shading kernels: weather parameters, shadow map, ground grid, noise texture."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ NOISE_SIZE = 256
 
 
 # One record of numbers for the shading kernels: a Weather (vectors in the world frame), the camera, and where the
-# shadow map and the ground grid lie. A single record costs the kernels far less to pass on than its many parts.
-FRAME = np.dtype(
+# shadow map and the ground grid lie. Passing a single record to a kernel is far cheaper than passing its many fields.
+SHADING_DTYPE = np.dtype(
     [(name, np.float32, 3) for name in ("sun_direction", "sun", "ambient", "bounce", "zenith", "horizon", "fog", "eye")]
     + [(name, np.float32) for name in ("fog_density", "glow", "clouds", "wetness", "snow", "night_lights", "shadows")]
     + [(name, np.float32) for name in ("exposure", "saturation", "pixel", "shadow_focal", "grid_cell")]
@@ -25,9 +25,9 @@ FRAME = np.dtype(
 
 
 class ShadowMap(NamedTuple):
-    """The scene as the sun sees it: inverse depth [S,S] float32; world-to-sun rotation, translation; focal in texels.
+    """Shadow map of the sun: inverse depth [S,S] float32; world-to-sun rotation, translation; focal in texels.
 
-    Border texels are 0 (lit). A map of 2x2 texels means that nothing casts a shadow.
+    Border texels are 0 (lit). A map of 2x2 texels disables shadows.
     """
 
     inverse: np.ndarray
@@ -37,7 +37,7 @@ class ShadowMap(NamedTuple):
 
 
 class GroundGrid(NamedTuple):
-    """Lamp light and contact shade on the ground: values [2,G,G] float32, 0 at the border. origin: [2], low corner."""
+    """Lamp light and contact shadow on the ground: values [2,G,G] float32, 0 at the border. origin: [2], low corner."""
 
     values: np.ndarray
     origin: np.ndarray
@@ -47,16 +47,16 @@ class GroundGrid(NamedTuple):
 NO_SHADOW = ShadowMap(np.zeros((2, 2), np.float32), np.eye(3), np.zeros(3), 1.0)
 
 
-def frame_record(
+def shading_parameters(
     weather: Weather, heading: np.ndarray, camera: np.ndarray, ego: np.ndarray, pixel: float, shadow: ShadowMap,
     grid: GroundGrid,
 ) -> np.ndarray:  # fmt: skip
-    """[1] FRAME. heading: [3,3] rotation of the ego's first pose, which the sun's azimuth refers to.
+    """[1] SHADING_DTYPE. heading: [3,3] rotation of the ego's first pose, which the sun's azimuth refers to.
 
     camera, ego: [4,4] to world. pixel: angle of one sample, radians.
     """
-    record = np.zeros(1, FRAME)
-    for name in set(FRAME.names) & set(Weather.__dataclass_fields__):
+    record = np.zeros(1, SHADING_DTYPE)
+    for name in set(SHADING_DTYPE.fields or ()) & set(Weather.__dataclass_fields__):
         record[name] = getattr(weather, name)
     record["sun_direction"] = heading @ weather.sun_direction
     record["eye"], record["rotation"], record["pixel"] = camera[:3, 3], camera[:3, :3], pixel

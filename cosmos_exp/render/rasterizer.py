@@ -1,4 +1,4 @@
-"""Drawing a geometry through a camera model, and from the sun."""
+"""Rasterisation of a geometry through a camera model, and into the shadow map of the sun."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from cosmos_exp.render import raster
+from cosmos_exp.render import raster_kernels
 from cosmos_exp.render.geometry import Geometry
-from cosmos_exp.render.light import ShadowMap
+from cosmos_exp.render.lighting import ShadowMap
 from cosmos_exp.sensors.camera import CameraModel
 from cosmos_exp.sensors.ftheta import FTheta
 from cosmos_exp.sensors.pinhole import Pinhole
@@ -19,7 +19,7 @@ SHADOW_EXTENT = 160.0
 SHADOW_SIZE = 640
 
 
-def draw(
+def rasterize(
     model: CameraModel, rays: np.ndarray | None, geometry: Geometry, pose: np.ndarray, first: int,
     inverse: np.ndarray, ids: np.ndarray, *, far: float = FAR,
 ) -> None:  # fmt: skip
@@ -28,17 +28,17 @@ def draw(
     translation = -rotation @ pose[:3, 3]
     shared = (geometry.triangles, geometry.two_sided, geometry.chunks, geometry.spheres, rotation, translation)
     if isinstance(model, FTheta):
-        raster.draw_ftheta(*shared, rays, _lens(model), far, first, inverse, ids)
+        raster_kernels.draw_ftheta(*shared, rays, _lens(model), far, first, inverse, ids)
     elif isinstance(model, Pinhole):
         intrinsics = np.array([model.fx, model.fy, model.cx, model.cy])
-        raster.draw_pinhole(*shared, intrinsics, raster.NEAR, far, first, inverse, ids)
+        raster_kernels.draw_pinhole(*shared, intrinsics, raster_kernels.NEAR, far, first, inverse, ids)
     else:
         raise TypeError(f"no rasteriser for the camera model {type(model).__name__}")
 
 
 @lru_cache(maxsize=16)
 def sample_rays(model: CameraModel) -> np.ndarray:
-    """[3,H,W] float32 directions whose multiples the rasteriser's inverse depth refers to: z = 1 for a pinhole."""
+    """[3,H,W] float32 directions to which the inverse depth refers: z = 1 for a pinhole, else unit length."""
     rays = model.rays()
     if isinstance(model, Pinhole):
         rays = rays / rays[..., 2:]
@@ -52,10 +52,10 @@ def _lens(model: FTheta) -> np.ndarray:
     return np.array([*model.fw_poly, model.max_angle, *model.beyond_max, *model.center, *model.linear])
 
 
-def sun_view(sun: np.ndarray, centre: np.ndarray) -> ShadowMap:
+def empty_shadow_map(sun: np.ndarray, centre: np.ndarray) -> ShadowMap:
     """An empty shadow map around `centre` [3], seen from far away in the direction `sun` [3].
 
-    The centre moves by whole texels only, so that the edges of shadows do not swim.
+    The centre moves by whole texels only, so that shadow edges are temporally stable.
     """
     side = np.cross(sun, [0, 0, 1.0] if abs(sun[2]) < 0.999 else [1.0, 0, 0])
     side /= np.linalg.norm(side)
@@ -67,11 +67,11 @@ def sun_view(sun: np.ndarray, centre: np.ndarray) -> ShadowMap:
     return ShadowMap(np.zeros((SHADOW_SIZE, SHADOW_SIZE), np.float32), rotation, translation, focal)
 
 
-def draw_shadows(shadows: ShadowMap, geometry: Geometry) -> None:
+def rasterize_shadows(shadows: ShadowMap, geometry: Geometry) -> None:
     """Add a geometry to a shadow map, in place."""
     middle = SHADOW_SIZE / 2
     model = Pinhole(SHADOW_SIZE, SHADOW_SIZE, shadows.focal, shadows.focal, middle, middle)
     pose = np.eye(4)
     pose[:3, :3], pose[:3, 3] = shadows.rotation.T, -shadows.rotation.T @ shadows.translation
     unused = np.empty(shadows.inverse.shape, np.int32)
-    draw(model, None, geometry, pose, 0, shadows.inverse, unused, far=np.inf)
+    rasterize(model, None, geometry, pose, 0, shadows.inverse, unused, far=np.inf)
