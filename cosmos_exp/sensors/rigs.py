@@ -57,6 +57,13 @@ def resized(rig: Rig, width: int, height: int) -> Rig:
     return Rig(rig.name, tuple(cameras))
 
 
+def translated(rig: Rig, offset: np.ndarray) -> Rig:
+    """The rig with every camera moved by `offset` [3] metres in the rig frame."""
+    shift = np.eye(4)
+    shift[:3, 3] = offset
+    return Rig(rig.name, tuple(replace(camera, camera_to_rig=shift @ camera.camera_to_rig) for camera in rig.cameras))
+
+
 def cameras_of_views(cameras: Sequence[str], views: Mapping[str, str]) -> dict[str, str]:
     """{view: camera} of a rig. cameras: names of its cameras.
 

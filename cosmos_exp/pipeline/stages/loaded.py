@@ -21,10 +21,10 @@ from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.single_entry_cache import Kept
 from cosmos_exp.config.run_spec import Settings, Take
 from cosmos_exp.pipeline.stages.keys import scene_key
+from cosmos_exp.scene.actor_frame import in_rig_frame
 from cosmos_exp.scene.sources import load_rig, load_scene
 from cosmos_exp.scene.types import Scene
 from cosmos_exp.sensors.camera import Camera, Rig
-from cosmos_exp.sensors.carla_yaml import placed
 from cosmos_exp.sensors.rigs import rig_of_views
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Loaded:
         """The cameras of the views, named by these, at the size of the single view."""
         cfg, shape = self.settings.cfg, self.settings.videos.single_view.shape
         sensors, size = cfg["sensors"], (shape.width, shape.height)
-        rig = placed(load_rig(cfg["scene"], sensors, size=size), sensors, lambda: self.scene)
+        rig = in_rig_frame(load_rig(cfg["scene"], sensors, size=size), sensors, lambda: self.scene)
         return rig_of_views(rig, sensors["views"], self.settings.views)
 
     def camera(self, take: Take) -> Camera:
