@@ -12,10 +12,15 @@ from cosmos_exp.common.errors import UserError, unknown_name
 
 
 class CameraModel(Protocol):
-    """width, height: pixels."""
+    @property
+    def width(self) -> int:
+        """Pixels."""
+        ...
 
-    width: int
-    height: int
+    @property
+    def height(self) -> int:
+        """Pixels."""
+        ...
 
     def project(self, points: np.ndarray) -> np.ndarray:
         """[N,3] camera-frame points -> [N,2] float64 pixels (u, v). Points behind follow the model's own rule."""

@@ -78,7 +78,8 @@ def read_carla_sensors(path: str | Path) -> CarlaSensors:
     """
     path = Path(str(path).removeprefix("file:"))
     groups: list[_Group] = []
-    errors, notes = [], []
+    errors: list[str] = []
+    notes: list[str] = []
     for number, entry in enumerate(_entries(path), start=1):
         try:
             sensor, options = _read_entry(entry, notes)
@@ -138,14 +139,14 @@ def _read_entry(entry: object, notes: list[str]) -> tuple[str, dict[str, Any]]:
     if not isinstance(entry, Mapping):
         raise ValidationErrors([f"{entry!r} is no entry of keys such as sensor, attributes, transform"])
     errors = [unknown_name("key", str(key), ENTRY_KEYS) for key in entry if key not in ENTRY_KEYS]
-    sensor = entry.get("sensor")
+    sensor = str(entry.get("sensor") or "")
     if sensor not in SENSOR_OUTPUTS:
-        errors.append(unknown_name("sensor", str(sensor), SENSOR_OUTPUTS) if sensor else "has no key `sensor`")
+        errors.append(unknown_name("sensor", sensor, SENSOR_OUTPUTS) if sensor else "has no key `sensor`")
     attributes = _attributes(_mapping(entry, "attributes", errors), errors, notes)
     options: dict[str, Any] = {}
     try:
-        size = tuple(_whole(name, attributes.get(name, default)) for name, default in DEFAULT_SIZE.items())
-        options = lens_of(entry, attributes, size, notes)
+        width, height = (_whole(name, attributes.get(name, default)) for name, default in DEFAULT_SIZE.items())
+        options = lens_of(entry, attributes, (width, height), notes)
     except UserError as error:
         errors.append(str(error))
     options |= _mounting(_mapping(entry, "transform", errors), errors)
@@ -198,7 +199,7 @@ def _mapping(parent: Mapping, key: str, errors: list[str]) -> Mapping:
     return value
 
 
-def _whole(name: str, value: object) -> int:
+def _whole(name: str, value: Any) -> int:
     number = finite(name, value)
     if number % 1 or number < 8:
         raise UserError(f"{name}={value!r}: a whole number of pixels, at least 8")
