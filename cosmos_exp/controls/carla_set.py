@@ -13,9 +13,10 @@ from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.video import Encoding, VideoWriter
 from cosmos_exp.controls.previews import preview
 from cosmos_exp.render.renderer import Renderer, render_camera
+from cosmos_exp.scene.actor_frame import actor_origin
 from cosmos_exp.scene.types import Scene
 from cosmos_exp.sensors.camera import Camera
-from cosmos_exp.sensors.carla_yaml import CarlaSensors, actor_origin, carla_rig
+from cosmos_exp.sensors.carla_yaml import CarlaSensors, carla_rig
 
 FPS = 24.0
 FRAMES_AT_ONCE = 16

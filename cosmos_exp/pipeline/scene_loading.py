@@ -18,10 +18,10 @@ from cosmos_exp.common.single_entry_cache import SingleEntryCache
 from cosmos_exp.config.run_spec import RunSpec
 from cosmos_exp.models.base import RenderRequest
 from cosmos_exp.pipeline.keys import scene_key
+from cosmos_exp.scene.actor_frame import in_rig_frame
 from cosmos_exp.scene.sources import load_rig, load_scene
 from cosmos_exp.scene.types import Scene
 from cosmos_exp.sensors.camera import Camera, Rig
-from cosmos_exp.sensors.carla_yaml import placed
 from cosmos_exp.sensors.rigs import rig_of_views
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class LoadedScene:
         """The cameras of the views, named by these, at the size of the front view."""
         spec, shape = self.spec, self.spec.model.front.shape
         rig = load_rig(spec.scene, spec.sensors, size=(shape.width, shape.height))
-        return rig_of_views(placed(rig, spec.sensors, lambda: self.scene), spec.sensors["views"], spec.views)
+        return rig_of_views(in_rig_frame(rig, spec.sensors, lambda: self.scene), spec.sensors["views"], spec.views)
 
     def camera(self, request: RenderRequest) -> Camera:
         """A view's camera at the requested size, as a resized picture would show it: other pixels, the same borders."""

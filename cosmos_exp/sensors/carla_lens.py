@@ -42,7 +42,7 @@ def lens_of(entry: Mapping, attributes: Mapping[str, Any], size: tuple[int, int]
     return _wide_angle(attributes, fov, size, notes)
 
 
-def finite(name: str, value: object) -> float:
+def finite(name: str, value: Any) -> float:
     """A number, or a string of one as CARLA's attributes are; UserError otherwise."""
     try:
         number = float(value) if not isinstance(value, bool) else float("nan")
@@ -117,14 +117,15 @@ def _wide_angle(attributes: Mapping[str, Any], fov: float, size: tuple[int, int]
 
 def radius_of(model: str, k: list[float]) -> Callable[[np.ndarray], np.ndarray]:
     """Radius in focal lengths of an angle (radians). k: four Kannala-Brandt coefficients."""
-    return {
+    models: dict[str, Callable[[np.ndarray], np.ndarray]] = {
         "perspective": np.tan,
         "equidistant": lambda a: a,
         "stereographic": lambda a: 2 * np.tan(a / 2),
         "equisolid": lambda a: 2 * np.sin(a / 2),
         "orthographic": np.sin,
         "kannala-brandt": lambda a: a * (1 + k[0] * a**2 + k[1] * a**4 + k[2] * a**6 + k[3] * a**8),
-    }[model]
+    }
+    return models[model]
 
 
 def _polynomial(model: str, radius: Callable, focal: float, size: tuple[int, int], notes: list[str]) -> list[float]:

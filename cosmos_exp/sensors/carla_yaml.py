@@ -7,8 +7,8 @@ same lens and transform are one camera with several outputs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,9 @@ import numpy as np
 
 from cosmos_exp.common.errors import UserError, ValidationErrors, unknown_name
 from cosmos_exp.common.input_files import read_yaml
-from cosmos_exp.scene.types import Scene
 from cosmos_exp.sensors.camera import Rig
 from cosmos_exp.sensors.carla_lens import LENS_ATTRIBUTES, finite, lens_of
-from cosmos_exp.sensors.rigs import build_rig
+from cosmos_exp.sensors.rigs import build_rig, translated
 
 # sensor: output of the renderer
 SENSOR_OUTPUTS = {
@@ -79,7 +78,8 @@ def read_carla_sensors(path: str | Path) -> CarlaSensors:
     """
     path = Path(str(path).removeprefix("file:"))
     groups: list[_Group] = []
-    errors, notes = [], []
+    errors: list[str] = []
+    notes: list[str] = []
     for number, entry in enumerate(_entries(path), start=1):
         try:
             sensor, options = _read_entry(entry, notes)
@@ -123,30 +123,7 @@ def configured_cameras(sensors: Mapping[str, Any]) -> Mapping[str, Mapping[str, 
 
 def carla_rig(sensors: CarlaSensors, origin: np.ndarray, *, name: str = "carla_yaml") -> Rig:
     """The cameras at the sizes that the file gives. origin: [3] of the ego actor in the rig frame, `actor_origin`."""
-    return moved(build_rig(name, sensors.cameras), origin)
-
-
-def placed(rig: Rig, sensors: Mapping[str, Any], scene: Callable[[], Scene]) -> Rig:
-    """The rig of a `sensors` config in the rig frame; only the cameras of a sensor file have to be moved there."""
-    if not sensors["file"]:
-        return rig
-    return moved(rig, sensors["actor_origin"] or actor_origin(scene()))
-
-
-def moved(rig: Rig, offset: np.ndarray) -> Rig:
-    """The rig with every camera moved by `offset` [3] metres in the rig frame."""
-    shift = np.eye(4)
-    shift[:3, 3] = offset
-    return Rig(rig.name, tuple(replace(camera, camera_to_rig=shift @ camera.camera_to_rig) for camera in rig.cameras))
-
-
-def actor_origin(scene: Scene) -> np.ndarray:
-    """[3] the ego actor's origin in the rig frame: as recorded, else on the ground below the middle of its cuboid."""
-    if scene.ego_origin is not None:
-        return scene.ego_origin
-    rig = scene.rig_trajectory.at(scene.start)
-    centre = (np.linalg.inv(rig) @ scene.ego.trajectory.at(scene.start))[:3, 3]
-    return np.array([centre[0], centre[1], 0.0])
+    return translated(build_rig(name, sensors.cameras), origin)
 
 
 def _entries(path: Path) -> list:
@@ -162,14 +139,14 @@ def _read_entry(entry: object, notes: list[str]) -> tuple[str, dict[str, Any]]:
     if not isinstance(entry, Mapping):
         raise ValidationErrors([f"{entry!r} is no entry of keys such as sensor, attributes, transform"])
     errors = [unknown_name("key", str(key), ENTRY_KEYS) for key in entry if key not in ENTRY_KEYS]
-    sensor = entry.get("sensor")
+    sensor = str(entry.get("sensor") or "")
     if sensor not in SENSOR_OUTPUTS:
-        errors.append(unknown_name("sensor", str(sensor), SENSOR_OUTPUTS) if sensor else "has no key `sensor`")
+        errors.append(unknown_name("sensor", sensor, SENSOR_OUTPUTS) if sensor else "has no key `sensor`")
     attributes = _attributes(_mapping(entry, "attributes", errors), errors, notes)
     options: dict[str, Any] = {}
     try:
-        size = tuple(_whole(name, attributes.get(name, default)) for name, default in DEFAULT_SIZE.items())
-        options = lens_of(entry, attributes, size, notes)
+        width, height = (_whole(name, attributes.get(name, default)) for name, default in DEFAULT_SIZE.items())
+        options = lens_of(entry, attributes, (width, height), notes)
     except UserError as error:
         errors.append(str(error))
     options |= _mounting(_mapping(entry, "transform", errors), errors)
@@ -222,7 +199,7 @@ def _mapping(parent: Mapping, key: str, errors: list[str]) -> Mapping:
     return value
 
 
-def _whole(name: str, value: object) -> int:
+def _whole(name: str, value: Any) -> int:
     number = finite(name, value)
     if number % 1 or number < 8:
         raise UserError(f"{name}={value!r}: a whole number of pixels, at least 8")

@@ -37,14 +37,14 @@ class FTheta:
     linear: tuple[float, float, float] = (1.0, 0.0, 0.0)
 
     @classmethod
-    def from_array(cls, values: Sequence[float]) -> FTheta:
+    def from_array(cls, values: Sequence[float] | np.ndarray) -> FTheta:
         """The 11 or 14 numbers of an RDS-HQ `ftheta_intrinsic`: cx, cy, w, h, p0..p5, is_backward, (c, d, e)."""
         if len(values) not in (11, 14):
             raise UserError(f"an f-theta calibration has 11 or 14 numbers, not {len(values)}")
         cx, cy = (float(v) for v in np.asarray(values[:2], np.float32))
         width, height, *rest = (float(v) for v in values[2:])
-        linear = tuple(rest[7:10]) or (1.0, 0.0, 0.0)
-        return cls(int(width), int(height), (cx, cy), tuple(rest[:6]), rest[6] > 0, linear)
+        c, d, e = rest[7:10] or (1.0, 0.0, 0.0)
+        return cls(int(width), int(height), (cx, cy), tuple(rest[:6]), rest[6] > 0, (c, d, e))
 
     def to_array(self) -> np.ndarray:
         """What `from_array` takes: 14 numbers, or 11 float64 where the linear part is the identity."""
@@ -90,8 +90,9 @@ class FTheta:
     @cached_property
     def beyond_max(self) -> tuple[float, float]:
         """Radius at the maximum angle and its slope: the straight line on which larger angles are projected."""
-        derivative = _derivative(self.fw_poly)
-        return tuple(float(np.float32(_evaluate(poly, self.max_angle))) for poly in (self.fw_poly, derivative))
+        polynomials = (self.fw_poly, _derivative(self.fw_poly))
+        radius, slope = (float(np.float32(_evaluate(poly, self.max_angle))) for poly in polynomials)
+        return radius, slope
 
     def radius(self, angle: np.ndarray) -> np.ndarray:
         """Pixel radius of an angle (radians), extrapolated in a straight line beyond the maximum angle."""
@@ -180,14 +181,14 @@ def monotone(model: FTheta) -> bool:
     return bool(grows.all()) and model.beyond_max[1] > 0
 
 
-def _evaluate(poly: Sequence[float], x: np.ndarray) -> np.ndarray:
+def _evaluate(poly: Sequence[float] | np.ndarray, x: np.ndarray | float) -> np.ndarray:
     result = np.zeros_like(np.asarray(x, np.float64))
     for coefficient in reversed(poly):
         result = result * x + coefficient
     return result
 
 
-def _derivative(poly: Sequence[float]) -> np.ndarray:
+def _derivative(poly: Sequence[float] | np.ndarray) -> np.ndarray:
     return np.arange(1, len(poly)) * np.asarray(poly, np.float64)[1:]
 
 

@@ -57,6 +57,13 @@ def resized(rig: Rig, width: int, height: int) -> Rig:
     return Rig(rig.name, tuple(cameras))
 
 
+def translated(rig: Rig, offset: np.ndarray) -> Rig:
+    """The rig with every camera moved by `offset` [3] metres in the rig frame."""
+    shift = np.eye(4)
+    shift[:3, 3] = offset
+    return Rig(rig.name, tuple(replace(camera, camera_to_rig=shift @ camera.camera_to_rig) for camera in rig.cameras))
+
+
 def cameras_of_views(cameras: Sequence[str], views: Mapping[str, str]) -> dict[str, str]:
     """{view: camera} of a rig. cameras: names of its cameras.
 
@@ -163,13 +170,13 @@ def _ftheta(name: str, options: Mapping) -> FTheta:
     missing = [key for key in FTHETA_KEYS[:-1] if key not in options]
     if missing:
         raise UserError(f"f-theta parameters of camera {name!r} lack {', '.join(missing)}")
-    center = _numbers(f"f-theta center of camera {name!r} (cx, cy in pixels)", options["center"], 2)
+    cx, cy = _numbers(f"f-theta center of camera {name!r} (cx, cy in pixels)", options["center"], 2)
     poly = _numbers(f"f-theta poly of camera {name!r} (p0..p5)", options["poly"], 6)
-    linear = _numbers(f"f-theta linear of camera {name!r} (c, d, e)", options.get("linear", (1.0, 0.0, 0.0)), 3)
+    c, d, e = _numbers(f"f-theta linear of camera {name!r} (c, d, e)", options.get("linear", (1.0, 0.0, 0.0)), 3)
     size = _size(f"f-theta size of camera {name!r} (width, height)", [options["width"], options["height"]])
-    if abs(linear[0] - linear[1] * linear[2]) < 1e-9:
-        raise UserError(f"f-theta linear {linear} of camera {name!r}: [[c, d], [e, 1]] must be invertible")
-    model = FTheta(*size, center, poly, bool(options["backward"]), linear)
+    if abs(c - d * e) < 1e-9:
+        raise UserError(f"f-theta linear {(c, d, e)} of camera {name!r}: [[c, d], [e, 1]] must be invertible")
+    model = FTheta(*size, (cx, cy), poly, bool(options["backward"]), (c, d, e))
     if not monotone(model):
         what = "angle of pixel radius" if model.backward else "pixel radius of angle"
         raise UserError(f"f-theta poly {poly} of camera {name!r}: {what} must grow from the centre to the corners")
@@ -184,7 +191,7 @@ def _size(what: str, values: object) -> tuple[int, int]:
 
 
 def _numbers(what: str, values: object, count: int) -> tuple[float, ...]:
-    listed = list(values) if isinstance(values, Sequence) and not isinstance(values, str) else None
+    listed = list(values) if isinstance(values, Sequence) and not isinstance(values, str) else []
     try:
         numbers = tuple(float(v) for v in listed)
     except (TypeError, ValueError):

@@ -26,11 +26,12 @@ from cosmos_exp.controls.seg import instance_colors, merged_ids
 from cosmos_exp.render.palette import Tag
 from cosmos_exp.render.renderer import Renderer, render_camera
 from cosmos_exp.render.types import OUTPUTS, CameraRender
+from cosmos_exp.scene.actor_frame import actor_origin
 from cosmos_exp.scene.carla.axes import flu_poses
 from cosmos_exp.scene.procedural.street import procedural_scene
 from cosmos_exp.scene.types import Scene
 from cosmos_exp.sensors.carla_lens import lens_of
-from cosmos_exp.sensors.carla_yaml import actor_origin, carla_rig, read_carla_sensors
+from cosmos_exp.sensors.carla_yaml import carla_rig, read_carla_sensors
 
 SAMPLE_FILTER = Path(__file__).with_name("carla_filter.yaml")
 SENSORS = ("rgb", "depth", "semantic_segmentation", "instance_segmentation", "normals", "rds_hq")

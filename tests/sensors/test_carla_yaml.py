@@ -6,17 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from omegaconf import OmegaConf
 
-from cosmos_exp.common.cache import StageCache
 from cosmos_exp.common.errors import UserError
-from cosmos_exp.config.run_spec import Settings
-from cosmos_exp.config.validate import validate
-from cosmos_exp.pipeline.stages.loaded import Loaded
 from cosmos_exp.scene.carla.axes import flu_poses
-from cosmos_exp.scene.procedural.street import procedural_scene
 from cosmos_exp.sensors.carla_lens import LENS_MODELS, radius_of
-from cosmos_exp.sensors.carla_yaml import actor_origin, carla_rig, read_carla_sensors
+from cosmos_exp.sensors.carla_yaml import carla_rig, read_carla_sensors
 from cosmos_exp.sensors.ftheta import FTheta
 from cosmos_exp.sensors.pinhole import Pinhole
 from cosmos_exp.sensors.rigs import OPENCV_IN_FLU
@@ -137,14 +131,6 @@ def test_what_the_renderer_cannot_follow_is_said(read):
     assert "entry 2 repeats" in notes[1]
 
 
-def test_the_origin_of_an_actor_without_a_record_is_below_its_middle():
-    scene = procedural_scene(seed=1, duration=1.0)
-    origin = actor_origin(scene)
-    centre = np.linalg.inv(scene.rig_trajectory.at(scene.start)) @ scene.ego.trajectory.at(scene.start)
-    np.testing.assert_allclose(origin[:2], centre[:2, 3])
-    assert origin[2] == 0 and 0.5 < origin[0] < 2.5
-
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -187,23 +173,3 @@ def test_every_bad_entry_is_named_at_once(read):
 def test_no_file(tmp_path):
     with pytest.raises(UserError, match="no sensor file"):
         read_carla_sensors(tmp_path / "nowhere.yaml")
-
-
-def test_in_a_run_config(configure, tmp_path):
-    """Mounted where the scene's ego has its origin, or where the config says."""
-    path = tmp_path / "sensors.yaml"
-    path.write_text(entries("rgb", "depth"))
-    base = (f"sensors.file={path}", "sensors=carla_yaml", "views=single")
-    places = []
-    for override in ("sensors.actor_origin=null", "sensors.actor_origin=[1.0,0.5,0.1]"):
-        cfg = configure(*base, override)
-        assert validate(cfg) == []
-        loaded = Loaded(Settings(OmegaConf.to_container(cfg, resolve=True)), StageCache(tmp_path))
-        camera = loaded.rig.camera("front_wide_120fov")
-        assert (camera.model.width, camera.model.height) == (48, 32)
-        places.append(camera.camera_to_rig[:3, 3] - [0, 0, 1.8])
-    np.testing.assert_allclose(places[0], actor_origin(loaded.scene))
-    np.testing.assert_allclose(places[1], [1.0, 0.5, 0.1])
-    assert "give sensors.file" in " ".join(validate(configure("sensors=carla_yaml", "views=single")))
-    both = validate(configure(*base, "+sensors.cameras.front.hfov=90"))
-    assert "give one of them" in " ".join(both)

@@ -94,8 +94,8 @@ def rig_of(cfg: DictConfig, scene: Scene | None, *, default_size: tuple[int, int
     """As a run would build it, but every camera at its own size; pinholes that have none at default_size."""
     from omegaconf import OmegaConf
 
+    from cosmos_exp.scene.actor_frame import in_rig_frame
     from cosmos_exp.scene.sources import load_rig
-    from cosmos_exp.sensors.carla_yaml import placed
 
     missing = sorted(OmegaConf.missing_keys(cfg.sensors))
     if missing:
@@ -103,7 +103,7 @@ def rig_of(cfg: DictConfig, scene: Scene | None, *, default_size: tuple[int, int
     sensors = OmegaConf.to_container(cfg.sensors, resolve=True)
     if default_size:
         sensors["cameras"] = {name: _at_size(camera, default_size) for name, camera in sensors["cameras"].items()}
-    return placed(load_rig(cfg.scene, sensors), sensors, lambda: scene or scene_of(cfg))
+    return in_rig_frame(load_rig(cfg.scene, sensors), sensors, lambda: scene or scene_of(cfg))
 
 
 def _at_size(camera: Any, size: tuple[int, int]) -> Any:

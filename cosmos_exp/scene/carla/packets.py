@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
+import numpy.typing as npt
 
 
 class Packet(IntEnum):
@@ -111,8 +112,8 @@ class Payload:
 
 
 def _metric(stored: np.dtype) -> np.dtype:
-    fields = []
-    for name in stored.names:
+    fields: list[tuple[str, npt.DTypeLike, tuple[int, ...]]] = []
+    for name in stored.names or ():
         inner = stored[name]
         if name.endswith("_cm"):
             fields.append((name[:-3], np.float64, inner.shape))
@@ -135,7 +136,7 @@ def read_list(packet: Packet, payload: Payload) -> np.ndarray:
     if LISTS[packet] == _METRIC[packet]:
         return stored.copy()
     rows = np.empty(len(stored), _METRIC[packet])
-    for name in stored.dtype.names:
+    for name in stored.dtype.names or ():
         if name.endswith("_cm"):
             with np.errstate(invalid="ignore"):  # boxes of the spectator are NaN
                 rows[name[:-3]] = stored[name].astype(np.float64) / 100

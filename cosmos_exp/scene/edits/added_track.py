@@ -194,6 +194,7 @@ def _place(scene: Scene, edit: Add, size: Sequence[float]) -> tuple[DrivenPath, 
                 f"station={edit.station:g}: lane {edit.lane} is {path.last:.1f} m long; nearest {nearest:g}"
             )
         return path, edit.station
+    assert edit.position is not None  # `add_problems`: exactly one of gap, lane, position and poses is given
     pose = np.eye(4)
     pose[:3, 3] = *edit.position, scene.rig_trajectory.at(scene.start)[2, 3]
     height = Surface(scene.map.lanes).height(pose[None, :3, 3])[0]

@@ -131,7 +131,7 @@ def _value(key: str, hint: Any, value: Any) -> Any:
     if value is None and type(None) in options:
         return None
     wanted = options[0]
-    if is_dataclass(wanted) and isinstance(value, Mapping):
+    if isinstance(wanted, type) and is_dataclass(wanted) and isinstance(value, Mapping):
         return _typed(key, wanted, value)
     if get_args(wanted):  # a tuple: a single value will do for one of any length
         element, *more = get_args(wanted)
@@ -207,8 +207,9 @@ def _edited(scene: Scene, name: str, edit: Edit) -> list[Track]:
     logger.info("scene.edits.%s: %s", name, ", ".join(sorted(chosen)) or "no track meets its conditions")
     if isinstance(edit, Drop):
         return [track for track in scene.tracks if track.id not in chosen]
-    change = _moved if isinstance(edit, Move) else _retimed
-    return [change(track, edit, scene) if track.id in chosen else track for track in scene.tracks]
+    if isinstance(edit, Move):
+        return [_moved(track, edit) if track.id in chosen else track for track in scene.tracks]
+    return [_retimed(track, edit) if track.id in chosen else track for track in scene.tracks]
 
 
 def selected(scene: Scene, edit: Selection) -> set[str]:
@@ -240,14 +241,14 @@ def _meets(scene: Scene, track: Track, edit: Selection) -> bool:
 
 def nearest_approach(scene: Scene, track: Track, step: float = 0.1) -> float:
     """Smallest distance, metres, between the centres of ego and track while both are there; infinite where never."""
-    times = [t for t in np.arange(scene.start, scene.end + step / 2, step) if track.exists_at(t)]
-    if not times:
+    times = np.array([t for t in np.arange(scene.start, scene.end + step / 2, step) if track.exists_at(t)])
+    if not len(times):
         return math.inf
     offsets = track.trajectory.sample(times)[:, :3, 3] - scene.ego.trajectory.sample(times)[:, :3, 3]
     return float(np.linalg.norm(offsets, axis=1).min())
 
 
-def _moved(track: Track, edit: Move | Copy, scene: Scene) -> Track:
+def _moved(track: Track, edit: Move | Copy) -> Track:
     turn, poses = yaw_matrices(np.array([math.radians(edit.yaw)]))[0], track.trajectory.poses
     shift = np.eye(4)
     shift[:3, 3] = edit.x, edit.y, edit.z
@@ -260,7 +261,7 @@ def _moved(track: Track, edit: Move | Copy, scene: Scene) -> Track:
     return replace(track, trajectory=Trajectory(track.trajectory.times, poses))
 
 
-def _retimed(track: Track, edit: Retime | Copy, scene: Scene) -> Track:
+def _retimed(track: Track, edit: Retime | Copy) -> Track:
     """Existing as long as before: what the other timing leaves open at the ends is driven straight on."""
     own = track.trajectory
     times = own.times[0] + (own.times - own.times[0]) / edit.speed + edit.delay
@@ -281,7 +282,7 @@ def _copied(scene: Scene, name: str, edit: Copy) -> Track:
     tracks = {track.id: track for track in scene.tracks}
     if edit.track not in tracks:
         raise UserError(unknown_name("track", edit.track, tracks))
-    return replace(_moved(_retimed(tracks[edit.track], edit, scene), edit, scene), id=name)
+    return replace(_moved(_retimed(tracks[edit.track], edit), edit), id=name)
 
 
 def apply_edits(scene: Scene, config: Mapping[str, Any]) -> Scene:

@@ -253,9 +253,9 @@ class _Border:
     def across(self) -> np.ndarray:
         """[N,2] unit vectors across the border, away from the drivable side."""
         on_near = self.near is not None and (self.near.drivable or self.far is None)
-        lane = self.near if on_near else self.far
+        lane = (self.near if on_near else self.far) or self.strip
         away = lane.inner - lane.outer
-        if on_near and self.near is self.strip:
+        if lane is self.strip:
             away = -away
         return away[:, :2] / np.maximum(np.linalg.norm(away[:, :2], axis=1, keepdims=True), 1e-9)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -290,7 +291,7 @@ def _stencil(road: Road, item: RoadObject) -> list[np.ndarray]:
     along, across = max(item.length, item.width), min(item.length, item.width)
     name = item.name.lower()
     if "arrow" in name:
-        pieces = STRAIGHT_ARROW if name[-1] not in "lr" else LEFT_ARROW
+        pieces: Sequence[np.ndarray] = STRAIGHT_ARROW if name[-1] not in "lr" else LEFT_ARROW
         side = -1.0 if name.endswith("r") else 1.0
         scale = np.array([along, side * across])
     else:

@@ -114,7 +114,7 @@ class Poly3:
         return planar_curvature(np.ones_like(u), slope(self.v, u), np.zeros_like(u), bend(self.v, u))
 
 
-def polynomial(c: Sequence[float], x: np.ndarray) -> np.ndarray:
+def polynomial(c: Sequence[float] | np.ndarray, x: np.ndarray) -> np.ndarray:
     return c[0] + x * (c[1] + x * (c[2] + x * c[3]))
 
 

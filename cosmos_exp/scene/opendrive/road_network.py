@@ -245,8 +245,8 @@ def _geometries(road: Element) -> tuple[Geometry, ...]:
         length = _number(element, "length")
         if length <= 0.0:
             continue
-        pose = (_number(element, k) for k in ("s", "x", "y", "hdg"))
-        geometries.append(Geometry(*pose, length, _curve(element, length)))
+        s, x, y, heading = (_number(element, k) for k in ("s", "x", "y", "hdg"))
+        geometries.append(Geometry(s, x, y, heading, length, _curve(element, length)))
     if not geometries:
         raise _Malformed("it has no planView geometry")
     return tuple(sorted(geometries, key=lambda g: g.s))

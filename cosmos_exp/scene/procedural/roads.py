@@ -199,8 +199,8 @@ def facing_pose(xy: np.ndarray, z: float, heading: float) -> np.ndarray:
 
 def add_sign(street: Street, path: Path, station: float, kind: str) -> None:
     """A plate on a pole at the right kerb, facing the traffic that drives along the path."""
-    xy, heading = path.at(station)
-    heading = float(heading)
+    xy, angle = path.at(station)
+    heading = float(angle)
     foot = xy - (street.section.kerb + KERB_GAP) * direction(heading + np.pi / 2)
     add_pole(street, foot, 2.9, 0.05)
     plate = foot - 0.08 * direction(heading)
@@ -265,7 +265,8 @@ def build_plain_road(rng: np.random.Generator, street: Street, heading: float) -
         for station in np.arange(REACH - 30.0, length - REACH + 60.0, 35.0):
             for i in range(2):
                 xy, yaw = path.at(station)
-                add_arrow(street, xy - (i + 0.5) * street.section.lane_width * direction(yaw + np.pi / 2), float(yaw))
+                left = direction(float(yaw) + np.pi / 2)
+                add_arrow(street, xy - (i + 0.5) * street.section.lane_width * left, float(yaw))
     if street.section.shoulder > 1.2 and rng.random() < 0.6:
         offset = -street.section.kerb + street.section.shoulder / 2
         add_hatch(street, path, ahead, ahead + 24.0, offset, street.section.shoulder - 0.3)

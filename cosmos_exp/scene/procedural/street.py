@@ -133,6 +133,12 @@ def draw_color(rng: np.random.Generator) -> tuple[float, float, float]:
     return float(red), float(green), float(blue)
 
 
+def draw_clothes(rng: np.random.Generator) -> tuple[float, float, float]:
+    """Colour of a person's clothes."""
+    red, green, blue = rng.uniform(0.05, 0.9, 3)
+    return float(red), float(green), float(blue)
+
+
 def draw_vehicle(rng: np.random.Generator, kinds: tuple[str, ...], route: int, station: float, speed: float) -> Vehicle:
     weights = np.array([VEHICLES[k][2] for k in kinds])
     kind = kinds[int(rng.choice(len(kinds), p=weights / weights.sum()))]
@@ -173,7 +179,7 @@ def draw_parked(
         near = np.linalg.norm(path.at(stations)[0] - ego_xy, axis=1) < 0.7 * POPULATED
         slots += [(path, float(station)) for station in stations[near]]
     count = min(round(num_vehicles * rng.uniform(0.1, 0.5)), len(slots))
-    chosen = rng.choice(len(slots), size=count, replace=False) if count else []
+    chosen: list[int] = rng.choice(len(slots), size=count, replace=False).tolist() if count else []
     return [(draw_vehicle(rng, PARKED, -1, slots[i][1], 0.0), *slots[i]) for i in chosen]
 
 
@@ -250,7 +256,7 @@ def draw_traffic(rng: np.random.Generator, street: Street, placed: list[Vehicle]
     if np.linalg.norm(offset) > POPULATED or (ahead < -5.0 and rng.random() < 0.6):
         return None
     red = state_index(street.signals, route.signal, 0.0) is not LightState.GREEN
-    if red and route.stop - vehicle.size[0] / 2 - 0.5 < station < route.stop + 35.0:
+    if red and route.stop is not None and route.stop - vehicle.size[0] / 2 - 0.5 < station < route.stop + 35.0:
         return None
     for other in placed:
         gap = abs(other.station - station) - (other.size[0] + vehicle.size[0]) / 2
@@ -274,7 +280,7 @@ def rider_track(rng: np.random.Generator, vehicle: Track) -> Track:
     size = (0.55, 0.5, float(rng.uniform(1.2, 1.35)))
     poses = vehicle.trajectory.poses.copy()
     poses[:, 2, 3] = 0.45 + size[2] / 2
-    color = tuple(float(c) for c in rng.uniform(0.05, 0.9, 3))
+    color = draw_clothes(rng)
     trajectory = Trajectory(vehicle.trajectory.times, poses)
     return Track(f"{vehicle.id}_rider", ActorClass.RIDER, size, trajectory, color, "rider", vehicle.role)
 
@@ -307,7 +313,7 @@ def draw_pedestrians(
         if collides(motion, size, obstacles, margin=0.8 if walk.crossing else 0.25):
             continue
         obstacles.append((motion, size))
-        color = tuple(float(c) for c in rng.uniform(0.05, 0.9, 3))
+        color = draw_clothes(rng)
         trajectory = Trajectory(times, cuboid_poses(motion, size[2] / 2))
         role = "crossing" if walk.crossing else "walking"
         name = f"pedestrian_{len(tracks)}"

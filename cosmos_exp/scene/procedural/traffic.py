@@ -60,7 +60,7 @@ def settle(vehicles: list[Vehicle], routes: list[Route], signals: Signals) -> np
             leader = vehicles[ahead[i]]
             gap = leader.station - vehicle.station - (leader.size[0] + vehicle.size[0]) / 2 - STANDSTILL_GAP
             speeds[i] = min(speeds[i], speeds[ahead[i]] + 0.5 * stopping_speed(gap))
-        if state_index(signals, route.signal, 0.0) in (LightState.RED, LightState.YELLOW):
+        if route.stop is not None and state_index(signals, route.signal, 0.0) in (LightState.RED, LightState.YELLOW):
             gap = route.stop - vehicle.station - vehicle.size[0] / 2
             if gap > 0:
                 speeds[i] = min(speeds[i], stopping_speed(gap - 0.5))
@@ -76,7 +76,8 @@ def simulate(vehicles: list[Vehicle], routes: list[Route], signals: Signals, tim
     stations = np.array([v.station for v in vehicles])
     lengths = np.array([v.size[0] for v in vehicles])
     desired = np.array([max(v.desired_speed, 0.1) for v in vehicles])
-    stops = np.array([np.inf if routes[v.route].stop is None else routes[v.route].stop for v in vehicles])
+    stop_lines = [routes[v.route].stop for v in vehicles]
+    stops = np.array([np.inf if stop is None else stop for stop in stop_lines])
     groups = [routes[v.route].signal for v in vehicles]
     ahead = leaders(vehicles)
     has_leader = ahead >= 0
@@ -121,4 +122,4 @@ def overlaps(xy: np.ndarray, heading: np.ndarray, size: np.ndarray, other: tuple
         across = np.abs(-delta[..., 0] * s + delta[..., 1] * c)
         separated |= along > own[..., 0] + guest[..., 0] * cos + guest[..., 1] * sin
         separated |= across > own[..., 1] + guest[..., 0] * sin + guest[..., 1] * cos
-    return (~separated).any(axis=1)
+    return np.any(~separated, axis=1)

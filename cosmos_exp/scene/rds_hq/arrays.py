@@ -7,7 +7,7 @@ import io
 import json
 import zipfile
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -53,7 +53,7 @@ def decode_json(content: bytes, place: str) -> Any:
 
 
 @lru_cache(maxsize=64)
-def _header(text: bytes) -> tuple[np.dtype, tuple[int, ...], str]:
+def _header(text: bytes) -> tuple[np.dtype, tuple[int, ...], Literal["C", "F"]]:
     header = ast.literal_eval(text.decode("latin1").strip())
     dtype = np.dtype(header["descr"])
     if dtype.hasobject:

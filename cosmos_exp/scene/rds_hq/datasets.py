@@ -141,9 +141,11 @@ class Dataset:
         return json.dumps(document, indent=2)
 
 
-def _shipped(name: str, cameras: tuple[str, ...], layers: tuple[str, ...], *blocks: Block) -> Dataset:
+def _shipped(
+    name: str, cameras: tuple[str, ...], layers: tuple[str, ...], inference: Block, post_training: Block
+) -> Dataset:
     waymo = {camera: WAYMO_CAMERAS[camera] for camera in cameras if camera in WAYMO_CAMERAS}
-    return Dataset(name, cameras, layers, *blocks, rds_hq_cameras=waymo)
+    return Dataset(name, cameras, layers, inference, post_training, rds_hq_cameras=waymo)
 
 
 _FRONT, _WAYMO = (1280, 720), (1280, 704)

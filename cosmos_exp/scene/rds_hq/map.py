@@ -106,7 +106,7 @@ def cuboid_pose(corners: np.ndarray) -> tuple[np.ndarray, tuple[float, float, fl
     return pose, (depth, width, height)
 
 
-def _unit(axis: np.ndarray, otherwise: Sequence[float] = (0.0, 0.0, 0.0)) -> np.ndarray:
+def _unit(axis: np.ndarray, otherwise: Sequence[float] | np.ndarray = (0.0, 0.0, 0.0)) -> np.ndarray:
     """The axis at length 1, or where it has none, the other one."""
     length = np.linalg.norm(axis)
     return axis / length if length > 1e-9 else np.asarray(otherwise, np.float64)

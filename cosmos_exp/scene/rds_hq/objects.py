@@ -153,10 +153,10 @@ def _at(objects: Mapping[int, Mapping[str, ObjectRecord]], keys: list[int], fram
 
 
 def _between(a: ObjectRecord, b: ObjectRecord, u: float) -> ObjectRecord:
-    size = tuple((1 - u) * p + u * q for p, q in zip(a.size, b.size))
+    length, width, height = ((1 - u) * p + u * q for p, q in zip(a.size, b.size))
     ends = np.stack([a.pose, b.pose])
     ends[:, :3, :3] = nearest_rotations(ends[:, :3, :3])
-    return replace(a, pose=interpolate_pose(ends[0], ends[1], u), size=size)
+    return replace(a, pose=interpolate_pose(ends[0], ends[1], u), size=(length, width, height))
 
 
 def _mean(records: list[ObjectRecord]) -> tuple[np.ndarray | None, tuple[float, float, float]]:
@@ -164,19 +164,19 @@ def _mean(records: list[ObjectRecord]) -> tuple[np.ndarray | None, tuple[float, 
 
     The axes x and z are means of their own, so that they may be slightly askew, as in the reference.
     """
-    size = tuple(float(v) for v in np.mean([record.size for record in records], axis=0))
+    length, width, height = (float(v) for v in np.mean([record.size for record in records], axis=0))
     poses = np.stack([record.pose for record in records])
     headings = poses[:, :3, 0] / np.linalg.norm(poses[:, :3, 0], axis=1, keepdims=True)
     mean = headings.mean(axis=0)
     kept = poses[headings @ mean > OUTLIER_COSINE * np.linalg.norm(mean)]
     if not len(kept):
-        return None, size
+        return None, (length, width, height)
     rotations = nearest_rotations(kept[:, :3, :3])
     x, z = (_unit(rotations[:, :, axis].mean(axis=0)) for axis in (0, 2))
     pose = np.eye(4)
     pose[:3, :3] = np.stack([x, np.cross(z, x), z], axis=1)
     pose[:3, 3] = kept[:, :3, 3].mean(axis=0)
-    return pose, size
+    return pose, (length, width, height)
 
 
 def _unit(axis: np.ndarray) -> np.ndarray:

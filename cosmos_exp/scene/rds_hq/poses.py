@@ -22,7 +22,7 @@ def check_poses(poses: Sequence[np.ndarray], place: Callable[[int], str]) -> Non
     if not len(poses):
         return
     stacked = np.array(poses, np.float64)
-    _refuse(~np.isfinite(stacked).all(axis=(1, 2)), "has nan or infinite values", place)
+    _refuse(~np.all(np.isfinite(stacked), axis=(1, 2)), "has nan or infinite values", place)
     _refuse(np.abs(stacked[:, 3] - [0, 0, 0, 1]).max(axis=1) > 1e-6, "does not end in the row 0 0 0 1", place)
     _refuse(np.abs(np.linalg.det(stacked[:, :3, :3])) < SINGULAR, "is singular: its axes span no volume", place)
 

@@ -82,8 +82,9 @@ def dataset_of(scene: Scene, name: str, cameras: Mapping[str, Camera]) -> Datase
     chunk = min(CHUNK, len(clip_times(scene)))
     wide = all(abs(camera.model.width / camera.model.height - WIDE) < 0.02 for camera in cameras.values())
     drawn = (1280, 720) if wide else (1280, 704)
-    blocks = (Block(drawn, fit, chunk, 0, FPS) for fit in ("resize", "center-crop" if wide else "resize"))
-    return Dataset(name, tuple(cameras), ALL_LAYERS, *blocks)
+    inference = Block(drawn, "resize", chunk, 0, FPS)
+    post_training = Block(drawn, "center-crop" if wide else "resize", chunk, 0, FPS)
+    return Dataset(name, tuple(cameras), ALL_LAYERS, inference, post_training)
 
 
 def object_records(scene: Scene) -> dict[int, dict[str, dict]]:

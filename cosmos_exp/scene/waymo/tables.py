@@ -123,7 +123,7 @@ class WaymoSegment:
         """(microseconds, points [N,3] float32 in the vehicle frame) of the LiDAR on the roof, both returns."""
         beams, to_vehicle = self._top_calibration()
         pixel_poses = self._top("lidar_pose", ["range_image_return1.values", "range_image_return1.shape"])
-        ahead: dict[int, np.ndarray] = {}
+        ahead: dict[int, np.ndarray | None] = {}
         names = [f"range_image_return{i}.{part}" for i in (1, 2) for part in ("values", "shape")]
         for row in self._top("lidar", names):
             time = row[TIME]

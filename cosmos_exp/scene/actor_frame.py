@@ -1,0 +1,31 @@
+"""Cameras of a CARLA sensor file, given in the frame of the ego actor, moved to the rig frame of a scene."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from cosmos_exp.scene.types import Scene
+from cosmos_exp.sensors.camera import Rig
+from cosmos_exp.sensors.rigs import translated
+
+
+def actor_origin(scene: Scene) -> np.ndarray:
+    """[3] origin of the ego actor in the rig frame: as recorded, else the ground point below its cuboid's centre."""
+    if scene.ego_origin is not None:
+        return scene.ego_origin
+    rig = scene.rig_trajectory.at(scene.start)
+    centre = (np.linalg.inv(rig) @ scene.ego.trajectory.at(scene.start))[:3, 3]
+    return np.array([centre[0], centre[1], 0.0])
+
+
+def in_rig_frame(rig: Rig, sensors: Mapping[str, Any], scene: Callable[[], Scene]) -> Rig:
+    """The rig of a `sensors` config in the rig frame. Only cameras of a sensor file are moved.
+
+    scene: loads the scene; called only where `sensors.actor_origin` does not give the offset.
+    """
+    if not sensors["file"]:
+        return rig
+    return translated(rig, sensors["actor_origin"] or actor_origin(scene()))
