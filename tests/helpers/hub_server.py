@@ -1,4 +1,4 @@
-"""A Hub of a few small files on this machine: model info, file metadata, ranges, and faults on request."""
+"""A Hub of a few small files on this machine: model info, access, file metadata, ranges, and faults on request."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from huggingface_hub import constants
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -34,16 +37,18 @@ class Repo:
 class Hub:
     """What is served, which requests came, and the faults still to happen by file name.
 
-    The next `busy` requests for a file's bytes are answered 503. With `storage_apart`, large files are sent from
-    another host, to which the resolve address redirects.
+    `busy` names methods: the next request for a file by each of them is answered 503. With `storage_apart`, large files
+    are sent from another host, to which the resolve address redirects. With `broken_xet`, they are said to be in Xet,
+    which then does not find them.
     """
 
     repos: dict[str, Repo]
     storage_apart: bool = False
+    broken_xet: bool = False
     tokens_at_storage: list[str | None] = field(default_factory=list)
     requests: list[tuple[str, str, str | None]] = field(default_factory=list)
     faults: dict[str, list[Fault]] = field(default_factory=dict)
-    busy: int = 0
+    busy: list[str] = field(default_factory=list)
     server: ThreadingHTTPServer = field(init=False)
 
     def __post_init__(self) -> None:
@@ -64,6 +69,11 @@ class Hub:
         marker = "/storage/" if self.storage_apart else "/resolve/"
         gets = [(path, given) for method, path, given in self.requests if method == "GET" and marker in path]
         return [(path.split(marker)[1].split("/", 1)[1], given) for path, given in gets]
+
+
+def xet_headers(address: str) -> dict[str, str]:
+    expiry = str(int(time.time()) + 1000)
+    return {"X-Xet-Cas-Url": address, "X-Xet-Access-Token": "token", "X-Xet-Token-Expiration": expiry}
 
 
 def git_sha1(data: bytes) -> str:
@@ -88,6 +98,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.hub.requests.append((self.command, path, self.headers.get("Range")))
         if info := re.fullmatch(r"/api/models/([^/]+/[^/]+)/revision/([^/]+)", path):
             self._info(*info.groups())
+        elif path == "/xet-token":
+            self._send(200, b"", xet_headers(self.hub.address))
+        elif access := re.fullmatch(r"/api/models/([^/]+/[^/]+)/auth-check", path):
+            if self._repo(access[1], COMMIT):
+                self._send(200, b"", {})
         elif file := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
             self._file(*file.groups())
         elif stored := re.fullmatch(r"/([^/]+/[^/]+)/storage/[^/]+/(.+)", path):
@@ -103,7 +118,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(404 if token else 401, "RepoNotFound")
         elif revision not in (*repo.revisions, COMMIT):
             self._refuse(404, "RevisionNotFound")
-        elif repo.gated and "/resolve/" in self.path and token not in repo.members:
+        elif repo.gated and "/revision/" not in self.path and token not in repo.members:
             self._refuse(403 if token else 401, "GatedRepo")
         else:
             return repo
@@ -133,14 +148,16 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {"X-Repo-Commit": COMMIT, "ETag": f'"{digest}"', "Accept-Ranges": "bytes"}
         if not file.endswith(".json"):
             headers |= {"X-Linked-Etag": f'"{digest}"', "X-Linked-Size": str(len(data))}
+            if self.hub.broken_xet:
+                headers |= {"X-Xet-Hash": "a" * 64, "Link": f'<{self.hub.address}/xet-token>; rel="xet-auth"'}
         if self.hub.storage_apart and not file.endswith(".json"):
             there = self.hub.address.replace("127.0.0.1", "localhost") + f"/{name}/storage/{revision}/{file}"
             return self._send(302, b"", headers | {"Location": there})
         self._content(repo, file, headers)
 
     def _content(self, repo: Repo, file: str, headers: dict[str, str]) -> None:
-        if self.hub.busy and self.command == "GET":
-            self.hub.busy -= 1
+        if self.command in self.hub.busy:
+            self.hub.busy.remove(self.command)
             return self._refuse(503, "Busy")
         data = repo.served.get(file, repo.files[file])
         status, body = 200, data
@@ -184,14 +201,23 @@ def wrong_bytes(handler: BaseHTTPRequestHandler, body: bytes) -> None:
     handler.wfile.write(body[:-1] + bytes([body[-1] ^ 1]))
 
 
-def interrupt_after(count: int) -> Fault:
-    """`count` bytes arrive, then the main thread gets the signal of Ctrl-C, and nothing more comes."""
+def interrupt_after(count: int, then_hold: float = 0.2) -> Fault:
+    """`count` bytes arrive, then the main thread gets the signal of Ctrl-C, and nothing more comes.
+
+    `then_hold` is how many seconds later the connection ends.
+    """
 
     def fault(handler: BaseHTTPRequestHandler, body: bytes) -> None:
         handler.wfile.write(body[:count])
         time.sleep(0.2)
         signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
-        time.sleep(0.2)
+        time.sleep(then_hold)
         handler.close_connection = True
 
     return fault
+
+
+def point_at(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As HF_ENDPOINT does, which huggingface_hub reads when it is imported."""
+    monkeypatch.setattr(constants, "ENDPOINT", address)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", address + "/{repo_id}/resolve/{revision}/{filename}")

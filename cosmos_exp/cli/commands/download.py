@@ -33,19 +33,18 @@ def main(arguments: Sequence[str]) -> int:
     controls = options.controls.split(",") if options.controls is not None else None
     wanted = requests(options.models, controls=controls, revision=options.revision, alone=options.alone)
 
-    from cosmos_exp.models.hub.fetch import download
-    from cosmos_exp.models.hub.plan import format_plan, make_plan
+    from cosmos_exp.models.hub.download import download, format_files, list_files
 
-    plan = make_plan(wanted, options.to)
-    print(format_plan(plan), flush=True)
+    files = list_files(wanted, options.to)
+    print(format_files(files, options.to), flush=True)
     if options.dry_run:
         return 0
     try:
-        download(plan, lambda line: print(line, flush=True))
+        download(files, options.to, lambda line: print(line, flush=True))
     except KeyboardInterrupt:
-        print("what has arrived is kept: the same command goes on from there", file=sys.stderr)
+        print("complete files are kept: the same command goes on with the others", file=sys.stderr)
         raise
-    print(f"{len(plan.items)} files in {options.to}, all checked")
+    print(f"{len(files)} files in {options.to}, all checked")
     return 0
 
 

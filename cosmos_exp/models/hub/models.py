@@ -11,8 +11,11 @@ TRANSFER = "nvidia/Cosmos-Transfer1-7B"
 SAMPLE_AV = "nvidia/Cosmos-Transfer1-7B-Sample-AV"
 MULTI_VIEW = "nvidia/Cosmos-Transfer1-7B-Sample-AV-Single2MultiView"
 
+BASE = ("base_model.pt",)
+SHARED = ("tokenizer", "t5_11b")
 
-@dataclass(frozen=True, kw_only=True)
+
+@dataclass(frozen=True)
 class Model:
     """One name that can be downloaded.
 
@@ -26,7 +29,6 @@ class Model:
     controls: Mapping[str, str] = field(default_factory=dict)
     on_request: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
-    revision: str = "main"
 
 
 def _controls(*names: str, prefix: str = "") -> dict[str, str]:
@@ -34,73 +36,48 @@ def _controls(*names: str, prefix: str = "") -> dict[str, str]:
 
 
 def _multi_view(kind: str, summary: str) -> Model:
-    waymo = {"hdmap_waymo": f"{kind}_hdmap_control_waymo.pt"}
-    return Model(
-        summary=summary,
-        repo=MULTI_VIEW,
-        files=(f"{kind}_base_model.pt",),
-        controls=_controls("hdmap", "lidar", prefix=f"{kind}_") | waymo,
-        on_request=("hdmap_waymo",),
-        needs=SHARED,
-    )
+    controls = _controls("hdmap", "lidar", prefix=f"{kind}_") | {"hdmap_waymo": f"{kind}_hdmap_control_waymo.pt"}
+    return Model(summary, MULTI_VIEW, (f"{kind}_base_model.pt",), controls, ("hdmap_waymo",), SHARED)
 
-
-SHARED = ("tokenizer", "t5_11b")
 
 MODELS: dict[str, Model] = {
     "transfer1_7b": Model(
-        summary="single view, five controls",
-        repo=TRANSFER,
-        files=("base_model.pt",),
-        controls=_controls("vis", "edge", "depth", "seg", "keypoint"),
-        needs=SHARED,
+        "single view, five controls", TRANSFER, BASE, _controls("vis", "edge", "depth", "seg", "keypoint"), needs=SHARED
     ),
     "transfer1_7b_av": Model(
-        summary="single view for driving (Sample-AV)",
-        repo=SAMPLE_AV,
-        files=("base_model.pt",),
-        controls=_controls("hdmap", "lidar"),
-        needs=SHARED,
+        "single view for driving (Sample-AV)", SAMPLE_AV, BASE, _controls("hdmap", "lidar"), needs=SHARED
     ),
     "single2multiview_t2w": _multi_view("t2w", "front view to six views, first clip"),
     "single2multiview_v2w": _multi_view("v2w", "front view to six views, following clips"),
     "edge_distilled": Model(
-        summary="one-step edge model, base and control in one file",
-        repo=TRANSFER,
-        files=("edge_control_distilled.pt",),
-        needs=SHARED,
+        "one-step edge model, base and control in one file", TRANSFER, ("edge_control_distilled.pt",), needs=SHARED
     ),
-    "upscaler_4k": Model(
-        summary="4K upscaler",
-        repo=TRANSFER,
-        files=("base_model.pt", "4kupscaler_control.pt"),
-        needs=SHARED,
-    ),
+    "upscaler_4k": Model("4K upscaler", TRANSFER, (*BASE, "4kupscaler_control.pt"), needs=SHARED),
     "tokenizer": Model(
-        summary="video tokenizer CV8x8x8-720p",
-        repo="nvidia/Cosmos-Tokenize1-CV8x8x8-720p",
-        files=("encoder.jit", "decoder.jit", "autoencoder.jit", "mean_std.pt"),
+        "video tokenizer CV8x8x8-720p",
+        "nvidia/Cosmos-Tokenize1-CV8x8x8-720p",
+        ("encoder.jit", "decoder.jit", "autoencoder.jit", "mean_std.pt"),
     ),
     "t5_11b": Model(
-        summary="text encoder; the repository keeps it in one file with its decoder",
-        repo="google-t5/t5-11b",
-        files=("config.json", "spiece.model", "tokenizer.json", "pytorch_model.bin"),
+        "text encoder; the repository keeps it in one file with its decoder",
+        "google-t5/t5-11b",
+        ("config.json", "spiece.model", "tokenizer.json", "pytorch_model.bin"),
     ),
     "guardrail": Model(
-        summary="word lists, video filter and face filter",
-        repo="nvidia/Cosmos-Guardrail1",
-        files=("blocklist/*", "video_content_safety_filter/*", "face_blur_filter/*"),
+        "word lists, video filter and face filter",
+        "nvidia/Cosmos-Guardrail1",
+        ("blocklist/*", "video_content_safety_filter/*", "face_blur_filter/*"),
         needs=("llama_guard",),
     ),
     "llama_guard": Model(
-        summary="prompt filter, gated",
-        repo="meta-llama/Llama-Guard-3-8B",
-        files=("*config.json", "special_tokens_map.json", "tokenizer.json", "model*.safetensors*"),
+        "prompt filter, gated",
+        "meta-llama/Llama-Guard-3-8B",
+        ("*config.json", "special_tokens_map.json", "tokenizer.json", "model*.safetensors*"),
     ),
     "prompt_upsampler": Model(
-        summary="12B language model that lengthens prompts",
-        repo="nvidia/Cosmos-UpsamplePrompt1-12B-Transfer",
-        files=("consolidated.safetensors", "params.json", "tekken.json"),
+        "12B language model that lengthens prompts",
+        "nvidia/Cosmos-UpsamplePrompt1-12B-Transfer",
+        ("consolidated.safetensors", "params.json", "tekken.json"),
     ),
 }
 
@@ -118,7 +95,7 @@ class Request:
 def requests(
     names: Sequence[str], *, controls: Collection[str] | None = None, revision: str | None = None, alone: bool = False
 ) -> list[Request]:
-    """What `names` stand for, one request for each repository and revision, in the order of the table.
+    """What `names` stand for, one request for each repository, in the order of the table.
 
     `controls` None is every control but those on request. `revision` holds for the one repository that `names` share;
     `alone` leaves out what the models need besides themselves. UserError for unknown names and ambiguous revisions.
@@ -126,40 +103,32 @@ def requests(
     for name in names:
         if name not in MODELS:
             raise UserError(unknown_name("model", name, MODELS))
-    chosen = {name: _files(name, _controls_of(names, controls)) for name in names}
+    _check_controls(names, controls or ())
     repos = {MODELS[name].repo for name in names}
     if revision is not None and len(repos) > 1:
         raise UserError(f"revision {revision!r} is of one repository, these models have {len(repos)}: name them apart")
-    if not alone:
-        for name in _needed(names):
-            chosen.setdefault(name, _files(name, None))
-
-    merged: dict[tuple[str, str], tuple[list[str], list[str]]] = {}
+    chosen = {*names, *(() if alone else _needed(names))}
+    models: dict[str, list[str]] = {}
     for name in (name for name in MODELS if name in chosen):
-        model = MODELS[name]
-        wanted = revision if revision is not None and model.repo in repos else model.revision
-        models, patterns = merged.setdefault((model.repo, wanted), ([], []))
-        models.append(name)
-        patterns += [pattern for pattern in chosen[name] if pattern not in patterns]
+        models.setdefault(MODELS[name].repo, []).append(name)
     return [
-        Request(repo=repo, revision=wanted, patterns=tuple(patterns), models=tuple(models))
-        for (repo, wanted), (models, patterns) in merged.items()
+        Request(
+            repo=repo,
+            revision=revision if revision is not None and repo in repos else "main",
+            patterns=tuple(dict.fromkeys(f for name in own for f in _files(name, controls if name in names else None))),
+            models=tuple(own),
+        )
+        for repo, own in models.items()
     ]
 
 
 def _needed(names: Sequence[str]) -> list[str]:
     """What the models need, and what that needs."""
-    found: list[str] = []
-    for name in names:
-        for need in MODELS[name].needs:
-            found += [need, *_needed([need])]
-    return found
+    return [found for name in names for need in MODELS[name].needs for found in (need, *_needed([need]))]
 
 
-def _controls_of(names: Sequence[str], controls: Collection[str] | None) -> Collection[str] | None:
-    """The controls asked for, each of which must be one of the models' own, and each model with controls gets some."""
-    if controls is None:
-        return None
+def _check_controls(names: Sequence[str], controls: Collection[str]) -> None:
+    """UserError unless each control is one of the models' own, and each model with controls gets some."""
     known = list(dict.fromkeys(control for name in names for control in MODELS[name].controls))
     for control in controls:
         if not known:
@@ -168,9 +137,8 @@ def _controls_of(names: Sequence[str], controls: Collection[str] | None) -> Coll
             raise UserError(unknown_name(f"control of {', '.join(names)}", control, known))
     for name in names:
         own = MODELS[name].controls
-        if own and not set(own) & set(controls):
+        if controls and own and not set(own) & set(controls):
             raise UserError(f"none of the controls {', '.join(controls)} is one of {name}'s: {', '.join(own)}")
-    return controls
 
 
 def _files(name: str, controls: Collection[str] | None) -> list[str]:

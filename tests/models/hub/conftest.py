@@ -6,9 +6,9 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
-import huggingface_hub.constants
 import pytest
-from helpers.hub_server import Hub, Repo
+from helpers.hub_server import Hub, Repo, point_at
+from huggingface_hub import constants
 
 from cosmos_exp.models.hub.models import MULTI_VIEW, SAMPLE_AV, TRANSFER
 
@@ -57,11 +57,10 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
             ),
         }
     )
-    monkeypatch.setenv("HF_ENDPOINT", hub.address)
-    monkeypatch.setenv("HF_TOKEN_PATH", str(tmp_path / "no_token"))
+    point_at(hub.address, monkeypatch)
     monkeypatch.delenv("HF_TOKEN", raising=False)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_TOKEN_PATH", str(tmp_path / "no_token"))
-    monkeypatch.setattr(huggingface_hub.constants, "DOWNLOAD_CHUNK_SIZE", 100)
-    monkeypatch.setattr("cosmos_exp.models.hub.fetch.SECONDS_TO_WAIT", (0.01, 0.02))
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no_token"))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "no_cache"))
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 100)
     yield hub
     hub.close()

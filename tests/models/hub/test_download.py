@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
+import os
 import shutil
+import subprocess
+import sys
+import threading
+import time
 from collections import namedtuple
 from pathlib import Path
 
 import pytest
-from helpers.hub_server import COMMIT, Hub, Repo, cut_after, git_sha1, interrupt_after, wrong_bytes
+from helpers.hub_server import COMMIT, Hub, Repo, cut_after, git_sha1, interrupt_after, point_at, wrong_bytes
+from huggingface_hub import constants
 
 from cosmos_exp.cli.commands.download import main
 from cosmos_exp.common.errors import UserError
@@ -28,17 +33,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def files(folder: Path) -> set[str]:
-    """Names below the folder, without the records of what has been checked."""
-    return {
-        path.relative_to(folder).as_posix()
-        for path in folder.rglob("*")
-        if path.is_file() and path.name != ".checked.json"
-    }
-
-
-def partial(folder: Path) -> Path:
-    (found,) = folder.rglob("*.part")
-    return found
+    """Names below the folder, without those that begin with a dot: notes, locks and what is still arriving."""
+    found = {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
+    return {path.as_posix() for path in found if not any(part.startswith(".") for part in path.parts)}
 
 
 def test_exactly_the_needed_files_arrive(hub: Hub, folder: Path) -> None:
@@ -74,32 +71,38 @@ def test_a_broken_connection_is_taken_up_again(hub: Hub, folder: Path) -> None:
     assert (folder / SAMPLE_AV / "base_model.pt").read_bytes() == hub.repos[SAMPLE_AV].files["base_model.pt"]
 
 
-def test_a_busy_server_is_waited_for(hub: Hub, folder: Path, capsys) -> None:
-    hub.busy = 2
+def test_a_busy_server_is_asked_again(hub: Hub, folder: Path) -> None:
+    hub.busy = ["HEAD"]
     main([*AV, "--to", str(folder)])
-    assert [name for name, _ in hub.fetched()] == ["base_model.pt"] * 3 + ["hdmap_control.pt"]
-    assert "trying again in 0.02 s" in capsys.readouterr().out
+    assert files(folder) == {f"{SAMPLE_AV}/base_model.pt", f"{SAMPLE_AV}/hdmap_control.pt"}
 
 
 def test_a_server_that_stays_busy_is_an_error(hub: Hub, folder: Path) -> None:
-    hub.busy = 1000
+    hub.busy = ["GET"]
     with pytest.raises(UserError, match=r"answered nvidia/\S+ with status 503: run the same command again later"):
         main([*AV, "--to", str(folder)])
+    assert files(folder) == set()
+    assert main([*AV, "--to", str(folder)]) == 0
 
 
-def test_an_interrupted_run_goes_on_where_it_stopped(hub: Hub, folder: Path, capsys) -> None:
-    hub.faults["base_model.pt"] = [interrupt_after(1000)]
+def test_an_interrupted_run_goes_on_with_the_files_that_are_missing(hub: Hub, folder: Path, capsys) -> None:
+    hub.faults["hdmap_control.pt"] = [interrupt_after(1000)]
     with pytest.raises(KeyboardInterrupt):
         main([*AV, "--to", str(folder)])
-    there = partial(folder).stat().st_size
-    assert there == 1000
-    assert files(folder) == {partial(folder).relative_to(folder).as_posix()}
+    assert files(folder) == {f"{SAMPLE_AV}/base_model.pt"}, "no part of a file stands under its name"
     assert "the same command goes on" in capsys.readouterr().err
     hub.requests.clear()
     main([*AV, "--to", str(folder)])
-    assert hub.fetched() == [("base_model.pt", f"bytes={there}-"), ("hdmap_control.pt", None)]
-    assert (folder / SAMPLE_AV / "base_model.pt").read_bytes() == hub.repos[SAMPLE_AV].files["base_model.pt"]
-    assert not list(folder.rglob("*.part"))
+    assert [name for name, _ in hub.fetched()] == ["hdmap_control.pt"]
+    assert (folder / SAMPLE_AV / "hdmap_control.pt").read_bytes() == hub.repos[SAMPLE_AV].files["hdmap_control.pt"]
+
+
+def test_ctrl_c_does_not_wait_for_the_file_that_is_arriving(hub: Hub, folder: Path) -> None:
+    hub.faults["base_model.pt"] = [interrupt_after(1000, then_hold=30)]
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        main([*AV, "--to", str(folder)])
+    assert time.monotonic() - start < 10
 
 
 @pytest.mark.parametrize("name", ["spiece.model", "config.json"])
@@ -113,7 +116,9 @@ def test_a_damaged_file_is_fetched_again(hub: Hub, folder: Path, name: str, caps
 
 def test_a_file_damaged_twice_is_an_error(hub: Hub, folder: Path) -> None:
     hub.faults["spiece.model"] = [wrong_bytes, wrong_bytes]
-    with pytest.raises(UserError, match=r"t5-11b/spiece\.model arrived damaged twice: its sha256 is [0-9a-f]{64}"):
+    with pytest.raises(
+        UserError, match=r"t5-11b/spiece\.model arrived damaged twice: its checksum is [0-9a-f]{64}, the Hub says"
+    ):
         main(["t5_11b", "--to", str(folder)])
     assert files(folder) == {f"{T5}/config.json"}
 
@@ -135,12 +140,44 @@ def test_storage_on_another_host_gets_the_range_and_no_token(hub: Hub, folder: P
     assert (folder / SAMPLE_AV / "base_model.pt").read_bytes() == hub.repos[SAMPLE_AV].files["base_model.pt"]
 
 
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_copy_in_the_cache_of_huggingface_hub_is_used_if_it_is_right(hub: Hub, folder: Path, damaged: bool) -> None:
+    good = hub.repos[SAMPLE_AV].files["base_model.pt"]
+    copy = Path(constants.HF_HUB_CACHE) / f"models--{SAMPLE_AV.replace('/', '--')}/snapshots/{COMMIT}/base_model.pt"
+    copy.parent.mkdir(parents=True)
+    copy.write_bytes(bytes(3000) if damaged else good)
+    main([*AV, "--to", str(folder)])
+    assert (folder / SAMPLE_AV / "base_model.pt").read_bytes() == good
+    assert [name for name, _ in hub.fetched()] == ["base_model.pt"] * damaged + ["hdmap_control.pt"]
+
+
 def test_the_disk_fills_up_on_the_way(hub: Hub, folder: Path) -> None:
-    digest = hashlib.sha256(hub.repos[SAMPLE_AV].files["base_model.pt"]).hexdigest()
     (folder / SAMPLE_AV).mkdir(parents=True)
-    (folder / SAMPLE_AV / f"base_model.pt.{digest[:12]}.part").symlink_to("/dev/full")
+    note = f"..checked.json.{os.getpid()}.{threading.get_native_id()}.partial"
+    (folder / SAMPLE_AV / note).symlink_to("/dev/full")
     with pytest.raises(UserError, match=r"^the disk is full: make space, run the same command again"):
         main([*AV, "--to", str(folder)])
+
+
+def test_what_the_disk_refuses_is_named(hub: Hub, folder: Path) -> None:
+    folder.mkdir()
+    (folder / "nvidia").write_text("")
+    with pytest.raises(UserError, match=r"^/\S+/checkpoints/nvidia\S*: (Not a directory|File exists)$"):
+        main([*AV, "--to", str(folder)])
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_folder_is_named(hub: Hub, folder: Path) -> None:
+    folder.mkdir(mode=0o500)
+    with pytest.raises(UserError, match=r"^/\S+/checkpoints/nvidia: Permission denied$"):
+        main([*AV, "--to", str(folder)])
+
+
+def test_a_folder_in_the_place_of_a_file(hub: Hub, folder: Path) -> None:
+    (folder / SAMPLE_AV / "hdmap_control.pt").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"hdmap_control\.pt is a folder, but a file of that name goes there"):
+        main([*AV, "--to", str(folder)])
+    assert hub.fetched() == []
 
 
 def test_a_file_in_the_place_of_a_folder(hub: Hub, folder: Path) -> None:
@@ -162,14 +199,14 @@ def test_a_base_that_two_models_share_comes_once(hub: Hub, folder: Path) -> None
     assert [name for name, _ in hub.fetched()] == ["base_model.pt", "vis_control.pt", "4kupscaler_control.pt"]
 
 
-def test_damage_done_before_an_interruption_is_found(hub: Hub, folder: Path) -> None:
-    hub.faults["base_model.pt"] = [interrupt_after(1000)]
-    with pytest.raises(KeyboardInterrupt):
-        main([*AV, "--to", str(folder)])
-    part = partial(folder)
-    part.write_bytes(bytes(part.stat().st_size))
+@pytest.mark.parametrize("content", [bytes(3000), b"cut short"])
+def test_damage_that_huggingface_hub_does_not_see_is_found(hub: Hub, folder: Path, content: bytes) -> None:
     main([*AV, "--to", str(folder)])
-    assert (folder / SAMPLE_AV / "base_model.pt").read_bytes() == hub.repos[SAMPLE_AV].files["base_model.pt"]
+    target = folder / SAMPLE_AV / "base_model.pt"
+    target.write_bytes(content)
+    os.utime(target, (1e9, 1e9))
+    main([*AV, "--to", str(folder)])
+    assert target.read_bytes() == hub.repos[SAMPLE_AV].files["base_model.pt"]
 
 
 def test_files_from_elsewhere_are_checked_once(hub: Hub, folder: Path, capsys) -> None:
@@ -182,7 +219,7 @@ def test_files_from_elsewhere_are_checked_once(hub: Hub, folder: Path, capsys) -
     assert [name for name, _ in hub.fetched()] == ["hdmap_control.pt", "lidar_control.pt"]
     printed = capsys.readouterr().out
     assert "there, checksum not yet checked" in printed
-    assert "hdmap_control.pt: damaged, fetching it again" in printed
+    assert "hdmap_control.pt: damaged or of another revision, fetching it again" in printed
     assert "missing, a file of another size is replaced" in printed
     main(["transfer1_7b_av", "--alone", "--to", str(folder)])
     assert "checking" not in capsys.readouterr().out
@@ -272,7 +309,7 @@ def test_a_file_that_the_repository_lacks(hub: Hub, folder: Path) -> None:
 
 
 def test_a_dead_server_is_one_line(hub: Hub, folder: Path, monkeypatch) -> None:
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    point_at("http://127.0.0.1:9", monkeypatch)
     with pytest.raises(UserError, match=r"^no connection to http://127\.0\.0\.1:9 \(.*refused\)") as caught:
         main([*AV, "--to", str(folder)])
     assert "\n" not in str(caught.value)
@@ -284,11 +321,43 @@ def test_offline_is_said(hub: Hub, folder: Path, monkeypatch) -> None:
         main([*AV, "--to", str(folder)])
 
 
-def test_two_downloads_do_not_mix(hub: Hub, folder: Path) -> None:
-    hub.faults["base_model.pt"] = [interrupt_after(1000)]
-    with pytest.raises(KeyboardInterrupt):
+def test_the_server_dies_on_the_way(hub: Hub, folder: Path) -> None:
+    def die(handler, body: bytes) -> None:
+        hub.close()
+        handler.close_connection = True
+
+    hub.faults["base_model.pt"] = [die]
+    with pytest.raises(
+        UserError, match=r"^no connection to http://127\.0\.0\.1:\d+ \(.*\): run the same command again"
+    ):
         main([*AV, "--to", str(folder)])
-    with partial(folder).open("ab") as other:
+
+
+def test_a_failure_of_xet_is_one_line(hub: Hub, folder: Path) -> None:
+    pytest.importorskip("hf_xet")
+    hub.broken_xet = True
+    with pytest.raises(
+        UserError, match=r"^Xet's transfer failed \(.*404.*\): run the same command again later"
+    ) as caught:
+        main([*AV, "--to", str(folder)])
+    assert "\n" not in str(caught.value)
+    assert files(folder) == set()
+
+
+def test_the_command_asks_the_server_of_hf_endpoint(hub: Hub, folder: Path) -> None:
+    command = [sys.executable, "-c", "from cosmos_exp.cli.main import main; main()", "download", "tokenizer"]
+    environment = os.environ | {"HF_ENDPOINT": hub.address, "HF_HOME": str(folder.parent / "home")}
+    for revision, code in (("main", 0), ("v9", 2)):
+        arguments = [*command, "--revision", revision, "--to", str(folder)]
+        ended = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=60)
+        assert (ended.returncode, "Traceback" in ended.stderr) == (code, False), ended.stderr
+    assert "has no revision 'v9'" in ended.stderr
+    assert files(folder) == {f"{TOKENIZER}/{name}" for name in hub.repos[TOKENIZER].files if name != "model.pt"}
+
+
+def test_two_downloads_do_not_mix(hub: Hub, folder: Path) -> None:
+    (folder / SAMPLE_AV).mkdir(parents=True)
+    with (folder / SAMPLE_AV / ".download.lock").open("w") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         with pytest.raises(UserError, match="another download is writing"):
             main([*AV, "--to", str(folder)])
