@@ -98,7 +98,7 @@ def clip_root(tmp_path_factory) -> Path:
     """Folder with one RDS-HQ clip: a second and a half of a procedural street, seen by six cameras."""
     import yaml
 
-    from cosmos_exp.cli.main import CONF
+    from cosmos_exp.config.conf_folder import CONF
     from cosmos_exp.scene.procedural.street import procedural_scene
     from cosmos_exp.scene.rds_hq.writer import write_clip
     from cosmos_exp.sensors.rigs import build_rig

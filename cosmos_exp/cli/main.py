@@ -5,13 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from importlib import import_module
-from pathlib import Path
 
 from cosmos_exp.common import torchrun
+from cosmos_exp.common.entry_points import model_entry_points
 from cosmos_exp.common.errors import UserError, unknown_name
+from cosmos_exp.config.conf_folder import CONF
 from cosmos_exp.runs.stopping import Stopped
-
-CONF = Path(__file__).resolve().parents[1] / "conf"
 
 USAGE = """\
 cosmos-exp: from a driving scene to a six-camera video, metrics and a W&B run.
@@ -167,6 +166,7 @@ def _describe_groups() -> str:
     lines = []
     for folder in sorted(p for p in CONF.iterdir() if p.is_dir() and p.name not in ("hydra", "__pycache__")):
         options = sorted(p.stem for p in folder.glob("*.yaml"))
+        options += sorted(model_entry_points()) if folder.name == "model" else []
         if not options:
             continue
         group = folder.name if folder.name in defaults else f"+{folder.name}"

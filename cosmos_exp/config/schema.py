@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
@@ -161,6 +161,18 @@ def keys(config: type = Config) -> list[str]:
         found.update(dict.fromkeys(_keys(family, "model.")))
     for launcher in LAUNCHERS.values():
         found.update(dict.fromkeys(_keys(launcher, "hydra.launcher.")))
+    return list(found)
+
+
+def types() -> list[type]:
+    """Every config type that a key of the main config or of a launcher may have, also inside lists."""
+    found: dict[type, None] = {}
+    waiting: list[Any] = [Config, *(s.config for s in SOURCES.values()), *config_types().values(), *LAUNCHERS.values()]
+    while waiting:
+        kind = waiting.pop()
+        if is_dataclass(kind) and isinstance(kind, type) and kind not in found:
+            found[kind] = None
+            waiting += [part for hint in get_type_hints(kind).values() for part in (hint, *get_args(hint))]
     return list(found)
 
 

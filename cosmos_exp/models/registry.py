@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from functools import lru_cache
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
 
+from cosmos_exp.common.entry_points import model_entry_points
 from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.models.base import ModelFamily
 from cosmos_exp.models.config import ModelConfig
@@ -19,7 +18,6 @@ from cosmos_exp.models.contract import Contract
 
 log = logging.getLogger(__name__)
 
-GROUP = "cosmos_exp.models"
 OURS = {
     "transfer1": "cosmos_exp.models.transfer1.family",
     "render": "cosmos_exp.models.render_model",
@@ -36,11 +34,6 @@ def register_model(name: str, family: ModelFamily) -> None:
     _registered[name] = family
 
 
-@lru_cache
-def _entry_points() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=GROUP) if point.name not in OURS}
-
-
 def family_names() -> tuple[str, ...]:
     """Of all families, without importing them."""
     return (*OURS, *other_families())
@@ -48,7 +41,7 @@ def family_names() -> tuple[str, ...]:
 
 def other_families() -> tuple[str, ...]:
     """Of those that are not ours; each is an option `model=NAME`."""
-    return tuple(dict.fromkeys([*_registered, *_entry_points()]))
+    return tuple(name for name in dict.fromkeys([*_registered, *model_entry_points()]) if name not in OURS)
 
 
 def find_family(name: str) -> ModelFamily:
@@ -57,9 +50,9 @@ def find_family(name: str) -> ModelFamily:
         return _registered[name]
     if name in OURS:
         return import_module(OURS[name]).FAMILY
-    if name not in _entry_points():
+    if name not in model_entry_points():
         raise UserError(unknown_name("model family", name, family_names()))
-    point = _entry_points()[name]
+    point = model_entry_points()[name]
     package = point.dist.name if point.dist else point.module
     try:
         family = point.load()

@@ -44,14 +44,16 @@ class PipelineState:
 
 
 class RunContext:
-    """folder: None where nothing is written, as in a dry run."""
+    """folder: None where nothing is written, as in a dry run. scene: None loads that of the config."""
 
-    def __init__(self, spec: RunSpec, results: Results, folder: RunFolder | None = None):
+    def __init__(
+        self, spec: RunSpec, results: Results, folder: RunFolder | None = None, *, scene: LoadedScene | None = None
+    ):
         self.spec = spec
         self.results = results
         self.folder = folder
         self.state = PipelineState()
-        self.scene = LoadedScene(spec, results.cache)
+        self.scene = scene or LoadedScene(spec, results.cache)
         self.prompts = Prompts(spec, self.scene, results)
         self.renders = Renders(spec, self.scene, results)
 

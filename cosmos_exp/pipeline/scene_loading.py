@@ -6,6 +6,8 @@ of a sweep share them.
 
 from __future__ import annotations
 
+import hashlib
+import pickle
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -22,7 +24,7 @@ from cosmos_exp.scene.actor_frame import in_rig_frame
 from cosmos_exp.scene.sources import load_rig, load_scene
 from cosmos_exp.scene.types import Scene
 from cosmos_exp.sensors.camera import Camera, Rig
-from cosmos_exp.sensors.rigs import rig_of_views
+from cosmos_exp.sensors.rigs import resized, rig_of_views
 
 if TYPE_CHECKING:
     from cosmos_exp.render.renderer import Renderer
@@ -31,26 +33,37 @@ _scenes, _renderers = SingleEntryCache(), SingleEntryCache()
 
 
 class LoadedScene:
-    """cache: remembers the identities of files."""
+    """cache: remembers the identities of files. scene, rig: given by the caller instead of by the config."""
 
-    def __init__(self, spec: RunSpec, cache: StageCache):
+    def __init__(self, spec: RunSpec, cache: StageCache, scene: Scene | None = None, rig: Rig | None = None):
         self.spec = spec
         self.cache = cache
+        self._given_scene = scene
+        self._given_rig = rig
 
     @cached_property
     def key(self) -> str:
-        return scene_key(self.spec.scene, self.cache)
+        """Identity of the scene; with that of a rig that was given, which no config describes."""
+        if self._given_scene is None:
+            return scene_key(self.spec.scene, self.cache)
+        return hashlib.sha256(pickle.dumps((self._given_scene, self._given_rig))).hexdigest()
 
     @cached_property
     def scene(self) -> Scene:
+        if self._given_scene is not None:
+            return self._given_scene
         return _scenes.get(self.key, lambda: load_scene(self.spec.scene))
 
     @cached_property
     def rig(self) -> Rig:
         """The cameras of the views, named by these, at the size of the front view."""
         spec, shape = self.spec, self.spec.model.front.shape
-        rig = load_rig(spec.scene, spec.sensors, size=(shape.width, shape.height))
-        return rig_of_views(in_rig_frame(rig, spec.sensors, lambda: self.scene), spec.sensors["views"], spec.views)
+        if self._given_rig is not None:
+            rig = resized(self._given_rig, shape.width, shape.height)
+        else:
+            rig = load_rig(spec.scene, spec.sensors, size=(shape.width, shape.height))
+            rig = in_rig_frame(rig, spec.sensors, lambda: self.scene)
+        return rig_of_views(rig, spec.sensors["views"], spec.views)
 
     def camera(self, request: RenderRequest) -> Camera:
         """A view's camera at the requested size, as a resized picture would show it: other pixels, the same borders."""

@@ -6,13 +6,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, open_dict
 
 from cosmos_exp.common.errors import UserError, ValidationErrors
+from cosmos_exp.config.hydra_internals import HydraBypassError, split_into_cells
 from cosmos_exp.config.launchers import SLURM, problems
 from cosmos_exp.sweeps.composer import composer_of
 
@@ -22,21 +22,13 @@ GRIDS = ("GridSweeper", "BasicSweeper")
 _sweep_at_work: Path | None = None
 
 
-class PastHydra(BaseException):
-    """Carries an error to the command line past Hydra, which would warn, or print lines of its own, and go on."""
-
-    def __init__(self, error: Exception):
-        super().__init__(error)
-        self.error = error
-
-
 class SweepReport(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         global _sweep_at_work
         try:
             check_cells(config)
         except ValidationErrors as error:  # Hydra turns an exception of a callback into a warning
-            raise PastHydra(error) from error
+            raise HydraBypassError(error) from error
         _sweep_at_work = Path(config.hydra.sweep.dir)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
@@ -45,7 +37,7 @@ class SweepReport(Callback):
         try:
             conclude(Path(config.hydra.sweep.dir), wait=config.hydra.launcher.get("wait", True))
         except UserError as error:
-            raise PastHydra(error) from error
+            raise HydraBypassError(error) from error
 
 
 def is_grid(config: DictConfig) -> bool:
@@ -57,7 +49,7 @@ def cell_overrides(config: DictConfig) -> list[list[str]]:
     """The overrides of each cell of a multirun, as Hydra's own sweeper expands them."""
     swept = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
     overrides = OverridesParser.create().parse_overrides([*swept, *config.hydra.overrides.task])
-    return [list(cell) for batch in BasicSweeper.split_arguments(overrides, max_batch_size=None) for cell in batch]
+    return split_into_cells(overrides)
 
 
 def check_cells(config: DictConfig) -> None:

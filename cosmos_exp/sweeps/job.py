@@ -9,10 +9,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from cosmos_exp.cli.hydra_app import EXPLAINED
 from cosmos_exp.config import schema
+from cosmos_exp.config.hydra_internals import EXPLAINED, HydraBypassError
 from cosmos_exp.runs import stopping
-from cosmos_exp.sweeps.callbacks import PastHydra
 
 schema.register()
 
@@ -29,7 +28,7 @@ def job(cfg: DictConfig) -> None:
     except EXPLAINED as error:
         if in_sweep:
             raise
-        raise PastHydra(error) from error
+        raise HydraBypassError(error) from error
 
 
 # `job` stays importable under its own name, because launchers send it to other processes by name.

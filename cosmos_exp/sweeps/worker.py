@@ -85,7 +85,7 @@ def work(sweep: SweepFolder, runner: CellRunner, job: str = "", share: int = 0) 
 
 def _explained(sweep: SweepFolder, cell: RunFolder, error: Exception) -> bool:
     """Log a failure and see that the cell's status tells it. Whether it is one that users cause."""
-    from cosmos_exp.cli.hydra_app import explain
+    from cosmos_exp.config.hydra_internals import explain
 
     message = explain(error)
     log.error("%s: %s", cell.path.name, message or error, exc_info=None if message else error)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cosmos_exp.cli.hydra_app import unknown_key
+from cosmos_exp.config.hydra_internals import unknown_key
 from cosmos_exp.scene.sources import SOURCES
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from cosmos_exp.cli.commands.compose import compose_config, explained, rig_of, scene_of
 from cosmos_exp.cli.commands.parser import Parser
 from cosmos_exp.common.errors import UserError, ValidationErrors
+from cosmos_exp.config.compose import compose, explained, rig_of, scene_of
 
 SIZE = (1920, 1080)  # pixels of NVIDIA's pictures; of pinhole cameras that have no size of their own
 
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str]) -> int:
 
     if options.output.is_file():
         raise UserError(f"--output {str(options.output)!r} is a file, not a folder")
-    cfg = compose_config(options.overrides, options.config_dir)
+    cfg = compose(options.overrides, config_dir=options.config_dir)
     try:
         scene = scene_of(cfg)
         rig = rig_of(cfg, scene, default_size=SIZE)

@@ -33,7 +33,7 @@ def command_line() -> Parser:
 
 def main(arguments: Sequence[str]) -> int:
     options = command_line().parse(arguments)
-    from cosmos_exp.cli.commands.compose import compose_cells
+    from cosmos_exp.sweeps.compose_cells import compose_cells
 
     overrides, configs = compose_cells(options.overrides, options.config_dir, multirun=options.multirun)
 

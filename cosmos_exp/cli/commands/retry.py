@@ -62,8 +62,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _launcher(runner: CellRunner, cell: Path, overrides: list[str]) -> dict[str, Any]:
-    from cosmos_exp.cli.commands.compose import explained
-    from cosmos_exp.cli.hydra_app import EXPLAINED
+    from cosmos_exp.config.compose import explained
+    from cosmos_exp.config.hydra_internals import EXPLAINED
 
     try:
         return runner.launcher(cell, overrides)

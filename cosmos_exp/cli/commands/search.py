@@ -46,15 +46,15 @@ def main(arguments: Sequence[str]) -> int:
     if options.trials < 1:
         raise UserError(f"--trials {options.trials}: must be 1 or more")
 
-    from cosmos_exp.cli.commands.compose import compose_config, composing
     from cosmos_exp.common.progress import ConsoleHandler
+    from cosmos_exp.config.compose import compose, composing
     from cosmos_exp.sweeps.search import check_objectives, search
 
     check_objectives(options.objective)
     with composing():
         axes, fixed = _axes(options.overrides)
     _check(axes, fixed, options)
-    cfg = compose_config([*fixed, *_first(axes)], options.config_dir)
+    cfg = compose([*fixed, *_first(axes)], config_dir=options.config_dir)
     folder = _folder(cfg, options)
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[ConsoleHandler()])
 
@@ -84,14 +84,14 @@ def _first(axes: Sequence[Axis]) -> list[str]:
 
 def _check(axes: Sequence[Axis], fixed: Sequence[str], options) -> None:
     """Every choice, and both ends of every interval, must be a config that can run and measures the objectives."""
-    from cosmos_exp.cli.commands.compose import compose_config
     from cosmos_exp.common.errors import ValidationErrors
+    from cosmos_exp.config.compose import compose
     from cosmos_exp.config.validate import validate
 
     errors: dict[str, None] = {}
     for values in zip_longest(*(axis.corners for axis in axes)):
         cell = [f"{a.key}={a.corners[0] if value is None else value}" for a, value in zip(axes, values)]
-        cfg = compose_config([*fixed, *cell], options.config_dir)
+        cfg = compose([*fixed, *cell], config_dir=options.config_dir)
         errors |= dict.fromkeys(validate(cfg))
     if errors:
         raise ValidationErrors(errors)
@@ -107,12 +107,12 @@ def _run(folder: Path, number: int, overrides: list[str], config_dir: Path | Non
     """One trial, in a run folder like a sweep's cell."""
     from omegaconf import OmegaConf
 
-    from cosmos_exp.cli.commands.compose import compose_config
     from cosmos_exp.common.files import write_atomic
+    from cosmos_exp.config.compose import compose
     from cosmos_exp.config.schema import run_id
     from cosmos_exp.pipeline.run import run
 
-    cfg = compose_config(overrides, config_dir)
+    cfg = compose(overrides, config_dir=config_dir)
     cell = folder / f"{number}_{run_id(cfg)}"
     recorded = cell / ".hydra" / "overrides.yaml"
     recorded.parent.mkdir(parents=True, exist_ok=True)

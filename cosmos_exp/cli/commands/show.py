@@ -8,10 +8,10 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cosmos_exp.cli.commands.compose import compose_config, explained, rig_of, scene_of
 from cosmos_exp.cli.commands.parser import Parser
-from cosmos_exp.cli.main import CONF
 from cosmos_exp.common.errors import UserError, ValidationErrors, nearest_name, unknown_name
+from cosmos_exp.config.compose import compose, explained, rig_of, scene_of
+from cosmos_exp.config.conf_folder import CONF
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
         raise UserError(f"nothing to show: give {_choices('rig', 'sensors')}, or {_choices('scene', 'scene')}")
     if options.output is not None:
         _check_output(options.output)
-    cfg = compose_config(overrides, options.config_dir)
+    cfg = compose(overrides, config_dir=options.config_dir)
     try:
         scene = scene_of(cfg) if wants_scene else None
         rig = rig_of(cfg, scene) if wants_rig else None

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from cosmos_exp.cli.hydra_app import sweep_over_all
+from cosmos_exp.sweeps.expand import sweep_over_all
 from cosmos_exp.common.cache import StageCache
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.config.run_spec import Settings

@@ -1,58 +1,39 @@
-"""What the overrides of a run stand for, for commands that need only a scene and its cameras."""
+"""Compose the main config outside Hydra's own application, and make scene and cameras of it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cosmos_exp.common.errors import UserError
+from cosmos_exp.config.hydra_internals import EXPLAINED, explain
 
 if TYPE_CHECKING:
+    from hydra.core.config_loader import ConfigLoader
     from omegaconf import DictConfig
 
     from cosmos_exp.scene.types import Scene
     from cosmos_exp.sensors.camera import Rig
 
 
-def compose_config(overrides: Sequence[str], config_dir: Path | None) -> DictConfig:
-    """The main config. Raises UserError for every mistake in the overrides."""
-    with _config_loader(config_dir) as (_, own):
+def compose(overrides: Sequence[str] = (), *, config_dir: Path | str | None = None) -> DictConfig:
+    """The main config, with types, as `cosmos-exp OVERRIDE ...` would have it.
+
+    overrides: as on the command line, `["scene.seed=3", "sampler.guidance=2"]`. config_dir: a folder of further options.
+    Raises UserError for every mistake in the overrides; what `cosmos_exp.config.validate` checks is not checked yet.
+    """
+    with config_loader(config_dir) as (_, own):
         from hydra import compose
 
         return compose("config", overrides=[*overrides, *own])
 
 
-def compose_cells(
-    overrides: Sequence[str], config_dir: Path | None, *, multirun: bool = False
-) -> tuple[list[list[str]], list[DictConfig]]:
-    """The overrides and the config of every cell that a run or sweep with these overrides has, all checked but for the
-    devices of this machine.
-
-    Raises UserError for every mistake in the overrides, and where a sweeper chooses the cells as it goes.
-    """
-    from hydra.types import RunMode
-
-    from cosmos_exp.cli.hydra_app import sweep_over_all
-    from cosmos_exp.sweeps.callbacks import cell_overrides, checked_cells, is_grid
-
-    expanded = sweep_over_all(list(overrides))
-    with _config_loader(config_dir) as (loader, own):
-        given = [text for text in expanded if text != "--multirun"] + own
-        master = loader.load_configuration("config", given, run_mode=RunMode.MULTIRUN, from_shell=False)
-        if not (multirun or len(expanded) > len(overrides) or master.hydra.mode == RunMode.MULTIRUN):
-            loader.load_configuration("config", given, run_mode=RunMode.RUN)  # refuses comma-separated values
-        if not is_grid(master):
-            raise UserError(f"{master.hydra.sweeper._target_} chooses cells as it goes: there is no plan of them")
-        return cell_overrides(master), checked_cells(master, here=False)
-
-
 @contextmanager
 def composing() -> Iterator[None]:
     """Turns Hydra's errors within into one message each."""
-    from cosmos_exp.cli.hydra_app import EXPLAINED
-
     try:
         yield
     except EXPLAINED as error:
@@ -60,16 +41,16 @@ def composing() -> Iterator[None]:
 
 
 @contextmanager
-def _config_loader(config_dir: Path | None) -> Iterator[tuple[Any, list[str]]]:
+def config_loader(config_dir: Path | str | None) -> Iterator[tuple[ConfigLoader, list[str]]]:
     """Hydra's loader of our configs, and the overrides that add a folder of the user's."""
     from hydra import initialize_config_module
     from hydra.core.global_hydra import GlobalHydra
 
     from cosmos_exp.config import schema
 
-    if config_dir is not None and not config_dir.is_dir():
+    if config_dir is not None and not Path(config_dir).is_dir():
         raise UserError(f"--config-dir: no folder {str(config_dir)!r}")
-    own = [f"hydra.searchpath=['file://{config_dir.resolve()}']"] if config_dir else []
+    own = [f"hydra.searchpath=['file://{Path(config_dir).resolve()}']"] if config_dir else []
     schema.register()
     with composing(), initialize_config_module("cosmos_exp.conf", version_base="1.3"):
         yield GlobalHydra.instance().config_loader(), own
@@ -77,33 +58,37 @@ def _config_loader(config_dir: Path | None) -> Iterator[tuple[Any, list[str]]]:
 
 def explained(error: Exception) -> str:
     """One message for a mistake of the user's."""
-    from cosmos_exp.cli.hydra_app import explain
-
     return explain(error) or str(error)
 
 
 def scene_of(cfg: DictConfig) -> Scene:
+    from cosmos_exp.config.schema import typed_group
     from cosmos_exp.config.validate import check_scene
+    from cosmos_exp.scene.source import SceneConfig
     from cosmos_exp.scene.sources import load_scene
 
     check_scene(cfg)
-    return load_scene(cfg.scene)
+    return load_scene(asdict(typed_group(cfg.scene, SceneConfig)))
 
 
 def rig_of(cfg: DictConfig, scene: Scene | None, *, default_size: tuple[int, int] | None = None) -> Rig:
     """As a run would build it, but every camera at its own size; pinholes that have none at default_size."""
     from omegaconf import OmegaConf
 
+    from cosmos_exp.config.schema import typed_group
     from cosmos_exp.scene.actor_frame import in_rig_frame
+    from cosmos_exp.scene.source import SceneConfig
     from cosmos_exp.scene.sources import load_rig
+    from cosmos_exp.sensors.config import SensorsConfig
 
     missing = sorted(OmegaConf.missing_keys(cfg.sensors))
     if missing:
         raise UserError(" and ".join(f"{key} is required: give {key}=..." for key in missing))
-    sensors = OmegaConf.to_container(cfg.sensors, resolve=True)
+    sensors = asdict(typed_group(cfg.sensors, SensorsConfig))
     if default_size:
         sensors["cameras"] = {name: _at_size(camera, default_size) for name, camera in sensors["cameras"].items()}
-    return in_rig_frame(load_rig(cfg.scene, sensors), sensors, lambda: scene or scene_of(cfg))
+    rig = load_rig(asdict(typed_group(cfg.scene, SceneConfig)), sensors)
+    return in_rig_frame(rig, sensors, lambda: scene or scene_of(cfg))
 
 
 def _at_size(camera: Any, size: tuple[int, int]) -> Any:
