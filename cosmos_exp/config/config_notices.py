@@ -8,8 +8,8 @@ from typing import Any
 
 from cosmos_exp.config.run_spec import Settings
 from cosmos_exp.controls.class_filter import find_filter
-from cosmos_exp.models.contract import SIGMA_MAX
 from cosmos_exp.models.transfer1.spatial_conditioning import Places
+from cosmos_exp.sampling.sampler_params import SIGMA_MAX
 from cosmos_exp.sensors.carla_yaml import read_carla_sensors
 
 log = logging.getLogger(__name__)

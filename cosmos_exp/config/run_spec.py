@@ -14,16 +14,17 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cosmos_exp.config.validate import model_folder, read_contract
-from cosmos_exp.models.contract import SIGMA_MAX, Contract
+from cosmos_exp.models.contract import Contract
 from cosmos_exp.models.transfer1.clip_shapes import Shape, Videos, front_aspect, videos_of
 from cosmos_exp.models.transfer1.memory import Memory
 from cosmos_exp.render.types import OPTIONAL_OUTPUTS, OUTPUTS
 from cosmos_exp.sampling.chunks import Chunk
-from cosmos_exp.sampling.weight_normalization import effective_weights
+from cosmos_exp.sampling.sampler_params import SIGMA_MAX
+from cosmos_exp.sampling.weight_normalization import normalized_weights
 
 if TYPE_CHECKING:
     from cosmos_exp.models.kernels.speed import Speed
-    from cosmos_exp.sampling.res_sampler import SamplerParams
+    from cosmos_exp.sampling.sampler_params import SamplerParams
 
 OPTIONAL_CONTROLS = (*OPTIONAL_OUTPUTS, "keypoint", "upscale")  # made only where asked for
 GIVEN_VIDEOS = ("input", "first_frames")  # of the sampler group
@@ -130,7 +131,9 @@ class Settings:
     def effective_weights(self) -> dict[str, dict[str, float]]:
         """{network: {control: weight as it counts}}: weights that sum to more than 1 are scaled down, net by net."""
         names = {"single_view": tuple(self.weights), "multi_view": self.multi_view_controls}
-        return {net: effective_weights({name: self.weights[name] for name in own}) for net, own in names.items() if own}
+        return {
+            net: normalized_weights({name: self.weights[name] for name in own}) for net, own in names.items() if own
+        }
 
     # Networks
 
@@ -149,7 +152,7 @@ class Settings:
 
     @cached_property
     def sampler(self) -> SamplerParams:
-        from cosmos_exp.sampling.res_sampler import SamplerParams
+        from cosmos_exp.sampling.sampler_params import SamplerParams
 
         speed = self.cfg["speed"]
         interval = speed["guidance_interval"]

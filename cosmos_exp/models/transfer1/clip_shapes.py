@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 from cosmos_exp.common.errors import UserError, ValidationErrors
 from cosmos_exp.models.checkpoints.released import MODELS
-from cosmos_exp.models.contract import Contract, FrameRule
+from cosmos_exp.models.contract import Contract
 from cosmos_exp.sampling.chunks import Chunk, split
+from cosmos_exp.sampling.frame_rule import FrameRule
 from cosmos_exp.scene.sources import load_rig
 from cosmos_exp.sensors.rigs import rig_of_views
 

@@ -19,7 +19,7 @@ from cosmos_exp.pipeline.stages.keys import given_config, keys_of, speed_config
 from cosmos_exp.pipeline.stages.latents import encoded
 from cosmos_exp.pipeline.stages.loaded import Loaded
 from cosmos_exp.sampling.chunks import Chunk, join
-from cosmos_exp.sampling.weight_normalization import effective_weights
+from cosmos_exp.sampling.weight_normalization import normalized_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -172,7 +172,7 @@ class Sampling:
     def _config(self, clip: str, hints: Mapping[str, Any]) -> dict[str, Any]:
         """What both keys have of the config."""
         settings, cfg = self.settings, self.settings.cfg
-        weights = effective_weights({name: settings.weights[name] for name in hints})
+        weights = normalized_weights({name: settings.weights[name] for name in hints})
         own = {"fps": settings.fps, "clip": clip, "weights": weights, "dtype": cfg["hardware"]["dtype"]}
         own |= {"reference_compat": True} if settings.reference_compat else {}
         sampler = {key: value for key, value in cfg["sampler"].items() if key not in GIVEN_VIDEOS}
@@ -189,11 +189,11 @@ class Sampling:
         if processes == 1:
             return sample(loaded.model, *inputs, progress=tick, **options)
 
-        from cosmos_exp.models.transfer1.processes import crew_of
+        from cosmos_exp.models.transfer1.workers import sampling_workers
 
-        crew = crew_of(processes, hardware["device"])
+        workers = sampling_workers(processes, hardware["device"])
         work = {"progress": tick, "threads": self.settings.threads, "memory_gb": hardware["memory_gb"]}
-        return crew.sample(sample, loaded.model, loaded.model_source, *inputs, **work, **options)
+        return workers.sample(sample, loaded.model, loaded.model_source, *inputs, **work, **options)
 
     def _encoded(self, video: np.ndarray) -> Tensor:
         return encoded(self.loaded.model, video)
