@@ -30,11 +30,11 @@ from cosmos_exp.models.transfer1.config import SAMPLE_AV_7B, SINGLE2MULTIVIEW_7B
 from cosmos_exp.models.transfer1.control import ClipInputs, ControlEncoder, ControlledDiT
 from cosmos_exp.models.transfer1.denoise import guided
 from cosmos_exp.models.transfer1.edm import Denoiser, FrameCondition
-from cosmos_exp.models.transfer1.multiview import given_frames
 from cosmos_exp.models.transfer1.nano import nano_config
-from cosmos_exp.models.transfer1.parallel import Team
+from cosmos_exp.models.transfer1.parallel import ParallelContext
 from cosmos_exp.models.transfer1.transformer import DiT, Trunk
-from cosmos_exp.sampling.res_sampler import SamplerParams
+from cosmos_exp.models.transfer1.view_layout import given_frames
+from cosmos_exp.sampling.sampler_params import SamplerParams
 
 SIGMA, GUIDANCE, WEIGHT = 2.0, 5.0, 0.8
 Evaluate = Callable[[], Tensor]
@@ -126,7 +126,9 @@ class Bench:
         if speed.linears != "plain":
             self.eight_bits = speed.linears
 
-    def guided(self, guidance: float = GUIDANCE, cache_threshold: float = 0.0, team: Team | None = None) -> Evaluate:
+    def guided(
+        self, guidance: float = GUIDANCE, cache_threshold: float = 0.0, parallel: ParallelContext | None = None
+    ) -> Evaluate:
         """A call that evaluates x0 as sampling does."""
         clip = self.denoiser.prepare(self.x, {"hdmap": self.hint}, condition=self.condition)
         denoise = guided(
@@ -134,10 +136,10 @@ class Bench:
             clip,
             text=self.texts[0],
             negative_text=self.texts[1],
-            sampler=SamplerParams(guidance=guidance, cache_threshold=cache_threshold),
+            sampler=SamplerParams(num_steps=35, guidance=guidance, cache_threshold=cache_threshold),
             weights={"hdmap": WEIGHT},
             condition=self.condition,
-            team=team,
+            parallel=parallel,
         )
         return lambda: denoise(self.x, SIGMA)
 
@@ -268,9 +270,9 @@ def run(
 @torch.inference_mode()
 def run_together(size: str, dtype: torch.dtype, only: str | None, repeats: int) -> list[dict[str, object]]:
     """Rows of one process, which the others wait for, and of all together. Under torchrun, one GPU each."""
-    team = Team.from_environment("cuda" if torch.cuda.is_available() else "cpu")
-    device, rows = str(team.device), []
-    speed = Speed(compile=team.device.type == "cuda")
+    parallel = ParallelContext.from_environment("cuda" if torch.cuda.is_available() else "cpu")
+    device, rows = str(parallel.device), []
+    speed = Speed(compile=parallel.device.type == "cuda")
     peak = matrix_peak(device, dtype)
     for case in cases(size):
         if only and only not in case.name:
@@ -279,18 +281,18 @@ def run_together(size: str, dtype: torch.dtype, only: str | None, repeats: int) 
         bench.work_at(speed)
         alone = bench.guided()
         expected = alone()
-        one = seconds(alone, device, repeats) if team.rank == 0 else 0.0
+        one = seconds(alone, device, repeats) if parallel.rank == 0 else 0.0
         dist.barrier()
-        together = bench.guided(team=team)
+        together = bench.guided(parallel=parallel)
         result = together()
         all_of_them = seconds(together, device, repeats)
-        if team.rank == 0:
+        if parallel.rank == 0:
             rows.append(measured(case, "one process", one, one, peak))
-            rows.append(measured(case, f"{team.size} processes", all_of_them, one, peak))
+            rows.append(measured(case, f"{parallel.size} processes", all_of_them, one, peak))
             rows[-1]["difference"] = ((result - expected).norm() / expected.norm()).item()
             print(line(rows[-2]), line(rows[-1]), sep="\n", flush=True)
         del bench, alone, together
-        if team.device.type == "cuda":
+        if parallel.device.type == "cuda":
             torch.cuda.empty_cache()
     return rows
 

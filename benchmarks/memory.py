@@ -31,10 +31,10 @@ from cosmos_exp.models.transfer1.denoise import guided
 from cosmos_exp.models.transfer1.memory import Memory
 from cosmos_exp.models.transfer1.model import WorldModel
 from cosmos_exp.models.transfer1.multi_view import front_given
-from cosmos_exp.models.transfer1.multiview import stack_views
 from cosmos_exp.models.transfer1.nano import nano_config
 from cosmos_exp.models.transfer1.tokenizer import VideoTokenizer, latent_frame_count
-from cosmos_exp.sampling.res_sampler import SamplerParams
+from cosmos_exp.models.transfer1.view_layout import stack_views
+from cosmos_exp.sampling.sampler_params import SamplerParams
 
 USABLE = {"gpu": 78.0, "gpu_48gb": 44.0, "gpu_24gb": 22.0}  # GiB of the smallest cards sold as 80, 48 and 24 GB
 VIEWS = {"single": ("single_view",), "six": ("multi_view",), "both": ("single_view", "multi_view")}
@@ -111,7 +111,7 @@ def evaluate(model: WorldModel, stage: str, shape: tuple[int, ...], text: Tensor
         clip,
         text=text.repeat(views, 1)[None].to(device),
         negative_text=None if views > 1 else text[None, :].to(device),
-        sampler=SamplerParams(),
+        sampler=SamplerParams(num_steps=35, guidance=5.0),
         weights={CONTROL: 1.0},
         condition=condition,
     )

@@ -17,7 +17,7 @@ from cosmos_exp.models.transfer1.edm import Denoiser
 from cosmos_exp.models.transfer1.model import WorldModel
 from cosmos_exp.models.transfer1.nano import nano_config
 from cosmos_exp.models.transfer1.transformer import DiT
-from cosmos_exp.sampling.res_sampler import SamplerParams
+from cosmos_exp.sampling.sampler_params import SamplerParams
 
 FRAMES = (9, 17, 25)  # pixel frames of the single-view clips
 PROMPT_TOKENS = (80, 20)  # of a prompt and of the negative prompt
@@ -87,7 +87,14 @@ def guided_step(denoiser: Denoiser, frames: int, height: int, width: int, contro
     weights = dict.fromkeys(controls, 0.5)
     text, sigma = prompt(config, PROMPT_TOKENS[0], rows), 2.0
     negative = None if config.num_views > 1 else prompt(config, PROMPT_TOKENS[1], rows)
-    sampling = guided(denoiser, clip, text=text, negative_text=negative, sampler=SamplerParams(), weights=weights)
+    sampling = guided(
+        denoiser,
+        clip,
+        text=text,
+        negative_text=negative,
+        sampler=SamplerParams(num_steps=35, guidance=5.0),
+        weights=weights,
+    )
 
     def plain() -> torch.Tensor:
         cond, uncond = (denoiser(x, torch.tensor([sigma]), t, {}, weights, clip=clip) for t in (text, negative))

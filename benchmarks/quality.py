@@ -28,7 +28,7 @@ from cosmos_exp.models.transfer1.edm import Denoiser
 from cosmos_exp.models.transfer1.model import WorldModel
 from cosmos_exp.models.transfer1.nano import FPS, FRAMES, HEIGHT, WIDTH
 from cosmos_exp.models.transfer1.single_view import sample_single_view
-from cosmos_exp.sampling.res_sampler import SamplerParams
+from cosmos_exp.sampling.sampler_params import SamplerParams
 from cosmos_exp.sensors.rigs import build_rig
 from cosmos_exp.train.clips import Clip, ClipSize, ClipSpec
 from cosmos_exp.train.rendering import HELD_OUT_SEED, render_clip

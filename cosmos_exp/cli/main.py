@@ -82,12 +82,12 @@ def main() -> None:
 
 
 def _join_torchrun() -> None:
-    """The first of torchrun's processes goes on and leads, the others work for it and never return."""
-    from cosmos_exp.models.transfer1 import processes
+    """Rank 0 of torchrun's processes goes on; the others become its workers and never return."""
+    from cosmos_exp.models.transfer1 import workers
 
     if torchrun.rank():
-        processes.follow()
-    processes.join()
+        workers.worker_main()
+    workers.init_rank_zero()
 
 
 def _fail(message: str, code: int) -> None:

@@ -33,19 +33,18 @@ from cosmos_exp.metrics import METRICS
 from cosmos_exp.models.clip_shapes import Videos
 from cosmos_exp.models.config import HardwareConfig
 from cosmos_exp.models.contract import Contract
-from cosmos_exp.models.kernels.speed import ATTENTION, EIGHT_BITS, LINEARS, NO_TRANSFORMER_ENGINE
+from cosmos_exp.models.kernels.speed import EIGHT_BITS, NO_TRANSFORMER_ENGINE, speed_problems
 from cosmos_exp.models.registry import find_family
-from cosmos_exp.models.transfer1.memory import OFFLOAD, RESIDENT, TEXT_ENCODER
+from cosmos_exp.models.transfer1.memory import DTYPES, memory_problems
+from cosmos_exp.sampling.sampler_params import sampler_problems
 from cosmos_exp.scene.edits.scene_edits import config_problems
 from cosmos_exp.scene.source import SceneConfig, own_options
 from cosmos_exp.scene.sources import SOURCES, load_rig
 from cosmos_exp.sensors.rigs import rig_of_views
 from cosmos_exp.tracking.wandb.run import check_mode
 
-DTYPES = ("float32", "bfloat16")
 SHOWN_CONTROLS = ("all", "used")
 FLOAT8_CAPABILITY = (8, 9)
-MAX_STEPS = 1000
 _VIEWS_OPTION = {1: "single", 5: "waymo_five", 6: "six"}
 
 
@@ -248,31 +247,20 @@ def _check_captions(config: Config) -> Iterator[str]:
 
 
 def _check_sampler(config: Config) -> Iterator[str]:
-    sampler = config.sampler
-    if not math.isfinite(sampler.guidance) or sampler.guidance < 0:
-        yield f"sampler.guidance={sampler.guidance:g}: must be 0 (no guidance) or more"
-    if not 1 <= sampler.num_steps <= MAX_STEPS:
-        yield f"sampler.num_steps={sampler.num_steps}: must be 1 to {MAX_STEPS}"
-    if not 0 < sampler.sigma_min < sampler.sigma_max < math.inf:
-        yield (
-            f"sampler.sigma_min={sampler.sigma_min:g}, sampler.sigma_max={sampler.sigma_max:g}: "
-            "must satisfy 0 < sigma_min < sigma_max; the usual pair is 0.002 and 80"
-        )
+    sampler, speed = config.sampler, config.speed
+    yield from sampler_problems(
+        num_steps=sampler.num_steps,
+        guidance=sampler.guidance,
+        sigma_max=sampler.sigma_max,
+        sigma_min=sampler.sigma_min,
+        guidance_interval=speed.guidance_interval,
+        cache_threshold=speed.cache_threshold,
+    )
 
 
 def _check_speed(config: Config) -> Iterator[str]:
-    speed, sampler = config.speed, config.sampler
-    for key, known in (("attention", ATTENTION), ("linears", LINEARS)):
-        if getattr(speed, key) not in known:
-            yield f"speed.{key}: {unknown_name(key, getattr(speed, key), known)}"
-    if not 0 <= speed.cache_threshold < 1:
-        yield f"speed.cache_threshold={speed.cache_threshold:g}: must be 0 (off) or more and less than 1"
-    interval = speed.guidance_interval
-    if interval is not None and (len(interval) != 2 or not 0 <= interval[0] < interval[1]):
-        yield (
-            f"speed.guidance_interval={list(interval)}: give [lowest, highest] noise level, 0 or more, or null; noise "
-            f"levels go from sampler.sigma_max={sampler.sigma_max:g} to sampler.sigma_min={sampler.sigma_min:g}"
-        )
+    speed = config.speed
+    yield from speed_problems(attention=speed.attention, linears=speed.linears)
     if speed.compile or (speed.compile is None and config.hardware.device != "cpu"):
         compilers = [os.environ.get("CC"), "cc", "gcc", "clang"]
         if not any(name and shutil.which(name) for name in compilers):
@@ -285,8 +273,6 @@ def _check_hardware(config: Config, here: bool) -> Iterator[str]:
     hardware = config.hardware
     if hardware.dtype not in DTYPES:
         yield f"hardware.dtype: {unknown_name('dtype', hardware.dtype, DTYPES)}"
-    if hardware.text_encoder_dtype not in DTYPES:
-        yield f"hardware.text_encoder_dtype: {unknown_name('dtype', hardware.text_encoder_dtype, DTYPES)}"
     if hardware.threads is not None and hardware.threads < 1:
         yield f"hardware.threads={hardware.threads}: must be 1 or more, or null for all cores"
     if hardware.jobs_per_gpu < 1:
@@ -320,13 +306,15 @@ def _check_cuda(config: Config, index: int) -> Iterator[str]:
 
 
 def _check_memory(hardware: HardwareConfig, *, on_gpu: bool) -> Iterator[str]:
-    for key, known in (("text_encoder", TEXT_ENCODER), ("resident", RESIDENT), ("offload", OFFLOAD)):
-        if getattr(hardware, key) not in known:
-            yield f"hardware.{key}: {unknown_name(key, getattr(hardware, key), known)}"
+    yield from memory_problems(
+        text_encoder=hardware.text_encoder,
+        resident=hardware.resident,
+        offload=hardware.offload,
+        tokenizer_chunk=hardware.tokenizer_chunk,
+        text_encoder_dtype=hardware.text_encoder_dtype,
+    )
     if hardware.offload == "blocks" and not on_gpu:
         yield "hardware.offload=blocks: needs a CUDA device; with hardware.device=cpu give hardware.offload=none"
-    if hardware.tokenizer_chunk is not None and hardware.tokenizer_chunk < 1:
-        yield f"hardware.tokenizer_chunk={hardware.tokenizer_chunk}: must be 1 or more latent frames, or null for all"
     if hardware.memory_gb is not None and hardware.memory_gb <= 0:
         yield f"hardware.memory_gb={hardware.memory_gb:g}: must be more than 0, or null for all of the device's memory"
     if hardware.memory_gb is not None and not on_gpu:

@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from cosmos_exp.common.errors import UserError, ValidationErrors
 from cosmos_exp.models.config import ModelConfig
-from cosmos_exp.models.contract import Contract, FrameRule
+from cosmos_exp.models.contract import Contract
 from cosmos_exp.sampling.chunks import Chunk, split
+from cosmos_exp.sampling.frame_rule import FrameRule
 
 
 class Shape(NamedTuple):

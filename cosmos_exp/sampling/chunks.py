@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cosmos_exp.models.contract import FrameRule
+from cosmos_exp.sampling.frame_rule import FrameRule
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cosmos_exp.sampling.sampler_params import SIGMA_MAX, SIGMA_MIN
+
 
 @dataclass
 class SamplerConfig:
@@ -11,9 +13,9 @@ class SamplerConfig:
     """g in cond + g * (cond - uncond): 0 is no guidance; the scale of the other convention is g + 1."""
     num_steps: int = 8
     """Solver steps; the network is evaluated once more than this."""
-    sigma_max: float = 80.0
+    sigma_max: float = SIGMA_MAX
     """Noise level at the start; with an input below 80, of the front view alone."""
-    sigma_min: float = 0.002
+    sigma_min: float = SIGMA_MIN
     """Noise level at the end."""
     input: str | None = None
     """What the front view departs from: rgb, the scene's picture in scene.weather; a video file; null: noise alone."""

@@ -1,4 +1,4 @@
-"""Scalar control weights, shared out to sum to 1 at most. Without torch, because stage keys are made of them."""
+"""Scalar control weights, normalized to a sum of 1 at most. Without torch: stage keys contain them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from cosmos_exp.common.errors import UserError
 
-DIGITS = 12  # weights that agree in so many are the same: 1 and 0.5 shared out are 2 and 1 shared out
+DIGITS = 12  # so that weights of the same ratio get the same key: 1 and 0.5, 2 and 1
 
 
-def effective_weights(weights: Mapping[str, float]) -> dict[str, float]:
+def normalized_weights(weights: Mapping[str, float]) -> dict[str, float]:
     """w_k / max(1, sum of all): weights that sum to more than 1 are scaled down, others stay."""
     check_not_negative(weights)
     total = max(1.0, sum(weights.values()))

@@ -27,7 +27,7 @@ from cosmos_exp.metrics.style import StyleClassifier, fit, predict, save, style_
 from cosmos_exp.models.transfer1.model import WorldModel
 from cosmos_exp.models.transfer1.multi_view import sample_multi_view
 from cosmos_exp.models.transfer1.single_view import sample_single_view
-from cosmos_exp.sampling.res_sampler import SamplerParams
+from cosmos_exp.sampling.sampler_params import SamplerParams
 from cosmos_exp.sensors.camera import Rig
 from cosmos_exp.train.clips import Clip, ClipSpec
 from cosmos_exp.train.config import EvaluateConfig, TrainConfig

@@ -17,7 +17,7 @@ from cosmos_exp.common.errors import UserError
 from cosmos_exp.controls.edge import CANNY_THRESHOLDS, canny
 from cosmos_exp.controls.vis import vis
 from cosmos_exp.models.kernels.attention import attend
-from cosmos_exp.models.transfer1.control_weights import share_maps, share_scalars, to_patch_grid
+from cosmos_exp.models.transfer1.control_weights import normalize_scalar_weights, normalize_weight_maps, to_patch_grid
 from cosmos_exp.models.transfer1.denoise import tile_gain
 from cosmos_exp.models.transfer1.embeddings import rope_table, sincos_positions
 from cosmos_exp.models.transfer1.regional import Region, RegionKeys, Regions, blend, region_texts
@@ -48,8 +48,8 @@ def helper_results(case: GoldenCase) -> Iterator[GoldenResult]:
             yield regional_result(case)
         elif group == "weights" and key.endswith(".out") and key != "weights.map.out":
             given = {str(i): w for i, w in enumerate(case.tensor(key.removesuffix("out") + "in").tolist())}
-            shared = share_scalars(given, reference_compat=True)
-            yield case.result(key, torch.tensor(list(shared.values())), BFLOAT16_TOLERANCE)
+            normalized = normalize_scalar_weights(given, reference_compat=True)
+            yield case.result(key, torch.tensor(list(normalized.values())), BFLOAT16_TOLERANCE)
         elif key == "weights.map.out":
             yield from map_results(case)
         elif not is_input(key):
@@ -128,20 +128,22 @@ def regional_result(case: GoldenCase) -> GoldenResult:
 
 
 def map_results(case: GoldenCase) -> Iterator[GoldenResult]:
-    """Weight maps shared out, then brought to the patch grid. A control without a recorded map had a scalar weight; it
-    is read off the places where nothing was scaled down."""
+    """Normalized weight maps, then resized to the patch grid.
+
+    A control without a recorded map had a scalar weight, which is read off pixels where nothing was scaled down.
+    """
     golden = case.tensor("weights.map.out")
     given = {
         int(m[1]): case.tensor(m[0]) for key in case.tensors if (m := re.fullmatch(r"weights\.map\.in(\d+)_T?HW", key))
     }
     scalars = {i: golden[i].max().item() for i in range(len(golden)) if i not in given}
     weights = {str(i): given.get(i, scalars.get(i)) for i in range(len(golden))}
-    shared = share_maps(weights, tuple(golden.shape[-3:]), reference_compat=True)
-    stacked = torch.stack(list(shared.values())).reshape(golden.shape)
+    normalized = normalize_weight_maps(weights, tuple(golden.shape[-3:]), reference_compat=True)
+    stacked = torch.stack(list(normalized.values())).reshape(golden.shape)
     yield case.result("weights.map.out", stacked, BFLOAT16_TOLERANCE)
     if case.has("weights.map.resized_latent"):
         resized = case.tensor("weights.map.resized_latent")
-        ours = torch.stack([to_patch_grid(weight, tuple(resized.shape[-3:]))[0] for weight in shared.values()])
+        ours = torch.stack([to_patch_grid(weight, tuple(resized.shape[-3:]))[0] for weight in normalized.values()])
         yield case.result("weights.map.resized_latent", ours.reshape(resized.shape), BFLOAT16_TOLERANCE)
 
 

@@ -15,9 +15,10 @@ from cosmos_exp.common.threads import torch_threads
 from cosmos_exp.models.transfer1.control import ClipInputs, ControlledDiT
 from cosmos_exp.models.transfer1.denoise import guided
 from cosmos_exp.models.transfer1.edm import Denoiser, FrameCondition, edm_coefficients
-from cosmos_exp.models.transfer1.multiview import given_frames
 from cosmos_exp.models.transfer1.single_view import noised_latent
-from cosmos_exp.sampling.res_sampler import SamplerParams, initial_noise, noise_levels, res_sample
+from cosmos_exp.models.transfer1.view_layout import given_frames
+from cosmos_exp.sampling.res_sampler import initial_noise, res_sample
+from cosmos_exp.sampling.sampler_params import SamplerParams, noise_levels
 from cosmos_exp.verify.goldens import (
     NETWORK_TOLERANCE,
     SAMPLER_TOLERANCE,

@@ -7,8 +7,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from cosmos_exp.models.contract import FrameRule
 from cosmos_exp.sampling.chunks import join, split
+from cosmos_exp.sampling.frame_rule import FrameRule
 
 CHUNK = FrameRule(least=121, most=121)
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from cosmos_exp.common.errors import UserError
-from cosmos_exp.sampling.res_sampler import SamplerParams, initial_noise, noise_levels, res_sample
+from cosmos_exp.sampling.res_sampler import initial_noise, res_sample
+from cosmos_exp.sampling.sampler_params import SamplerParams, noise_levels, sampler_problems
 
 
 def gaussian(sigma_data):
@@ -84,11 +85,27 @@ def test_noise_depends_on_the_seed_alone():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"num_steps": 0}, "num_steps=0: at least 1"),
-        ({"guidance": -1.0}, "guidance=-1.0"),
-        ({"sigma_max": 0.001}, "sigma_max=0.001"),
+        ({"num_steps": 0}, "sampler.num_steps=0: must be 1 to 1000"),
+        ({"num_steps": 1001}, "sampler.num_steps=1001: must be 1 to 1000"),
+        ({"guidance": -1.0}, "sampler.guidance=-1"),
+        ({"guidance": float("nan")}, "sampler.guidance=nan"),
+        ({"sigma_max": 0.001}, "sampler.sigma_max=0.001"),
+        ({"sigma_max": float("inf")}, "sampler.sigma_max=inf"),
+        ({"guidance_interval": (2.0, 1.0)}, r"speed.guidance_interval=\[2.0, 1.0\]"),
+        ({"guidance_interval": (1.0,)}, r"speed.guidance_interval=\[1.0\]"),
+        ({"cache_threshold": 1.0}, "speed.cache_threshold=1: must be 0 .off. or more and less than 1"),
     ],
 )
 def test_impossible_settings(settings, message):
     with pytest.raises(UserError, match=message):
-        SamplerParams(**settings)
+        SamplerParams(**({"num_steps": 3, "guidance": 1.0} | settings))
+
+
+def test_every_problem_is_reported():
+    ranges = {"num_steps": 0, "guidance": -1.0, "sigma_max": 1.0, "sigma_min": 2.0}
+    assert [problem.split("=")[0] for problem in sampler_problems(**ranges)] == [
+        "sampler.num_steps",
+        "sampler.guidance",
+        "sampler.sigma_min",
+    ]
+    assert not list(sampler_problems(num_steps=1000, guidance=0.0, sigma_max=80.0, sigma_min=0.002))

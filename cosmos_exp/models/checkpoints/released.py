@@ -10,8 +10,9 @@ from typing import Any
 
 from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.common.views import VIEWS
-from cosmos_exp.models.contract import GUIDANCE, Clip, Contract, FrameRule
+from cosmos_exp.models.contract import GUIDANCE, Clip, Contract
 from cosmos_exp.models.transfer1.config import SAMPLE_AV_7B, SINGLE2MULTIVIEW_7B, TRANSFER1_7B, DiTConfig
+from cosmos_exp.sampling.frame_rule import FrameRule
 
 TRANSFER1 = "nvidia/Cosmos-Transfer1-7B"
 SAMPLE_AV = "nvidia/Cosmos-Transfer1-7B-Sample-AV"

@@ -26,7 +26,7 @@ class Float8(NamedTuple):
     values: Tensor
     scale: Tensor
 
-    def restored(self, dtype: torch.dtype) -> Tensor:
+    def dequantized(self, dtype: torch.dtype) -> Tensor:
         return (self.values.float() * self.scale).to(dtype)
 
 

@@ -1,10 +1,14 @@
-"""How a network is evaluated: attention kernel, precision of its large linear layers, compilation."""
+"""How a network is evaluated: attention kernel, precision of its large linear layers, compilation.
+
+Without torch: a config is validated with it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from cosmos_exp.common.errors import UserError, unknown_name
+from cosmos_exp.common.errors import ValidationErrors, unknown_name
 
 ATTENTION = ("auto", "cudnn", "flash", "efficient", "math", "fp8")
 EIGHT_BITS = ("fp8", "te")
@@ -17,15 +21,22 @@ NO_TRANSFORMER_ENGINE = (
 
 @dataclass(frozen=True)
 class Speed:
-    """attention: kernel of the self-attention. linears: in the network's dtype, or on 8-bit
-    floats, by torch or by Transformer Engine. compile: element-wise work.
+    """attention: kernel of the self-attention. linears: in the network's dtype ("plain"), or in 8-bit floats with torch
+    ("fp8") or Transformer Engine ("te"). compile: whether to fuse the element-wise operations with torch.compile.
     """
 
     attention: str = "auto"
     linears: str = "plain"
     compile: bool = False
 
-    def __post_init__(self):
-        for key, value, known in (("attention", self.attention, ATTENTION), ("linears", self.linears, LINEARS)):
-            if value not in known:
-                raise UserError(unknown_name(f"speed.{key}", value, known))
+    def __post_init__(self) -> None:
+        problems = list(speed_problems(attention=self.attention, linears=self.linears))
+        if problems:
+            raise ValidationErrors(problems)
+
+
+def speed_problems(*, attention: str, linears: str) -> Iterator[str]:
+    """Values that are not known, one message per problem under the names of the config's keys."""
+    for key, value, known in (("attention", attention, ATTENTION), ("linears", linears, LINEARS)):
+        if value not in known:
+            yield f"speed.{key}: {unknown_name(key, value, known)}"

@@ -207,7 +207,9 @@ def project_out(layer: Attention, attended: Tensor | Float8, fused: Fused) -> Te
     projection = layer.to_out[0]
     if isinstance(attended, Float8):
         tokens = Float8(attended.values.transpose(1, 2).flatten(2), attended.scale)
-        return projection(tokens if isinstance(projection, Float8Linear) else tokens.restored(projection.weight.dtype))
+        return projection(
+            tokens if isinstance(projection, Float8Linear) else tokens.dequantized(projection.weight.dtype)
+        )
     tokens = attended.transpose(1, 2).flatten(2)
     return projection(fused.float8_rows(tokens) if isinstance(projection, Float8Linear) else tokens)
 

@@ -120,25 +120,25 @@ class ClipInputs:
         """Latent frames of all views."""
         return self.channels["base"].shape[2]
 
-    def own(self, sequence: SequenceGroup | None) -> ClipInputs:
-        """The part that this process holds."""
+    def local(self, sequence: SequenceGroup | None) -> ClipInputs:
+        """The part that this rank holds."""
         if sequence is None:
             return self
         return ClipInputs(
-            {name: positions.own(sequence) for name, positions in self.positions.items()},
-            {name: sequence.own(channels, dim=2).clone() for name, channels in self.channels.items()},
-            {name: sequence.own(tokens, dim=1).clone() for name, tokens in self.hint_tokens.items()},
+            {name: positions.local(sequence) for name, positions in self.positions.items()},
+            {name: sequence.local(channels, dim=2).clone() for name, channels in self.channels.items()},
+            {name: sequence.local(tokens, dim=1).clone() for name, tokens in self.hint_tokens.items()},
         )
 
-    def own_frames(self, x: Tensor) -> Tensor:
-        """Of x [B,C,V*T,H,W], the frames that this process holds."""
+    def local_frames(self, x: Tensor) -> Tensor:
+        """Of x [B,C,V*T,H,W], the frames that this rank holds."""
         sequence = self.positions["base"].sequence
-        return x if sequence is None else sequence.own(x, dim=2)
+        return x if sequence is None else sequence.local(x, dim=2)
 
-    def all_frames(self, x: Tensor) -> Tensor:
-        """The inverse of `own_frames`, on every process."""
+    def gather_frames(self, x: Tensor) -> Tensor:
+        """The inverse of `local_frames`, on every rank."""
         sequence = self.positions["base"].sequence
-        return x if sequence is None else sequence.whole(x, dim=2)
+        return x if sequence is None else sequence.gather(x, dim=2)
 
 
 class ControlledDiT(nn.Module):
@@ -237,13 +237,13 @@ class ControlledDiT(nn.Module):
         clip: ClipInputs,
         weights: Mapping[str, Weight],
         *,
-        together: bool = True,
+        batched: bool = True,
         cache: StepCache | None = None,
     ) -> list[Tensor]:
         """What `forward` returns for each of the prompts; what no prompt changes is computed once.
 
-        x: the frames that this process holds, and so are the results. timestep: [1], the same for all samples, or [B].
-        together: run the prompts as one batch.
+        x: the frames that this rank holds, and so are the results. timestep: [1], the same for all samples, or [B].
+        batched: run the prompts as one batch.
         """
         step, positions, grid = self.base.step_inputs(timestep), clip.positions["base"], self.base.grid(x)
         tokens = self.base.tokens(x, clip.channels["base"])
@@ -263,7 +263,7 @@ class ControlledDiT(nn.Module):
                     cache.keep(prompt, part - start)
             return self.base.head(hidden, step, grid)
 
-        if together:
+        if batched:
             return list(finish(prompts).chunk(len(prompts)))
         return [finish([prompt]) for prompt in prompts]
 

@@ -1,4 +1,4 @@
-"""Control weights: scalars or maps over the clip, shared out so that no place has more than 1 in all."""
+"""Control weights: scalars or maps over the clip, normalized so that their sum nowhere exceeds 1."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from torch import Tensor
 
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.models.transfer1.tokenizer import TEMPORAL, latent_frame_count
-from cosmos_exp.sampling.weight_normalization import check_not_negative, effective_weights
+from cosmos_exp.sampling.weight_normalization import check_not_negative, normalized_weights
 
 ControlWeight = float | np.ndarray | Tensor
 
 
-def share_scalars(weights: Mapping[str, float], *, reference_compat: bool = False) -> dict[str, float]:
+def normalize_scalar_weights(weights: Mapping[str, float], *, reference_compat: bool = False) -> dict[str, float]:
     """w_k / max(1, sum of all): weights that sum to more than 1 are scaled down, others stay.
 
     reference_compat: round to bfloat16, as the reference implementation stores them.
     """
-    shared = effective_weights(weights)
+    normalized = normalized_weights(weights)
     if reference_compat:
-        shared = {name: torch.tensor(weight).bfloat16().item() for name, weight in shared.items()}
-    return shared
+        normalized = {name: torch.tensor(weight).bfloat16().item() for name, weight in normalized.items()}
+    return normalized
 
 
-def share_maps(
+def normalize_weight_maps(
     weights: Mapping[str, ControlWeight], size: tuple[int, int, int], *, reference_compat: bool = False
 ) -> dict[str, Tensor]:
     """The same rule at every pixel of a clip. size: frames, rows, columns.
@@ -37,8 +37,8 @@ def share_maps(
     """
     dtype = torch.bfloat16 if reference_compat else torch.float32
     maps = torch.stack([_full_map(name, weight, size, dtype) for name, weight in weights.items()])
-    shared = maps / maps.sum(dim=0).clamp(min=1)
-    return dict(zip(weights, shared.float()))
+    normalized = maps / maps.sum(dim=0).clamp(min=1)
+    return dict(zip(weights, normalized.float()))
 
 
 def to_patch_grid(weight: Tensor, grid: tuple[int, int, int]) -> Tensor:
@@ -60,16 +60,16 @@ def control_weights(
     patch: int = 2,
     reference_compat: bool = False,
 ) -> dict[str, float | Tensor]:
-    """What the network takes: shared scalars, or [1,1,T,h,w] patch-grid maps as soon as one weight is a map.
+    """What the network takes: normalized scalars, or [1,1,T,h,w] patch-grid maps as soon as one weight is a map.
 
     frames, height, width: of the pixel clip; patch: latent pixels per token side.
     """
     if all(np.ndim(weight) == 0 for weight in weights.values()):
-        return share_scalars({k: float(v) for k, v in weights.items()}, reference_compat=reference_compat)
+        return normalize_scalar_weights({k: float(v) for k, v in weights.items()}, reference_compat=reference_compat)
     side = TEMPORAL * patch
     grid = (latent_frame_count(frames), height // side, width // side)
-    shared = share_maps(weights, (frames, height, width), reference_compat=reference_compat)
-    return {name: to_patch_grid(weight, grid) for name, weight in shared.items()}
+    normalized = normalize_weight_maps(weights, (frames, height, width), reference_compat=reference_compat)
+    return {name: to_patch_grid(weight, grid) for name, weight in normalized.items()}
 
 
 def _full_map(name: str, weight: ControlWeight, size: tuple[int, int, int], dtype: torch.dtype) -> Tensor:

@@ -13,17 +13,23 @@ from torch import Tensor
 from cosmos_exp.models.transfer1.control import ClipInputs, PromptInputs, Weight
 from cosmos_exp.models.transfer1.edm import Denoiser, FrameCondition
 from cosmos_exp.models.transfer1.layout import fits
-from cosmos_exp.models.transfer1.parallel import Share, Team
+from cosmos_exp.models.transfer1.parallel import ParallelContext, RankPartition
 from cosmos_exp.models.transfer1.regional import Region
 from cosmos_exp.models.transfer1.step_cache import StepCache
-from cosmos_exp.sampling.res_sampler import Denoise, SamplerParams
+from cosmos_exp.sampling.res_sampler import Denoise
+from cosmos_exp.sampling.sampler_params import SamplerParams
 
 log = logging.getLogger(__name__)
 
-KeepFirst = Callable[[Callable[[], np.ndarray]], Tensor]
-"""From what computes it to x0 [passes, *x.shape] of the first level, which no guidance and no further level changes."""
+PassText = tuple[Tensor | None, Sequence[Region]]  # text of one guidance pass and its regional prompts
 
-# Up to so many tokens the two passes run as one batch. Longer clips occupy the device alone: a batch would only double
+KeepFirst = Callable[[Callable[[], np.ndarray]], Tensor]
+"""Caches x0 [passes, *x.shape] of the first noise level, which depends neither on guidance nor on later levels.
+
+Takes the function that computes it.
+"""
+
+# Up to so many tokens the two passes run as one batch. A longer clip saturates the GPU alone: a batch would only double
 # the memory.
 BATCHED_TOKENS = 4096
 
@@ -39,40 +45,45 @@ def guided(
     condition: FrameCondition | None = None,
     merge_gain: bool = False,
     regions: Sequence[Region] = (),
-    team: Team | None = None,
+    parallel: ParallelContext | None = None,
     keep_first: KeepFirst | None = None,
 ) -> Denoise:
     """x0 = cond + guidance * (cond - uncond) as a function of (x, sigma), for one run down the levels of `sampler`.
 
     text, negative_text: [B, V*S, channels], None for all-zero text. Both passes see the controls and the given frames.
-    The first level, the last, and those where guidance begins or ends are computed in full, cached or not.
-    merge_gain: apply `tile_gain`, as the Transfer1-7B reference pipeline does. regions: read by the conditional pass
-    alone. team: the processes that evaluate it together, each with the same arguments and calls; all return the same.
-    keep_first: finds what the passes predict at the first level, or has it computed; not asked by a team, nor where
-    later evaluations are cached, which take from the first more than its result.
+    The first level, the last, and those where guidance begins or ends are computed in full, whatever the step cache.
+    merge_gain: apply `tile_gain`, as the Transfer1-7B reference pipeline does. regions: for the conditional pass only.
+    parallel: the ranks that evaluate it together, each with the same arguments and calls; all return the same.
+    keep_first: cache of the predictions at the first level. Not used with `parallel`, nor with a step cache, which
+    stores more of the first level than its result.
     """
-    texts = [(text, regions), (negative_text, ())] if sampler.guidance else [(text, regions)]
+    texts: list[PassText] = [(text, regions), (negative_text, ())] if sampler.guidance else [(text, regions)]
     with torch.inference_mode():
-        both = Passes(denoiser, clip, texts, weights, own_share(team, denoiser, clip, len(texts)), sampler)
+        both = Passes(denoiser, clip, texts, weights, partition(parallel, denoiser, clip, len(texts)), sampler)
         alone = both
-        if sampler.guidance_interval and both.share.branches and can_share(team, denoiser, clip, passes=1):
-            alone = Passes(denoiser, clip, texts[:1], weights, own_share(team, denoiser, clip, passes=1), sampler)
-    ends, before = (sampler.levels[0], sampler.levels[-1]), None
+        split = both.partition.branches is not None
+        if sampler.guidance_interval and parallel and split and can_split(parallel, denoiser, clip, 1):
+            alone = Passes(denoiser, clip, texts[:1], weights, partition(parallel, denoiser, clip, 1), sampler)
+    first, last = sampler.levels[0], sampler.levels[-1]
+    count_before: int | None = None
 
     @torch.inference_mode()
     def denoise(x: Tensor, sigma: float) -> Tensor:
-        nonlocal before
+        nonlocal count_before
         guidance = sampler.guidance_at(sigma)
         passes, count = (both, 2) if guidance else (alone, 1)
-        anew, before = sigma in ends or count != before, count
+        in_full, count_before = sigma in (first, last) or count != count_before, count
         level = torch.tensor(sigma).bfloat16().item() if sampler.reference_compat else sigma
-        if keep_first and sigma == ends[0] and team is None and not passes.cache:
-            kept = keep_first(lambda: torch.stack(passes.x0s(x, level, count, condition, anew=anew)).cpu().numpy())
-            branches = list(kept.to(x.device))
+
+        def evaluate() -> list[Tensor]:
+            return passes.x0s(x, level, count, condition, in_full=in_full)
+
+        if keep_first and sigma == first and parallel is None and not passes.cache:
+            branches = list(keep_first(lambda: torch.stack(evaluate()).cpu().numpy()).to(x.device))
         else:
-            branches = passes.x0s(x, level, count, condition, anew=anew)
-        if sigma == ends[1]:
-            say_what_was_reused({both, alone})
+            branches = evaluate()
+        if sigma == last:
+            log_cache_hits({both, alone})
         x0 = branches[0]
         if guidance:
             x0 = x0 + guidance * (x0 - branches[1])
@@ -82,59 +93,74 @@ def guided(
 
 
 class Passes:
-    """What one process computes of the passes of guidance over a clip, and with whom."""
+    """The guidance passes over a clip that one rank evaluates."""
 
     def __init__(
         self,
         denoiser: Denoiser,
         clip: ClipInputs,
-        texts: Sequence[tuple[Tensor | None, Sequence[Region]]],
+        texts: Sequence[PassText],
         weights: Mapping[str, Weight],
-        share: Share,
+        partition: RankPartition,
         sampler: SamplerParams,
     ):
-        """clip, weights: whole. texts: of each pass, with its regions."""
+        """clip, weights: of all frames. texts: of each pass, with its regions."""
         self.denoiser = denoiser
-        self.share = share
-        self.clip = clip.own(share.sequence)
-        self.weights = {n: share.frames(w).to(clip.device) if isinstance(w, Tensor) else w for n, w in weights.items()}
+        self.partition = partition
+        self.clip = clip.local(partition.sequence)
+        self.weights: dict[str, Weight] = {
+            name: partition.local_frames(weight).to(clip.device) if isinstance(weight, Tensor) else weight
+            for name, weight in weights.items()
+        }
         self.prompts: dict[int, PromptInputs] = {}
-        for i in share.passes(range(len(texts))):
+        for i in partition.local_passes(range(len(texts))):
             text, regions = texts[i]
-            own = [region._replace(mask=share.frames(region.mask)) for region in regions]
-            self.prompts[i] = denoiser.net.prepare_text(text, self.clip, own)
-        self.together = self.clip.num_tokens <= BATCHED_TOKENS
-        self.cache = StepCache(sampler.cache_threshold, share.sequence) if sampler.cache_threshold else None
+            local = [region._replace(mask=partition.local_frames(region.mask)) for region in regions]
+            self.prompts[i] = denoiser.net.prepare_text(text, self.clip, local)
+        self.batched = self.clip.num_tokens <= BATCHED_TOKENS
+        self.cache = StepCache(sampler.cache_threshold, partition.sequence) if sampler.cache_threshold else None
 
-    def x0s(self, x: Tensor, sigma: float, count: int, condition: FrameCondition | None, *, anew: bool) -> list[Tensor]:
-        """What the first `count` passes predict, on every process. anew: not from the cache."""
-        if self.cache and anew:
-            self.cache.forget()
-        options = {"condition": condition, "together": self.together, "cache": self.cache}
-        prompts = [self.prompts[i] for i in self.share.passes(range(count))]
-        own = self.denoiser.branches(x, sigma, prompts, self.clip, self.weights, **options) if prompts else []
-        return self.share.all_passes(own or [torch.empty_like(x)])[:count]
+    def x0s(
+        self, x: Tensor, sigma: float, count: int, condition: FrameCondition | None, *, in_full: bool
+    ) -> list[Tensor]:
+        """Predictions of the first `count` passes, on every rank. in_full: do not reuse the step cache."""
+        if self.cache and in_full:
+            self.cache.reset()
+        prompts = [self.prompts[i] for i in self.partition.local_passes(range(count))]
+        local = [torch.empty_like(x)]
+        if prompts:
+            local = self.denoiser.branches(
+                x,
+                sigma,
+                prompts,
+                self.clip,
+                self.weights,
+                condition=condition,
+                batched=self.batched,
+                cache=self.cache,
+            )
+        return self.partition.gather_passes(local)[:count]
 
 
-def say_what_was_reused(every: Iterable[Passes]) -> None:
-    caches = [passes.cache for passes in every if passes.cache]
+def log_cache_hits(passes: Iterable[Passes]) -> None:
+    caches = [each.cache for each in passes if each.cache]
     if caches:
         reused, full = sum(cache.reused for cache in caches), sum(cache.full for cache in caches)
-        log.info("%d of %d evaluations took all but the first attention from an earlier one", reused, reused + full)
+        log.info("step cache: %d of %d evaluations reused the residual of an earlier one", reused, reused + full)
 
 
-def own_share(team: Team | None, denoiser: Denoiser, clip: ClipInputs, passes: int) -> Share:
-    """What this process computes of a whole clip."""
+def partition(parallel: ParallelContext | None, denoiser: Denoiser, clip: ClipInputs, passes: int) -> RankPartition:
+    """What this rank computes of a clip."""
     views = denoiser.net.config.num_views
-    return Share() if team is None else team.share(passes, views, *parts_of(denoiser, clip))
+    return RankPartition() if parallel is None else parallel.partition(passes, views, *divisible(denoiser, clip))
 
 
-def can_share(team: Team, denoiser: Denoiser, clip: ClipInputs, passes: int) -> bool:
-    return fits(team.size, passes, *parts_of(denoiser, clip))
+def can_split(parallel: ParallelContext, denoiser: Denoiser, clip: ClipInputs, passes: int) -> bool:
+    return fits(parallel.size, passes, *divisible(denoiser, clip))
 
 
-def parts_of(denoiser: Denoiser, clip: ClipInputs) -> tuple[int, int]:
-    """Frames of a view in tokens, and attention heads that all networks have: both are shared out evenly."""
+def divisible(denoiser: Denoiser, clip: ClipInputs) -> tuple[int, int]:
+    """What the ranks must divide: token frames of a view, and attention heads (their GCD over the networks)."""
     configs = [denoiser.net.network(name).config for name in clip.positions]
     frames = clip.num_frames // (configs[0].num_views * configs[0].patch_size[0])
     return frames, math.gcd(*(config.num_heads for config in configs))

@@ -137,12 +137,12 @@ class Denoiser(nn.Module):
         weights: Mapping[str, Weight],
         *,
         condition: FrameCondition | None = None,
-        together: bool = True,
+        batched: bool = True,
         cache: StepCache | None = None,
     ) -> list[Tensor]:
         """The clean latent that `forward` predicts for each prompt, all at one noise level; for sampling.
 
-        prompts: what `net.prepare_text` returned. together: evaluate them as one batch. cache: that of the clip.
+        prompts: what `net.prepare_text` returned. batched: evaluate them as one batch. cache: that of the clip.
         Where the clip's frames are shared out over processes, clip and weights are this one's, x and the results are
         whole.
         """
@@ -150,9 +150,9 @@ class Denoiser(nn.Module):
         coefficients = edm_coefficients(level)
         x, given = with_given_frames(x, level, condition)
         timestep = coefficients.c_noise.flatten().float()
-        own = clip.own_frames(self.scaled(x, coefficients))
-        outputs = self.net.branches(own, timestep, prompts, clip, weights, together=together, cache=cache)
-        return [predicted(x, clip.all_frames(output), coefficients, condition, given) for output in outputs]
+        local = clip.local_frames(self.scaled(x, coefficients))
+        outputs = self.net.branches(local, timestep, prompts, clip, weights, batched=batched, cache=cache)
+        return [predicted(x, clip.gather_frames(output), coefficients, condition, given) for output in outputs]
 
     def scaled(self, x: Tensor, coefficients: EDMCoefficients) -> Tensor:
         """c_in x as the network takes it."""

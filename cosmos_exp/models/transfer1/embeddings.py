@@ -22,17 +22,17 @@ class Positions:
     """What tells a block where its L tokens are.
 
     rope: cos and sin, float32 [L, head_dim] each. extra: [1, L, D], added to the hidden state before each block.
-    sequence: the processes that hold the clip's other tokens; None: there are none.
+    sequence: the ranks that hold the clip's other tokens; None: this one holds all.
     """
 
     rope: RopeTable
     extra: Tensor
     sequence: SequenceGroup | None = None
 
-    def own(self, sequence: SequenceGroup) -> Positions:
-        """Of the tokens that this process holds."""
-        cos, sin = (sequence.own(table, dim=0).clone() for table in self.rope)
-        return Positions((cos, sin), sequence.own(self.extra, dim=1).clone(), sequence)
+    def local(self, sequence: SequenceGroup) -> Positions:
+        """Of the tokens that this rank holds."""
+        cos, sin = (sequence.local(table, dim=0).clone() for table in self.rope)
+        return Positions((cos, sin), sequence.local(self.extra, dim=1).clone(), sequence)
 
 
 def rope_table(

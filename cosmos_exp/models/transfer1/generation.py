@@ -32,7 +32,7 @@ from cosmos_exp.models.clip_shapes import Video
 from cosmos_exp.models.config import SpeedConfig
 from cosmos_exp.models.kernels.speed import EIGHT_BITS
 from cosmos_exp.sampling.chunks import Chunk, join
-from cosmos_exp.sampling.weight_normalization import effective_weights
+from cosmos_exp.sampling.weight_normalization import normalized_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -327,7 +327,7 @@ class Generation:
     def _key_config(self, hints: Mapping[str, Any]) -> dict[str, Any]:
         """What the keys of both networks have of the config."""
         model = self.model
-        weights = effective_weights({name: model.weights[name] for name in hints})
+        weights = normalized_weights({name: model.weights[name] for name in hints})
         own = {
             "fps": model.fps,
             "clip": self.request.clip,
@@ -349,11 +349,18 @@ class Generation:
         if processes == 1:
             return sample(folder.model, *inputs, progress=tick, **options)
 
-        from cosmos_exp.models.transfer1.processes import crew_of
+        from cosmos_exp.models.transfer1.workers import sampling_workers
 
-        crew = crew_of(processes, hardware.device)
-        work = {"progress": tick, "threads": self.config.threads, "memory_gb": hardware.memory_gb}
-        return crew.sample(sample, folder.model, folder.source, *inputs, **work, **options)
+        return sampling_workers(processes, hardware.device).sample(
+            sample,
+            folder.model,
+            folder.source,
+            *inputs,
+            progress=tick,
+            threads=self.config.threads,
+            memory_gb=hardware.memory_gb,
+            **options,
+        )
 
     def _encoded(self, video: np.ndarray) -> Tensor:
         return encoded(self.model.folder.model, video)

@@ -1,4 +1,4 @@
-"""How processes share out a clip: the passes of guidance first, then the frames."""
+"""How a clip is split over the ranks: guidance passes first, then frames."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 from cosmos_exp.common.errors import UserError
 
-MOST_PROCESSES = 64  # listed in a message
+MAX_PROCESSES = 64  # listed in a message
 
 
 class Layout(NamedTuple):
-    """branches: processes that share out the guidance passes. sequence: processes that share out the frames."""
+    """branches: ranks that the guidance passes are split over. sequence: ranks that the frames are split over."""
 
     branches: int
     sequence: int
@@ -23,7 +23,7 @@ def layout(processes: int, passes: int) -> Layout:
 
 
 def fits(processes: int, passes: int, frames: int, heads: int) -> bool:
-    """Whether frames of a view and attention heads can be shared out evenly."""
+    """Whether frames of a view and attention heads can be split evenly."""
     parts = layout(processes, passes).sequence
     return frames % parts == 0 and heads % parts == 0
 
@@ -32,10 +32,10 @@ def check_fits(processes: int, passes: int, frames: int, heads: int) -> None:
     """Raise UserError, with the numbers that are possible, where `fits` is false. frames: latent, of one view."""
     if fits(processes, passes, frames, heads):
         return
-    possible = [n for n in range(1, MOST_PROCESSES + 1) if fits(n, passes, frames, heads)]
+    possible = [n for n in range(1, MAX_PROCESSES + 1) if fits(n, passes, frames, heads)]
     nearest = min(possible, key=lambda n: abs(n - processes))
     guidance = "; guidance takes a factor of two" if passes == 2 else ""
     raise UserError(
-        f"{processes} processes cannot share {frames} latent frames and {heads} attention heads evenly{guidance}: "
+        f"{processes} processes cannot split {frames} latent frames and {heads} attention heads evenly{guidance}: "
         f"possible are {', '.join(map(str, possible))}; nearest is {nearest}"
     )

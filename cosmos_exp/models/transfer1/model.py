@@ -170,7 +170,7 @@ class WorldModel:
 
     def _make_room(self, coming: str) -> None:
         """Let those parts go that may not be beside the coming one. They are read again when next needed."""
-        for group in self.memory.leaving(coming) if self.folder else ():
+        for group in self.memory.evicted_for(coming) if self.folder else ():
             self._denoisers.pop(group, None)
             for part in self._parts.pop(group, {}).values():
                 if isinstance(part, Trunk) and part.offload is not None:

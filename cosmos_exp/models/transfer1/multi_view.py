@@ -12,9 +12,10 @@ from cosmos_exp.models.transfer1.control import Weight, is_zero
 from cosmos_exp.models.transfer1.denoise import guided
 from cosmos_exp.models.transfer1.edm import FrameCondition
 from cosmos_exp.models.transfer1.model import WorldModel
-from cosmos_exp.models.transfer1.multiview import given_frames, split_views, stack_views
-from cosmos_exp.models.transfer1.parallel import Team
-from cosmos_exp.sampling.res_sampler import Progress, SamplerParams, initial_noise, res_sample
+from cosmos_exp.models.transfer1.parallel import ParallelContext
+from cosmos_exp.models.transfer1.view_layout import given_frames, split_views, stack_views
+from cosmos_exp.sampling.res_sampler import Progress, initial_noise, res_sample
+from cosmos_exp.sampling.sampler_params import SamplerParams
 
 
 def sample_multi_view(
@@ -29,7 +30,7 @@ def sample_multi_view(
     *,
     fps: float | None = None,
     first_frames: Tensor | None = None,
-    team: Team | None = None,
+    parallel: ParallelContext | None = None,
 ) -> Tensor:
     """Latents [V,16,T,h,w] of every view, in the order of the model's contract; view 0 is `front` itself.
 
@@ -37,7 +38,7 @@ def sample_multi_view(
     or a map [1,1,V*T,h,w] on the patch grid, view by view. texts: [V,S,channels], one prompt per view.
     first_frames: [V,16,n,h,w], latent frames that every view starts with.
     fps: frames per second of the clip; None for the rate that the model was trained at.
-    team: the processes that sample it together, each with the same arguments; all return the same.
+    parallel: the ranks that sample it together, each with the same arguments; all return the same.
     The unconditional pass reads all-zero text.
     """
     views = len(model.contract.views)
@@ -68,7 +69,7 @@ def sample_multi_view(
         sampler=sampler,
         weights={name: weights[name] for name in active},
         condition=condition,
-        team=team,
+        parallel=parallel,
     )
     return split_views(res_sample(denoise, x, sampler.levels, progress)[0].float().cpu(), views)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from cosmos_exp.common.views import VIEWS
-from cosmos_exp.models.contract import Contract, FrameRule
+from cosmos_exp.models.contract import Contract
 from cosmos_exp.models.transfer1.config import DiTConfig
+from cosmos_exp.sampling.frame_rule import FrameRule
 
 HEIGHT, WIDTH, FPS, FRAMES = 144, 256, 24.0, 25
 TEXT_TOKENS = 256

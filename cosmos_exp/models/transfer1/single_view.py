@@ -13,10 +13,11 @@ from cosmos_exp.models.transfer1.control import Weight, is_zero
 from cosmos_exp.models.transfer1.denoise import KeepFirst, guided
 from cosmos_exp.models.transfer1.edm import FrameCondition
 from cosmos_exp.models.transfer1.model import WorldModel
-from cosmos_exp.models.transfer1.parallel import Team
+from cosmos_exp.models.transfer1.parallel import ParallelContext
 from cosmos_exp.models.transfer1.regional import Region
 from cosmos_exp.models.transfer1.tiles import Tile, blended, tiles_of
-from cosmos_exp.sampling.res_sampler import Progress, SamplerParams, initial_noise, res_sample
+from cosmos_exp.sampling.res_sampler import Progress, initial_noise, res_sample
+from cosmos_exp.sampling.sampler_params import SamplerParams
 
 AUGMENT_SIGMA = 0.001  # noise on given frames
 
@@ -35,7 +36,7 @@ def sample_single_view(
     given: Tensor | None = None,
     start: Tensor | None = None,
     regions: Sequence[Region] = (),
-    team: Team | None = None,
+    parallel: ParallelContext | None = None,
     keep_first: KeepFirst | None = None,
 ) -> Tensor:
     """Latents [16,T,h,w] of a clip.
@@ -46,7 +47,7 @@ def sample_single_view(
     given: latent frames [16,n,h,w] the clip starts with (models with a condition mask only).
     start: latents [16,T,h,w] of a video to depart from, noised to sampler.sigma_max.
     regions: texts [1, S, channels] that parts of the picture read beside `text`.
-    team: the processes that sample it together, each with the same arguments; all return the same.
+    parallel: the ranks that sample it together, each with the same arguments; all return the same.
     keep_first: as of `guided`; of a clip without tiles.
     A clip larger than the contract's tile is made of tiles, see `tiles`.
     """
@@ -87,7 +88,7 @@ def sample_single_view(
             condition=own,
             merge_gain=sampler.reference_compat and continues and len(tiles) == 1,
             regions=[Region(r.text.to(model.device), tile.tokens(r.mask).to(model.device)) for r in regions],
-            team=team,
+            parallel=parallel,
             keep_first=keep_first if len(tiles) == 1 else None,
         )
         parts.append(part)

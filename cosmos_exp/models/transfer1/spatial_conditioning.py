@@ -106,15 +106,15 @@ class SpatialConditioning:
         if not rules:
             return {}
         from cosmos_exp.controls.previews import heat_colors
-        from cosmos_exp.models.transfer1.control_weights import share_maps
+        from cosmos_exp.models.transfer1.control_weights import normalize_weight_maps
 
         whole = Chunk(0, 0, shape.frames)
-        shared = share_maps(self._weights(names, rules, view, renders[view], shape, whole), shape)
+        shared = normalize_weight_maps(self._weights(names, rules, view, renders[view], shape, whole), shape)
         return {name: heat_colors(values.numpy()) for name, values in shared.items()}
 
     def token_regions(self, texts: Sequence[Tensor], front: Renders, shape: Shape, chunk: Chunk) -> list[Region]:
         """texts: [S, channels], of each regional prompt. front: the front view's render."""
-        from cosmos_exp.models.transfer1.areas import token_mask
+        from cosmos_exp.models.transfer1.region_masks import token_mask
         from cosmos_exp.models.transfer1.regional import Region
 
         made, ((view, render),) = [], front.items()
@@ -136,7 +136,7 @@ class SpatialConditioning:
         chunk: Chunk,
     ) -> dict[str, float | Tensor]:
         """Before sharing: the weight of each control, times its map [F,H,W] over the chunk."""
-        from cosmos_exp.models.transfer1.areas import weight_values
+        from cosmos_exp.models.transfer1.region_masks import weight_values
 
         weights: dict[str, float | Tensor] = {name: self.weights[name] for name in names}
         for name, rule in rules.items():

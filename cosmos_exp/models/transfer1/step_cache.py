@@ -31,9 +31,9 @@ class StepCache:
         self.threshold = threshold
         self.sequence = sequence
         self.full = self.reused = 0
-        self.forget()
+        self.reset()
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Compute the next evaluation in full."""
         self._first: Tensor | None = None
         self._remainders: dict[int, Tensor] = {}
@@ -48,7 +48,7 @@ class StepCache:
             self.reused += 1
             return known
         self.full += 1
-        self.forget()
+        self.reset()
         self._first = first
         return None
 

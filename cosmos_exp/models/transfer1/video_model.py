@@ -26,18 +26,18 @@ from cosmos_exp.models.base import (
     VideoModel,
 )
 from cosmos_exp.models.config import GenerationConfig
-from cosmos_exp.models.contract import SIGMA_MAX, Contract
+from cosmos_exp.models.contract import Contract
 from cosmos_exp.models.kernels.speed import Speed
 from cosmos_exp.models.transfer1.memory import Memory
 from cosmos_exp.models.transfer1.spatial_conditioning import SpatialConditioning
 from cosmos_exp.models.transfer1.weights_folder import WeightsFolder, model_folder
 from cosmos_exp.sampling.chunks import Chunk
+from cosmos_exp.sampling.sampler_params import SIGMA_MAX, SamplerParams
 from cosmos_exp.sampling.seeds import item_seed
-from cosmos_exp.sampling.weight_normalization import effective_weights
+from cosmos_exp.sampling.weight_normalization import normalized_weights
 
 if TYPE_CHECKING:
     from cosmos_exp.models.transfer1.family import Transfer1Config
-    from cosmos_exp.sampling.res_sampler import SamplerParams
 
 
 class Transfer1(VideoModel):
@@ -72,7 +72,9 @@ class Transfer1(VideoModel):
     def effective_weights(self) -> dict[str, dict[str, float]]:
         """Weights that sum to more than 1 are scaled down, network by network."""
         names = {"single_view": tuple(self.weights), "multi_view": self.multi_view_controls}
-        return {net: effective_weights({name: self.weights[name] for name in own}) for net, own in names.items() if own}
+        return {
+            net: normalized_weights({name: self.weights[name] for name in own}) for net, own in names.items() if own
+        }
 
     def weight_maps(self, request: RenderRequest, renders: Mapping[str, Entry]) -> dict[str, np.ndarray]:
         front = request == self.front
@@ -101,7 +103,6 @@ class Transfer1(VideoModel):
     @cached_property
     def sampler(self) -> SamplerParams:
         """Of the front view."""
-        from cosmos_exp.sampling.res_sampler import SamplerParams
 
         sampler, speed = self.config.sampler, self.config.speed
         interval = speed.guidance_interval

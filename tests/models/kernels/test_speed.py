@@ -91,7 +91,7 @@ def test_eight_bit_rows_keep_their_largest_value_and_their_zeros():
     x[1] = 0
     rows = float8_rows(x)
     assert rows.values.dtype == FLOAT8 and rows.scale.shape == (3, 1)
-    back = rows.restored(torch.float32)
+    back = rows.dequantized(torch.float32)
     torch.testing.assert_close(back.abs().amax(dim=1), x.abs().amax(dim=1))
     assert not back[1].any() and error(back, x) < 0.04
 
@@ -123,7 +123,7 @@ def test_eight_bit_attention_is_near_the_real_one_and_needs_no_look_at_queries_a
     query, key, value = (draw(1, 2, 60, 32, seed=seed) for seed in range(3))
     query, key = (F.rms_norm(x, (32,)) for x in (query, key))
     expected = F.scaled_dot_product_attention(query, key, value)
-    result = float8.attend(query, key, value, (32**0.5, 32**0.5)).restored(torch.float32)
+    result = float8.attend(query, key, value, (32**0.5, 32**0.5)).dequantized(torch.float32)
     assert 0.005 < error(result, expected) < 0.08
 
 
@@ -165,6 +165,6 @@ def test_the_cache_reuses_a_step_like_the_last_and_computes_one_that_is_not():
         step(x, 0.1, prompts[:1])
         step(x, 0.1)  # of the second prompt nothing is known
         assert cache.reused == 2
-        cache.forget()
+        cache.reset()
         step(x, 0.1)
         assert cache.reused == 2

@@ -56,7 +56,7 @@ def hidden_states():
         clip = net.prepare(x, {name: x for name in controls})
         prompts = [net.prepare_text(text, clip) for text in (torch.randn(1, 8, 16), None)]
         with Alive() as alive:
-            net.branches(x, torch.zeros(1), prompts, clip, dict.fromkeys(controls, 0.2), together=False)
+            net.branches(x, torch.zeros(1), prompts, clip, dict.fromkeys(controls, 0.2), batched=False)
         return alive.peak / (clip.num_tokens * CONFIG.model_channels * 4)
 
     return count

@@ -14,8 +14,8 @@ from cosmos_exp.models.transfer1.block import without_zero_rows
 from cosmos_exp.models.transfer1.config import DiTConfig
 from cosmos_exp.models.transfer1.control import ControlEncoder, ControlledDiT
 from cosmos_exp.models.transfer1.edm import Denoiser, FrameCondition
-from cosmos_exp.models.transfer1.multiview import given_frames
 from cosmos_exp.models.transfer1.transformer import DiT
+from cosmos_exp.models.transfer1.view_layout import given_frames
 
 SINGLE = DiTConfig(
     model_channels=48, num_blocks=3, num_heads=2, text_channels=16, adaln_lora_dim=4, max_size=(8, 16, 16)
@@ -41,11 +41,11 @@ def denoiser(config: DiTConfig) -> Denoiser:
     return Denoiser(net).eval()
 
 
-@pytest.mark.parametrize("together", [True, False], ids=["together", "apart"])
+@pytest.mark.parametrize("batched", [True, False], ids=["batched", "apart"])
 @pytest.mark.parametrize("batch", [1, 2])
 @pytest.mark.parametrize("config", [SINGLE, MULTI], ids=["single", "multi"])
 @torch.inference_mode()
-def test_branches_are_the_plain_networks_answers(config, batch, together):
+def test_branches_are_the_plain_networks_answers(config, batch, batched):
     net = denoiser(config)
     views, lengths = config.num_views, (7, 12, 3)
     x = 3 * draw(batch, 16, 2 * views, 4, 6)
@@ -66,7 +66,7 @@ def test_branches_are_the_plain_networks_answers(config, batch, together):
     prompts = [net.net.prepare_text(text, clip) for text in texts]
     assert prompts[3] == prompts[4] == dict.fromkeys(("base", "hdmap", "edge", "vis"))
     for sigma in (80.0, 0.3, 0.002):
-        answers = net.branches(x, sigma, prompts, clip, weights, condition=condition, together=together)
+        answers = net.branches(x, sigma, prompts, clip, weights, condition=condition, batched=batched)
         for answer, text in zip(answers, texts, strict=True):
             plain = net(x, torch.full((batch,), sigma), text, {}, weights, condition=condition, clip=clip)
             assert error(answer, plain) < 1e-5
@@ -82,7 +82,7 @@ def test_sharing_alone_changes_no_bit():
     clip, weights = net.prepare(x, hints), {"hdmap": 0.7}
     texts = [prompt(SINGLE, (ROWS,)), prompt(SINGLE, (ROWS,), seed=1)]
     prompts = [net.net.prepare_text(text, clip) for text in texts]
-    for answer, text in zip(net.branches(x, 2.0, prompts, clip, weights, together=False), texts, strict=True):
+    for answer, text in zip(net.branches(x, 2.0, prompts, clip, weights, batched=False), texts, strict=True):
         assert torch.equal(answer, net(x, torch.tensor([2.0]), text, {}, weights, clip=clip))
 
 
@@ -120,7 +120,7 @@ def test_what_no_text_changes_runs_once_for_all_branches():
         count(trunk.transformer_blocks[0].attn2.to_k, "text keys")
         count(trunk.transformer_blocks[1].norm1.linear_2, "modulation")
         count(trunk.transformer_blocks[1].attn2.to_q, "text queries")
-    net.branches(x, 2.0, prompts, clip, {"hdmap": 1.0}, together=False)
+    net.branches(x, 2.0, prompts, clip, {"hdmap": 1.0}, batched=False)
     counted = {name: calls.count(name) for name in calls}
     assert counted == {"patches": 2, "first self-attention": 2, "modulation": 2, "text queries": 4}
 

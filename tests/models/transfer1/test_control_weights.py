@@ -7,34 +7,39 @@ import pytest
 import torch
 
 from cosmos_exp.common.errors import UserError
-from cosmos_exp.models.transfer1.control_weights import control_weights, share_maps, share_scalars, to_patch_grid
+from cosmos_exp.models.transfer1.control_weights import (
+    control_weights,
+    normalize_scalar_weights,
+    normalize_weight_maps,
+    to_patch_grid,
+)
 
 
 def test_scalars_are_scaled_down_only_when_they_exceed_one():
-    assert share_scalars({"hdmap": 0.3, "edge": 0.4}) == {"hdmap": 0.3, "edge": 0.4}
-    assert share_scalars({"hdmap": 2.0}) == {"hdmap": 1.0}
-    shared = share_scalars({"hdmap": 0.9, "edge": 0.6, "seg": 0.5})
-    assert shared == pytest.approx({"hdmap": 0.45, "edge": 0.3, "seg": 0.25})
-    assert share_scalars({"hdmap": 0.3}, reference_compat=True)["hdmap"] == 0.30078125  # nearest bfloat16
+    assert normalize_scalar_weights({"hdmap": 0.3, "edge": 0.4}) == {"hdmap": 0.3, "edge": 0.4}
+    assert normalize_scalar_weights({"hdmap": 2.0}) == {"hdmap": 1.0}
+    normalized = normalize_scalar_weights({"hdmap": 0.9, "edge": 0.6, "seg": 0.5})
+    assert normalized == pytest.approx({"hdmap": 0.45, "edge": 0.3, "seg": 0.25})
+    assert normalize_scalar_weights({"hdmap": 0.3}, reference_compat=True)["hdmap"] == 0.30078125  # nearest bfloat16
 
 
 @pytest.mark.parametrize("weight", [-0.1, float("nan")])
 def test_weights_must_be_zero_or_more(weight):
     with pytest.raises(UserError, match=r"'edge'.*0 or more"):
-        share_scalars({"edge": weight})
+        normalize_scalar_weights({"edge": weight})
     with pytest.raises(UserError, match=r"'edge'.*0 or more"):
-        share_maps({"edge": weight, "hdmap": np.ones((2, 2))}, (9, 2, 2))
+        normalize_weight_maps({"edge": weight, "hdmap": np.ones((2, 2))}, (9, 2, 2))
 
 
-def test_maps_are_shared_out_at_every_pixel():
+def test_maps_are_normalized_at_every_pixel():
     left = np.zeros((4, 6), np.float32)
     left[:, :3] = 0.8
-    shared = share_maps({"hdmap": left, "edge": 0.6}, (9, 4, 6))
-    torch.testing.assert_close(shared["hdmap"][:, :, :3], torch.full((9, 4, 3), 0.8 / 1.4))
-    torch.testing.assert_close(shared["edge"][:, :, :3], torch.full((9, 4, 3), 0.6 / 1.4))
-    torch.testing.assert_close(shared["edge"][:, :, 3:], torch.full((9, 4, 3), 0.6))
-    assert share_maps({"hdmap": -left}, (9, 4, 6))["hdmap"].abs().max() == 0
-    assert share_maps({"hdmap": left}, (9, 8, 12))["hdmap"].shape == (9, 8, 12)
+    normalized = normalize_weight_maps({"hdmap": left, "edge": 0.6}, (9, 4, 6))
+    torch.testing.assert_close(normalized["hdmap"][:, :, :3], torch.full((9, 4, 3), 0.8 / 1.4))
+    torch.testing.assert_close(normalized["edge"][:, :, :3], torch.full((9, 4, 3), 0.6 / 1.4))
+    torch.testing.assert_close(normalized["edge"][:, :, 3:], torch.full((9, 4, 3), 0.6))
+    assert normalize_weight_maps({"hdmap": -left}, (9, 4, 6))["hdmap"].abs().max() == 0
+    assert normalize_weight_maps({"hdmap": left}, (9, 8, 12))["hdmap"].shape == (9, 8, 12)
 
 
 def test_the_first_frame_has_its_own_latent_frame():

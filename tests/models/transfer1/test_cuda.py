@@ -21,7 +21,7 @@ from cosmos_exp.models.transfer1.edm import Denoiser
 from cosmos_exp.models.transfer1.offload import Offload, Packed, tensors
 from cosmos_exp.models.transfer1.regional import Region, RegionKeys, Regions, blend
 from cosmos_exp.models.transfer1.transformer import DiT
-from cosmos_exp.sampling.res_sampler import SamplerParams
+from cosmos_exp.sampling.sampler_params import SamplerParams
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 needs_cudnn_front_end = pytest.mark.skipif(importlib.util.find_spec("cudnn") is None, reason="the extra fp8 is missing")
@@ -72,10 +72,10 @@ def test_eight_bit_attention_gives_what_rounding_on_the_cpu_does():
     query, key = (F.rms_norm(x, (128,)) for x in (query, key))
     exact = F.scaled_dot_product_attention(query, key, value)
     bound = (128**0.5, 128**0.5)
-    rounded = float8.attend(query, key, value, bound).restored(torch.float32)
+    rounded = float8.attend(query, key, value, bound).dequantized(torch.float32)
     result = float8.attend(query.cuda().bfloat16(), key.cuda().bfloat16(), value.cuda().bfloat16(), bound)
-    assert error(result.restored(torch.float32), exact) < 0.08
-    assert error(result.restored(torch.float32), rounded) < 0.08
+    assert error(result.dequantized(torch.float32), exact) < 0.08
+    assert error(result.dequantized(torch.float32), rounded) < 0.08
 
 
 @pytest.mark.parametrize("rows", [32, 25])
@@ -154,6 +154,6 @@ def test_a_guided_evaluation_on_the_gpu_is_that_of_the_cpu(config, speed, tolera
             clip = denoiser.prepare(x.to(device), {"hdmap": hint.to(device, dtype)})
         given = text.flatten(1, 2).to(device, dtype)
         regions = [Region(given.flip(1), places.to(device))] if regional else []
-        options = {"sampler": SamplerParams(guidance=1.0), "weights": {"hdmap": 0.7}, "regions": regions}
+        options = {"sampler": SamplerParams(num_steps=35, guidance=1.0), "weights": {"hdmap": 0.7}, "regions": regions}
         results.append(guided(denoiser, clip, text=given, negative_text=None, **options)(x.to(device), 2.0))
     assert error(results[1], results[0]) < tolerance

@@ -13,7 +13,7 @@ from cosmos_exp.models.transfer1.memory import Memory
 from cosmos_exp.models.transfer1.model import WorldModel
 from cosmos_exp.models.transfer1.multi_view import sample_multi_view
 from cosmos_exp.models.transfer1.single_view import sample_single_view
-from cosmos_exp.sampling.res_sampler import SamplerParams
+from cosmos_exp.sampling.sampler_params import SamplerParams
 
 LEAST = Memory(text_encoder="swap", resident="one", offload="blocks", tokenizer_chunk=1)
 PARAMS = SamplerParams(num_steps=2, guidance=2.0)

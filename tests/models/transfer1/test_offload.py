@@ -34,7 +34,7 @@ def networks(denoiser):
 
 
 @torch.inference_mode()
-def sampled(denoiser, together=False):
+def sampled(denoiser, batched=False):
     """Two branches at two noise levels."""
     generator = torch.Generator().manual_seed(1)
     x, text = torch.randn(1, 16, 2, 4, 6, generator=generator), torch.randn(1, 8, 16, generator=generator)
@@ -42,24 +42,24 @@ def sampled(denoiser, together=False):
     prompts = [denoiser.net.prepare_text(each, clip) for each in (text, None)]
     weights = {"hdmap": 0.4, "edge": 0.6}
     return torch.stack(
-        [b for s in (80.0, 0.3) for b in denoiser.branches(x, s, prompts, clip, weights, together=together)]
+        [b for s in (80.0, 0.3) for b in denoiser.branches(x, s, prompts, clip, weights, batched=batched)]
     )
 
 
-@pytest.mark.parametrize("together", [True, False], ids=["together", "apart"])
+@pytest.mark.parametrize("batched", [True, False], ids=["batched", "apart"])
 @pytest.mark.parametrize("linears", ["plain", "fp8"])
-def test_offloaded_blocks_change_no_bit(denoiser, linears, together):
+def test_offloaded_blocks_change_no_bit(denoiser, linears, batched):
     if linears == "fp8":
         for net in networks(denoiser):
             for block in net.transformer_blocks:
                 use_float8(block, "cpu")
-    expected, before = sampled(denoiser, together), list(denoiser.parameters())
+    expected, before = sampled(denoiser, batched), list(denoiser.parameters())
     offload = Offload("cpu")
     for net in networks(denoiser):
         net.offload_to(offload)
     assert all(after is parameter for after, parameter in zip(denoiser.parameters(), before, strict=True))
-    assert torch.equal(sampled(denoiser, together), expected)
-    assert torch.equal(sampled(denoiser, together), expected)
+    assert torch.equal(sampled(denoiser, batched), expected)
+    assert torch.equal(sampled(denoiser, batched), expected)
 
 
 def test_two_blocks_at_most_have_their_weights(denoiser):

@@ -17,11 +17,12 @@ from cosmos_exp.models.transfer1.control import ControlEncoder, ControlledDiT
 from cosmos_exp.models.transfer1.denoise import guided
 from cosmos_exp.models.transfer1.edm import Denoiser, FrameCondition
 from cosmos_exp.models.transfer1.layout import Layout, check_fits, layout
-from cosmos_exp.models.transfer1.multiview import given_frames
-from cosmos_exp.models.transfer1.parallel import Team
+from cosmos_exp.models.transfer1.parallel import ParallelContext
 from cosmos_exp.models.transfer1.regional import Region
 from cosmos_exp.models.transfer1.transformer import DiT
-from cosmos_exp.sampling.res_sampler import SamplerParams, res_sample
+from cosmos_exp.models.transfer1.view_layout import given_frames
+from cosmos_exp.sampling.res_sampler import res_sample
+from cosmos_exp.sampling.sampler_params import SamplerParams
 
 FRAMES, HEADS = 4, 4
 SINGLE = DiTConfig(
@@ -60,7 +61,7 @@ class Clip:
         self.regions = [Region(draw(1, 20, 16, seed=7), inside)] if views == batch == 1 else []
         self.negative = None if views > 1 else draw(batch, 20, 16, seed=4)
 
-    def x0(self, sampler: SamplerParams, team: Team | None) -> torch.Tensor:
+    def x0(self, sampler: SamplerParams, parallel: ParallelContext | None) -> torch.Tensor:
         denoise = guided(
             self.net,
             self.prepared,
@@ -70,7 +71,7 @@ class Clip:
             weights=self.weights,
             condition=self.condition,
             regions=self.regions,
-            team=team,
+            parallel=parallel,
         )
         return res_sample(denoise, self.x, sampler.levels)
 
@@ -85,25 +86,25 @@ def check_teams(rank: int, meeting: str) -> None:
 def check_team(rank: int, size: int, meeting: str) -> None:
     """Run in every process: what all compute together is what this one computes alone."""
     dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=size)
-    team = Team("cpu")
+    parallel = ParallelContext("cpu")
     with torch.inference_mode():
         for config in (SINGLE, MULTI):
             for sampler in (UNGUIDED, GUIDED, BETWEEN):
                 clip = Clip(config, batch=2 if sampler is GUIDED else 1)
-                alone, together = clip.x0(sampler, None), clip.x0(sampler, team)
+                alone, together = clip.x0(sampler, None), clip.x0(sampler, parallel)
                 assert error(together, alone) < 1e-5, (config.num_views, sampler)
                 of_first = together.clone()
                 dist.broadcast(of_first, src=0)
                 assert torch.equal(of_first, together)
         clip = Clip(SINGLE)
-        assert error(clip.x0(BETWEEN, team), clip.x0(replace(BETWEEN, cache_threshold=0.0), team)) > 1e-4
-        assert clip.prepared.own(team.share(1, 1, FRAMES, HEADS).sequence).num_tokens * size == FRAMES * 2 * 3
+        assert error(clip.x0(BETWEEN, parallel), clip.x0(replace(BETWEEN, cache_threshold=0.0), parallel)) > 1e-4
+        assert clip.prepared.local(parallel.partition(1, 1, FRAMES, HEADS).sequence).num_tokens * size == FRAMES * 2 * 3
         for block in clip.net.net.base.transformer_blocks:
             float8.use_float8(block, "cpu")
             block.attention, block.bound = "fp8", (8.0, 8.0)
-        assert error(clip.x0(UNGUIDED, team), clip.x0(UNGUIDED, None)) < 0.05
-        with pytest.raises(UserError, match=f"{size} processes cannot share 3 latent frames"):
-            team.share(1, 1, 3, HEADS)
+        assert error(clip.x0(UNGUIDED, parallel), clip.x0(UNGUIDED, None)) < 0.05
+        with pytest.raises(UserError, match=f"{size} processes cannot split 3 latent frames"):
+            parallel.partition(1, 1, 3, HEADS)
     dist.destroy_process_group()
 
 

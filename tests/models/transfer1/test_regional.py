@@ -62,10 +62,10 @@ def plain_attention(regions):
     return attend
 
 
-@pytest.mark.parametrize("together", [True, False], ids=["together", "apart"])
+@pytest.mark.parametrize("batched", [True, False], ids=["batched", "apart"])
 @pytest.mark.parametrize("batch", [1, 2])
 @torch.inference_mode()
-def test_the_sampling_path_is_the_plain_definition(denoiser, batch, together, monkeypatch):
+def test_the_sampling_path_is_the_plain_definition(denoiser, batch, batched, monkeypatch):
     x, hints = 3 * draw(batch, 16, *GRID), {"hdmap": draw(batch, 16, *GRID, seed=1)}
     clip, weights, text, other = denoiser.prepare(x, hints), {"hdmap": 0.6}, prompt(9, 2, batch), prompt(5, 3, batch)
     regions = [
@@ -74,7 +74,7 @@ def test_the_sampling_path_is_the_plain_definition(denoiser, batch, together, mo
         Region(prompt(ROWS, 6, batch), mask(11)),
     ]
     prompts = [denoiser.net.prepare_text(text, clip, regions), denoiser.net.prepare_text(other, clip)]
-    with_regions, without = denoiser.branches(x, 2.0, prompts, clip, weights, together=together)
+    with_regions, without = denoiser.branches(x, 2.0, prompts, clip, weights, batched=batched)
     level = torch.full((batch,), 2.0)
     torch.testing.assert_close(without, denoiser(x, level, other, {}, weights, clip=clip), rtol=1e-4, atol=1e-5)
     unlike = denoiser(x, level, text, {}, weights, clip=clip)

@@ -14,7 +14,7 @@ from cosmos_exp.models.transfer1.model import WorldModel
 from cosmos_exp.models.transfer1.multi_view import sample_multi_view
 from cosmos_exp.models.transfer1.regional import Region
 from cosmos_exp.models.transfer1.single_view import first_frames_given, noised_latent, sample_single_view
-from cosmos_exp.sampling.res_sampler import SamplerParams
+from cosmos_exp.sampling.sampler_params import SamplerParams
 
 PARAMS = SamplerParams(num_steps=3, guidance=2.0)
 GRID = (2, 4, 6)
@@ -91,7 +91,7 @@ def test_guidance_extrapolates_from_unconditional_through_conditional(tiny_model
     text, negative = tiny_model.encode_text("Snow")[None], tiny_model.encode_text("Bad")[None]
 
     def x0(prompt, other, guidance, **options):
-        options |= {"sampler": SamplerParams(guidance=guidance), "weights": {"hdmap": 1.0}}
+        options |= {"sampler": SamplerParams(num_steps=35, guidance=guidance), "weights": {"hdmap": 1.0}}
         return guided(denoiser, clip, text=prompt, negative_text=other, **options)(x, 3.0)
 
     cond, uncond = x0(text, None, 0.0), x0(negative, None, 0.0)

@@ -15,12 +15,12 @@ from cosmos_exp.common.cache import Entry, StageCache
 from cosmos_exp.common.video import read_video
 from cosmos_exp.common.views import VIEWS
 from cosmos_exp.config.validate import validate
-from cosmos_exp.models.contract import FrameRule
 from cosmos_exp.models.transfer1.clip_shapes import Shape
 from cosmos_exp.models.transfer1.spatial_conditioning import Places
 from cosmos_exp.pipeline.run import run
 from cosmos_exp.runs.run_folder import RunFolder
 from cosmos_exp.sampling.chunks import split
+from cosmos_exp.sampling.frame_rule import FrameRule
 
 SMALL = (
     *("model.num_frames=9", "sampler.num_steps=1", "scene.num_vehicles=2", "metrics.names=[]", "metrics.gate=false"),

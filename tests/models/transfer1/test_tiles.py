@@ -11,7 +11,7 @@ from helpers.tensors import draw
 from cosmos_exp.models.transfer1.regional import Region
 from cosmos_exp.models.transfer1.single_view import sample_single_view
 from cosmos_exp.models.transfer1.tiles import Tile, blended, tile_shares, tiles_of
-from cosmos_exp.sampling.res_sampler import SamplerParams
+from cosmos_exp.sampling.sampler_params import SamplerParams
 
 PARAMS = SamplerParams(num_steps=1, guidance=2.0)
 TILE = (32, 48)  # pixels: 4 x 6 latents

@@ -12,9 +12,10 @@ import torch
 
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.models.checkpoints.checkpoint import own_tensors
-from cosmos_exp.models.contract import Contract, FrameRule
+from cosmos_exp.models.contract import Contract
 from cosmos_exp.models.transfer1.model import WorldModel
 from cosmos_exp.models.transfer1.nano import nano_config
+from cosmos_exp.sampling.frame_rule import FrameRule
 
 
 @pytest.fixture(scope="module")

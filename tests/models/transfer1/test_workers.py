@@ -17,7 +17,7 @@ from safetensors.numpy import load_file
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.config.validate import validate
 from cosmos_exp.models.transfer1.model import WorldModel
-from cosmos_exp.models.transfer1.processes import crew_of
+from cosmos_exp.models.transfer1.workers import sampling_workers
 from cosmos_exp.pipeline.cached_results import ARRAYS
 from cosmos_exp.pipeline.run import run
 from cosmos_exp.runs.run_folder import FAILED, RunFolder
@@ -69,13 +69,13 @@ def test_two_processes_make_what_one_makes(guidance: int, run_small, root: Path)
         assert np.linalg.norm(value - expected[key]) < tolerance * np.linalg.norm(value)
 
 
-def meet_the_end(model, end: str, *, progress=None, team):
+def one_rank_fails(model, end: str, *, progress=None, parallel):
     """A sampling function in which one process does not arrive."""
-    if end == "interrupt" and team.rank == 0:
+    if end == "interrupt" and parallel.rank == 0:
         raise KeyboardInterrupt
-    if end == "kill" and team.rank == 1:
+    if end == "kill" and parallel.rank == 1:
         os.kill(os.getpid(), signal.SIGKILL)
-    if end == "raise" and team.rank == 1:
+    if end == "raise" and parallel.rank == 1:
         raise ValueError("no luck\ntoday")
     dist.barrier()
 
@@ -84,7 +84,7 @@ def meet_the_end(model, end: str, *, progress=None, team):
     ("end", "error", "message"),
     [
         ("interrupt", KeyboardInterrupt, "^$"),
-        ("kill", UserError, "^process 1 of 2 was ended by SIGKILL$"),
+        ("kill", UserError, "^process 1 of 2 was killed by SIGKILL$"),
         ("raise", UserError, "^process 1 of 2: ValueError: no luck$"),
     ],
 )
@@ -92,15 +92,15 @@ def test_all_end_with_the_first_and_its_reason(
     end: str, error: type[BaseException], message: str, tiny_model_folder: Path, monkeypatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]))
-    crew = crew_of(2, "cpu")
+    workers = sampling_workers(2, "cpu")
     model = WorldModel.from_folder(tiny_model_folder)
     with pytest.raises(error, match=message):
-        crew.sample(meet_the_end, model, (tiny_model_folder, {}, ""), end, progress=None, threads=1)
-    assert crew.ended and all(other.process.poll() is not None for other in crew.others)
+        workers.sample(one_rank_fails, model, (tiny_model_folder, {}, ""), end, progress=None, threads=1)
+    assert workers.closed and all(worker.exit_code is not None for worker in workers.processes)
 
 
 def test_a_run_whose_process_cannot_start_says_why(run_small, root: Path, monkeypatch) -> None:
-    monkeypatch.setattr("cosmos_exp.models.transfer1.processes.FOLLOW", "raise SystemExit('no torch here')")
+    monkeypatch.setattr("cosmos_exp.models.transfer1.workers.WORKER_SCRIPT", "raise SystemExit('no torch here')")
     with pytest.raises(UserError, match="process 1 of 2 failed: no torch here"):
         run_small("unborn", "alone", "hardware.processes=2", "sampler.seed=1")
     assert RunFolder(root / "unborn").read_status().state == FAILED
@@ -147,4 +147,4 @@ def test_under_torchrun_its_number_counts(configure, monkeypatch) -> None:
     assert "torchrun started 2" in error
     monkeypatch.setenv("WORLD_SIZE", "3")
     (error,) = validate(configure(*SMALL))
-    assert "3 processes cannot share" in error
+    assert "3 processes cannot split" in error
