@@ -95,7 +95,7 @@ class Frontage:
         return self.xy + distance * self.outward
 
 
-def grow(scene_map: SceneMap, seed: int, *, area: str | None = None) -> SceneMap:
+def add_scenery(scene_map: SceneMap, seed: int, *, area: str | None = None) -> SceneMap:
     """The map with buildings, trees and street lamps added beside its lanes; what it already has is kept.
 
     area: residential, downtown or rural; None draws one. Buildings are convex, clear of all lanes and of one another.

@@ -82,13 +82,13 @@ class LidarRenderer:
         cls, clip, frames: Iterable[int], *, reference_compat: bool = False, device: str | None = None
     ) -> LidarRenderer:
         """For an RdsHqClip: objects are steadied and interpolated to the drawn frames and to those of the sweeps."""
-        from cosmos_exp.scene.rds_hq.objects import at_frames, steady
+        from cosmos_exp.scene.rds_hq.objects import at_frames, average_static_objects
 
         frames = sorted(frames)
         last = len(frames) - 1 if reference_compat else None
         used = sweeps_used(frames, clip.lidar_frames(), last=last)
         last_key = frames[-1] if reference_compat and frames else None
-        objects = at_frames(steady(clip.objects()), sorted({*frames, *used}), last_used=last_key)
+        objects = at_frames(average_static_objects(clip.objects()), sorted({*frames, *used}), last_used=last_key)
         return cls(clip, objects, frames, reference_compat=reference_compat, device=device)
 
     def frame(self, model: CameraModel, camera_to_world: np.ndarray, frame: float) -> np.ndarray:

@@ -140,7 +140,7 @@ def tracks_of(actor: RecordedActor, times: np.ndarray, floor: float, *, start: f
     parts = [(kind, _lowered(box) if two_wheeler else box, "")]
     if two_wheeler:
         parts.append((ActorClass.RIDER, _rider(box), "_rider"))
-    color = paint(actor) or (PROP_COLOR if kind is ActorClass.OTHER else None)
+    color = vehicle_color(actor) or (PROP_COLOR if kind is ActorClass.OTHER else None)
     for part, cuboid, suffix in parts:
         for i, trajectory in enumerate(trajectories(actor, cuboid, times, floor)):
             window = clip_trajectory(trajectory, start, end)
@@ -175,7 +175,7 @@ def clip_trajectory(trajectory: Trajectory, start: float, end: float) -> Traject
     return Trajectory(times[first : last + 1], trajectory.poses[first : last + 1])
 
 
-def paint(actor: RecordedActor) -> tuple[float, float, float] | None:
+def vehicle_color(actor: RecordedActor) -> tuple[float, float, float] | None:
     """RGB in 0..1 from the attribute `color` ("r,g,b" in 0..255), None where it has none."""
     parts = actor.added.attributes.get("color", "").split(",")
     if len(parts) != 3 or not all(p.strip().isdigit() for p in parts):

@@ -10,19 +10,19 @@ from pathlib import Path
 import numpy as np
 
 from cosmos_exp.common.errors import UserError, unknown_name
-from cosmos_exp.scene.edits.lane_path import Surface, centre_line, lateral_of_lanes
+from cosmos_exp.scene.edits.lane_queries import Surface, centre_line, lateral_of_lanes
 from cosmos_exp.scene.edits.maneuvers import (
-    ABOUT_FACE,
+    HALF_TURN,
     MAX_SPEED,
     DrivenPath,
     LaneChange,
     SpeedChange,
+    blend_weight,
     change_lane,
     dense_times,
     displaced,
     lane_change_problems,
     poses_along,
-    share_of_change,
     speed_problems,
     time_problems,
     yaw_matrices,
@@ -132,7 +132,7 @@ def _driven(scene: Scene, edit: Add, actor_class: ActorClass, times: np.ndarray)
     speed = edit.speed if edit.speed is not None else _ego_speed(scene) if typical is None else typical
     speed = max(speed + edit.relative_speed, 0.0)
     middle = (times[1:] + times[:-1]) / 2 - scene.start
-    share = share_of_change(edit.speed_change, middle)
+    share = blend_weight(edit.speed_change, middle)
     change = edit.speed_change
     target = change.factor * speed if change.target is None else change.target
     speeds = np.where(middle >= edit.start, (1 - share) * speed + share * target, 0.0)
@@ -156,7 +156,7 @@ def _ground_poses(scene: Scene, edit: Add, size: Sequence[float], times: np.ndar
         stations = first + (-driven if oncoming else driven)
         poses = _reaching(path, stations, lanes).at(stations)
         poses = displaced(poses, np.full(len(times), lateral), np.zeros(len(times)), surface)
-        poses = poses @ ABOUT_FACE if oncoming else poses
+        poses = poses @ HALF_TURN if oncoming else poses
     else:
         start = displaced(start, np.array([lateral]), np.zeros(1), surface)
         start = start @ yaw_matrices(np.array([math.radians(edit.heading)]))

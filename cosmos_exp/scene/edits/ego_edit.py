@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 
 from cosmos_exp.common.errors import UserError, ValidationErrors
-from cosmos_exp.scene.edits.lane_path import Surface
+from cosmos_exp.scene.edits.lane_queries import Surface
 from cosmos_exp.scene.edits.maneuvers import (
     DrivenPath,
     LaneChange,
     SpeedChange,
+    blend_weight,
     change_lane,
     dense_times,
     displaced,
     lane_change_problems,
-    share_of_change,
     speed_problems,
     stations_of,
     yaw_matrices,
@@ -126,7 +126,7 @@ def _from_file(path: Path, start: float, end: float) -> Trajectory:
 def _at_speed(poses: np.ndarray, times: np.ndarray, change: SpeedChange, lanes: Sequence[Lane]) -> np.ndarray:
     """Poses [T,4,4] on the same path, and the lane ahead of it, at the new speed. times: [T] from 0."""
     driven = stations_of(poses)
-    share = share_of_change(change, (times[1:] + times[:-1]) / 2)
+    share = blend_weight(change, (times[1:] + times[:-1]) / 2)
     kept = (1 - share) * np.diff(driven)
     full = share * (np.diff(driven) if change.target is None else np.diff(times))
     scale = change.factor if change.target is None else change.target

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from cosmos_exp.common.errors import UserError
-from cosmos_exp.scene.edits.lane_path import Surface, lane_ahead, lateral_of_lanes, reversed_lane
+from cosmos_exp.scene.edits.lane_queries import Surface, lane_ahead, lateral_of_lanes, reversed_lane
 from cosmos_exp.scene.types import Lane, Trajectory
 
-STEEPEST = 15 / 8  # largest slope of `smooth`
+STEEPEST = 15 / 8  # largest slope of `smoothstep`
 SHORTEST_STEP = 1e-3  # metres; poses closer than this to the one before are no progress
 MAX_SPEED = 70.0  # m/s
-ABOUT_FACE = np.diag([-1.0, -1.0, 1.0, 1.0])
+HALF_TURN = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 @dataclass
@@ -86,22 +86,22 @@ def time_problems(key: str, value: float, duration: float) -> Iterator[str]:
         yield f"{key}={value:g}: must be 0 {scene}{nearest}"
 
 
-def smooth(u: np.ndarray) -> np.ndarray:
+def smoothstep(u: np.ndarray) -> np.ndarray:
     """0 before u = 0, 1 after u = 1, between them the quintic without jerks: zero slope and curvature at both ends."""
     u = np.clip(u, 0.0, 1.0)
     return u**3 * (10 - 15 * u + 6 * u**2)
 
 
-def smooth_slope(u: np.ndarray) -> np.ndarray:
+def smoothstep_slope(u: np.ndarray) -> np.ndarray:
     u = np.clip(u, 0.0, 1.0)
     return 30 * u**2 * (1 - u) ** 2
 
 
-def share_of_change(change: SpeedChange, times: np.ndarray) -> np.ndarray:
+def blend_weight(change: SpeedChange, times: np.ndarray) -> np.ndarray:
     """[T] how far the new speed has replaced the own one at `times` (seconds after the scene's start)."""
     if change.duration == 0:
         return (times >= change.start).astype(float)
-    return smooth((times - change.start) / change.duration)
+    return smoothstep((times - change.start) / change.duration)
 
 
 def change_lane(
@@ -147,8 +147,8 @@ def lateral_profile(
                 f"{(end - begin) / STEEPEST:.2f} m, a longer duration or a higher speed"
             )
         u = (stations - begin) / (end - begin)
-        offset += metres * smooth(u)
-        slope += metres * smooth_slope(u) / (end - begin)
+        offset += metres * smoothstep(u)
+        slope += metres * smoothstep_slope(u) / (end - begin)
     return offset, slope
 
 
@@ -195,7 +195,7 @@ class DrivenPath:
 
     def _turned(self) -> DrivenPath:
         """The same way driven from the other end; stations with opposite sign."""
-        return DrivenPath(-self.stations[::-1], self.poses[::-1] @ ABOUT_FACE)
+        return DrivenPath(-self.stations[::-1], self.poses[::-1] @ HALF_TURN)
 
     def _prolonged(self, lanes: Sequence[Lane], length: float) -> DrivenPath:
         if length <= 0:

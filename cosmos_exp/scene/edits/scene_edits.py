@@ -17,10 +17,10 @@ from typing import Any, get_args, get_type_hints
 import numpy as np
 
 from cosmos_exp.common.errors import UserError, ValidationErrors, unknown_name
+from cosmos_exp.scene.box_overlap import overlaps
 from cosmos_exp.scene.edits.added_track import Add, add_problems, added_track
 from cosmos_exp.scene.edits.ego_edit import EgoEdit, edit_ego, ego_edit_from, ego_edit_problems
 from cosmos_exp.scene.edits.maneuvers import yaw_matrices
-from cosmos_exp.scene.procedural.traffic import overlaps
 from cosmos_exp.scene.types import ActorClass, Scene, Track, Trajectory
 
 logger = logging.getLogger(__name__)

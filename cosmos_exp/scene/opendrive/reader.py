@@ -17,7 +17,7 @@ import numpy as np
 
 from cosmos_exp.scene.opendrive.junction_gaps import fill_junctions
 from cosmos_exp.scene.opendrive.lane_strips import Strip, lane_strips
-from cosmos_exp.scene.opendrive.road_furniture import furnish
+from cosmos_exp.scene.opendrive.road_furniture import read_furniture
 from cosmos_exp.scene.opendrive.road_network import RoadMark, read_network
 from cosmos_exp.scene.types import Lane, LaneLine, LaneType, SceneMap
 
@@ -60,7 +60,7 @@ def load_opendrive(path: Path | str) -> SceneMap:
     for strip, lane in zip(strips, lanes):
         if strip.road.junction is not None:
             junctions.setdefault(strip.road.junction, []).append(lane)
-    furniture = furnish(network, strips)
+    furniture = read_furniture(network, strips)
     return SceneMap(
         name=network.name,
         lanes=tuple(lanes + fill_junctions(junctions, lanes)),

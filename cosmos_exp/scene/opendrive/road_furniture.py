@@ -52,7 +52,7 @@ class _Collected:
     unknown: Counter[str] = field(default_factory=Counter)
 
 
-def furnish(network: RoadNetwork, strips: list[Strip]) -> SceneMap:
+def read_furniture(network: RoadNetwork, strips: list[Strip]) -> SceneMap:
     """Everything of the network that is no lane, as a SceneMap without lanes.
 
     Traffic lights keep the signal's id and stand at its position; the head faces the lanes it governs. Stop lines come

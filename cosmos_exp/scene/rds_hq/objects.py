@@ -104,7 +104,7 @@ def read_record(values: Any, place: str) -> ObjectRecord:
     return ObjectRecord(pose, size, bool(moving), str(kind))
 
 
-def steady(objects: Mapping[int, Mapping[str, ObjectRecord]]) -> Objects:
+def average_static_objects(objects: Mapping[int, Mapping[str, ObjectRecord]]) -> Objects:
     """The objects with every record that is flagged as not moving at one mean pose and size per tracking id.
 
     As the reference: records whose heading is far from the mean one are left out of the mean; if all are, the poses

@@ -12,16 +12,16 @@ import numpy as np
 
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.scene.rds_hq.arrays import encode_npy
+from cosmos_exp.scene.rds_hq.atomic_write import atomic_clip
 from cosmos_exp.scene.rds_hq.clip import FPS
 from cosmos_exp.scene.rds_hq.datasets import ALL_LAYERS, Block, Dataset
 from cosmos_exp.scene.rds_hq.layers import labels_json
 from cosmos_exp.scene.rds_hq.map import map_labels
-from cosmos_exp.scene.rds_hq.new_clip import new_clip
 from cosmos_exp.scene.rds_hq.objects import object_type
 from cosmos_exp.scene.rds_hq.tars import write_tar
 from cosmos_exp.scene.types import Scene, Track
 from cosmos_exp.sensors.camera import Camera, Rig
-from cosmos_exp.sensors.lenses import as_ftheta, as_pinhole
+from cosmos_exp.sensors.lens_conversion import as_ftheta, as_pinhole
 from cosmos_exp.sensors.pinhole import Pinhole
 
 logger = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ def write_clip(scene: Scene, rig: Rig, root: Path | str, *, caption: str | None 
     """
     clip_id, root = re.sub(r"[^A-Za-z0-9_-]", "_", scene.clip_id), Path(root)
     cameras = {camera_name(camera): camera for camera in rig.cameras}
-    with new_clip(root, clip_id, replace=True) as folder:
+    with atomic_clip(root, clip_id, replace=True) as folder:
         for name, members in _folders(scene, cameras):
             write_tar(folder / name / f"{clip_id}.tar", clip_id, members)
         if caption is not None:

@@ -16,8 +16,8 @@ import numpy as np
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.video import VideoWriter
 from cosmos_exp.scene.rds_hq.arrays import encode_npy
+from cosmos_exp.scene.rds_hq.atomic_write import atomic_clip
 from cosmos_exp.scene.rds_hq.layers import FORMAT_LAYERS, labels_json
-from cosmos_exp.scene.rds_hq.new_clip import new_clip
 from cosmos_exp.scene.rds_hq.tars import write_tar
 from cosmos_exp.scene.types import interpolate_pose
 from cosmos_exp.scene.waymo.map_features import WaymoMap, find_tfrecord, read_map
@@ -63,7 +63,7 @@ def convert_segment(
         raise UserError(f"segment {segment} has {len(times)} vehicle poses: at least 2 are needed")
     waymo_map = WaymoMap() if without_map else _map(maps or tables, segment)
     summary = Summary(clip_id, STEP * len(times), tuple(source.calibrations), left_out=Counter(waymo_map.left_out))
-    with new_clip(root, clip_id) as clip_folder:
+    with atomic_clip(root, clip_id) as clip_folder:
         for folder, members in _tars(source, times, waymo_map, summary):
             write_tar(clip_folder / folder / f"{clip_id}.tar", clip_id, members)
         for camera in {"all": summary.cameras, "front": ("front",), "none": ()}[videos]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 @contextmanager
-def new_clip(root: Path, clip_id: str, *, replace: bool = False) -> Iterator[Path]:
+def atomic_clip(root: Path, clip_id: str, *, replace: bool = False) -> Iterator[Path]:
     """A folder to write the clip's files into; at the end they move to the same places below `root`.
 
     `pose`, which makes a clip known to readers, comes last. replace: what an older clip of that name has besides goes
