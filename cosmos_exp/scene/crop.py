@@ -1,4 +1,4 @@
-"""The part of a map that can be seen from a path."""
+"""Crops a map to the surroundings of a path."""
 
 from __future__ import annotations
 

@@ -52,11 +52,11 @@ def load_carla_scene(
     duration: float | None = None,
     seed: int = 0,
 ) -> Scene:
-    """The recorded drive on its town's map, with scenery grown beside the roads.
+    """The recorded drive on its town's map, with scenery generated beside the roads.
 
     Frame times stay the log's (irregular); between them poses are interpolated, rotations along the shortest arc.
     Vehicles, walkers and props with a usable bounding box become tracks, at their cuboid's centre; an actor that is
-    deleted, parked below the map or moved by a jump gets a new track when it returns.
+    deleted, parked below the map or teleported gets a new track when it returns.
 
     ego: actor id; None takes the vehicle whose role_name is hero. start, duration: seconds on the log's clock; the
     default window runs from the ego's first frame to its last. seed: of the scenery.

@@ -115,7 +115,7 @@ def is_drawable_prop(actor: RecordedActor) -> bool:
 
 
 def left_out(actors: list[RecordedActor]) -> dict[str, int]:
-    """How many actors of each blueprint become no track, although they are neither sensors nor lights nor signs."""
+    """Number of actors per blueprint that become no track, apart from sensors, lights and signs."""
     others = [a for a in actors if a.added.type == ActorType.OTHER and not is_drawable_prop(a)]
     return dict(Counter(a.added.type_id for a in others))
 
@@ -131,7 +131,7 @@ def trajectories(actor: RecordedActor, box: Box, times: np.ndarray, floor: float
 
 
 def tracks_of(actor: RecordedActor, times: np.ndarray, floor: float, *, start: float, end: float) -> Iterator[Track]:
-    """One track per piece of the actor's path that overlaps [start, end], cut to it with one sample to spare.
+    """One track per piece of the actor's path that overlaps [start, end], cut to it plus one sample on either side.
 
     A two-wheeler's rider, which CARLA makes part of the vehicle, is a track of its own.
     """

@@ -1,4 +1,4 @@
-"""Tracks that an edit adds to a scene: a place, a way from there, and a speed."""
+"""Tracks added by an edit: initial position, path and speed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from cosmos_exp.scene.edits.maneuvers import (
 from cosmos_exp.scene.edits.pose_file import read_pose_file
 from cosmos_exp.scene.types import ActorClass, Lane, Scene, Track, Trajectory
 
-# class: (length, width, height) metres, own speed in m/s; None: as fast as the ego
+# class: (length, width, height) metres, speed in m/s; None: that of the ego
 TYPICAL = {
     ActorClass.CAR: ((4.6, 1.9, 1.5), None),
     ActorClass.TRUCK: ((8.0, 2.5, 3.3), None),
@@ -76,7 +76,7 @@ class Add:
     heading: float = 0.0
     """Degrees to the left of the path's direction; with `position`, of the world's x axis. 180: oncoming."""
     start: float = 0.0
-    """Seconds after the scene's start at which it sets off."""
+    """Seconds after the scene's start at which it starts to move."""
     speed: float | None = None
     """Metres per second; null: the ego's at the scene's start for motor vehicles, typical for others."""
     relative_speed: float = 0.0
@@ -170,7 +170,7 @@ def _same_angle(a: float, b: float) -> bool:
 
 
 def _reaching(path: DrivenPath, stations: np.ndarray, lanes: Sequence[Lane]) -> DrivenPath:
-    """The path, longer where the stations [T] leave it and there are lanes to follow."""
+    """The path, extended along the lanes where the stations [T] leave it."""
     ahead, behind = float(stations.max() - path.last), float(path.stations[0] - stations.min())
     return path.extended(lanes, max(ahead, 0.0), max(behind, 0.0))
 

@@ -1,4 +1,4 @@
-"""Questions to the lanes of a map: what lies beside a pose, where the lane leads, how high the surface is."""
+"""Queries on the lanes of a map: lanes beside a pose, the lane ahead, the surface height."""
 
 from __future__ import annotations
 

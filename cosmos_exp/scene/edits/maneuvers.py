@@ -1,4 +1,4 @@
-"""What a driver does: changes of speed and lane, along a path given by poses over stations."""
+"""Speed and lane changes along a path of poses over stations."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cosmos_exp.scene.edits.lane_queries import Surface, lane_ahead, lateral_of_
 from cosmos_exp.scene.types import Lane, Trajectory
 
 STEEPEST = 15 / 8  # largest slope of `smoothstep`
-SHORTEST_STEP = 1e-3  # metres; poses closer than this to the one before are no progress
+SHORTEST_STEP = 1e-3  # metres; poses closer than this to the one before are dropped
 MAX_SPEED = 70.0  # m/s
 HALF_TURN = np.diag([-1.0, -1.0, 1.0, 1.0])
 
@@ -87,7 +87,7 @@ def time_problems(key: str, value: float, duration: float) -> Iterator[str]:
 
 
 def smoothstep(u: np.ndarray) -> np.ndarray:
-    """0 before u = 0, 1 after u = 1, between them the quintic without jerks: zero slope and curvature at both ends."""
+    """0 before u = 0, 1 after u = 1, between them a quintic with zero slope and curvature at both ends."""
     u = np.clip(u, 0.0, 1.0)
     return u**3 * (10 - 15 * u + 6 * u**2)
 
@@ -98,7 +98,7 @@ def smoothstep_slope(u: np.ndarray) -> np.ndarray:
 
 
 def blend_weight(change: SpeedChange, times: np.ndarray) -> np.ndarray:
-    """[T] how far the new speed has replaced the own one at `times` (seconds after the scene's start)."""
+    """[T] weight 0..1 of the new speed at `times` (seconds after the scene's start)."""
     if change.duration == 0:
         return (times >= change.start).astype(float)
     return smoothstep((times - change.start) / change.duration)
@@ -167,7 +167,7 @@ class DrivenPath:
 
     @classmethod
     def through(cls, poses: np.ndarray) -> DrivenPath:
-        """The path that these poses [N,4,4] drive, from station 0 on; poses that make no progress are left out."""
+        """The path through these poses [N,4,4], from station 0 on; poses closer than SHORTEST_STEP are left out."""
         driven = stations_of(poses)
         kept = [0]
         for i in range(1, len(poses)):
@@ -194,7 +194,7 @@ class DrivenPath:
         return path
 
     def _turned(self) -> DrivenPath:
-        """The same way driven from the other end; stations with opposite sign."""
+        """The same path in the opposite direction; stations with opposite sign."""
         return DrivenPath(-self.stations[::-1], self.poses[::-1] @ HALF_TURN)
 
     def _prolonged(self, lanes: Sequence[Lane], length: float) -> DrivenPath:

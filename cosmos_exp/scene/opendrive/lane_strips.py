@@ -1,4 +1,4 @@
-"""Lanes of a road network as strips of sampled points, still knowing their road, section and station."""
+"""Lanes of a road network as strips of sampled points, with their road, section and stations."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def _side(
 
 
 def _stations(road: Road, section: LaneSection) -> np.ndarray:
-    """Every station where a record starts, and enough between them to follow the curves."""
+    """Every station where a record starts, and enough between them to resolve curves."""
     lanes = section.left + section.right
     profiles = [lane.width for lane in lanes] + [road.lane_offset, road.elevation, road.superelevation]
     marks = [m.offset + section.start for lane in lanes for m in lane.marks]

@@ -1,4 +1,4 @@
-"""Random but recognisable street scenes, built from a seed alone."""
+"""Random street scenes generated from a seed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROADS = ("straight_2lane", "straight_4lane", "curve", "intersection", "t_junctio
 EGO_SIZE = (4.6, 1.9, 1.5)
 EGO_REAR_AXLE = 1.4  # metres behind the cuboid's centre
 TOP_SPEED = 15.0
-TRAFFIC_RADIUS = 115.0  # metres around the ego in which traffic and people are placed
+TRAFFIC_RADIUS = 115.0  # metres around the ego within which traffic and pedestrians are placed
 
 # kind: class, (length, width, height) in metres, relative frequency
 VEHICLES = {
@@ -64,10 +64,10 @@ def procedural_scene(
     num_pedestrians: int = 6,
     duration: float = 5.0,
 ) -> Scene:
-    """A street with an ego vehicle that drives along it, other traffic, people, buildings and trees.
+    """A street with an ego vehicle, other traffic, pedestrians, buildings and trees.
 
-    road: one of ROADS; None draws one. num_vehicles counts moving and parked vehicles besides the ego, num_pedestrians
-    people on sidewalks and crosswalks; where a street has no room for all, there are fewer. duration: seconds.
+    road: one of ROADS; None samples one. num_vehicles: moving and parked vehicles besides the ego. num_pedestrians: on
+    sidewalks and crosswalks. Where a street has no room for all, there are fewer. duration: seconds.
     The same arguments give the same scene. The ego starts near the world's origin.
     Raises UserError on an unknown road, a negative seed or count, or a duration that is not in (0, 60].
     """
@@ -82,7 +82,7 @@ def procedural_scene(
     times = np.linspace(0.0, duration, int(np.ceil(duration / TIME_STEP - 1e-9)) + 1)
     ego = draw_ego(rng, street)
     parked = draw_parked(rng, street, street.routes[ego.route].path.at(ego.station)[0], num_vehicles)
-    vehicles, motions = drive(rng, street, ego, parked, num_vehicles, times)
+    vehicles, motions = simulate_traffic(rng, street, ego, parked, num_vehicles, times)
     tracks = [vehicle_track(f"vehicle_{i}", v, m, times) for i, (v, m) in enumerate(zip(vehicles, motions))]
     obstacles = [(m, v.size) for v, m in zip(vehicles, motions)]
     obstacles += [(stationary(path_pose(p, s), times), v.size) for v, p, s in parked]
@@ -152,7 +152,7 @@ def draw_vehicle(rng: np.random.Generator, kinds: tuple[str, ...], route: int, s
 
 
 def draw_ego(rng: np.random.Generator, street: Street) -> Vehicle:
-    """The ego on one of its lanes, from standing to TOP_SPEED."""
+    """The ego on one of its lanes, at a speed from 0 to TOP_SPEED."""
     route = int(rng.choice(street.ego_routes))
     desired = 0.0 if rng.random() < 0.06 else float(rng.uniform(2.0, TOP_SPEED))
     desired = min(desired, street.routes[route].speed_limit * 1.2, TOP_SPEED)
@@ -184,7 +184,7 @@ def draw_parked(
     return [(draw_vehicle(rng, PARKED, -1, slots[i][1], 0.0), *slots[i]) for i in chosen]
 
 
-def drive(
+def simulate_traffic(
     rng: np.random.Generator,
     street: Street,
     ego: Vehicle,
@@ -192,7 +192,7 @@ def drive(
     num_vehicles: int,
     times: np.ndarray,
 ) -> tuple[list[Vehicle], list[Motion]]:
-    """The ego (first) and the moving vehicles with their motions; those that would collide are drawn again."""
+    """The ego (first) and the moving vehicles with their motions; those that would collide are resampled."""
     wanted = 1 + num_vehicles - len(parked)
     accepted = [ego]
     standing = [(stationary(path_pose(p, s), times), v.size) for v, p, s in parked]
@@ -213,7 +213,7 @@ def drive(
 def without_collisions(
     street: Street, vehicles: list[Vehicle], standing: list[tuple[Motion, tuple]], times: np.ndarray
 ) -> tuple[list[Vehicle], list[Motion]]:
-    """Simulate, take out whoever touches an earlier one, and simulate again until nobody does."""
+    """Simulate, remove vehicles that collide with an earlier one, and repeat until none does."""
     while True:
         stations = simulate(vehicles, street.routes, street.signals, times)
         motions = [route_motion(street.routes[v.route].path, stations[:, i]) for i, v in enumerate(vehicles)]
@@ -296,7 +296,7 @@ def rig_trajectory(ego: Trajectory) -> Trajectory:
 def draw_pedestrians(
     rng: np.random.Generator, street: Street, obstacles: list[tuple[Motion, tuple]], count: int, times: np.ndarray
 ) -> list[Track]:
-    """People on the sidewalks near the ego, some standing, and on crosswalks whose road stays red."""
+    """Pedestrians on sidewalks near the ego, some standing, and on crosswalks whose road signal stays red."""
     ego_xy = obstacles[0][0].xy[0]
     obstacles = list(obstacles)
     open_walks = [w for w in street.walks if w.signal is None or walkable(street, w.signal, times)]

@@ -1,4 +1,4 @@
-"""Vehicles that follow lanes and people who walk: positions over time without collisions."""
+"""Longitudinal simulation of vehicles on lanes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STANDSTILL_GAP, HEADWAY = 2.5, 1.2  # metres, seconds
 
 @dataclass(frozen=True)
 class Vehicle:
-    """Something that drives along `route`. station: of its centre at the start. size: length, width, height metres."""
+    """A vehicle on `route`. station: of its centre at the start. size: length, width, height metres."""
 
     kind: str
     actor_class: ActorClass
@@ -29,7 +29,7 @@ class Vehicle:
 
 
 def signal_state(signals: Signals, group: str | None, t: float) -> LightState:
-    """What the group's signals show at t; no group: green."""
+    """State of the signal group at t; green without a group."""
     if group is None:
         return LightState.GREEN
     times, states = signals[group]
@@ -51,7 +51,7 @@ def stopping_speed(gap: float) -> float:
 
 
 def initial_speeds(vehicles: list[Vehicle], routes: list[Route], signals: Signals) -> np.ndarray:
-    """[V] starting speeds, lowered so that everyone can still brake for the vehicle or red signal ahead."""
+    """[V] initial speeds, lowered so that every vehicle can still brake for the vehicle or red signal ahead."""
     speeds = np.array([v.speed for v in vehicles])
     ahead = leaders(vehicles)
     for i in sorted(range(len(vehicles)), key=lambda i: -vehicles[i].station):
@@ -71,7 +71,7 @@ def simulate(vehicles: list[Vehicle], routes: list[Route], signals: Signals, tim
     """Stations [T,V] of all centres at `times` (even steps).
 
     Intelligent Driver Model (Treiber, Hennecke, Helbing 2000) per lane; a signal that is not green is a standing
-    obstacle at the stop line for those who can still brake for it.
+    obstacle at the stop line for vehicles that can still brake for it.
     """
     stations = np.array([v.station for v in vehicles])
     lengths = np.array([v.size[0] for v in vehicles])

@@ -1,4 +1,4 @@
-"""Writing a clip so that an interrupted one leaves nothing that looks whole."""
+"""Atomic writing of a clip: an interrupted write leaves no partial clip."""
 
 from __future__ import annotations
 

@@ -49,11 +49,11 @@ def find_clip(root: Path | str, clip_id: str | None = None) -> RdsHqClip:
 
 
 class RdsHqClip:
-    """Reads a clip: each tar's index once, when first needed, and of its members those asked for.
+    """Lazy reader of a clip: each tar is indexed once, members are read on request.
 
     missing: the folders of the HD map that the clip lacks (`3d_<layer>`, `all_object_info`); these read as empty.
-    notes: sentences about what was tolerated; more come while the clip is read.
-    default_ftheta: an `ftheta_intrinsic` tar of any clip, which serves clips that have none.
+    notes: messages about tolerated defects; extended while the clip is read.
+    default_ftheta: an `ftheta_intrinsic` tar of any clip, used for clips that have none.
     UserError: no such clip, and anything broken inside, where it is read.
     """
 

@@ -1,4 +1,4 @@
-"""Dynamic objects of a clip: records at key frames, static ones held still, and their state at every frame."""
+"""Dynamic objects of a clip: records at key frames, averages of static ones, and interpolation to every frame."""
 
 from __future__ import annotations
 

@@ -31,8 +31,8 @@ def load_rds_hq_scene(
     """The scene of a clip below `root`; None takes the only one there is.
 
     Map elements, their order and their vertices are the clip's; buildings and trees, which it has no layers for, are
-    grown beside its lanes. Objects move between their 10 Hz samples in straight lines, are drawn where the reference
-    draws them, and hold still after the last sample. The ego's cuboid is EGO_SIZE.
+    generated beside its lanes. Objects are interpolated linearly between their 10 Hz samples, as in the reference, and
+    stay in place after the last sample. The ego's cuboid is EGO_SIZE.
 
     start, duration: seconds after frame 0; the default window is the whole clip. seed: of the scenery.
     Raises UserError: no such clip, a broken file, poses that are not rigid motions of a right-handed frame, or a window

@@ -29,8 +29,8 @@ logger = logging.getLogger(__name__)
 KEY_STEP = 3  # frames from one sample of the objects to the next: 10 Hz
 CHUNK = 121  # frames of a video
 WIDE = 16 / 9  # shape of NVIDIA's pictures
-STILL = 0.01  # metres: an object that is never farther than this from where it was first seen stands still
-STILL_ANGLE = np.radians(0.1)
+STATIC_DISTANCE = 0.01  # metres: an object that stays within this distance of its first position is static
+STATIC_ANGLE = np.radians(0.1)
 VIEW = re.compile(r"[a-z_]+_\d+fov")  # camera names that the format prefixes with camera_
 CAMERA = re.compile(r"[a-z0-9_]+")
 
@@ -90,8 +90,8 @@ def dataset_of(scene: Scene, name: str, cameras: Mapping[str, Camera]) -> Datase
 def object_records(scene: Scene) -> dict[int, dict[str, dict]]:
     """{key frame: {tracking id: record}} as in `all_object_info`, for frames 0, 3, 6, ...
 
-    An object is in those key frames at whose time its track exists. Whether it moves is said for the whole clip, as the
-    renderer puts all records of an object that are flagged as still at one mean pose.
+    An object is in those key frames at whose time its track exists. Whether it moves is decided for the whole clip,
+    because the renderer draws all records of an object that are flagged as static at one mean pose.
     """
     times = clip_times(scene)
     frames = range(0, len(times), KEY_STEP)
@@ -108,10 +108,10 @@ def object_records(scene: Scene) -> dict[int, dict[str, dict]]:
 
 
 def moves(poses: np.ndarray) -> bool:
-    """Whether poses [N,4,4] come farther than STILL from the first or turn from it by more than STILL_ANGLE."""
+    """Whether poses [N,4,4] leave the first by more than STATIC_DISTANCE or STATIC_ANGLE."""
     distance = np.linalg.norm(poses[:, :3, 3] - poses[0, :3, 3], axis=1)
     turn = np.linalg.norm(poses[:, :3, :3] - poses[0, :3, :3], axis=(1, 2)) / np.sqrt(2)  # 2 sin(angle / 2)
-    return bool((distance > STILL).any() or (turn > STILL_ANGLE).any())
+    return bool((distance > STATIC_DISTANCE).any() or (turn > STATIC_ANGLE).any())
 
 
 def _record(track: Track, pose: np.ndarray, moving: bool) -> dict:

@@ -34,7 +34,7 @@ VIDEOS = ("all", "front", "none")
 
 @dataclass
 class Summary:
-    """What went into a clip. left_out: what the format has no place for, by name and number."""
+    """Contents of a converted clip. left_out: counts of source elements that the format cannot represent."""
 
     clip_id: str
     frames: int
@@ -53,8 +53,8 @@ def convert_segment(
     tables: folder with a folder per component. maps: folder with the v1 TFRecords (`tables` where None), the only
     place where the dataset has maps; without_map: write empty layers instead. videos: of the cameras, `all`, `front`
     or `none`. Three frames at 30 fps per source frame: poses interpolated (rotation slerp), the last two frames go on
-    by translation only. Distortion of the lenses is dropped. A clip of that name is replaced; it appears when it is
-    whole, its `pose` tar last. Raises UserError on missing or inconsistent tables.
+    by translation only. Distortion of the lenses is dropped. A clip of that name is replaced
+    atomically, its `pose` tar last. Raises UserError on missing or inconsistent tables.
     """
     source = WaymoSegment(tables, segment)
     clip_id = segment.replace(".", "_")
