@@ -96,7 +96,7 @@ class Frontage:
 
 
 def add_scenery(scene_map: SceneMap, seed: int, *, area: str | None = None) -> SceneMap:
-    """The map with buildings, trees and street lamps added beside its lanes; what it already has is kept.
+    """The map with buildings, trees and street lamps added beside its lanes; existing elements are kept.
 
     area: residential, downtown or rural; None samples one. Buildings are convex and overlap neither lanes nor one
     another. The same map and seed give the same scenery. Raises UserError on an unknown area.

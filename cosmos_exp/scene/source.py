@@ -40,9 +40,9 @@ class SceneSource:
     files: those of them that are paths of files; they are checked before a run and count in the cache by content.
     folders: those that are paths of folders, checked likewise. contents: from the values of these fields to the files
     below the folders that the scene is made of; they count in the cache by content.
-    rig: from these values and a camera type (ftheta or pinhole) to the cameras that the scene was recorded with.
+    rig: from these values and a camera type (ftheta or pinhole) to the cameras of the recording.
     every: {field: function from these values to all values of that field that have a scene}, for the value `all`.
-    check: from these values to what is wrong with them, one message per problem.
+    check: from these values to their problems, one message each.
     """
 
     config: type[SceneConfig]

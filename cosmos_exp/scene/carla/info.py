@@ -1,6 +1,6 @@
 """Contents of a recorder log: values ready for JSON (`scene_info`) and plain text (`format_info`).
 
-Values keep CARLA's left-handed frame; metres, seconds, degrees (roll, pitch, yaw); what is not finite is None.
+Values keep CARLA's left-handed frame; metres, seconds, degrees (roll, pitch, yaw); non-finite values are None.
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ class Add:
 
 
 def add_problems(key: str, edit: Add, duration: float) -> Iterator[str]:
-    """What is wrong with an edit named `key` in a scene of `duration` seconds."""
+    """Problems of an edit named `key` in a scene of `duration` seconds."""
     classes = [c.value for c in ActorClass]
     if edit.class_ not in classes:
         yield f"{key}.class: {unknown_name('class', edit.class_, classes)}"

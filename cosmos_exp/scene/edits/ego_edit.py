@@ -57,7 +57,7 @@ def ego_edit_from(values: Mapping[str, Any] | None) -> EgoEdit:
 
 
 def ego_edit_problems(edit: EgoEdit, duration: float = math.inf, key: str = "scene.ego_edit") -> Iterator[str]:
-    """What is wrong with an edit in a scene of `duration` seconds, one message per problem."""
+    """Problems of an edit in a scene of `duration` seconds, one message per problem."""
     if edit.poses is not None and not Path(edit.poses).is_file():
         yield f"{key}.poses: no file {edit.poses!r}"
     for name, limit, unit in (("shift", MAX_SHIFT, "m"), ("up", MAX_UP, "m"), ("yaw", 180.0, "degrees")):

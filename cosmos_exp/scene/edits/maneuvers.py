@@ -41,7 +41,7 @@ class LaneChange:
     duration: float = 3.0
     """Seconds from lane to lane."""
     stay: float | None = None
-    """Seconds there before it comes back in the same duration; null: for good."""
+    """Seconds in the new lane before it returns within the same duration; null: it does not return."""
 
     @property
     def end(self) -> float:
@@ -49,7 +49,7 @@ class LaneChange:
 
 
 def speed_problems(change: SpeedChange, key: str, duration: float) -> Iterator[str]:
-    """What is wrong with a speed change in a scene of `duration` seconds; `key`: its name in the config."""
+    """Problems of a speed change in a scene of `duration` seconds; `key`: its name in the config."""
     if not (math.isfinite(change.factor) and change.factor >= 0):
         yield f"{key}.factor={change.factor:g}: must be 0 or more and finite"
     if change.target is not None and not 0 <= change.target <= MAX_SPEED:
@@ -125,7 +125,7 @@ def lateral_profile(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Metres to the left, and their slope over the station, at `times` [T] (after the scene's start) and `stations`.
 
-    lateral: metres to the left of the whole change. It is spread over the distance driven meanwhile, so a vehicle that
+    lateral: metres to the left of the whole change. It is a function of the distance driven, so a vehicle that
     stands does not slide. Raises UserError where that distance is too short (a heading of over 45 degrees).
     """
     offset, slope = np.zeros(len(times)), np.zeros(len(times))
@@ -136,7 +136,7 @@ def lateral_profile(
         if start >= times[-1]:
             continue
         begin, end = np.interp([start, start + change.duration], times, stations)
-        # beyond the scene's end the last speed goes on
+        # extrapolated at the last speed beyond the scene's end
         late = start + change.duration - times[-1]
         if late > 0:
             end += late * (end - begin) / max(times[-1] - start, 1e-9)

@@ -152,7 +152,7 @@ def _value(key: str, hint: Any, value: Any) -> Any:
 
 
 def edit_problems(edits: Mapping[str, Edit], duration: float = math.inf) -> Iterator[str]:
-    """What is wrong with edits in a scene of `duration` seconds, as far as it can be checked without the scene."""
+    """Problems of edits in a scene of `duration` seconds, as far as it can be checked without the scene."""
     for name, edit in edits.items():
         key = f"scene.edits.{name}"
         if isinstance(edit, Selection):
@@ -319,7 +319,7 @@ def _headings(poses: np.ndarray) -> np.ndarray:
 
 
 def config_problems(config: Mapping[str, Any], duration: float) -> Iterator[str]:
-    """What is wrong with `ego_edit` and `edits` of a `scene` config, as far as it can be checked without the scene."""
+    """Problems of `ego_edit` and `edits` of a `scene` config, as far as it can be checked without the scene."""
     yield from ego_edit_problems(ego_edit_from(config.get("ego_edit")), duration)
     try:
         yield from edit_problems(parse_edits(config.get("edits")), duration)

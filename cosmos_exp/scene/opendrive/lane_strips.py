@@ -14,7 +14,7 @@ STRAIGHT_STEP = 5.0
 CURVED_STEP = 1.0  # where widths, offsets or heights follow a cubic
 MIN_STEP = 0.2
 OUTERMOST = 6.0  # metres: a typical lane border's distance from the reference line, where arcs are longer
-MIN_WIDTH = 0.02  # a lane never wider than this is no surface
+MIN_WIDTH = 0.02  # lanes that never exceed this width are dropped
 END_OF_SECTION = 1e-6  # stations stay this far inside their section, where its own records hold
 
 LANE_TYPES = {

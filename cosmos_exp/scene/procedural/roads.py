@@ -152,7 +152,7 @@ def add_sidewalk_walk(street: Street, way: Path) -> None:
 
 
 def add_crosswalk(street: Street, path: Path, station: float, signal: str | None) -> None:
-    """A zebra across the whole road, centred at `station` of its centre line."""
+    """A crosswalk across the full road width, centred at `station` of its centre line."""
     xy, heading = path.at(station)
     ahead, left = direction(float(heading)), direction(float(heading) + np.pi / 2)
     half, reach = CROSSWALK_WIDTH / 2, street.section.kerb

@@ -1,4 +1,4 @@
-"""Atomic writing of a clip: an interrupted write leaves no partial clip."""
+"""Atomic writing of a clip: an interrupted write leaves nothing that readers take for a complete one."""
 
 from __future__ import annotations
 

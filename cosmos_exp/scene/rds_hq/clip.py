@@ -117,7 +117,7 @@ class RdsHqClip:
         return tuple(self._camera_keys(camera_type))
 
     def model(self, camera_type: str, camera: str, default_name: str | None = None) -> FTheta | Pinhole:
-        """The camera at its calibrated size. default_name: what the camera is called in the default f-theta tar."""
+        """The camera at its calibrated size. default_name: its name in the default f-theta tar."""
         keys = self._camera_keys(camera_type)
         tar = self._intrinsics(camera_type)
         if default_name and not self.has(f"{camera_type}_intrinsic"):

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 KEY_STEP = 3  # frames from one sample of the objects to the next: 10 Hz
 CHUNK = 121  # frames of a video
-WIDE = 16 / 9  # shape of NVIDIA's pictures
+WIDE = 16 / 9  # aspect ratio of NVIDIA's images
 STATIC_DISTANCE = 0.01  # metres: an object that stays within this distance of its first position is static
 STATIC_ANGLE = np.radians(0.1)
 VIEW = re.compile(r"[a-z_]+_\d+fov")  # camera names that the format prefixes with camera_
@@ -77,7 +77,7 @@ def clip_times(scene: Scene) -> np.ndarray:
 def dataset_of(scene: Scene, name: str, cameras: Mapping[str, Camera]) -> Dataset:
     """The config that renders all cameras and layers of the clip: chunks of CHUNK frames, or one of a shorter clip.
 
-    Drawn at 1280x720 as in NVIDIA's configs where all pictures have that shape, else, as for Waymo, at 1280x704.
+    Rendered at 1280x720 as in NVIDIA's configs where all cameras have that aspect ratio, else at 1280x704, as for Waymo.
     """
     chunk = min(CHUNK, len(clip_times(scene)))
     wide = all(abs(camera.model.width / camera.model.height - WIDE) < 0.02 for camera in cameras.values())

@@ -52,9 +52,9 @@ def convert_segment(
 
     tables: folder with a folder per component. maps: folder with the v1 TFRecords (`tables` where None), the only
     place where the dataset has maps; without_map: write empty layers instead. videos: of the cameras, `all`, `front`
-    or `none`. Three frames at 30 fps per source frame: poses interpolated (rotation slerp), the last two frames go on
-    by translation only. Distortion of the lenses is dropped. A clip of that name is replaced
-    atomically, its `pose` tar last. Raises UserError on missing or inconsistent tables.
+    or `none`. Three frames at 30 fps per source frame: poses interpolated (rotation slerp), the last two frames
+    extrapolated in translation only. Lens distortion is dropped. A clip of that name is replaced once the new
+    one is complete, its `pose` tar last. Raises UserError on missing or inconsistent tables.
     """
     source = WaymoSegment(tables, segment)
     clip_id = segment.replace(".", "_")
@@ -72,7 +72,7 @@ def convert_segment(
 
 
 def at_30_fps(poses: np.ndarray) -> np.ndarray:
-    """[N,4,4] at 10 Hz -> [3N,4,4]: linear and slerp in between; after the last pose its translation goes on."""
+    """[N,4,4] at 10 Hz -> [3N,4,4]: linear and slerp in between; translation extrapolated after the last pose."""
     between = [interpolate_pose(a, b, k / STEP) for a, b in pairwise(poses) for k in range(STEP)]
     result = [*between, poses[-1]]
     step = result[-1][:3, 3] - result[-2][:3, 3]
