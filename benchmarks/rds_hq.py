@@ -21,7 +21,7 @@ from cosmos_exp.common.video import VideoWriter
 from cosmos_exp.render.clips.videos import REFERENCE_ENCODING, ClipRenderer, VideoSettings
 from cosmos_exp.scene.rds_hq.clip import RdsHqClip, clip_ids
 from cosmos_exp.scene.rds_hq.datasets import DATASETS
-from cosmos_exp.scene.rds_hq.objects import at_frames, hdmap_class, steady
+from cosmos_exp.scene.rds_hq.objects import at_frames, average_static_objects, hdmap_class
 
 DATASET = DATASETS["rds_hq_mv"]
 FRONT = DATASET.cameras[0]
@@ -97,7 +97,7 @@ def plain(root: Path, clip_id: str, out: Path) -> None:
     renderer = ClipRenderer(RdsHqClip(root, clip_id), VideoSettings(DATASET, reference_compat=True))
     frames = renderer.frames
     poses = renderer.poses(FRONT, frames)
-    objects = at_frames(steady(renderer.clip.objects()), frames, last_used=frames[-1])
+    objects = at_frames(average_static_objects(renderer.clip.objects()), frames, last_used=frames[-1])
     boxes = [[(hdmap_class(r.type), r.pose, r.size) for _, r in sorted(objects[f].items())] for f in frames]
     layers = renderer.clip.layers(DATASET.layers)
     video = plain_hdmap.hdmap_video(renderer.model(FRONT), np.stack([poses[f] for f in frames]), layers, boxes)

@@ -1,4 +1,4 @@
-"""The part of a map that can be seen from a path."""
+"""Crops a map to the surroundings of a path."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def crop_map(scene_map: SceneMap, points: np.ndarray, radius: float) -> SceneMap
     """The map within `radius` metres (in the ground plane) of any of `points` [N,2+].
 
     Polylines and lanes are cut between stations, one station beyond the radius at each cut; areas, poles, signs,
-    lights, buildings and trees are kept whole. A lane cut in several keeps its id, with `/1`, ... from the second
-    piece on.
+    lights, buildings and trees are kept uncut. A lane cut into several pieces keeps its id, with `/1`, ... from the
+    second piece on.
     """
     near = _Near(points, radius)
     return replace(

@@ -1,4 +1,4 @@
-"""The ground around a road network on a grid: what is taken, how far it is, how high it lies."""
+"""The ground around a road network on a grid: occupancy, clearance and elevation."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ MAX_CELLS = 3000  # per side of the occupancy grid
 
 
 class OccupancyGrid:
-    """Which cells of the ground are taken.
+    """Occupancy of the ground.
 
-    origin: [2] metres of cell (0, 0). cell: metres per cell. taken: [rows, columns] uint8, 1 = taken.
+    origin: [2] metres of cell (0, 0). cell: metres per cell. occupied: [rows, columns] uint8, 1 = occupied.
     """
 
     def __init__(self, lanes: tuple[Lane, ...]):
@@ -23,19 +23,19 @@ class OccupancyGrid:
         extent = edges.max(0) + MARGIN - self.origin
         self.cell = max(0.5, float(extent.max()) / MAX_CELLS)
         width, height = np.ceil(extent / self.cell).astype(int) + 1
-        self.taken = np.zeros((height, width), np.uint8)
+        self.occupied = np.zeros((height, width), np.uint8)
 
     def paint(self, polygon: np.ndarray) -> None:
-        """Take every cell that the polygon [K,2+] touches."""
+        """Mark every cell that the polygon [K,2+] touches as occupied."""
         cells = self.cells(polygon[:, :2])
-        cv2.fillPoly(self.taken, [cells], 1)
+        cv2.fillPoly(self.occupied, [cells], 1)
 
     def paint_strip(self, left: np.ndarray, right: np.ndarray) -> None:
-        """Take the strip between two polylines [N,3], piece by piece (the strip may fold or be concave)."""
+        """Mark the strip between two polylines [N,3], quad by quad (the strip may fold or be concave)."""
         a, b = self.cells(left[:, :2]), self.cells(right[:, :2])
         quads = np.stack([a[:-1], a[1:], b[1:], b[:-1]], axis=1)
         for quad in quads:
-            cv2.fillConvexPoly(self.taken, cv2.convexHull(quad), 1)
+            cv2.fillConvexPoly(self.occupied, cv2.convexHull(quad), 1)
 
     def cells(self, points: np.ndarray) -> np.ndarray:
         """[N,2] int32 (column, row)."""
@@ -51,24 +51,24 @@ class OccupancyGrid:
         return values
 
     def is_free(self, polygon: np.ndarray) -> bool:
-        """Does the convex polygon [K,2] lie on the grid and touch no taken cell?"""
+        """Does the convex polygon [K,2] lie on the grid and touch no occupied cell?"""
         cells = self.cells(polygon)
         low, high = cells.min(0), cells.max(0)
-        height, width = self.taken.shape
+        height, width = self.occupied.shape
         if (low < 0).any() or high[0] >= width or high[1] >= height:
             return False
         window = np.zeros((high[1] - low[1] + 1, high[0] - low[0] + 1), np.uint8)
         cv2.fillConvexPoly(window, cells - low, 1)
-        return not (self.taken[low[1] : high[1] + 1, low[0] : high[0] + 1] & window).any()
+        return not (self.occupied[low[1] : high[1] + 1, low[0] : high[0] + 1] & window).any()
 
     def close_gaps(self, width: float) -> None:
-        """Take free slivers narrower than `width` metres, such as those between the lanes of a junction."""
+        """Mark free slivers narrower than `width` metres as occupied, such as those between lanes of a junction."""
         size = 2 * round(width / self.cell / 2) + 1
-        self.taken = cv2.morphologyEx(self.taken, cv2.MORPH_CLOSE, np.ones((size, size), np.uint8))
+        self.occupied = cv2.morphologyEx(self.occupied, cv2.MORPH_CLOSE, np.ones((size, size), np.uint8))
 
     def clearance(self) -> np.ndarray:
-        """[rows, columns] float32 metres to the nearest taken cell."""
-        return cv2.distanceTransform(1 - self.taken, cv2.DIST_L2, 3) * self.cell
+        """[rows, columns] float32 metres to the nearest occupied cell."""
+        return cv2.distanceTransform(1 - self.occupied, cv2.DIST_L2, 3) * self.cell
 
 
 class GroundHeight:

@@ -1,4 +1,4 @@
-"""The static map as RDS-HQ layers: plain vertex lists, the common ground of the HD-map renderer and the exporter."""
+"""The static map as RDS-HQ layers: plain vertex lists, shared by the HD-map renderer and the exporter."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from cosmos_exp.scene.types import SceneMap
 
-# Layer -> what its vertices are: an open polyline, a polygon, or the 8 corners of a cuboid (0-3 one face, i and i+4
+# Layer -> type of its vertices: an open polyline, a polygon, or the 8 corners of a cuboid (0-3 one face, i and i+4
 # joined by an edge). In the order in which the HD map draws them.
 LAYER_SHAPES = {
     "lanelines": "polyline",

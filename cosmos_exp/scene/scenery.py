@@ -17,9 +17,9 @@ FRONTAGE_STEP = 4.0  # metres between candidate places along a road
 
 @dataclass(frozen=True)
 class AreaStyle:
-    """What grows in an area. Ranges in metres; shares and densities are drawn per scene.
+    """Scenery parameters of an area type. Ranges in metres; shares and densities are sampled per scene.
 
-    storeys: building height in storeys. gap: between neighbours. tree_spacing: of the jittered grid trees stand on.
+    storeys: building height in storeys. gap: between neighbours. tree_spacing: of the jittered tree grid.
     avenues: share of scenes with street trees.
     """
 
@@ -87,7 +87,7 @@ class Frontage:
     xy: np.ndarray
     outward: np.ndarray
 
-    def chosen(self, keep: np.ndarray) -> Frontage:
+    def subset(self, keep: np.ndarray) -> Frontage:
         return Frontage(self.xy[keep], self.outward[keep])
 
     def beside(self, distance: float) -> np.ndarray:
@@ -95,11 +95,11 @@ class Frontage:
         return self.xy + distance * self.outward
 
 
-def grow(scene_map: SceneMap, seed: int, *, area: str | None = None) -> SceneMap:
-    """The map with buildings, trees and street lamps added beside its lanes; what it already has is kept.
+def add_scenery(scene_map: SceneMap, seed: int, *, area: str | None = None) -> SceneMap:
+    """The map with buildings, trees and street lamps added beside its lanes; existing elements are kept.
 
-    area: residential, downtown or rural; None draws one. Buildings are convex, clear of all lanes and of one another.
-    The same map and seed give the same scenery. Raises UserError on an unknown area.
+    area: residential, downtown or rural; None samples one. Buildings are convex and overlap neither lanes nor one
+    another. The same map and seed give the same scenery. Raises UserError on an unknown area.
     """
     if area is not None and area not in STYLES:
         raise UserError(unknown_name("area", area, STYLES))
@@ -115,7 +115,7 @@ def grow(scene_map: SceneMap, seed: int, *, area: str | None = None) -> SceneMap
         else:
             surface.paint_strip(lane.left, lane.right)
     roadway.close_gaps(3.0)
-    surface.taken |= roadway.taken
+    surface.occupied |= roadway.occupied
     ground = GroundHeight(scene_map.lanes)
     kerb = frontage([lane for lane in scene_map.lanes if lane.type in ROADWAY], roadway)
     lamps = place_lamps(rng, kerb, roadway, ground, float(rng.uniform(*style.lamp_spacing)))
@@ -150,7 +150,7 @@ def frontage(lanes: Sequence[Lane], grid: OccupancyGrid) -> Frontage:
             normals.append(sign * np.stack([-tangent[:, 1], tangent[:, 0]], axis=-1))
     places = Frontage(np.concatenate(points), np.concatenate(normals))
     probe = max(1.0, 2.5 * grid.cell)
-    return places.chosen(grid.lookup(grid.taken, places.beside(probe), outside=1.0) == 0)
+    return places.subset(grid.lookup(grid.occupied, places.beside(probe), outside=1.0) == 0)
 
 
 def spaced(places: Frontage, spacing: float) -> Frontage:
@@ -164,7 +164,7 @@ def spaced(places: Frontage, spacing: float) -> Frontage:
         distance = np.hypot(*(places.xy - places.xy[i]).T)
         same_side = places.outward @ places.outward[i] > 0.0
         blocked |= distance < np.where(same_side, spacing, 0.5 * spacing)
-    return places.chosen(np.array(kept, int))
+    return places.subset(np.array(kept, int))
 
 
 def place_lamps(
@@ -173,7 +173,7 @@ def place_lamps(
     """Lamp posts beside the roadway, about `spacing` metres apart."""
     height = float(rng.uniform(5.5, 9.0))
     feet = spaced(kerb, spacing).beside(0.8)
-    feet = feet[roadway.lookup(roadway.taken, feet, outside=1.0) == 0]
+    feet = feet[roadway.lookup(roadway.occupied, feet, outside=1.0) == 0]
     bases = np.column_stack([feet, ground.at(feet)])
     return [Pole(base, base + np.array([0.0, 0.0, height]), 0.09) for base in bases]
 
@@ -187,14 +187,14 @@ def place_street_trees(
     keep_clear: np.ndarray,
     style: AreaStyle,
 ) -> list[Tree]:
-    """An avenue of small trees at the kerb of sidewalks, away from poles and crosswalks; only in some scenes."""
+    """A row of small trees at the kerb of sidewalks, away from poles and crosswalks; only in some scenes."""
     is_avenue, spacing = rng.random() < style.avenues, float(rng.uniform(9.0, 20.0))
     height, crown = float(rng.uniform(4.5, 8.0)), float(rng.uniform(1.2, 2.0))
     if not is_avenue:
         return []
     feet = spaced(kerb, spacing).beside(0.9)
-    on_sidewalk = surface.lookup(surface.taken, feet, outside=0.0) == 1
-    feet = feet[on_sidewalk & (roadway.lookup(roadway.taken, feet, outside=1.0) == 0)]
+    on_sidewalk = surface.lookup(surface.occupied, feet, outside=0.0) == 1
+    feet = feet[on_sidewalk & (roadway.lookup(roadway.occupied, feet, outside=1.0) == 0)]
     if len(keep_clear):
         gaps = np.hypot(*(feet[:, None] - keep_clear[None]).transpose(2, 0, 1)).min(axis=1)
         feet = feet[gaps > 4.0]
@@ -215,7 +215,7 @@ def place_buildings(
     area: str,
     style: AreaStyle,
 ) -> list[Building]:
-    """Rows of boxes that face the nearest road; marks their ground as taken."""
+    """Rows of boxes that face the nearest road; marks their ground as occupied."""
     distance, built = float(rng.uniform(*style.setback)), float(rng.uniform(*style.built))
     palette = np.array(PALETTES[area])
     margin = 1.5 * surface.cell
@@ -253,8 +253,8 @@ def rectangles(centres: np.ndarray, outward: np.ndarray, depth: np.ndarray, widt
 def place_trees(
     rng: np.random.Generator, surface: OccupancyGrid, clearance: np.ndarray, ground: GroundHeight, spacing: float
 ) -> list[Tree]:
-    """Trees on a jittered grid wherever the ground is free, thinner away from the roads."""
-    height, width = (np.array(surface.taken.shape) * surface.cell / spacing).astype(int)
+    """Trees on a jittered grid wherever the ground is free, sparser away from the roads."""
+    height, width = (np.array(surface.occupied.shape) * surface.cell / spacing).astype(int)
     columns, rows = np.meshgrid(np.arange(width), np.arange(height))
     base = np.stack([columns.ravel(), rows.ravel()], axis=-1).astype(float)
     xy = surface.origin + spacing * (base + rng.uniform(0.1, 0.9, base.shape))

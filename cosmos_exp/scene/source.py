@@ -1,4 +1,4 @@
-"""What a scene source is: a config, and a function that makes a scene of its values."""
+"""Interface of a scene source: a config type and a function that makes a scene from its values."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ALL = "all"
 
 @dataclass
 class SceneConfig:
-    """What every scene source has."""
+    """Fields of every scene source."""
 
     name: str = field(default=REQUIRED, metadata=NO_EFFECT)
     """Of the scene in the name of a run."""
@@ -28,9 +28,9 @@ class SceneConfig:
     weather: str = "Original"
     """Style that the renderer draws the rgb input of the edge and vis controls in."""
     ego_edit: EgoEdit = field(default_factory=EgoEdit)
-    """Another way for the ego to drive."""
+    """Edit of the ego trajectory."""
     edits: dict[str, Any] = field(default_factory=dict)
-    """{name: edit of other tracks}: kind is drop, move, retime, copy or add; its fields stand in scene/edits.py."""
+    """{name: edit of other tracks}: kind is drop, move, retime, copy or add; its fields: scene/edits/scene_edits.py."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ class SceneSource:
     files: those of them that are paths of files; they are checked before a run and count in the cache by content.
     folders: those that are paths of folders, checked likewise. contents: from the values of these fields to the files
     below the folders that the scene is made of; they count in the cache by content.
-    rig: from these values and a camera type (ftheta or pinhole) to the cameras that the scene was recorded with.
-    every: field -> from these values to all values of that field that there are scenes of; what its value `all` means.
-    check: from these values to what is wrong with them, one message per problem.
+    rig: from these values and a camera type (ftheta or pinhole) to the cameras of the recording.
+    every: {field: function from these values to all values of that field that have a scene}, for the value `all`.
+    check: from these values to their problems, one message each.
     """
 
     config: type[SceneConfig]

@@ -1,4 +1,4 @@
-"""A driving scene: what stands still, what moves, and where the ego vehicle drives.
+"""A driving scene: static map, dynamic objects and ego trajectory.
 
 World frame everywhere: right-handed, metres, x forward (east), y left (north), z up; radians; seconds.
 Readers convert to it once (CARLA is left-handed and in degrees, RDS-HQ already agrees).
@@ -101,7 +101,7 @@ def interpolate_pose(a: np.ndarray, b: np.ndarray, u: float) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Track:
-    """One moving (or parked) object.
+    """A dynamic object, moving or parked.
 
     size: (length, width, height) metres. The trajectory is that of the cuboid's **centre**, FLU axes.
     color: RGB in 0..1 where known. The object exists from the trajectory's first time to its last.
@@ -151,7 +151,7 @@ class Pole:
 
 @dataclass(frozen=True)
 class TrafficSign:
-    """A plate. pose: [4,4] of its centre, x = facing direction. size: (depth, width, height)."""
+    """A traffic sign plate. pose: [4,4] of its centre, x = facing direction. size: (depth, width, height)."""
 
     id: str
     pose: np.ndarray
@@ -161,7 +161,7 @@ class TrafficSign:
 
 @dataclass(frozen=True)
 class TrafficLight:
-    """A light head. pose: [4,4] of its centre, x = facing direction. size: (depth, width, height).
+    """A traffic light head. pose: [4,4] of its centre, x = facing direction. size: (depth, width, height).
 
     state_times: [K] seconds and states: K values; states[k] holds from state_times[k] on.
     """
@@ -201,10 +201,10 @@ class Tree:
 
 @dataclass(frozen=True)
 class SceneMap:
-    """The static world.
+    """The static map.
 
     lanes cover road and sidewalk surface; road_boundaries: [N,3] kerb polylines; crosswalks and road_markings: [K,3]
-    polygons; wait_lines: [2+,3] polylines. buildings and trees are scenery grown from the road network.
+    polygons; wait_lines: [2+,3] polylines. buildings and trees are generated along the road network.
     """
 
     name: str
@@ -235,10 +235,10 @@ class Sweeps(Protocol):
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything a rig can look at during [start, end] seconds.
+    """Everything visible to a rig in [start, end] seconds.
 
     ego: the ego vehicle's cuboid. rig_trajectory: poses of the rig frame (FLU, origin on the ground below the rear
-    axle), which sensors are mounted on. tracks: all other objects. facts: short words for captions, such as
+    axle), which sensors are mounted on. tracks: all other objects. facts: attributes for captions, such as
     `{"road": "intersection", "area": "residential"}`. ego_origin: [3] origin of the ego actor in the rig frame where
     the source has actors, as CARLA does. sweeps: recorded LiDAR, where there is one.
     """

@@ -27,7 +27,8 @@ class CameraModel(Protocol):
     def __hash__(self) -> int: ...
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """[N,3] camera-frame points -> [N,2] float64 pixels (u, v). Points behind follow the model's own rule."""
+        """[N,3] camera-frame points -> [N,2] float64 pixels (u, v). Points behind the camera follow the
+        model's own rule."""
         ...
 
     def unproject(self, pixels: np.ndarray) -> np.ndarray:
@@ -39,7 +40,7 @@ class CameraModel(Protocol):
         ...
 
     def resized(self, width: int, height: int) -> CameraModel:
-        """The same optics at another image size."""
+        """The same lens at another image size."""
         ...
 
 
@@ -53,7 +54,7 @@ def fields_of_view(model: CameraModel) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Camera:
-    """A model and where it sits. camera_to_rig: [4,4], OpenCV camera axes to the rig's FLU frame."""
+    """A camera model and its extrinsics. camera_to_rig: [4,4], OpenCV camera axes to the rig's FLU frame."""
 
     name: str
     model: CameraModel

@@ -1,7 +1,7 @@
 """Lenses of CARLA's cameras as the models of a rig: pinhole, or f-theta for the wide-angle blueprints.
 
 A wide-angle lens maps the angle a to the optical axis to the radius f r(a), r by its `camera_model`; its fov is
-vertical. Where r is no polynomial of degree 5 it is fitted by one over the image.
+vertical. Where r is not a polynomial of degree 5, one is fitted over the image.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ DEFAULT_FOV = 90.0
 DEGREE = 5
 SAMPLES = 500
 MAX_FIT_ERROR = 0.005  # of the image's height
-WORTH_A_NOTE = 0.5  # pixels
-LAST_ANGLE = {"perspective": np.pi / 2, "equisolid": np.pi, "orthographic": np.pi / 2}  # radius grows up to here
+NOTED_FIT_ERROR = 0.5  # pixels
+LAST_ANGLE = {"perspective": np.pi / 2, "equisolid": np.pi, "orthographic": np.pi / 2}  # radius increases up to here
 
 
 def lens_of(entry: Mapping, attributes: Mapping[str, Any], size: tuple[int, int], notes: list[str]) -> dict[str, Any]:
-    """`hfov` and `size`, or `ftheta`, of a sensor entry. size: (width, height) in pixels. notes: of fits, added to.
+    """`hfov` and `size`, or `ftheta`, of a sensor entry. size: (width, height) in pixels. notes: extended by
+    messages about the fit.
 
-    Raises UserError on a value that is no number, an unknown model, or a lens that a polynomial cannot follow.
+    Raises UserError on a value that is not a number, an unknown model, or a lens that a polynomial cannot approximate.
     """
     if entry.get("ftheta_parameters") is not None:
         return {"ftheta": _given_ftheta(entry["ftheta_parameters"], size)}
@@ -43,7 +44,7 @@ def lens_of(entry: Mapping, attributes: Mapping[str, Any], size: tuple[int, int]
 
 
 def finite(name: str, value: Any) -> float:
-    """A number, or a string of one as CARLA's attributes are; UserError otherwise."""
+    """A finite number, also given as a string, as in CARLA's attributes; UserError otherwise."""
     try:
         number = float(value) if not isinstance(value, bool) else float("nan")
     except (TypeError, ValueError):
@@ -148,6 +149,6 @@ def _polynomial(model: str, radius: Callable, focal: float, size: tuple[int, int
     fit = f"a {model} lens out to {np.degrees(unit):.0f} degrees is up to {error:.1f} pixels off its f-theta polynomial"
     if error > MAX_FIT_ERROR * size[1]:
         raise UserError(f"{fit}: give a smaller fov or a larger focal_length")
-    if error > WORTH_A_NOTE:
+    if error > NOTED_FIT_ERROR:
         notes.append(fit)
     return [0.0, *(solution / unit ** np.arange(1, DEGREE + 1)).tolist()]

@@ -1,4 +1,4 @@
-"""The sensor file of CARLA's Cosmos exporter -> cameras of a rig, and the outputs asked of each.
+"""The sensor file of CARLA's Cosmos exporter -> cameras of a rig, and the outputs requested from each.
 
 A YAML list with an entry per sensor: its kind, its blueprint's attributes, and its transform relative to the ego actor
 in Unreal's axes (left-handed: x forward, y right, z up; metres, degrees, positive pitch looks up). Entries with the
@@ -35,7 +35,7 @@ ENTRY_KEYS = (
 )  # fmt: skip
 LOCATION, ROTATION = ("x", "y", "z"), ("pitch", "yaw", "roll")
 # fmt: off
-# Attributes of CARLA's cameras that say how a picture is exposed and post-processed; the renderer has no such thing.
+# Exposure and post-processing attributes of CARLA's cameras, which the renderer does not model.
 PHOTOGRAPHIC = frozenset({
     "black_clip", "blade_count", "bloom_intensity", "blur_amount", "blur_radius", "calibration_constant",
     "chromatic_aberration_intensity", "chromatic_aberration_offset", "enable_postprocess_effects",
@@ -54,7 +54,7 @@ DEFAULT_SIZE = {"image_size_x": 800, "image_size_y": 600}  # of CARLA's blueprin
 class CarlaSensors:
     """cameras: `{camera_0: options}` in the file's order, as `build_rig` takes them, but with positions relative to the
     ego actor's origin (FLU metres). outputs: {camera: renderer outputs}. sensors: {camera: sensors as the file names
-    them}. notes: what the file asks for that nothing follows.
+    them}. notes: settings of the file that are ignored.
     """
 
     cameras: dict[str, dict[str, Any]]
@@ -65,7 +65,7 @@ class CarlaSensors:
 
 @dataclass
 class _Group:
-    """Entries that are one camera."""
+    """Entries of one camera."""
 
     options: dict[str, Any]
     sensors: list[str] = field(default_factory=list)
@@ -74,7 +74,7 @@ class _Group:
 def read_carla_sensors(path: str | Path) -> CarlaSensors:
     """Cameras and outputs of a sensor file; a leading `file:` of the path is left out, as CARLA's exporter does.
 
-    Raises ValidationErrors that names every mistake by its entry; UserError on a file that is no YAML list.
+    Raises ValidationErrors that names every mistake by its entry; UserError on a file that is not a YAML list.
     """
     path = Path(str(path).removeprefix("file:"))
     groups: list[_Group] = []
@@ -107,7 +107,7 @@ def read_carla_sensors(path: str | Path) -> CarlaSensors:
 def configured_cameras(sensors: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
     """{camera: options} of a `sensors` config: those of its file, relative to the ego actor, or its own.
 
-    Raises UserError where it has both or neither, or an `actor_origin` that is no place.
+    Raises UserError where it has both or neither, or an `actor_origin` that is not a point.
     """
     if not sensors["file"]:
         if not sensors["cameras"]:
@@ -171,12 +171,12 @@ def _mounting(transform: Mapping, errors: list[str]) -> dict[str, Any]:
     """position and rotation as `build_rig` takes them: y, pitch and yaw count the other way in Unreal."""
     errors += [unknown_name("key of transform", str(k), ("location", "rotation")) for k in transform
                if k not in ("location", "rotation")]  # fmt: skip
-    x, y, z = _three(transform, "location", LOCATION, errors)
-    pitch, yaw, roll = _three(transform, "rotation", ROTATION, errors)
+    x, y, z = _vector(transform, "location", LOCATION, errors)
+    pitch, yaw, roll = _vector(transform, "rotation", ROTATION, errors)
     return {"position": [x, 0.0 - y, z], "rotation": [roll, 0.0 - pitch, 0.0 - yaw]}
 
 
-def _three(transform: Mapping, part: str, names: tuple[str, ...], errors: list[str]) -> list[float]:
+def _vector(transform: Mapping, part: str, names: tuple[str, ...], errors: list[str]) -> list[float]:
     given = _mapping(transform, part, errors)
     errors += [unknown_name(f"key of {part}", str(key), names) for key in given if key not in names]
     values = []

@@ -1,8 +1,8 @@
 """The f-theta camera of NVIDIA's driving data: pixel radius as a polynomial of the angle to the optical axis.
 
-Floats are as wide as in the RDS-HQ renderer (most are float32): a line's pixels depend on how its ends round. One
-direction of the polynomial is given with the calibration; the other is fitted over 500 uniform samples, in the way of
-that renderer (an exact inverse is up to 0.04 px away).
+Float precision follows the RDS-HQ renderer (mostly float32), since rasterised pixels depend on rounding. The
+calibration gives one direction of the polynomial; the other is fitted over 500 uniform samples, as in that renderer (an
+exact inverse differs by up to 0.04 px).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from cosmos_exp.sensors.ftheta_fit import fit_without_constant
 
 FIT_SAMPLES = 500
 SCAN_STEPS = 2000
-SQUEEZED = 0.9  # a linear term below this is that of a narrowed image, not of a calibration
+NARROWED = 0.9  # a linear term below this comes from a horizontally resized image, not from calibration
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class FTheta:
         """Length of the largest horizontal and vertical distance from the principal point to a border, pixels."""
         center = np.asarray(self.center, np.float32)
         far = np.maximum(center, np.array([self.width, self.height], np.float32) - center)
-        if self.linear[0] < SQUEEZED:
+        if self.linear[0] < NARROWED:
             far[0] /= self.linear[0]
         return float(np.linalg.norm(far))
 
@@ -95,7 +95,7 @@ class FTheta:
         return radius, slope
 
     def radius(self, angle: np.ndarray) -> np.ndarray:
-        """Pixel radius of an angle (radians), extrapolated in a straight line beyond the maximum angle."""
+        """Pixel radius of an angle (radians), extrapolated linearly beyond the maximum angle."""
         at_max, slope = self.beyond_max
         inside = _evaluate(self.fw_poly, angle)
         return np.where(angle <= self.max_angle, inside, at_max + (angle - self.max_angle) * slope)
@@ -142,7 +142,7 @@ class FTheta:
         return self.unproject(pixels).reshape(self.height, self.width, 3).astype(np.float32)
 
     def scaled(self, scale: float) -> FTheta:
-        """RDS-HQ's rule for another resolution: truncated size, the other polynomial fitted anew."""
+        """RDS-HQ's rule for another resolution: truncated size, the other polynomial refitted."""
         cx, cy = (float(np.float32(v) * np.float32(scale)) for v in self.center)
         model = self._rescaled(int(self.width * scale), int(self.height * scale), scale, 1.0)
         return replace(model, center=(cx, cy))
@@ -165,7 +165,7 @@ class FTheta:
         )
 
     def forward_domain_end(self) -> float:
-        """Angle up to which the forward polynomial is fitted: before it turns down, or where it leaves the image."""
+        """Angle up to which the forward polynomial is fitted: before its maximum, or where it leaves the image."""
         steps = np.arange(SCAN_STEPS + 1) * (np.pi / SCAN_STEPS)
         turns = np.flatnonzero(_evaluate(_derivative(self.poly), steps) <= 0)
         leaves = np.flatnonzero(_evaluate(self.poly, steps) > self.max_radius)
@@ -175,7 +175,7 @@ class FTheta:
 
 
 def monotone(model: FTheta) -> bool:
-    """Whether angle and radius grow together over the whole image."""
+    """Whether the angle increases with the radius over the whole image."""
     radius = np.linspace(0.0, model.max_radius, FIT_SAMPLES)
     grows = np.diff(_evaluate(model.bw_poly, radius)) > 0
     return bool(grows.all()) and model.beyond_max[1] > 0

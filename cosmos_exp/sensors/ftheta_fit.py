@@ -1,10 +1,10 @@
-"""The polynomial fit of the RDS-HQ renderer, to its rounding.
+"""The polynomial fit of the RDS-HQ renderer, reproduced to rounding.
 
 That renderer inverts an f-theta polynomial with a bounded trust-region fit (Branch, Coleman and Li, SIAM J. Sci.
 Comput. 21, 1999, as in SciPy's `curve_fit`) whose constant term may be anything from 0 to 2.2e-16. The problem is
-linear, and so badly scaled that the fit ends up to 2e-6 radians away from the least squares solution, at a place that
-rounding decides. This is the same iteration for this one problem. It agrees to the last bit where the linear algebra
-library rounds alike, which depends on the processor, and to about 2e-3 px elsewhere.
+linear but so ill-conditioned that the fit ends up to 2e-6 radians from the least-squares solution, at a point that
+depends on rounding. This module runs the same iteration for this problem. It agrees bit for bit where the linear
+algebra library rounds alike, which depends on the processor, and to about 2e-3 px elsewhere.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 DEGREE = 5
 EPS = float(np.finfo(np.float64).eps)  # also the upper bound of the constant term; the lower one is 0
 TOLERANCE = 1e-8  # of cost, step and gradient
-MOST_EVALUATIONS = 600
+MAX_EVALUATIONS = 600
 INNER_TOLERANCE, INNER_ITERATIONS = 0.01, 10
 
 
@@ -37,14 +37,14 @@ def fit_without_constant(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     gradient = jacobian.T.dot(f)
     radius = _length(c / _distances(c, gradient)[0] ** 0.5)
     damping, evaluations = 0.0, 1
-    while evaluations < MOST_EVALUATIONS:
+    while evaluations < MAX_EVALUATIONS:
         distances, slopes = _distances(c, gradient)
         steepest = np.abs(gradient * distances).max()
         if steepest < TOLERANCE:
             break
         local = _Quadratic.at(f, jacobian, gradient, distances, slopes)
         reduction, ended = -1.0, False
-        while reduction <= 0 and evaluations < MOST_EVALUATIONS and not ended:
+        while reduction <= 0 and evaluations < MAX_EVALUATIONS and not ended:
             newton, damping = local.trust_region_step(radius, damping)
             step, scaled, predicted = local.bounded_step(c, newton, radius, max(0.995, 1 - steepest))
             tried = _inside(c + step)
@@ -82,7 +82,7 @@ def _jacobian(residuals: Callable[[np.ndarray], np.ndarray], c: np.ndarray, f: n
 
 
 def _distances(c: np.ndarray, gradient: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Coleman and Li's scaling and its derivatives: how far the constant term is from the bound it is driven to."""
+    """Coleman and Li's scaling and its derivatives: distance of the constant term to the bound it moves towards."""
     distances, slopes = np.ones(len(c)), np.zeros(len(c))
     if gradient[0] < 0:
         distances[0], slopes[0] = EPS - c[0], -1
@@ -202,10 +202,10 @@ class _Quadratic:
     def bounded_step(
         self, c: np.ndarray, newton: np.ndarray, radius: float, theta: float
     ) -> tuple[np.ndarray, np.ndarray, float]:
-        """The best of three ways not to leave the bounds: step, scaled step, predicted reduction of the cost.
+        """The best of three steps within the bounds: step, scaled step, predicted reduction of the cost.
 
-        They are the trust-region step shortened, the same reflected at the bound, and steepest descent. theta: the part
-        of the way to a bound that is gone at most.
+        They are the trust-region step shortened, the same reflected at the bound, and steepest descent. theta:
+        largest fraction of the distance to a bound that a step may cover.
         """
         step = self.scale * newton
         if 0 <= (c + step)[0] <= EPS:
@@ -241,7 +241,7 @@ class _Quadratic:
 
 
 def _to_sphere(start: np.ndarray, direction: np.ndarray, radius: float) -> float:
-    """Multiple of the direction at which the way from start leaves the sphere."""
+    """Multiple of the direction at which the ray from start leaves the sphere."""
     a, b, c = np.dot(direction, direction), np.dot(start, direction), np.dot(start, start) - radius**2
     q = -(b + np.copysign(np.sqrt(b * b - a * c), b))
     return max(q / a, c / q)

@@ -13,10 +13,10 @@ import numpy as np
 
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.render.clips.videos import scaled_model
-from cosmos_exp.scene.edits.novel_pose import ground_height, grounded, interpolate_key_poses
+from cosmos_exp.scene.edits.key_poses import ground_height, grounded, interpolate_key_poses
 from cosmos_exp.scene.rds_hq.clip import RdsHqClip
 from cosmos_exp.scene.rds_hq.datasets import Dataset
-from cosmos_exp.scene.rds_hq.objects import at_frames, steady
+from cosmos_exp.scene.rds_hq.objects import at_frames, average_static_objects
 from cosmos_exp.sensors.camera import CameraModel
 from cosmos_exp.sensors.ftheta import FTheta
 
@@ -123,7 +123,7 @@ def check_objects(path: Path, case: Case) -> Iterator[Comparison]:
     if not golden:
         raise UserError(f"{path} holds no frames")
     frames = sorted(int(frame) for frame in golden)
-    ours = at_frames(steady(case[0].objects()), frames, last_used=frames[-1])
+    ours = at_frames(average_static_objects(case[0].objects()), frames, last_used=frames[-1])
     errors = []
     for name, objects in sorted(golden.items()):
         records = ours[int(name)]

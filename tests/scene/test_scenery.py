@@ -11,7 +11,7 @@ from cosmos_exp.common.errors import UserError
 from cosmos_exp.scene import Lane, LaneType, Pole, SceneMap
 from cosmos_exp.scene.opendrive.reader import load_opendrive
 from cosmos_exp.scene.procedural.street import ROADS, procedural_scene
-from cosmos_exp.scene.scenery import STYLES, grow
+from cosmos_exp.scene.scenery import STYLES, add_scenery
 
 
 def ring(radius: float = 60.0, width: float = 4.0) -> SceneMap:
@@ -53,7 +53,7 @@ def touches_any(polygon: np.ndarray, polygons: np.ndarray) -> bool:
 def test_buildings_clear_lanes_and_one_another(road, area):
     bare = replace(procedural_scene(seed=8, road=road, num_vehicles=0, num_pedestrians=0).map, buildings=(), trees=())
     for seed in range(2):
-        grown = grow(bare, seed, area=area)
+        grown = add_scenery(bare, seed, area=area)
         quads = lane_quads(grown)
         footprints = np.stack([b.footprint[:, :2] for b in grown.buildings])
         for i, footprint in enumerate(footprints):
@@ -62,7 +62,7 @@ def test_buildings_clear_lanes_and_one_another(road, area):
 
 
 def test_a_curved_road_is_clear_too():
-    grown = grow(ring(), 3, area="residential")
+    grown = add_scenery(ring(), 3, area="residential")
     assert len(grown.buildings) > 15
     radii = np.array([np.linalg.norm(b.footprint[:, :2], axis=1) for b in grown.buildings])
     assert ((radii.max(1) < 60.0) | (radii.min(1) > 66.0)).all()
@@ -71,7 +71,7 @@ def test_a_curved_road_is_clear_too():
 
 def test_trees_and_lamps_are_off_the_roadway():
     for seed in range(4):
-        grown = grow(ring(), seed, area="residential")
+        grown = add_scenery(ring(), seed, area="residential")
         feet = np.array([t.position[:2] for t in grown.trees] + [p.base[:2] for p in grown.poles])
         radii = np.linalg.norm(feet, axis=1)
         assert ((radii < 60.0) | (radii > 64.0)).all()
@@ -82,13 +82,13 @@ def test_scenery_stands_at_the_height_of_the_road_beside_it():
     flat = ring()
     lift = np.array([0.0, 0.0, 7.5])
     raised = [replace(v, left=v.left + lift, right=v.right + lift) for v in flat.lanes]
-    grown = grow(replace(flat, lanes=tuple(raised)), 1, area="residential")
+    grown = add_scenery(replace(flat, lanes=tuple(raised)), 1, area="residential")
     assert {float(t.position[2]) for t in grown.trees} == {7.5}
     assert {float(p.base[2]) for p in grown.poles} == {7.5}
     assert {float(z) for b in grown.buildings for z in b.footprint[:, 2]} == {7.5}
     tilt = np.array([[1.0, 0.0, 0.05], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
     slope = [replace(v, left=v.left @ tilt, right=v.right @ tilt) for v in flat.lanes]
-    lamps = grow(replace(flat, lanes=tuple(slope)), 1, area="residential").poles
+    lamps = add_scenery(replace(flat, lanes=tuple(slope)), 1, area="residential").poles
     assert all(abs(p.base[2] - 0.05 * p.base[0]) < 0.3 for p in lamps)
 
 
@@ -99,7 +99,7 @@ def test_no_lamp_or_tree_stands_in_a_sliver_between_lanes():
         edges = [np.stack([x, np.full_like(x, y), np.zeros_like(x)], axis=-1) for y in (high, low)]
         return Lane(name, LaneType.DRIVING, *edges)
 
-    grown = grow(SceneMap("pair", lanes=(strip("a", 0.0, 4.0), strip("b", 6.4, 10.0))), 0, area="residential")
+    grown = add_scenery(SceneMap("pair", lanes=(strip("a", 0.0, 4.0), strip("b", 6.4, 10.0))), 0, area="residential")
     feet = np.array([p.base[:2] for p in grown.poles] + [t.position[:2] for t in grown.trees])
     assert not ((feet[:, 0] > 5.0) & (feet[:, 0] < 195.0) & (feet[:, 1] > 0.0) & (feet[:, 1] < 10.0)).any()
 
@@ -107,7 +107,7 @@ def test_no_lamp_or_tree_stands_in_a_sliver_between_lanes():
 def test_a_real_town_grows_fast_and_clear(shared):
     town = load_opendrive(shared / "carla" / "maps" / "Town02.xodr")
     start = time.process_time()
-    grown = grow(town, 0, area="downtown")
+    grown = add_scenery(town, 0, area="downtown")
     assert time.process_time() - start < 2.0
     quads = lane_quads(town)
     assert len(grown.buildings) > 40
@@ -115,7 +115,7 @@ def test_a_real_town_grows_fast_and_clear(shared):
 
 
 def test_lamps_stand_beside_the_road_at_intervals():
-    grown = grow(ring(), 1, area="residential")
+    grown = add_scenery(ring(), 1, area="residential")
     feet = np.array([p.base[:2] for p in grown.poles])
     distance = np.minimum(np.abs(np.linalg.norm(feet, axis=1) - 60.0), np.abs(np.linalg.norm(feet, axis=1) - 64.0))
     assert (distance < 1.5).all()
@@ -124,7 +124,7 @@ def test_lamps_stand_beside_the_road_at_intervals():
 
 
 def test_footprints_are_counter_clockwise_and_solid():
-    for building in grow(ring(), 2).buildings:
+    for building in add_scenery(ring(), 2).buildings:
         xy = building.footprint[:, :2]
         following = np.roll(xy, -1, axis=0)
         area = (xy[:, 0] * following[:, 1] - xy[:, 1] * following[:, 0]).sum() / 2
@@ -132,24 +132,24 @@ def test_footprints_are_counter_clockwise_and_solid():
 
 
 def test_downtown_is_taller_than_residential():
-    tall, low = (grow(ring(), 0, area=a) for a in ("downtown", "residential"))
+    tall, low = (add_scenery(ring(), 0, area=a) for a in ("downtown", "residential"))
     assert np.mean([b.height for b in tall.buildings]) > 1.5 * np.mean([b.height for b in low.buildings])
 
 
 def test_the_same_seed_grows_the_same_scenery_and_keeps_what_is_there():
     pole = Pole(np.array([0.0, 0.0, 0.0]), np.array([0.0, 0.0, 4.0]))
     scene_map = replace(ring(), poles=(pole,))
-    first, second = grow(scene_map, 5), grow(scene_map, 5)
+    first, second = add_scenery(scene_map, 5), add_scenery(scene_map, 5)
     assert pickle.dumps(first) == pickle.dumps(second)
     assert first.poles[0] is pole and first.lanes is scene_map.lanes
-    assert pickle.dumps(grow(scene_map, 6).buildings) != pickle.dumps(first.buildings)
+    assert pickle.dumps(add_scenery(scene_map, 6).buildings) != pickle.dumps(first.buildings)
 
 
 def test_a_map_without_lanes_stays_as_it_is():
     empty = SceneMap("empty")
-    assert grow(empty, 0) is empty
+    assert add_scenery(empty, 0) is empty
 
 
 def test_unknown_area_names_the_nearest():
     with pytest.raises(UserError, match="unknown area 'down-town': did you mean 'downtown'"):
-        grow(ring(), 0, area="down-town")
+        add_scenery(ring(), 0, area="down-town")

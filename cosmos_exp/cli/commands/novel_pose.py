@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     if bool(options.edit) == bool(options.keys):
         raise UserError("novel-pose: give either --edit KEY=VALUE, once or more, or --keys FILE")
 
-    from cosmos_exp.scene.edits.novel_clip import edited_poses, keyed_poses, write_poses
+    from cosmos_exp.scene.edits.novel_trajectory import edited_poses, keyed_poses, write_poses
     from cosmos_exp.scene.rds_hq.clip import find_clip
 
     clip = find_clip(options.input, options.clip)

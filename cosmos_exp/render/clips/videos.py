@@ -23,7 +23,7 @@ from cosmos_exp.render.lidar.condition import LidarRenderer
 from cosmos_exp.scene.map_layers import cuboid_corners
 from cosmos_exp.scene.rds_hq.clip import OBJECTS, RdsHqClip
 from cosmos_exp.scene.rds_hq.datasets import Dataset
-from cosmos_exp.scene.rds_hq.objects import ObjectRecord, at_frames, hdmap_class, steady
+from cosmos_exp.scene.rds_hq.objects import ObjectRecord, at_frames, average_static_objects, hdmap_class
 from cosmos_exp.sensors.camera import CameraModel
 from cosmos_exp.sensors.ftheta import FTheta
 
@@ -95,7 +95,9 @@ class ClipRenderer:
         """The objects of a frame in the order in which they are drawn."""
         if not self._boxes:
             last = self.frames[-1] if self.settings.reference_compat else None
-            objects = at_frames(steady(self.clip.objects()), self.clip.frames(*self._timeline()), last_used=last)
+            objects = at_frames(
+                average_static_objects(self.clip.objects()), self.clip.frames(*self._timeline()), last_used=last
+            )
             self._boxes = {number: _boxes(records) for number, records in objects.items()}
         return self._boxes[frame]
 

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.render.lidar.splat import projection_parameters, splat_depth
 from cosmos_exp.scene.rds_hq.clip import RdsHqClip
-from cosmos_exp.scene.rds_hq.objects import ObjectRecord, at_frames, steady
+from cosmos_exp.scene.rds_hq.objects import ObjectRecord, at_frames, average_static_objects
 from cosmos_exp.scene.types import Sweeps
 from cosmos_exp.sensors.camera import CameraModel
 from cosmos_exp.sensors.ftheta import FTheta
@@ -81,7 +81,7 @@ class LidarRenderer:
         last = len(frames) - 1 if reference_compat else None
         used = sweeps_used(frames, clip.lidar_frames(), last=last)
         last_key = frames[-1] if reference_compat and frames else None
-        at_used_frames = at_frames(steady(clip.objects()), sorted({*frames, *used}), last_used=last_key)
+        at_used_frames = at_frames(average_static_objects(clip.objects()), sorted({*frames, *used}), last_used=last_key)
         objects: Objects = {frame: records for frame, records in at_used_frames.items()}
         return cls(clip, objects, frames, reference_compat=reference_compat, device=device)
 

@@ -1,6 +1,6 @@
-"""What is in a recorder log: numbers for a program (`scene_info`) and lines for a person (`format_info`).
+"""Contents of a recorder log: values ready for JSON (`scene_info`) and plain text (`format_info`).
 
-Values keep CARLA's left-handed frame; metres, seconds, degrees (roll, pitch, yaw); what is not finite is None.
+Values keep CARLA's left-handed frame; metres, seconds, degrees (roll, pitch, yaw); non-finite values are None.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ EGO_ROLE = "hero"
 
 
 def scene_info(log: Path | str) -> dict[str, Any]:
-    """Everything a recorder log states, as plain values ready for JSON.
+    """All contents of a recorder log, as plain values ready for JSON.
 
     Header, counts, packet counts, every actor (attributes, parent, first and last pose, ranges, bounding box), light
     transitions (frame, state: 0 red, 1 yellow, 2 green, 3 off), events, and up to seven sampled frames: the first two,

@@ -12,7 +12,6 @@ import numpy as np
 
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.scene.carla.axes import flu_heading, flu_points
-from cosmos_exp.scene.carla.facts import scene_facts
 from cosmos_exp.scene.carla.packets import Packet
 from cosmos_exp.scene.carla.recorded_actors import RecordedActor, recorded_actors
 from cosmos_exp.scene.carla.recorder import ActorType, RecorderLog, read_log
@@ -24,15 +23,16 @@ from cosmos_exp.scene.carla.tracks import (
     is_drawable_prop,
     is_traffic,
     left_out,
-    paint,
     rear_axle,
     tracks_of,
     trajectories,
+    vehicle_color,
 )
 from cosmos_exp.scene.crop import crop_map
+from cosmos_exp.scene.facts import scene_facts
 from cosmos_exp.scene.opendrive.reader import load_opendrive
 from cosmos_exp.scene.opendrive.road_furniture import NEAR_SIDE_LIGHT, add_light, add_sign
-from cosmos_exp.scene.scenery import grow
+from cosmos_exp.scene.scenery import add_scenery
 from cosmos_exp.scene.types import LightState, Scene, SceneMap, Track, TrafficLight, Trajectory
 
 logger = logging.getLogger(__name__)
@@ -52,11 +52,11 @@ def load_carla_scene(
     duration: float | None = None,
     seed: int = 0,
 ) -> Scene:
-    """The recorded drive on its town's map, with scenery grown beside the roads.
+    """The recorded drive on its town's map, with scenery generated beside the roads.
 
     Frame times stay the log's (irregular); between them poses are interpolated, rotations along the shortest arc.
     Vehicles, walkers and props with a usable bounding box become tracks, at their cuboid's centre; an actor that is
-    deleted, parked below the map or moved by a jump gets a new track when it returns.
+    deleted, parked below the map or teleported gets a new track when it returns.
 
     ego: actor id; None takes the vehicle whose role_name is hero. start, duration: seconds on the log's clock; the
     default window runs from the ego's first frame to its last. seed: of the scenery.
@@ -79,7 +79,7 @@ def load_carla_scene(
     axle = rear_axle(hero, box)
     to_rig[:3, 3] = axle - box.centre
     model, role = hero.added.type_id, hero.added.role
-    ego_track = Track(str(hero.id), actor_class(hero), box.size, path, paint(hero), model, role)
+    ego_track = Track(str(hero.id), actor_class(hero), box.size, path, vehicle_color(hero), model, role)
     others = [a for a in actors if a is not hero and (is_traffic(a) or is_drawable_prop(a))]
     tracks = [track for a in others for track in tracks_of(a, times, floor, start=begin, end=end)]
     scene_map = crop_map(_with_recorded_signals(scene_map, recording, actors, times), path.poses[:, :3, 3], MAP_RADIUS)
@@ -87,7 +87,7 @@ def load_carla_scene(
     return Scene(
         clip_id=clip_id(Path(log), begin, end),
         source="carla_log",
-        map=grow(scene_map, seed, area=facts["area"]),
+        map=add_scenery(scene_map, seed, area=facts["area"]),
         ego=ego_track,
         rig_trajectory=Trajectory(path.times, path.poses @ to_rig),
         tracks=tuple(tracks),

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 
 class Packet(IntEnum):
-    """Packet ids. WEATHER has no fixed id in the field: it is recognised by its size."""
+    """Packet ids. WEATHER has no fixed id across CARLA branches: it is recognised by its size."""
 
     FRAME_START = 0
     FRAME_END = 1

@@ -1,4 +1,4 @@
-"""What a recorder log says about each actor, gathered over its frames. Still in CARLA's frame."""
+"""State of each actor over the frames of a recorder log, in CARLA's frame."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from cosmos_exp.scene.carla.packets import ActorAdded, Packet, PhysicsControl
 from cosmos_exp.scene.carla.recorder import RecorderLog
 
-JUMP_SPEED = 150.0  # m/s: nothing drives this fast, so it was moved
+JUMP_SPEED = 150.0  # m/s: faster motion is a teleport
 JUMP_DISTANCE = 3.0
 
 

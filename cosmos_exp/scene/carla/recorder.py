@@ -1,7 +1,7 @@
 """Reader of the CARLA recorder's binary log.
 
 Values keep CARLA's frame (left-handed: x forward, y right, z up; rotations are roll, pitch, yaw in degrees), but
-centimetres become metres. Little endian, no padding. `carla_log.py` turns a log into a `Scene`.
+centimetres become metres. Little endian, no padding. `log.py` turns a log into a `Scene`.
 
 The log is a header followed by packets `u8 id, u32 size, payload`; a recorder that was killed leaves a truncated last
 packet, which ends the log with a warning.
@@ -84,7 +84,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class RecorderLog:
-    """A parsed log: header values, complete frames, how often each packet occurred, and what was wrong with the file.
+    """A parsed log: header values, complete frames, packet counts, and warnings about defects of the file.
 
     leftover_bytes: payload bytes of known packets beyond their known layout.
     """

@@ -115,7 +115,7 @@ def is_drawable_prop(actor: RecordedActor) -> bool:
 
 
 def left_out(actors: list[RecordedActor]) -> dict[str, int]:
-    """How many actors of each blueprint become no track, although they are neither sensors nor lights nor signs."""
+    """Number of actors per blueprint that become no track, apart from sensors, lights and signs."""
     others = [a for a in actors if a.added.type == ActorType.OTHER and not is_drawable_prop(a)]
     return dict(Counter(a.added.type_id for a in others))
 
@@ -131,7 +131,7 @@ def trajectories(actor: RecordedActor, box: Box, times: np.ndarray, floor: float
 
 
 def tracks_of(actor: RecordedActor, times: np.ndarray, floor: float, *, start: float, end: float) -> Iterator[Track]:
-    """One track per piece of the actor's path that overlaps [start, end], cut to it with one sample to spare.
+    """One track per piece of the actor's path that overlaps [start, end], cut to it plus one sample on either side.
 
     A two-wheeler's rider, which CARLA makes part of the vehicle, is a track of its own.
     """
@@ -140,7 +140,7 @@ def tracks_of(actor: RecordedActor, times: np.ndarray, floor: float, *, start: f
     parts = [(kind, _lowered(box) if two_wheeler else box, "")]
     if two_wheeler:
         parts.append((ActorClass.RIDER, _rider(box), "_rider"))
-    color = paint(actor) or (PROP_COLOR if kind is ActorClass.OTHER else None)
+    color = vehicle_color(actor) or (PROP_COLOR if kind is ActorClass.OTHER else None)
     for part, cuboid, suffix in parts:
         for i, trajectory in enumerate(trajectories(actor, cuboid, times, floor)):
             window = clip_trajectory(trajectory, start, end)
@@ -175,7 +175,7 @@ def clip_trajectory(trajectory: Trajectory, start: float, end: float) -> Traject
     return Trajectory(times[first : last + 1], trajectory.poses[first : last + 1])
 
 
-def paint(actor: RecordedActor) -> tuple[float, float, float] | None:
+def vehicle_color(actor: RecordedActor) -> tuple[float, float, float] | None:
     """RGB in 0..1 from the attribute `color` ("r,g,b" in 0..255), None where it has none."""
     parts = actor.added.attributes.get("color", "").split(",")
     if len(parts) != 3 or not all(p.strip().isdigit() for p in parts):

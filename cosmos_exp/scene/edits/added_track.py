@@ -1,4 +1,4 @@
-"""Tracks that an edit adds to a scene: a place, a way from there, and a speed."""
+"""Tracks added by an edit: initial position, path and speed."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from pathlib import Path
 import numpy as np
 
 from cosmos_exp.common.errors import UserError, unknown_name
-from cosmos_exp.scene.edits.lane_path import Surface, centre_line, lateral_of_lanes
+from cosmos_exp.scene.edits.lane_queries import Surface, centre_line, lateral_of_lanes
 from cosmos_exp.scene.edits.maneuvers import (
-    ABOUT_FACE,
+    HALF_TURN,
     MAX_SPEED,
     DrivenPath,
     LaneChange,
     SpeedChange,
+    blend_weight,
     change_lane,
     dense_times,
     displaced,
     lane_change_problems,
     poses_along,
-    share_of_change,
     speed_problems,
     time_problems,
     yaw_matrices,
@@ -30,7 +30,7 @@ from cosmos_exp.scene.edits.maneuvers import (
 from cosmos_exp.scene.edits.pose_file import read_pose_file
 from cosmos_exp.scene.types import ActorClass, Lane, Scene, Track, Trajectory
 
-# class: (length, width, height) metres, own speed in m/s; None: as fast as the ego
+# class: (length, width, height) metres, speed in m/s; None: that of the ego
 TYPICAL = {
     ActorClass.CAR: ((4.6, 1.9, 1.5), None),
     ActorClass.TRUCK: ((8.0, 2.5, 3.3), None),
@@ -76,7 +76,7 @@ class Add:
     heading: float = 0.0
     """Degrees to the left of the path's direction; with `position`, of the world's x axis. 180: oncoming."""
     start: float = 0.0
-    """Seconds after the scene's start at which it sets off."""
+    """Seconds after the scene's start at which it starts to move."""
     speed: float | None = None
     """Metres per second; null: the ego's at the scene's start for motor vehicles, typical for others."""
     relative_speed: float = 0.0
@@ -86,7 +86,7 @@ class Add:
 
 
 def add_problems(key: str, edit: Add, duration: float) -> Iterator[str]:
-    """What is wrong with an edit named `key` in a scene of `duration` seconds."""
+    """Problems of an edit named `key` in a scene of `duration` seconds."""
     classes = [c.value for c in ActorClass]
     if edit.class_ not in classes:
         yield f"{key}.class: {unknown_name('class', edit.class_, classes)}"
@@ -132,7 +132,7 @@ def _driven(scene: Scene, edit: Add, actor_class: ActorClass, times: np.ndarray)
     speed = edit.speed if edit.speed is not None else _ego_speed(scene) if typical is None else typical
     speed = max(speed + edit.relative_speed, 0.0)
     middle = (times[1:] + times[:-1]) / 2 - scene.start
-    share = share_of_change(edit.speed_change, middle)
+    share = blend_weight(edit.speed_change, middle)
     change = edit.speed_change
     target = change.factor * speed if change.target is None else change.target
     speeds = np.where(middle >= edit.start, (1 - share) * speed + share * target, 0.0)
@@ -156,7 +156,7 @@ def _ground_poses(scene: Scene, edit: Add, size: Sequence[float], times: np.ndar
         stations = first + (-driven if oncoming else driven)
         poses = _reaching(path, stations, lanes).at(stations)
         poses = displaced(poses, np.full(len(times), lateral), np.zeros(len(times)), surface)
-        poses = poses @ ABOUT_FACE if oncoming else poses
+        poses = poses @ HALF_TURN if oncoming else poses
     else:
         start = displaced(start, np.array([lateral]), np.zeros(1), surface)
         start = start @ yaw_matrices(np.array([math.radians(edit.heading)]))
@@ -170,7 +170,7 @@ def _same_angle(a: float, b: float) -> bool:
 
 
 def _reaching(path: DrivenPath, stations: np.ndarray, lanes: Sequence[Lane]) -> DrivenPath:
-    """The path, longer where the stations [T] leave it and there are lanes to follow."""
+    """The path, extended along the lanes where the stations [T] leave it."""
     ahead, behind = float(stations.max() - path.last), float(path.stations[0] - stations.min())
     return path.extended(lanes, max(ahead, 0.0), max(behind, 0.0))
 

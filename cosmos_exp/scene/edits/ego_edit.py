@@ -1,4 +1,4 @@
-"""Novel ego trajectories: the same scene, driven differently."""
+"""Novel ego trajectories in a given scene."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 
 from cosmos_exp.common.errors import UserError, ValidationErrors
-from cosmos_exp.scene.edits.lane_path import Surface
+from cosmos_exp.scene.edits.lane_queries import Surface
 from cosmos_exp.scene.edits.maneuvers import (
     DrivenPath,
     LaneChange,
     SpeedChange,
+    blend_weight,
     change_lane,
     dense_times,
     displaced,
     lane_change_problems,
-    share_of_change,
     speed_problems,
     stations_of,
     yaw_matrices,
@@ -34,12 +34,12 @@ MAX_UP = 20.0  # metres
 
 @dataclass
 class EgoEdit:
-    """Applied in this order: poses, speed, shift, lane_change, yaw and up. The defaults leave the ego alone."""
+    """Applied in this order: poses, speed, shift, lane_change, yaw and up. The defaults change nothing."""
 
     poses: str | None = None
-    """File of rig poses to drive instead: .csv, .json, or the .tar of an RDS-HQ novel trajectory."""
+    """File of rig poses to follow instead: .csv, .json, or the .tar of an RDS-HQ novel trajectory."""
     speed: SpeedChange = field(default_factory=SpeedChange)
-    """Along its own path; where that ends, on along its lane."""
+    """Along its own path; beyond its end along the lane."""
     lane_change: LaneChange = field(default_factory=LaneChange)
     shift: float = 0.0
     """Metres to the left of its path; negative: right."""
@@ -57,7 +57,7 @@ def ego_edit_from(values: Mapping[str, Any] | None) -> EgoEdit:
 
 
 def ego_edit_problems(edit: EgoEdit, duration: float = math.inf, key: str = "scene.ego_edit") -> Iterator[str]:
-    """What is wrong with an edit in a scene of `duration` seconds, one message per problem."""
+    """Problems of an edit in a scene of `duration` seconds, one message per problem."""
     if edit.poses is not None and not Path(edit.poses).is_file():
         yield f"{key}.poses: no file {edit.poses!r}"
     for name, limit, unit in (("shift", MAX_SHIFT, "m"), ("up", MAX_UP, "m"), ("yaw", 180.0, "degrees")):
@@ -74,7 +74,7 @@ def ego_edit_problems(edit: EgoEdit, duration: float = math.inf, key: str = "sce
 def edit_ego(scene: Scene, edit: EgoEdit) -> Scene:
     """The scene with the ego's rig and cuboid on a novel trajectory over [scene.start, scene.end].
 
-    Raises ValidationErrors with all that `ego_edit_problems` finds, UserError where the road does not allow the edit.
+    Raises ValidationErrors with all that `ego_edit_problems` finds, UserError where the map does not allow the edit.
     """
     if edit == EgoEdit():
         return scene
@@ -91,8 +91,8 @@ def edit_ego(scene: Scene, edit: EgoEdit) -> Scene:
 def edited_rig(rig: Trajectory, edit: EgoEdit, lanes: Sequence[Lane], start: float, end: float) -> Trajectory:
     """The rig's trajectory (FLU, on the ground) in [start, end] seconds after an edit without problems.
 
-    lanes: of the map, for the road beyond the path's end, lane counts and the ground beside the path; where there are
-    none, the ground is the vehicle's own plane. Raises UserError where the road does not allow the edit.
+    lanes: of the map, to continue beyond the path's end, count lanes and find the ground beside the path; without lanes
+    the ground is the vehicle's own plane. Raises UserError where the map does not allow the edit.
     """
     if edit.poses is not None:
         rig = _from_file(Path(edit.poses), start, end)
@@ -126,7 +126,7 @@ def _from_file(path: Path, start: float, end: float) -> Trajectory:
 def _at_speed(poses: np.ndarray, times: np.ndarray, change: SpeedChange, lanes: Sequence[Lane]) -> np.ndarray:
     """Poses [T,4,4] on the same path, and the lane ahead of it, at the new speed. times: [T] from 0."""
     driven = stations_of(poses)
-    share = share_of_change(change, (times[1:] + times[:-1]) / 2)
+    share = blend_weight(change, (times[1:] + times[:-1]) / 2)
     kept = (1 - share) * np.diff(driven)
     full = share * (np.diff(driven) if change.target is None else np.diff(times))
     scale = change.factor if change.target is None else change.target

@@ -1,4 +1,4 @@
-"""What a driver does: changes of speed and lane, along a path given by poses over stations."""
+"""Speed and lane changes along a path of poses over stations."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from cosmos_exp.common.errors import UserError
-from cosmos_exp.scene.edits.lane_path import Surface, lane_ahead, lateral_of_lanes, reversed_lane
+from cosmos_exp.scene.edits.lane_queries import Surface, lane_ahead, lateral_of_lanes, reversed_lane
 from cosmos_exp.scene.types import Lane, Trajectory
 
-STEEPEST = 15 / 8  # largest slope of `smooth`
-SHORTEST_STEP = 1e-3  # metres; poses closer than this to the one before are no progress
+STEEPEST = 15 / 8  # largest slope of `smoothstep`
+SHORTEST_STEP = 1e-3  # metres; poses closer than this to the one before are dropped
 MAX_SPEED = 70.0  # m/s
-ABOUT_FACE = np.diag([-1.0, -1.0, 1.0, 1.0])
+HALF_TURN = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 @dataclass
@@ -41,7 +41,7 @@ class LaneChange:
     duration: float = 3.0
     """Seconds from lane to lane."""
     stay: float | None = None
-    """Seconds there before it comes back in the same duration; null: for good."""
+    """Seconds in the new lane before it returns within the same duration; null: it does not return."""
 
     @property
     def end(self) -> float:
@@ -49,7 +49,7 @@ class LaneChange:
 
 
 def speed_problems(change: SpeedChange, key: str, duration: float) -> Iterator[str]:
-    """What is wrong with a speed change in a scene of `duration` seconds; `key`: its name in the config."""
+    """Problems of a speed change in a scene of `duration` seconds; `key`: its name in the config."""
     if not (math.isfinite(change.factor) and change.factor >= 0):
         yield f"{key}.factor={change.factor:g}: must be 0 or more and finite"
     if change.target is not None and not 0 <= change.target <= MAX_SPEED:
@@ -86,22 +86,22 @@ def time_problems(key: str, value: float, duration: float) -> Iterator[str]:
         yield f"{key}={value:g}: must be 0 {scene}{nearest}"
 
 
-def smooth(u: np.ndarray) -> np.ndarray:
-    """0 before u = 0, 1 after u = 1, between them the quintic without jerks: zero slope and curvature at both ends."""
+def smoothstep(u: np.ndarray) -> np.ndarray:
+    """0 before u = 0, 1 after u = 1, between them a quintic with zero slope and curvature at both ends."""
     u = np.clip(u, 0.0, 1.0)
     return u**3 * (10 - 15 * u + 6 * u**2)
 
 
-def smooth_slope(u: np.ndarray) -> np.ndarray:
+def smoothstep_slope(u: np.ndarray) -> np.ndarray:
     u = np.clip(u, 0.0, 1.0)
     return 30 * u**2 * (1 - u) ** 2
 
 
-def share_of_change(change: SpeedChange, times: np.ndarray) -> np.ndarray:
-    """[T] how far the new speed has replaced the own one at `times` (seconds after the scene's start)."""
+def blend_weight(change: SpeedChange, times: np.ndarray) -> np.ndarray:
+    """[T] weight 0..1 of the new speed at `times` (seconds after the scene's start)."""
     if change.duration == 0:
         return (times >= change.start).astype(float)
-    return smooth((times - change.start) / change.duration)
+    return smoothstep((times - change.start) / change.duration)
 
 
 def change_lane(
@@ -125,7 +125,7 @@ def lateral_profile(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Metres to the left, and their slope over the station, at `times` [T] (after the scene's start) and `stations`.
 
-    lateral: metres to the left of the whole change. It is spread over the distance driven meanwhile, so a vehicle that
+    lateral: metres to the left of the whole change. It is a function of the distance driven, so a vehicle that
     stands does not slide. Raises UserError where that distance is too short (a heading of over 45 degrees).
     """
     offset, slope = np.zeros(len(times)), np.zeros(len(times))
@@ -136,7 +136,7 @@ def lateral_profile(
         if start >= times[-1]:
             continue
         begin, end = np.interp([start, start + change.duration], times, stations)
-        # beyond the scene's end the last speed goes on
+        # extrapolated at the last speed beyond the scene's end
         late = start + change.duration - times[-1]
         if late > 0:
             end += late * (end - begin) / max(times[-1] - start, 1e-9)
@@ -147,8 +147,8 @@ def lateral_profile(
                 f"{(end - begin) / STEEPEST:.2f} m, a longer duration or a higher speed"
             )
         u = (stations - begin) / (end - begin)
-        offset += metres * smooth(u)
-        slope += metres * smooth_slope(u) / (end - begin)
+        offset += metres * smoothstep(u)
+        slope += metres * smoothstep_slope(u) / (end - begin)
     return offset, slope
 
 
@@ -167,7 +167,7 @@ class DrivenPath:
 
     @classmethod
     def through(cls, poses: np.ndarray) -> DrivenPath:
-        """The path that these poses [N,4,4] drive, from station 0 on; poses that make no progress are left out."""
+        """The path through these poses [N,4,4], from station 0 on; poses closer than SHORTEST_STEP are left out."""
         driven = stations_of(poses)
         kept = [0]
         for i in range(1, len(poses)):
@@ -194,8 +194,8 @@ class DrivenPath:
         return path
 
     def _turned(self) -> DrivenPath:
-        """The same way driven from the other end; stations with opposite sign."""
-        return DrivenPath(-self.stations[::-1], self.poses[::-1] @ ABOUT_FACE)
+        """The same path in the opposite direction; stations with opposite sign."""
+        return DrivenPath(-self.stations[::-1], self.poses[::-1] @ HALF_TURN)
 
     def _prolonged(self, lanes: Sequence[Lane], length: float) -> DrivenPath:
         if length <= 0:

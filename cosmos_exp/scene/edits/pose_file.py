@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from cosmos_exp.common.errors import UserError, unknown_name
-from cosmos_exp.scene.edits.novel_pose import rotation_matrix
+from cosmos_exp.scene.edits.key_poses import rotation_matrix
 from cosmos_exp.scene.types import Trajectory
 
 SUFFIXES = (".csv", ".json", ".tar")

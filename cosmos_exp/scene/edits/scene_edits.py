@@ -17,10 +17,10 @@ from typing import Any, get_args, get_type_hints
 import numpy as np
 
 from cosmos_exp.common.errors import UserError, ValidationErrors, unknown_name
+from cosmos_exp.scene.box_overlap import overlaps
 from cosmos_exp.scene.edits.added_track import Add, add_problems, added_track
 from cosmos_exp.scene.edits.ego_edit import EgoEdit, edit_ego, ego_edit_from, ego_edit_problems
 from cosmos_exp.scene.edits.maneuvers import yaw_matrices
-from cosmos_exp.scene.procedural.traffic import overlaps
 from cosmos_exp.scene.types import ActorClass, Scene, Track, Trajectory
 
 logger = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class Drop(Selection):
-    """Take tracks out."""
+    """Remove tracks."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Move(Selection):
 
 @dataclass(frozen=True)
 class Retime(Selection):
-    """Let tracks drive their paths at other times; before and after their own time they go straight on."""
+    """Change the timing of tracks along their paths; beyond their own time span they are extrapolated straight."""
 
     delay: float = 0.0
     """Seconds later; negative: earlier."""
@@ -152,7 +152,7 @@ def _value(key: str, hint: Any, value: Any) -> Any:
 
 
 def edit_problems(edits: Mapping[str, Edit], duration: float = math.inf) -> Iterator[str]:
-    """What is wrong with edits in a scene of `duration` seconds, as far as it can be told without the scene."""
+    """Problems of edits in a scene of `duration` seconds, as far as it can be checked without the scene."""
     for name, edit in edits.items():
         key = f"scene.edits.{name}"
         if isinstance(edit, Selection):
@@ -181,7 +181,7 @@ def _selection_problems(key: str, edit: Selection) -> Iterator[str]:
 
 
 def edit_tracks(scene: Scene, edits: Mapping[str, Edit]) -> Scene:
-    """The scene after the edits, in order; recorded LiDAR, which would show the tracks as they were, goes.
+    """The scene after the edits, in order; recorded LiDAR, which shows the unedited tracks, is removed.
 
     Raises ValidationErrors as `edit_problems` finds, and UserError naming the nearest where the scene has no such
     track, role or lane.
@@ -262,7 +262,7 @@ def _moved(track: Track, edit: Move | Copy) -> Track:
 
 
 def _retimed(track: Track, edit: Retime | Copy) -> Track:
-    """Existing as long as before: what the other timing leaves open at the ends is driven straight on."""
+    """Exists as long as before; extrapolated straight where the new timing leaves its ends open."""
     own = track.trajectory
     times = own.times[0] + (own.times - own.times[0]) / edit.speed + edit.delay
     retimed = Trajectory(times, own.poses)
@@ -286,7 +286,7 @@ def _copied(scene: Scene, name: str, edit: Copy) -> Track:
 
 
 def apply_edits(scene: Scene, config: Mapping[str, Any]) -> Scene:
-    """The scene after `ego_edit` and then `edits` of a `scene` config; what the ego then runs into is logged.
+    """The scene after `ego_edit` and then `edits` of a `scene` config; collisions of the ego are logged.
 
     Raises UserError as `edit_ego` and `edit_tracks` do.
     """
@@ -319,7 +319,7 @@ def _headings(poses: np.ndarray) -> np.ndarray:
 
 
 def config_problems(config: Mapping[str, Any], duration: float) -> Iterator[str]:
-    """What is wrong with `ego_edit` and `edits` of a `scene` config, as far as it can be told without the scene."""
+    """Problems of `ego_edit` and `edits` of a `scene` config, as far as it can be checked without the scene."""
     yield from ego_edit_problems(ego_edit_from(config.get("ego_edit")), duration)
     try:
         yield from edit_problems(parse_edits(config.get("edits")), duration)

@@ -11,9 +11,9 @@ from cosmos_exp.scene.types import Lane, LaneType
 
 CELL = 0.1  # metres
 RIM = np.ones((5, 5), np.uint8)  # cells a gap is widened by, for the slivers that the cells of its rim leave
-LARGEST_GAP = 300.0  # square metres; what is larger is a square, an island or a block
+LARGEST_GAP = 300.0  # square metres; larger gaps are traffic islands or building blocks
 ROAD_SHARE = 0.35  # of a gap's rim that must touch drivable surface
-BELOW = 0.01  # metres: lanes win where a gap's cells overlap them
+BELOW = 0.01  # metres: keeps lanes on top where a gap's cells overlap them
 DRIVABLE = (LaneType.DRIVING, LaneType.BIKING, LaneType.PARKING, LaneType.SHOULDER)
 
 

@@ -1,4 +1,4 @@
-"""Lanes of a road network as strips of sampled points, still knowing their road, section and station."""
+"""Lanes of a road network as strips of sampled points, with their road, section and stations."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STRAIGHT_STEP = 5.0
 CURVED_STEP = 1.0  # where widths, offsets or heights follow a cubic
 MIN_STEP = 0.2
 OUTERMOST = 6.0  # metres: a typical lane border's distance from the reference line, where arcs are longer
-MIN_WIDTH = 0.02  # a lane never wider than this is no surface
+MIN_WIDTH = 0.02  # lanes that never exceed this width are dropped
 END_OF_SECTION = 1e-6  # stations stay this far inside their section, where its own records hold
 
 LANE_TYPES = {
@@ -120,7 +120,7 @@ def _side(
 
 
 def _stations(road: Road, section: LaneSection) -> np.ndarray:
-    """Every station where a record starts, and enough between them to follow the curves."""
+    """Every station where a record starts, and enough between them to resolve curves."""
     lanes = section.left + section.right
     profiles = [lane.width for lane in lanes] + [road.lane_offset, road.elevation, road.superelevation]
     marks = [m.offset + section.start for lane in lanes for m in lane.marks]

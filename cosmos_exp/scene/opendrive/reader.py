@@ -1,6 +1,6 @@
 """OpenDRIVE map -> SceneMap: lane surfaces, painted lines, kerbs, crosswalks, wait lines, signs and lights.
 
-Needs nothing but the map's text. Geometries line, arc, spiral, poly3 and paramPoly3; elevation; superelevation; lane
+Reads the XML text only. Geometries line, arc, spiral, poly3 and paramPoly3; elevation; superelevation; lane
 offset; cubic lane widths and borders; road marks; signals and objects. Left out: crossfall, lateral shapes, lane
 heights (a log message says so where a map has them).
 """
@@ -17,7 +17,7 @@ import numpy as np
 
 from cosmos_exp.scene.opendrive.junction_gaps import fill_junctions
 from cosmos_exp.scene.opendrive.lane_strips import Strip, lane_strips
-from cosmos_exp.scene.opendrive.road_furniture import furnish
+from cosmos_exp.scene.opendrive.road_furniture import read_furniture
 from cosmos_exp.scene.opendrive.road_network import RoadMark, read_network
 from cosmos_exp.scene.types import Lane, LaneLine, LaneType, SceneMap
 
@@ -40,11 +40,11 @@ KERB_PROBE = 0.25  # metres beyond a junction's kerb at which another lane's sur
 SAME_LINE = 0.1  # metres within which two painted lines of a junction are one
 JOINT = 0.1  # metres between the ends of lines that continue each other
 STRAIGHT_ON = np.cos(np.radians(20.0))
-SHORTEST_LINE = 0.3  # metres: what is left of a line below this is no visible paint
+SHORTEST_LINE = 0.3  # metres: shorter remainders of a line are dropped
 
 
 def load_opendrive(path: Path | str) -> SceneMap:
-    """Static world of an OpenDRIVE file, in its inertial frame (right-handed, metres): our world frame.
+    """Static map of an OpenDRIVE file, in its inertial frame (right-handed, metres): our world frame.
 
     Lane ids are `road:section:lane`; bare ground inside a junction is covered by shoulders `junction:gap:k`.
     Raises UserError when the file is missing, truncated or no OpenDRIVE.
@@ -60,7 +60,7 @@ def load_opendrive(path: Path | str) -> SceneMap:
     for strip, lane in zip(strips, lanes):
         if strip.road.junction is not None:
             junctions.setdefault(strip.road.junction, []).append(lane)
-    furniture = furnish(network, strips)
+    furniture = read_furniture(network, strips)
     return SceneMap(
         name=network.name,
         lanes=tuple(lanes + fill_junctions(junctions, lanes)),
@@ -160,7 +160,7 @@ def _unique_lines(lines: Iterable[tuple[str | None, LaneLine]]) -> Iterator[Lane
 
 
 def _joined(lines: Iterable[LaneLine]) -> Iterator[LaneLine]:
-    """Lines of equal paint that continue each other straight on become one, so that dashes run through."""
+    """Joins lines of equal paint that continue each other straight on, so that dashes are continuous."""
     groups: dict[tuple[str, str, float], list[np.ndarray]] = {}
     for line in lines:
         groups.setdefault((line.style, line.color, line.width), []).append(line.points)
@@ -176,7 +176,7 @@ def _joined(lines: Iterable[LaneLine]) -> Iterator[LaneLine]:
 
 
 def _continuation(line: np.ndarray, pieces: list[np.ndarray]) -> np.ndarray | None:
-    """Takes the piece out of the list that goes on from the line's end, turned to run on from it."""
+    """Removes from the list the piece that continues the line's end, and returns it in the line's direction."""
     ahead = _direction(line[-2], line[-1])
     best, found = STRAIGHT_ON, None
     for i, piece in enumerate(pieces):

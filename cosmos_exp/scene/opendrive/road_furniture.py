@@ -1,4 +1,4 @@
-"""Signals and objects of an OpenDRIVE network as things to draw: lights, signs, poles, crosswalks, stop lines."""
+"""Signals and objects of an OpenDRIVE network as map elements: lights, signs, poles, crosswalks, stop lines."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ class _Collected:
     unknown: Counter[str] = field(default_factory=Counter)
 
 
-def furnish(network: RoadNetwork, strips: list[Strip]) -> SceneMap:
-    """Everything of the network that is no lane, as a SceneMap without lanes.
+def read_furniture(network: RoadNetwork, strips: list[Strip]) -> SceneMap:
+    """Signals and objects of the network, as a SceneMap without lanes.
 
     Traffic lights keep the signal's id and stand at its position; the head faces the lanes it governs. Stop lines come
     from the map's objects; an entry of a signalled junction that has none near gets one across its lane.
@@ -220,7 +220,7 @@ def _add_object(found: _Collected, road: Road, item: RoadObject) -> None:
         facing = _speed_sign_facing(road, item)
         add_sign(found.signs, found.poles, item.id, _ground(road, item.s, item.t), facing, "speed_limit")
     else:
-        _add_solid(found, road, item, name)
+        _add_static_object(found, road, item, name)
 
 
 def _speed_sign_facing(road: Road, item: RoadObject) -> float:
@@ -228,7 +228,7 @@ def _speed_sign_facing(road: Road, item: RoadObject) -> float:
     return road.heading(item.s) + item.heading + np.pi
 
 
-def _add_solid(found: _Collected, road: Road, item: RoadObject, name: str) -> None:
+def _add_static_object(found: _Collected, road: Road, item: RoadObject, name: str) -> None:
     foot = _above(_ground(road, item.s, item.t), item.z_offset)
     if item.type in ("pole", "streetLamp") or name.startswith("signpost"):
         found.poles.append(Pole(foot, _above(foot, item.height or 3.0), max(item.width, 0.1) / 2))

@@ -1,4 +1,4 @@
-"""OpenDRIVE text -> roads, lane sections, signals and objects, as the file states them (stations, not yet points)."""
+"""OpenDRIVE text -> roads, lane sections, signals and objects, in road coordinates, not yet sampled."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ class Road:
 
 @dataclass(frozen=True)
 class RoadNetwork:
-    """name: the header's, or the file's stem where that is empty. notes: what of the file the reader leaves out."""
+    """name: the header's, or the file's stem where that is empty. notes: parts of the file that are not read."""
 
     name: str
     vendor: str

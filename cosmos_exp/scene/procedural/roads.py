@@ -1,4 +1,4 @@
-"""Random street layouts: lanes, paint, kerbs, signals, and the routes traffic can take through them."""
+"""Random street layouts: lanes, markings, kerbs, signals, and the routes of traffic."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Route:
 
 @dataclass(frozen=True)
 class Walk:
-    """A strip people walk on. signal: the crossing road's signal group, None on a sidewalk."""
+    """A pedestrian path. signal: the crossing road's signal group, None on a sidewalk."""
 
     path: Path
     width: float
@@ -119,7 +119,7 @@ def draw_section(rng: np.random.Generator, kind: str, area: str) -> CrossSection
 
 
 def add_road(street: Street, path: Path, name: str) -> None:
-    """Lanes, paint, kerbs and sidewalks along `path`, the road's centre line; traffic keeps to the right."""
+    """Lanes, markings, kerbs and sidewalks along `path`, the road's centre line; traffic keeps to the right."""
     section = street.section
     edges = [("driving", section.lane_width)] * section.lanes
     edges += [("parking", section.parking), ("shoulder", section.shoulder), ("sidewalk", section.sidewalk)]
@@ -152,7 +152,7 @@ def add_sidewalk_walk(street: Street, way: Path) -> None:
 
 
 def add_crosswalk(street: Street, path: Path, station: float, signal: str | None) -> None:
-    """A zebra across the whole road, centred at `station` of its centre line."""
+    """A crosswalk across the full road width, centred at `station` of its centre line."""
     xy, heading = path.at(station)
     ahead, left = direction(float(heading)), direction(float(heading) + np.pi / 2)
     half, reach = CROSSWALK_WIDTH / 2, street.section.kerb

@@ -1,4 +1,4 @@
-"""Random but recognisable street scenes, built from a seed alone."""
+"""Random street scenes generated from a seed."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from cosmos_exp.common.errors import UserError, unknown_name
+from cosmos_exp.scene.box_overlap import overlaps
 from cosmos_exp.scene.procedural.junctions import build_junction
 from cosmos_exp.scene.procedural.paths import Path, direction
 from cosmos_exp.scene.procedural.roads import AREAS, Street, Walk, build_plain_road, draw_section, facing_pose
-from cosmos_exp.scene.procedural.traffic import TIME_STEP, Vehicle, overlaps, simulate, state_index
-from cosmos_exp.scene.scenery import grow
+from cosmos_exp.scene.procedural.traffic import TIME_STEP, Vehicle, signal_state, simulate
+from cosmos_exp.scene.scenery import add_scenery
 from cosmos_exp.scene.types import ActorClass, LightState, Scene, Track, Trajectory
 
 ROADS = ("straight_2lane", "straight_4lane", "curve", "intersection", "t_junction")
 EGO_SIZE = (4.6, 1.9, 1.5)
 EGO_REAR_AXLE = 1.4  # metres behind the cuboid's centre
 TOP_SPEED = 15.0
-POPULATED = 115.0  # metres around the ego in which traffic and people are placed
+TRAFFIC_RADIUS = 115.0  # metres around the ego within which traffic and pedestrians are placed
 
 # kind: class, (length, width, height) in metres, relative frequency
 VEHICLES = {
@@ -63,10 +64,10 @@ def procedural_scene(
     num_pedestrians: int = 6,
     duration: float = 5.0,
 ) -> Scene:
-    """A street with an ego vehicle that drives along it, other traffic, people, buildings and trees.
+    """A street with an ego vehicle, other traffic, pedestrians, buildings and trees.
 
-    road: one of ROADS; None draws one. num_vehicles counts moving and parked vehicles besides the ego, num_pedestrians
-    people on sidewalks and crosswalks; where a street has no room for all, there are fewer. duration: seconds.
+    road: one of ROADS; None samples one. num_vehicles: moving and parked vehicles besides the ego. num_pedestrians: on
+    sidewalks and crosswalks. Where a street has no room for all, there are fewer. duration: seconds.
     The same arguments give the same scene. The ego starts near the world's origin.
     Raises UserError on an unknown road, a negative seed or count, or a duration that is not in (0, 60].
     """
@@ -81,12 +82,12 @@ def procedural_scene(
     times = np.linspace(0.0, duration, int(np.ceil(duration / TIME_STEP - 1e-9)) + 1)
     ego = draw_ego(rng, street)
     parked = draw_parked(rng, street, street.routes[ego.route].path.at(ego.station)[0], num_vehicles)
-    vehicles, motions = drive(rng, street, ego, parked, num_vehicles, times)
+    vehicles, motions = simulate_traffic(rng, street, ego, parked, num_vehicles, times)
     tracks = [vehicle_track(f"vehicle_{i}", v, m, times) for i, (v, m) in enumerate(zip(vehicles, motions))]
     obstacles = [(m, v.size) for v, m in zip(vehicles, motions)]
-    obstacles += [(still(path_pose(p, s), times), v.size) for v, p, s in parked]
+    obstacles += [(stationary(path_pose(p, s), times), v.size) for v, p, s in parked]
     tracks += [
-        vehicle_track(f"parked_{i}", v, still(path_pose(p, s), times), times, role="parked")
+        vehicle_track(f"parked_{i}", v, stationary(path_pose(p, s), times), times, role="parked")
         for i, (v, p, s) in enumerate(parked)
     ]
     tracks += [rider_track(rng, t) for t in tracks if t.actor_class in (ActorClass.BICYCLE, ActorClass.MOTORCYCLE)]
@@ -95,7 +96,7 @@ def procedural_scene(
     return Scene(
         clip_id=f"procedural_{kind}_{seed}",
         source="procedural",
-        map=grow(street.to_map(kind), seed, area=area),
+        map=add_scenery(street.to_map(kind), seed, area=area),
         ego=Track("ego", ActorClass.CAR, EGO_SIZE, ego_track.trajectory, ego.color, "sedan", "ego"),
         rig_trajectory=rig_trajectory(ego_track.trajectory),
         tracks=tuple(tracks),
@@ -121,7 +122,7 @@ def street_facts(street: Street, ego: Vehicle) -> dict[str, str]:
     facts = {"road": street.kind, "area": street.area, "lanes": str(2 * street.section.lanes)}
     signal = street.routes[ego.route].signal
     if signal is not None:
-        facts["light"] = state_index(street.signals, signal, 0.0).value
+        facts["light"] = signal_state(street.signals, signal, 0.0).value
     return facts
 
 
@@ -151,7 +152,7 @@ def draw_vehicle(rng: np.random.Generator, kinds: tuple[str, ...], route: int, s
 
 
 def draw_ego(rng: np.random.Generator, street: Street) -> Vehicle:
-    """The ego on one of its lanes, from standing to TOP_SPEED."""
+    """The ego on one of its lanes, at a speed from 0 to TOP_SPEED."""
     route = int(rng.choice(street.ego_routes))
     desired = 0.0 if rng.random() < 0.06 else float(rng.uniform(2.0, TOP_SPEED))
     desired = min(desired, street.routes[route].speed_limit * 1.2, TOP_SPEED)
@@ -164,7 +165,7 @@ def path_pose(path: Path, station: float) -> tuple[np.ndarray, float]:
     return xy, float(heading)
 
 
-def still(pose: tuple[np.ndarray, float], times: np.ndarray) -> Motion:
+def stationary(pose: tuple[np.ndarray, float], times: np.ndarray) -> Motion:
     n = len(times)
     return Motion(np.tile(pose[0], (n, 1)), np.full(n, pose[1]), np.ones(n, bool))
 
@@ -176,14 +177,14 @@ def draw_parked(
     slots = []
     for path in street.parking:
         stations = np.arange(18.0, path.length - 18.0, 6.6)
-        near = np.linalg.norm(path.at(stations)[0] - ego_xy, axis=1) < 0.7 * POPULATED
+        near = np.linalg.norm(path.at(stations)[0] - ego_xy, axis=1) < 0.7 * TRAFFIC_RADIUS
         slots += [(path, float(station)) for station in stations[near]]
     count = min(round(num_vehicles * rng.uniform(0.1, 0.5)), len(slots))
     chosen: list[int] = rng.choice(len(slots), size=count, replace=False).tolist() if count else []
     return [(draw_vehicle(rng, PARKED, -1, slots[i][1], 0.0), *slots[i]) for i in chosen]
 
 
-def drive(
+def simulate_traffic(
     rng: np.random.Generator,
     street: Street,
     ego: Vehicle,
@@ -191,10 +192,10 @@ def drive(
     num_vehicles: int,
     times: np.ndarray,
 ) -> tuple[list[Vehicle], list[Motion]]:
-    """The ego (first) and the moving vehicles with their motions; those that would collide are drawn again."""
+    """The ego (first) and the moving vehicles with their motions; those that would collide are resampled."""
     wanted = 1 + num_vehicles - len(parked)
     accepted = [ego]
-    standing = [(still(path_pose(p, s), times), v.size) for v, p, s in parked]
+    standing = [(stationary(path_pose(p, s), times), v.size) for v, p, s in parked]
     for _ in range(6):
         candidates = list(accepted)
         for _ in range(20 * (wanted - len(accepted))):
@@ -212,7 +213,7 @@ def drive(
 def without_collisions(
     street: Street, vehicles: list[Vehicle], standing: list[tuple[Motion, tuple]], times: np.ndarray
 ) -> tuple[list[Vehicle], list[Motion]]:
-    """Simulate, take out whoever touches an earlier one, and simulate again until nobody does."""
+    """Simulate, remove vehicles that collide with an earlier one, and repeat until none does."""
     while True:
         stations = simulate(vehicles, street.routes, street.signals, times)
         motions = [route_motion(street.routes[v.route].path, stations[:, i]) for i, v in enumerate(vehicles)]
@@ -253,9 +254,9 @@ def draw_traffic(rng: np.random.Generator, street: Street, placed: list[Vehicle]
     vehicle = draw_vehicle(rng, tuple(VEHICLES), index, station, speed)
     offset = route.path.at(station)[0] - ego_xy
     ahead = float(offset @ direction(float(ego_heading)))
-    if np.linalg.norm(offset) > POPULATED or (ahead < -5.0 and rng.random() < 0.6):
+    if np.linalg.norm(offset) > TRAFFIC_RADIUS or (ahead < -5.0 and rng.random() < 0.6):
         return None
-    red = state_index(street.signals, route.signal, 0.0) is not LightState.GREEN
+    red = signal_state(street.signals, route.signal, 0.0) is not LightState.GREEN
     if red and route.stop is not None and route.stop - vehicle.size[0] / 2 - 0.5 < station < route.stop + 35.0:
         return None
     for other in placed:
@@ -295,11 +296,11 @@ def rig_trajectory(ego: Trajectory) -> Trajectory:
 def draw_pedestrians(
     rng: np.random.Generator, street: Street, obstacles: list[tuple[Motion, tuple]], count: int, times: np.ndarray
 ) -> list[Track]:
-    """People on the sidewalks near the ego, some standing, and on crosswalks whose road stays red."""
+    """Pedestrians on sidewalks near the ego, some standing, and on crosswalks whose road signal stays red."""
     ego_xy = obstacles[0][0].xy[0]
     obstacles = list(obstacles)
     open_walks = [w for w in street.walks if w.signal is None or walkable(street, w.signal, times)]
-    near = [w for w in open_walks if np.linalg.norm(w.path.points - ego_xy, axis=1).min() < 0.8 * POPULATED]
+    near = [w for w in open_walks if np.linalg.norm(w.path.points - ego_xy, axis=1).min() < 0.8 * TRAFFIC_RADIUS]
     weights = np.array([2.0 if w.crossing else 1.0 for w in near])
     tracks: list[Track] = []
     for _ in range(30 * count):
@@ -308,7 +309,7 @@ def draw_pedestrians(
         walk = near[int(rng.choice(len(near), p=weights / weights.sum()))]
         motion = draw_walk(rng, walk.path if rng.random() < 0.5 else walk.path.reversed(), walk, times)
         size = (0.45, 0.55, float(rng.uniform(1.5, 1.9)))
-        if np.linalg.norm(motion.xy[0] - ego_xy) > 0.7 * POPULATED:
+        if np.linalg.norm(motion.xy[0] - ego_xy) > 0.7 * TRAFFIC_RADIUS:
             continue
         if collides(motion, size, obstacles, margin=0.8 if walk.crossing else 0.25):
             continue
@@ -322,7 +323,7 @@ def draw_pedestrians(
 
 
 def walkable(street: Street, signal: str, times: np.ndarray) -> bool:
-    states = {state_index(street.signals, signal, float(t)) for t in times}
+    states = {signal_state(street.signals, signal, float(t)) for t in times}
     return states == {LightState.RED}
 
 

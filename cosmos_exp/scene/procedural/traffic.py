@@ -1,4 +1,4 @@
-"""Vehicles that follow lanes and people who walk: positions over time without collisions."""
+"""Longitudinal simulation of vehicles on lanes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STANDSTILL_GAP, HEADWAY = 2.5, 1.2  # metres, seconds
 
 @dataclass(frozen=True)
 class Vehicle:
-    """Something that drives along `route`. station: of its centre at the start. size: length, width, height metres."""
+    """A vehicle on `route`. station: of its centre at the start. size: length, width, height metres."""
 
     kind: str
     actor_class: ActorClass
@@ -28,8 +28,8 @@ class Vehicle:
     desired_speed: float
 
 
-def state_index(signals: Signals, group: str | None, t: float) -> LightState:
-    """What the group's signals show at t; no group: green."""
+def signal_state(signals: Signals, group: str | None, t: float) -> LightState:
+    """State of the signal group at t; green without a group."""
     if group is None:
         return LightState.GREEN
     times, states = signals[group]
@@ -50,8 +50,8 @@ def stopping_speed(gap: float) -> float:
     return float(np.sqrt(2 * COMFORTABLE_BRAKING * max(gap, 0.0)))
 
 
-def settle(vehicles: list[Vehicle], routes: list[Route], signals: Signals) -> np.ndarray:
-    """[V] starting speeds, lowered so that everyone can still brake for the vehicle or red signal ahead."""
+def initial_speeds(vehicles: list[Vehicle], routes: list[Route], signals: Signals) -> np.ndarray:
+    """[V] initial speeds, lowered so that every vehicle can still brake for the vehicle or red signal ahead."""
     speeds = np.array([v.speed for v in vehicles])
     ahead = leaders(vehicles)
     for i in sorted(range(len(vehicles)), key=lambda i: -vehicles[i].station):
@@ -60,7 +60,7 @@ def settle(vehicles: list[Vehicle], routes: list[Route], signals: Signals) -> np
             leader = vehicles[ahead[i]]
             gap = leader.station - vehicle.station - (leader.size[0] + vehicle.size[0]) / 2 - STANDSTILL_GAP
             speeds[i] = min(speeds[i], speeds[ahead[i]] + 0.5 * stopping_speed(gap))
-        if route.stop is not None and state_index(signals, route.signal, 0.0) in (LightState.RED, LightState.YELLOW):
+        if route.stop is not None and signal_state(signals, route.signal, 0.0) in (LightState.RED, LightState.YELLOW):
             gap = route.stop - vehicle.station - vehicle.size[0] / 2
             if gap > 0:
                 speeds[i] = min(speeds[i], stopping_speed(gap - 0.5))
@@ -71,7 +71,7 @@ def simulate(vehicles: list[Vehicle], routes: list[Route], signals: Signals, tim
     """Stations [T,V] of all centres at `times` (even steps).
 
     Intelligent Driver Model (Treiber, Hennecke, Helbing 2000) per lane; a signal that is not green is a standing
-    obstacle at the stop line for those who can still brake for it.
+    obstacle at the stop line for vehicles that can still brake for it.
     """
     stations = np.array([v.station for v in vehicles])
     lengths = np.array([v.size[0] for v in vehicles])
@@ -81,14 +81,14 @@ def simulate(vehicles: list[Vehicle], routes: list[Route], signals: Signals, tim
     groups = [routes[v.route].signal for v in vehicles]
     ahead = leaders(vehicles)
     has_leader = ahead >= 0
-    speeds = settle(vehicles, routes, signals)
+    speeds = initial_speeds(vehicles, routes, signals)
     dt = float(times[1] - times[0])
     result = [stations]
     for t in times[:-1]:
         gap = np.where(has_leader, stations[ahead] - stations - (lengths[ahead] + lengths) / 2, np.inf)
         closing = np.where(has_leader, speeds - speeds[ahead], 0.0)
         to_stop = stops - stations - lengths / 2
-        closed = np.array([state_index(signals, g, float(t)) is not LightState.GREEN for g in groups])
+        closed = np.array([signal_state(signals, g, float(t)) is not LightState.GREEN for g in groups])
         can_stop = speeds**2 <= 2 * 1.6 * COMFORTABLE_BRAKING * np.maximum(to_stop, 0.0)
         line_gap = to_stop + STANDSTILL_GAP - 0.5
         at_line = closed & (to_stop > -0.2) & can_stop & (line_gap < gap)
@@ -102,24 +102,3 @@ def simulate(vehicles: list[Vehicle], routes: list[Route], signals: Signals, tim
         speeds = faster
         result.append(stations)
     return np.stack(result)
-
-
-def overlaps(xy: np.ndarray, heading: np.ndarray, size: np.ndarray, other: tuple, margin: float = 0.3) -> np.ndarray:
-    """[K] bool: does a rectangle moving over T steps touch any of K others at the same step (separating axes)?
-
-    xy: [T,2], heading: [T], size: [2] length and width; other: the same with a leading axis K, sizes [K,2].
-    """
-    other_xy, other_heading, other_size = other
-    half = size / 2 + margin
-    other_half = other_size[:, None, :] / 2
-    delta = other_xy - xy
-    turn = other_heading - heading
-    cos, sin = np.abs(np.cos(turn)), np.abs(np.sin(turn))
-    separated = np.zeros(turn.shape, bool)
-    for frame, own, guest in ((heading, half, other_half), (other_heading, other_half, half)):
-        c, s = np.cos(frame), np.sin(frame)
-        along = np.abs(delta[..., 0] * c + delta[..., 1] * s)
-        across = np.abs(-delta[..., 0] * s + delta[..., 1] * c)
-        separated |= along > own[..., 0] + guest[..., 0] * cos + guest[..., 1] * sin
-        separated |= across > own[..., 1] + guest[..., 0] * sin + guest[..., 1] * cos
-    return np.any(~separated, axis=1)

@@ -1,1 +1,4 @@
-"""The RDS-HQ clip format of NVIDIA's Cosmos-Drive-Dreams: reading, writing, and clips as scenes."""
+"""The RDS-HQ clip format of NVIDIA's Cosmos-Drive-Dreams: reader, writer, dataset configs, and clips as scenes.
+
+May import `common`, `sensors` and the modules of `scene` itself.
+"""

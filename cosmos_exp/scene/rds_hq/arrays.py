@@ -1,4 +1,4 @@
-"""NumPy arrays and JSON from and for the members of a tar."""
+"""Encoding and decoding of tar members: NumPy arrays and JSON."""
 
 from __future__ import annotations
 

@@ -49,11 +49,11 @@ def find_clip(root: Path | str, clip_id: str | None = None) -> RdsHqClip:
 
 
 class RdsHqClip:
-    """Reads a clip: each tar's index once, when first needed, and of its members those asked for.
+    """Lazy reader of a clip: each tar is indexed once, members are read on request.
 
     missing: the folders of the HD map that the clip lacks (`3d_<layer>`, `all_object_info`); these read as empty.
-    notes: sentences about what was tolerated; more come while the clip is read.
-    default_ftheta: an `ftheta_intrinsic` tar of any clip, which serves clips that have none.
+    notes: messages about tolerated defects; extended while the clip is read.
+    default_ftheta: an `ftheta_intrinsic` tar of any clip, used for clips that have none.
     UserError: no such clip, and anything broken inside, where it is read.
     """
 
@@ -117,7 +117,7 @@ class RdsHqClip:
         return tuple(self._camera_keys(camera_type))
 
     def model(self, camera_type: str, camera: str, default_name: str | None = None) -> FTheta | Pinhole:
-        """The camera at its calibrated size. default_name: what the camera is called in the default f-theta tar."""
+        """The camera at its calibrated size. default_name: its name in the default f-theta tar."""
         keys = self._camera_keys(camera_type)
         tar = self._intrinsics(camera_type)
         if default_name and not self.has(f"{camera_type}_intrinsic"):

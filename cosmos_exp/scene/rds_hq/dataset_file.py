@@ -36,7 +36,7 @@ def read_dataset(path: Path) -> Dataset:
 
 
 def dataset_of(document: Mapping[str, Any], *, name: str, place: str) -> Dataset:
-    """A dataset from the toolkit's JSON. place: how messages name it."""
+    """A dataset from the toolkit's JSON. place: its name in messages."""
     errors: list[str] = []
     values = _checked(document, _DATASET_KEYS, place, errors)
     blocks = {
@@ -74,7 +74,7 @@ def _block(values: Mapping[str, Any]) -> Block:
 
 
 def _conflicts(values: Mapping[str, Any], block: Mapping[str, Any]) -> list[str]:
-    """What is wrong with a block's keys together."""
+    """Inconsistencies between the keys of a block."""
     problems = []
     chunk, overlap = block["TARGET_CHUNK_FRAME"], block["OVERLAP_FRAME"]
     if overlap >= chunk:
@@ -88,12 +88,12 @@ def _conflicts(values: Mapping[str, Any], block: Mapping[str, Any]) -> list[str]
     return problems
 
 
-# A check answers what a value must be, or None if it is that.
+# A check returns what a value must be, or None where the value is valid.
 Check = Callable[[Any], "str | None"]
 
 
 def _checked(values: Any, keys: Mapping[str, tuple[Check, bool]], place: str, errors: list[str]) -> dict[str, Any]:
-    """The values whose keys are known and right; appends a message for every other and for required keys not there."""
+    """The valid values of known keys; appends a message for every other key and for missing required keys."""
     if not isinstance(values, Mapping):
         errors.append(f"{place} needs an object, not {values!r}")
         return {}

@@ -1,4 +1,4 @@
-"""Dataset configs of the RDS-HQ renderer: which cameras, layers and frames become videos of what size."""
+"""Dataset configs of the RDS-HQ renderer: cameras, layers, frames and video sizes."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class Dataset:
 
     @property
     def step(self) -> int:
-        """Frames of poses per frame of video: a whole number, so that 24 fps from 30 shows every frame, slowly."""
+        """Pose frames per video frame: a whole number, so that 24 fps from 30 keeps every frame, in slow motion."""
         return self.pose_fps // self.fps
 
     def frame_ids(self, num_poses: int) -> list[int]:

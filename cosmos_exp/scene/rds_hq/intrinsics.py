@@ -16,7 +16,7 @@ def camera_model(camera_type: str, values: np.ndarray, place: str) -> FTheta | P
     """The camera at its calibrated size.
 
     f-theta: cx, cy, w, h, p0..p5, is_backward, and c, d, e where there are 14. Pinhole: fx, fy, cx, cy, w, h.
-    place: how messages name the numbers.
+    place: name of the numbers in messages.
     """
     if values.ndim != 1 or len(values) not in COUNTS[camera_type] or not np.isfinite(values).all():
         allowed = " or ".join(map(str, COUNTS[camera_type]))

@@ -40,8 +40,8 @@ def check_layer(name: str) -> str:
 def read_labels(layer: str, document: Any, place: str) -> tuple[list[Label], int]:
     """The labels of a layer's JSON, and how many were left out because a vertex list of theirs is empty.
 
-    Vertices are those of every key `vertices`, depth first, wherever it stands, as the reference takes them; a label
-    that says the layer is empty has none. place: how messages name the file.
+    Vertices are those of every key `vertices`, depth first, at any level, as in the reference; the label of an empty
+    layer has none. place: name of the file in messages.
     """
     entries = document.get("labels") if isinstance(document, dict) else None
     if not isinstance(entries, list):

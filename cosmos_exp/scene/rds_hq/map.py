@@ -1,7 +1,7 @@
 """SceneMap <-> the labels of the static layers, with those of their attributes that a SceneMap has.
 
-What NVIDIA's clips have is written by their names and values; the attributes `junction`, `radius`, `states` and
-`state_times` and the lane types beyond shoulders are ours, for the way back.
+Attributes of NVIDIA's clips keep their names and values; the attributes `junction`, `radius`, `states` and
+`state_times` and the lane types beyond shoulders are added here, so that a written map can be read back.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def cuboid_pose(corners: np.ndarray) -> tuple[np.ndarray, tuple[float, float, fl
     """Pose [4,4] and (depth, width, height) of a cuboid of 8 corners: x as from vertex 3 to 0, z nearest to up.
 
     Vertices 0-3 are a face, i and i+4 are joined; from 3 to 0 is the way a sign faces. NVIDIA's cuboids are mirrored
-    (their axes left-handed) and turned about x at will, so y and z are chosen anew, and the rotation is a true one.
+    (their axes left-handed) and arbitrarily rotated about x, so y and z are reassigned to give a proper rotation.
     """
     x = (corners[[0, 1, 4, 5]] - corners[[3, 2, 7, 6]]).mean(axis=0)
     across = (corners[[0, 3, 4, 7]] - corners[[1, 2, 5, 6]]).mean(axis=0)

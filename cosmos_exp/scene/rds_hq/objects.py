@@ -1,4 +1,4 @@
-"""Dynamic objects of a clip: records at key frames, static ones held still, and their state at every frame."""
+"""Dynamic objects of a clip: records at key frames, averages of static ones, and interpolation to every frame."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def object_type(actor: ActorClass) -> str:
 
 
 def read_record(values: Any, place: str) -> ObjectRecord:
-    """One record of `all_object_info`. place: how messages name the file, frame and object."""
+    """One record of `all_object_info`. place: file, frame and object, for messages."""
     try:
         pose, size = values["object_to_world"], values["object_lwh"]
         moving, kind = values["object_is_moving"], values["object_type"]
@@ -104,26 +104,26 @@ def read_record(values: Any, place: str) -> ObjectRecord:
     return ObjectRecord(pose, size, bool(moving), str(kind))
 
 
-def steady(objects: Mapping[int, Mapping[str, ObjectRecord]]) -> Objects:
+def average_static_objects(objects: Mapping[int, Mapping[str, ObjectRecord]]) -> Objects:
     """The objects with every record that is flagged as not moving at one mean pose and size per tracking id.
 
-    As the reference: records whose heading is far from the mean one are left out of the mean; if all are, the poses
-    stay as they are.
+    As in the reference, records whose heading is far from the mean heading are excluded from the mean; if all are, the
+    poses stay unchanged.
     """
-    still: dict[str, list[ObjectRecord]] = {}
+    static: dict[str, list[ObjectRecord]] = {}
     for frame in sorted(objects):
         for name, record in objects[frame].items():
             if not record.moving:
-                still.setdefault(name, []).append(record)
-    means = {name: _mean(records) for name, records in still.items()}
+                static.setdefault(name, []).append(record)
+    means = {name: _mean(records) for name, records in static.items()}
 
-    def held(name: str, record: ObjectRecord) -> ObjectRecord:
+    def averaged(name: str, record: ObjectRecord) -> ObjectRecord:
         if record.moving:
             return record
         pose, size = means[name]
         return replace(record, size=size, pose=record.pose if pose is None else pose)
 
-    return {frame: {name: held(name, record) for name, record in objects[frame].items()} for frame in objects}
+    return {frame: {name: averaged(name, record) for name, record in objects[frame].items()} for frame in objects}
 
 
 def at_frames(
@@ -132,9 +132,9 @@ def at_frames(
     """The objects at each frame: those of its key frame if it is one, else interpolated between its neighbours.
 
     In between, only objects of both neighbours exist; position and size are linear, the rotation slerp, type and
-    motion flag the earlier's. After the last key frame its objects hold still, and so do those of the first before it
-    (the reference fails there). last_used: key frames after it do not count, which is what the reference does with
-    those after the last frame that it renders.
+    motion flag the earlier's. Objects stay in place after the last key frame and before the first one (the
+    reference fails there). last_used: later key frames are ignored, as the reference ignores those after the last frame
+    that it renders.
     """
     keys = sorted(key for key in objects if last_used is None or key <= last_used)
     return {frame: _at(objects, keys, frame) for frame in frames}

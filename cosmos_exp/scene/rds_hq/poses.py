@@ -14,7 +14,7 @@ SINGULAR = 1e-6  # smallest volume that the axes of a pose may span
 def check_poses(poses: Sequence[np.ndarray], place: Callable[[int], str]) -> None:
     """UserError unless every matrix is 4x4, finite, invertible and ends in 0 0 0 1.
 
-    Mirrored axes (determinant -1) pass: exports from CARLA have them. place: how messages name the pose of an index.
+    Mirrored axes (determinant -1) pass: exports from CARLA have them. place: name of the pose of an index in messages.
     """
     for i, pose in enumerate(poses):
         if pose.shape != (4, 4) or pose.dtype.kind != "f":

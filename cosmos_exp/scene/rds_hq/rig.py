@@ -1,4 +1,4 @@
-"""The car of a clip: where its rig frame is, and the cameras on it."""
+"""Rig of a clip: trajectory of the rig frame, and camera mounts."""
 
 from __future__ import annotations
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from cosmos_exp.common.errors import UserError
-from cosmos_exp.scene.carla.facts import scene_facts
+from cosmos_exp.scene.facts import scene_facts
 from cosmos_exp.scene.rds_hq.clip import FPS, RdsHqClip, find_clip
 from cosmos_exp.scene.rds_hq.map import map_of_labels, values_of
-from cosmos_exp.scene.rds_hq.objects import ObjectRecord, actor_class, steady
+from cosmos_exp.scene.rds_hq.objects import ObjectRecord, actor_class, average_static_objects
 from cosmos_exp.scene.rds_hq.rig import rig_trajectory
-from cosmos_exp.scene.scenery import grow
+from cosmos_exp.scene.scenery import add_scenery
 from cosmos_exp.scene.types import ActorClass, Scene, SceneMap, Track, Trajectory, Tree
 
 logger = logging.getLogger(__name__)
@@ -31,8 +31,8 @@ def load_rds_hq_scene(
     """The scene of a clip below `root`; None takes the only one there is.
 
     Map elements, their order and their vertices are the clip's; buildings and trees, which it has no layers for, are
-    grown beside its lanes. Objects move between their 10 Hz samples in straight lines, are drawn where the reference
-    draws them, and hold still after the last sample. The ego's cuboid is EGO_SIZE.
+    generated beside its lanes. Objects are interpolated linearly between their 10 Hz samples, as in the reference, and
+    stay in place after the last sample. The ego's cuboid is EGO_SIZE.
 
     start, duration: seconds after frame 0; the default window is the whole clip. seed: of the scenery.
     Raises UserError: no such clip, a broken file, poses that are not rigid motions of a right-handed frame, or a window
@@ -42,7 +42,7 @@ def load_rds_hq_scene(
     rig = rig_trajectory(source)
     begin, end = _window(source, rig, start, duration)
     scene_map = clip_map(source)
-    tracks = tracks_of(steady(source.objects()), float(rig.times[0]), float(rig.times[-1]))
+    tracks = tracks_of(average_static_objects(source.objects()), float(rig.times[0]), float(rig.times[-1]))
     facts = scene_facts(scene_map, rig)
     if source.missing:
         facts["missing"] = ", ".join(source.missing)
@@ -69,7 +69,7 @@ def load_rds_hq_scene(
 
 def with_scenery(scene_map: SceneMap, seed: int, area: str) -> SceneMap:
     """Buildings and trees beside the lanes; no lamps, which would be strokes that the clip's HD map does not have."""
-    return replace(grow(scene_map, seed, area=area), poles=scene_map.poles)
+    return replace(add_scenery(scene_map, seed, area=area), poles=scene_map.poles)
 
 
 def _window(clip: RdsHqClip, rig: Trajectory, start: float, duration: float | None) -> tuple[float, float]:

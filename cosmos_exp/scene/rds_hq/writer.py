@@ -12,25 +12,25 @@ import numpy as np
 
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.scene.rds_hq.arrays import encode_npy
+from cosmos_exp.scene.rds_hq.atomic_write import atomic_clip
 from cosmos_exp.scene.rds_hq.clip import FPS
 from cosmos_exp.scene.rds_hq.datasets import ALL_LAYERS, Block, Dataset
 from cosmos_exp.scene.rds_hq.layers import labels_json
 from cosmos_exp.scene.rds_hq.map import map_labels
-from cosmos_exp.scene.rds_hq.new_clip import new_clip
 from cosmos_exp.scene.rds_hq.objects import object_type
 from cosmos_exp.scene.rds_hq.tars import write_tar
 from cosmos_exp.scene.types import Scene, Track
 from cosmos_exp.sensors.camera import Camera, Rig
-from cosmos_exp.sensors.lenses import as_ftheta, as_pinhole
+from cosmos_exp.sensors.lens_conversion import as_ftheta, as_pinhole
 from cosmos_exp.sensors.pinhole import Pinhole
 
 logger = logging.getLogger(__name__)
 
 KEY_STEP = 3  # frames from one sample of the objects to the next: 10 Hz
 CHUNK = 121  # frames of a video
-WIDE = 16 / 9  # shape of NVIDIA's pictures
-STILL = 0.01  # metres: an object that is never farther than this from where it was first seen stands still
-STILL_ANGLE = np.radians(0.1)
+WIDE = 16 / 9  # aspect ratio of NVIDIA's images
+STATIC_DISTANCE = 0.01  # metres: an object that stays within this distance of its first position is static
+STATIC_ANGLE = np.radians(0.1)
 VIEW = re.compile(r"[a-z_]+_\d+fov")  # camera names that the format prefixes with camera_
 CAMERA = re.compile(r"[a-z0-9_]+")
 
@@ -50,7 +50,7 @@ def write_clip(scene: Scene, rig: Rig, root: Path | str, *, caption: str | None 
     """
     clip_id, root = re.sub(r"[^A-Za-z0-9_-]", "_", scene.clip_id), Path(root)
     cameras = {camera_name(camera): camera for camera in rig.cameras}
-    with new_clip(root, clip_id, replace=True) as folder:
+    with atomic_clip(root, clip_id, replace=True) as folder:
         for name, members in _folders(scene, cameras):
             write_tar(folder / name / f"{clip_id}.tar", clip_id, members)
         if caption is not None:
@@ -77,7 +77,7 @@ def clip_times(scene: Scene) -> np.ndarray:
 def dataset_of(scene: Scene, name: str, cameras: Mapping[str, Camera]) -> Dataset:
     """The config that renders all cameras and layers of the clip: chunks of CHUNK frames, or one of a shorter clip.
 
-    Drawn at 1280x720 as in NVIDIA's configs where all pictures have that shape, else, as for Waymo, at 1280x704.
+    Rendered at 1280x720 as in NVIDIA's configs where all cameras have that aspect ratio, else at 1280x704, as for Waymo.
     """
     chunk = min(CHUNK, len(clip_times(scene)))
     wide = all(abs(camera.model.width / camera.model.height - WIDE) < 0.02 for camera in cameras.values())
@@ -90,8 +90,8 @@ def dataset_of(scene: Scene, name: str, cameras: Mapping[str, Camera]) -> Datase
 def object_records(scene: Scene) -> dict[int, dict[str, dict]]:
     """{key frame: {tracking id: record}} as in `all_object_info`, for frames 0, 3, 6, ...
 
-    An object is in those key frames at whose time its track exists. Whether it moves is said for the whole clip, as the
-    renderer puts all records of an object that are flagged as still at one mean pose.
+    An object is in those key frames at whose time its track exists. Whether it moves is decided for the whole clip,
+    because the renderer draws all records of an object that are flagged as static at one mean pose.
     """
     times = clip_times(scene)
     frames = range(0, len(times), KEY_STEP)
@@ -108,10 +108,10 @@ def object_records(scene: Scene) -> dict[int, dict[str, dict]]:
 
 
 def moves(poses: np.ndarray) -> bool:
-    """Whether poses [N,4,4] come farther than STILL from the first or turn from it by more than STILL_ANGLE."""
+    """Whether poses [N,4,4] leave the first by more than STATIC_DISTANCE or STATIC_ANGLE."""
     distance = np.linalg.norm(poses[:, :3, 3] - poses[0, :3, 3], axis=1)
     turn = np.linalg.norm(poses[:, :3, :3] - poses[0, :3, :3], axis=(1, 2)) / np.sqrt(2)  # 2 sin(angle / 2)
-    return bool((distance > STILL).any() or (turn > STILL_ANGLE).any())
+    return bool((distance > STATIC_DISTANCE).any() or (turn > STATIC_ANGLE).any())
 
 
 def _record(track: Track, pose: np.ndarray, moving: bool) -> dict:

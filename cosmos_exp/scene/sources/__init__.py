@@ -1,4 +1,8 @@
-"""Every module of this folder is a scene source: `SOURCE` in `<name>.py` is what `scene.source=<name>` reads with."""
+"""Scene sources, one module each: `SOURCE` in `<name>.py` reads `scene.source=<name>`.
+
+Also `load_scene` and `load_rig`, which make the scene and the rig of a config. May import `common`, `sensors` and the
+rest of `scene`; readers only inside functions, since composing a config imports every source.
+"""
 
 from __future__ import annotations
 

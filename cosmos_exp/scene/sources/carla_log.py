@@ -17,13 +17,13 @@ class CarlaLogConfig(SceneConfig):
     map: str = REQUIRED
     """Path of the .xodr file of the town the log was recorded in."""
     ego: int | None = None
-    """Actor id of the ego vehicle; null takes the one whose role is hero, or else the first that drives."""
+    """Actor id of the ego vehicle; null: the one with the role hero, ego_vehicle or ego."""
     start: float = 0.0
     """Seconds after the log's first frame."""
     duration: float | None = None
-    """Seconds; null goes on to the end of the log."""
+    """Seconds; null: to the end of the log."""
     seed: int = 0
-    """Of the scenery (buildings, trees) grown beside the roads."""
+    """Of the scenery (buildings, trees) generated beside the roads."""
 
 
 def load(log: str, map: str, **options: Any) -> Scene:

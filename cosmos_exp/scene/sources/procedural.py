@@ -11,12 +11,12 @@ from cosmos_exp.scene.types import Scene
 
 @dataclass
 class ProceduralConfig(SceneConfig):
-    """A street drawn from a seed."""
+    """A street generated from a seed."""
 
     seed: int = 1000005
     """The nano model was trained on streets of seeds below 1000000."""
     road: str | None = None
-    """Kind of street; null draws one."""
+    """Kind of street; null samples one."""
     num_vehicles: int = 12
     num_pedestrians: int = 6
     duration: float = 5.0

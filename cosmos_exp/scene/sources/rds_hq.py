@@ -21,7 +21,7 @@ FOLDERS_READ = (
     "pinhole_intrinsic",
     "pose",
     "vehicle_pose",
-)  # folders
+)  # prefixes of the folders that a scene reads
 
 
 @dataclass
@@ -31,13 +31,13 @@ class RdsHqConfig(SceneConfig):
     root: str = REQUIRED
     """Folder of the clips: <root>/<layer>/<clip>.tar."""
     clip: str | None = None
-    """Name of the clip; null takes the only one, all makes a sweep over every clip of the folder."""
+    """Name of the clip; null: the only one; all: a sweep over every clip of the folder."""
     start: float = 0.0
     """Seconds after the clip's first frame."""
     duration: float | None = None
-    """Seconds; null goes on to the end of the clip."""
+    """Seconds; null: to the end of the clip."""
     seed: int = 0
-    """Of the scenery (buildings, trees) grown beside the roads."""
+    """Of the scenery (buildings, trees) generated beside the roads."""
 
 
 def load(root: str, clip: str | None, **options: Any) -> Scene:

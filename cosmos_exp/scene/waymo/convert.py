@@ -16,8 +16,8 @@ import numpy as np
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.video import VideoWriter
 from cosmos_exp.scene.rds_hq.arrays import encode_npy
+from cosmos_exp.scene.rds_hq.atomic_write import atomic_clip
 from cosmos_exp.scene.rds_hq.layers import FORMAT_LAYERS, labels_json
-from cosmos_exp.scene.rds_hq.new_clip import new_clip
 from cosmos_exp.scene.rds_hq.tars import write_tar
 from cosmos_exp.scene.types import interpolate_pose
 from cosmos_exp.scene.waymo.map_features import WaymoMap, find_tfrecord, read_map
@@ -34,7 +34,7 @@ VIDEOS = ("all", "front", "none")
 
 @dataclass
 class Summary:
-    """What went into a clip. left_out: what the format has no place for, by name and number."""
+    """Contents of a converted clip. left_out: counts of source elements that the format cannot represent."""
 
     clip_id: str
     frames: int
@@ -52,9 +52,9 @@ def convert_segment(
 
     tables: folder with a folder per component. maps: folder with the v1 TFRecords (`tables` where None), the only
     place where the dataset has maps; without_map: write empty layers instead. videos: of the cameras, `all`, `front`
-    or `none`. Three frames at 30 fps per source frame: poses interpolated (rotation slerp), the last two frames go on
-    by translation only. Distortion of the lenses is dropped. A clip of that name is replaced; it appears when it is
-    whole, its `pose` tar last. Raises UserError on missing or inconsistent tables.
+    or `none`. Three frames at 30 fps per source frame: poses interpolated (rotation slerp), the last two frames
+    extrapolated in translation only. Lens distortion is dropped. A clip of that name is replaced once the new
+    one is complete, its `pose` tar last. Raises UserError on missing or inconsistent tables.
     """
     source = WaymoSegment(tables, segment)
     clip_id = segment.replace(".", "_")
@@ -63,7 +63,7 @@ def convert_segment(
         raise UserError(f"segment {segment} has {len(times)} vehicle poses: at least 2 are needed")
     waymo_map = WaymoMap() if without_map else _map(maps or tables, segment)
     summary = Summary(clip_id, STEP * len(times), tuple(source.calibrations), left_out=Counter(waymo_map.left_out))
-    with new_clip(root, clip_id) as clip_folder:
+    with atomic_clip(root, clip_id) as clip_folder:
         for folder, members in _tars(source, times, waymo_map, summary):
             write_tar(clip_folder / folder / f"{clip_id}.tar", clip_id, members)
         for camera in {"all": summary.cameras, "front": ("front",), "none": ()}[videos]:
@@ -72,7 +72,7 @@ def convert_segment(
 
 
 def at_30_fps(poses: np.ndarray) -> np.ndarray:
-    """[N,4,4] at 10 Hz -> [3N,4,4]: linear and slerp in between; after the last pose its translation goes on."""
+    """[N,4,4] at 10 Hz -> [3N,4,4]: linear and slerp in between; translation extrapolated after the last pose."""
     between = [interpolate_pose(a, b, k / STEP) for a, b in pairwise(poses) for k in range(STEP)]
     result = [*between, poses[-1]]
     step = result[-1][:3, 3] - result[-2][:3, 3]

@@ -27,7 +27,7 @@ FEATURES = {
     9: ("speed_bump", None, 0),
     10: ("driveway", None, 0),
 }
-# RoadLineType -> colour and style in the words of RDS-HQ.
+# RoadLineType -> colour and style in RDS-HQ's vocabulary.
 LINE_TYPES = {
     1: ("WHITE", "LONG_DASHED_SINGLE"),
     2: ("WHITE", "SOLID_SINGLE"),

@@ -1,4 +1,4 @@
-"""Protocol-buffer messages and TFRecord files, as far as the map of a Waymo segment needs them: no schema compiler."""
+"""Protocol-buffer messages and TFRecord files, as far as Waymo maps need them, without a schema compiler."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class BrokenMessage(ValueError):
 
 
 def fields(message: memoryview | bytes) -> Iterator[Field]:
-    """(field number, value) in the order of the message: an int for a varint, else the bytes as they stand."""
+    """(field number, value) in the order of the message: an int for a varint, else the raw bytes."""
     data, at = memoryview(message), 0
     while at < len(data):
         key, at = _varint(data, at)

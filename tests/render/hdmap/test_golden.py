@@ -9,7 +9,7 @@ import pytest
 from cosmos_exp.render.hdmap.drawing import Box, HdMap
 from cosmos_exp.scene.map_layers import cuboid_corners
 from cosmos_exp.scene.rds_hq.clip import RdsHqClip
-from cosmos_exp.scene.rds_hq.objects import at_frames, hdmap_class, steady
+from cosmos_exp.scene.rds_hq.objects import at_frames, average_static_objects, hdmap_class
 
 MOST = 20  # pixels that may differ in a frame
 SETS = ("synth_ftheta", "synth_pinhole", "example_ftheta")
@@ -24,7 +24,7 @@ def test_frames(shared, name):
     camera_type = described["camera_type"]
     clip = RdsHqClip((golden / described["input"]).resolve(), described["clip"])
     frames = {file: values["frame"] for file, values in described["files"].items() if "704" not in file}
-    objects = at_frames(steady(clip.objects()), frames.values())
+    objects = at_frames(average_static_objects(clip.objects()), frames.values())
     hd_map = HdMap(clip.layers(), reference_compat=True)
     models = {camera: drawn_at_720(clip.model(camera_type, camera)) for camera in clip.cameras(camera_type)}
     different = {}

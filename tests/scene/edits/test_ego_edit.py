@@ -11,7 +11,7 @@ import pytest
 
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.scene.edits.ego_edit import EgoEdit, edit_ego
-from cosmos_exp.scene.edits.lane_path import Surface
+from cosmos_exp.scene.edits.lane_queries import Surface
 from cosmos_exp.scene.edits.maneuvers import LaneChange, SpeedChange
 from cosmos_exp.scene.types import ActorClass, Lane, LaneType, Scene, SceneMap, Track, Trajectory
 

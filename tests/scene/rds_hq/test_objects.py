@@ -9,9 +9,9 @@ from cosmos_exp.scene.rds_hq.objects import (
     ObjectRecord,
     actor_class,
     at_frames,
+    average_static_objects,
     hdmap_class,
     object_type,
-    steady,
 )
 from cosmos_exp.scene.types import ActorClass
 
@@ -33,7 +33,7 @@ def test_the_reference_clip(shared):
         pytest.skip("no RDS-HQ golden numbers")
     golden = json.loads((folder / "objects_at_render_frames.json").read_text())
     clip = find_clip(folder / "inputs" / "synth-a_0_1333333")
-    frames = at_frames(steady(clip.objects()), range(40), last_used=39)
+    frames = at_frames(average_static_objects(clip.objects()), range(40), last_used=39)
     assert sorted(golden) == [f"{frame:06d}" for frame in frames]
     for frame, expected in golden.items():
         found = frames[int(frame)]
@@ -48,7 +48,7 @@ def test_standing_objects_hold_still():
     yaws = [0.1, -0.1, 0.0, np.pi]  # the last is an outlier
     objects = {3 * i: {"a": record(i, yaw, moving=False, length=4.0 + i)} for i, yaw in enumerate(yaws)}
     objects[6]["b"] = record(7, 1.0)
-    held = steady(objects)
+    held = average_static_objects(objects)
     for frame in objects:
         np.testing.assert_allclose(held[frame]["a"].pose, turned(0.0, 1.0), atol=1e-12)
         assert held[frame]["a"].size == (5.5, 2.0, 1.5)
@@ -57,13 +57,13 @@ def test_standing_objects_hold_still():
 
 def test_only_the_standing_records_of_an_object_are_held():
     objects = {0: {"a": record(0, moving=False)}, 3: {"a": record(1, moving=False)}, 6: {"a": record(9)}}
-    held = steady(objects)
+    held = average_static_objects(objects)
     assert [held[f]["a"].pose[0, 3] for f in (0, 3, 6)] == [0.5, 0.5, 9]
 
 
 def test_headings_far_from_their_mean_stay():
     objects = {i: {"a": record(i, yaw, moving=False)} for i, yaw in enumerate(np.radians([0, 100]))}
-    held = steady(objects)
+    held = average_static_objects(objects)
     for i, frame in enumerate(objects):
         np.testing.assert_array_equal(held[frame]["a"].pose, objects[frame]["a"].pose)
         assert held[frame]["a"].pose[0, 3] == i
@@ -79,7 +79,7 @@ def test_mean_axes_are_means_of_their_own():
 
     poses = [tilted(0.2, 0.1), tilted(-0.1, -0.15), tilted(0.0, 0.02)]
     objects = {i: {"a": ObjectRecord(p, (1, 1, 1), False, "Car")} for i, p in enumerate(poses)}
-    rotation = steady(objects)[0]["a"].pose[:3, :3]
+    rotation = average_static_objects(objects)[0]["a"].pose[:3, :3]
     x, z = (np.mean([p[:3, axis] for p in poses], axis=0) for axis in (0, 2))
     np.testing.assert_allclose(rotation[:, 0], x / np.linalg.norm(x))
     np.testing.assert_allclose(rotation[:, 2], z / np.linalg.norm(z))
@@ -119,7 +119,7 @@ def test_key_frames_after_the_last_used_do_not_count():
 
 
 def test_no_objects():
-    assert at_frames(steady({}), [0, 1]) == {0: {}, 1: {}}
+    assert at_frames(average_static_objects({}), [0, 1]) == {0: {}, 1: {}}
 
 
 def test_classes():

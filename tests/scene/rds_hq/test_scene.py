@@ -16,7 +16,7 @@ from cosmos_exp.scene.map_layers import cuboid_corners, map_layers
 from cosmos_exp.scene.rds_hq.clip import RdsHqClip
 from cosmos_exp.scene.rds_hq.layers import Label, labels_json
 from cosmos_exp.scene.rds_hq.map import cuboid_pose, map_of_labels
-from cosmos_exp.scene.rds_hq.objects import ObjectRecord, at_frames, hdmap_class, steady
+from cosmos_exp.scene.rds_hq.objects import ObjectRecord, at_frames, average_static_objects, hdmap_class
 from cosmos_exp.scene.rds_hq.rig import clip_rig
 from cosmos_exp.scene.rds_hq.scene import EGO_SIZE, load_rds_hq_scene, tracks_of
 from cosmos_exp.scene.rds_hq.tars import SampleTar, write_tar
@@ -108,7 +108,7 @@ def test_signs_stand_upright_and_look_at_the_traffic(scene: Scene) -> None:
 
 def test_the_example_is_drawn_as_its_layers_are(example: Path, scene: Scene) -> None:
     clip, renderer = RdsHqClip(example, scene.clip_id), Renderer(scene)
-    hdmap, boxes = HdMap(clip.layers()), at_frames(steady(clip.objects()), (30, 31))
+    hdmap, boxes = HdMap(clip.layers()), at_frames(average_static_objects(clip.objects()), (30, 31))
     camera = clip_rig(clip, "ftheta").camera("front_wide_120fov")
     small = camera.model.scaled(1 / 3)
     for frame, records in boxes.items():

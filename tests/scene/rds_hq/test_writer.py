@@ -20,7 +20,7 @@ from cosmos_exp.scene.carla.log import load_carla_scene
 from cosmos_exp.scene.map_layers import cuboid_corners
 from cosmos_exp.scene.procedural.street import procedural_scene
 from cosmos_exp.scene.rds_hq.clip import RdsHqClip, clip_ids
-from cosmos_exp.scene.rds_hq.objects import at_frames, hdmap_class, steady
+from cosmos_exp.scene.rds_hq.objects import at_frames, average_static_objects, hdmap_class
 from cosmos_exp.scene.rds_hq.rig import clip_rig
 from cosmos_exp.scene.rds_hq.scene import load_rds_hq_scene
 from cosmos_exp.scene.rds_hq.writer import clip_times, moves, object_records, write_clip
@@ -250,7 +250,7 @@ def test_a_carla_clip_is_drawn_as_its_scene_is(rig: str, camera_type: str, carla
     """Not a pixel of difference where objects are sampled, read as raw layers and read as a scene."""
     given = rig_of(rig, (1280, 720))
     clip = RdsHqClip(tmp_path, write_clip(carla, given, tmp_path))
-    hdmap, objects = HdMap(clip.layers()), at_frames(steady(clip.objects()), (0, 3, 60))
+    hdmap, objects = HdMap(clip.layers()), at_frames(average_static_objects(clip.objects()), (0, 3, 60))
     direct, again, same_rig = Renderer(carla), Renderer(load_rds_hq_scene(tmp_path)), clip_rig(clip, camera_type)
     drawn = 0
     for camera in given.cameras[::2]:

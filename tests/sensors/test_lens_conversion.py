@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cosmos_exp.sensors.ftheta import FTheta, monotone
-from cosmos_exp.sensors.lenses import as_ftheta, as_pinhole
+from cosmos_exp.sensors.lens_conversion import as_ftheta, as_pinhole
 from cosmos_exp.sensors.pinhole import Pinhole
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from cosmos_exp.cli.commands.novel_pose import main
 from cosmos_exp.common.errors import UserError
-from cosmos_exp.scene.edits.novel_pose import (
+from cosmos_exp.scene.edits.key_poses import (
     ground_height,
     grounded,
     interpolate_key_poses,

@@ -1,4 +1,4 @@
-"""Short words about a recorded drive, for captions, read off the map around the ego's path.
+"""Attributes of a recorded drive for captions, derived from the map around the ego path.
 
 road: straight_2lane | straight_4lane | curve | intersection | t_junction. area: residential | downtown | rural.
 lanes: number of driving lanes of the road the ego starts on, both directions. speed: the ego's mean in km/h. town: the
@@ -11,7 +11,7 @@ import numpy as np
 
 from cosmos_exp.scene.types import Lane, LaneType, SceneMap, Trajectory
 
-AHEAD = 25.0  # metres beyond the path's end that still shape the impression of the road
+AHEAD = 25.0  # metres straight on from the path's end that count as part of the route
 CURVE = np.radians(15.0)
 BESIDE = 40.0
 NEAR_JUNCTION = 30.0

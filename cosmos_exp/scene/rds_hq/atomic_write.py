@@ -1,4 +1,4 @@
-"""Writing a clip so that an interrupted one leaves nothing that looks whole."""
+"""Atomic writing of a clip: an interrupted write leaves nothing that readers take for a complete one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 @contextmanager
-def new_clip(root: Path, clip_id: str, *, replace: bool = False) -> Iterator[Path]:
+def atomic_clip(root: Path, clip_id: str, *, replace: bool = False) -> Iterator[Path]:
     """A folder to write the clip's files into; at the end they move to the same places below `root`.
 
     `pose`, which makes a clip known to readers, comes last. replace: what an older clip of that name has besides goes

@@ -1,4 +1,4 @@
-"""One lens model as the other, for formats and tools that know only one."""
+"""Conversion between the pinhole and the f-theta model, for formats and tools that support only one."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from cosmos_exp.sensors.ftheta import FIT_SAMPLES, FTheta
 from cosmos_exp.sensors.ftheta_fit import DEGREE
 from cosmos_exp.sensors.pinhole import Pinhole
 
-WIDEST_PINHOLE = np.radians(140.0)
+MAX_PINHOLE_FOV = np.radians(140.0)
 
 
 def as_ftheta(model: CameraModel) -> FTheta:
-    """An f-theta camera as it is; a pinhole as the backward polynomial of degree 5 that fits it best over the image.
+    """An f-theta camera unchanged; a pinhole as the backward polynomial of degree 5 that fits it best over the image.
 
-    The fit is off by up to 0.04 px in a picture of 1920 px with a field of view of 70 degrees, 2.2 px with 120.
+    The fit error is up to 0.04 px in an image 1920 px wide with a field of view of 70 degrees, 2.2 px with 120.
     """
     if isinstance(model, FTheta):
         return model
@@ -30,14 +30,14 @@ def as_ftheta(model: CameraModel) -> FTheta:
 
 
 def as_pinhole(model: CameraModel) -> Pinhole | None:
-    """A pinhole as it is; for an f-theta camera the one with its principal point and its focal length there, as in
-    NVIDIA's clips. None where the field of view is wider than WIDEST_PINHOLE or the pixels are skewed.
+    """A pinhole unchanged; for an f-theta camera the one with its principal point and its focal length there, as in
+    NVIDIA's clips. None where the field of view is wider than MAX_PINHOLE_FOV or the pixels are skewed.
     """
     if isinstance(model, Pinhole):
         return model
     assert isinstance(model, FTheta)
     c, d, e = model.linear
-    if max(fields_of_view(model)) > WIDEST_PINHOLE or d or e:
+    if max(fields_of_view(model)) > MAX_PINHOLE_FOV or d or e:
         return None
     focal = 1 / model.poly[1] if model.backward else model.poly[1]
     return Pinhole(model.width, model.height, c * focal, focal, *model.center)

@@ -1,4 +1,4 @@
-"""Questions to the lanes of a map: what lies beside a pose, where the lane leads, how high the surface is."""
+"""Queries on the lanes of a map: lanes beside a pose, the lane ahead, the surface height."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def lane_ahead(lanes: Sequence[Lane], pose: np.ndarray, length: float) -> np.nda
 
 
 def _continuing(lanes: Sequence[Lane], points: np.ndarray, used: set[str]) -> Lane | None:
-    """The lane that begins where the polyline ends and goes on most nearly in its direction."""
+    """The lane that begins where the polyline ends, with the smallest change of direction."""
     if len(points) < 2:
         return None
     direction = _heading(points[-1] - points[-2])

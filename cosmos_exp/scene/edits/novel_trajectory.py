@@ -10,7 +10,7 @@ import numpy as np
 
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.scene.edits.ego_edit import EgoEdit, edited_rig
-from cosmos_exp.scene.edits.novel_pose import ground_height, grounded, interpolate_key_poses
+from cosmos_exp.scene.edits.key_poses import ground_height, grounded, interpolate_key_poses
 from cosmos_exp.scene.rds_hq.arrays import encode_npy
 from cosmos_exp.scene.rds_hq.clip import FPS, RdsHqClip
 from cosmos_exp.scene.rds_hq.scene import clip_map, rig_trajectory
