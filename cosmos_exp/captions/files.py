@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from cosmos_exp.common.cache import write_json
 from cosmos_exp.common.errors import UserError, ValidationErrors, unknown_name
+from cosmos_exp.common.files import write_json
 from cosmos_exp.common.styles import STYLES
 from cosmos_exp.common.views import VIEWS
 

@@ -20,8 +20,9 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from threading import get_native_id
 from typing import Any
+
+from cosmos_exp.common.files import write_atomic
 
 log = logging.getLogger(__name__)
 
@@ -110,30 +111,6 @@ class StageCache:
         memo.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(memo, digest.encode())
         return digest
-
-
-def write_atomic(path: Path, content: bytes) -> None:
-    """Write a file that appears under its name only when it is complete and on disk."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.{get_native_id()}.partial")
-    try:
-        with open(partial, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """As `write_atomic` does; makes the folder where there is none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, content)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write plain values as JSON, as `write_atomic` does; makes the folder where there is none."""
-    write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 @contextlib.contextmanager

@@ -15,8 +15,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from cosmos_exp.captions.files import write_captions, write_prompts
 from cosmos_exp.common import gpu, torchrun
-from cosmos_exp.common.cache import Entry, StageCache, write_atomic, write_bytes, write_json
+from cosmos_exp.common.cache import Entry, StageCache
 from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.files import write_atomic, write_bytes, write_json
 from cosmos_exp.common.progress import Tick
 from cosmos_exp.common.single_entry_cache import Kept
 from cosmos_exp.common.video import compose_grid, write_video

@@ -12,7 +12,7 @@ from statistics import median
 
 import numpy as np
 
-from cosmos_exp.common.cache import write_atomic
+from cosmos_exp.common.files import write_atomic
 
 FILE = "history.jsonl"
 MOST_BYTES = 2_000_000  # then the older half goes

@@ -27,8 +27,8 @@ from typing import Any
 import yaml
 
 from cosmos_exp.captions import files
-from cosmos_exp.common.cache import write_json
 from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.files import write_json
 
 QUEUED, RUNNING, DONE, FAILED = "queued", "running", "done", "failed"
 PREEMPTED, INTERRUPTED, CANCELLED, KILLED = "preempted", "interrupted", "cancelled", "killed"

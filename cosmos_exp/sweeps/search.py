@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cosmos_exp.common.cache import write_json
 from cosmos_exp.common.errors import UserError, unknown_name
+from cosmos_exp.common.files import write_json
 from cosmos_exp.metrics.info import METRIC_INFO
 from cosmos_exp.runs.run_folder import RunFolder
 from cosmos_exp.runs.sweep_cells import SEARCH

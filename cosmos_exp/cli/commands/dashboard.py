@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cosmos_exp.cli.commands.parser import Parser
-from cosmos_exp.common.cache import write_json
+from cosmos_exp.common.files import write_json
 
 
 def command_line() -> Parser:

@@ -108,7 +108,7 @@ def _run(folder: Path, number: int, overrides: list[str], config_dir: Path | Non
     from omegaconf import OmegaConf
 
     from cosmos_exp.cli.commands.compose import compose_config
-    from cosmos_exp.common.cache import write_atomic
+    from cosmos_exp.common.files import write_atomic
     from cosmos_exp.config.schema import run_id
     from cosmos_exp.pipeline.run import run
 

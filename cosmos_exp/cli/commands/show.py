@@ -62,7 +62,7 @@ def write_picture(path: Path, picture: np.ndarray) -> None:
     """picture: uint8 [H,W,3]; the format follows from the name."""
     from PIL import Image
 
-    from cosmos_exp.common.cache import write_atomic
+    from cosmos_exp.common.files import write_atomic
 
     content = BytesIO()
     Image.fromarray(picture).save(content, FORMATS[path.suffix.lower()], quality=90, optimize=True)

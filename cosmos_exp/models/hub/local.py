@@ -6,7 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from cosmos_exp.common.cache import write_atomic
+from cosmos_exp.common.files import write_atomic
 from cosmos_exp.models.hub.hub import RemoteFile
 
 RECORD = ".checked.json"

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from cosmos_exp.common.cache import write_atomic
 from cosmos_exp.common.errors import UserError, unknown_name
+from cosmos_exp.common.files import write_atomic
 from cosmos_exp.common.video import frame_rate
 from cosmos_exp.metrics.info import METRIC_INFO, metric_info
 from cosmos_exp.runs.sweep_cells import Cell, axis_values, read_cells
