@@ -187,8 +187,8 @@ class Walked(Results):
         passes: int = 1,
     ) -> Entry:
         key = stage_key(stage, VERSIONS[stage], config, inputs)
-        entry = Entry(key, self.cache.root / stage / key, hit=self.cache.holds(stage, key))
-        if stage == "captions" and not entry.hit:
+        entry = Entry(key, self.cache.root / stage / key, hit=self.cache.has(stage, key))
+        if stage == "captions":  # is read, so an eviction must leave it
             super().get(stage, config, inputs, compute)
             entry = replace(entry, hit=True)
         self.wanted[key] = Wanted(stage, key, self.settings.cost_setting(stage), size, passes, entry.hit)
