@@ -39,6 +39,7 @@ Usage
   cosmos-exp download MODEL ... [--dry-run]  the released checkpoints, from the Hugging Face Hub
   cosmos-exp convert checkpoint SRC -o FOLDER --model NAME  what was downloaded as a model folder
   cosmos-exp train [OVERRIDE ...]        train the nano model
+  cosmos-exp cache [prune] [FOLDER] ...  what the stage cache holds; prune evicts what was not used for long
 
 Config groups (GROUP=OPTION; * is the default)
 {groups}
@@ -146,7 +147,7 @@ def _train(arguments: list[str]) -> int:
 # Subcommands whose module in cosmos_exp/commands has a main(arguments) -> exit status.
 MODULES = (
     *("scene", "show", "controls", "render", "export", "novel-pose", "convert", "download"),
-    *("plan", "search", "status", "retry", "cancel", "reproduce", "compare", "sync", "dashboard", "verify"),
+    *("plan", "search", "status", "retry", "cancel", "reproduce", "compare", "sync", "dashboard", "verify", "cache"),
 )
 
 

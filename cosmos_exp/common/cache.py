@@ -3,9 +3,11 @@
     <root>/<stage>/<key>/          one result: its files and `_SUCCESS`, a manifest with their sizes and hashes
     <root>/<stage>/<key>.partial/  a result being computed; whoever holds the lock owns it
     <root>/<stage>/<key>.lock      flock of the key; the kernel frees it when its holder dies
+    <root>/holds/                  what running processes use, see `cache_holds.py`
 
 A result is computed into the partial folder, synced to disk, sealed with `_SUCCESS`, and renamed. So a folder under
-its final name is whole unless something damaged it later, which the manifest shows.
+its final name is whole unless something damaged it later, which the manifest shows. The manifest's time of change is
+that of the last use, the folder's that of its making.
 """
 
 from __future__ import annotations
@@ -17,18 +19,23 @@ import json
 import logging
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cosmos_exp.common.cache_holds import holds_of, is_removed
 from cosmos_exp.common.files import write_atomic
 
 log = logging.getLogger(__name__)
 
 MANIFEST = "_SUCCESS"
+IDENTITIES = "identity"  # folder of remembered hashes of files
+USE_AGAIN = 60.0  # seconds after which a further use by the same process is recorded
 
 _whole_files: dict[Path, tuple[int, int, int, str]] = {}
+_used: dict[Path, float] = {}  # when this process has recorded a use
 
 
 @dataclass(frozen=True)
@@ -59,14 +66,18 @@ class StageCache:
     def get_or_compute(self, stage: str, key: str, compute: Callable[[Path], None]) -> Entry:
         """The entry of `key`; where there is none, `compute(folder)` writes its files into an empty folder.
 
-        Of several processes asking at once, one computes and the others wait for it.
+        Of several processes asking at once, one computes and the others wait for it. `cosmos-exp cache prune` leaves
+        the entry alone until this process ends.
         """
         folder = self.root / stage / key
+        holds_of(self.root.absolute()).add(f"{stage}/{key}")
         if _is_whole(folder):
+            _record_use(folder)
             return Entry(key, folder, hit=True)
         folder.parent.mkdir(parents=True, exist_ok=True)
         with _locked(folder.with_suffix(".lock")):
             if _is_whole(folder):
+                _record_use(folder)
                 return Entry(key, folder, hit=True)
             if folder.exists():
                 log.warning("stage result %s is damaged: computing it again", folder)
@@ -74,8 +85,8 @@ class StageCache:
             self._compute(folder, compute)
         return Entry(key, folder, hit=False)
 
-    def holds(self, stage: str, key: str) -> bool:
-        """Whether there is an entry, by its manifest alone."""
+    def has(self, stage: str, key: str) -> bool:
+        """Whether there is an entry, by its manifest alone. It may be evicted at any time."""
         return (self.root / stage / key / MANIFEST).is_file()
 
     def _compute(self, folder: Path, compute: Callable[[Path], None]) -> None:
@@ -102,7 +113,7 @@ class StageCache:
         path = Path(path).resolve()
         stat = path.stat()
         memo_key = f"{path}|{stat.st_size}|{stat.st_mtime_ns}"
-        memo = self.root / "identity" / hashlib.sha256(memo_key.encode()).hexdigest()
+        memo = self.root / IDENTITIES / hashlib.sha256(memo_key.encode()).hexdigest()
         with contextlib.suppress(FileNotFoundError):
             remembered = memo.read_text()
             if len(remembered) == 64:
@@ -116,15 +127,28 @@ class StageCache:
 @contextlib.contextmanager
 def _locked(path: Path, *, wait: bool = True) -> Iterator[None]:
     """Hold the exclusive lock of a file; raises BlockingIOError when another holds it and `wait` is false."""
-    with open(path, "a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if not wait:
-                raise
-            log.info("another process is computing %s: waiting for it", path.stem[:12])
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    while True:
+        with open(path, "a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if not wait:
+                    raise
+                log.info("another process is computing %s: waiting for it", path.stem[:12])
+                fcntl.flock(file, fcntl.LOCK_EX)
+            if is_removed(file.fileno()):  # an eviction has removed it: others lock the one made since
+                continue
+            yield
+            return
+
+
+def _record_use(folder: Path) -> None:
+    """A cache of another user that this process can only read keeps the time it had."""
+    now = time.monotonic()
+    if now - _used.get(folder, -USE_AGAIN) >= USE_AGAIN:
+        _used[folder] = now
+        with contextlib.suppress(OSError):
+            os.utime(folder / MANIFEST)
 
 
 def _seal(folder: Path) -> None:

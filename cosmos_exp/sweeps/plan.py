@@ -185,8 +185,8 @@ class DryRunResults(Results):
         passes: int = 1,
     ) -> Entry:
         key = self.key(stage, config, inputs)
-        entry = Entry(key, self.cache.root / stage / key, hit=self.cache.holds(stage, key))
-        if stage == "captions" and not entry.hit:
+        entry = Entry(key, self.cache.root / stage / key, hit=self.cache.has(stage, key))
+        if stage == "captions":  # is read, so an eviction must leave it
             super().get(stage, config, inputs, compute)
             entry = replace(entry, hit=True)
         self.wanted[key] = Wanted(stage, key, self.spec.cost_setting(stage), size, passes, entry.hit)
