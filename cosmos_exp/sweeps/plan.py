@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,6 +26,8 @@ from cosmos_exp.pipeline.cached_results import VERSIONS, Results
 from cosmos_exp.pipeline.run import Pipeline
 from cosmos_exp.pipeline.stages import Stages
 from cosmos_exp.runs.cost_history import REST, Cost, Estimate, History, estimate
+from cosmos_exp.runs.report import Report
+from cosmos_exp.runs.run_folder import RunFolder
 
 GENERATED = ("single_view", "multi_view", "metrics")
 
@@ -138,7 +141,7 @@ def make_plan(configs: Sequence[DictConfig]) -> Plan:
 
     Builds the scenes whose captions are not in the cache, because prompts follow from them; computes nothing else.
     """
-    cells = [_walk(OmegaConf.to_container(cfg, resolve=True)) for cfg in configs]
+    cells = [_walk(_plain(cfg)) for cfg in configs]
     plan = Plan(cells, History(cells[0].config["paths"]["cache"]).costs())
     made: set[str] = set()
     first: dict[tuple[str, ...], int] = {}
@@ -148,9 +151,16 @@ def make_plan(configs: Sequence[DictConfig]) -> Plan:
         results = tuple(w.key for w in cell.wanted.values() if w.stage in GENERATED)
         before = first.setdefault(results, number)
         cell.same_as = before if before != number else None
-        estimates = [plan.estimate(w) for w in (*cell.new, cell.rest)]
-        cell.seconds = sum(e.seconds for e in estimates) if all(estimates) else None
+        needed = (*cell.new, cell.rest)
+        known = [e.seconds for w in needed if (e := plan.estimate(w))]
+        cell.seconds = sum(known) if len(known) == len(needed) else None
     return plan
+
+
+def _plain(cfg: DictConfig) -> dict[str, Any]:
+    plain = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(plain, dict)
+    return {str(group): value for group, value in plain.items()}
 
 
 def _walk(config: dict[str, Any]) -> PlannedCell:
@@ -198,10 +208,11 @@ class Walked(Results):
         return [lookup() for lookup in lookups]
 
 
-class Silent:
-    """Stands in for a run's report."""
+class Silent(Report):
+    """The report of a run that is not made: says and writes nothing."""
 
-    folder = None
+    def __init__(self) -> None:
+        self.folder = RunFolder(os.devnull)
 
     @contextlib.contextmanager
     def stage(self, name: str, label: str = "") -> Iterator[Tick]:
