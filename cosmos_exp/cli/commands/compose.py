@@ -24,6 +24,15 @@ def compose_config(overrides: Sequence[str], config_dir: Path | None) -> DictCon
         return compose("config", overrides=[*overrides, *own])
 
 
+def compose_multirun(overrides: Sequence[str], config_dir: Path | None) -> DictConfig:
+    """The main config with `hydra`, as Hydra composes it for a whole multirun."""
+    from hydra.types import RunMode
+
+    with _config_loader(config_dir) as (loader, own):
+        given = [*overrides, *own, "hydra.mode=MULTIRUN"]
+        return loader.load_configuration("config", given, run_mode=RunMode.MULTIRUN, from_shell=False)
+
+
 def compose_cells(
     overrides: Sequence[str], config_dir: Path | None, *, multirun: bool = False
 ) -> tuple[list[list[str]], list[DictConfig]]:
