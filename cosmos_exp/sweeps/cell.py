@@ -1,4 +1,4 @@
-"""Prepares and runs the cells of a sweep, as Hydra's own launchers do with jobs."""
+"""Prepares and runs the cells of a sweep, as Hydra's launchers do with jobs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from cosmos_exp.sweeps.queue import OVERRIDES, SweepFolder, cell_number
 
 
 class CellRunner:
-    """context, master: Hydra's, and what it composed for the whole multirun. task: the application's main function."""
+    """context: Hydra's. master: what it composed for the whole multirun. task: the application's main function."""
 
     def __init__(self, context: HydraContext, master: DictConfig, task: TaskFunction):
         self.context = context
@@ -37,10 +37,12 @@ class CellRunner:
         return config
 
     def grid(self) -> list[list[str]]:
-        """The overrides of every cell, in order; empty where a sweeper chooses them as it goes."""
+        """The overrides of every cell, in order; empty where a sweeper or a search chooses them as it goes."""
+        from cosmos_exp.runs.sweep_cells import SEARCH
         from cosmos_exp.sweeps.callbacks import cell_overrides, is_grid
 
-        return cell_overrides(self.master) if is_grid(self.master) else []
+        is_search = (Path(self.master.hydra.sweep.dir) / SEARCH).exists()
+        return cell_overrides(self.master) if is_grid(self.master) and not is_search else []
 
     def launcher(self, cell: Path, overrides: Sequence[str]) -> dict[str, Any]:
         """The values of hydra/launcher in the cell's config, with these overrides, which may name another launcher."""
@@ -52,8 +54,7 @@ class CellRunner:
             recorded = [text for text in recorded if not text.startswith(("hydra/launcher=", "hydra.launcher."))]
         master = copy.deepcopy(self.master)
         master.hydra.overrides.hydra = [*recorded, *overrides]
-        config = self.context.config_loader.load_sweep_config(master, _recorded_overrides(cell))
-        return OmegaConf.to_container(config.hydra.launcher, resolve=True)
+        return launcher_settings(self.context.config_loader.load_sweep_config(master, _recorded_overrides(cell)))
 
     def prepare(self, overrides: Sequence[str], number: int) -> tuple[Path, str]:
         """(run folder, run id) of a cell, with its overrides recorded in the folder."""
@@ -67,7 +68,7 @@ class CellRunner:
         return folder, run_id(config)
 
     def configs(self, folders: Iterable[Path]) -> list[DictConfig]:
-        """Of prepared cells, without `hydra`."""
+        """The configs of prepared cells, without `hydra`."""
         composed = [self.compose(_recorded_overrides(folder), cell_number(folder)) for folder in folders]
         for config in composed:
             with open_dict(config):
@@ -75,7 +76,7 @@ class CellRunner:
         return composed
 
     def run(self, folder: Path) -> Exception | None:
-        """Run a prepared cell; returns what it failed with."""
+        """Run a prepared cell; returns the exception that it failed with."""
         config = self.compose(_recorded_overrides(folder), cell_number(folder))
         config.hydra.sweep.subdir = folder.name
         done: JobReturn = run_job(
@@ -88,13 +89,20 @@ class CellRunner:
         return None if done.status == JobStatus.COMPLETED else done._return_value
 
 
+def launcher_settings(config: DictConfig) -> dict[str, Any]:
+    """The values of hydra/launcher in a config with `hydra`, as plain ones."""
+    settings = OmegaConf.to_container(config.hydra.launcher, resolve=True)
+    assert isinstance(settings, dict)
+    return {str(key): value for key, value in settings.items()}
+
+
 def _recorded_overrides(folder: Path) -> list[str]:
-    return OmegaConf.to_container(OmegaConf.load(folder / OVERRIDES))
+    return [str(override) for override in OmegaConf.load(folder / OVERRIDES)]
 
 
 @contextmanager
 def runner_of(sweep: SweepFolder) -> Iterator[CellRunner]:
-    """Runs cells of a sweep that was launched by another process."""
+    """The runner of the cells of a sweep that was launched by another process."""
     from cosmos_exp.sweeps.job import job
 
     master = sweep.config
@@ -108,7 +116,7 @@ def runner_of(sweep: SweepFolder) -> Iterator[CellRunner]:
 
 
 def _own_folders(master: DictConfig) -> list[str]:
-    """The folders named with --config-dir, as an override."""
+    """The folders given with --config-dir, as an override."""
     sources = [source for source in master.hydra.runtime.config_sources if source.provider == "command-line"]
     paths = ",".join(f"'{source.schema}://{source.path}'" for source in sources)
     return [f"hydra.searchpath=[{paths}]"] if paths else []

@@ -35,3 +35,12 @@ def compose_cells(
         if not is_grid(master):
             raise UserError(f"{master.hydra.sweeper._target_} chooses cells as it goes: there is no plan of them")
         return cell_overrides(master), checked_cells(master, here=False)
+
+
+def compose_multirun(overrides: Sequence[str], config_dir: Path | None) -> DictConfig:
+    """The main config with `hydra`, as Hydra composes it for a whole multirun."""
+    from hydra.types import RunMode
+
+    with config_loader(config_dir) as (loader, own):
+        given = [*overrides, *own, "hydra.mode=MULTIRUN"]
+        return loader.load_configuration("config", given, run_mode=RunMode.MULTIRUN, from_shell=False)

@@ -1,4 +1,4 @@
-"""Composes the configs of a sweep's cells: one by Hydra, and from a copy of it those that differ in plain values."""
+"""Composes the configs of a sweep's cells: the first by Hydra, those that differ in plain values from a copy of it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _composers = SingleEntryCache()
 
 
 def composer_of(loader: ConfigLoader, master: DictConfig) -> CellComposer:
-    """The composer of a multirun, the same for all who ask in this process. loader, master: as of `CellComposer`."""
+    """The composer of a multirun, one per process. loader, master: as of `CellComposer`."""
     return _composers.get(id(master), lambda: CellComposer(loader, master))
 
 
@@ -41,7 +41,7 @@ class CellComposer:
         return config
 
     def _with(self, config: DictConfig, given: list[Override], changed: list[Override]) -> DictConfig:
-        """The config of another cell made into that of the overrides `given`, of which some have `changed`."""
+        """`config`, of another cell, turned into that of the overrides `given`; changed: those that differ."""
         ConfigLoaderImpl._apply_overrides_to_config(changed, config)
         task = [override for override in given if not override.is_hydra_override()]
         config.hydra.overrides.task = [override.input_line for override in task]
@@ -51,8 +51,8 @@ class CellComposer:
 
 
 def changed_values(before: list[Override], given: list[Override], config: DictConfig) -> list[Override] | None:
-    """Of the overrides `given`, those that are not as they were `before`, when `config` was composed; None where more
-    than plain values of the config follows from the difference."""
+    """The overrides in `given` that differ from those `before`, with which `config` was composed; None where the
+    difference changes more than plain values of the config."""
     keys = [override.key_or_group for override in given]
     if keys != [override.key_or_group for override in before]:
         return None

@@ -151,8 +151,9 @@ def make_plan(configs: Sequence[DictConfig]) -> Plan:
         made |= cell.wanted.keys()
         before = first.setdefault(cell.results, number)
         cell.same_as = before if before != number else None
-        estimates = [plan.estimate(w) for w in (*cell.new, cell.rest)]
-        cell.seconds = sum(e.seconds for e in estimates) if all(estimates) else None
+        needed = (*cell.new, cell.rest)
+        known = [e.seconds for w in needed if (e := plan.estimate(w))]
+        cell.seconds = sum(known) if len(known) == len(needed) else None
     return plan
 
 

@@ -1,4 +1,4 @@
-"""Starts the workers of a sweep, on this machine or on Slurm, and waits for their cells."""
+"""Starts the workers of a sweep, on this machine or on Slurm, and waits for the cells."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import shlex
 import time
 from collections.abc import Callable
+from multiprocessing.pool import AsyncResult, ThreadPool
 from pathlib import Path
 from typing import Any
 
@@ -30,30 +31,56 @@ Settings = dict[str, Any]
 
 
 def start(sweep: SweepFolder, settings: Settings, configs: Callable[[], list[DictConfig]]) -> None:
-    """Have the waiting cells of a sweep run; returns when they are over, or at once where `wait` is false.
+    """Run the queued cells of a sweep; returns when they are over, or at once where `wait` is false.
 
-    settings: the hydra/launcher group. configs: composes those of the waiting cells.
+    settings: the hydra/launcher group. configs: composes those of the queued cells.
     """
-    if settings.get("timeout_min", 1) is None:
-        minutes, why = job_minutes(configs(), settings["cells_per_job"])
-        log.info("time for a worker: %d min (%s)", minutes, why)
-        settings = settings | {"timeout_min": minutes}
-    POOLS[settings["kind"]](sweep, settings)
+    cells = sweep.waiting()
+    count = worker_count(settings, cells)
+    if "cells_per_job" in settings:
+        settings = with_time_limit(settings, min(cells, settings["cells_per_job"]), configs)
+    run_workers(sweep, settings, count)
 
 
-def run_in_processes(sweep: SweepFolder, settings: Settings) -> None:
-    from joblib import Parallel, delayed, effective_n_jobs
+def worker_count(settings: Settings, cells: int) -> int:
+    """How many workers the launcher has for so many cells."""
+    if settings["kind"] == "joblib":
+        from joblib import effective_n_jobs
 
-    count = min(effective_n_jobs(settings["n_jobs"]), sweep.waiting())
+        return min(int(effective_n_jobs(settings["n_jobs"])), cells)
+    return min(settings.get("workers", cells), math.ceil(cells / settings["cells_per_job"]))
+
+
+def with_time_limit(settings: Settings, cells: int, configs: Callable[[], list[DictConfig]]) -> Settings:
+    """The settings with the minutes that a worker needs for so many cells, where they leave them open."""
+    if settings["timeout_min"] is not None:
+        return settings
+    minutes, why = job_minutes(configs(), cells)
+    log.info("time limit of a worker: %d min (%s)", minutes, why)
+    return settings | {"timeout_min": minutes}
+
+
+def run_workers(sweep: SweepFolder, settings: Settings, count: int) -> None:
+    """Run so many workers; returns when the cells are over, or at once where `wait` is false."""
+    POOLS[settings["kind"]](sweep, settings, count)
+
+
+def run_in_background(sweep: SweepFolder, settings: Settings, count: int) -> AsyncResult[None]:
+    """`run_workers` in a thread that does not keep this process from ending."""
+    return ThreadPool(1).apply_async(run_workers, (sweep, settings, count))
+
+
+def run_in_processes(sweep: SweepFolder, settings: Settings, count: int) -> None:
+    from joblib import Parallel, delayed
+
     log.info("workers on this machine: %d", count)
     supervisors = [Supervisor(sweep.path, environment=_share_of_machine(count)) for _ in range(count)]
     Parallel(n_jobs=count, prefer="threads")(delayed(supervisor)() for supervisor in supervisors)
 
 
-def run_in_local_jobs(sweep: SweepFolder, settings: Settings) -> None:
+def run_in_local_jobs(sweep: SweepFolder, settings: Settings, count: int) -> None:
     from submitit import LocalExecutor
 
-    count = min(settings["workers"], _jobs_for(sweep, settings))
     environment = _share_of_machine(count) | {"CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES")}
     executor = LocalExecutor(sweep.path / LOGS / "%j", max_num_timeout=settings["max_num_timeout"])
     settings = settings | {"setup": [*_detached(sweep.path / LOGS / "jobs.log"), *(settings["setup"] or [])]}
@@ -63,11 +90,10 @@ def run_in_local_jobs(sweep: SweepFolder, settings: Settings) -> None:
     _wait(sweep, settings, lambda: any(job.get_info()["jobState"] == "RUNNING" for job in jobs), POLL)
 
 
-def run_on_slurm(sweep: SweepFolder, settings: Settings) -> None:
+def run_on_slurm(sweep: SweepFolder, settings: Settings, count: int) -> None:
     from submitit import SlurmExecutor
     from submitit.core.utils import FailedJobError
 
-    count = _jobs_for(sweep, settings)
     executor = SlurmExecutor(sweep.path / LOGS / "%j", max_num_timeout=settings["max_num_timeout"])
     executor.update_parameters(**slurm.sbatch_options(settings, _gpus(sweep)))
     supervisor = Supervisor(sweep.path, settings["cells_per_job"])
@@ -80,7 +106,7 @@ def run_on_slurm(sweep: SweepFolder, settings: Settings) -> None:
     log.info("Slurm job %s: %d workers for %d cells, logs in %s", array, count, sweep.waiting(), sweep.path / LOGS)
     _wait(sweep, settings, lambda: bool(slurm.alive([array])), slurm.POLL)
     if settings["wait"]:
-        slurm.cancel_waiting([array])  # workers for whom the others have left nothing
+        slurm.cancel_waiting([array])  # of tasks whose cells others have taken
 
 
 POOLS = {
@@ -91,26 +117,24 @@ POOLS = {
 
 
 def _wait(sweep: SweepFolder, settings: Settings, any_job_left: Callable[[], bool], every: float) -> None:
-    """Until every cell is over, or no job is left that could work on it, which is asked about every so many seconds.
+    """Wait until every cell is over, or no job is left that could run it; every: seconds between two looks at the jobs.
 
-    A cell that is lost with its node is not over while there are jobs: Slurm may begin its job anew elsewhere.
+    A cell that is lost with its node is not over while there are jobs: Slurm may requeue its job on another node.
     """
     if not settings["wait"]:
         return
     asked = time.monotonic()
     try:
-        while sweep.unfinished(lost=True):
+        while sweep.unfinished(lost=True) or sweep.is_fed():
             time.sleep(POLL)
             if time.monotonic() < asked + every:
                 continue
             asked = time.monotonic()
             if not any_job_left():
-                time.sleep(POLL)  # the last words of a job that has just ended
+                time.sleep(POLL)  # for the last status of a job that has just ended
                 break
     except KeyboardInterrupt:
-        log.info(
-            "the workers go on; look after them with cosmos-exp status %s, end them with cosmos-exp cancel", sweep.path
-        )
+        log.info("the workers go on; cosmos-exp status %s shows them, cosmos-exp cancel ends them", sweep.path)
         raise
     for path, status in sweep.unfinished(lost=True).items():
         if status.state == RUNNING:
@@ -118,17 +142,13 @@ def _wait(sweep: SweepFolder, settings: Settings, any_job_left: Callable[[], boo
 
 
 def _gpus(sweep: SweepFolder) -> int:
-    """How many a cell uses."""
+    """How many GPUs a cell uses."""
     hardware = sweep.config.hardware
     return (hardware.processes or 1) if hardware.device.startswith("cuda") else 0
 
 
-def _jobs_for(sweep: SweepFolder, settings: Settings) -> int:
-    return math.ceil(sweep.waiting() / settings["cells_per_job"])
-
-
 def _share_of_machine(workers: int) -> dict[str, str | None]:
-    """So that workers side by side do not each take all cores, nor draw bars over each other's."""
+    """The environment of workers side by side, in which they share the cores and draw no progress bars."""
     if workers == 1:
         return {}
     cores = os.environ.get("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // workers)))
@@ -136,6 +156,6 @@ def _share_of_machine(workers: int) -> dict[str, str | None]:
 
 
 def _detached(log_file: Path) -> list[str]:
-    """Shell commands that free a job from the terminal it is started in."""
+    """Shell commands that detach a job from its terminal."""
     log_file.parent.mkdir(exist_ok=True)
     return ["trap '' HUP INT", f"exec </dev/null >>{shlex.quote(str(log_file))} 2>&1"]

@@ -1,7 +1,7 @@
-"""A sweep's folder as a queue: each cell is a run folder whose status.json says whether it waits, is at work or over.
+"""The folder of a sweep as a queue of cells. A cell is a run folder; its status.json holds its state.
 
-Any number of workers, on any machine that sees the folder, take cells from it. Whoever takes a cell or changes its
-state from outside holds the lock of the folder.
+Any number of workers, on any machine that sees the folder, take cells from it. Taking a cell, and changing its state
+from outside its process, needs the lock of the folder.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ import fcntl
 import math
 import os
 import socket
+import time
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
+from typing import IO
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -32,6 +34,7 @@ OVERRIDES = Path(".hydra") / "overrides.yaml"
 RECORD = "multirun.yaml"
 JOBS = ".jobs"
 CANCEL = ".cancel"
+FEED = ".feed"
 
 
 class SweepFolder:
@@ -47,37 +50,40 @@ class SweepFolder:
     @cached_property
     def config(self) -> DictConfig:
         """What Hydra composed for the whole multirun, `hydra` included."""
-        return OmegaConf.load(self.path / RECORD)
+        config = OmegaConf.load(self.path / RECORD)
+        assert isinstance(config, DictConfig)
+        return config
 
     def cells(self) -> list[RunFolder]:
-        """Every cell that was ever queued or begun, in the order of the sweep."""
+        """Every cell that was ever queued or started, in the order of the sweep."""
         found = (path.parent for path in self.path.glob("*/status.json"))
         return [RunFolder(path) for path in sorted(found, key=lambda path: (cell_number(path), path.name))]
 
     def statuses(self) -> dict[Path, Status]:
-        """{run folder: its state now}."""
-        return {cell.path: cell.living_status() for cell in self.cells()}
+        """{run folder: its status now}."""
+        return {cell.path: status for cell in self.cells() if (status := cell.living_status())}
 
     def waiting(self, job: str = "") -> int:
-        """How many cells a worker of this job would find to take; "": of a new job."""
-        return sum(_can_be_taken(cell.read_status(), job) for cell in self.cells())
+        """How many cells a worker of this job could take; "": of a new job."""
+        return sum(_can_be_taken(status, job) for _, status in self._recorded())
 
     def unfinished(self, *, lost: bool = False) -> dict[Path, Status]:
-        """The cells that are waiting or at work. lost: also those whose process is gone, so that nobody ended them."""
-        statuses = {cell.path: cell.read_status() for cell in self.cells()} if lost else self.statuses()
+        """The cells that are queued, preempted or running. lost: also those that say `running` and whose process is
+        gone."""
+        statuses = dict(self._recorded()) if lost else self.statuses()
         return {path: status for path, status in statuses.items() if status.state in (*WAITING, RUNNING)}
 
     def begin(self, cells: Iterable[tuple[Path, str]]) -> None:
-        """Let the cells of a new launch, (run folder, run id), wait for workers.
+        """Queue the cells of a new launch, (run folder, run id).
 
-        Cells that an earlier launch left waiting do so no longer. UserError where cells of this sweep are at work.
+        Cells that an earlier launch left in the queue are cancelled. UserError where cells of this sweep are running.
         """
         cells = list(cells)
         with self._locked():
             statuses = self.statuses()
             if busy := [path.name for path, status in statuses.items() if status.state == RUNNING]:
                 raise UserError(
-                    f"{self.path} is at work ({', '.join(busy)}): see cosmos-exp status {self.path}, or choose another "
+                    f"{self.path} is running ({', '.join(busy)}): see cosmos-exp status {self.path}, or choose another "
                     "sweep_name"
                 )
             for path, status in statuses.items():
@@ -86,7 +92,7 @@ class SweepFolder:
             self._enqueue(cells)
 
     def enqueue(self, cells: Iterable[tuple[Path, str]]) -> None:
-        """Let these cells, (run folder, run id), wait for workers, beside those that do already."""
+        """Queue these cells, (run folder, run id), beside those that are queued already."""
         with self._locked():
             self._enqueue(cells)
 
@@ -96,62 +102,86 @@ class SweepFolder:
             _put(path, Status(QUEUED, run_id, attempts=before.attempts if before else 0))
 
     def take(self, job: str) -> RunFolder | None:
-        """The next waiting cell, from now on this process's; None where there is none.
+        """Take the next queued or preempted cell for this process; None where there is none.
 
         job: id of the Slurm or submitit job that this process belongs to, else empty.
         """
         with self._locked():
-            for cell in self.cells():
-                status = cell.read_status()
+            for path, status in self._recorded():
                 if _can_be_taken(status, job):
+                    cell = RunFolder(path)
                     cell.stop.unlink(missing_ok=True)
                     status.host, status.pid, status.job, status.stage = socket.gethostname(), os.getpid(), job, ""
-                    _put(cell.path, status, RUNNING)
+                    _put(path, status, RUNNING)
                     return cell
         return None
 
+    @contextlib.contextmanager
+    def feeding(self) -> Iterator[None]:
+        """While inside, this process adds cells, and workers that find the queue empty wait for them.
+
+        The kernel ends this with the process, however that ends. UserError where another process is feeding.
+        """
+        with open(self.path / FEED, "a") as file:
+            deadline = time.monotonic() + 1.0  # `is_fed` of a worker holds the lock for a moment
+            while not _lock(file, fcntl.LOCK_EX):
+                if time.monotonic() > deadline:
+                    raise UserError(f"another process adds cells to {self.path}: see cosmos-exp status {self.path}")
+                time.sleep(0.05)
+            yield
+
+    def is_fed(self) -> bool:
+        """Whether a process, this one included, is `feeding` the queue."""
+        with open(self.path / FEED, "a") as file:
+            return not _lock(file, fcntl.LOCK_SH)
+
     def end(self, cell: Path, state: str, error: str) -> None:
-        """Say how a cell ended whose process could not say so itself."""
-        _put(cell, RunFolder(cell).read_status(), state, error)
+        """Record how a cell ended whose process could not do so itself."""
+        status = RunFolder(cell).read_status()
+        assert status is not None, "cells are queued before they are taken"
+        _put(cell, status, state, error)
 
     def held_by(self, pid: int) -> Path | None:
-        """The cell at work in a process of this machine."""
-        for cell in self.cells():
-            status = cell.read_status()
+        """The cell that a process of this machine is running."""
+        for path, status in self._recorded():
             if (status.state, status.host, status.pid) == (RUNNING, socket.gethostname(), pid):
-                return cell.path
+                return path
         return None
 
     def cancel(self) -> tuple[int, int]:
-        """Take all waiting cells out of the queue and ask those at work to stop. Returns how many of each."""
+        """Take all queued cells out of the queue and ask the running ones to stop. Returns how many of each."""
         with self._locked():
             statuses = self.statuses()
-            waiting = [path for path, status in statuses.items() if status.state in WAITING]
-            working = [path for path, status in statuses.items() if status.state == RUNNING]
-            for path in waiting:
+            queued = [path for path, status in statuses.items() if status.state in WAITING]
+            running = [path for path, status in statuses.items() if status.state == RUNNING]
+            for path in queued:
                 _put(path, statuses[path], CANCELLED, "by the user")
-            for path in working:
+            for path in running:
                 RunFolder(path).stop.touch()
             (self.path / CANCEL).touch()
-        return len(waiting), len(working)
+        return len(queued), len(running)
 
     def cancelled_at(self) -> float:
-        """When cells at work were last asked to stop, in seconds of the epoch; infinity where they were not."""
+        """When the sweep was last cancelled, in seconds of the epoch; infinity where it never was."""
         try:
             return (self.path / CANCEL).stat().st_mtime
         except FileNotFoundError:
             return math.inf
 
     def add_job(self, job: str) -> None:
-        """Remember the id of a Slurm job that works for this sweep."""
+        """Record the id of a Slurm job that runs workers of this sweep."""
         with open(self.path / JOBS, "a") as file:
             file.write(f"{job}\n")
 
     def jobs(self) -> list[str]:
-        """Ids of the Slurm jobs that work or have worked for this sweep."""
+        """Ids of all Slurm jobs that were submitted for this sweep."""
         with contextlib.suppress(FileNotFoundError):
             return (self.path / JOBS).read_text().split()
         return []
+
+    def _recorded(self) -> Iterator[tuple[Path, Status]]:
+        """(run folder, its status as it stands in the file)."""
+        return ((cell.path, status) for cell in self.cells() if (status := cell.read_status()))
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -167,8 +197,17 @@ def cell_number(path: Path) -> int:
 
 
 def _can_be_taken(status: Status, job: str) -> bool:
-    """Whether a cell waits, or an earlier life of this job, which Slurm has begun anew, has left it behind."""
+    """Whether a cell is queued or preempted, or was running in this job before Slurm requeued it."""
     return status.state in WAITING or (bool(job) and status.state == RUNNING and status.job == job)
+
+
+def _lock(file: IO[str], kind: int) -> bool:
+    """Lock an open file if that is possible at once; returns whether it was."""
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _put(cell: Path, status: Status, state: str | None = None, error: str = "") -> None:

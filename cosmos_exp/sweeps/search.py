@@ -1,104 +1,57 @@
-"""A search that chooses the next cell from the metrics of those before: Optuna over Hydra overrides.
+"""Hyperparameter search with Optuna. The trials are the cells of a sweep.
 
-The study lies in `search.db` (SQLite) in the folder of the search, beside one run folder per trial. The same search
-started again goes on; started in several processes at once, they share the trials.
+The folder of a search is that of a sweep (`queue`), with the study in `search.db` (SQLite), axes and objectives in
+`search.json`. The number of a cell is that of its trial. One process runs the search: it asks Optuna for trials, queues
+them for the workers and tells Optuna the objectives. Killed and started again, it continues with the same trials.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.pool import AsyncResult
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.common.files import write_json
 from cosmos_exp.metrics.info import METRIC_INFO
-from cosmos_exp.runs.run_folder import RunFolder
+from cosmos_exp.runs.run_folder import CANCELLED, DONE, FAILED, INTERRUPTED, KILLED, PREEMPTED, RUNNING, RunFolder
 from cosmos_exp.runs.sweep_cells import SEARCH
+from cosmos_exp.sweeps.queue import WAITING, SweepFolder, cell_number
+from cosmos_exp.sweeps.search_space import Axis, written
 
 if TYPE_CHECKING:
-    from hydra.core.override_parser.types import Override
-    from optuna import Study, Trial
+    from optuna import Study
+    from optuna.trial import FrozenTrial
 
 log = logging.getLogger(__name__)
 
-DATABASE, LOCK = "search.db", ".search.lock"
-MOST_FAILURES = 3  # trials in a row
+DATABASE = "search.db"
+RUN = "run"
+"""User attribute of a trial: the name of its run folder."""
+MOST_FAILURES = 3
+"""Failed trials in a row that end a search."""
+POLL = 0.2
+"""Seconds between two looks at the trials in flight."""
+GRACE = 10.0
+"""Seconds that local workers have to stop after Ctrl-C."""
 DIRECTIONS = {"up": "maximize", "down": "minimize"}
 
-RunTrial = Callable[[int, list[str]], Path]  # (number, overrides) -> run folder
-
-
-@dataclass(frozen=True)
-class Axis:
-    """One override key and what it may be: one of `choices`, or a number from low to high.
-
-    whole: whole numbers, in steps of `step`. log: drawn evenly in the logarithm.
-    """
-
-    key: str
-    choices: tuple[str, ...] = ()
-    low: float = 0.0
-    high: float = 0.0
-    step: int = 1
-    whole: bool = False
-    log: bool = False
-
-    def suggest(self, trial: Trial) -> str:
-        """The trial's value, as it stands in an override."""
-        if self.choices:
-            return trial.suggest_categorical(self.key, self.choices)
-        if self.whole:
-            return str(trial.suggest_int(self.key, int(self.low), int(self.high), step=self.step, log=self.log))
-        return f"{trial.suggest_float(self.key, self.low, self.high, log=self.log):.6g}"
-
-    @property
-    def corners(self) -> tuple[str, ...]:
-        """The values to check before a search begins: all choices, or both ends and something between."""
-        if self.choices:
-            return self.choices
-        if self.whole:
-            return str(int(self.low)), str(int(self.high))
-        return tuple(f"{value:.6g}" for value in (self.low, self.high, self.low + 0.4567 * (self.high - self.low)))
-
-
-def axis_of(override: Override) -> Axis:
-    """The axis of a swept override: `a,b` or choice(a,b), range(1,9,2), interval(0,1), int(interval(4,35)),
-    tag(log,interval(1,100)). Raises UserError for an empty one.
-    """
-    key, value = override.get_key_element().lstrip("+"), override.value()
-    log_scale = "log" in getattr(value, "tags", ())
-    if override.is_interval_sweep():
-        whole = isinstance(value.start, int) and isinstance(value.end, int)
-        low, high = float(value.start), float(value.end)
-        if not low < high or (log_scale and low <= 0):
-            raise UserError(f"{key}: interval({value.start},{value.end}) needs low < high, and log 0 < low")
-        return Axis(key, low=low, high=high, whole=whole, log=log_scale)
-    if override.is_range_sweep() and all(isinstance(v, int) for v in (value.start, value.stop, value.step)):
-        values = range(value.start, value.stop, value.step)
-        if len(values) > 1 and value.step > 0:
-            return Axis(key, low=values[0], high=values[-1], step=value.step, whole=True)
-    return Axis(key, choices=tuple(dict.fromkeys(override.sweep_string_iterator())))
-
-
-def split_overrides(texts: Sequence[str]) -> tuple[list[Axis], list[str]]:
-    """(what is searched, the overrides that stay as they are)."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
-    parsed = OverridesParser.create().parse_overrides(list(texts))
-    axes = [axis_of(override) for override in parsed if override.is_sweep_override()]
-    return axes, [text for text, override in zip(texts, parsed) if not override.is_sweep_override()]
+Prepare = Callable[[int, list[str]], tuple[Path, str]]
+"""(trial number, overrides) -> (run folder, run id) of its cell, not queued yet; UserError where there is no config."""
+Launch = Callable[[int, int], AsyncResult[None]]
+"""(workers, trials left) -> the workers, in the background, until the queue is empty and no longer fed."""
 
 
 def check_objectives(names: Sequence[str]) -> list[str]:
-    """Optuna's direction of each metric. UserError for one that is none, or that is neither good nor bad."""
+    """Optuna's direction of each metric. UserError for an unknown metric, or one without a better direction."""
     ranked = [name for name, info in METRIC_INFO.items() if info.direction]
     for name in names:
         if name not in ranked:
@@ -118,104 +71,280 @@ def objective_values(folder: Path, names: Sequence[str]) -> list[float]:
     return values
 
 
-def search(
-    folder: Path, axes: Sequence[Axis], objectives: Sequence[str], trials: int, run: RunTrial, *, seed: int = 0
-) -> Study:
-    """Run trials until so many are complete in the study of this folder, those of earlier searches counted.
-
-    run: makes one cell. A trial that fails counts as none; three in a row end the search. UserError where the folder
-    holds a search over something else.
-    """
-    with _worker_in(folder) as (alone, admit):
-        study = open_study(folder, axes, objectives, seed if alone else None)
-        if alone:
-            _take_back(study)
-        admit()
-        failures = 0
-        while _complete(study) < trials:
-            trial = study.ask()
-            overrides = [f"{axis.key}={axis.suggest(trial)}" for axis in axes]
-            try:
-                run_folder = run(trial.number, overrides)
-            except KeyboardInterrupt:
-                _give_up(study, trial.number, again=True)
-                raise
-            except (UserError, OSError, RuntimeError) as error:
-                _give_up(study, trial.number)
-                failures += 1
-                log.warning("trial %d failed: %s", trial.number, error)
-                if failures == MOST_FAILURES:
-                    raise UserError(f"{MOST_FAILURES} trials in a row failed, the last with: {error}") from error
-                continue
-            trial.set_user_attr("run", run_folder.name)
-            try:
-                values = objective_values(run_folder, objectives)
-            except UserError:
-                _give_up(study, trial.number, again=True)
-                raise
-            study.tell(trial, values)
-            failures = 0
-            shown = ", ".join(f"{name} {value:.4g}" for name, value in zip(objectives, values))
-            log.info("trial %d of %d: %s: %s", _complete(study), trials, " ".join(overrides), shown)
-        return study
-
-
-def open_study(folder: Path, axes: Sequence[Axis], objectives: Sequence[str], seed: int | None) -> Study:
-    """The study of a folder, begun if there is none. seed: None draws another each time."""
-    optuna = _import_optuna()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+def record_search(folder: Path, axes: Sequence[Axis], objectives: Sequence[str]) -> None:
+    """Write search.json. UserError where the folder holds a search over other axes or objectives."""
     asked = {"objectives": list(objectives), "axes": {axis.key: vars(axis) for axis in axes}}
     record = folder / SEARCH
     if record.exists() and json.loads(record.read_text()) != json.loads(json.dumps(asked)):
         raise UserError(f"{folder} holds a search over other axes or objectives: choose another sweep_name=...")
     write_json(record, asked)
-    storage = f"sqlite:///{(folder / DATABASE).resolve()}"
-    directions = check_objectives(objectives)
-    study = optuna.create_study(storage=storage, study_name="search", load_if_exists=True, directions=directions)
-    # The seed goes on with the trials: a search that goes on must not draw its first values again.
-    study.sampler = optuna.samplers.TPESampler(seed=None if seed is None else seed + len(study.trials))
+
+
+def open_study(folder: Path, objectives: Sequence[str], seed: int | None = None, *, parallel: int = 1) -> Study:
+    """The study of a folder, created where there is none.
+
+    seed: of the sampler; None draws one. parallel: how many trials are to be in flight.
+    """
+    optuna = _import_optuna()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study: Study = optuna.create_study(
+        storage=f"sqlite:///{(folder / DATABASE).resolve()}",
+        study_name="search",
+        load_if_exists=True,
+        directions=check_objectives(objectives),
+    )
+    # The number of trials is added, so that a resumed search does not draw its first values again.
+    seed = None if seed is None else seed + len(study.trials)
+    liar = {"constant_liar": True} if parallel > 1 else {}
+    study.sampler = optuna.samplers.TPESampler(seed=seed, **liar)
     return study
 
 
-def _complete(study: Study) -> int:
-    from optuna.trial import TrialState
+def search(
+    sweep: SweepFolder,
+    axes: Sequence[Axis],
+    objectives: Sequence[str],
+    trials: int,
+    *,
+    prepare: Prepare,
+    launch: Launch,
+    parallel: int = 1,
+    seed: int = 0,
+) -> Study:
+    """Run trials until so many of the study are complete, those of earlier calls included.
 
-    return len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
-
-
-def _take_back(study: Study) -> None:
-    """Trials whose process died are tried again."""
-    from optuna.trial import TrialState
-
-    for trial in study.get_trials(states=(TrialState.RUNNING,)):
-        _give_up(study, trial.number, again=True)
-
-
-def _give_up(study: Study, number: int, *, again: bool = False) -> None:
-    from optuna.trial import TrialState
-
-    params = study.trials[number].params
-    study.tell(number, state=TrialState.FAIL)
-    if again and params:
-        study.enqueue_trial(params)
-
-
-@contextmanager
-def _worker_in(folder: Path) -> Iterator[tuple[bool, Callable[[], None]]]:
-    """Among the workers of a search's folder. Yields whether it came when there was no other, and what it then calls
-    to let others in."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / LOCK, "a") as file:
+    parallel: trials in flight, and workers. A failed trial does not count. UserError after `MOST_FAILURES` failures in
+    a row, after `cosmos-exp cancel`, where the workers end early, and where another process runs this search.
+    """
+    with sweep.feeding():
+        study = open_study(sweep.path, objectives, seed, parallel=parallel)
+        running = Search(sweep, study, axes, objectives, trials, parallel, prepare)
+        running.resume()
+        workers = Workers(running, launch)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            alone = True
-        except BlockingIOError:
-            fcntl.flock(file, fcntl.LOCK_SH)
-            alone = False
-        yield alone, lambda: fcntl.flock(file, fcntl.LOCK_SH)
+            while running.step():
+                workers.keep()
+                time.sleep(POLL)
+        except KeyboardInterrupt:
+            running.leave()
+            raise
+    workers.wait()
+    if running.ending is not None:
+        raise running.ending
+    return study
 
 
-def _import_optuna() -> Any:
+@dataclass
+class Search:
+    """The trials of a search in progress.
+
+    in_flight: {trial number: run folder} of trials that Optuna has not been told about. complete: trials with values.
+    over: trials that ended since the start, failed ones included. failures: in a row. ending: why no more trials are
+    asked for.
+    """
+
+    sweep: SweepFolder
+    study: Study
+    axes: Sequence[Axis]
+    objectives: Sequence[str]
+    trials: int
+    parallel: int
+    prepare: Prepare
+    in_flight: dict[int, Path] = field(default_factory=dict)
+    complete: int = 0
+    over: int = 0
+    failures: int = 0
+    ending: UserError | None = None
+
+    def resume(self) -> None:
+        """Match the study with the cells that an earlier process has left, and queue those that have ended early."""
+        from optuna.trial import TrialState
+
+        self._cancelled_at = self.sweep.cancelled_at()
+        statuses = self.sweep.statuses()
+        cells = {cell_number(path): path for path in statuses}
+        self._tell_retried(cells)
+        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            if trial.number in cells:
+                self.in_flight[trial.number] = cells[trial.number]
+            else:
+                self._give_up(trial.number, again=True)
+        self._queue_again(KILLED, INTERRUPTED, CANCELLED)
+        self.complete = len(self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
+
+    def step(self) -> bool:
+        """Tell Optuna about the trials that are over and ask for others; returns whether any are in flight."""
+        for number, path in list(self.in_flight.items()):
+            status = RunFolder(path).living_status()
+            assert status is not None, "cells in flight are queued"
+            if status.state == DONE:
+                self._tell(number, path)
+            elif status.state == FAILED:
+                self._fail(number, status.error)
+            elif status.state in (CANCELLED, INTERRUPTED):
+                del self.in_flight[number]
+                self._end(f"trial {number} was {status.state}; the same command goes on")
+        if self.sweep.cancelled_at() != self._cancelled_at:
+            self.sweep.cancel()  # also what was queued since
+            self._cancelled_at = self.sweep.cancelled_at()
+            self._end("the search was cancelled; the same command goes on")
+        while self.ending is None and len(self.in_flight) < min(self.parallel, self.left):
+            self._ask()
+        return bool(self.in_flight)
+
+    @property
+    def left(self) -> int:
+        """Trials that are not complete, those in flight included."""
+        return self.trials - self.complete
+
+    def states(self) -> list[str]:
+        """The states of the cells in flight."""
+        statuses = (RunFolder(path).living_status() for path in self.in_flight.values())
+        return [status.state for status in statuses if status is not None]
+
+    def queue_killed(self) -> None:
+        """Queue the trials of killed processes again. Only where no supervisor is left to record their end."""
+        self._queue_again(KILLED)
+
+    def leave(self) -> None:
+        """After Ctrl-C: wait until the workers of this process have recorded how their trials ended."""
+        deadline = time.monotonic() + GRACE
+        while time.monotonic() < deadline:
+            statuses = [RunFolder(path).living_status() for path in self.in_flight.values()]
+            running = [status for status in statuses if status is not None and status.state == RUNNING]
+            if all(status.job for status in running):
+                if running:
+                    log.info("the workers finish their trials; cosmos-exp cancel %s ends them", self.sweep.path)
+                return
+            time.sleep(POLL)
+
+    def _ask(self) -> None:
+        trial = self.study.ask()
+        overrides = [f"{axis.key}={axis.suggest(trial)}" for axis in self.axes]
+        try:
+            path, run_id = self.prepare(trial.number, overrides)
+        except UserError as error:
+            self._fail(trial.number, str(error))
+            return
+        trial.set_user_attr(RUN, path.name)
+        self.sweep.enqueue([(path, run_id)])
+        self.in_flight[trial.number] = path
+
+    def _tell(self, number: int, path: Path) -> None:
+        del self.in_flight[number]
+        self.over += 1
+        try:
+            values = objective_values(path, self.objectives)
+        except UserError as error:
+            self._give_up(number, again=True)
+            self._end(str(error))
+            return
+        trial = self.study.tell(number, values)
+        self.complete, self.failures = self.complete + 1, 0
+        log.info("trial %d of %d: %s", self.complete, self.trials, _one_line(trial, self.objectives))
+
+    def _fail(self, number: int, error: str) -> None:
+        self.in_flight.pop(number, None)
+        self._give_up(number)
+        self.over, self.failures = self.over + 1, self.failures + 1
+        log.warning("trial %d failed: %s", number, error)
+        if self.failures >= MOST_FAILURES:
+            self._end(f"{MOST_FAILURES} trials in a row failed, the last with: {error}")
+
+    def _end(self, reason: str) -> None:
+        """Ask for no more trials; those in flight are still told."""
+        self.ending = self.ending or UserError(reason)
+
+    def _queue_again(self, *states: str) -> None:
+        ended = []
+        for path in self.in_flight.values():
+            status = RunFolder(path).living_status()
+            if status is not None and status.state in states:
+                ended.append((path, status.run_id))
+        if ended:
+            self.sweep.enqueue(ended)
+
+    def _tell_retried(self, cells: dict[int, Path]) -> None:
+        """Add the values of failed trials whose cells are done after a `cosmos-exp retry`.
+
+        They are added as further trials, because a trial that has failed stays so in Optuna.
+        """
+        from optuna.trial import TrialState, create_trial
+
+        told = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        runs = {trial.user_attrs.get(RUN) for trial in told}
+        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.FAIL,)):
+            path = cells.get(trial.number)
+            if path is None or path.name in runs or not _has(path, self.objectives):
+                continue
+            self.study.add_trial(
+                create_trial(
+                    params=trial.params,
+                    distributions=trial.distributions,
+                    values=objective_values(path, self.objectives),
+                    user_attrs={RUN: path.name},
+                )
+            )
+
+    def _give_up(self, number: int, *, again: bool = False) -> None:
+        """Tell Optuna that a trial has failed. again: have its values tried by another one."""
+        from optuna.trial import TrialState
+
+        trial = self.study.tell(number, state=TrialState.FAIL)
+        if again and trial.params:
+            self.study.enqueue_trial(trial.params)
+
+
+class Workers:
+    """The workers of a search, started anew where they have ended with trials left."""
+
+    def __init__(self, search: Search, launch: Launch):
+        self.search = search
+        self.launch = launch
+        self._pool: AsyncResult[None] | None = None
+        self._over = 0
+
+    def keep(self) -> None:
+        """Start workers where trials are queued and none are left. UserError where they ended without need."""
+        search = self.search
+        if self._pool is not None:
+            if not self._pool.ready():
+                return
+            self._pool.get()
+        search.queue_killed()
+        states = search.states()
+        if not any(state in WAITING for state in states):
+            return
+        if self._pool is not None and (search.over == self._over or PREEMPTED in states):
+            raise UserError(
+                f"the workers have ended, with trials {', '.join(map(str, search.in_flight))} {' and '.join(states)}: "
+                f"see cosmos-exp status {search.sweep.path}; the same command goes on"
+            )
+        self._over = search.over
+        self._pool = self.launch(min(search.parallel, search.left), search.left)
+
+    def wait(self) -> None:
+        """Until the workers have ended."""
+        if self._pool is not None:
+            self._pool.wait()
+
+
+def _has(cell: Path, objectives: Sequence[str]) -> bool:
+    """Whether a cell is done and has all objectives."""
+    status = RunFolder(cell).read_status()
+    if status is None or status.state != DONE:
+        return False
+    measured = {name for metrics in RunFolder(cell).read_metrics().values() for name in metrics}
+    return measured.issuperset(objectives)
+
+
+def _one_line(trial: FrozenTrial, objectives: Sequence[str]) -> str:
+    params = " ".join(f"{key}={written(value)}" for key, value in trial.params.items())
+    values = ", ".join(f"{name} {value:.4g}" for name, value in zip(objectives, trial.values))
+    return f"{params}: {values}"
+
+
+def _import_optuna() -> ModuleType:
     try:
         import optuna
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""What this package asks of Slurm's commands."""
+"""Calls of Slurm's commands: options of sbatch, squeue, scancel."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 OWN = ("kind", "cells_per_job", "wait", "max_num_timeout")
 POLL = 20.0
-"""Seconds between two questions to Slurm's controller, which has others to answer."""
+"""Seconds between two calls of squeue, to spare Slurm's controller."""
 NAMES = {"timeout_min": "time", "name": "job_name"}
 """Settings that submitit's Slurm executor has under another name."""
 
@@ -23,7 +23,7 @@ SETUP = (
 def sbatch_options(settings: dict[str, Any], gpus: int) -> dict[str, Any]:
     """The settings of hydra/launcher=submitit_slurm as submitit's Slurm executor takes them.
 
-    gpus: how many a worker needs, asked for where the settings ask for none in any way.
+    gpus: how many a worker needs, requested where the settings request none in any way.
     """
     given = {key: value for key, value in settings.items() if value is not None and key not in (*OWN, "_target_")}
     memory = {"mem": f"{given.pop('mem_gb')}GB"} if "mem_gb" in given else {}
@@ -34,9 +34,9 @@ def sbatch_options(settings: dict[str, Any], gpus: int) -> dict[str, Any]:
 
 
 def alive(jobs: Sequence[str]) -> dict[str, int]:
-    """{state: how many array tasks} of what these jobs have waiting or at work; empty where nothing is left.
+    """{state: how many array tasks} of the pending and running tasks of these jobs; empty where there are none.
 
-    A controller that does not answer counts as work left.
+    A controller that does not answer counts as one task.
     """
     if not jobs:
         return {}
@@ -52,6 +52,6 @@ def alive(jobs: Sequence[str]) -> dict[str, int]:
 
 
 def cancel_waiting(jobs: Sequence[str]) -> None:
-    """Take the array tasks that have not begun out of Slurm's queue."""
+    """Cancel the array tasks that are still pending."""
     if jobs and shutil.which("scancel"):
         subprocess.run(["scancel", "--state=PENDING", *jobs], capture_output=True)

@@ -1,6 +1,6 @@
-"""Keeps a worker going: starts it, says what became of the cell where it was killed, and starts another.
+"""Runs a worker, and where it was killed, marks its cell as failed and starts another.
 
-So what kills a worker, most often the kernel when memory runs out, costs the sweep one cell.
+So a killed worker, most often by the kernel when memory runs out, costs the sweep one cell.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.runs.run_folder import CANCELLED, FAILED, INTERRUPTED, PREEMPTED, RunFolder
@@ -19,34 +20,37 @@ from cosmos_exp.runs.stopping import SIGNALS
 from cosmos_exp.sweeps.queue import SweepFolder
 from cosmos_exp.sweeps.worker import DOUBTFUL, ENDED, INTERRUPTED_EXIT, PREEMPTED_EXIT
 
+if TYPE_CHECKING:
+    from submitit.helpers import DelayedSubmission
+
 ENDED_AS = {PREEMPTED_EXIT: PREEMPTED, INTERRUPTED_EXIT: INTERRUPTED}
 GRACE = 60.0
-"""Seconds that a worker has to stop when asked, before it is killed."""
+"""Seconds that a worker has to stop, before it is killed."""
 
 
 @dataclass
 class Supervisor:
-    """Called, it works until no cell waits or this job has to make room.
+    """Called, it runs workers until the queue is empty or this job is preempted.
 
-    sweep: folder. share: cells to take even where time may run short. environment: of the worker, beside this
-    process's; None takes a variable away.
+    sweep: folder. share: cells to take even where time may run short. environment: added to that of this process for
+    the worker; None unsets a variable.
     """
 
     sweep: Path
     share: int = 0
     environment: dict[str, str | None] = field(default_factory=dict)
-    _worker: subprocess.Popen | None = field(default=None, init=False)
+    _worker: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     def __call__(self) -> None:
         """Raises UserError where a worker ends before it takes a cell."""
         sweep = SweepFolder(self.sweep)
-        while sweep.waiting(_job_id()):
+        while sweep.waiting(_job_id()) or sweep.is_fed():
             code = self._run_worker(sweep)
             if code in (ENDED, PREEMPTED_EXIT, INTERRUPTED_EXIT):
                 return
 
-    def checkpoint(self):
-        """What submitit runs when Slurm asks for room: ends the worker, and asks for this job to be begun again."""
+    def checkpoint(self) -> DelayedSubmission:
+        """What submitit calls on a preemption or time limit: ends the worker and has the job requeued."""
         from submitit.helpers import DelayedSubmission
 
         if self._worker is not None:
@@ -60,16 +64,15 @@ class Supervisor:
         # Blocked until the worker has handlers for them, which unblocks them.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         try:
-            self._worker = subprocess.Popen(command, env=self._environment())
+            self._worker = worker = subprocess.Popen(command, env=self._environment())
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        worker = self._worker
         while True:
             try:
                 code = worker.wait(timeout=1.0)
                 break
             except subprocess.TimeoutExpired:
-                self._enforce_cancel(sweep)
+                self._enforce_cancel(sweep, worker)
         self._settle(sweep, worker.pid, code)
         return code
 
@@ -77,24 +80,24 @@ class Supervisor:
         return {name: value for name, value in (os.environ | self.environment).items() if value is not None}
 
     def _settle(self, sweep: SweepFolder, pid: int, code: int) -> None:
-        """Say what became of the cell of a worker that has ended."""
+        """Record how the cell of a worker that has ended came out."""
         cell = sweep.held_by(pid)
         if cell is not None:
             sweep.end(cell, ENDED_AS.get(code, FAILED), _how_it_died(code))
         elif code not in (ENDED, PREEMPTED_EXIT, INTERRUPTED_EXIT, DOUBTFUL):
             raise UserError(f"a worker of {self.sweep} ended before it took a cell: {_how_it_died(code)}")
 
-    def _enforce_cancel(self, sweep: SweepFolder) -> None:
+    def _enforce_cancel(self, sweep: SweepFolder, worker: subprocess.Popen[bytes]) -> None:
         if time.time() < sweep.cancelled_at() + GRACE:
             return
-        cell = sweep.held_by(self._worker.pid)
+        cell = sweep.held_by(worker.pid)
         if cell is not None and RunFolder(cell).stop.exists():
-            self._worker.kill()
+            worker.kill()
             sweep.end(cell, CANCELLED, "by the user; killed because it did not stop")
 
 
 def _end(pid: int, sweep: SweepFolder) -> None:
-    """Ask a worker to make room, and kill it where it does not.
+    """Preempt a worker; kill it where it does not stop in time.
 
     Runs inside a signal handler that may have interrupted Popen.wait, whose lock must not be waited for.
     """
@@ -107,13 +110,13 @@ def _end(pid: int, sweep: SweepFolder) -> None:
             cell = sweep.held_by(pid)
             os.kill(pid, signal.SIGKILL)
             if cell is not None:
-                sweep.end(cell, PREEMPTED, "asked to make room; killed because it did not")
+                sweep.end(cell, PREEMPTED, "preempted; killed because it did not stop in time")
             return
         time.sleep(0.1)
 
 
 def _has_ended(pid: int) -> bool:
-    """Whether a child of this process has ended, leaving it to others to collect its exit code."""
+    """Whether a child of this process has ended. Its exit code is left for others to collect."""
     try:
         return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
     except ChildProcessError:
@@ -121,7 +124,7 @@ def _has_ended(pid: int) -> bool:
 
 
 def _job_id() -> str:
-    """Of the Slurm or submitit job that this process is; empty where it is none."""
+    """Id of the Slurm or submitit job that this process is; empty where it is none."""
     if "SUBMITIT_EXECUTOR" not in os.environ:
         return ""
     from submitit import JobEnvironment

@@ -1,6 +1,7 @@
-"""A worker: takes cells of a sweep, one after the other, until none waits.
+"""A worker: takes cells of a sweep, one after the other, until the queue is empty.
 
-It keeps what it has loaded from cell to cell.
+Scene, renderer and model stay loaded from cell to cell. While a search feeds the queue, the worker waits for its next
+trial.
 """
 
 from __future__ import annotations
@@ -28,20 +29,23 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ENDED, PREEMPTED_EXIT, DOUBTFUL, INTERRUPTED_EXIT = 0, 75, 76, 130
-"""Exit codes: nothing left to do; asked to make room; a fault may have harmed this process, another goes on; Ctrl-C."""
+"""Exit codes: queue empty; preempted; unforeseen exception, so that a new process should go on; Ctrl-C."""
 
 LOADING = (500_000, 20, 1_000)
-"""Thresholds of the garbage collector during the first cell: else it looks at all modules again while they load."""
+"""Thresholds of the garbage collector during the first cell; the usual ones traverse all modules while they load."""
 
 MARGIN = 1.2
-"""The next cell is taken for this many times as long as the longest one so far."""
+"""The next cell is expected to take this many times as long as the longest so far."""
+
+IDLE, PATIENCE = 0.5, 60.0
+"""Seconds between two looks at an empty queue that is fed; seconds after which a worker gives up."""
 
 _PR_SET_PDEATHSIG = 1
 
 
 def main(arguments: list[str]) -> int:
     stopping.listen()
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)  # makes room when its supervisor dies
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)  # preempted when its supervisor dies
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("--job", default="")
@@ -53,20 +57,24 @@ def main(arguments: list[str]) -> int:
 
     sweep = SweepFolder(given.folder)
     os.chdir(sweep.config.hydra.runtime.cwd)
-    lease_gpus(sweep.config.hardware)  # before a cell counts as at work
+    lease_gpus(sweep.config.hardware)  # before a cell counts as running
     with runner_of(sweep) as runner:
         return work(sweep, runner, given.job, given.share)
 
 
 def work(sweep: SweepFolder, runner: CellRunner, job: str = "", share: int = 0) -> int:
     """Take and run cells; returns an exit code. share: how many to take even where time may run short."""
-    taken, longest, before = 0, 0.0, gc.get_threshold()
+    taken, longest, idle, before = 0, 0.0, 0.0, gc.get_threshold()
     gc.set_threshold(*LOADING)
     while not stopping.asked() and (taken < share or time.time() + MARGIN * longest < _end_of_job()):
         cell = sweep.take(job)
         if cell is None:
-            return ENDED
-        taken, started = taken + 1, time.monotonic()
+            if idle >= PATIENCE or not sweep.is_fed():
+                return ENDED
+            time.sleep(IDLE)
+            idle += IDLE
+            continue
+        taken, idle, started = taken + 1, 0.0, time.monotonic()
         try:
             error = runner.run(cell.path)
         except stopping.Stopped as stop:
@@ -89,7 +97,8 @@ def _explained(sweep: SweepFolder, cell: RunFolder, error: Exception) -> bool:
 
     message = explain(error)
     log.error("%s: %s", cell.path.name, message or error, exc_info=None if message else error)
-    if cell.read_status().state == RUNNING:  # it ended before its first stage
+    status = cell.read_status()
+    if status is not None and status.state == RUNNING:  # it ended before its first stage
         sweep.end(cell.path, FAILED, message or str(error) or type(error).__name__)
     return message is not None
 
@@ -100,15 +109,15 @@ def _end_of_job() -> float:
 
 
 class AbruptEnd:
-    """Ends the process when all that others have registered to be done at its end is done. Python would go on to take
-    down every module that was loaded, which takes a second; what the cells came to is on disk.
+    """Ends the process once all other exit handlers have run, because the teardown of all loaded modules takes Python a
+    second. The results of the cells are on disk.
 
-    code: to exit with; None leaves it to Python.
+    code: to exit with; None leaves the end to Python.
     """
 
     def __init__(self) -> None:
         self.code: int | None = None
-        atexit.register(self)  # before all others: they are called the other way round
+        atexit.register(self)  # first, so called last
 
     def __call__(self) -> None:
         if self.code is not None:

@@ -54,7 +54,7 @@ def test_jobs_of_submitit_outlive_the_command_and_can_be_watched_and_cancelled(s
     code, said = sweep.run("status", str(sweep.folder), "--json")
     assert [cell["state"] for cell in json.loads(said)] == [RUNNING, RUNNING, QUEUED, QUEUED]
     code, said = sweep.finish(sweep.start("sampler.seed=0"))
-    assert (code, "is at work" in said) == (2, True), said
+    assert (code, "is running" in said) == (2, True), said
     sweep.run("cancel", str(sweep.folder))
     sweep.until(lambda statuses: all(status.state == CANCELLED for status in statuses.values()))
     code, said = sweep.run("retry", str(sweep.folder), "--failed")

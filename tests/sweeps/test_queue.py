@@ -117,5 +117,5 @@ def test_a_new_launch_leaves_no_cell_of_the_old_one_waiting(queue: SweepFolder) 
 
 def test_a_sweep_at_work_is_not_launched_again(queue: SweepFolder) -> None:
     queue.take("")
-    with pytest.raises(UserError, match=r"is at work \(0_abc\): see cosmos-exp status"):
+    with pytest.raises(UserError, match=r"is running \(0_abc\): see cosmos-exp status"):
         queue.begin([(queue.path / "0_abc", "abc")])

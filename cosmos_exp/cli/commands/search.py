@@ -1,40 +1,53 @@
-"""`cosmos-exp search KEY=interval(...) ... --objective METRIC`: look for the best values instead of trying all."""
+"""`cosmos-exp search KEY=interval(...) ... --objective METRIC`: hyperparameter search with Optuna."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
+import math
+from argparse import Namespace
 from collections.abc import Sequence
 from itertools import zip_longest
+from multiprocessing.pool import AsyncResult
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cosmos_exp.cli.commands.parser import Parser
 from cosmos_exp.common.errors import UserError
+from cosmos_exp.config.launchers import SLURM
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
     from optuna import Study
 
-    from cosmos_exp.sweeps.search import Axis
+    from cosmos_exp.sweeps.cell import CellRunner
+    from cosmos_exp.sweeps.queue import SweepFolder
+    from cosmos_exp.sweeps.search_space import Axis
 
 TRIALS = 20
 MOST_SHOWN = 5
+SLURM_WORKERS = 4
 
 
 def command_line() -> Parser:
-    parser = Parser("search", "Look for the values that give the best metrics; run again to go on.")
+    parser = Parser("search", "Search for the values with the best metrics, by Optuna; the same command goes on.")
     parser.add_argument(
         "overrides",
         nargs="*",
         metavar="OVERRIDE",
-        help="KEY=interval(0,7), KEY=a,b and so on are searched, others stand",
+        help="KEY=interval(0,7), KEY=a,b and so on are searched, others hold for all trials; hydra/launcher=NAME too",
     )
     parser.add_argument(
-        "--objective", action="append", metavar="METRIC", help="what is to be best; several give the best compromises"
+        "--objective", action="append", metavar="METRIC", help="metric to optimise; several give the Pareto front"
     )
     parser.add_argument("--trials", type=int, default=TRIALS, metavar="N", help=f"in all; default: {TRIALS}")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the search itself; default: 0")
+    parser.add_argument(
+        "--parallel",
+        type=int,
+        metavar="N",
+        help=f"trials at the same time; default: as many as the launcher has workers, on Slurm {SLURM_WORKERS}",
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the sampler; default: 0")
     parser.add_argument("--config-dir", metavar="DIR", type=Path, help="a folder of your own options")
     return parser
 
@@ -45,32 +58,52 @@ def main(arguments: Sequence[str]) -> int:
         raise UserError("what is to be best? give --objective METRIC, for instance --objective edge_f1")
     if options.trials < 1:
         raise UserError(f"--trials {options.trials}: must be 1 or more")
+    if options.parallel is not None and options.parallel < 1:
+        raise UserError(f"--parallel {options.parallel}: must be 1 or more")
 
     from cosmos_exp.common.progress import ConsoleHandler
-    from cosmos_exp.config.compose import compose, composing
-    from cosmos_exp.sweeps.search import check_objectives, search
+    from cosmos_exp.config.compose import composing
+    from cosmos_exp.sweeps.callbacks import write_comparison
+    from cosmos_exp.sweeps.cell import launcher_settings, runner_of
+    from cosmos_exp.sweeps.compose_cells import compose_multirun
+    from cosmos_exp.sweeps.queue import SweepFolder
+    from cosmos_exp.sweeps.search import check_objectives, record_search, search
 
     check_objectives(options.objective)
     with composing():
         axes, fixed = _axes(options.overrides)
-    _check(axes, fixed, options)
-    cfg = compose([*fixed, *_first(axes)], config_dir=options.config_dir)
-    folder = _folder(cfg, options)
+    master = compose_multirun([*fixed, *_first(axes)], options.config_dir)
+    settings = launcher_settings(master)
+    _check_launcher(settings)
+    _check(axes, fixed, options, here=settings["kind"] != SLURM)
+    folder = _folder(master, options)
+    record_search(folder, axes, options.objective)
+    _record_multirun(folder, master)
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[ConsoleHandler()])
+    sweep = SweepFolder(folder)
+    with runner_of(sweep) as runner:
 
-    def run_trial(number: int, overrides: list[str]) -> Path:
-        return _run(folder, number, [*fixed, *overrides], options.config_dir)
+        def prepare(number: int, overrides: list[str]) -> tuple[Path, str]:
+            with composing():
+                return runner.prepare([*fixed, *overrides], number)
 
-    study = search(folder, axes, options.objective, options.trials, run_trial, seed=options.seed)
+        study = search(
+            sweep,
+            axes,
+            options.objective,
+            options.trials,
+            prepare=prepare,
+            launch=lambda workers, left: _launch(sweep, runner, settings, workers, left),
+            parallel=options.parallel or _workers(settings, options.trials),
+            seed=options.seed,
+        )
     _show(study, options.objective)
-    from cosmos_exp.sweeps.callbacks import write_comparison
-
     print(f"comparison: {write_comparison(folder)}")
     return 0
 
 
 def _axes(overrides: Sequence[str]) -> tuple[list[Axis], list[str]]:
-    from cosmos_exp.sweeps.search import split_overrides
+    from cosmos_exp.sweeps.search_space import split_overrides
 
     axes, fixed = split_overrides(overrides)
     if not axes:
@@ -82,8 +115,20 @@ def _first(axes: Sequence[Axis]) -> list[str]:
     return [f"{axis.key}={axis.corners[0]}" for axis in axes]
 
 
-def _check(axes: Sequence[Axis], fixed: Sequence[str], options) -> None:
-    """Every choice, and both ends of every interval, must be a config that can run and measures the objectives."""
+def _check_launcher(settings: dict[str, Any]) -> None:
+    from cosmos_exp.common.errors import ValidationErrors
+    from cosmos_exp.config.launchers import problems
+
+    if errors := list(problems(settings)):
+        raise ValidationErrors(errors)
+    if "kind" not in settings:
+        raise UserError("a search needs a launcher with workers: hydra/launcher=local, joblib, submitit_local or slurm")
+    if not settings.get("wait", True):
+        raise UserError("hydra.launcher.wait=false: a search chooses its trials as it goes, so its command must wait")
+
+
+def _check(axes: Sequence[Axis], fixed: Sequence[str], options: Namespace, *, here: bool) -> None:
+    """Validate the configs of every choice and of both ends of every interval. here: they run on this machine."""
     from cosmos_exp.common.errors import ValidationErrors
     from cosmos_exp.config.compose import compose
     from cosmos_exp.config.validate import validate
@@ -92,48 +137,65 @@ def _check(axes: Sequence[Axis], fixed: Sequence[str], options) -> None:
     for values in zip_longest(*(axis.corners for axis in axes)):
         cell = [f"{a.key}={a.corners[0] if value is None else value}" for a, value in zip(axes, values)]
         cfg = compose([*fixed, *cell], config_dir=options.config_dir)
-        errors |= dict.fromkeys(validate(cfg))
+        errors |= dict.fromkeys(validate(cfg, here=here))
     if errors:
         raise ValidationErrors(errors)
 
 
-def _folder(cfg: DictConfig, options) -> Path:
-    identity = " ".join([*sorted(options.overrides), *options.objective])
+def _folder(cfg: DictConfig, options: Namespace) -> Path:
+    """The same for the same search, whatever its launcher."""
+    overrides = sorted(text for text in options.overrides if not text.startswith("hydra"))
+    identity = " ".join([*overrides, *options.objective])
     name = cfg.sweep_name or hashlib.sha256(identity.encode()).hexdigest()[:8]
-    return Path(cfg.paths.outputs) / "sweeps" / f"search_{name}"
+    return (Path(cfg.paths.outputs) / "sweeps" / f"search_{name}").resolve()
 
 
-def _run(folder: Path, number: int, overrides: list[str], config_dir: Path | None) -> Path:
-    """One trial, in a run folder like a sweep's cell."""
-    from omegaconf import OmegaConf
+def _record_multirun(folder: Path, master: DictConfig) -> None:
+    """Make the folder that of a sweep, of which workers and the other commands compose the trials."""
+    from omegaconf import OmegaConf, open_dict
 
     from cosmos_exp.common.files import write_atomic
-    from cosmos_exp.config.compose import compose
-    from cosmos_exp.config.schema import run_id
-    from cosmos_exp.pipeline.run import run
+    from cosmos_exp.sweeps.queue import RECORD
 
-    cfg = compose(overrides, config_dir=config_dir)
-    cell = folder / f"{number}_{run_id(cfg)}"
-    recorded = cell / ".hydra" / "overrides.yaml"
-    recorded.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(recorded, OmegaConf.to_yaml(overrides).encode())
-    run(cfg, cell, sweep=folder.name)
-    return cell
+    with open_dict(master):
+        master.hydra.sweep.dir = str(folder)
+    write_atomic(folder / RECORD, OmegaConf.to_yaml(master).encode())
+
+
+def _workers(settings: dict[str, Any], trials: int) -> int:
+    """How many workers the launcher has for so many trials."""
+    from cosmos_exp.sweeps.pools import worker_count
+
+    most = min(trials, SLURM_WORKERS) if settings["kind"] == SLURM else trials
+    return worker_count(settings | {"cells_per_job": 1}, most)
+
+
+def _launch(
+    sweep: SweepFolder, runner: CellRunner, settings: dict[str, Any], workers: int, trials: int
+) -> AsyncResult[None]:
+    """Start workers that share so many trials."""
+    from cosmos_exp.sweeps.pools import run_in_background, with_time_limit
+
+    if "cells_per_job" in settings:
+        share = math.ceil(trials / workers)
+        settings = with_time_limit(settings, share, lambda: runner.configs(sweep.unfinished()))
+        settings = settings | {"cells_per_job": share}
+    return run_in_background(sweep, settings, workers)
 
 
 def _show(study: Study, objectives: Sequence[str]) -> None:
-    """The best trials, as overrides; with several objectives, those that no other beats in all of them."""
+    """The best trials, as overrides; with several objectives, the Pareto front."""
     from optuna.study import StudyDirection
     from rich.console import Console
     from rich.table import Table
 
     best = study.best_trials
     if len(objectives) == 1:
-        better_first = study.direction == StudyDirection.MAXIMIZE
+        largest_first = study.direction == StudyDirection.MAXIMIZE
         done = [trial for trial in study.trials if trial.values]
-        best = sorted(done, key=lambda trial: trial.value, reverse=better_first)[:MOST_SHOWN]
+        best = sorted(done, key=lambda trial: trial.values[0], reverse=largest_first)[:MOST_SHOWN]
     table = Table("run", *best[0].params, *objectives)
     for trial in best:
-        shown = (f"{value:.4g}" if isinstance(value, float) else str(value) for value in trial.params.values())
-        table.add_row(trial.user_attrs.get("run", ""), *shown, *(f"{value:.4g}" for value in trial.values))
+        params = (f"{value:.4g}" if isinstance(value, float) else str(value) for value in trial.params.values())
+        table.add_row(trial.user_attrs.get("run", ""), *params, *(f"{value:.4g}" for value in trial.values))
     Console().print(table)

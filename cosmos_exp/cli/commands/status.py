@@ -74,7 +74,7 @@ def _watch(sweep: SweepFolder, console: Console) -> None:
 
     tasks, asked = slurm.alive(sweep.jobs()), time.monotonic()
     with Live(console=console, auto_refresh=False, transient=True) as live:
-        while sweep.unfinished():
+        while sweep.unfinished() or sweep.is_fed():
             if time.monotonic() > asked + slurm.POLL:
                 tasks, asked = slurm.alive(sweep.jobs()), time.monotonic()
             live.update(overview(sweep, tasks, most=max(1, console.height - FRAME)), refresh=True)
