@@ -132,6 +132,11 @@ def launcher_type(kind: str) -> DictConfig:
 def register() -> None:
     """Make the types and the resolvers `run_id` and `sweep_folder` known to Hydra."""
     Plugins.instance()  # an installed Hydra plugin registers launchers under some of the same names, before ours
+    register_types()
+
+
+def register_types() -> None:
+    """The same while Hydra looks for its plugins."""
     store = ConfigStore.instance()
     store.store(name="base_config", node=Config)
     for name in SOURCES:

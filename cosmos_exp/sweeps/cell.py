@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from hydra import initialize_config_module
-from hydra._internal.callbacks import Callbacks
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from cosmos_exp.config.hydra_internals import Callbacks
 from cosmos_exp.sweeps.composer import composer_of
 from cosmos_exp.sweeps.queue import OVERRIDES, SweepFolder, cell_number
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, OmegaConf
 
 from cosmos_exp.common.single_entry_cache import SingleEntryCache
+from cosmos_exp.config.hydra_internals import apply_overrides, get_overrides_dirname
 
 _composers = SingleEntryCache()
 
@@ -42,7 +42,7 @@ class CellComposer:
 
     def _with(self, config: DictConfig, given: list[Override], changed: list[Override]) -> DictConfig:
         """`config`, of another cell, turned into that of the overrides `given`; changed: those that differ."""
-        ConfigLoaderImpl._apply_overrides_to_config(changed, config)
+        apply_overrides(changed, config)
         task = [override for override in given if not override.is_hydra_override()]
         config.hydra.overrides.task = [override.input_line for override in task]
         config.hydra.job.override_dirname = get_overrides_dirname(task, **config.hydra.job.config.override_dirname)

@@ -6,6 +6,7 @@ imported here.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -42,3 +43,9 @@ class CellLauncher(Launcher):
         sweep.begin(cells)
         start(sweep, self.settings, lambda: runner.configs(folder for folder, _ in cells))
         return [JobReturn(overrides=list(job), status=JobStatus.COMPLETED) for job in job_overrides]
+
+
+if "cosmos_exp" in sys.modules:  # imported before Hydra starts: its configs may be composed by a path, too
+    from cosmos_exp.config import schema
+
+    schema.register_types()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from cosmos_exp.config.hydra_internals import BasicSweeper
 
 
 class GridSweeper(BasicSweeper):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+from cosmos_exp.pipeline.stages.loaded import Loaded
 from omegaconf import OmegaConf
 
 from cosmos_exp.common.cache import StageCache
 from cosmos_exp.config.run_spec import Settings
 from cosmos_exp.config.validate import validate
-from cosmos_exp.pipeline.stages.loaded import Loaded
 from cosmos_exp.scene.actor_frame import actor_origin
 from cosmos_exp.scene.procedural.street import procedural_scene
 

@@ -89,9 +89,9 @@ def _folder(given: Path | None) -> Path:
         if given.name.startswith("pru") and not given.exists():
             raise UserError(f"no folder {str(given)!r}: did you mean `cosmos-exp cache {PRUNE}`?")
         return given.absolute()
-    from cosmos_exp.cli.commands.compose import compose_config
+    from cosmos_exp.config.compose import compose
 
-    folder = Path(compose_config([], None).paths.cache).absolute()
+    folder = Path(compose().paths.cache).absolute()
     if not folder.exists():
         raise UserError(f"no stage cache {str(folder)!r}: nothing has run from here; give FOLDER or COSMOS_EXP_OUTPUTS")
     return folder

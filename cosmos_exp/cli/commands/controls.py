@@ -29,15 +29,11 @@ def command_line() -> Parser:
 
 def main(arguments: Sequence[str]) -> int:
     options = command_line().parse(arguments)
-    from omegaconf import OmegaConf
-
-    from cosmos_exp.cli.commands.show import compose_config
     from cosmos_exp.common.progress import steps
     from cosmos_exp.common.video import Encoding
-    from cosmos_exp.config.validate import check_scene
+    from cosmos_exp.config.compose import compose, scene_of
     from cosmos_exp.controls.carla_set import write_control_set
     from cosmos_exp.controls.class_filter import CANNY, SHADED, find_filter
-    from cosmos_exp.scene.sources import load_scene
     from cosmos_exp.sensors.carla_yaml import read_carla_sensors
 
     if options.output.is_file():
@@ -45,14 +41,13 @@ def main(arguments: Sequence[str]) -> int:
     sensors, classes = read_carla_sensors(options.sensors), find_filter(options.class_filter_config)
     classes.required(CANNY)
     classes.required(SHADED)
-    cfg = compose_config(options.overrides, None)
-    check_scene(cfg)
+    scene = scene_of(compose(options.overrides))
     for note in (*sensors.notes, *classes.notes):
         print(f"note: {note}")
     params = {"class_filter": options.class_filter_config, "reference_compat": options.reference_compat}
     with steps("controls") as tick:
         files = write_control_set(
-            load_scene(OmegaConf.to_container(cfg.scene, resolve=True)),
+            scene,
             sensors,
             options.output,
             fps=options.fps,

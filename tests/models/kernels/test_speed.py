@@ -9,6 +9,7 @@ from importlib.util import find_spec
 import pytest
 import torch
 import torch.nn.functional as F
+from cosmos_exp.pipeline.stages.keys import speed_config
 from helpers.tensors import draw, error
 
 from cosmos_exp.common.errors import UserError
@@ -22,7 +23,6 @@ from cosmos_exp.models.transfer1.control import ControlEncoder, ControlledDiT
 from cosmos_exp.models.transfer1.edm import Denoiser
 from cosmos_exp.models.transfer1.step_cache import StepCache
 from cosmos_exp.models.transfer1.transformer import DiT
-from cosmos_exp.pipeline.stages.keys import speed_config
 
 CONFIG = DiTConfig(
     model_channels=64, num_blocks=3, num_heads=2, text_channels=16, adaln_lora_dim=4, max_size=(8, 16, 16)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from cosmos_exp.models.transfer1.clip_shapes import Shape
 from omegaconf import OmegaConf
 from safetensors.numpy import load_file
 
@@ -15,7 +16,6 @@ from cosmos_exp.common.cache import Entry, StageCache
 from cosmos_exp.common.video import read_video
 from cosmos_exp.common.views import VIEWS
 from cosmos_exp.config.validate import validate
-from cosmos_exp.models.transfer1.clip_shapes import Shape
 from cosmos_exp.models.transfer1.spatial_conditioning import Places
 from cosmos_exp.pipeline.run import run
 from cosmos_exp.runs.run_folder import RunFolder

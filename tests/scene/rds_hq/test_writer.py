@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import yaml
 
-from cosmos_exp.config.conf_folder import CONF
 from cosmos_exp.common.errors import UserError
+from cosmos_exp.config.conf_folder import CONF
 from cosmos_exp.render.hdmap.drawing import Box, HdMap
 from cosmos_exp.render.renderer import Renderer
 from cosmos_exp.scene.carla.log import load_carla_scene

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cosmos_exp.pipeline.stages.loaded import Loaded
 from omegaconf import OmegaConf
 
-from cosmos_exp.sweeps.expand import sweep_over_all
 from cosmos_exp.common.cache import StageCache
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.config.run_spec import Settings
 from cosmos_exp.config.validate import validate
-from cosmos_exp.pipeline.stages.loaded import Loaded
 from cosmos_exp.scene.rds_hq.clip import clip_ids
 from cosmos_exp.scene.rds_hq.tars import SampleTar, write_tar
+from cosmos_exp.sweeps.expand import sweep_over_all
 
 SIX = ["front_wide", "cross_left", "cross_right", "rear_tele", "rear_left", "rear_right"]
 
