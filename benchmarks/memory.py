@@ -22,7 +22,7 @@ import torch
 from hydra import compose, initialize_config_module
 from torch import Tensor, nn
 
-from cosmos_exp.common import gpu
+from cosmos_exp.common import gpu_memory
 from cosmos_exp.config import schema
 from cosmos_exp.models.checkpoints.checkpoint import load_strict, own_tensors
 from cosmos_exp.models.checkpoints.released import released_config
@@ -119,17 +119,17 @@ def evaluate(model: WorldModel, stage: str, shape: tuple[int, ...], text: Tensor
 
 
 def run(size: str, presets: Sequence[str], views: str, device: str) -> Iterator[dict[str, Any]]:
-    """One row per preset and piece of work. peak: GiB, as `gpu.PeakMeter`; error: where the card is too small."""
+    """One row per preset and piece of work. peak: GiB, of `PeakMeter`; error: where the card is too small."""
     schema.register()
     for preset in presets:
         on_gpu = torch.device(device).type == "cuda"
         if on_gpu:
             torch.cuda.init()
             torch.cuda.empty_cache()
-            gpu.limit_memory(device, USABLE[preset])
+            gpu_memory.limit_memory(device, USABLE[preset])
         model = model_of(size, preset, device)
         for name, call in pieces_of_work(model, VIEWS[views]):
-            meter, start, error = gpu.PeakMeter(device), time.perf_counter(), ""
+            meter, start, error = gpu_memory.PeakMeter(device), time.perf_counter(), ""
             try:
                 call()
                 if on_gpu:

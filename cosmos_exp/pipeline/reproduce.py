@@ -16,7 +16,8 @@ from cosmos_exp.common.video import read_video
 from cosmos_exp.config.schema import Config, scene_type
 from cosmos_exp.models.registry import config_types
 from cosmos_exp.pipeline.run import run
-from cosmos_exp.runs.run_folder import DONE, RunFolder
+from cosmos_exp.runs.run_folder import RunFolder
+from cosmos_exp.runs.states import DONE
 from cosmos_exp.scene.sources import SOURCES
 
 GPU_TOLERANCE = 2.0  # mean absolute difference of a video, in 8-bit levels

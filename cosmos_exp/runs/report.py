@@ -18,17 +18,8 @@ from cosmos_exp.common import progress
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.gpu_memory import PeakMeter
 from cosmos_exp.runs import stopping
-from cosmos_exp.runs.run_folder import (
-    CANCELLED,
-    DONE,
-    FAILED,
-    HEARTBEAT,
-    INTERRUPTED,
-    QUEUED,
-    RUNNING,
-    RunFolder,
-    Status,
-)
+from cosmos_exp.runs.run_folder import HEARTBEAT, RunFolder, Status
+from cosmos_exp.runs.states import CANCELLED, DONE, FAILED, INTERRUPTED, QUEUED, RUNNING
 from cosmos_exp.runs.stopping import Stopped
 
 log = logging.getLogger(__name__)

@@ -29,9 +29,8 @@ import yaml
 from cosmos_exp.captions import files
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.files import write_json
+from cosmos_exp.runs.states import KILLED, RUNNING
 
-QUEUED, RUNNING, DONE, FAILED = "queued", "running", "done", "failed"
-PREEMPTED, INTERRUPTED, CANCELLED, KILLED = "preempted", "interrupted", "cancelled", "killed"
 HEARTBEAT = 5.0
 """Seconds between two signs of life of a run at work."""
 SILENCE = 180.0

@@ -8,7 +8,7 @@ from __future__ import annotations
 import signal
 from types import FrameType
 
-from cosmos_exp.runs.run_folder import PREEMPTED
+from cosmos_exp.runs.states import PREEMPTED
 
 SIGNALS = (signal.SIGUSR2, signal.SIGTERM)
 

@@ -12,7 +12,8 @@ import yaml
 
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.views import VIEWS
-from cosmos_exp.runs.run_folder import DONE, FAILED, RunFolder, load_yaml
+from cosmos_exp.runs.run_folder import RunFolder, load_yaml
+from cosmos_exp.runs.states import DONE, FAILED
 
 STYLES_KEY, STYLE_AXIS = "captions.styles", "style"
 MISSING = "missing"

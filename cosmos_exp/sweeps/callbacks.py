@@ -95,7 +95,7 @@ def write_comparison(sweep: Path) -> Path:
 
 def conclude(sweep: Path, *, wait: bool) -> None:
     """Compare the cells of a sweep, or where nobody waited, say where to look. UserError where some are not done."""
-    from cosmos_exp.runs.run_folder import DONE
+    from cosmos_exp.runs.states import DONE
     from cosmos_exp.sweeps.queue import SweepFolder
 
     if not wait:
@@ -117,7 +117,7 @@ def report_failed_sweep() -> str | None:
 
 def sweep_report(sweep: Path) -> str:
     """What became of the cells that are not done, and where the comparison is."""
-    from cosmos_exp.runs.run_folder import DONE
+    from cosmos_exp.runs.states import DONE
     from cosmos_exp.sweeps.queue import SweepFolder
 
     statuses = SweepFolder(sweep).statuses()

@@ -15,7 +15,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from cosmos_exp.common.errors import UserError
-from cosmos_exp.runs.run_folder import FAILED, RUNNING
+from cosmos_exp.runs.states import FAILED, RUNNING
 from cosmos_exp.sweeps import slurm
 from cosmos_exp.sweeps.queue import SweepFolder
 from cosmos_exp.sweeps.supervisor import Supervisor

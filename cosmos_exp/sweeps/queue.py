@@ -20,14 +20,8 @@ from typing import IO
 from omegaconf import DictConfig, OmegaConf
 
 from cosmos_exp.common.errors import UserError
-from cosmos_exp.runs.run_folder import (
-    CANCELLED,
-    PREEMPTED,
-    QUEUED,
-    RUNNING,
-    RunFolder,
-    Status,
-)
+from cosmos_exp.runs.run_folder import RunFolder, Status
+from cosmos_exp.runs.states import CANCELLED, PREEMPTED, QUEUED, RUNNING
 
 WAITING = (QUEUED, PREEMPTED)
 OVERRIDES = Path(".hydra") / "overrides.yaml"

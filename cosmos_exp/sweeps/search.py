@@ -22,7 +22,8 @@ import numpy as np
 from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.common.files import write_json
 from cosmos_exp.metrics.info import METRIC_INFO
-from cosmos_exp.runs.run_folder import CANCELLED, DONE, FAILED, INTERRUPTED, KILLED, PREEMPTED, RUNNING, RunFolder
+from cosmos_exp.runs.run_folder import RunFolder
+from cosmos_exp.runs.states import CANCELLED, DONE, FAILED, INTERRUPTED, KILLED, PREEMPTED, RUNNING
 from cosmos_exp.runs.sweep_cells import SEARCH
 from cosmos_exp.sweeps.queue import WAITING, SweepFolder, cell_number
 from cosmos_exp.sweeps.search_space import Axis, written

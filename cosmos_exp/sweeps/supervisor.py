@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cosmos_exp.common.errors import UserError
-from cosmos_exp.runs.run_folder import CANCELLED, FAILED, INTERRUPTED, PREEMPTED, RunFolder
+from cosmos_exp.runs.run_folder import RunFolder
+from cosmos_exp.runs.states import CANCELLED, FAILED, INTERRUPTED, PREEMPTED
 from cosmos_exp.runs.stopping import SIGNALS
 from cosmos_exp.sweeps.queue import SweepFolder
 from cosmos_exp.sweeps.worker import DOUBTFUL, ENDED, INTERRUPTED_EXIT, PREEMPTED_EXIT

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cosmos_exp.runs import stopping
-from cosmos_exp.runs.run_folder import FAILED, PREEMPTED, RUNNING, RunFolder
+from cosmos_exp.runs.run_folder import RunFolder
+from cosmos_exp.runs.states import FAILED, PREEMPTED, RUNNING
 
 if TYPE_CHECKING:
     from cosmos_exp.sweeps.cell import CellRunner

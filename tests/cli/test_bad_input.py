@@ -19,7 +19,8 @@ from safetensors.torch import load_file, save_file
 from cosmos_exp.common.cache import MANIFEST
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.pipeline.run import run
-from cosmos_exp.runs.run_folder import DONE, FAILED, INTERRUPTED, RUNNING, RunFolder
+from cosmos_exp.runs.run_folder import RunFolder
+from cosmos_exp.runs.states import DONE, FAILED, INTERRUPTED, RUNNING
 
 COMMAND = (sys.executable, "-m", "cosmos_exp")
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cosmos_exp.runs.run_folder import RUNNING, Status
+from cosmos_exp.runs.run_folder import Status
+from cosmos_exp.runs.states import RUNNING
 from cosmos_exp.sweeps.queue import RECORD, SweepFolder, cell_number
 
 QUICK = ("+experiment=quick", "metrics.names=[blur_ssim]", "sweep_name=swept", "paths.outputs=out")

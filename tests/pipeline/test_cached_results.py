@@ -9,11 +9,11 @@ from threading import Barrier
 import numpy as np
 import pytest
 import safetensors.numpy
-from omegaconf import OmegaConf
 
 from cosmos_exp.common.cache import Entry, StageCache
-from cosmos_exp.config.run_spec import Settings
-from cosmos_exp.pipeline.cached_results import ARRAYS, Results, Stopwatch, _save, load_arrays
+from cosmos_exp.common.stored_arrays import ARRAYS, load_arrays, save_result
+from cosmos_exp.config.run_spec import RunSpec
+from cosmos_exp.pipeline.cached_results import Results, Stopwatch
 
 DTYPES = (
     "bool",
@@ -39,7 +39,7 @@ def arrays() -> dict[str, np.ndarray]:
 
 def test_arrays_come_back_as_they_were(arrays, tmp_path):
     arrays["turned"] = arrays["float32"].transpose(2, 0, 1)
-    _save(tmp_path, arrays)
+    save_result(tmp_path, arrays)
     by_library, ours = safetensors.numpy.load_file(tmp_path / ARRAYS), load_arrays(Entry("", tmp_path, hit=True))
     assert ours.keys() == by_library.keys() == arrays.keys()
     for name, array in arrays.items():
@@ -50,27 +50,27 @@ def test_arrays_come_back_as_they_were(arrays, tmp_path):
 def test_those_who_may_read_the_folder_may_read_the_file(tmp_path):
     for mode in (0o755, 0o700):
         tmp_path.chmod(mode)
-        _save(tmp_path, {"video": np.zeros(3, np.uint8)})
+        save_result(tmp_path, {"video": np.zeros(3, np.uint8)})
         assert (tmp_path / ARRAYS).stat().st_mode & 0o777 == mode & 0o666
 
 
 def test_what_is_written_into_a_loaded_array_does_not_reach_the_file(tmp_path):
-    _save(tmp_path, {"video": np.zeros((2, 3), np.uint8)})
+    save_result(tmp_path, {"video": np.zeros((2, 3), np.uint8)})
     entry = Entry("", tmp_path, hit=True)
     load_arrays(entry)["video"][:] = 7
     assert not load_arrays(entry)["video"].any()
 
 
 def test_loading_reads_only_what_is_looked_at(tmp_path):
-    _save(tmp_path, {"large": np.zeros(100_000_000, np.uint8), "small": np.arange(10)})
+    save_result(tmp_path, {"large": np.zeros(100_000_000, np.uint8), "small": np.arange(10)})
     before = _resident_bytes()
     assert load_arrays(Entry("", tmp_path, hit=True))["small"].sum() == 45
     assert _resident_bytes() - before < 10_000_000
 
 
 def test_results_that_do_not_need_each_other_are_computed_at_the_same_time(configure, tmp_path):
-    settings = Settings(OmegaConf.to_container(configure("hardware.threads=3"), resolve=True))
-    results, all_there, ticks = Results(settings, StageCache(tmp_path)), Barrier(3, timeout=20), []
+    spec = RunSpec.of(configure("hardware.threads=3"))
+    results, all_there, ticks = Results(spec, StageCache(tmp_path)), Barrier(3, timeout=20), []
 
     def lookup(number: int) -> Entry:
         def compute():

@@ -13,22 +13,25 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from helpers.pipeline_context import after, context_of, generation_of, transfer1
 from omegaconf import OmegaConf
 from safetensors.torch import load_file, save_file
 
-from cosmos_exp.common.cache import StageCache
 from cosmos_exp.common.errors import UserError, ValidationErrors
 from cosmos_exp.common.single_entry_cache import SingleEntryCache
+from cosmos_exp.common.stored_arrays import load_arrays
 from cosmos_exp.common.video import read_video
 from cosmos_exp.common.views import VIEWS
-from cosmos_exp.config.run_spec import Settings, item_seed, num_threads
+from cosmos_exp.config.run_spec import num_threads
 from cosmos_exp.controls import CONTROLS
 from cosmos_exp.metrics.gate import SanityError
-from cosmos_exp.pipeline.cached_results import Results, load_arrays
+from cosmos_exp.models.transfer1 import weights_folder
+from cosmos_exp.pipeline import scene_loading
 from cosmos_exp.pipeline.run import run
-from cosmos_exp.pipeline.stages import Stages, loaded
 from cosmos_exp.render.types import OUTPUTS
-from cosmos_exp.runs.run_folder import DONE, FAILED, RunFolder
+from cosmos_exp.runs.run_folder import RunFolder
+from cosmos_exp.runs.states import DONE, FAILED
+from cosmos_exp.sampling.seeds import item_seed
 
 SMALL = ("model.num_frames=9", "sampler.num_steps=2", "scene.num_vehicles=2", "metrics.names=[blur_ssim,edge_f1,psnr]")
 STYLES = ("Sunny", "Golden hour")
@@ -166,27 +169,26 @@ def test_weights_that_come_to_the_same_shares_are_one_result(first, run_small) -
 def test_a_process_that_has_made_other_things_makes_the_same(run_small, root: Path, monkeypatch) -> None:
     run_small("warm", "views=single", "controls=all", "sampler.seed=4", "tracking=disabled")
     run_small("warm2", "views=single", "sampler.seed=5", "tracking=disabled")
-    for kept in ("_models", "_scenes", "_renderers"):
-        monkeypatch.setattr(loaded, kept, SingleEntryCache())
+    for module, kept in ((weights_folder, "_models"), (scene_loading, "_scenes"), (scene_loading, "_renderers")):
+        monkeypatch.setattr(module, kept, SingleEntryCache())
     run_small("cold", "views=single", "sampler.seed=5", "tracking=disabled", f"paths.cache={root}/other")
     warm, cold = (json.loads(RunFolder(root / name).provenance.read_text())["results"] for name in ("warm2", "cold"))
     assert warm == cold and f"single_view/{STYLES[0]}" in cold
 
 
 def test_the_frame_rate_reaches_the_networks(first, configure, root: Path) -> None:
-    def stages(*overrides: str) -> Stages:
-        cfg = configure(*SMALL, f"paths.cache={root}/cache", *overrides)
-        settings = Settings(OmegaConf.to_container(cfg, resolve=True))
-        return Stages(settings, Results(settings, StageCache(root / "cache")))
-
-    ours, theirs = stages("model.fps=24"), stages("model.fps=12")
-    video = ours.settings.videos.single_view
-    (chunk,) = video.chunks
-    render = ours.drawing.render(ours.settings.front_take, "Original", OUTPUTS)
-    hint = ours.latents.hint(ours.drawing.control("hdmap", ours.settings.front_take, render), video, chunk)
-    text = ours.texts.embedding("A street.")
-    inputs = ("clip", chunk, {"hdmap": hint}, text, None, None, None, lambda done, total: None)
-    made = [s.sampling.single_view(*inputs, render=render) for s in (ours, theirs)]
+    ours, theirs = (
+        after(context_of(configure(*SMALL, f"model.fps={fps}"), root / "cache"), "controls") for fps in (24, 12)
+    )
+    render, hdmap = ours.scene_renders(), ours.state.controls["hdmap"]
+    made = []
+    for context in (ours, theirs):
+        model, generation = transfer1(context), generation_of(context)
+        (chunk,) = model.videos.single_view.chunks
+        hint = generation.hint(hdmap[model.front], model.videos.single_view, chunk)
+        text = generation.embedding("A street.")
+        inputs = (chunk, {"hdmap": hint}, text, None, None, lambda done, total: None)
+        made.append(generation.single_view(*inputs, render=render[model.front]))
     assert made[0].key != made[1].key
     assert not np.allclose(*(load_arrays(entry)["latents"] for entry in made), atol=1e-4)
 

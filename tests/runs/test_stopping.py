@@ -10,7 +10,8 @@ import pytest
 
 from cosmos_exp.runs import report, stopping
 from cosmos_exp.runs.report import Report
-from cosmos_exp.runs.run_folder import CANCELLED, FAILED, PREEMPTED, RunFolder
+from cosmos_exp.runs.run_folder import RunFolder
+from cosmos_exp.runs.states import CANCELLED, FAILED, PREEMPTED
 from cosmos_exp.runs.stopping import Stopped
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from cosmos_exp.pipeline.stages.loaded import Loaded
-from omegaconf import OmegaConf
 
 from cosmos_exp.common.cache import StageCache
-from cosmos_exp.config.run_spec import Settings
+from cosmos_exp.config.run_spec import RunSpec
 from cosmos_exp.config.validate import validate
+from cosmos_exp.pipeline.scene_loading import LoadedScene
 from cosmos_exp.scene.actor_frame import actor_origin
 from cosmos_exp.scene.procedural.street import procedural_scene
 
@@ -35,7 +34,7 @@ def test_cameras_of_a_run_config(configure, tmp_path):
     for override in ("sensors.actor_origin=null", "sensors.actor_origin=[1.0,0.5,0.1]"):
         cfg = configure(*base, override)
         assert validate(cfg) == []
-        loaded = Loaded(Settings(OmegaConf.to_container(cfg, resolve=True)), StageCache(tmp_path))
+        loaded = LoadedScene(RunSpec.of(cfg), StageCache(tmp_path))
         camera = loaded.rig.camera("front_wide_120fov")
         assert (camera.model.width, camera.model.height) == (48, 32)
         places.append(camera.camera_to_rig[:3, 3] - [0, 0, 1.8])

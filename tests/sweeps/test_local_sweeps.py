@@ -7,7 +7,7 @@ import os
 import signal
 from pathlib import Path
 
-from cosmos_exp.runs.run_folder import CANCELLED, DONE, FAILED, INTERRUPTED, PREEMPTED, QUEUED, RUNNING
+from cosmos_exp.runs.states import CANCELLED, DONE, FAILED, INTERRUPTED, PREEMPTED, QUEUED, RUNNING
 
 LONG = "sampler.num_steps=200"
 """Long enough to meet a cell while it is sampling."""

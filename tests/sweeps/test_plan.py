@@ -13,7 +13,8 @@ import pytest
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.pipeline.run import run
 from cosmos_exp.runs.cost_history import REST, Cost, History
-from cosmos_exp.runs.run_folder import DONE, RunFolder
+from cosmos_exp.runs.run_folder import RunFolder
+from cosmos_exp.runs.states import DONE
 from cosmos_exp.sweeps.plan import Plan, free_bytes, make_plan, swept_keys
 
 SMALL = ("model.num_frames=9", "sampler.num_steps=2", "scene.num_vehicles=2", "metrics.names=[blur_ssim]")

@@ -14,17 +14,8 @@ from pathlib import Path
 import pytest
 
 from cosmos_exp.common.errors import UserError
-from cosmos_exp.runs.run_folder import (
-    CANCELLED,
-    DONE,
-    KILLED,
-    PREEMPTED,
-    QUEUED,
-    RUNNING,
-    SILENCE,
-    RunFolder,
-    Status,
-)
+from cosmos_exp.runs.run_folder import SILENCE, RunFolder, Status
+from cosmos_exp.runs.states import CANCELLED, DONE, KILLED, PREEMPTED, QUEUED, RUNNING
 from cosmos_exp.sweeps.queue import RECORD, SweepFolder
 
 TAKER = """\

@@ -19,16 +19,8 @@ optuna = pytest.importorskip("optuna", reason="the extra `optuna` is not install
 from helpers.sweep_at_work import Sweep  # noqa: E402
 
 from cosmos_exp.common.errors import UserError, ValidationErrors  # noqa: E402
-from cosmos_exp.runs.run_folder import (  # noqa: E402
-    CANCELLED,
-    DONE,
-    FAILED,
-    KILLED,
-    PREEMPTED,
-    QUEUED,
-    RUNNING,
-    RunFolder,
-)
+from cosmos_exp.runs.run_folder import RunFolder  # noqa: E402
+from cosmos_exp.runs.states import CANCELLED, DONE, FAILED, KILLED, PREEMPTED, QUEUED, RUNNING  # noqa: E402
 from cosmos_exp.runs.sweep_cells import read_cells  # noqa: E402
 from cosmos_exp.sweeps.queue import RECORD, SweepFolder  # noqa: E402
 from cosmos_exp.sweeps.search import open_study, record_search, search  # noqa: E402

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 from helpers.sweep_at_work import is_sampling
 
-from cosmos_exp.runs.run_folder import CANCELLED, DONE, FAILED, PREEMPTED, QUEUED, RUNNING
+from cosmos_exp.runs.states import CANCELLED, DONE, FAILED, PREEMPTED, QUEUED, RUNNING
 from cosmos_exp.sweeps.queue import SweepFolder
 
 LONG = "sampler.num_steps=150"

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from cosmos_exp.runs.run_folder import DONE, FAILED, RunFolder
+from cosmos_exp.runs.run_folder import RunFolder
+from cosmos_exp.runs.states import DONE, FAILED
 from cosmos_exp.tracking.wandb.file import read_run, run_files
 
 QUICK = ("+experiment=quick", "metrics.names=[blur_ssim]", "sweep_name=swept", "paths.outputs=out")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cosmos_exp.cli.commands.parser import Parser
 from cosmos_exp.common.errors import UserError
-from cosmos_exp.runs.run_folder import DONE, FAILED, KILLED, RUNNING
+from cosmos_exp.runs.states import DONE, FAILED, KILLED, RUNNING
 
 if TYPE_CHECKING:
     from cosmos_exp.sweeps.cell import CellRunner

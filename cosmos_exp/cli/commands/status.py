@@ -13,17 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cosmos_exp.cli.commands.parser import Parser
-from cosmos_exp.runs.run_folder import (
-    CANCELLED,
-    DONE,
-    FAILED,
-    INTERRUPTED,
-    KILLED,
-    PREEMPTED,
-    QUEUED,
-    RUNNING,
-    Status,
-)
+from cosmos_exp.runs.run_folder import Status
+from cosmos_exp.runs.states import CANCELLED, DONE, FAILED, INTERRUPTED, KILLED, PREEMPTED, QUEUED, RUNNING
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from cosmos_exp.runs.sweep_cells import SEARCH, read_overrides, searched_keys, sweep_cells
-from cosmos_exp.runs.run_folder import DONE, RunFolder
+from cosmos_exp.runs.run_folder import RunFolder
+from cosmos_exp.runs.states import DONE
 from cosmos_exp.tracking.wandb.run import ComparisonRow, log_run
 
 MAX_NAME = 128  # characters that W&B takes

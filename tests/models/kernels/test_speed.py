@@ -9,10 +9,10 @@ from importlib.util import find_spec
 import pytest
 import torch
 import torch.nn.functional as F
-from cosmos_exp.pipeline.stages.keys import speed_config
 from helpers.tensors import draw, error
 
 from cosmos_exp.common.errors import UserError
+from cosmos_exp.models.config import SpeedConfig
 from cosmos_exp.models.kernels import attention, float8
 from cosmos_exp.models.kernels.float8 import KINDS, LARGE_LINEARS, Float8Linear
 from cosmos_exp.models.kernels.fused import FLOAT8, float8_rows
@@ -21,6 +21,7 @@ from cosmos_exp.models.kernels.te_linear import TELinear, engine_for
 from cosmos_exp.models.transfer1.config import DiTConfig
 from cosmos_exp.models.transfer1.control import ControlEncoder, ControlledDiT
 from cosmos_exp.models.transfer1.edm import Denoiser
+from cosmos_exp.models.transfer1.generation import speed_config
 from cosmos_exp.models.transfer1.step_cache import StepCache
 from cosmos_exp.models.transfer1.transformer import DiT
 
@@ -82,8 +83,7 @@ def test_the_kernels_of_the_config_are_those_there_are():
     ids=["exact", "rounding", "fp8", "te"],
 )
 def test_the_key_of_a_result_has_what_works_on_eight_bits(given, changing):
-    speed = {"attention": "auto", "linears": "plain", "guidance_interval": None, "cache_threshold": 0.0}
-    assert speed_config(speed | given) == changing
+    assert speed_config(SpeedConfig(**given)) == changing
 
 
 def test_eight_bit_rows_keep_their_largest_value_and_their_zeros():

@@ -9,21 +9,19 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from omegaconf import OmegaConf
+from helpers.pipeline_context import after, context_of, transfer1
 
-from cosmos_exp.common.cache import StageCache
 from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.stored_arrays import load_arrays
 from cosmos_exp.common.video import read_video, resize, write_video
 from cosmos_exp.common.views import VIEWS
-from cosmos_exp.config.run_spec import Settings
 from cosmos_exp.config.validate import validate
 from cosmos_exp.models.checkpoints.released import WAYMO_VIEWS
-from cosmos_exp.pipeline.cached_results import Results, load_arrays
-from cosmos_exp.pipeline.run import Pipeline, run
-from cosmos_exp.pipeline.stages import Stages
-from cosmos_exp.pipeline.stages.sampling import Sampling
-from cosmos_exp.runs.report import Report
-from cosmos_exp.runs.run_folder import DONE, RunFolder
+from cosmos_exp.models.transfer1.generation import Generation
+from cosmos_exp.pipeline.context import RunContext
+from cosmos_exp.pipeline.run import run
+from cosmos_exp.runs.run_folder import RunFolder
+from cosmos_exp.runs.states import DONE
 
 CHUNK, MULTI_CHUNK = {"least": 17, "most": 17}, {"least": 9, "most": 9}
 SIZES = ((32, 48), (48, 48), (48, 32))
@@ -95,10 +93,8 @@ def run_tiny(configure, root: Path):
     return run_with
 
 
-def stages_of(configure, root: Path, *overrides: str) -> Stages:
-    cfg = configure(*SMALL, f"paths.cache={root}/cache", *overrides)
-    settings = Settings(OmegaConf.to_container(cfg, resolve=True))
-    return Stages(settings, Results(settings, StageCache(root / "cache")))
+def context_of_tiny(configure, root: Path, *overrides: str) -> RunContext:
+    return context_of(configure(*SMALL, *overrides), root / "cache")
 
 
 def shapes(folder: RunFolder, clip: str, style: str = "Sunny") -> tuple:
@@ -121,21 +117,21 @@ def test_the_front_view_and_all_views_of_another_shape(run_tiny, t2w: Path) -> N
 
 def test_a_control_is_made_where_it_is_shown_or_read(configure, root: Path, t2w: Path) -> None:
     options = (f"model.weights={t2w}", "controls=hdmap_seg")
-    every, used = (stages_of(configure, root, *options, f"previews.controls={n}").settings for n in ("all", "used"))
-    front, (front_again, *others) = every.front_take, every.multi_takes.values()
+    every, used = (context_of_tiny(configure, root, *options, f"previews.controls={n}").spec for n in ("all", "used"))
+    front, (front_again, *others) = every.model.front, every.model.views.values()
     assert front != front_again
-    assert set(every.control_takes("edge")) == {front, *others}
-    assert set(every.control_takes("hdmap")) == {front, front_again, *others}
+    assert set(every.control_requests("edge")) == {front, *others}
+    assert set(every.control_requests("hdmap")) == {front, front_again, *others}
     assert set(used.controls) == {"hdmap", "seg"}
-    assert used.control_takes("seg") == (front,)
-    assert set(used.control_takes("hdmap")) == {front, front_again, *others}
+    assert used.control_requests("seg") == (front,)
+    assert set(used.control_requests("hdmap")) == {front, front_again, *others}
 
 
 def test_the_multi_view_net_sees_the_front_video_resized(configure, root: Path, t2w: Path) -> None:
     """And controls with the same borders, so that what is at the picture's edge is there in both."""
-    stages = stages_of(configure, root, f"model.weights={t2w}")
-    takes = (stages.settings.front_take, stages.settings.multi_takes[VIEWS[0]])
-    front, other = (stages.loaded.camera(take).model for take in takes)
+    context = context_of_tiny(configure, root, f"model.weights={t2w}")
+    requests = (context.spec.model.front, context.spec.model.views[VIEWS[0]])
+    front, other = (context.scene.camera(request).model for request in requests)
     corners = np.array([[0, 0], [front.width, front.height], [10, 20]], float)
     scale = np.array([other.width / front.width, other.height / front.height])
     np.testing.assert_allclose(front.unproject(corners), other.unproject(corners * scale), atol=1e-6)
@@ -158,42 +154,43 @@ def test_a_long_video_is_made_in_chunks(run_tiny, v2w: Path) -> None:
 
 
 def test_a_killed_long_run_goes_on_at_its_chunk(run_tiny, v2w: Path, monkeypatch) -> None:
-    made, sample = [], Sampling.single_view
+    made, sample = [], Generation.single_view
 
-    def killed_after_one(self, clip, chunk, *inputs, **where):
+    def killed_after_one(self, chunk, *inputs, **where):
         if made:
             raise KeyboardInterrupt
         made.append(chunk.index)
-        return sample(self, clip, chunk, *inputs, **where)
+        return sample(self, chunk, *inputs, **where)
 
     overrides = (ONE_STYLE, "views=single", "model.num_frames=40", "sampler.seed=3")
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(Sampling, "single_view", killed_after_one)
+        patched.setattr(Generation, "single_view", killed_after_one)
         run_tiny("killed", v2w, *overrides)
     status, _, _ = run_tiny("killed", v2w, *overrides)
     assert (status.hits["single_view"], status.misses["single_view"]) == (1, 2)
 
 
-def test_a_chunk_keeps_the_frames_it_was_given(configure, root: Path, v2w: Path, tmp_path: Path) -> None:
+def test_a_chunk_keeps_the_frames_it_was_given(configure, root: Path, v2w: Path) -> None:
     """What was decoded at the end of one chunk, encoded again, is where the next begins; in every view."""
-    stages = stages_of(configure, root, f"model.weights={v2w}", ONE_STYLE, "model.num_frames=40")
-    pipeline = Pipeline(stages, Report(RunFolder(tmp_path), "long"))
-    pipeline.run()
-    first, second, _ = map(load_arrays, pipeline.made.single_views["Sunny"])
-    model = stages.loaded.model
+    context = after(
+        context_of_tiny(configure, root, f"model.weights={v2w}", ONE_STYLE, "model.num_frames=40"), "generate"
+    )
+    made = context.state.generated["Sunny"]
+    first, second, _ = map(load_arrays, made.front.entries)
+    model = transfer1(context).folder.model
     np.testing.assert_allclose(second["latents"][:, :1], model.encode_video(first["video"][-1:]), atol=1e-5)
     assert not np.allclose(second["latents"][:, 1], first["latents"][:, 1], atol=0.1)
 
-    first, second, *_ = map(load_arrays, pipeline.made.multi_views["Sunny"])
+    first, second, *_ = map(load_arrays, made.views[VIEWS[0]].entries)
     for index, view in enumerate(VIEWS[1:], 1):
         given = model.encode_video(first[f"video/{view}"][-1:])
         np.testing.assert_allclose(second["latents"][index, :, :1], given, atol=1e-5)
-    front = resize(stages.sampling.front_video(pipeline.made.single_views["Sunny"])[8:17], 16, 32)
+    front = resize(made.front.read()[8:17], 16, 32)
     np.testing.assert_allclose(second["latents"][0], model.encode_video(front), atol=1e-5)
 
 
 def test_the_first_frames_are_encoded_alone_as_within_a_video(configure, root: Path, v2w: Path) -> None:
-    model = stages_of(configure, root, f"model.weights={v2w}").loaded.model
+    model = transfer1(context_of_tiny(configure, root, f"model.weights={v2w}")).folder.model
     video = np.random.default_rng(0).integers(0, 256, (17, 32, 48, 3), dtype=np.uint8)
     whole = model.encode_video(video)
     for frames, latents in ((1, 1), (9, 2)):
@@ -202,10 +199,9 @@ def test_the_first_frames_are_encoded_alone_as_within_a_video(configure, root: P
 
 def latents(configure, root: Path, folder: Path, *overrides: str) -> np.ndarray:
     """Of the front view."""
-    stages = stages_of(configure, root, f"model.weights={folder}", ONE_STYLE, "views=single", *overrides)
-    pipeline = Pipeline(stages, Report(RunFolder(root / "latents" / str(len(list(root.rglob("status.json"))))), "x"))
-    pipeline.run()
-    return np.concatenate([load_arrays(entry)["latents"] for entry in pipeline.made.single_views["Sunny"]], axis=1)
+    context = context_of_tiny(configure, root, f"model.weights={folder}", ONE_STYLE, "views=single", *overrides)
+    made = after(context, "generate").state.generated["Sunny"]
+    return np.concatenate([load_arrays(entry)["latents"] for entry in made.front.entries], axis=1)
 
 
 @pytest.fixture(scope="module")
@@ -217,11 +213,12 @@ def other_video(root: Path) -> Path:
 
 def test_a_video_to_depart_from(configure, root: Path, t2w: Path, other_video: Path) -> None:
     """The less noise, the more of the input is left."""
-    stages = stages_of(configure, root, f"model.weights={t2w}", "views=single")
-    scene = load_arrays(stages.drawing.render(stages.settings.front_take, "Original", stages.settings.outputs))["rgb"]
+    context = context_of_tiny(configure, root, f"model.weights={t2w}", "views=single")
+    model = transfer1(context)
+    scene = load_arrays(context.renders.render(model.front, "Original", context.spec.outputs))["rgb"]
     file = resize(read_video(other_video)[:17], 32, 48, cv2.INTER_AREA)
     for given, video in (("rgb", scene), (other_video, file)):
-        original = stages.loaded.model.encode_video(video).numpy()
+        original = model.folder.model.encode_video(video).numpy()
         near, far = (
             np.abs(latents(configure, root, t2w, f"sampler.input={given}", f"sampler.sigma_max={sigma}") - original)
             for sigma in (0.01, 20)
@@ -233,8 +230,8 @@ def test_the_other_views_do_not_depart_from_it(configure, root: Path, t2w: Path)
     """A lower noise level is then of the front view alone."""
     for given, sigma in (("rgb", 80), ("null", 5)):
         overrides = (f"sampler.input={given}", "sampler.sigma_max=5")
-        settings = stages_of(configure, root, f"model.weights={t2w}", *overrides).settings
-        assert (settings.sampler.sigma_max, settings.multi_view_sampler.sigma_max) == (5, sigma)
+        model = transfer1(context_of_tiny(configure, root, f"model.weights={t2w}", *overrides))
+        assert (model.sampler.sigma_max, model.multi_view_sampler.sigma_max) == (5, sigma)
 
 
 def test_reference_compat_is_another_result(run_tiny, t2w: Path) -> None:
@@ -265,7 +262,7 @@ def test_the_size_follows_a_sensor_file(configure, root: Path, t2w: Path, tmp_pa
         attributes = {"image_size_x": image_size[0], "image_size_y": image_size[1]}
         (tmp_path / "sensors.yaml").write_text(yaml.safe_dump([{"sensor": "rgb", "attributes": attributes}]))
         overrides = ("sensors=carla_yaml", f"sensors.file={tmp_path / 'sensors.yaml'}", "views=single")
-        return stages_of(configure, root, f"model.weights={t2w}", *overrides).settings.front_take.shape[1:]
+        return context_of_tiny(configure, root, f"model.weights={t2w}", *overrides).spec.model.front.shape[1:]
 
     assert [front(size) for size in ((1280, 720), (600, 600), (720, 1280))] == [(32, 48), (48, 48), (48, 32)]
 
@@ -302,19 +299,19 @@ def test_a_truncated_input_video_ends_the_run(run_tiny, t2w: Path, other_video: 
         run_tiny("truncated", t2w, ONE_STYLE, "views=single", f"sampler.input={tmp_path / 'cut.mp4'}")
 
 
-def test_all_views_begin_with_given_frames(configure, root: Path, v2w: Path, run_tiny, tmp_path: Path) -> None:
+def test_all_views_begin_with_given_frames(configure, root: Path, v2w: Path, run_tiny) -> None:
     """The scene's pictures, or the videos of another run."""
     _, folder, clip = run_tiny("chunks", v2w, ONE_STYLE, "model.num_frames=40")
     other = folder.multi_view(clip, "Sunny")
     for given in ("rgb", other):
-        stages = stages_of(configure, root, f"model.weights={v2w}", ONE_STYLE, f"sampler.first_frames={given}")
-        pipeline = Pipeline(stages, Report(RunFolder(tmp_path / Path(given).name), "first"))
-        pipeline.run()
-        first = load_arrays(pipeline.made.multi_views["Sunny"][0])["latents"]
+        context = context_of_tiny(configure, root, f"model.weights={v2w}", ONE_STYLE, f"sampler.first_frames={given}")
+        made = after(context, "generate").state.generated["Sunny"]
+        model = transfer1(context)
+        first = load_arrays(made.views[VIEWS[0]].entries[0])["latents"]
         for index, view in enumerate(VIEWS[1:], 1):
-            picture = load_arrays(pipeline.made.pictures["Original"][stages.settings.multi_takes[view]])["rgb"]
+            picture = load_arrays(context.scene_renders()[model.views[view]])["rgb"]
             video = picture if given == "rgb" else read_video(other / f"{index}.mp4")
-            np.testing.assert_allclose(first[index, :, :1], stages.loaded.model.encode_video(video[:1]), atol=1e-5)
+            np.testing.assert_allclose(first[index, :, :1], model.folder.model.encode_video(video[:1]), atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from cosmos_exp.models.transfer1.clip_shapes import Shape
-from omegaconf import OmegaConf
 from safetensors.numpy import load_file
 
-from cosmos_exp.common.cache import Entry, StageCache
+from cosmos_exp.common.cache import Entry
 from cosmos_exp.common.video import read_video
 from cosmos_exp.common.views import VIEWS
+from cosmos_exp.config.schema import typed
 from cosmos_exp.config.validate import validate
-from cosmos_exp.models.transfer1.spatial_conditioning import Places
+from cosmos_exp.models.clip_shapes import Shape
+from cosmos_exp.models.transfer1.spatial_conditioning import SpatialConditioning
 from cosmos_exp.pipeline.run import run
 from cosmos_exp.runs.run_folder import RunFolder
 from cosmos_exp.sampling.chunks import split
@@ -100,7 +100,8 @@ def test_a_map_is_cut_into_the_chunks_of_a_long_video(configure, tmp_path: Path)
     ramp = np.arange(20, dtype=np.float32)[:, None, None] * np.ones((1, 16, 32), np.float32) / 20
     np.save(tmp_path / "ramp.npy", ramp)
     cfg = configure(f"controls.hdmap.weight_map.mask={tmp_path}/ramp.npy", "controls.seg.weight=0")
-    places = Places(OmegaConf.to_container(cfg, resolve=True), StageCache(tmp_path), lambda render: None)
+    config = typed(cfg)
+    places = SpatialConditioning(config.controls, config.captions)
     renders, shape = {FRONT: Entry("render", tmp_path, hit=True)}, Shape(20, 16, 32)
     parts = [places.shared_weights(["hdmap"], renders, shape, chunk)["hdmap"] for chunk in split(20, NINE, 1)]
     assert [part.shape for part in parts] == [(1, 1, 2, 1, 2)] * 3

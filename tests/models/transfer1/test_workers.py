@@ -15,12 +15,13 @@ import torch.distributed as dist
 from safetensors.numpy import load_file
 
 from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.stored_arrays import ARRAYS
 from cosmos_exp.config.validate import validate
 from cosmos_exp.models.transfer1.model import WorldModel
 from cosmos_exp.models.transfer1.workers import sampling_workers
-from cosmos_exp.pipeline.cached_results import ARRAYS
 from cosmos_exp.pipeline.run import run
-from cosmos_exp.runs.run_folder import FAILED, RunFolder
+from cosmos_exp.runs.run_folder import RunFolder
+from cosmos_exp.runs.states import FAILED
 
 SMALL = (
     "model.num_frames=9",

@@ -268,8 +268,9 @@ def test_mistakes_are_found_before_a_run(configure, overrides: list[str], messag
 
 
 def test_the_cache_key_follows_edits_and_the_content_of_their_files(configure, tmp_path) -> None:
-    from cosmos_exp.pipeline.stages.keys import scene_key
     from omegaconf import OmegaConf
+
+    from cosmos_exp.pipeline.keys import scene_key
 
     def key(*overrides: str) -> str:
         cfg = OmegaConf.to_container(configure(*overrides), resolve=False)

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cosmos_exp.pipeline.stages.loaded import Loaded
-from omegaconf import OmegaConf
 
 from cosmos_exp.common.cache import StageCache
 from cosmos_exp.common.errors import UserError
-from cosmos_exp.config.run_spec import Settings
+from cosmos_exp.config.run_spec import RunSpec
 from cosmos_exp.config.validate import validate
+from cosmos_exp.pipeline.scene_loading import LoadedScene
 from cosmos_exp.scene.rds_hq.clip import clip_ids
 from cosmos_exp.scene.rds_hq.tars import SampleTar, write_tar
 from cosmos_exp.sweeps.expand import sweep_over_all
@@ -32,9 +31,8 @@ def two_clips(clip_root: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def loaded(cfg, tmp_path: Path) -> Loaded:
-    settings = Settings(OmegaConf.to_container(cfg, resolve=False))
-    return Loaded(settings, StageCache(tmp_path / "cache"))
+def loaded(cfg, tmp_path: Path) -> LoadedScene:
+    return LoadedScene(RunSpec.of(cfg), StageCache(tmp_path / "cache"))
 
 
 @pytest.mark.parametrize("camera_type", ["ftheta", "pinhole"])
@@ -74,7 +72,7 @@ def test_a_mistake_is_named_once(overrides: list[str], message: str, configure, 
 
 def test_the_cache_key_is_of_the_content(clip_root: Path, configure, tmp_path: Path) -> None:
     def key(root: Path, *overrides: str) -> str:
-        return loaded(configure("scene=rds_hq", f"scene.root={root}", *overrides), tmp_path).scene_key
+        return loaded(configure("scene=rds_hq", f"scene.root={root}", *overrides), tmp_path).key
 
     moved = tmp_path / "moved"
     shutil.copytree(clip_root, moved)
