@@ -120,9 +120,9 @@ class Bench:
         text[:, :, :words] = torch.randn_like(text[:, :, :words])
         return text.flatten(1, 2)
 
-    def work_at(self, speed: Speed) -> None:
+    def apply_speed(self, speed: Speed) -> None:
         for net in (self.denoiser.net.base, self.denoiser.net.controls["hdmap"]):
-            net.work_at(speed, self.device)
+            net.apply_speed(speed, self.device)
         if speed.linears != "plain":
             self.eight_bits = speed.linears
 
@@ -249,7 +249,7 @@ def run(
                 if bench.eight_bits not in (None, speed.linears):
                     call = result = bench = None
                     bench = Bench(case, device, dtype)
-                bench.work_at(speed)
+                bench.apply_speed(speed)
                 call = bench.guided()
                 result = call()
             except UserError as error:
@@ -278,7 +278,7 @@ def run_together(size: str, dtype: torch.dtype, only: str | None, repeats: int) 
         if only and only not in case.name:
             continue
         bench = Bench(case, device, dtype)
-        bench.work_at(speed)
+        bench.apply_speed(speed)
         alone = bench.guided()
         expected = alone()
         one = seconds(alone, device, repeats) if parallel.rank == 0 else 0.0

@@ -30,7 +30,7 @@ from cosmos_exp.models.kernels.speed import Speed
 from cosmos_exp.models.transfer1.denoise import guided
 from cosmos_exp.models.transfer1.memory import Memory
 from cosmos_exp.models.transfer1.model import WorldModel
-from cosmos_exp.models.transfer1.multi_view import front_given
+from cosmos_exp.models.transfer1.multi_view import front_condition
 from cosmos_exp.models.transfer1.nano import nano_config
 from cosmos_exp.models.transfer1.tokenizer import VideoTokenizer, latent_frame_count
 from cosmos_exp.models.transfer1.view_layout import stack_views
@@ -103,7 +103,7 @@ def evaluate(model: WorldModel, stage: str, shape: tuple[int, ...], text: Tensor
     denoiser = getattr(model, stage)([CONTROL])
     views, device = denoiser.net.config.num_views, model.device
     x = stack_views(torch.randn(views, *shape, device=device))[None] * SIGMA
-    condition = front_given(torch.zeros(shape), views, None, device) if views > 1 else None
+    condition = front_condition(torch.zeros(shape), views, None, device) if views > 1 else None
     with torch.inference_mode():
         clip = denoiser.prepare(x, {CONTROL: torch.zeros_like(x)}, condition=condition, fps=model.contract.fps)
     denoise = guided(

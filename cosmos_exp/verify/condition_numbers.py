@@ -74,7 +74,7 @@ def allowed_for(model: CameraModel) -> float:
 
 def _derived(key: str, model: CameraModel, golden: Mapping[str, Any]) -> Iterator[Comparison]:
     errors = _ftheta_errors(model, golden) if isinstance(model, FTheta) else _pinhole_errors(model, golden)
-    values = np.concatenate([np.ravel(e) for e in errors.values()] or [[]])
+    values = np.concatenate([np.zeros(0), *(np.ravel(e) for e in errors.values())])
     yield _largest(f"{key} {len(errors)} numbers", values, allowed_for(model))
     for name in sorted(set(golden) - set(errors)):
         yield f"{key} {name}", "no check is known for this number", "a known number", False
@@ -164,6 +164,7 @@ def check_novel_pose(path: Path, case: Case) -> Iterator[Comparison]:
 
 def _at_height(name: str, keys: np.ndarray) -> np.ndarray:
     match = HEIGHT.fullmatch(name)
+    assert match is not None
     return np.stack([grounded(pose, float(f"{match[1]}.{match[2]}")) for pose in keys])
 
 

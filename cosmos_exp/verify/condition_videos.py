@@ -1,4 +1,4 @@
-"""Hold the renderer against a folder of reference data: `manifest.json`, pictures, and files of numbers.
+"""Compare the renderer with a folder of reference data: `manifest.json`, pictures, and files of numbers.
 
 Sets of the manifest are HD-map pictures, `{clip, input, config, camera_type, files: {path: {frame, kind}}}`, LiDAR
 pictures, `lidar: {clip, input, config}` for the folders `lidar_<camera type>`, or a file of numbers, `{file}`.
@@ -42,7 +42,7 @@ NUMBERS = {
 
 @dataclass(frozen=True)
 class Check:
-    """One comparison. found, allowed: as people read them."""
+    """One comparison. found, allowed: as text."""
 
     set: str
     file: str
@@ -144,7 +144,7 @@ def _hdmap_picture(folder: Path, name: str, file: str, about: Mapping[str, Any],
 
 
 def _of_kind(drawn: np.ndarray, kind: str | None) -> np.ndarray:
-    """What becomes of a picture of the drawing size: resized or cropped as `kind` says."""
+    """A picture of the drawing size, resized or cropped as `kind` says."""
     if kind is None:
         return drawn
     size = re.search(r"(\d+)x(\d+)", kind)

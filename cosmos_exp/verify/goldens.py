@@ -164,15 +164,14 @@ def load_net(case: GoldenCase) -> ControlledDiT:
     try:
         config = network_config(case.setting("base"))
         files = case.weights.get("control", [])
-        control = control_config(case.setting("control"), config) if files else None
+        encoders = [ControlEncoder(control_config(case.setting("control"), config)) for _ in files]
         base_file = case.folder / case.weights["base"]
     except KeyError as error:
         raise UserError(f"golden case {case.name}: {error} is missing from its JSON") from error
     base = DiT(config)
     load_network(base, base_file)
     controls = {}
-    for index, file in enumerate(files):
-        encoder = ControlEncoder(control)
+    for index, (file, encoder) in enumerate(zip(files, encoders)):
         load_network(encoder, case.folder / file, base=base_file)
         controls[f"control{index}"] = encoder
     return ControlledDiT(base, controls).eval()

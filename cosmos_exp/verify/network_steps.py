@@ -17,7 +17,12 @@ from cosmos_exp.common.errors import UserError
 from cosmos_exp.controls.edge import CANNY_THRESHOLDS, canny
 from cosmos_exp.controls.vis import vis
 from cosmos_exp.models.kernels.attention import attend
-from cosmos_exp.models.transfer1.control_weights import normalize_scalar_weights, normalize_weight_maps, to_patch_grid
+from cosmos_exp.models.transfer1.control_weights import (
+    ControlWeight,
+    normalize_scalar_weights,
+    normalize_weight_maps,
+    to_patch_grid,
+)
 from cosmos_exp.models.transfer1.denoise import tile_gain
 from cosmos_exp.models.transfer1.embeddings import rope_table, sincos_positions
 from cosmos_exp.models.transfer1.regional import Region, RegionKeys, Regions, blend, region_texts
@@ -74,10 +79,11 @@ def rope_result(case: GoldenCase, key: str) -> GoldenResult:
     frames, rows, columns = (len(axis[:, 0].unique()) for axis in axes)
     times = axes[0][:, 0]
     fps = round(BASE_FPS / times.unique()[1].item(), 3) if frames > 1 else BASE_FPS
+    time_scale, row_scale, column_scale = (extrapolation_ratio(axis, dim) for axis, dim in zip(axes, dims))
     cos, sin = rope_table(
         head_dim,
         (frames, rows, columns),
-        scale=tuple(extrapolation_ratio(axis, dim) for axis, dim in zip(axes, dims)),
+        scale=(time_scale, row_scale, column_scale),
         fps=fps,
         num_views=len(angles) // (frames * rows * columns),
     )
@@ -122,6 +128,8 @@ def regional_result(case: GoldenCase) -> GoldenResult:
     keys, values = (case.tensor(f"regional.r{name}").permute(0, 2, 3, 1, 4) for name in ("k", "v"))
     masks = case.tensor("regional.masks_RS").bool()
     texts = region_texts([Region(row, mask) for row, mask in zip(torch.arange(len(masks)), masks)])
+    if texts is None:
+        raise UserError(f"golden case {case.name}: regional.masks_RS is empty")
     own = (RegionKeys(keys[row], values[row], 0, tokens) for row, tokens in zip(texts.texts, texts.tokens))
     out = blend(attend(query, key, value), query, Regions(tuple(own), texts.rest))
     return case.result("regional.out", out.permute(2, 0, 1, 3).flatten(2), NETWORK_TOLERANCE)
@@ -136,14 +144,17 @@ def map_results(case: GoldenCase) -> Iterator[GoldenResult]:
     given = {
         int(m[1]): case.tensor(m[0]) for key in case.tensors if (m := re.fullmatch(r"weights\.map\.in(\d+)_T?HW", key))
     }
-    scalars = {i: golden[i].max().item() for i in range(len(golden)) if i not in given}
-    weights = {str(i): given.get(i, scalars.get(i)) for i in range(len(golden))}
-    normalized = normalize_weight_maps(weights, tuple(golden.shape[-3:]), reference_compat=True)
+    weights: dict[str, ControlWeight] = {
+        str(i): given[i] if i in given else golden[i].max().item() for i in range(len(golden))
+    }
+    frames, rows, columns = golden.shape[-3:]
+    normalized = normalize_weight_maps(weights, (frames, rows, columns), reference_compat=True)
     stacked = torch.stack(list(normalized.values())).reshape(golden.shape)
     yield case.result("weights.map.out", stacked, BFLOAT16_TOLERANCE)
     if case.has("weights.map.resized_latent"):
         resized = case.tensor("weights.map.resized_latent")
-        ours = torch.stack([to_patch_grid(weight, tuple(resized.shape[-3:]))[0] for weight in normalized.values()])
+        frames, rows, columns = resized.shape[-3:]
+        ours = torch.stack([to_patch_grid(weight, (frames, rows, columns))[0] for weight in normalized.values()])
         yield case.result("weights.map.resized_latent", ours.reshape(resized.shape), BFLOAT16_TOLERANCE)
 
 

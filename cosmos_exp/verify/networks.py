@@ -38,7 +38,7 @@ TOY_DENOISER = "tanh(x/(1+s)) + 0.1*sin(3x/(0.3+s))"
 def verify_goldens(folder: Path) -> list[GoldenResult]:
     """Run every case of a folder. An unreadable, incomplete or empty folder is a UserError."""
     results: list[GoldenResult] = []
-    with torch.inference_mode(), torch_threads(1):  # golden tensors are tiny: a second thread would mostly wait
+    with torch.inference_mode(), torch_threads(1):  # golden tensors are tiny: more threads are slower
         for case in read_cases(Path(folder)):
             compared = list(runner(case)(case))
             check_complete(case, compared)
@@ -47,7 +47,7 @@ def verify_goldens(folder: Path) -> list[GoldenResult]:
 
 
 def check_complete(case: GoldenCase, results: list[GoldenResult]) -> None:
-    """Nothing recorded may go uncompared."""
+    """Raise UserError where a recorded tensor was not compared."""
     left = {key for key in case.tensors if key.startswith(("out.", "mid."))} - {r.compared for r in results}
     if left or not results:
         what = f"{sorted(left)}, which nothing here compares" if left else "nothing to compare"
@@ -68,7 +68,7 @@ def print_results(results: Iterable[GoldenResult], write: Callable[[str], None] 
 
 
 def runner(case: GoldenCase) -> Callable[[GoldenCase], Iterator[GoldenResult]]:
-    """What compares a case of this kind."""
+    """The function that compares a case of this kind."""
     runners = {
         "sampler": sampler_results,
         "trajectory": trajectory_results,
@@ -99,7 +99,7 @@ def network_results(case: GoldenCase) -> Iterator[GoldenResult]:
 
 
 def golden_clip(case: GoldenCase, net: ControlledDiT, x: Tensor, hints: Mapping[str, Tensor]) -> ClipInputs:
-    """What a network case prepares for its latent x, in the dtype of x."""
+    """The constant inputs of a network case for its latent x, in the dtype of x."""
     view_ids = case.tensors.get("in.view_indices_B_T")
     return net.prepare(
         x,
@@ -109,7 +109,7 @@ def golden_clip(case: GoldenCase, net: ControlledDiT, x: Tensor, hints: Mapping[
         fps=case.fps,
         view_ids=None if view_ids is None else view_ids.long(),
         frame_repeat=case.tensors.get("in.frame_repeat"),
-        borrow_view_embed=True,
+        share_view_embed=True,
     )
 
 
@@ -188,7 +188,7 @@ def toy_results(case: GoldenCase, name: str, steps: int, sigma_min: float) -> It
 
 
 class RecordedCalls:
-    """A denoiser that remembers what it was asked and what it answered."""
+    """A denoiser that records its inputs and outputs."""
 
     def __init__(self, denoise: Callable[[Tensor, float], Tensor]):
         self.denoise = denoise
@@ -227,10 +227,9 @@ def trajectory_results(case: GoldenCase) -> Iterator[GoldenResult]:
         padding_mask=case.tensors.get("in.padding_mask"),
         fps=case.fps,
         frame_repeat=None if repeat is None else repeat / 10,
-        borrow_view_embed=True,
+        share_view_embed=True,
     )
     text, negative = case.tensor("in.text"), case.tensors.get("in.neg_text")
-    settings = {"weights": weights, "condition": condition}
     sampler = SamplerParams(case.setting("num_steps"), case.setting("guidance"), sigma_max)
     unguided = replace(sampler, guidance=0.0)
     merged = net.config.condition_mask and net.config.num_views == 1  # the Transfer1-7B pipeline
@@ -240,15 +239,24 @@ def trajectory_results(case: GoldenCase) -> Iterator[GoldenResult]:
         text=text,
         negative_text=negative,
         sampler=sampler,
+        weights=weights,
+        condition=condition,
         merge_gain=merged,
-        **settings,
     )
     calls = RecordedCalls(denoise)
     final = res_sample(calls, x, sampler.levels)
     for key in case.tensors:
         if match := re.fullmatch(r"out\.call(\d+)_x0_(cond|uncond)", key):
             prompt = text if match[2] == "cond" else negative
-            single = guided(denoiser, clip, text=prompt, negative_text=None, sampler=unguided, **settings)
+            single = guided(
+                denoiser,
+                clip,
+                text=prompt,
+                negative_text=None,
+                sampler=unguided,
+                weights=weights,
+                condition=condition,
+            )
             seen, sigma, _ = calls.calls[int(match[1])]
             yield case.result(key, single(seen, sigma.item()), TRAJECTORY_TOLERANCE)
     names = {"call_x": "call_x", "call_sigma": "call_sigma", "call_x0": "call_x0_guided"}

@@ -1,4 +1,4 @@
-"""Reading and writing network weights. Loading is strict: every key must be there, none may be left over."""
+"""Reading and writing network weights. Loading is strict: no key may be missing, none may be unexpected."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def rename_released(key: str) -> str:
 def from_released(state: Mapping[str, Tensor], *, control: bool) -> State:
     """A released state dict under this package's names: prefix stripped, buffers and training-only heads dropped.
 
-    Where a file holds a base and a control encoder, told apart by their prefixes, one of them is taken.
+    Where a file holds a base net and a control encoder under different prefixes, `control` selects one.
     """
     both = {_prefix(key) for key in state} >= {BASE_PREFIX, CONTROL_PREFIX}
     other = BASE_PREFIX if control else CONTROL_PREFIX
@@ -141,26 +141,29 @@ def check_fit(module: nn.Module, state: Mapping[str, Tensor], source: str | Path
 def load_strict(module: nn.Module, state: Mapping[str, Tensor], source: str | Path) -> None:
     """Fill a module; raises as `check_fit` does.
 
-    A module made on the meta device takes the given tensors themselves, in their dtype: nothing is copied, and pages of
-    a mapped file are read when first used. Into any other module values are copied, cast to its dtype.
+    A module on the meta device is assigned the given tensors, in their dtype: nothing is copied, and pages of a mapped
+    file are read on first use. Into any other module values are copied, cast to its dtype.
     """
     check_fit(module, state, source)
     if any(tensor.is_meta for tensor in own_tensors(module).values()):
-        _take(module, state)
+        _assign(module, state)
     else:
-        module.load_state_dict(state, strict=False)  # all but second names of shared tensors were found above
+        module.load_state_dict(state, strict=False)  # missing are only second names of shared tensors
 
 
-def _take(module: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Put the state's tensors in place of the module's, one for all names of a shared one."""
-    new = {
+def _assign(module: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Replace the module's tensors by the state's, one for all names of a shared one."""
+    parameters: dict[Tensor | None, nn.Parameter] = {
         old: nn.Parameter(state[name], requires_grad=old.requires_grad) for name, old in module.named_parameters()
-    } | {old: state[name] for name, old in module.named_buffers() if name in state}
+    }
+    buffers: dict[Tensor | None, Tensor] = {old: state[name] for name, old in module.named_buffers() if name in state}
     for part in module.modules():
-        for tensors in (part._parameters, part._buffers):
-            for name, old in tensors.items():
-                if old in new:
-                    tensors[name] = new[old]
+        for name, parameter in part._parameters.items():
+            if parameter in parameters:
+                part._parameters[name] = parameters[parameter]
+        for name, buffer in part._buffers.items():
+            if buffer in buffers:
+                part._buffers[name] = buffers[buffer]
 
 
 def own_tensors(module: nn.Module) -> State:
@@ -178,7 +181,7 @@ def load_network(net: Trunk, path: Path, *, base: Path | None = None) -> None:
 
 
 def network_state(net: Trunk, path: Path, *, base: Path | None = None) -> State:
-    """What `load_network` puts into a net: the file's tensors under this package's names, memory-mapped."""
+    """The state that `load_network` loads: the file's tensors under this package's names, memory-mapped."""
     control = isinstance(net, ControlEncoder)
     state = read_state(path)
     if not is_released(state):
@@ -202,15 +205,18 @@ def save_state(module: nn.Module, path: Path, dtype: torch.dtype = torch.bfloat1
 
 
 def write_tensors(
-    state: Mapping[str, Tensor], path: Path, dtype: torch.dtype | None = None, *, note: Mapping[str, str] | None = None
+    state: Mapping[str, Tensor],
+    path: Path,
+    dtype: torch.dtype | None = None,
+    *,
+    metadata: Mapping[str, str] | None = None,
 ) -> None:
     """Write a safetensors file, one tensor in memory at a time. dtype: of floating tensors; None: their own.
 
-    note: strings to store beside the tensors, see `read_note`.
-
-    The file appears under its name when it is complete: a model that has the old one mapped keeps it.
+    metadata: strings for the file's header, see `read_metadata`. The file is renamed to `path` when complete: a model
+    that has the old one mapped keeps it.
     """
-    header: dict[str, Any] = {"__metadata__": dict(note)} if note else {}
+    header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
     offset = 0
     kinds = {
         name: dtype if dtype is not None and value.is_floating_point() else value.dtype for name, value in state.items()
@@ -233,14 +239,14 @@ def write_tensors(
             file.write(len(text).to_bytes(8, "little") + text)
             for name in names:
                 value = state[name].detach().to(device="cpu", dtype=kinds[name]).contiguous()
-                file.write(memoryview(value.flatten().view(torch.uint8).numpy()))
+                file.write(value.flatten().view(torch.uint8).numpy().data)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 
 
-def read_note(path: Path) -> dict[str, str]:
-    """What `write_tensors` stored beside the tensors; empty where there is nothing."""
+def read_metadata(path: Path) -> dict[str, str]:
+    """The strings in a file's header; empty where there are none."""
     try:
         with safe_open(path, framework="pt") as file:
             return file.metadata() or {}

@@ -21,7 +21,7 @@ from cosmos_exp.models.checkpoints.checkpoint import (
     State,
     check_fit,
     network_state,
-    read_note,
+    read_metadata,
     read_state,
     write_tensors,
 )
@@ -70,9 +70,9 @@ def convert_checkpoint(
     """Write the parts of a model that `folder` lacks and return their names; every source file is found first.
 
     source: a folder with the published files, as `owner/repository/file`, `repository/file` or `file`, or one such
-    file. config, files: as `released_config` and `released_files` give them. parts: these only, instead of all that
-    source has to have. dtype: of the networks; tokenizer and text encoder keep theirs. A part that the folder already
-    has from the same published file is kept, one from another file is an error, unless `overwrite`.
+    file. config, files: from `released_config` and `released_files`. parts: to convert, by default all. dtype: of the
+    networks; tokenizer and text encoder keep theirs. A part that the folder already has from the same published file
+    is kept; one from another file is an error, unless `overwrite`.
     """
     source, folder = Path(source), Path(folder)
     wanted = _chosen(source, files, parts)
@@ -82,7 +82,7 @@ def convert_checkpoint(
     for part in todo:
         state, kept = _read_part(part, paths[part], config, _base_path(part, source, files))
         own = None if kept else dtype
-        write_tensors(state, folder / f"{part}.safetensors", own, note={"source": _origin(files[part])})
+        write_tensors(state, folder / f"{part}.safetensors", own, metadata={"source": _origin(files[part])})
         size = (folder / f"{part}.safetensors").stat().st_size
         report(f"{part}: {len(state)} tensors, {size / 1e9:.3g} GB")
         if part == "text_encoder" and "vocabulary" in config["text_encoder"]:
@@ -110,7 +110,7 @@ def _is_there(folder: Path, part: str, origin: tuple[str, tuple[str, ...]]) -> b
     path = folder / f"{part}.safetensors"
     if not path.is_file():
         return False
-    have = read_note(path).get("source", "an unknown source")
+    have = read_metadata(path).get("source", "an unknown source")
     if have != _origin(origin):
         raise UserError(
             f"{path} is from {have}, needed is {_origin(origin)}: choose another folder, or give --overwrite"
@@ -147,7 +147,7 @@ def _find(root: Path, repository: str, name: str) -> Path | None:
 
 
 def _base_path(part: str, source: Path, files: Files) -> Path | None:
-    """The published base of a control encoder, whose values fill what the encoder's file lacks."""
+    """The published base net of a control encoder, which fills keys that the encoder's file lacks."""
     prefix, control, _ = part.partition("control_")
     if not control or f"{prefix}base" not in files:
         return None

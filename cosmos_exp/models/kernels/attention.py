@@ -1,4 +1,4 @@
-"""Scaled dot-product attention: which kernel computes it, and zero keys without computing them.
+"""Scaled dot-product attention: choice of the kernel, and zero keys in closed form.
 
 Tensors are [B, heads, L, head_dim] (queries, results) and [B, heads, S, head_dim] (keys, values); logits are scaled by
 head_dim^-0.5.
@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from cosmos_exp.models.kernels.fused import PLAIN, Fused
+from cosmos_exp.models.kernels.fused import EAGER, Fused
 
 KERNELS = {
     "auto": [SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH],
@@ -27,7 +27,7 @@ KERNELS = {
 def attend(query: Tensor, key: Tensor, value: Tensor, kernel: str = "auto") -> Tensor:
     """Attention by the named kernel.
 
-    "auto" takes the first of its list that can; on a CPU and in training, what torch takes.
+    "auto" takes the first of its list that supports the inputs; on a CPU and in training, torch's choice.
     """
     if kernel == "auto" and (torch.is_grad_enabled() or not query.is_cuda):
         return F.scaled_dot_product_attention(query, key, value)
@@ -49,7 +49,7 @@ def attend_with_logsumexp(query: Tensor, key: Tensor, value: Tensor) -> tuple[Te
     return result[0], rows[..., : query.shape[-2]]  # one of the kernels pads them
 
 
-def attend_beside_zeros(query: Tensor, key: Tensor, value: Tensor, zeros: int, fused: Fused = PLAIN) -> Tensor:
+def attend_beside_zeros(query: Tensor, key: Tensor, value: Tensor, zeros: int, fused: Fused = EAGER) -> Tensor:
     """Attention to these keys and to `zeros` more whose key and value are zero.
 
     A zero key has the logit 0, so all of them add `zeros` to the sum of exponentials and nothing to the result.
@@ -57,4 +57,4 @@ def attend_beside_zeros(query: Tensor, key: Tensor, value: Tensor, zeros: int, f
     if not zeros:
         return attend(query, key, value)
     attended, logsumexp = attend_with_logsumexp(query, key, value)
-    return fused.diluted(attended, logsumexp, torch.full((), math.log(zeros), device=query.device))
+    return fused.with_zero_keys(attended, logsumexp, torch.full((), math.log(zeros), device=query.device))

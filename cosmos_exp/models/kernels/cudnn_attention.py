@@ -28,7 +28,7 @@ class Graph(NamedTuple):
     handle: Any
 
 
-def front_end():
+def front_end() -> Any:
     try:
         import cudnn
     except ImportError:

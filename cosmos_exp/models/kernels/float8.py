@@ -7,33 +7,33 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cosmos_exp.models.kernels import cudnn_attention
-from cosmos_exp.models.kernels.fused import FLOAT8_MAX, PLAIN, Float8, Fused, float8_rows
+from cosmos_exp.models.kernels.fused import EAGER, FLOAT8_MAX, Float8, Fused, quantize_rows
 from cosmos_exp.models.kernels.te_linear import TELinear
 
 
 class Float8Linear(nn.Module):
-    """A linear layer without bias whose weight has one scale per output, and whose input one per row.
+    """A linear layer without bias: weight quantized per output, input per row.
 
-    On a CPU both are rounded, and multiplied in float32.
+    On a CPU it simulates this: both are rounded, the product is in float32.
     """
 
     def __init__(self, weight: Tensor):
         super().__init__()
-        values, scale = float8_rows(weight.detach())
+        values, scale = quantize_rows(weight.detach())
         self.weight = nn.Parameter(values, requires_grad=False)  # [N, K]
         self.scale = nn.Parameter(scale, requires_grad=False)  # [N, 1]
         self.dtype = weight.dtype
 
     def forward(self, x: Tensor | Float8) -> Tensor:
         """x: [..., K] -> [..., N] in the dtype of the original weight."""
-        values, scale = x if isinstance(x, Float8) else float8_rows(x)
+        values, scale = x if isinstance(x, Float8) else quantize_rows(x)
         rows = values.flatten(0, -2)
         scale = scale.flatten(0, -2) if scale.ndim > 1 else scale.expand(len(rows), 1)
         out = self._product(rows, scale) if rows.is_cuda else self._rounded_product(rows, scale)
         return out.unflatten(0, values.shape[:-1])
 
     def _product(self, rows: Tensor, scale: Tensor) -> Tensor:
-        """By 8-bit matrix units, which take rows in groups of 16."""
+        """On 8-bit tensor cores, which need a multiple of 16 rows."""
         count, missing = len(rows), -len(rows) % 16
         if missing:
             rows = F.pad(rows.view(torch.uint8), (0, 0, 0, missing)).view(rows.dtype)
@@ -59,29 +59,29 @@ LARGE_LINEARS = (  # of a block
 )
 
 
-KINDS = {"fp8": Float8Linear, "te": TELinear}  # by what `speed.linears` calls them
+KINDS: dict[str, type[Float8Linear] | type[TELinear]] = {"fp8": Float8Linear, "te": TELinear}  # by `speed.linears`
 
 
 def use_float8(block: nn.Module, device: torch.device | str, linears: str = "fp8") -> None:
-    """Replace a block's large linear layers. Each weight is converted on `device` and stays there."""
+    """Replace a block's large linear layers. Each weight is quantized on `device` and stays there."""
     for name in LARGE_LINEARS:
         layer = block.get_submodule(name)
         if isinstance(layer, nn.Linear):
             block.set_submodule(name, KINDS[linears](layer.weight.to(device)))
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, bound: tuple[float, float], fused: Fused = PLAIN) -> Float8:
-    """Attention [B, heads, L, head_dim] on e4m3 queries, keys and values; so is the result.
+def attend(query: Tensor, key: Tensor, value: Tensor, bound: tuple[float, float], fused: Fused = EAGER) -> Float8:
+    """Attention [B, heads, L, head_dim] on e4m3 queries, keys and values; the result is e4m3 too.
 
-    bound: largest magnitudes that queries and keys can have. A result is a mean of values, so it shares their scale.
+    bound: largest magnitudes that queries and keys can have. A result is a mean of values, so it has their scale.
     On a CPU the operands and the result are rounded, the sums are float32.
     """
-    scale_v = fused.largest(value).clamp(min=1e-12) / FLOAT8_MAX
-    scales = (*(scale_v.new_tensor(most / FLOAT8_MAX) for most in bound), scale_v)
-    operands = [fused.to_float8(x, scale) for x, scale in zip((query, key, value), scales)]
+    scale_v = fused.abs_max(value).clamp(min=1e-12) / FLOAT8_MAX
+    scale_q, scale_k = (scale_v.new_tensor(largest / FLOAT8_MAX) for largest in bound)
+    q, k, v = fused.quantize(query, scale_q), fused.quantize(key, scale_k), fused.quantize(value, scale_v)
     if query.is_cuda:
-        attended = cudnn_attention.float8_attention(*operands, scales)
+        attended = cudnn_attention.float8_attention(q, k, v, (scale_q, scale_k, scale_v))
     else:
-        attended = F.scaled_dot_product_attention(*(x.float() * scale for x, scale in zip(operands, scales)))
-        attended = fused.to_float8(attended, scale_v)
+        exact = F.scaled_dot_product_attention(q.float() * scale_q, k.float() * scale_k, v.float() * scale_v)
+        attended = fused.quantize(exact, scale_v)
     return Float8(attended, scale_v.reshape(1))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -18,6 +20,8 @@ class TELinear(nn.Module):
     Where there is MXFP8 (the Blackwell generation), a scale for every 32 values of a row. Before that e4m3, a scale for
     the weight and one for the input, which is that of each call's largest value: no history of earlier calls.
     """
+
+    layer: Any  # transformer_engine.pytorch.Linear
 
     def __init__(self, weight: Tensor):
         """weight: [N, K] on a GPU."""
@@ -56,7 +60,7 @@ class TELinear(nn.Module):
         return out[:count].unflatten(0, x.shape[:-1])
 
 
-def engine_for(device: torch.device):
+def engine_for(device: torch.device) -> tuple[Any, Any]:
     """`transformer_engine.pytorch`, and its recipe for a GPU."""
     if device.type != "cuda":
         raise UserError(f"speed.linears=te needs a CUDA device and was given {device}; speed.linears=fp8 runs there")

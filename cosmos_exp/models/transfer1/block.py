@@ -1,72 +1,89 @@
-"""A block of the diffusion transformer: diffusers' Cosmos block, with kernels and number formats of our choice."""
+"""A block of the diffusion transformer: the layers of diffusers' Cosmos block, with a choice of kernels and number
+formats."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+from diffusers.models.activations import GELU
+from diffusers.models.attention import FeedForward
 from diffusers.models.attention_processor import Attention
-from diffusers.models.transformers.transformer_cosmos import CosmosTransformerBlock
+from diffusers.models.normalization import RMSNorm
+from diffusers.models.transformers.transformer_cosmos import (
+    CosmosAdaLayerNorm,
+    CosmosAdaLayerNormZero,
+    CosmosAttnProcessor2_0,
+)
 from torch import Tensor, nn
 
 from cosmos_exp.models.kernels import attention, float8
 from cosmos_exp.models.kernels.float8 import Float8Linear, use_float8
-from cosmos_exp.models.kernels.fused import PLAIN, Float8, Fused, compiled, modulated, normed_heads
+from cosmos_exp.models.kernels.fused import EAGER, Float8, Fused, compiled, norm_and_modulate, norm_heads
 from cosmos_exp.models.kernels.speed import Speed
+from cosmos_exp.models.kernels.te_linear import TELinear
 from cosmos_exp.models.transfer1.embeddings import Positions
 from cosmos_exp.models.transfer1.regional import RegionKeys, Regions, RegionTexts, blend
 
-MLP_TOKENS = 16384  # enough to occupy a GPU; the MLP's inner activation is mlp_ratio times a hidden state
+MLP_TOKENS = 16384  # per call: enough to saturate a GPU; the MLP's inner activation is mlp_ratio hidden states
 
 
 class Modulation(NamedTuple):
     """AdaLN of one sub-layer, [B,1,D] each: y = LayerNorm(x) * scale + shift; x <- x + gate * sublayer(y).
 
-    scale: 1 + what the network predicts. gate: None in the head.
+    scale: 1 + what the network predicts.
     """
 
     shift: Tensor
     scale: Tensor
-    gate: Tensor | None = None
+    gate: Tensor
 
     def __call__(self, hidden: Tensor) -> Tensor:
         """y of hidden [B, L, D]."""
-        return modulated(hidden, self.shift, self.scale)
+        return norm_and_modulate(hidden, self.shift, self.scale)
+
+
+class Residual(NamedTuple):
+    """gate * update, [B, L, D], of a sub-layer."""
+
+    gate: Tensor
+    update: Tensor
 
 
 class Sum(NamedTuple):
-    """hidden + gate * update, [B, L, D], not yet added up: so that one pass over memory can add and normalise.
+    """hidden + gate * update, [B, L, D], not yet added: adding and normalizing are fused into one pass over memory.
 
-    update: None, and the hidden state stands as it is.
+    residual: None, and the sum is `hidden`.
     """
 
     hidden: Tensor
-    gate: Tensor | None = None
-    update: Tensor | None = None
+    residual: Residual | None = None
 
     def total(self, fused: Fused) -> Tensor:
-        return self.hidden if self.update is None else fused.gated(*self)
+        return self.hidden if self.residual is None else fused.gated_add(self.hidden, *self.residual)
 
-    def modulated(self, modulation: Modulation, fused: Fused, eight: bool) -> tuple[Tensor, Tensor | Float8]:
-        """The total, and that modulated; eight: in 8-bit floats."""
-        if self.update is None:
-            return self.hidden, fused.modulated(self.hidden, modulation.shift, modulation.scale, eight)
-        return fused.gated_modulated(*self, modulation.shift, modulation.scale, eight)
+    def modulate(self, modulation: Modulation, fused: Fused, fp8: bool) -> tuple[Tensor, Tensor | Float8]:
+        """The total, and its modulation; fp8: quantized."""
+        shift, scale, _ = modulation
+        if self.residual is None:
+            return self.hidden, fused.modulate(self.hidden, shift, scale, fp8)
+        return fused.gated_add_and_modulate(self.hidden, *self.residual, shift, scale, fp8)
 
     def chunk(self, parts: int) -> list[Sum]:
-        """Of each of the branches that lie along the batch and share the gate."""
-        if self.update is None:
+        """Of each of the branches that are stacked along the batch and share the gate."""
+        if self.residual is None:
             return [Sum(hidden) for hidden in self.hidden.chunk(parts)]
-        return [Sum(h, self.gate, u) for h, u in zip(self.hidden.chunk(parts), self.update.chunk(parts))]
+        gate, update = self.residual
+        return [Sum(h, Residual(gate, u)) for h, u in zip(self.hidden.chunk(parts), update.chunk(parts))]
 
 
 class TextKeys(NamedTuple):
-    """What one block's cross-attention needs of a prompt.
+    """Keys and values of a prompt in one block's cross-attention.
 
-    key, value: [B*V, heads, S, head_dim]. zeros: rows of zeros that the text has beside these.
+    key, value: [B*V, heads, S, head_dim]. zeros: number of zero rows that the text has besides these.
     regions: of the regional prompts, if there are any.
     """
 
@@ -76,16 +93,33 @@ class TextKeys(NamedTuple):
     regions: Regions | None = None
 
 
-class Block(CosmosTransformerBlock):
+class Block(nn.Module):
     """Self-attention over all tokens, cross-attention of each view to its own text, MLP; all AdaLN modulated.
 
-    attention: kernel of the self-attention, one of `ATTENTION`. fused: the element-wise work, as it stands or compiled.
+    attention: kernel of the self-attention, one of `ATTENTION`. fused: the element-wise operations, eager or compiled.
     bound: for attention=fp8, see `float8.attend`.
     """
 
     attention: str = "auto"
-    fused: Fused = PLAIN
+    fused: Fused = EAGER
     bound: tuple[float, float] = (0.0, 0.0)
+
+    def __init__(self, *, heads: int, head_dim: int, text_channels: int, mlp_ratio: float, adaln_lora_dim: int):
+        super().__init__()
+        width = heads * head_dim
+        self.norm1 = CosmosAdaLayerNormZero(width, adaln_lora_dim)
+        self.attn1 = _attention(width, heads, head_dim)
+        self.norm2 = CosmosAdaLayerNormZero(width, adaln_lora_dim)
+        self.attn2 = _attention(width, heads, head_dim, text_channels)
+        self.norm3 = CosmosAdaLayerNormZero(width, adaln_lora_dim)
+        self.ff = FeedForward(width, inner_dim=int(width * mlp_ratio), activation_fn="gelu", bias=False)
+
+    @property
+    def mlp_linears(self) -> tuple[nn.Module, nn.Module]:
+        """Up and down projection of the MLP; `use_float8` may have replaced them."""
+        up = self.ff.net[0]
+        assert isinstance(up, GELU)
+        return up.proj, self.ff.net[2]
 
     def forward(
         self,
@@ -96,44 +130,55 @@ class Block(CosmosTransformerBlock):
         *,
         attended: bool = False,
     ) -> Tensor:
-        """hidden: [n*B, L, D], n branches that differ in their text alone. texts: n of them, None for all-zero text.
+        """hidden: [n*B, L, D], n branches that differ only in their text. texts: n of them, None for all-zero text.
 
-        attended: hidden has this block's self-attention behind it.
+        attended: hidden already has this block's self-attention added.
         """
         hidden, normed = self.attend_all(hidden, texts, modulations, positions, attended)
-        return self.fused.gated(hidden, modulations[2].gate, self.mlp(normed))
+        return self.fused.gated_add(hidden, modulations[2].gate, self.mlp(normed))
 
-    def attend_all(self, hidden, texts, modulations, positions, attended) -> tuple[Tensor, Tensor | Float8]:
-        """Both attentions, of the arguments of `forward`; and the result as the MLP takes it."""
+    def attend_all(
+        self,
+        hidden: Tensor,
+        texts: tuple[TextKeys | None, ...],
+        modulations: tuple[Modulation, Modulation, Modulation],
+        positions: Positions,
+        attended: bool,
+    ) -> tuple[Tensor, Tensor | Float8]:
+        """Both attentions, with the arguments of `forward`: the hidden state, and the input of the MLP."""
         of_tokens, of_text, of_mlp = modulations
         sums = Sum(hidden) if attended else self.attend_tokens(hidden, of_tokens, positions)
         read = [self.attend_text(part, text, of_text) for part, text in zip(sums.chunk(len(texts)), texts)]
-        parts = [part.modulated(of_mlp, self.fused, isinstance(self.ff.net[0].proj, Float8Linear)) for part in read]
+        fp8 = isinstance(self.mlp_linears[0], Float8Linear)
+        parts = [part.modulate(of_mlp, self.fused, fp8) for part in read]
         return parts[0] if len(parts) == 1 else joined(parts)
 
     def mlp(self, normed: Tensor | Float8) -> Tensor:
         """Of [B, L, D], at most MLP_TOKENS tokens at a time."""
-        rise, fall = self.ff.net[0].proj, self.ff.net[2]
-        act = self.fused.float8_gelu if isinstance(fall, Float8Linear) else F.gelu
-        done = [fall(act(rise(part))) for part in token_parts(normed)]
-        return done[0] if len(done) == 1 else torch.cat(done, dim=1)
+        up, down = self.mlp_linears
+        act: Callable[[Tensor], Tensor | Float8] = self.fused.gelu_and_quantize
+        if not isinstance(down, Float8Linear):
+            act = F.gelu
+        parts = [down(act(up(part))) for part in token_parts(normed)]
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
     def attend_tokens(self, hidden: Tensor, modulation: Modulation, positions: Positions) -> Sum:
-        """Position embedding and self-attention: all that comes before the text is read."""
+        """Position embedding and self-attention, which do not depend on the text."""
         layer, fused = self.attn1, self.fused
-        eight = isinstance(layer.to_q, Float8Linear)
-        hidden, normed = fused.positioned(hidden, positions.extra, modulation.shift, modulation.scale, eight)
-        query = fused.rotated_heads(layer.to_q(normed), layer.norm_q.weight, layer.norm_q.eps, *positions.rope)
-        key = fused.rotated_heads(layer.to_k(normed), layer.norm_k.weight, layer.norm_k.eps, *positions.rope)
+        fp8 = isinstance(layer.to_q, Float8Linear)
+        shift, scale, gate = modulation
+        hidden, normed = fused.add_positions_and_modulate(hidden, positions.extra, shift, scale, fp8)
+        query = fused.norm_and_rotate_heads(layer.to_q(normed), *rms_weight(layer.norm_q), *positions.rope)
+        key = fused.norm_and_rotate_heads(layer.to_k(normed), *rms_weight(layer.norm_k), *positions.rope)
         value = split_heads(layer.to_v(normed), layer.heads)
         if positions.sequence is None:
             attended = self.attend(query, key, value)
         else:
             attended = positions.sequence.attend(self.attend, query, key, value)
-        return Sum(hidden, modulation.gate, project_out(layer, attended, fused))
+        return Sum(hidden, Residual(gate, project_out(layer, attended, fused)))
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor | Float8:
-        """Self-attention [B, heads, L, head_dim] by the kernel that was chosen."""
+        """Self-attention [B, heads, L, head_dim] with the chosen kernel."""
         if self.attention == "fp8":
             return float8.attend(query, key, value, self.bound, self.fused)
         return attention.attend(query, key.to(query), value.to(query), self.attention)
@@ -143,57 +188,85 @@ class Block(CosmosTransformerBlock):
         if text is None:
             return sums
         layer, fused = self.attn2, self.fused
-        hidden, normed = sums.modulated(modulation, fused, isinstance(layer.to_q, Float8Linear))
+        hidden, normed = sums.modulate(modulation, fused, isinstance(layer.to_q, Float8Linear))
         queries = layer.to_q(normed).reshape(len(text.key), -1, hidden.shape[-1])
-        queries = fused.normed_heads(queries, layer.norm_q.weight, layer.norm_q.eps)
+        queries = fused.norm_heads(queries, *rms_weight(layer.norm_q))
         key, value = text.key.to(queries), text.value.to(queries)
         attended = attention.attend_beside_zeros(queries, key, value, text.zeros, fused)
         if text.regions is not None:
             attended = blend(attended, queries, text.regions)
-        return Sum(hidden, modulation.gate, project_out(layer, attended, fused).reshape(hidden.shape))
+        return Sum(hidden, Residual(modulation.gate, project_out(layer, attended, fused).reshape(hidden.shape)))
 
     def text_keys(self, text: Tensor, zeros: int) -> TextKeys:
         """Of text [B*V, S, text_channels] and `zeros` rows of zeros after it."""
         layer = self.attn2
-        key = normed_heads(layer.to_k(text), layer.norm_k.weight, layer.norm_k.eps)
+        key = norm_heads(layer.to_k(text), *rms_weight(layer.norm_k))
         return TextKeys(key, split_heads(layer.to_v(text), layer.heads), zeros)
 
     def region_keys(self, regions: RegionTexts) -> Regions:
         texts = [self.text_keys(*without_zero_rows(text)) for text in regions.texts]
-        keys = (RegionKeys(*text[:3], tokens) for text, tokens in zip(texts, regions.tokens))
+        keys = (RegionKeys(text.key, text.value, text.zeros, own) for text, own in zip(texts, regions.tokens))
         return Regions(tuple(keys), regions.rest)
 
-    def work_at(self, speed: Speed, device: torch.device | str) -> None:
-        """See `Trunk.work_at`."""
+    def apply_speed(self, speed: Speed, device: torch.device | str) -> None:
+        """See `Trunk.apply_speed`."""
         if speed.linears != "plain":
             use_float8(self, device, speed.linears)
         self.attention = speed.attention
         if speed.attention == "fp8":
             self.bound = largest_after(self.attn1.norm_q), largest_after(self.attn1.norm_k)
-        self.fused = compiled() if speed.compile else PLAIN
+        self.fused = compiled() if speed.compile else EAGER
 
     def modulations(self, time: tuple[Tensor, Tensor]) -> tuple[Modulation, Modulation, Modulation]:
-        return tuple(modulation(norm, time) for norm in (self.norm1, self.norm2, self.norm3))
+        """Of self-attention, cross-attention and MLP. time: temb [B, 3D] and emb [B, D]."""
+        first, second, third = (gated_modulation(norm, time) for norm in (self.norm1, self.norm2, self.norm3))
+        return first, second, third
 
 
-def largest_after(norm: nn.Module) -> float:
-    """What no element of a head exceeds once normalised and rotated: sqrt(head_dim) times the largest weight."""
-    return math.sqrt(len(norm.weight)) * norm.weight.detach().abs().max().item()
+def _attention(width: int, heads: int, head_dim: int, text_channels: int | None = None) -> Attention:
+    """As in diffusers' CosmosTransformerBlock."""
+    return Attention(
+        query_dim=width,
+        cross_attention_dim=text_channels,
+        heads=heads,
+        dim_head=head_dim,
+        qk_norm="rms_norm",
+        elementwise_affine=True,
+        out_bias=False,
+        processor=CosmosAttnProcessor2_0(),  # type: ignore[arg-type]  # diffusers annotates its first processor only
+    )
 
 
-def modulation(norm: nn.Module, time: tuple[Tensor, Tensor]) -> Modulation:
-    """Of one of diffusers' AdaLN layers. time: temb [B, 3D] and emb [B, D]."""
+def rms_weight(norm: nn.Module | None) -> tuple[Tensor, float]:
+    """Weight [head_dim] and epsilon of one of diffusers' RMS norms."""
+    assert isinstance(norm, RMSNorm) and norm.weight is not None
+    return norm.weight, norm.eps
+
+
+def largest_after(norm: nn.Module | None) -> float:
+    """Upper bound of an element of a head after the norm and the rotation: sqrt(head_dim) times the largest weight."""
+    weight, _ = rms_weight(norm)
+    return math.sqrt(len(weight)) * weight.detach().abs().max().item()
+
+
+def modulation_values(norm: CosmosAdaLayerNormZero | CosmosAdaLayerNorm, time: tuple[Tensor, Tensor]) -> Tensor:
+    """Shift, scale - 1 and, of the first kind, gate, [B, 1, 2D or 3D]. time: temb [B, 3D] and emb [B, D]."""
     temb, emb = time
     values = norm.linear_2(norm.linear_1(norm.activation(emb)))
-    values = values + temb[..., : values.shape[-1]]
-    shift, scale, *gate = values[:, None].chunk(values.shape[-1] // emb.shape[-1], dim=-1)
-    return Modulation(shift, 1 + scale, *gate)
+    return (values + temb[..., : values.shape[-1]])[:, None]
+
+
+def gated_modulation(norm: CosmosAdaLayerNormZero, time: tuple[Tensor, Tensor]) -> Modulation:
+    """Of a sub-layer of a block."""
+    shift, scale, gate = modulation_values(norm, time).chunk(3, dim=-1)
+    return Modulation(shift, 1 + scale, gate)
 
 
 def token_parts(x: Tensor | Float8) -> list[Tensor] | list[Float8]:
     """x [B, L, D] as parts of at most MLP_TOKENS tokens."""
     if isinstance(x, Float8):
-        return [Float8(*part) for part in zip(token_parts(x.values), token_parts(x.scale))]
+        parts = zip(x.values.split(MLP_TOKENS, dim=1), x.scale.split(MLP_TOKENS, dim=1))
+        return [Float8(values, scale) for values, scale in parts]
     return list(x.split(MLP_TOKENS, dim=1))
 
 
@@ -206,20 +279,22 @@ def project_out(layer: Attention, attended: Tensor | Float8, fused: Fused) -> Te
     """The output projection of attention [B, heads, L, head_dim], [B, L, D]."""
     projection = layer.to_out[0]
     if isinstance(attended, Float8):
-        tokens = Float8(attended.values.transpose(1, 2).flatten(2), attended.scale)
-        return projection(
-            tokens if isinstance(projection, Float8Linear) else tokens.dequantized(projection.weight.dtype)
-        )
+        quantized = Float8(attended.values.transpose(1, 2).flatten(2), attended.scale)
+        if isinstance(projection, Float8Linear):
+            return projection(quantized)
+        assert isinstance(projection, (nn.Linear, TELinear))
+        return projection(quantized.dequantized(projection.weight.dtype))
     tokens = attended.transpose(1, 2).flatten(2)
-    return projection(fused.float8_rows(tokens) if isinstance(projection, Float8Linear) else tokens)
+    return projection(fused.quantize_rows(tokens) if isinstance(projection, Float8Linear) else tokens)
 
 
 def joined(parts: Sequence[tuple[Tensor, Tensor | Float8]]) -> tuple[Tensor, Tensor | Float8]:
-    """Hidden states and what the MLP reads of them, along the batch."""
-    hidden, normed = zip(*parts)
-    if isinstance(normed[0], Float8):
-        return torch.cat(hidden), Float8(*map(torch.cat, zip(*normed)))
-    return torch.cat(hidden), torch.cat(normed)
+    """Hidden states and the inputs of the MLP, stacked along the batch."""
+    hidden = torch.cat([part for part, _ in parts])
+    quantized = [normed for _, normed in parts if isinstance(normed, Float8)]
+    if quantized:
+        return hidden, Float8(torch.cat([x.values for x in quantized]), torch.cat([x.scale for x in quantized]))
+    return hidden, torch.cat([normed for _, normed in parts if not isinstance(normed, Float8)])
 
 
 def without_zero_rows(text: Tensor) -> tuple[Tensor, int]:

@@ -1,19 +1,32 @@
 """The tokenizer's networks a few latent frames at a time, with the numbers of the whole clip.
 
-Nearly every layer of diffusers' AutoencoderKLCosmos sees the current frames and some before them, so a clip can pass in
-chunks when each layer keeps its last input frames. In the middle, attention within a frame passes in chunks as well,
-and attention over time, which needs all frames of a place, in strips of rows. (`enable_tiling` of that class changes
-nothing: neither `encode` nor `decode` reads it. Tiles in space would change the result, as norms and attention extend
-over the picture.)
+Nearly every layer of diffusers' AutoencoderKLCosmos sees the current frames and some before them, so a clip can be
+processed in chunks when each layer caches its last input frames. In the middle block, attention within a frame runs in
+chunks as well, and attention over time, which needs all frames of a pixel, in strips of rows. (`enable_tiling` of that
+class changes nothing: neither `encode` nor `decode` reads it. Spatial tiles would change the result, as norms and
+attention extend over the whole frame.)
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 import torch.nn.functional as F
-from diffusers import AutoencoderKLCosmos
+from diffusers.models.autoencoders.autoencoder_kl_cosmos import (
+    AutoencoderKLCosmos,
+    CosmosCausalAttention,
+    CosmosCausalConv3d,
+    CosmosConvProjection3d,
+    CosmosDownBlock3d,
+    CosmosDownsample3d,
+    CosmosMidBlock3d,
+    CosmosPatchEmbed3d,
+    CosmosResnetBlock3d,
+    CosmosUnpatcher3d,
+    CosmosUpBlock3d,
+    CosmosUpsample3d,
+)
 from torch import Tensor, nn
 
 from cosmos_exp.common.errors import UserError
@@ -24,45 +37,46 @@ TEMPORAL = 8  # pixel frames per latent frame after the first
 
 def encode(vae: AutoencoderKLCosmos, pixels: Tensor, chunk: int) -> Tensor:
     """Raw latents [B,C,1+k,H/8,W/8] of pixels [B,3,1+8k,H,W], `chunk` latent frames at a time."""
-    encoder, passing, parts = vae.encoder, Passing(), []
+    encoder, stream, parts = vae.encoder, Stream(), []
     first, following = pixels.tensor_split([1 + TEMPORAL * (chunk - 1)], dim=2)
     for piece in (first, *(following.split(TEMPORAL * chunk, dim=2) if following.shape[2] else ())):
-        hidden = passing.after_first(encoder.patch_embed, piece.to(vae.dtype))
-        hidden = passing.projected(encoder.conv_in, hidden)
+        hidden = stream.wavelets(encoder.patch_embed, piece.to(vae.dtype))
+        hidden = stream.projection(encoder.conv_in, hidden)
         for block in encoder.down_blocks:
-            hidden = passing.block(block, hidden)
+            hidden = stream.down_block(block, hidden)
         parts.append(hidden)
-        passing.first = False
+        stream.first = False
     hidden = middle(encoder.mid_block, torch.cat(parts, dim=2), chunk)
     return vae.quant_conv(encoder.conv_out(F.silu(encoder.norm_out(hidden))))
 
 
 def decode(vae: AutoencoderKLCosmos, latents: Tensor, chunk: int) -> Iterator[Tensor]:
     """Pixels [B,3,n,8h,8w] of raw latents [B,C,T,h,w], in pieces of `chunk` latent frames."""
-    decoder, passing = vae.decoder, Passing()
+    decoder, stream = vae.decoder, Stream()
     hidden = middle(decoder.mid_block, decoder.conv_in(vae.post_quant_conv(latents)), chunk)
     for piece in hidden.split(chunk, dim=2):
         for block in decoder.up_blocks:
-            piece = passing.block(block, piece)
-        piece = passing.projected(decoder.conv_out, F.silu(decoder.norm_out(piece)))
-        yield passing.after_first(decoder.unpatch_embed, piece)
-        passing.first = False
+            piece = stream.up_block(block, piece)
+        piece = stream.projection(decoder.conv_out, F.silu(decoder.norm_out(piece)))
+        yield stream.wavelets(decoder.unpatch_embed, piece)
+        stream.first = False
 
 
-def middle(block: nn.Module, x: Tensor, chunk: int) -> Tensor:
-    """The middle block on x [B,C,T,h,w], no layer of which works on more than `chunk` frames' worth of it."""
-    x = Passing().frames(block.resnets[0], x, chunk)
+def middle(block: CosmosMidBlock3d, x: Tensor, chunk: int) -> Tensor:
+    """The middle block on x [B,C,T,h,w]; no layer processes more than the size of `chunk` frames at once."""
+    x = Stream().frames(block.resnets[0], x, chunk)
     for within, over_time, resnet in zip(block.attentions, block.temp_attentions, block.resnets[1:]):
         x = torch.cat([within(piece) for piece in x.split(chunk, dim=2)], dim=2)
         rows = max(1, x.shape[3] * chunk // x.shape[2])
+        assert isinstance(over_time, CosmosCausalAttention)
         normed = over_time.norm(x)
         x = x + torch.cat([attend_over_time(over_time, strip) for strip in normed.split(rows, dim=3)], dim=3)
-        x = Passing().frames(resnet, x, chunk)
+        x = Stream().frames(resnet, x, chunk)
     return x
 
 
-def attend_over_time(layer: nn.Module, x: Tensor) -> Tensor:
-    """Causal attention of every place of x [B,C,T,h,w], already normalised, to its own frames."""
+def attend_over_time(layer: CosmosCausalAttention, x: Tensor) -> Tensor:
+    """Causal attention of each pixel of x [B,C,T,h,w], already normalized, over its own frames."""
     batch, *_, height, width = x.shape
     query, key, value = (
         project(x).permute(0, 3, 4, 2, 1).flatten(0, 2).unflatten(2, (layer.num_attention_heads, -1)).transpose(1, 2)
@@ -73,27 +87,37 @@ def attend_over_time(layer: nn.Module, x: Tensor) -> Tensor:
     return layer.to_out[0](attended.permute(0, 4, 3, 1, 2))
 
 
-class Passing:
-    """A clip on its way through the layers. first: whether nothing has passed yet.
+class Stream:
+    """A clip that is processed in chunks, and the input frames that its layers cached. first: before the second chunk.
 
-    A layer's first frame has its own rule everywhere: convolutions repeat it in front, the wavelets count it as a
-    whole patch, and it has half of the other frames' copies on the way down and up.
+    A layer's first frame is special everywhere: convolutions repeat it as padding, the wavelets count it as a whole
+    patch, and it is duplicated half as often as the others in resampling.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.first = True
         self.last: dict[nn.Module, Tensor] = {}
 
-    def block(self, block: nn.Module, x: Tensor) -> Tensor:
-        """A down or an up block."""
-        if any(attention is not None for attention in block.attentions):
+    def down_block(self, block: nn.Module, x: Tensor) -> Tensor:
+        assert isinstance(block, CosmosDownBlock3d)
+        x = self.resnets(block, x)
+        for sampler in block.downsamplers or ():
+            x = self.down(sampler, x)
+        return x
+
+    def up_block(self, block: nn.Module, x: Tensor) -> Tensor:
+        assert isinstance(block, CosmosUpBlock3d)
+        x = self.resnets(block, x)
+        for sampler in block.upsamplers or ():
+            x = self.up(sampler, x)
+        return x
+
+    def resnets(self, block: CosmosDownBlock3d | CosmosUpBlock3d, x: Tensor) -> Tensor:
+        attentions: Iterable[nn.Module | None] = block.attentions  # of Nones where there is no attention
+        if any(attention is not None for attention in attentions):
             raise UserError("tokenizer_chunk: this tokenizer attends to all frames outside its middle, leave it null")
         for resnet in block.resnets:
             x = self.resnet(resnet, x)
-        for sampler in getattr(block, "downsamplers", None) or ():
-            x = self.down(sampler, x)
-        for sampler in getattr(block, "upsamplers", None) or ():
-            x = self.up(sampler, x)
         return x
 
     def frames(self, resnet: nn.Module, x: Tensor, chunk: int) -> Tensor:
@@ -105,17 +129,19 @@ class Passing:
         return torch.cat(parts, dim=2)
 
     def resnet(self, block: nn.Module, x: Tensor) -> Tensor:
-        y = self.projected(block.conv1, F.silu(block.norm1(x)))
-        y = self.projected(block.conv2, F.silu(block.norm2(y)))
+        assert isinstance(block, CosmosResnetBlock3d)
+        y = self.projection(block.conv1, F.silu(block.norm1(x)))
+        y = self.projection(block.conv2, F.silu(block.norm2(y)))
         return y + self.conv(block.conv_shortcut, x)
 
-    def projected(self, layer: nn.Module, x: Tensor) -> Tensor:
+    def projection(self, layer: CosmosConvProjection3d, x: Tensor) -> Tensor:
         return self.conv(layer.conv_t, self.conv(layer.conv_s, x))
 
     def conv(self, layer: nn.Module, x: Tensor) -> Tensor:
-        """A causal convolution; before the frames come the last ones of the chunk before."""
+        """A causal convolution, padded with the last input frames of the previous chunk."""
         if isinstance(layer, nn.Identity):
             return x
+        assert isinstance(layer, CosmosCausalConv3d)
         if layer.temporal_pad:
             before = x[:, :, :1].repeat(1, 1, layer.temporal_pad, 1, 1) if self.first else self.last[layer]
             x = torch.cat([before, x], dim=2)
@@ -127,6 +153,7 @@ class Passing:
         return F.conv3d(x, layer.weight, layer.bias, layer.stride, (0, top, left), layer.dilation)
 
     def down(self, sampler: nn.Module, x: Tensor) -> Tensor:
+        assert isinstance(sampler, CosmosDownsample3d)
         if sampler.spatial_downsample:
             x = F.pad(x, (0, 1, 0, 1))
             x = self.conv(sampler.conv1, x) + F.avg_pool3d(x, (1, 2, 2))
@@ -136,6 +163,7 @@ class Passing:
         return self.conv(sampler.conv3, x)
 
     def up(self, sampler: nn.Module, x: Tensor) -> Tensor:
+        assert isinstance(sampler, CosmosUpsample3d)
         if sampler.temporal_upsample:
             x = x.repeat_interleave(2, dim=2)
             x = x[:, :, 1:] if self.first else x
@@ -145,8 +173,8 @@ class Passing:
             x = self.conv(sampler.conv2, x) + x
         return self.conv(sampler.conv3, x)
 
-    def after_first(self, wavelets: nn.Module, x: Tensor) -> Tensor:
-        """A patching layer, which takes one frame as the first of a clip: here that is one more, removed again."""
+    def wavelets(self, layer: CosmosPatchEmbed3d | CosmosUnpatcher3d, x: Tensor) -> Tensor:
+        """A patching layer treats one frame as the first of a clip: later chunks get an extra one, which is dropped."""
         if self.first:
-            return wavelets(x)
-        return wavelets(torch.cat([x[:, :, :1], x], dim=2))[:, :, 1:]
+            return layer(x)
+        return layer(torch.cat([x[:, :, :1], x], dim=2))[:, :, 1:]

@@ -36,7 +36,7 @@ class DiTConfig:
     view_channels: int = 0  # input channels carrying the view embedding; 0: a single-view net
 
     def __post_init__(self):
-        for name in ("patch_size", "max_size", "rope_scale", "view_ids"):  # JSON hands lists over
+        for name in ("patch_size", "max_size", "rope_scale", "view_ids"):  # JSON has lists
             value = getattr(self, name)
             if isinstance(value, list):
                 object.__setattr__(self, name, tuple(value))

@@ -1,4 +1,4 @@
-"""The control branch of Cosmos-Transfer1: encoders of control latents that steer a base net."""
+"""The control branch of Cosmos-Transfer1: encoders of control latents that condition a base net."""
 
 from __future__ import annotations
 
@@ -46,9 +46,10 @@ class ControlEncoder(Trunk):
         for narrow, wide in pairwise(widths):
             layers += [nn.Linear(narrow, wide), nn.SiLU()]
         self.hint_block = nn.Sequential(*layers[:-1])
-        self.zero_blocks = nn.ModuleList(nn.Linear(width, width) for _ in range(config.num_blocks))
+        zero_blocks = [nn.Linear(width, width) for _ in range(config.num_blocks)]
+        self.zero_blocks = nn.ModuleList(zero_blocks)
         init_weights(self)
-        for layer in self.zero_blocks:
+        for layer in zero_blocks:
             nn.init.zeros_(layer.weight)
 
     def hint_tokens(self, hint: Tensor, padding_mask: Tensor | None = None) -> Tensor:
@@ -98,7 +99,7 @@ class ControlEncoder(Trunk):
 
 @dataclass(frozen=True)
 class ClipInputs:
-    """What a network needs of one clip and does not change from step to step.
+    """Inputs of a network that are constant over the steps of a clip.
 
     positions, channels, hint_tokens: by network name; "base" or the control's name.
     """
@@ -149,6 +150,12 @@ class ControlledDiT(nn.Module):
         self.base = base
         self.controls = nn.ModuleDict(controls)
 
+    def control(self, name: str) -> ControlEncoder:
+        """An encoder by the name of its control."""
+        encoder = self.controls[name]
+        assert isinstance(encoder, ControlEncoder)
+        return encoder
+
     @property
     def dtype(self) -> torch.dtype:
         return self.base.dtype
@@ -167,19 +174,20 @@ class ControlledDiT(nn.Module):
         fps: float = BASE_FPS,
         view_ids: Tensor | None = None,
         frame_repeat: Tensor | None = None,
-        borrow_view_embed: bool = False,
+        share_view_embed: bool = False,
     ) -> ClipInputs:
-        """Everything that stays the same over the steps of a clip shaped like x [B,16,V*T,H,W].
+        """Everything that is constant over the steps of a clip shaped like x [B,16,V*T,H,W].
 
-        hints: control latents [B,16,V*T,H,W] by control name. borrow_view_embed: several encoders use the base's view
-        embedding, as in the reference implementation. Other arguments as in `Trunk.condition_channels`.
+        hints: control latents [B,16,V*T,H,W] by control name. share_view_embed: where there are several encoders, all
+        use the base's view embedding, as in the reference implementation. Others as in `Trunk.condition_channels`.
         """
         for name in hints:
             if name not in self.controls:
                 raise UserError(unknown_name("control", name, self.controls))
-        borrowed = self.base.view_embed if borrow_view_embed and len(hints) > 1 else None
+        shared = self.base.view_embed if share_view_embed and len(hints) > 1 else None
         positions, channels, tokens = {}, {}, {}
-        for name, net in {"base": self.base, **{name: self.controls[name] for name in hints}}.items():
+        for name in ("base", *hints):
+            net = self.network(name)
             positions[name] = net.positions(x, fps)
             channels[name] = net.condition_channels(
                 x,
@@ -187,17 +195,16 @@ class ControlledDiT(nn.Module):
                 padding_mask=padding_mask,
                 view_ids=view_ids,
                 frame_repeat=frame_repeat,
-                view_embed=borrowed,
+                view_embed=shared,
             )
         for name, hint in hints.items():
-            tokens[name] = self.controls[name].hint_tokens(hint.to(x), padding_mask)
+            tokens[name] = self.control(name).hint_tokens(hint.to(x), padding_mask)
         return ClipInputs(positions, channels, tokens)
 
     def prepare_text(self, text: Tensor | None, clip: ClipInputs, regions: Sequence[Region] = ()) -> PromptInputs:
         """Cross-attention keys and values of a prompt [B, V*S, channels] or None, in every network that `clip` names.
 
-        Rows of zeros at the end are merged, text of zeros alone is left out. regions: single view only; tokens inside
-        read half the prompt and half the texts of their regions.
+        Zero rows at the end are merged, all-zero text is skipped. regions: single view only; see `regional.blend`.
         """
         inside = None
         if regions:
@@ -209,7 +216,7 @@ class ControlledDiT(nn.Module):
 
     def network(self, name: str) -> Trunk:
         """By its name in `ClipInputs`."""
-        return self.base if name == "base" else self.controls[name]
+        return self.base if name == "base" else self.control(name)
 
     def residuals(
         self, x: Tensor, timestep: Tensor, text: Tensor | None, clip: ClipInputs, weights: Mapping[str, Weight]
@@ -217,7 +224,7 @@ class ControlledDiT(nn.Module):
         """Weighted sum over the controls, one [B, L, D] per injected block. A control of weight 0.0 is not run."""
 
         def parts(name: str) -> list[Tensor]:
-            encoder = self.controls[name]
+            encoder = self.control(name)
             return encoder(x, timestep, text, clip.channels[name], clip.positions[name], clip.hint_tokens[name])
 
         return weighted_sum(((name, parts(name)) for name in clip.hint_tokens if not is_zero(weights[name])), weights)
@@ -240,10 +247,10 @@ class ControlledDiT(nn.Module):
         batched: bool = True,
         cache: StepCache | None = None,
     ) -> list[Tensor]:
-        """What `forward` returns for each of the prompts; what no prompt changes is computed once.
+        """What `forward` returns for each of the prompts; what does not depend on the prompt is computed once.
 
-        x: the frames that this rank holds, and so are the results. timestep: [1], the same for all samples, or [B].
-        batched: run the prompts as one batch.
+        x, results: the frames that this rank holds. timestep: [1], the same for all samples, or [B]. batched: run the
+        prompts as one batch.
         """
         step, positions, grid = self.base.step_inputs(timestep), clip.positions["base"], self.base.grid(x)
         tokens = self.base.tokens(x, clip.channels["base"])
@@ -279,40 +286,40 @@ class ControlledDiT(nn.Module):
         def parts(name: str) -> list[Tensor]:
             step, start = starts[name]
             keys = tuple(prompt[name] for prompt in group)
-            return self.controls[name].finish(start, keys, step, clip.positions[name], clip.hint_tokens[name])
+            return self.control(name).finish(start, keys, step, clip.positions[name], clip.hint_tokens[name])
 
         return weighted_sum(((name, parts(name)) for name in starts), weights)
 
     def control_starts(
         self, x: Tensor, timestep: Tensor, clip: ClipInputs, weights: Mapping[str, Weight]
     ) -> dict[str, tuple[StepInputs, Tensor]]:
-        """What no prompt changes in the encoders: modulation, and tokens after the first self-attention."""
+        """The part of the encoders that does not depend on the prompt: modulation, tokens after the first attention."""
         starts = {}
         for name in clip.hint_tokens:
             if not is_zero(weights[name]):
-                net = self.controls[name]
+                net = self.control(name)
                 step = net.step_inputs(timestep)
                 starts[name] = step, net.start(net.tokens(x, clip.channels[name]), step, clip.positions[name])
         return starts
 
 
 def check_regions(config: DiTConfig, texts: Sequence[Tensor | None]) -> None:
-    """texts: of the whole picture and of each region."""
+    """texts: the global prompt and that of each region."""
     if config.num_views > 1:
         raise UserError("regional prompts are for the single view: the multi-view net reads a prompt per view")
     if any(text is None or not text.any() for text in texts):
-        raise UserError("regional prompts, and the prompt for the whole picture beside them, must not be all-zero text")
+        raise UserError("regional prompts, and the global prompt, must not be all-zero text")
 
 
 def is_zero(weight: Weight) -> bool:
-    """A scalar weight of 0: the control changes nothing."""
+    """Whether it is a scalar 0, so that the control has no effect."""
     return not isinstance(weight, Tensor) and weight == 0
 
 
 def weighted_sum(parts: Iterable[tuple[str, list[Tensor]]], weights: Mapping[str, Weight]) -> tuple[Tensor, ...]:
     """Sum over the controls of weight * residual, for each block.
 
-    parts: (control, residuals [B or n*B, L, D]); those of one control are let go before the next one's are asked for.
+    parts: (control, residuals [B or n*B, L, D]), lazily: those of one control are freed before the next is computed.
     """
     total: list[Tensor] = []
     for name, residuals in parts:

@@ -37,7 +37,7 @@ def edm_coefficients(sigma: Tensor, sigma_data: float = SIGMA_DATA) -> EDMCoeffi
 
 @dataclass(frozen=True)
 class FrameCondition:
-    """Latent frames the result must keep.
+    """Latent frames that condition the clip and are returned as given.
 
     latent: [B,16,V*T,H,W]. given: [B or 1,1,V*T,1,1], 1 on given frames. noise: like latent; given frames enter the
     network with `augment_sigma` of it.
@@ -59,7 +59,7 @@ class FrameCondition:
 class Denoiser(nn.Module):
     """x0 predictor D(x, sigma), for sampling and for training.
 
-    In training call it as is. In sampling, `prepare` once per clip and pass the result as `clip`.
+    In training, call it directly. In sampling, call `prepare` once per clip and pass the result as `clip`.
     """
 
     def __init__(self, net: ControlledDiT):
@@ -76,9 +76,9 @@ class Denoiser(nn.Module):
         fps: float = BASE_FPS,
         view_ids: Tensor | None = None,
         frame_repeat: Tensor | None = None,
-        borrow_view_embed: bool = False,
+        share_view_embed: bool = False,
     ) -> ClipInputs:
-        """Inputs of the network that no step changes, for clips shaped like x [B,16,V*T,H,W]."""
+        """Inputs of the network that are constant over the steps, for clips shaped like x [B,16,V*T,H,W]."""
         return self.net.prepare(
             x.to(self.net.dtype),
             hints,
@@ -87,7 +87,7 @@ class Denoiser(nn.Module):
             fps=fps,
             view_ids=view_ids,
             frame_repeat=frame_repeat,
-            borrow_view_embed=borrow_view_embed,
+            share_view_embed=share_view_embed,
         )
 
     def forward(
@@ -142,9 +142,8 @@ class Denoiser(nn.Module):
     ) -> list[Tensor]:
         """The clean latent that `forward` predicts for each prompt, all at one noise level; for sampling.
 
-        prompts: what `net.prepare_text` returned. batched: evaluate them as one batch. cache: that of the clip.
-        Where the clip's frames are shared out over processes, clip and weights are this one's, x and the results are
-        whole.
+        prompts: what `net.prepare_text` returned. batched: evaluate them as one batch. cache: of the clip.
+        With sequence parallelism, clip and weights are this rank's part; x and the results have all frames.
         """
         level = torch.full((1, 1, 1, 1, 1), sigma, dtype=x.dtype, device=x.device)
         coefficients = edm_coefficients(level)
@@ -160,7 +159,7 @@ class Denoiser(nn.Module):
 
 
 def with_given_frames(x: Tensor, sigma: Tensor, condition: FrameCondition | None) -> tuple[Tensor, Tensor | None]:
-    """x with its given frames in place, and where they are; the frames are free once augmented more than sigma."""
+    """x with its given frames inserted, and their mask; below the augmentation's noise level none is inserted."""
     if condition is None:
         return x, None
     given = (condition.given * (condition.augment_sigma < sigma)).to(x)
@@ -170,14 +169,14 @@ def with_given_frames(x: Tensor, sigma: Tensor, condition: FrameCondition | None
 def predicted(
     x: Tensor, output: Tensor, coefficients: EDMCoefficients, condition: FrameCondition | None, given: Tensor | None
 ) -> Tensor:
-    """Clean latent from the network's output, the given frames as they were given."""
+    """Clean latent from the network's output, with the given frames inserted."""
     x0 = coefficients.c_skip * x + coefficients.c_out * output.to(x)
-    return x0 if condition is None else given * condition.latent.to(x) + (1 - given) * x0
+    return x0 if condition is None or given is None else given * condition.latent.to(x) + (1 - given) * x0
 
 
 def augmented(condition: FrameCondition, c_in: Tensor) -> Tensor:
-    """The given frames as the network sees them at another noise level: lightly noised, then rescaled so that the
-    network's own c_in turns them into what they would be at the augmentation's level."""
+    """The given frames as inputs at another noise level: noised with augment_sigma, then rescaled so that c_in maps
+    them to the input of that augmentation level."""
     level = torch.as_tensor(condition.augment_sigma, dtype=c_in.dtype, device=c_in.device)
     return condition.noised * (1 / (level**2 + SIGMA_DATA**2).sqrt() / c_in)
 

@@ -19,7 +19,7 @@ RopeTable = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class Positions:
-    """What tells a block where its L tokens are.
+    """Position embeddings of a block's L tokens.
 
     rope: cos and sin, float32 [L, head_dim] each. extra: [1, L, D], added to the hidden state before each block.
     sequence: the ranks that hold the clip's other tokens; None: this one holds all.

@@ -1,4 +1,4 @@
-"""Files of values over a clip: tensors, arrays, pictures, videos."""
+"""Reading maps over a clip from tensor files, NumPy arrays, images and videos."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ log = logging.getLogger(__name__)
 def read_map(path: Path, frames: int) -> Tensor:
     """float32 [frames,H,W] or, where the file has one frame, [1,H,W]; values of 0 or more.
 
-    .pt, .safetensors (one tensor in it) and .npy hold [T,H,W] or [H,W]; a picture holds one frame, a video several, 0
-    to 255 (or 65535) read as 0 to 1. Of more frames the first are taken. Raises UserError for anything else, for fewer
-    frames and for values that are negative or no numbers.
+    .pt, .safetensors (with one tensor) and .npy hold [T,H,W] or [H,W]; an image holds one frame, a video several, 0 to
+    255 (or 65535) scaled to 0 to 1. Surplus frames at the end are ignored. Raises UserError for anything else, for too
+    few frames and for values that are negative or not finite.
     """
     values = READERS[suffix_of(path)](path)
     if values.ndim == 2:
@@ -47,7 +47,7 @@ def read_map(path: Path, frames: int) -> Tensor:
 
 
 def resized(values: Tensor, size: tuple[int, int, int]) -> Tensor:
-    """[T,H,W] -> `size`, trilinearly; one frame stands for all."""
+    """[T,H,W] -> `size`, trilinearly; a single frame is repeated."""
     if values.shape[0] == 1:
         return trilinear(values[None, None], (1, *size[1:]))[0, 0].expand(size)
     if values.shape == torch.Size(size):
@@ -56,7 +56,7 @@ def resized(values: Tensor, size: tuple[int, int, int]) -> Tensor:
 
 
 def suffix_of(path: Path) -> str:
-    """Which of READERS reads a file; UserError where none does."""
+    """The key of READERS for a file; UserError where there is none."""
     suffix = path.suffix.lower()
     if suffix not in READERS:
         raise UserError(f"map {path}: needed is one of {', '.join(READERS)}")
@@ -94,7 +94,8 @@ def _from_picture(path: Path) -> Tensor:
     picture = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
     if picture is None:
         raise UserError(f"map {path} cannot be read as a picture")
-    return torch.from_numpy(picture.astype(np.float32) / np.iinfo(picture.dtype).max)
+    largest = 65535 if picture.dtype == np.uint16 else 255
+    return torch.from_numpy(picture.astype(np.float32) / largest)
 
 
 def _from_video(path: Path) -> Tensor:

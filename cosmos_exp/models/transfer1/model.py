@@ -1,10 +1,10 @@
-"""A world model: tokenizer, text encoder, single-view and multi-view denoiser, and the contract they keep."""
+"""A world model: tokenizer, text encoder, single-view and multi-view denoiser, and their contract."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +31,10 @@ VIEW_PREFIX = {"single_view": "", "multi_view": "multiview_"}
 
 
 class WorldModel:
-    """Parts are made, and read from the folder if there is one, when first asked for.
+    """Parts are created lazily, and loaded from the folder if there is one.
 
-    config: plain values, see `nano_config`. dtype, speed: of the two denoisers. memory: what is on the device together,
-    where parts can leave it because they can be read again.
+    config: plain values, see `nano_config`. dtype, speed: of the two denoisers. memory: which parts are on the device
+    at the same time; only models with a folder evict parts, because these can be loaded again.
     """
 
     def __init__(
@@ -57,19 +57,19 @@ class WorldModel:
         self.dtype = dtype
         self.speed = speed or Speed()
         self.memory = memory or Memory()
-        self._parts: dict[str, dict[str, nn.Module]] = {}  # by what they leave with
+        self._parts: dict[str, dict[str, nn.Module]] = {}  # by the group that is evicted together
         self._denoisers: dict[str, Denoiser] = {}
 
     @classmethod
-    def build(cls, config: Mapping[str, Any], **place: Any) -> WorldModel:
-        """Random weights, for training. place: device, dtype, speed."""
-        return cls(config, **place)
+    def build(cls, config: Mapping[str, Any], **options: Any) -> WorldModel:
+        """Random weights, for training. options: device, dtype, speed."""
+        return cls(config, **options)
 
     @classmethod
-    def from_folder(cls, folder: Path, **place: Any) -> WorldModel:
-        """A folder written by `save`. Every weights file must be there; each is read strictly when first needed.
+    def from_folder(cls, folder: Path, **options: Any) -> WorldModel:
+        """A folder written by `save`. Every weights file must be there; each is loaded strictly on first use.
 
-        place: device, dtype, speed, memory.
+        options: device, dtype, speed, memory.
         """
         folder = Path(folder)
         path = folder / CONFIG_FILE
@@ -79,7 +79,7 @@ class WorldModel:
             config = json.loads(path.read_text())
         except json.JSONDecodeError as error:
             raise UserError(f"{path} is not valid JSON: {error}") from error
-        model = cls(config, folder=folder, **place)
+        model = cls(config, folder=folder, **options)
         absent = [name for name in model.weight_files() if not (folder / name).is_file()]
         if absent:
             raise UserError(f"world model {folder} lacks {', '.join(absent)}")
@@ -100,13 +100,13 @@ class WorldModel:
 
     @property
     def tokenizer(self) -> VideoTokenizer:
-        self._make_room("tokenizer")
+        self._evict_for("tokenizer")
         settings = self.config["tokenizer"]
         return self._part("tokenizer", "tokenizer", lambda: VideoTokenizer(settings["vae"], settings["stat_frames"]))
 
     @property
     def text_encoder(self) -> TextEncoder:
-        self._make_room("text_encoder")
+        self._evict_for("text_encoder")
         return self._part(
             "text_encoder",
             "text_encoder",
@@ -154,7 +154,7 @@ class WorldModel:
         settings, prefix = self.config[stage], VIEW_PREFIX[stage]
         if settings is None:
             raise UserError(f"model {self.config['name']} has no {stage.replace('_', '-')} network")
-        self._make_room(stage)
+        self._evict_for(stage)
         if stage not in self._denoisers:
             base = self._part(stage, f"{prefix}base", lambda: DiT(DiTConfig.from_dict(settings["base"])))
             self._denoisers[stage] = Denoiser(ControlledDiT(base, {})).eval()
@@ -164,29 +164,29 @@ class WorldModel:
                 raise UserError(unknown_name(f"{stage} control", name, settings["controls"]))
             if name not in denoiser.net.controls:
                 config = DiTConfig.from_dict(settings["controls"][name])
-                encoder = self._part(stage, f"{prefix}control_{name}", lambda config=config: ControlEncoder(config))
+                encoder = self._part(stage, f"{prefix}control_{name}", partial(ControlEncoder, config))
                 denoiser.net.controls[name] = encoder
         return denoiser
 
-    def _make_room(self, coming: str) -> None:
-        """Let those parts go that may not be beside the coming one. They are read again when next needed."""
-        for group in self.memory.evicted_for(coming) if self.folder else ():
+    def _evict_for(self, needed: str) -> None:
+        """Evict the parts that may not be on the device together with the needed one; they are loaded again on use."""
+        for group in self.memory.evicted_for(needed) if self.folder else ():
             self._denoisers.pop(group, None)
             for part in self._parts.pop(group, {}).values():
                 if isinstance(part, Trunk) and part.offload is not None:
-                    part.offload.drop(part.transformer_blocks)
+                    part.offload.unregister(part.transformer_blocks)
 
     def _part(self, group: str, name: str, make: Callable[[], nn.Module]) -> Any:
         parts = self._parts.setdefault(group, {})
         if name not in parts:
-            parts[name] = self._placed(self._load(name, make)).eval()
+            parts[name] = self._to_device(self._load(name, make)).eval()
         return parts[name]
 
     def _load(self, name: str, make: Callable[[], nn.Module]) -> nn.Module:
         return make() if self.folder is None else read_part(make, self.folder / f"{name}.safetensors")
 
-    def _placed(self, part: nn.Module) -> nn.Module:
-        """A part in its dtype, where it works."""
+    def _to_device(self, part: nn.Module) -> nn.Module:
+        """A part in its dtype, on its device."""
         memory = self.memory
         if isinstance(part, VideoTokenizer):
             part.float().chunk = memory.tokenizer_chunk
@@ -194,7 +194,8 @@ class WorldModel:
             part.to(getattr(torch, memory.text_encoder_dtype))
             return part if memory.text_encoder == "cpu" else part.to(self.device)
         else:
-            part.to(self.dtype).work_at(self.speed, self.device)
+            assert isinstance(part, Trunk)
+            part.to(self.dtype).apply_speed(self.speed, self.device)
             if memory.offload == "blocks":
                 part.offload_to(self._offload)
         return part.to(self.device)
@@ -205,7 +206,7 @@ class WorldModel:
 
 
 def read_part(make: Callable[[], nn.Module], path: Path) -> nn.Module:
-    """A part made without weights of its own, on the tensors of its file, mapped and in the file's dtype."""
+    """A part created on the meta device and assigned the memory-mapped tensors of its file, in their dtype."""
     with torch.device("meta"):
         part = make()
     if isinstance(part, Trunk):

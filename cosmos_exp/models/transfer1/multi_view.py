@@ -36,7 +36,7 @@ def sample_multi_view(
 
     front: [16,T,h,w], the view that is given. hints: control latents [V,16,T,h,w] by name. weights: by name, a scalar
     or a map [1,1,V*T,h,w] on the patch grid, view by view. texts: [V,S,channels], one prompt per view.
-    first_frames: [V,16,n,h,w], latent frames that every view starts with.
+    first_frames: [V,16,n,h,w], latent frames that condition the start of every view.
     fps: frames per second of the clip; None for the rate that the model was trained at.
     parallel: the ranks that sample it together, each with the same arguments; all return the same.
     The unconditional pass reads all-zero text.
@@ -49,7 +49,7 @@ def sample_multi_view(
             raise UserError(f"control {name!r} has latents {tuple(hint.shape)}, needed are {(views, *front.shape)}")
     active = {name: stack_views(hint)[None] for name, hint in hints.items() if not is_zero(weights[name])}
     denoiser = model.multi_view(active)
-    condition = front_given(front, views, first_frames, model.device)
+    condition = front_condition(front, views, first_frames, model.device)
     noise = initial_noise(condition.latent.shape, seed).to(model.device)
     x = noise * sampler.sigma_max
 
@@ -59,7 +59,7 @@ def sample_multi_view(
             {name: hint.to(model.device) for name, hint in active.items()},
             condition=condition,
             fps=fps or model.contract.fps,
-            borrow_view_embed=sampler.reference_compat,
+            share_view_embed=sampler.reference_compat,
         )
     denoise = guided(
         denoiser,
@@ -74,10 +74,10 @@ def sample_multi_view(
     return split_views(res_sample(denoise, x, sampler.levels, progress)[0].float().cpu(), views)
 
 
-def front_given(
+def front_condition(
     front: Tensor, views: int, first_frames: Tensor | None, device: torch.device | str = "cpu"
 ) -> FrameCondition:
-    """The condition that keeps view 0, and the first latent frames [V,16,n,h,w] of each view when given."""
+    """Conditions on all of view 0, and on the first latent frames [V,16,n,h,w] of each view where given."""
     latents = front.new_zeros((views, *front.shape))
     count = 0
     if first_frames is not None:

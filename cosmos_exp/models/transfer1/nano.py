@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from cosmos_exp.common.views import VIEWS
@@ -30,17 +31,16 @@ def nano_config() -> dict[str, Any]:
         text_tokens=TEXT_TOKENS,
         negative_prompt=NEGATIVE_PROMPT,
     )
-    size = {
-        "model_channels": 192,
-        "num_blocks": 8,
-        "num_heads": 3,
-        "text_channels": TEXT_CHANNELS,
-        "adaln_lora_dim": 32,
-        "max_size": (16, 32, 64),
-    }
-    single = DiTConfig(**size)
-    multi = DiTConfig(
-        **{**size, "num_blocks": 6}, condition_mask=True, extra_pos="sincos", num_views=len(VIEWS), view_channels=6
+    single = DiTConfig(
+        model_channels=192,
+        num_blocks=8,
+        num_heads=3,
+        text_channels=TEXT_CHANNELS,
+        adaln_lora_dim=32,
+        max_size=(16, 32, 64),
+    )
+    multi = replace(
+        single, num_blocks=6, condition_mask=True, extra_pos="sincos", num_views=len(VIEWS), view_channels=6
     )
     return {
         "name": "nano",

@@ -1,4 +1,4 @@
-"""Blocks whose large weights wait in CPU memory and are on the device only while they are at work."""
+"""Offloading: large weights of blocks stay in CPU memory and are copied to the device only for their forward pass."""
 
 from __future__ import annotations
 
@@ -14,83 +14,83 @@ ALIGNMENT = 256  # bytes, of a tensor in a slot
 
 
 class Offload:
-    """Two slots on a device that the blocks of all its networks share; while one works, the next is copied.
+    """Two device buffers for the blocks of all networks; while one block computes, the next is prefetched.
 
-    A block must be `bring`-ed before its large layers are used. On a GPU the copies run beside the computation.
+    A block must be `load`-ed before its large layers are used. On a GPU the copies overlap with the computation.
     """
 
     def __init__(self, device: torch.device | str):
         self.device = torch.device(device)
         self.stream = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
-        self._waiting: dict[nn.Module, Packed] = {}
+        self._packed: dict[nn.Module, Packed] = {}
         self._next: dict[nn.Module, nn.Module] = {}
         self._slots = [Slot(self.device), Slot(self.device)]
-        self._at_work = self._slots[0]
+        self._active = self._slots[0]
 
-    def take(self, blocks: Sequence[nn.Module], layers: Sequence[str]) -> None:
-        """Move the named layers of these blocks, which follow each other in this order, to CPU memory."""
+    def register(self, blocks: Sequence[nn.Module], layers: Sequence[str]) -> None:
+        """Move the named layers of these blocks to CPU memory. blocks: in the order of the forward pass."""
         for block, following in zip(blocks, (*blocks[1:], blocks[0])):
             large = chain.from_iterable(tensors(block.get_submodule(name)) for name in layers)
-            self._waiting[block] = Packed(large, self.device)
+            self._packed[block] = Packed(large, self.device)
             self._next[block] = following
-        needed = max(len(packed.bytes) for packed in self._waiting.values())
+        needed = max(len(packed.bytes) for packed in self._packed.values())
         if len(self._slots[0].bytes) < needed:
             for slot in self._slots:
-                self._vacate(slot)
+                self._evict(slot)
                 slot.bytes = torch.empty(needed, dtype=torch.uint8, device=self.device)
                 if self.stream is not None:
-                    slot.bytes.record_stream(self.stream)  # so that it is not given away under a copy
+                    slot.bytes.record_stream(self.stream)  # the allocator must not reuse it during a copy
 
-    def drop(self, blocks: Iterable[nn.Module]) -> None:
-        """Forget blocks that `take` was given; they cannot be used again."""
+    def unregister(self, blocks: Iterable[nn.Module]) -> None:
+        """Drop registered blocks; they cannot be used again."""
         for block in blocks:
             for slot in self._slots:
                 if slot.block is block:
-                    self._vacate(slot)
-            del self._waiting[block], self._next[block]
-        if not self._waiting:
+                    self._evict(slot)
+            del self._packed[block], self._next[block]
+        if not self._packed:
             self._slots = [Slot(self.device), Slot(self.device)]
-            self._at_work = self._slots[0]
+            self._active = self._slots[0]
 
-    def bring(self, block: nn.Module) -> None:
-        """The block's weights are on the device for what is computed from now on; the next block's are on their way."""
+    def load(self, block: nn.Module) -> None:
+        """Make the block's weights available to kernels launched from now on, and prefetch those of the next block."""
         slot = self._slot_of(block) or self._fill(self._spare, block)
         if slot.ready is not None:
             torch.cuda.current_stream(self.device).wait_event(slot.ready)
-        self._at_work = slot
+        self._active = slot
         if self._slot_of(self._next[block]) is None:
             self._fill(self._spare, self._next[block])
 
     @property
     def _spare(self) -> Slot:
         first, second = self._slots
-        return second if self._at_work is first else first
+        return second if self._active is first else first
 
     def _slot_of(self, block: nn.Module) -> Slot | None:
         return next((slot for slot in self._slots if slot.block is block), None)
 
     def _fill(self, slot: Slot, block: nn.Module) -> Slot:
-        self._vacate(slot)
-        packed = self._waiting[block]
+        self._evict(slot)
+        packed = self._packed[block]
         if self.stream is None:
             slot.bytes[: len(packed.bytes)] = packed.bytes
         else:
-            self.stream.wait_stream(torch.cuda.current_stream(self.device))  # of what still reads the slot
+            self.stream.wait_stream(torch.cuda.current_stream(self.device))  # for kernels that still read the slot
             with torch.cuda.stream(self.stream):
                 slot.bytes[: len(packed.bytes)].copy_(packed.bytes, non_blocking=True)
                 slot.ready = self.stream.record_event()
-        packed.enter(slot.bytes)
+        packed.attach(slot.bytes)
         slot.block = block
         return slot
 
-    def _vacate(self, slot: Slot) -> None:
+    def _evict(self, slot: Slot) -> None:
         if slot.block is not None:
-            self._waiting[slot.block].leave()
+            self._packed[slot.block].detach()
             slot.block = None
 
 
 class Slot:
-    """Device memory for one block. block: the one it holds. ready: when its copy has ended, on a GPU."""
+    """Device memory for one block. block: the one it holds. ready: event at the end of its copy, on a GPU."""
 
     def __init__(self, device: torch.device):
         self.bytes = torch.empty(0, dtype=torch.uint8, device=device)
@@ -99,9 +99,9 @@ class Slot:
 
 
 class Packed:
-    """Tensors of a block, one behind the other in one piece of CPU memory, pinned where the device is a GPU.
+    """Tensors of a block, packed into one CPU buffer, pinned where the device is a GPU.
 
-    The tensors stay the objects that their modules hold; only what they point to changes.
+    The modules keep their tensor objects; only the storage of these changes.
     """
 
     def __init__(self, tensors: Iterable[Tensor], device: torch.device):
@@ -112,24 +112,24 @@ class Packed:
         for tensor in self.tensors:
             self.places.append(slice(end, end + tensor.nbytes))
             end += -(-tensor.nbytes // ALIGNMENT) * ALIGNMENT
-        self.bytes = waiting_room(end, pinned=device.type == "cuda")
+        self.bytes = cpu_buffer(end, pinned=device.type == "cuda")
         for tensor, place in zip(self.tensors, self.places):
             self.bytes[place] = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
-        self.leave()
+        self.detach()
 
-    def leave(self) -> None:
-        """The tensors are empty, so that nobody takes another block's values for theirs."""
+    def detach(self) -> None:
+        """Empty the tensors, so that none reads the values of another block."""
         for tensor, nothing in zip(self.tensors, self.empty):
             tensor.data = nothing
 
-    def enter(self, memory: Tensor) -> None:
-        """The tensors are those that lie in this memory, laid out as `bytes`."""
+    def attach(self, memory: Tensor) -> None:
+        """Point the tensors to this memory, laid out as `bytes`."""
         for tensor, place, (shape, dtype) in zip(self.tensors, self.places, self.sizes):
             tensor.data = memory[place].view(dtype).view(shape)
 
 
-def waiting_room(size: int, *, pinned: bool) -> Tensor:
-    """CPU memory, [size] uint8."""
+def cpu_buffer(size: int, *, pinned: bool) -> Tensor:
+    """[size] uint8."""
     try:
         return torch.empty(size, dtype=torch.uint8, pin_memory=pinned)
     except RuntimeError as error:

@@ -1,4 +1,4 @@
-"""Areas as maps over a clip: weights of controls, and the tokens of regional prompts."""
+"""Areas rasterized over a clip: weight maps of controls, and token masks of regional prompts."""
 
 from __future__ import annotations
 
@@ -22,17 +22,20 @@ def area_map(
 ) -> Tensor:
     """float32 [frames, rows, columns] of `size`: 1 inside, 0 outside, the mask's values within.
 
-    semantic: uint8 tags [frames,H,W] of the camera, needed for classes. mask: what `read_map` made of the area's file.
-    Both are brought to the size trilinearly; the sides of the box are rounded down to whole rows and columns.
+    semantic: uint8 tags [frames,H,W] of the camera, needed for classes. mask: the area's file as read by `read_map`.
+    Both are resized trilinearly; the sides of the box are rounded down to whole rows and columns.
     """
     values = torch.ones(size)
     if area.classes:
         table = np.isin(np.arange(len(PALETTE)), [Tag[name.upper()] for name in area.classes])
+        assert semantic is not None, "an area of classes needs the camera's tags"
         values *= resized(torch.from_numpy(table.astype(np.float32)[semantic % len(PALETTE)]), size)
     if area.mask is not None:
+        assert mask is not None, "an area with a mask needs its values"
         values *= resized(mask, size)
     if area.box is not None:
-        values *= box_map(area.box, size[1:])
+        _, rows, columns = size
+        values *= box_map(area.box, (rows, columns))
     return values
 
 
@@ -45,18 +48,18 @@ def box_map(box: tuple[float, float, float, float], size: tuple[int, int]) -> Te
     return values
 
 
-def weight_values(rule: WeightMap, size: tuple[int, int, int], **seen: Any) -> Tensor:
-    """float32 [frames, rows, columns] of `size`; seen: as in `area_map`."""
-    return rule.outside + (rule.inside - rule.outside) * area_map(rule.area, size, **seen)
+def weight_values(rule: WeightMap, size: tuple[int, int, int], **inputs: Any) -> Tensor:
+    """float32 [frames, rows, columns] of `size`; inputs: as in `area_map`."""
+    return rule.outside + (rule.inside - rule.outside) * area_map(rule.area, size, **inputs)
 
 
-def token_mask(area: Area, size: tuple[int, int, int], *, patch: int = 2, **seen: Any) -> Tensor:
+def token_mask(area: Area, size: tuple[int, int, int], *, patch: int = 2, **inputs: Any) -> Tensor:
     """bool [1,1,T,h,w]: the patch tokens inside an area. size: frames, height, width of the clip in pixels.
 
     As Cosmos-Transfer1 reduces the masks of its regional prompts: at the latents' rows and columns in every frame, then
-    frame 0 and groups of 8 frames to the patch grid, more than one half. patch: latent pixels per token side. seen: as
-    in `area_map`.
+    frame 0 and groups of 8 frames to the patch grid, more than one half. patch: latent pixels per token side. inputs:
+    as in `area_map`.
     """
     frames, rows, columns = size[0], size[1] // LATENT_SIDE, size[2] // LATENT_SIDE
-    values = area_map(area, (frames, rows, columns), **seen)
+    values = area_map(area, (frames, rows, columns), **inputs)
     return to_patch_grid(values, (latent_frame_count(frames), rows // patch, columns // patch)) > 0.5

@@ -1,4 +1,4 @@
-"""Regional prompts: in cross-attention, tokens inside a region read that region's text beside the global one."""
+"""Regional prompts: in cross-attention, tokens inside a region attend to its text as well as to the global prompt."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Region(NamedTuple):
 
 
 class RegionTexts(NamedTuple):
-    """The regions of a clip, told by their tokens.
+    """The regions of a clip by the indices of their tokens.
 
-    texts: [B, S, channels] of each region. tokens: int64 [n_r] of each, those inside it. rest: [L, 1], how much a token
-    keeps of the global prompt: one half inside regions, all elsewhere.
+    texts: [B, S, channels] of each region. tokens: int64 [n_r] of each. rest: [L, 1], weight of the global prompt:
+    one half inside regions, 1 elsewhere.
     """
 
     texts: tuple[Tensor, ...]
@@ -32,7 +32,7 @@ class RegionTexts(NamedTuple):
 
 
 class RegionKeys(NamedTuple):
-    """One region's keys and values in one block, [B, heads, S, head_dim]; `zeros` more of both are zero."""
+    """One region's keys and values in one block, [B, heads, S, head_dim], and `zeros` additional zero rows."""
 
     key: Tensor
     value: Tensor
@@ -41,7 +41,7 @@ class RegionKeys(NamedTuple):
 
 
 class Regions(NamedTuple):
-    """What one block's cross-attention needs of all regions. rest: as in `RegionTexts`."""
+    """Keys and values of all regions in one block. rest: as in `RegionTexts`."""
 
     keys: tuple[RegionKeys, ...]
     rest: Tensor
@@ -52,14 +52,16 @@ def region_texts(regions: Sequence[Region]) -> RegionTexts | None:
     masks = [region.mask.flatten() for region in regions]
     seen = [(region.text, mask.nonzero()[:, 0]) for region, mask in zip(regions, masks) if mask.any()]
     rest = 1 - 0.5 * torch.stack(masks).any(dim=0).float()
-    return RegionTexts(*zip(*seen), rest[:, None]) if seen else None
+    if not seen:
+        return None
+    return RegionTexts(tuple(text for text, _ in seen), tuple(tokens for _, tokens in seen), rest[:, None])
 
 
 def blend(attended: Tensor, queries: Tensor, regions: Regions) -> Tensor:
-    """The global prompt's attention with half of it replaced, inside regions, by that to the regions' texts.
+    """The global prompt's attention; inside regions, half of it is replaced by attention to the regions' texts.
 
-    attended, queries: [B, heads, L, head_dim]. A token in several regions reads all their texts as one: each region's
-    answer counts by its sum of exponentials.
+    attended, queries: [B, heads, L, head_dim]. A token in several regions attends to the concatenation of their texts:
+    the regions' results are weighted by their sums of exponentials.
     """
     sums = queries.new_full((len(regions.keys), *queries.shape[:-1]), -torch.inf, dtype=torch.float32)
     answers = []
@@ -72,6 +74,6 @@ def blend(attended: Tensor, queries: Tensor, regions: Regions) -> Tensor:
     total = sums.logsumexp(dim=0)
     result = attended * regions.rest.to(attended)
     for keys, (answer, logsumexp) in zip(regions.keys, answers):
-        share = 0.5 * (logsumexp - total[:, :, keys.tokens]).exp()
-        result.index_add_(2, keys.tokens, answer * share[..., None].to(answer))
+        weight = 0.5 * (logsumexp - total[:, :, keys.tokens]).exp()
+        result.index_add_(2, keys.tokens, answer * weight[..., None].to(answer))
     return result

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from cosmos_exp.common.errors import UserError
-from cosmos_exp.models.transfer1.control import Weight, is_zero
+from cosmos_exp.models.transfer1.control import ClipInputs, Weight, is_zero
 from cosmos_exp.models.transfer1.denoise import KeepFirst, guided
 from cosmos_exp.models.transfer1.edm import FrameCondition
 from cosmos_exp.models.transfer1.model import WorldModel
 from cosmos_exp.models.transfer1.parallel import ParallelContext
 from cosmos_exp.models.transfer1.regional import Region
-from cosmos_exp.models.transfer1.tiles import Tile, blended, tiles_of
+from cosmos_exp.models.transfer1.tiles import Tile, blend_tiles, tiles_of
 from cosmos_exp.sampling.res_sampler import Progress, initial_noise, res_sample
 from cosmos_exp.sampling.sampler_params import SamplerParams
 
@@ -34,7 +34,7 @@ def sample_single_view(
     *,
     fps: float | None = None,
     given: Tensor | None = None,
-    start: Tensor | None = None,
+    init_latents: Tensor | None = None,
     regions: Sequence[Region] = (),
     parallel: ParallelContext | None = None,
     keep_first: KeepFirst | None = None,
@@ -44,12 +44,12 @@ def sample_single_view(
     hints: control latents [16,T,h,w] by control name. weights: what `control_weights` returned. text, negative_text:
     [S, channels]; None for all-zero text. The same seed gives the same noise whatever the other arguments.
     fps: frames per second of the clip; None for the rate that the model was trained at.
-    given: latent frames [16,n,h,w] the clip starts with (models with a condition mask only).
-    start: latents [16,T,h,w] of a video to depart from, noised to sampler.sigma_max.
-    regions: texts [1, S, channels] that parts of the picture read beside `text`.
+    given: latent frames [16,n,h,w] that condition the start of the clip (models with a condition mask only).
+    init_latents: latents [16,T,h,w] of an init video, noised to sampler.sigma_max.
+    regions: regional prompts.
     parallel: the ranks that sample it together, each with the same arguments; all return the same.
-    keep_first: as of `guided`; of a clip without tiles.
-    A clip larger than the contract's tile is made of tiles, see `tiles`.
+    keep_first: see `guided`; not used with tiles.
+    A clip larger than the contract's tile is sampled in tiles, see `tiles`.
     """
     if not hints:
         raise UserError("single-view generation needs at least one control")
@@ -58,16 +58,18 @@ def sample_single_view(
     shape = (1, *next(iter(hints.values())).shape)
     noise = initial_noise(shape, seed).to(model.device)
     x = noise * sampler.sigma_max
-    if start is not None:
-        start = start[None].to(model.device)
-        x = noised_latent(start, sampler.sigma_max, seed) if sampler.reference_compat else start + x
+    if init_latents is not None:
+        init = init_latents[None].to(model.device)
+        x = noised_latent(init, sampler.sigma_max, seed) if sampler.reference_compat else init + x
     condition, continues = None, denoiser.net.config.condition_mask
     if continues:
-        condition = first_frames_given(given, noise)
+        condition = first_frames_condition(given, noise)
     elif given is not None:
         raise UserError("this single-view net cannot continue from given frames: it has no condition mask")
 
-    tiles, parts, first = tiles_of(*shape[-2:], model.contract.tile), [], None
+    rows, columns = shape[-2:]
+    tiles, parts = tiles_of(rows, columns, model.contract.tile), []
+    first: ClipInputs | None = None
     for tile in tiles:
         own = None if condition is None else cropped(condition, tile)
         with torch.inference_mode():
@@ -80,7 +82,7 @@ def sample_single_view(
         first = first or clip
         part = guided(
             denoiser,
-            replace(clip, positions=first.positions, channels=first.channels),  # equal in all tiles: kept once
+            replace(clip, positions=first.positions, channels=first.channels),  # identical in all tiles: stored once
             text=text[None].to(model.device),
             negative_text=None if negative_text is None else negative_text[None].to(model.device),
             sampler=sampler,
@@ -92,7 +94,7 @@ def sample_single_view(
             keep_first=keep_first if len(tiles) == 1 else None,
         )
         parts.append(part)
-    denoise = blended(tiles, parts, *shape[-2:])
+    denoise = blend_tiles(tiles, parts, rows, columns)
     return res_sample(denoise, x, sampler.levels, progress)[0].float().cpu()
 
 
@@ -111,7 +113,7 @@ def noised_latent(latent: Tensor, sigma: float, seed: int) -> Tensor:
     return latent + sigma * torch.randn(latent.shape, generator=generator, device=latent.device, dtype=latent.dtype)
 
 
-def first_frames_given(given: Tensor | None, noise: Tensor) -> FrameCondition:
+def first_frames_condition(given: Tensor | None, noise: Tensor) -> FrameCondition:
     """The condition of a clip [1,16,T,h,w] that starts with the latent frames `given` [16,n,h,w]."""
     latent = torch.zeros_like(noise)
     indicator = noise.new_zeros((1, 1, noise.shape[2], 1, 1))

@@ -1,9 +1,9 @@
-"""First-block caching: a step whose first block says nothing new takes the other blocks' work from an earlier step.
+"""First-block caching: a step whose first residual barely changed reuses the residual of the other blocks.
 
-What the blocks after the first attention add to the hidden state changes slowly over the noise levels. An evaluation in
-which the first self-attention adds nearly the same as in the last full one reuses that remainder. The measure comes
-before any text is read, so all branches of guidance decide alike. After first-block caching as in ParaAttention and in
-diffusers (there on the whole first block).
+What the blocks after the first self-attention add to the hidden state changes slowly over the noise levels. An
+evaluation whose first self-attention adds nearly the same as in the last full evaluation reuses the cached remainder.
+The criterion does not depend on the text, so all branches of guidance decide alike. Follows the first-block cache of
+ParaAttention and diffusers (which use the whole first block).
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from cosmos_exp.models.transfer1.parallel import SequenceGroup
 
 
 class StepCache:
-    """State of one clip's sampling. threshold: largest relative change that counts as nothing new.
+    """State of one clip's sampling. threshold: largest relative change at which the cache is reused.
 
     The change is the mean absolute difference to the last full evaluation, over that evaluation's mean magnitude.
-    sequence: the processes that hold the clip's other tokens; the change is that of all tokens, so all decide alike.
-    full, reused: evaluations so far.
+    sequence: the ranks that hold the clip's other tokens; the change is averaged over them, so all decide alike.
+    full, reused: numbers of evaluations so far.
     """
 
     def __init__(self, threshold: float, sequence: SequenceGroup | None = None):
@@ -31,20 +31,21 @@ class StepCache:
         self.threshold = threshold
         self.sequence = sequence
         self.full = self.reused = 0
-        self.reset()
-
-    def reset(self) -> None:
-        """Compute the next evaluation in full."""
         self._first: Tensor | None = None
         self._remainders: dict[int, Tensor] = {}
 
+    def reset(self) -> None:
+        """Compute the next evaluation in full."""
+        self._first = None
+        self._remainders = {}
+
     def reuse(self, first: Tensor, prompts: Sequence[object]) -> list[Tensor] | None:
-        """The remainders [B, L, D] of the prompts, if what the first attention adds, `first` [B, L, D], is nothing new.
+        """The cached remainders [B, L, D] of the prompts, if the first attention's residual [B, L, D] barely changed.
 
         Otherwise None: compute them and `keep` each.
         """
-        known = [self._remainders.get(id(prompt)) for prompt in prompts]
-        if self._first is not None and all(each is not None for each in known) and self._change(first) < self.threshold:
+        known = [self._remainders[id(prompt)] for prompt in prompts if id(prompt) in self._remainders]
+        if self._first is not None and len(known) == len(prompts) and self._change(first, self._first) < self.threshold:
             self.reused += 1
             return known
         self.full += 1
@@ -55,7 +56,7 @@ class StepCache:
     def keep(self, prompt: object, remainder: Tensor) -> None:
         self._remainders[id(prompt)] = remainder
 
-    def _change(self, first: Tensor) -> float:
-        sizes = torch.stack([x.abs().mean(dtype=torch.float32) for x in (first - self._first, self._first)])
+    def _change(self, first: Tensor, cached: Tensor) -> float:
+        sizes = torch.stack([x.abs().mean(dtype=torch.float32) for x in (first - cached, cached)])
         difference, size = sizes if self.sequence is None else self.sequence.mean(sizes)
         return (difference / size).item()

@@ -1,4 +1,4 @@
-"""The text encoder: a T5 encoder whose output rows beyond the prompt are zero."""
+"""The text encoder: a T5 encoder whose output is zero beyond the prompt."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ log = logging.getLogger(__name__)
 
 
 class TextEncoder(nn.Module):
-    """T5 encoder, over bytes or over the pieces of a vocabulary.
+    """T5 encoder, over bytes or over the tokens of a vocabulary.
 
-    config: arguments of T5Config, and "vocabulary": name of a tokenizer.json in `folder`; without it the encoder reads
-    bytes. max_tokens: rows per prompt; one per byte or piece, and one for the end mark.
+    config: arguments of T5Config, and "vocabulary": name of a tokenizer.json in `folder`; without it, tokens are bytes.
+    max_tokens: rows per prompt, including the end-of-sequence token.
     """
 
     def __init__(self, config: Mapping[str, Any], max_tokens: int, *, folder: Path | None = None):
@@ -34,7 +34,7 @@ class TextEncoder(nn.Module):
         return self.t5.config.d_model
 
     def tokenize(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """int64 ids and 0/1 mask, [B, max_tokens] each. A longer prompt loses its end, with a warning."""
+        """int64 ids and 0/1 mask, [B, max_tokens] each. Longer prompts are truncated with a warning."""
         for prompt, pieces in zip(prompts, self.text_tokenizer(list(prompts), verbose=False).input_ids):
             if len(pieces) > self.max_tokens:
                 log.warning("prompt of %d tokens cut to %d: %.60s...", len(pieces), self.max_tokens, prompt)

@@ -1,4 +1,4 @@
-"""A picture larger than a network makes, in tiles that overlap; what they predict is blended at every noise level."""
+"""Frames larger than a network generates, in overlapping tiles whose predictions are blended at every noise level."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from cosmos_exp.sampling.res_sampler import Denoise
 
 LATENT_SIDE, PATCH = 8, 2  # pixels per latent row and column, latents per token side
-OVERLAP = 1 / 8  # of a tile's side that neighbours share at least
+OVERLAP = 1 / 8  # of neighbouring tiles, at least, as a fraction of their side
 
 
 @dataclass(frozen=True)
@@ -41,31 +41,31 @@ def tiles_of(rows: int, columns: int, tile: tuple[int, int] | None) -> tuple[Til
 
 
 def starts(length: int, tile: int) -> list[int]:
-    """Where tiles begin along one axis: as few as share OVERLAP of their length or more."""
+    """Offsets of the tiles along one axis: the fewest with an overlap of OVERLAP or more."""
     if tile == length:
         return [0]
-    shared = max(PATCH, round(OVERLAP * tile / PATCH) * PATCH)
-    count = -(-(length - shared) // (tile - shared))
+    overlap = max(PATCH, round(OVERLAP * tile / PATCH) * PATCH)
+    count = -(-(length - overlap) // (tile - overlap))
     return [round(i * (length - tile) / (count - 1) / PATCH) * PATCH for i in range(count)]
 
 
-def blended(tiles: Sequence[Tile], parts: Sequence[Denoise], rows: int, columns: int) -> Denoise:
-    """The x0 [..., rows, columns] that the tiles' denoisers predict together."""
+def blend_tiles(tiles: Sequence[Tile], parts: Sequence[Denoise], rows: int, columns: int) -> Denoise:
+    """The x0 [..., rows, columns] blended from the predictions of the tiles' denoisers."""
     if len(tiles) == 1:
         return parts[0]
-    shares = tile_shares(tiles, rows, columns)
+    weights = tile_weights(tiles, rows, columns)
 
     def denoise(x: Tensor, sigma: float) -> Tensor:
         x0 = torch.zeros_like(x)
-        for tile, part, share in zip(tiles, parts, shares):
-            tile.of(x0).add_(part(tile.of(x), sigma) * share.to(x))
+        for tile, part, weight in zip(tiles, parts, weights):
+            tile.of(x0).add_(part(tile.of(x), sigma) * weight.to(x))
         return x0
 
     return denoise
 
 
-def tile_shares(tiles: Sequence[Tile], rows: int, columns: int) -> list[Tensor]:
-    """[height, width] of each tile: its part in the blend, falling linearly to its borders; 1 in sum everywhere."""
+def tile_weights(tiles: Sequence[Tile], rows: int, columns: int) -> list[Tensor]:
+    """Blending weights [height, width] of each tile, falling linearly to its borders; they sum to 1 everywhere."""
     total = torch.zeros(rows, columns)
     for tile in tiles:
         tile.of(total).add_(_pyramid(tile))

@@ -40,12 +40,14 @@ def to_uint8(pixels: Tensor) -> np.ndarray:
 class VideoTokenizer(nn.Module):
     """Pixels to latents and back, 8x8x8 smaller in frames, rows, columns.
 
-    config: arguments of AutoencoderKLCosmos. stat_frames: latent frames the mean and std tables have; 1 when one value
-    per channel serves every frame, else the clip length (the released tables are per channel and latent frame).
-    chunk: latent frames to work on at a time, None for all; the result is the same.
+    config: arguments of AutoencoderKLCosmos. stat_frames: latent frames of the mean and std tables; 1 for one value per
+    channel, else the clip length (the released tables are per channel and latent frame).
+    chunk: latent frames to process at a time, None for all; the result is the same.
     """
 
     chunk: int | None = None
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, config: Mapping[str, Any], stat_frames: int = 1):
         super().__init__()
@@ -89,7 +91,7 @@ class VideoTokenizer(nn.Module):
         self.std.copy_(std.reshape(self.std.shape))
 
     def make_wavelets(self) -> None:
-        """Make the constants of the patching layers, which no weights file holds, of a tokenizer on the meta device."""
+        """Compute the constants of the patching layers of a tokenizer on the meta device; no weights file has them."""
         coder = self.vae.encoder.patch_embed
         self.vae.encoder.patch_embed = type(coder)(coder.patch_size, coder.patch_method)
         coder = self.vae.decoder.unpatch_embed

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.models.kernels import float8
+from cosmos_exp.models.kernels.fused import norm_and_modulate
 from cosmos_exp.models.kernels.speed import Speed
-from cosmos_exp.models.transfer1.block import Block, Modulation, TextKeys, modulation, without_zero_rows
+from cosmos_exp.models.transfer1.block import Block, Modulation, TextKeys, modulation_values, without_zero_rows
 from cosmos_exp.models.transfer1.config import DiTConfig
 from cosmos_exp.models.transfer1.embeddings import Positions, ViewEmbedding, rope_table, sincos_positions
 from cosmos_exp.models.transfer1.offload import Offload
@@ -27,22 +28,22 @@ BASE_FPS = 24.0
 
 
 class StepInputs(NamedTuple):
-    """What a network needs of one noise level. blocks: self-attention, cross-attention and MLP of each block."""
+    """Modulation of a network at one noise level. blocks: self-attention, cross-attention and MLP of each block."""
 
     blocks: tuple[tuple[Modulation, Modulation, Modulation], ...]
-    head: Modulation | None
+    head: tuple[Tensor, Tensor] | None  # shift and scale [B, 1, D]; None in a control encoder
 
 
 PromptKeys = tuple[TextKeys, ...] | None  # one per block; None: all-zero text, whose cross-attention is exactly zero
 
 
 def repeated(tokens: Tensor, branches: int) -> Tensor:
-    """Tokens [B, L, D] of what the branches share -> [branches*B, L, D]."""
+    """Tokens [B, L, D] that are the same in all branches -> [branches*B, L, D]."""
     return tokens if branches == 1 else tokens.repeat(branches, 1, 1)
 
 
 class Trunk(nn.Module):
-    """What the base net and the control encoder share: patches, positions, time, blocks."""
+    """The common part of base net and control encoder: patch, position and time embedding, blocks."""
 
     offload: Offload | None = None
 
@@ -60,19 +61,23 @@ class Trunk(nn.Module):
         self.time_embed = CosmosEmbedding(width, width)
         self.transformer_blocks = nn.ModuleList(
             Block(
-                num_attention_heads=config.num_heads,
-                attention_head_dim=config.head_dim,
-                cross_attention_dim=config.text_channels,
+                heads=config.num_heads,
+                head_dim=config.head_dim,
+                text_channels=config.text_channels,
                 mlp_ratio=config.mlp_ratio,
                 adaln_lora_dim=config.adaln_lora_dim,
             )
             for _ in range(config.num_blocks)
         )
 
-    def work_at(self, speed: Speed, device: torch.device | str) -> None:
-        """Make a loaded network work at this speed. Weights that become 8-bit move to `device`, one by one."""
-        for block in self.transformer_blocks:
-            block.work_at(speed, device)
+    def apply_speed(self, speed: Speed, device: torch.device | str) -> None:
+        """Choose the kernels and number formats of a loaded network. Weights are quantized on `device`, one by one."""
+        for block in self.blocks:
+            block.apply_speed(speed, device)
+
+    @property
+    def blocks(self) -> list[Block]:
+        return [as_block(module) for module in self.transformer_blocks]
 
     @property
     def dtype(self) -> torch.dtype:
@@ -138,21 +143,23 @@ class Trunk(nn.Module):
                 view_ids = torch.tensor(ids, device=x.device).repeat_interleave(per_view)[None]
             if frame_repeat is None:
                 frame_repeat = x.new_zeros((1, views))
-            embed = (view_embed or self.view_embed)(view_ids, frame_repeat.to(self.dtype), per_view)
+            embed = (self.view_embed if view_embed is None else view_embed)(
+                view_ids, frame_repeat.to(self.dtype), per_view
+            )
             channels.append(embed.to(x).expand(batch, -1, -1, height, width))
         return torch.cat(channels, dim=1)
 
     def tokens(self, x: Tensor, condition_channels: Tensor) -> Tensor:
-        """Patch tokens [B, V*T*h*w, D] of the scaled noisy latent x and the channels that go with it."""
+        """Patch tokens [B, V*T*h*w, D] of the scaled noisy latent x and its condition channels."""
         return self.patch_embed(torch.cat([x, condition_channels], dim=1)).flatten(1, 3)
 
     def step_inputs(self, timestep: Tensor) -> StepInputs:
         """The modulation of every block at c_noise [B], or [1] where all samples share it."""
         time = self.time_embed(self.patch_embed.proj.weight, timestep)
-        blocks = tuple(block.modulations(time) for block in self.transformer_blocks)
+        blocks = tuple(block.modulations(time) for block in self.blocks)
         return StepInputs(blocks, self.head_modulation(time))
 
-    def head_modulation(self, time: tuple[Tensor, Tensor]) -> Modulation | None:
+    def head_modulation(self, time: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor] | None:
         return None
 
     def prompt_keys(
@@ -160,40 +167,40 @@ class Trunk(nn.Module):
     ) -> PromptKeys:
         """Keys and values of every block for text [B, V*S, text_channels], views in order.
 
-        merge: `without_zero_rows`, and None for text that is all zeros. regions: whose texts some tokens read as well.
+        merge: apply `without_zero_rows`, and return None for all-zero text. regions: regional prompts, if any.
         """
         if text is None or (merge and not text.any()):
             return None
         text, zeros = text.reshape(len(text) * self.config.num_views, -1, text.shape[-1]), 0
         if merge:
             text, zeros = without_zero_rows(text)
-        keys = [block.text_keys(text, zeros) for block in self.transformer_blocks]
+        keys = [block.text_keys(text, zeros) for block in self.blocks]
         if regions is not None:
-            keys = [own._replace(regions=b.region_keys(regions)) for own, b in zip(keys, self.transformer_blocks)]
+            keys = [own._replace(regions=block.region_keys(regions)) for own, block in zip(keys, self.blocks)]
         return tuple(keys)
 
     def start(self, tokens: Tensor, step: StepInputs, positions: Positions) -> Tensor:
-        """Tokens [B, L, D] after the first block's self-attention: what no text changes."""
-        block = self.block_at_work(0)
+        """Tokens [B, L, D] after the first block's self-attention, which do not depend on the text."""
+        block = self.loaded_block(0)
         return block.attend_tokens(tokens, step.blocks[0][0], positions).total(block.fused)
 
     def block(
         self, i: int, hidden: Tensor, prompts: tuple[PromptKeys, ...], step: StepInputs, positions: Positions
     ) -> Tensor:
-        """Block i on hidden [n*B, L, D], n branches with a prompt each; block 0 takes what `start` returned."""
+        """Block i on hidden [n*B, L, D], n branches with a prompt each; block 0 continues from `start`."""
         texts = tuple(prompt and prompt[i] for prompt in prompts)
-        return self.block_at_work(i)(hidden, texts, step.blocks[i], positions, attended=i == 0)
+        return self.loaded_block(i)(hidden, texts, step.blocks[i], positions, attended=i == 0)
 
-    def block_at_work(self, i: int) -> Block:
+    def loaded_block(self, i: int) -> Block:
         """Block i, with its weights on the device."""
-        block = self.transformer_blocks[i]
+        block = as_block(self.transformer_blocks[i])
         if self.offload is not None:
-            self.offload.bring(block)
+            self.offload.load(block)
         return block
 
     def offload_to(self, offload: Offload) -> None:
-        """From now on the large weights of the blocks are where `offload` keeps them."""
-        offload.take(self.transformer_blocks, float8.LARGE_LINEARS)
+        """Offload the large weights of the blocks."""
+        offload.register(self.blocks, float8.LARGE_LINEARS)
         self.offload = offload
 
 
@@ -245,10 +252,12 @@ class DiT(Trunk):
 
     def head(self, hidden: Tensor, step: StepInputs, grid: tuple[int, int, int]) -> Tensor:
         """F [n*B, latent_channels, V*T, H, W] of the last block's tokens."""
-        return self.unpatchify(self.proj_out(step.head(hidden)), grid)
+        assert step.head is not None
+        return self.unpatchify(self.proj_out(norm_and_modulate(hidden, *step.head)), grid)
 
-    def head_modulation(self, time: tuple[Tensor, Tensor]) -> Modulation:
-        return modulation(self.norm_out, time)
+    def head_modulation(self, time: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        shift, scale = modulation_values(self.norm_out, time).chunk(2, dim=-1)
+        return shift, 1 + scale
 
     def unpatchify(self, patches: Tensor, grid: tuple[int, int, int]) -> Tensor:
         """The head orders a patch (row, column, frame, channel), which is not the order the embedder reads."""
@@ -256,6 +265,12 @@ class DiT(Trunk):
         x = patches.unflatten(2, (ph, pw, pt, -1)).unflatten(1, grid)
         x = x.permute(0, 7, 1, 6, 2, 4, 3, 5)
         return x.flatten(6, 7).flatten(4, 5).flatten(2, 3)
+
+
+def as_block(module: nn.Module) -> Block:
+    """An element of `transformer_blocks`."""
+    assert isinstance(module, Block)
+    return module
 
 
 def resize_padding(mask: Tensor, x: Tensor) -> Tensor:
@@ -270,7 +285,7 @@ def init_weights(net: Trunk) -> None:
             nn.init.trunc_normal_(module.weight, std=module.in_features**-0.5, a=-3, b=3)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-    for block in net.transformer_blocks:
+    for block in net.blocks:
         for norm in (block.norm1, block.norm2, block.norm3):
             nn.init.zeros_(norm.linear_2.weight)
     nn.init.zeros_(net.time_embed.t_embedder.linear_2.weight)

@@ -1,4 +1,4 @@
-"""Several views in one latent: views are stacked along time, view by view."""
+"""Layout of several views in one latent: concatenated along time, view by view."""
 
 from __future__ import annotations
 

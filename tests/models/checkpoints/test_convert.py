@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from cosmos_exp.cli.commands.convert import main
 from cosmos_exp.common.errors import UserError
-from cosmos_exp.models.checkpoints.checkpoint import own_tensors, read_note
+from cosmos_exp.models.checkpoints.checkpoint import own_tensors, read_metadata
 from cosmos_exp.models.checkpoints.convert import convert_checkpoint
 from cosmos_exp.models.checkpoints.pickled import read_pickled
 from cosmos_exp.models.checkpoints.released import released_config, released_files
@@ -150,7 +150,7 @@ def test_words_of_a_vocabulary_are_read(av, tmp_path):
 def test_parts_there_are_kept_and_other_models_parts_refused(av, tmp_path):
     root, config, files, _ = av
     assert convert_checkpoint(root, tmp_path, config, files, parts=["base"]) == ["base"]
-    assert read_note(tmp_path / "base.safetensors")["source"].endswith("Sample-AV/base_model.pt")
+    assert read_metadata(tmp_path / "base.safetensors")["source"].endswith("Sample-AV/base_model.pt")
     assert "base" not in convert_checkpoint(root, tmp_path, config, files)
     assert convert_checkpoint(root, tmp_path, config, files, parts=["base"], overwrite=True) == ["base"]
     other = {part: ("nvidia/Cosmos-Transfer1-7B", names) for part, (_, names) in files.items()}
@@ -345,4 +345,4 @@ def test_a_file_in_use_can_be_replaced(av, tmp_path):
     model.save(tmp_path)
     assert torch.equal(weight, before)
     save_file({"a": torch.zeros(2)}, tmp_path / "other.safetensors")
-    assert read_note(tmp_path / "other.safetensors") == {}
+    assert read_metadata(tmp_path / "other.safetensors") == {}

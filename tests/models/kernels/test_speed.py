@@ -15,7 +15,7 @@ from cosmos_exp.common.errors import UserError
 from cosmos_exp.models.config import SpeedConfig
 from cosmos_exp.models.kernels import attention, float8
 from cosmos_exp.models.kernels.float8 import KINDS, LARGE_LINEARS, Float8Linear
-from cosmos_exp.models.kernels.fused import FLOAT8, float8_rows
+from cosmos_exp.models.kernels.fused import FLOAT8, quantize_rows
 from cosmos_exp.models.kernels.speed import ATTENTION, LINEARS, Speed
 from cosmos_exp.models.kernels.te_linear import TELinear, engine_for
 from cosmos_exp.models.transfer1.config import DiTConfig
@@ -37,7 +37,7 @@ def denoiser(config: DiTConfig, speed: Speed | None = None) -> Denoiser:
     for parameter in net.parameters():
         torch.nn.init.normal_(parameter, std=0.15)
     for trunk in (net.base, net.controls["hdmap"]):
-        trunk.work_at(speed or Speed(), "cpu")
+        trunk.apply_speed(speed or Speed(), "cpu")
     return Denoiser(net).eval()
 
 
@@ -89,7 +89,7 @@ def test_the_key_of_a_result_has_what_works_on_eight_bits(given, changing):
 def test_eight_bit_rows_keep_their_largest_value_and_their_zeros():
     x = draw(3, 32)
     x[1] = 0
-    rows = float8_rows(x)
+    rows = quantize_rows(x)
     assert rows.values.dtype == FLOAT8 and rows.scale.shape == (3, 1)
     back = rows.dequantized(torch.float32)
     torch.testing.assert_close(back.abs().amax(dim=1), x.abs().amax(dim=1))
@@ -103,7 +103,7 @@ def test_an_eight_bit_linear_layer_is_near_the_real_one(dtype):
     result = layer(x.to(dtype))
     assert result.shape == (2, 5, 48) and result.dtype == dtype
     assert 0.005 < error(result, F.linear(x, weight)) < 0.06
-    assert torch.equal(layer(float8_rows(x.to(dtype))), result)
+    assert torch.equal(layer(quantize_rows(x.to(dtype))), result)
 
 
 def test_transformer_engine_is_not_for_a_cpu():

@@ -107,7 +107,7 @@ def test_a_weight_of_transformer_engine_has_one_byte_a_value_and_can_leave():
     assert 256 * 128 <= sum(tensor.nbytes for tensor in held) < 1.1 * 256 * 128
     packed = Packed(held, torch.device("cuda"))
     assert not any(tensor.numel() for tensor in tensors(layer))
-    packed.enter(packed.bytes.cuda())
+    packed.attach(packed.bytes.cuda())
     assert torch.equal(layer(x), expected)
 
 
@@ -142,8 +142,8 @@ def test_a_guided_evaluation_on_the_gpu_is_that_of_the_cpu(config, speed, tolera
     for device, dtype in (("cpu", torch.float32), ("cuda", torch.bfloat16)):
         net.to(dtype)
         if device == "cuda":
-            net.base.work_at(speed, device)
-            net.controls["hdmap"].work_at(speed, device)
+            net.base.apply_speed(speed, device)
+            net.controls["hdmap"].apply_speed(speed, device)
             if offload:
                 waiting = Offload(torch.device("cuda", 0))
                 net.base.offload_to(waiting)

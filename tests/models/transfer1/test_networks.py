@@ -181,9 +181,9 @@ def test_host_view_embedding_is_used_with_several_controls_only_when_asked():
     net = controlled(MULTI)
     x, _, _, hints = inputs(MULTI)
     one = {"hdmap": hints["hdmap"]}
-    own, borrowed = net.prepare(x, one), net.prepare(x, one, borrow_view_embed=True)
+    own, borrowed = net.prepare(x, one), net.prepare(x, one, share_view_embed=True)
     torch.testing.assert_close(own.channels["hdmap"], borrowed.channels["hdmap"])
-    several = net.prepare(x, hints, borrow_view_embed=True)
+    several = net.prepare(x, hints, share_view_embed=True)
     torch.testing.assert_close(several.channels["hdmap"], several.channels["base"])
     assert not torch.allclose(net.prepare(x, hints).channels["hdmap"], several.channels["hdmap"])
 

@@ -11,7 +11,7 @@ from cosmos_exp.models.kernels.float8 import LARGE_LINEARS, use_float8
 from cosmos_exp.models.transfer1.config import DiTConfig
 from cosmos_exp.models.transfer1.control import ControlEncoder, ControlledDiT
 from cosmos_exp.models.transfer1.edm import Denoiser
-from cosmos_exp.models.transfer1.offload import Offload, waiting_room
+from cosmos_exp.models.transfer1.offload import Offload, cpu_buffer
 from cosmos_exp.models.transfer1.transformer import DiT
 
 CONFIG = DiTConfig(
@@ -67,9 +67,9 @@ def test_two_blocks_at_most_have_their_weights(denoiser):
     denoiser.net.base.offload_to(offload)
     present = lambda: [block.ff.net[2].weight.numel() > 0 for block in blocks]  # noqa: E731
     assert present() == [False] * 5
-    offload.bring(blocks[2])
+    offload.load(blocks[2])
     assert present() == [False, False, True, True, False]
-    offload.bring(blocks[4])  # not what was foreseen
+    offload.load(blocks[4])  # not what was foreseen
     assert present() == [True, False, False, False, True]
     weight = blocks[4].ff.net[2].weight
     assert weight.untyped_storage().data_ptr() != blocks[0].ff.net[2].weight.untyped_storage().data_ptr()
@@ -82,13 +82,13 @@ def test_dropped_blocks_leave_room_for_those_of_another_network(denoiser):
     other = DiT(DiTConfig.from_dict(CONFIG.to_dict() | {"model_channels": 24}))
     offload = Offload("cpu")
     other.offload_to(offload)
-    offload.bring(other.transformer_blocks[0])
+    offload.load(other.transformer_blocks[0])
     for net in networks(denoiser):  # larger blocks: the slots grow
         net.offload_to(offload)
-    offload.drop(other.transformer_blocks)
+    offload.unregister(other.transformer_blocks)
     assert torch.equal(sampled(denoiser), expected)
 
 
 def test_too_little_cpu_memory_is_the_users_error():
     with pytest.raises(UserError, match=r"hardware.offload=blocks: no CPU memory left"):
-        waiting_room(2**62, pinned=False)
+        cpu_buffer(2**62, pinned=False)

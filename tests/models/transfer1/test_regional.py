@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from helpers.tensors import draw
 
 from cosmos_exp.common.errors import UserError
-from cosmos_exp.models.kernels.fused import normed_heads
-from cosmos_exp.models.transfer1.block import Block, Sum
+from cosmos_exp.models.kernels.fused import norm_heads
+from cosmos_exp.models.transfer1.block import Block, Residual, Sum
 from cosmos_exp.models.transfer1.config import DiTConfig
 from cosmos_exp.models.transfer1.control import ControlEncoder, ControlledDiT
 from cosmos_exp.models.transfer1.edm import Denoiser
@@ -49,7 +49,7 @@ def plain_attention(regions):
 
     def attend(block, sums, text, modulation):
         layer, hidden = block.attn2, sums.total(block.fused)
-        query = normed_heads(layer.to_q(modulation(hidden)), layer.norm_q.weight, layer.norm_q.eps)
+        query = norm_heads(layer.to_q(modulation(hidden)), layer.norm_q.weight, layer.norm_q.eps)
         pairs = [block.text_keys(region.text, 0) for region in regions]
         keys, values = (torch.cat([own, *(pair[i] for pair in pairs)], 2) for i, own in enumerate(text[:2]))
         inside = torch.stack([region.mask.flatten() for region in regions])
@@ -57,7 +57,7 @@ def plain_attention(regions):
         masked = F.scaled_dot_product_attention(query, keys, values, attn_mask=allowed)
         plain = F.scaled_dot_product_attention(query, text.key, text.value)
         mixed = (0.5 * masked + 0.5 * plain).transpose(1, 2).flatten(2)
-        return Sum(hidden, modulation.gate, layer.to_out[0](mixed))
+        return Sum(hidden, Residual(modulation.gate, layer.to_out[0](mixed)))
 
     return attend
 

@@ -13,7 +13,7 @@ from cosmos_exp.models.transfer1.denoise import guided, tile_gain
 from cosmos_exp.models.transfer1.model import WorldModel
 from cosmos_exp.models.transfer1.multi_view import sample_multi_view
 from cosmos_exp.models.transfer1.regional import Region
-from cosmos_exp.models.transfer1.single_view import first_frames_given, noised_latent, sample_single_view
+from cosmos_exp.models.transfer1.single_view import first_frames_condition, noised_latent, sample_single_view
 from cosmos_exp.sampling.sampler_params import SamplerParams
 
 PARAMS = SamplerParams(num_steps=3, guidance=2.0)
@@ -129,8 +129,8 @@ def test_tile_gain_marks_the_first_row_and_column():
 
 def test_starting_from_a_video_keeps_more_of_it_at_lower_noise(single):
     start = draw(16, *GRID, seed=9)
-    near = single(start=start, sampler=SamplerParams(num_steps=3, guidance=0.0, sigma_max=0.05))
-    far = single(start=start, sampler=SamplerParams(num_steps=3, guidance=0.0, sigma_max=20.0))
+    near = single(init_latents=start, sampler=SamplerParams(num_steps=3, guidance=0.0, sigma_max=0.05))
+    far = single(init_latents=start, sampler=SamplerParams(num_steps=3, guidance=0.0, sigma_max=20.0))
     assert (near - start).norm() < 0.3 * (far - start).norm()
     assert torch.equal(noised_latent(start, 2.0, 5), noised_latent(start, 2.0, 5))
 
@@ -140,7 +140,10 @@ def test_reference_compat_changes_the_numbers_and_the_noise_on_a_video(single, m
     assert 0 < (single(sampler=ours) - single(sampler=theirs)).norm() / single().norm() < 0.1
     assert not torch.equal(multi(sampler=ours)[1], multi(sampler=theirs)[1])
     start, calm = draw(16, *GRID, seed=9), SamplerParams(num_steps=3, guidance=0.0, sigma_max=5.0)
-    drawn = single(start=start, sampler=calm), single(start=start, sampler=replace(calm, reference_compat=True))
+    drawn = (
+        single(init_latents=start, sampler=calm),
+        single(init_latents=start, sampler=replace(calm, reference_compat=True)),
+    )
     assert (drawn[0] - drawn[1]).norm() > 0.1 * drawn[0].norm()
 
 
@@ -151,11 +154,11 @@ def test_given_frames_need_a_condition_mask(single):
 
 def test_given_frames_stand_at_the_start_of_the_clip():
     given, noise = draw(16, 1, 4, 6), draw(1, 16, *GRID)
-    condition = first_frames_given(given, noise)
+    condition = first_frames_condition(given, noise)
     assert condition.given.flatten().tolist() == [1, 0]
     torch.testing.assert_close(condition.latent[0, :, :1], given)
     assert not condition.latent[:, :, 1:].any()
-    assert not first_frames_given(None, noise).given.any()
+    assert not first_frames_condition(None, noise).given.any()
 
 
 def test_no_control(tiny_model):

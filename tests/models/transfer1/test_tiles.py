@@ -10,7 +10,7 @@ from helpers.tensors import draw
 
 from cosmos_exp.models.transfer1.regional import Region
 from cosmos_exp.models.transfer1.single_view import sample_single_view
-from cosmos_exp.models.transfer1.tiles import Tile, blended, tile_shares, tiles_of
+from cosmos_exp.models.transfer1.tiles import Tile, blend_tiles, tile_weights, tiles_of
 from cosmos_exp.sampling.sampler_params import SamplerParams
 
 PARAMS = SamplerParams(num_steps=1, guidance=2.0)
@@ -23,7 +23,7 @@ def test_tiles_cover_everything_and_share_out_to_one(size):
     tile = (704, 1280) if size[0] > 80 else TILE
     tiles = tiles_of(*size, tile)
     total = torch.zeros(size)
-    for own, share in zip(tiles, tile_shares(tiles, *size), strict=True):
+    for own, share in zip(tiles, tile_weights(tiles, *size), strict=True):
         assert own.top % 2 == own.left % 2 == 0 and share.min() > 0
         own.of(total).add_(share)
     torch.testing.assert_close(total, torch.ones(size))
@@ -39,7 +39,7 @@ def test_the_released_upscaler_makes_sixteen_tiles_that_overlap():
 def test_what_tiles_agree_on_is_the_blend():
     x = draw(1, 16, *GRID)
     tiles = tiles_of(*GRID[1:], TILE)
-    torch.testing.assert_close(blended(tiles, [lambda x, sigma: x * sigma] * len(tiles), *GRID[1:])(x, 3.0), 3 * x)
+    torch.testing.assert_close(blend_tiles(tiles, [lambda x, sigma: x * sigma] * len(tiles), *GRID[1:])(x, 3.0), 3 * x)
 
 
 @pytest.fixture
