@@ -8,7 +8,7 @@ import torch
 
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.config.schema import typed
-from cosmos_exp.pipeline.out_of_memory import PRESETS
+from cosmos_exp.pipeline.out_of_memory import PRESETS, out_of_memory_explained
 
 
 @pytest.fixture
