@@ -96,7 +96,7 @@ def _legend(scene: Scene, seen: Sequence[Track], unnamed: int, rig: Rig | None) 
 
 def left_out(outside: int, unnamed: int) -> str:
     """Text of the legend about what is not shown."""
-    notes = [(outside, "outside the image"), (unnamed, "without room for a name")]
+    notes = [(outside, "outside the picture"), (unnamed, "without room for a name")]
     return ", ".join(f"{count} {what}" for count, what in notes if count)
 
 

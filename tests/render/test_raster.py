@@ -6,7 +6,7 @@ import pytest
 from cosmos_exp.render.geometry import compile_mesh
 from cosmos_exp.render.mesh import Material, ellipsoid, mesh
 from cosmos_exp.render.palette import Tag
-from cosmos_exp.render.rasterizer import draw, sample_rays
+from cosmos_exp.render.rasterizer import rasterize, sample_rays
 from cosmos_exp.render.renderer import Renderer, render_camera
 from cosmos_exp.render.types import OUTPUTS
 from cosmos_exp.sensors.ftheta import FTheta
@@ -42,7 +42,7 @@ def drawn(model, triangles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     )
     inverse = np.zeros((model.height, model.width), np.float32)
     ids = np.full((model.height, model.width), -1, np.int32)
-    draw(model, sample_rays(model), geometry, np.eye(4), 0, inverse, ids)
+    rasterize(model, sample_rays(model), geometry, np.eye(4), 0, inverse, ids)
     return ids, inverse
 
 
@@ -78,7 +78,7 @@ def test_closed_surface_has_no_cracks(model):
 def test_outward_faces_hide_when_seen_from_behind():
     geometry = compile_mesh(mesh(ellipsoid((0, 0, 0), (5, 5, 5)), Material.PLAIN, Tag.OTHER, (1, 1, 1)), np.zeros(3))
     inverse, ids = np.zeros((64, 96), np.float32), np.full((64, 96), -1, np.int32)
-    draw(PINHOLE, None, geometry, np.eye(4), 0, inverse, ids)
+    rasterize(PINHOLE, None, geometry, np.eye(4), 0, inverse, ids)
     assert (ids == -1).all()
 
 

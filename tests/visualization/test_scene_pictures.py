@@ -47,8 +47,8 @@ def test_what_lies_outside_is_counted(street):
     (alone, with_far) = draw_scene(street), draw_scene(far)
     assert not np.array_equal(alone[-60:], with_far[-60:])  # the legend
     assert count(with_far, CLASSES[ActorClass.CAR]) == count(alone, CLASSES[ActorClass.CAR])
-    assert left_out(1, 0) == "1 outside the image" and left_out(0, 0) == ""
-    assert left_out(2, 3) == "2 outside the image, 3 without room for a name"
+    assert left_out(1, 0) == "1 outside the picture" and left_out(0, 0) == ""
+    assert left_out(2, 3) == "2 outside the picture, 3 without room for a name"
 
 
 def test_an_ego_that_stands_still(street):
