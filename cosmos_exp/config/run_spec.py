@@ -19,7 +19,7 @@ from cosmos_exp.config.schema import Config, typed
 from cosmos_exp.models.base import RenderRequest, VideoModel
 from cosmos_exp.models.config import GenerationConfig
 from cosmos_exp.models.contract import Contract
-from cosmos_exp.models.registry import find_family
+from cosmos_exp.models.registry import contract_of, find_family
 from cosmos_exp.render.types import OPTIONAL_OUTPUTS, OUTPUTS
 from cosmos_exp.scene.sources import load_rig
 from cosmos_exp.sensors.rigs import rig_of_views
@@ -49,7 +49,7 @@ class RunSpec:
     @cached_property
     def model(self) -> VideoModel:
         family = find_family(self.config.model.family)
-        contract = family.contract(self.config.model)
+        contract = contract_of(self.config.model)
         several = len(contract.all_sizes) > 1
         aspect = front_aspect(self.scene, self.sensors, self.views[0]) if several else None
         return family.build(generation_config(self.config, aspect), contract)

@@ -34,7 +34,7 @@ from cosmos_exp.models.clip_shapes import Videos
 from cosmos_exp.models.config import HardwareConfig
 from cosmos_exp.models.contract import Contract
 from cosmos_exp.models.kernels.speed import EIGHT_BITS, NO_TRANSFORMER_ENGINE, speed_problems
-from cosmos_exp.models.registry import find_family
+from cosmos_exp.models.registry import contract_of, find_family
 from cosmos_exp.models.transfer1.memory import DTYPES, memory_problems
 from cosmos_exp.sampling.sampler_params import sampler_problems
 from cosmos_exp.scene.edits.scene_edits import config_problems
@@ -87,7 +87,7 @@ def _check_model(config: Config, here: bool) -> Iterator[str]:
     yield from problems
     if family is None:
         return
-    contract, problems = attempt(lambda: family.contract(config.model))
+    contract, problems = attempt(lambda: contract_of(config.model))
     yield from problems
     contract = contract or family.known().get(config.model.name)
     if contract is None:

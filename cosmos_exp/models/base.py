@@ -320,18 +320,22 @@ def _checked(made: Mapping[str, np.ndarray], view: str, shape: Shape) -> np.ndar
     return video
 
 
+NamedContract = Callable[[str], Contract]
+
+
 @dataclass(frozen=True)
 class ModelFamily:
     """What is registered by name: models that share a config type and an implementation.
 
     config: type of the `model` group's options. contract: of a model, without loading it; UserError where its files are
-    missing. build: the model, with the contract that `contract` returned.
+    missing. Its second argument returns the contract of another model by name, for one that stands beside it. build:
+    the model, with the contract that `contract` returned.
     check: what is wrong with a config besides what the contract says, one message per problem. `here`: whether the run
     is on this machine. known: {name: contract} of the models that exist by name, also without their weights.
     """
 
     config: type[ModelConfig]
-    contract: Callable[[Any], Contract]
+    contract: Callable[[Any, NamedContract], Contract]
     build: Callable[[GenerationConfig, Contract], VideoModel]
     check: Callable[[GenerationConfig, Contract, bool], Iterable[str]] = lambda config, contract, here: ()
     known: Callable[[], Mapping[str, Contract]] = dict

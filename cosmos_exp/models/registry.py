@@ -76,6 +76,21 @@ def config_types() -> dict[str, type[ModelConfig]]:
     return types
 
 
+def contract_of(config: ModelConfig) -> Contract:
+    """What the model of a config can make, without loading it."""
+    return find_family(config.family).contract(config, named_contract)
+
+
 def known_contracts() -> Mapping[str, Contract]:
     """{name: contract} of the models that exist by name, whether their weights are here or not."""
     return {name: contract for family in family_names() for name, contract in find_family(family).known().items()}
+
+
+def named_contract(name: str) -> Contract:
+    """Of the model that `model=NAME` stands for, with its own defaults. UserError for an unknown name."""
+    known = known_contracts()
+    if name in known:
+        return known[name]
+    if name not in other_families():
+        raise UserError(unknown_name("model", name, [*known, *other_families()]))
+    return contract_of(find_family(name).config(name=name, family=name))

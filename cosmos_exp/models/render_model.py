@@ -12,13 +12,13 @@ from dataclasses import dataclass, fields, replace
 from typing import ClassVar
 
 from cosmos_exp.common.cache import Entry
-from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.common.stored_arrays import load_arrays
 from cosmos_exp.controls.config import ControlsConfig
 from cosmos_exp.models.base import (
     GeneratedVideos,
     GenerationRequest,
     ModelFamily,
+    NamedContract,
     RenderRequest,
     ResultStore,
     StoredVideo,
@@ -36,19 +36,9 @@ class RenderConfig(ModelConfig):
     """Model whose views, frames, sizes and rate it takes; its weights need not be here."""
 
 
-def contract(config: RenderConfig) -> Contract:
-    from cosmos_exp.models.registry import find_family, known_contracts, other_families
-
-    known = known_contracts()
-    if config.like in known:
-        base = known[config.like]
-    elif config.like in other_families():
-        family = find_family(config.like)
-        base = family.contract(family.config(name=config.like, family=config.like))
-    else:
-        raise UserError(f"model.like: {unknown_name('model', config.like, [*known, *other_families()])}")
+def contract(config: RenderConfig, named: NamedContract) -> Contract:
     controls = tuple(entry.name for entry in fields(ControlsConfig))  # any may have a weight: none is read
-    return replace(base, controls=controls, multi_view_controls=controls, num_steps=None)
+    return replace(named(config.like), controls=controls, multi_view_controls=controls, num_steps=None)
 
 
 class RenderModel(VideoModel):

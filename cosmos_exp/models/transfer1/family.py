@@ -11,7 +11,7 @@ from pathlib import Path
 from cosmos_exp.common import torchrun
 from cosmos_exp.common.errors import attempt
 from cosmos_exp.controls.user_videos import check_video, view_file
-from cosmos_exp.models.base import ModelFamily, VideoModel
+from cosmos_exp.models.base import ModelFamily, NamedContract, VideoModel
 from cosmos_exp.models.checkpoints import released
 from cosmos_exp.models.clip_shapes import Videos
 from cosmos_exp.models.config import GenerationConfig, ModelConfig
@@ -31,7 +31,7 @@ class Transfer1Config(ModelConfig):
     """Generate with the quirks of the reference implementation: rounded weights and noise levels among others."""
 
 
-def contract(config: Transfer1Config) -> Contract:
+def contract(config: Transfer1Config, named: NamedContract) -> Contract:
     return read_contract(model_folder(config.name, config.weights))
 
 
