@@ -63,9 +63,12 @@ def _imported(path: Path) -> Iterator[str]:
                 yield whole if whole in modules() else node.module
         elif isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in modules())
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in modules():
-            if modules()[node.value].name != "__init__.py":
-                yield node.value  # a module named for import_module
+        elif isinstance(node, ast.Constant) and node.value in modules() and not is_package(str(node.value)):
+            yield str(node.value)  # a module named for import_module
+
+
+def is_package(module: str) -> bool:
+    return modules()[module].name == "__init__.py"
 
 
 def package_of(module: str) -> str:

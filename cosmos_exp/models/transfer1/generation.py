@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cosmos_exp.models.transfer1.model import WorldModel
-    from cosmos_exp.models.transfer1.video_model import Transfer1
+    from cosmos_exp.models.transfer1.spec import Transfer1Spec
 
 Chunks = list[Entry]  # of one video
 
@@ -51,7 +51,7 @@ LATER = ("guidance", "num_steps", "sigma_min")
 class Generation:
     """hints: {control: latents of each chunk} of the front view. multi_view_hints: {control: {view: the same}}."""
 
-    def __init__(self, model: Transfer1, request: GenerationRequest, store: ResultStore):
+    def __init__(self, model: Transfer1Spec, request: GenerationRequest, store: ResultStore):
         self.model = model
         self.request = request
         self.store = store

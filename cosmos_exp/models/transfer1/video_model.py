@@ -1,163 +1,22 @@
 """Transfer1 as a video model: the front view from all controls, then all views from it and the layout controls.
 
-Its stages, each with results of its own in the cache: hints (control videos as latents), input (latents of a video to
-start from), text (embeddings), single_view and multi_view (one result per chunk).
+Its stages, each with results of its own in the cache: hints (control videos as latents), input (latents of an init
+video), text (embeddings), single_view and multi_view (one result per chunk).
 """
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, fields, replace
-from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Iterator
 
-import numpy as np
-
-from cosmos_exp.common.cache import Entry
-from cosmos_exp.common.typed_config import plain
-from cosmos_exp.models.base import (
-    GeneratedVideos,
-    GenerationRequest,
-    Notice,
-    RenderRequest,
-    ResultStore,
-    VideoModel,
-)
-from cosmos_exp.models.config import GenerationConfig
-from cosmos_exp.models.contract import Contract
-from cosmos_exp.models.kernels.speed import Speed
-from cosmos_exp.models.transfer1.memory import Memory
-from cosmos_exp.models.transfer1.spatial_conditioning import SpatialConditioning
-from cosmos_exp.models.transfer1.weights_folder import WeightsFolder, model_folder
-from cosmos_exp.sampling.chunks import Chunk
-from cosmos_exp.sampling.sampler_params import SIGMA_MAX, SamplerParams
-from cosmos_exp.sampling.seeds import item_seed
-from cosmos_exp.sampling.weight_normalization import normalized_weights
-
-if TYPE_CHECKING:
-    from cosmos_exp.models.transfer1.family import Transfer1Config
+from cosmos_exp.models.base import GeneratedVideos, GenerationRequest, Notice, ResultStore
+from cosmos_exp.models.transfer1.generation import Generation
+from cosmos_exp.models.transfer1.spec import Transfer1Spec
+from cosmos_exp.sampling.sampler_params import SIGMA_MAX
 
 
-class Transfer1(VideoModel):
-    stages: ClassVar[Mapping[str, int]] = {"hints": 1, "input": 1, "text": 1, "single_view": 3, "multi_view": 3}
-
-    def __init__(self, config: GenerationConfig, contract: Contract, *, known: Mapping[str, Contract] | None = None):
-        super().__init__(config, contract, known=known)
-        self.model_config: Transfer1Config = config.model  # type: ignore[assignment]  # of this family
-        self.reference_compat = self.model_config.reference_compat
-        self.spatial = SpatialConditioning(config.controls, config.captions, reference_compat=self.reference_compat)
-        given = config.captions.negative_prompt
-        self.negative_prompt: str | None = contract.negative_prompt if given is None else given
-
-    # Controls
-
-    @property
-    def weights(self) -> dict[str, float]:
-        """{control: weight} of those above 0, as given."""
-        return self.spatial.weights
-
-    @property
-    def multi_view_controls(self) -> tuple[str, ...]:
-        """Controls with a weight that the multi-view net reads; none where only one view is asked for."""
-        read = self.contract.multi_view_controls if len(self.config.views) > 1 else ()
-        return tuple(name for name in self.weights if name in read)
-
-    def control_requests(self, name: str) -> tuple[RenderRequest, ...]:
-        read = self.views.values() if name in self.multi_view_controls else ()
-        return tuple(dict.fromkeys([self.front, *read]))
-
-    @cached_property
-    def effective_weights(self) -> dict[str, dict[str, float]]:
-        """Weights that sum to more than 1 are scaled down, network by network."""
-        names = {"single_view": tuple(self.weights), "multi_view": self.multi_view_controls}
-        return {
-            net: normalized_weights({name: self.weights[name] for name in own}) for net, own in names.items() if own
-        }
-
-    def weight_maps(self, request: RenderRequest, renders: Mapping[str, Entry]) -> dict[str, np.ndarray]:
-        front = request == self.front
-        controls = list(self.weights) if front else list(self.multi_view_controls)
-        seen = {request.view: renders[request.view]} if front else renders
-        return self.spatial.pictures(controls, request.view, seen, request.shape)
-
-    # Networks
-
-    @cached_property
-    def folder(self) -> WeightsFolder:
-        path = model_folder(self.model_config.name, self.model_config.weights)
-        return WeightsFolder(path, self.config.hardware, self.speed, self.memory, self.config.threads)
-
-    @cached_property
-    def memory(self) -> Memory:
-        return Memory(**{entry.name: getattr(self.config.hardware, entry.name) for entry in fields(Memory)})
-
-    @cached_property
-    def speed(self) -> Speed:
-        """compile: null in the config stands for: on a GPU."""
-        speed = self.config.speed
-        fuse = self.config.hardware.on_gpu if speed.compile is None else speed.compile
-        return Speed(attention=speed.attention, linears=speed.linears, compile=fuse)
-
-    @cached_property
-    def sampler(self) -> SamplerParams:
-        """Of the front view."""
-
-        sampler, speed = self.config.sampler, self.config.speed
-        interval = speed.guidance_interval
-        return SamplerParams(
-            guidance=sampler.guidance,
-            num_steps=sampler.num_steps,
-            sigma_max=sampler.sigma_max,
-            sigma_min=sampler.sigma_min,
-            reference_compat=self.reference_compat,
-            guidance_interval=(interval[0], interval[1]) if interval else None,
-            cache_threshold=speed.cache_threshold,
-        )
-
-    @property
-    def multi_view_sampler(self) -> SamplerParams:
-        return replace(self.sampler, sigma_max=self.multi_view_sigma_max)
-
-    @property
-    def multi_view_sigma_max(self) -> float:
-        """The other views always start from noise alone."""
-        sampler = self.config.sampler
-        return sampler.sigma_max if sampler.input is None else SIGMA_MAX
-
-    def seed(self, stage: str, clip: str, chunk: Chunk) -> int:
-        """Of a chunk's initial noise."""
-        return item_seed(self.config.sampler.seed, stage, f"{clip}/{chunk.index}" if chunk.index else clip)
-
-    def seeds(self, clip: str) -> dict[str, list[int]]:
-        videos = {"single_view": self.videos.single_view, "multi_view": self.videos.multi_view}
-        return {name: [self.seed(name, clip, c) for c in video.chunks] for name, video in videos.items() if video}
-
-    # Identity and cost
-
-    def files(self, store: ResultStore) -> dict[str, str]:
-        several = ("multiview_*",) if self.videos.multi_view else ()
-        return self.folder.files(store, "tokenizer", "text_encoder", "base", "control_*", *several)
-
-    @property
-    def location(self) -> str:
-        return str(self.folder.path)
-
-    @property
-    def passes(self) -> int:
-        """Of the network, to sample a clip."""
-        sampler = self.config.sampler
-        return (sampler.num_steps + 1) * (2 if sampler.guidance else 1)
-
-    def cost_setting(self, stage: str) -> str:
-        model, hardware = self.model_config, asdict(self.config.hardware)
-        del hardware["threads"]
-        hardware["device"] = self.config.hardware.device.partition(":")[0]
-        name = self.folder.path.name if model.weights else model.name
-        return json.dumps([name, hardware, plain(asdict(self.config.speed))], sort_keys=True)
-
-    # What a run says
+class Transfer1(Transfer1Spec):
+    """The nano model and the released Cosmos-Transfer1 models."""
 
     def notices(self) -> Iterator[Notice]:
         """A size that no one asked for, weights after their normalisation, and what has less effect than it looks."""
@@ -198,8 +57,6 @@ class Transfer1(VideoModel):
     # Generation
 
     def generate(self, request: GenerationRequest, store: ResultStore) -> Iterator[GeneratedVideos]:
-        from cosmos_exp.models.transfer1.generation import Generation
-
         generation = Generation(self, request, store)
         generation.encode()
         for style in request.prompts:
