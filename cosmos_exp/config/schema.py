@@ -15,7 +15,7 @@ from typing import Any, TypeVar, get_args, get_type_hints
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
-from omegaconf import DictConfig, OmegaConf, SCMode
+from omegaconf import DictConfig, OmegaConf
 
 from cosmos_exp.captions.config import CaptionsConfig
 from cosmos_exp.common.typed_config import NO_EFFECT, REQUIRED, identity
@@ -86,12 +86,23 @@ def typed(cfg: DictConfig) -> Config:
 
 def typed_group(cfg: DictConfig, kind: type[Group]) -> Group:
     """The same of one group, which is of this type or of a subclass."""
-    value: Any = OmegaConf.to_container(
-        cfg, resolve=True, throw_on_missing=False, structured_config_mode=SCMode.INSTANTIATE
-    )
+    value = _object(cfg)
     if not isinstance(value, kind):
         raise TypeError(f"a config of the type {kind.__name__} was expected, not {OmegaConf.get_type(cfg)}")
     return value
+
+
+def _object(node: Any) -> Any:
+    """As OmegaConf.to_object, but for missing values, and for keys that the type does not have, which are left out."""
+    if OmegaConf.is_list(node):
+        return [_object(item) for item in node]
+    if not OmegaConf.is_dict(node):
+        return node
+    kind = OmegaConf.get_type(node)
+    if not is_dataclass(kind):
+        return OmegaConf.to_container(node, resolve=True, throw_on_missing=False)
+    keys = [entry.name for entry in fields(kind) if entry.name in node]
+    return kind(**{key: REQUIRED if OmegaConf.is_missing(node, key) else _object(node[key]) for key in keys})
 
 
 def run_id(config: Config) -> str:

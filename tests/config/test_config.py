@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field, fields
 from itertools import product
 from pathlib import Path
 
@@ -9,8 +10,8 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from cosmos_exp.config import schema
-from cosmos_exp.config.schema import run_id
+from cosmos_exp.common.typed_config import REQUIRED, identity, identity_name
+from cosmos_exp.config.schema import Config, run_id, typed
 from cosmos_exp.config.validate import validate
 from cosmos_exp.models.checkpoints.released import MODELS
 from cosmos_exp.scene.sources import SOURCES
@@ -101,13 +102,16 @@ def test_every_option_composes_to_its_type_and_can_run(
         overrides += ["scene=rds_hq", f"scene.root={clip_root}"]
     cfg = configure(*overrides)
     assert OmegaConf.get_type(cfg, "scene") is SOURCES[cfg.scene.source].config
-    for name in set(schema.RUN_ID_GROUPS) - {"scene"}:
-        assert OmegaConf.get_type(cfg, name).__module__ == schema.__name__
+    config = typed(cfg)
+    for entry in fields(Config):
+        if entry.name not in ("scene", "model", "name", "sweep_name"):
+            assert type(getattr(config, entry.name)).__name__ == entry.type
     assert validate(cfg) == []
 
 
 def test_every_released_model_has_an_option() -> None:
-    assert set(MODELS) == set(FOR_RELEASED) == {option for group, option in OPTIONS if group == "model"} - {"nano"}
+    options = {option for group, option in OPTIONS if group == "model"}
+    assert set(MODELS) == set(FOR_RELEASED) == options - {"nano", "render"}
 
 
 @pytest.mark.parametrize("name", [name for name in FOR_RELEASED if name != "upscaler_4k"])
@@ -242,10 +246,16 @@ def test_required_values_are_named(problems) -> None:
         "hardware.device=cuda",
         "hardware.resident=one",
         "hardware.tokenizer_chunk=1",
+        "metrics.names=[psnr]",
+        "previews=none",
+        "controls.lidar.weight=0",
+        "controls.edge.strength=low",  # of a control without weight
+        "scene.name=other",
+        "sampler.guidance=1",  # the default
     ],
 )
-def test_the_run_id_ignores_where_and_how_fast(override: str, configure) -> None:
-    assert run_id(configure(override)) == run_id(configure())
+def test_the_run_id_ignores_what_changes_no_result(override: str, configure) -> None:
+    assert run_id(typed(configure(override))) == run_id(typed(configure()))
 
 
 @pytest.mark.parametrize(
@@ -261,7 +271,37 @@ def test_the_run_id_ignores_where_and_how_fast(override: str, configure) -> None
     ],
 )
 def test_the_run_id_follows_what_changes_the_result(override: str, configure) -> None:
-    assert run_id(configure(override)) != run_id(configure())
+    assert run_id(typed(configure(override))) != run_id(typed(configure()))
+
+
+def test_a_new_key_and_a_renamed_one_leave_identities_as_they_are() -> None:
+    @dataclass
+    class Before:
+        steps: int = 8
+        names: list[str] = REQUIRED
+
+    @dataclass
+    class After:
+        num_steps: int = field(default=8, metadata=identity_name("steps"))
+        names: list[str] = REQUIRED
+        extra: float = 0.5
+
+    for steps in (8, 9):
+        assert identity(Before(steps, ["a"])) == identity(After(steps, ["a"]))
+    assert identity(Before(9, ["a"])) == {"steps": 9, "names": ["a"]}
+
+
+@pytest.mark.parametrize(("group", "option"), [option for option in OPTIONS if option[0] not in ADDED])
+def test_an_option_does_not_repeat_the_default_of_its_type(group: str, option: str, configure) -> None:
+    """So that every default stands in one place."""
+    given = OmegaConf.load(CONF / group / f"{option}.yaml")
+    if not OmegaConf.is_dict(given) or group == "scene":
+        return
+    kind = next(entry for entry in fields(Config) if entry.name == group)
+    default = kind.default_factory() if callable(kind.default_factory) else None
+    for key, value in given.items():
+        if default is not None and hasattr(default, key) and not OmegaConf.is_config(value):
+            assert value != getattr(default, key), f"{group}={option}: {key}"
 
 
 def test_weights_of_one_preset_do_not_leak_into_another(configure) -> None:
