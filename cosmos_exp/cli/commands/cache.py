@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from argparse import Namespace
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cosmos_exp.cli.commands.parser import Parser
-from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.errors import UserError, nearest_name, unknown_name
 from cosmos_exp.common.units import age_text, parse_age, parse_size, size_text
 
 if TYPE_CHECKING:
@@ -23,47 +24,45 @@ MOST_FAILURES = 3  # listed
 
 
 def command_line() -> Parser:
-    parser = Parser("cache", f"What the stage cache holds. `cosmos-exp cache {PRUNE}` makes room in it.")
-    _add_common(parser)
-    return parser
-
-
-def prune_command_line() -> Parser:
-    parser = Parser(f"cache {PRUNE}", "Evict the least recently used entries; what a running process uses stays.")
+    parser = Parser(
+        "cache", f"What the stage cache holds. {PRUNE}: evict entries, never those that running processes use."
+    )
+    parser.add_argument("action", metavar=PRUNE, nargs="?", help="evict the least recently used entries")
+    parser.add_argument("folder", metavar="FOLDER", nargs="?", type=Path, help="default: paths.cache of the config")
     parser.add_argument("--max-size", metavar="SIZE", help="until the whole cache is no larger: 20GB, 500MiB")
     parser.add_argument("--older-than", metavar="AGE", help="all that were not used for so long: 12h, 30d, 4w")
     parser.add_argument("--dry-run", action="store_true", help="say what would go, and change nothing")
-    _add_common(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON; sizes in bytes, times in UTC")
     return parser
 
 
-def _add_common(parser: Parser) -> None:
-    parser.add_argument("folder", metavar="FOLDER", nargs="?", type=Path, help="default: paths.cache of the config")
-    parser.add_argument("--json", action="store_true", help="print JSON; sizes in bytes, times in UTC")
-
-
 def main(arguments: Sequence[str]) -> int:
-    return _prune(arguments[1:]) if arguments[:1] == [PRUNE] else _show(arguments)
-
-
-def _show(arguments: Sequence[str]) -> int:
-    from cosmos_exp.common.cache_survey import survey
-
     given = command_line().parse(arguments)
-    found = survey(_folder(given.folder))
-    if given.json:
-        print(json.dumps(_record(found), indent=1))
-    else:
-        _print_survey(found)
+    if given.action == PRUNE:
+        return _prune(given)
+    if given.folder is not None:
+        raise UserError(unknown_name("cosmos-exp cache command", given.action, [PRUNE]))
+    if given.max_size or given.older_than or given.dry_run:
+        raise UserError(f"--max-size, --older-than and --dry-run are options of `cosmos-exp cache {PRUNE}`")
+    _show(Path(given.action) if given.action else None, as_json=given.json)
     return 0
 
 
-def _prune(arguments: Sequence[str]) -> int:
+def _show(given: Path | None, *, as_json: bool) -> None:
+    from cosmos_exp.common.cache_survey import survey
+
+    found = survey(_folder(given))
+    if as_json:
+        print(json.dumps(_record(found), indent=1))
+    else:
+        _print_survey(found)
+
+
+def _prune(given: Namespace) -> int:
     from cosmos_exp.common.cache_prune import Limits, prune
 
-    given = prune_command_line().parse(arguments)
     if given.max_size is None and given.older_than is None:
-        raise UserError("cache prune: give --max-size, such as 20GB, or --older-than, such as 30d, or both")
+        raise UserError(f"cache {PRUNE}: give --max-size, such as 20GB, or --older-than, such as 30d, or both")
     limits = Limits(
         None if given.max_size is None else parse_size("--max-size", given.max_size),
         None if given.older_than is None else parse_age("--older-than", given.older_than),
@@ -86,7 +85,7 @@ def _prune(arguments: Sequence[str]) -> int:
 def _folder(given: Path | None) -> Path:
     """The folder of the cache, absolute."""
     if given is not None:
-        if given.name.startswith("pru") and not given.exists():
+        if not given.exists() and given.name == str(given) and nearest_name(str(given), [PRUNE]):
             raise UserError(f"no folder {str(given)!r}: did you mean `cosmos-exp cache {PRUNE}`?")
         return given.absolute()
     from cosmos_exp.config.compose import compose

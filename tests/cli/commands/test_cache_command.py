@@ -120,6 +120,9 @@ def test_a_run_that_goes_on_is_said_to_use_its_entries(folder: Path, capsys) -> 
         (["outputs"], "'{cwd}/outputs' is not a stage cache: did you mean '{cwd}/outputs/cache'?"),
         (["outputs/cache/history.jsonl"], "is not a folder"),
         (["prun", "--json"], "did you mean `cosmos-exp cache prune`?"),
+        (["pruen", "outputs/cache", "--max-size", "1GB"], "command 'pruen': did you mean 'prune'"),
+        (["--max-size", "1GB"], "are options of `cosmos-exp cache prune`"),
+        (["prune", "outputs", "more", "--max-size", "1GB"], "surplus argument 'more'"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_line(folder: Path, arguments: list[str], message: str) -> None:
