@@ -77,7 +77,8 @@ def clip_times(scene: Scene) -> np.ndarray:
 def dataset_of(scene: Scene, name: str, cameras: Mapping[str, Camera]) -> Dataset:
     """The config that renders all cameras and layers of the clip: chunks of CHUNK frames, or one of a shorter clip.
 
-    Rendered at 1280x720 as in NVIDIA's configs where all cameras have that aspect ratio, else at 1280x704, as for Waymo.
+    Rendered at 1280x720, as in NVIDIA's configs, where all cameras have that aspect ratio, else at 1280x704, as for
+    Waymo.
     """
     chunk = min(CHUNK, len(clip_times(scene)))
     wide = all(abs(camera.model.width / camera.model.height - WIDE) < 0.02 for camera in cameras.values())
