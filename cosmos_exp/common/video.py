@@ -24,7 +24,7 @@ QUEUE_SIZE = 4  # frames that wait for the encoder before `write` blocks
 
 @dataclass(frozen=True)
 class Encoding:
-    """How H.264 is made. lossless: RGB at QP 0, exact to the bit but not playable in browsers. threads: 0 lets the
+    """H.264 settings. lossless: RGB at QP 0, exact to the bit but not playable in browsers. threads: 0 lets the
     encoder choose."""
 
     crf: int = CRF

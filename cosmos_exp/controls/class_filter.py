@@ -39,14 +39,14 @@ class ClassList:
         return table[semantic % len(PALETTE)]
 
     def keeps_literally(self, semantic: np.ndarray, *, bgr: bool = False) -> np.ndarray:
-        """As CARLA's exporter does: `colors` as they stand, compared with the RGB, or BGR, image of the tags."""
+        """As CARLA's exporter does: `colors` taken literally, compared with the RGB, or BGR, image of the tags."""
         table = np.array([tuple(color[::-1] if bgr else color) in self.colors for color in PALETTE.tolist()])
         return table[semantic % len(PALETTE)]
 
 
 @dataclass(frozen=True)
 class ClassFilter:
-    """shaded, canny: None where the file has no such list. notes: entries that are not read as they stand."""
+    """shaded, canny: None where the file has no such list. notes: entries that are not taken literally."""
 
     name: str
     shaded: ClassList | None

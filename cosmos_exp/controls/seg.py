@@ -32,7 +32,7 @@ def seg_control(
     mode: `semantic` gives each class its CityScapes colour, `instance` each object its own; `shaded` gives the
     `shaded_segmentation_classes` of class_filter (a file; None or `carla` for the usual ones) their class colour and
     the rest its object's, shaded by the normals. palette: of the objects. reference_compat: object ids are
-    merged as in the CARLA exporter, and only classes whose colour stands in the filter as RGB are kept.
+    merged as in the CARLA exporter, and only classes whose RGB colour is in the filter are kept.
     Raises UserError on an unknown mode or palette, or a bad filter.
     """
     if mode not in SEG_MODES:

@@ -34,7 +34,7 @@ class Features:
 
 
 def pinhole_matrix(camera: Camera) -> np.ndarray:
-    """[3,3] intrinsics of the ideal pinhole that stands for the camera."""
+    """[3,3] intrinsics of the ideal pinhole that replaces the camera model."""
     rays = camera.model.rays()
     middle = rays[rays.shape[0] // 2]
     half = min(max(_angle(middle[0]), _angle(middle[-1])), MAX_HALF_FOV)

@@ -1,7 +1,7 @@
 """Surface detail of each material over a run of samples that show the same triangle.
 
 The kernels read and write rows of a buffer [ROWS, W] float32, one sample per column. Table lookups (noise, shadow map,
-ground grid) are scalar code, made at every other sample of a run and interpolated between; all else is straight
+ground grid) are scalar code, made at every other sample of a run and interpolated between; all else is straight-line
 arithmetic over rows, which the compiler vectorises. Detail depends on the world position alone and fades where a
 sample's footprint exceeds it, so textures are stable when the camera moves.
 """

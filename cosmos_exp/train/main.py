@@ -57,7 +57,7 @@ class Training:
         return self._specs(self.config.multi_view_clips, self.views, ("hdmap",))
 
     def render(self) -> None:
-        """All clips, which later stages otherwise render when they need them; may run beside the tokenizer stage."""
+        """All clips, which later stages otherwise render on demand; may run in parallel to the tokenizer stage."""
         for specs, folder in ((self.single_view_specs(), "clips"), (self.multi_view_specs(), "multi_view_clips")):
             progress = counter(f"rendered into {folder}")
             for number, _ in enumerate(self._rendered(specs, self.folder / folder), 1):

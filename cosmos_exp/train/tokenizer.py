@@ -25,7 +25,7 @@ CONTROL_SHARE = 0.25
 
 @dataclass
 class TokenizerLoss:
-    """Weights of the terms beside the squared error, and the noise on the latents."""
+    """Weights of the terms besides the squared error, and the noise on the latents."""
 
     l1_weight: float = 0.1
     gradient_weight: float = 0.5

@@ -148,7 +148,7 @@ class HdMap:
 
 
 def stroke_width(width: int, height: int) -> int:
-    """Pixels, in an image of so many rows, of a stroke that is `width` pixels wide in one of 720."""
+    """Stroke width in an image of `height` rows, pixels; `width` applies to 720 rows."""
     return max(round(width * height / REFERENCE_HEIGHT), 1)
 
 

@@ -18,7 +18,7 @@ SLACK = 1e-3  # metres
 class Shapes:
     """Vertex lists one after the other. points: [N,3] float64. starts: [S+1] int64. layers: [S] int64, ascending.
 
-    spheres: [S,4], centre and radius of a sphere that holds a shape; only `of` makes them.
+    spheres: [S,4], centre and radius of a bounding sphere of each shape; only set by `of`.
     """
 
     points: np.ndarray
