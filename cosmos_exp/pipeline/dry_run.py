@@ -34,7 +34,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class DryRun:
-    """wanted: {key: result}. generated: the videos' entries. stages: names of all that store results, in their order."""
+    """wanted: {key: result}. generated: entries of the videos. stages: names of all that store results, in order."""
 
     wanted: Mapping[str, Wanted]
     generated: tuple[Entry, ...]
