@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TypeVar
 
+Made = TypeVar("Made")
 MAX_NAMES = 60  # listed in one message
 
 
@@ -24,7 +25,7 @@ class ValidationErrors(UserError):
         return type(self), (self.errors,)
 
 
-def attempt(make: Callable[[], Any]) -> tuple[Any, list[str]]:
+def attempt(make: Callable[[], Made]) -> tuple[Made | None, list[str]]:
     """The result of `make` and no messages, or None and the messages of its user errors."""
     try:
         return make(), []

@@ -15,7 +15,7 @@ from typing import Any, TypeVar, get_args, get_type_hints
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from cosmos_exp.captions.config import CaptionsConfig
 from cosmos_exp.common.typed_config import NO_EFFECT, REQUIRED, identity
@@ -84,7 +84,7 @@ def typed(cfg: DictConfig) -> Config:
     return typed_group(cfg, Config)
 
 
-def typed_group(cfg: DictConfig, kind: type[Group]) -> Group:
+def typed_group(cfg: DictConfig | ListConfig, kind: type[Group]) -> Group:
     """The same of one group, which is of this type or of a subclass."""
     value = _object(cfg)
     if not isinstance(value, kind):
@@ -116,8 +116,11 @@ def run_id(config: Config) -> str:
 
 def _named_by(root: DictConfig) -> Config:
     """The groups that change a result, as an object; the others ask for the name that is made of these."""
-    groups = [entry.name for entry in fields(Config) if entry.metadata.get("changes_result", True)]
-    return Config(**{group: typed_group(root[group], object) for group in groups})
+    config = Config()
+    for entry in fields(Config):
+        if entry.metadata.get("changes_result", True):
+            setattr(config, entry.name, typed_group(root[entry.name], object))
+    return config
 
 
 def sweep_folder(sweep_name: str | None, overrides: Sequence[str]) -> str:

@@ -6,7 +6,8 @@ import math
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, is_dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -122,8 +123,9 @@ def check_scene(cfg: DictConfig) -> None:
 
 def _unknown_keys(node: DictConfig, prefix: str) -> Iterator[str]:
     """Keys added with `+` to a group that has no such key."""
-    known = [entry.name for entry in fields(OmegaConf.get_type(node))]
-    for key in node:
+    kind = OmegaConf.get_type(node)
+    known = [entry.name for entry in fields(kind)] if is_dataclass(kind) else []
+    for key in map(str, node):
         if key not in known:
             yield unknown_name("config key", prefix + key, [prefix + k for k in known])
         elif OmegaConf.is_dict(node._get_node(key)) and OmegaConf.get_type(node, key) is not dict:
@@ -167,8 +169,9 @@ def _check_controls(controls: ControlsConfig, contract: Contract) -> Iterator[st
             yield f"controls.{key}: {unknown_name(key.replace('.', ' control '), given, allowed)}"
     for name, classes in (("edge", CANNY), ("seg", SHADED)):
         given = getattr(controls, name).class_filter
-        for error in attempt(lambda given=given, classes=classes: find_filter(given).required(classes))[1]:
-            yield f"controls.{name}: {error}"
+        found, errors = attempt(partial(find_filter, given))
+        errors = errors or attempt(partial(found.required, classes))[1] if found else errors
+        yield from (f"controls.{name}: {error}" for error in errors)
     yield from attempt(lambda: check_compat(controls.edge.class_filter, controls.edge.reference_compat))[1]
     nearest, farthest = controls.depth.min_depth, controls.depth.max_depth
     if not 0 < nearest < farthest < math.inf:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from cosmos_exp.captions.config import CaptionsConfig
@@ -52,9 +53,9 @@ def _check_ready_video(name: str, path: Path, frames: Frames) -> Iterator[str]:
             "with a video for each camera, or views=single"
         )
     for view in views[:1] if path.is_file() else views:
-        files, errors = attempt(lambda view=view: camera_files(path, view))
+        files, errors = attempt(partial(camera_files, path, view))
         if files and len(files) == 1:  # of several, the clip's name decides, which is not known yet
-            errors = attempt(lambda file=files[0], view=view: check_video(file, frames[view]))[1]
+            errors = attempt(partial(check_video, files[0], frames[view]))[1]
         yield from (f"controls.{name}.file: {error}" for error in errors)
 
 
@@ -77,7 +78,8 @@ def _check_area(key: str, area: Area, frames: Frames) -> Iterator[str]:
 
         views = list(frames) if area.mask.is_dir() else list(frames)[:1]
         for view in views:
-            _, errors = attempt(lambda view=view: read_map(camera_file(area.mask, view), frames[view]))
+            path, errors = attempt(partial(camera_file, area.mask, view))
+            errors = attempt(partial(read_map, path, frames[view]))[1] if path else errors
             yield from (f"{key}.mask: {error}" for error in errors)
 
 

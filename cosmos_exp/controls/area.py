@@ -22,7 +22,7 @@ class Area:
     """
 
     classes: tuple[str, ...] = ()
-    box: tuple[float, float, float, float] | None = None
+    box: tuple[float, ...] | None = None
     mask: Path | None = None
 
     @classmethod

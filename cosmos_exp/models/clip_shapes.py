@@ -69,7 +69,7 @@ def videos_of(
     overlaps = sorted({*contract.overlaps, *contract.multi_view_overlaps})
     overlap = model.overlap
     if overlap is not None and overlap not in overlaps:
-        nearest = min(overlaps, key=lambda n: abs(n - overlap), default=None)
+        nearest = _nearest(overlap, overlaps)
         able = f"continues a video from {' or '.join(map(str, overlaps))} frames; nearest is {nearest}"
         errors.append(f"model.overlap={overlap}: {model.name} {able if overlaps else 'makes one chunk: give null'}")
         overlap = None
@@ -93,7 +93,7 @@ def _multi_view(
     frames = model.multi_view_frames
     if counts and frames is None:
         frames = counts[-1]
-    if frames in counts:
+    if frames is not None and frames in counts:
         return _video(Shape(frames, height, width), contract.multi_view_chunk, overlap)
     if not counts:
         least = contract.multi_view_chunk.least
@@ -102,9 +102,13 @@ def _multi_view(
         listed = " or ".join(map(str, counts)) if len(counts) <= 4 else f"{counts[0]}, {counts[1]} ... {counts[-1]}"
         errors.append(
             f"model.multi_view_frames={frames}: of a front view of {front.frames} frames {model.name} makes "
-            f"{listed} of all views; nearest is {min(counts, key=lambda n: abs(n - frames))}"
+            f"{listed} of all views; nearest is {_nearest(frames, counts)}"
         )
     return None
+
+
+def _nearest(asked: int | None, allowed: Sequence[int]) -> int | None:
+    return min(allowed, key=lambda n: abs(n - (asked or 0)), default=None)
 
 
 def _video(shape: Shape, rule: FrameRule, overlap: int) -> Video:
@@ -113,7 +117,7 @@ def _video(shape: Shape, rule: FrameRule, overlap: int) -> Video:
 
 def _overlap(allowed: Sequence[int], asked: int | None) -> int:
     """Frames that a further chunk of one network begins with; 0 where it makes one chunk only."""
-    return asked if asked in allowed else next(iter(allowed), 0)
+    return asked if asked is not None and asked in allowed else next(iter(allowed), 0)
 
 
 def _who_continues(contract: Contract, frames: int, known: Mapping[str, Contract]) -> str:
@@ -140,5 +144,6 @@ def nearest_size(
     def distance(size: tuple[int, int]) -> int:
         return sum(abs(asked.get(key, own) - own) for key, own in zip(("height", "width"), size))
 
-    nearest = "x".join(map(str, min(contract.all_sizes, key=distance)))
+    closest: tuple[int, int] = min(contract.all_sizes, key=distance)
+    nearest = "x".join(map(str, closest))
     raise UserError(f"{given}: this model makes {sizes} pixels (height x width); nearest is {nearest}")

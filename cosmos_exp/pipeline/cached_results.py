@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -147,13 +147,15 @@ class Results:
     def together(self, lookups: Sequence[Callable[[], Entry]], tick: Tick) -> list[Entry]:
         """Results that do not need each other, several of which are computed at the same time."""
         entries: list[Entry] = []
-        with (
-            ThreadPoolExecutor(min(AT_ONCE, self.spec.threads)) as pool,
-            closing(pool.map(lambda lookup: lookup(), lookups)) as found,
-        ):
-            for entry in found:
-                entries.append(entry)
-                tick(len(entries), len(lookups))
+        with ThreadPoolExecutor(min(AT_ONCE, self.spec.threads)) as pool:
+            waiting = [pool.submit(lookup) for lookup in lookups]
+            try:
+                for future in waiting:
+                    entries.append(future.result())
+                    tick(len(entries), len(lookups))
+            finally:
+                for future in waiting:
+                    future.cancel()  # those that have not begun when one has failed
         return entries
 
     def part(

@@ -34,12 +34,11 @@ class PipelineState:
             for name, by_request in made.items():
                 for request, entry in by_request.items():
                     found.setdefault(f"{kind}/{name}/{request.view}", []).append(entry)
-        found |= {f"single_view/{style}": list(made.front.entries) for style, made in self.generated.items()}
-        for style, made in self.generated.items():
-            if made.views:
-                found[f"multi_view/{style}"] = list(
-                    dict.fromkeys(entry for video in made.views.values() for entry in video.entries)
-                )
+        found |= {f"single_view/{style}": list(videos.front.entries) for style, videos in self.generated.items()}
+        for style, videos in self.generated.items():
+            if videos.views:
+                views = (entry for video in videos.views.values() for entry in video.entries)
+                found[f"multi_view/{style}"] = list(dict.fromkeys(views))
         return found
 
 

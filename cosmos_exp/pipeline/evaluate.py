@@ -41,9 +41,7 @@ def evaluate_run(path: Path, names: Sequence[str] | None = None) -> Evaluated:
     gone. Raises UserError for a run that is not done, and where what it generated is no longer in the cache.
     """
     folder = RunFolder(path)
-    status = folder.read_status()
-    if status is None:
-        raise UserError(f"{path} is no run folder: it holds no {folder.status.name}")
+    status = folder.require_status()
     if status.state != DONE:
         raise UserError(f"{path} holds a run that is {status.state}: only a finished one can be evaluated")
     config = typed(typed_config(folder))

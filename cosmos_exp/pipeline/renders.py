@@ -46,8 +46,14 @@ class Renders:
         def compute() -> Arrays:
             from cosmos_exp.render.renderer import render_camera
 
-            scene, options = self.scene, {"weather": weather, "outputs": outputs, "threads": spec.threads}
-            render = render_camera(scene.renderer, scene.camera(request), scene.times[: shape.frames], **options)
+            render = render_camera(
+                self.scene.renderer,
+                self.scene.camera(request),
+                self.scene.times[: shape.frames],
+                weather=weather,
+                outputs=outputs,
+                threads=spec.threads,
+            )
             return {"times": render.times} | {name: getattr(render, name) for name in outputs}
 
         inputs = [self.scene.key, request.view]

@@ -45,9 +45,7 @@ def read_run(path: Path) -> tuple[RunFolder, DictConfig, dict[str, Any]]:
     folder = RunFolder(path)
     if not path.is_dir():
         raise UserError(f"no folder at {path}")
-    status = folder.read_status()
-    if status is None:
-        raise UserError(f"{path} is no run folder: it holds no {folder.status.name}")
+    status = folder.require_status()
     if status.state != DONE:
         raise UserError(f"{path} holds a run that is {status.state}: only a finished one can be reproduced")
     return folder, typed_config(folder), folder.read_provenance()
@@ -67,7 +65,8 @@ def typed_config(folder: RunFolder) -> DictConfig:
     try:
         typed.scene = scene_type(source)
         typed.model = OmegaConf.structured(types[family])
-        return OmegaConf.merge(typed, plain)
+        typed.merge_with(plain)
+        return typed
     except OmegaConfBaseException as error:
         problem = " ".join(str(error).split("\n")[0].split())
         raise UserError(f"{folder.config} was written by another version: {problem}") from error

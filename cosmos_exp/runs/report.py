@@ -87,9 +87,9 @@ class Report:
             self._end(INTERRUPTED, "interrupted by the user", over)
             raise
         except Exception as error:
-            if stop := stopping.asked():  # Slurm's signals reach helper processes too, whose end is no failure
-                self._end(stop.state, str(stop), over)
-                raise stop from error
+            if asked := stopping.asked():  # Slurm's signals reach helper processes too, whose end is no failure
+                self._end(asked.state, str(asked), over)
+                raise asked from error
             self._end(FAILED, str(error) or type(error).__name__, over)
             raise
         self._end(DONE, "", over)

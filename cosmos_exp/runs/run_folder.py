@@ -158,6 +158,13 @@ class RunFolder:
         """None where no run has begun here."""
         return Status(**_read_json(self.status)) if self.status.exists() else None
 
+    def require_status(self) -> Status:
+        """UserError where no run has begun here."""
+        status = self.read_status()
+        if status is None:
+            raise UserError(f"{self.path} is no run folder: it holds no {self.status.name}")
+        return status
+
     def write_status(self, status: Status) -> None:
         """Write status.json, stamped with the time."""
         status.updated = datetime.now(timezone.utc).isoformat(timespec="seconds")

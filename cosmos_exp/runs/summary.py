@@ -15,7 +15,7 @@ def show(folder: RunFolder) -> None:
     """Print the summary of a finished run to standard output."""
     console = Console()
     console.print(metrics_table(folder))
-    status = folder.read_status()
+    status = folder.require_status()
     times = "  ".join(f"{stage} {seconds:.1f}" for stage, seconds in status.seconds.items())
     console.print(f"seconds: {times}  total {sum(status.seconds.values()):.1f}", highlight=False)
     if status.gpu_memory:

@@ -103,10 +103,10 @@ def sweep_cells(folder: Path) -> list[dict[str, Any]]:
         parsed = OverridesParser.create().parse_overrides([*swept, *task])
     except OverrideParseException:
         return []
-    swept = [override for override in parsed if override.is_sweep_override()]
-    if not swept or not all(override.is_discrete_sweep() for override in swept):
+    varied = [override for override in parsed if override.is_sweep_override()]
+    if not varied or not all(override.is_discrete_sweep() for override in varied):
         return []
-    choices = [list(o.sweep_string_iterator()) if o in swept else [o.get_value_element_as_str()] for o in parsed]
+    choices = [list(o.sweep_string_iterator()) if o in varied else [o.get_value_element_as_str()] for o in parsed]
     keys = [override.key_or_group for override in parsed]
     cells = [dict(_override(f"{key}={value}") for key, value in zip(keys, values)) for values in product(*choices)]
     return [{key: value for key, value in cell.items() if key not in SELECTION_KEYS} for cell in cells]

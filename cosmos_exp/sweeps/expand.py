@@ -18,7 +18,7 @@ def sweep_over_all(arguments: list[str]) -> list[str]:
     given = dict(argument.split("=", 1) for argument in arguments if argument.startswith("scene") and "=" in argument)
     source = SOURCES.get(given.get("scene", ""))
     wanted = [key for key in source.every if given.get(f"scene.{key}") == ALL] if source else []
-    if not wanted:
+    if source is None or not wanted:
         return arguments
     options = {key.removeprefix("scene."): value.strip("'\"") for key, value in given.items()}
     expanded = {f"scene.{key}={ALL}": f"scene.{key}={_quoted(source.every[key](options))}" for key in wanted}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -31,7 +31,7 @@ class PlannedCell:
     """
 
     config: Config
-    wanted: dict[str, Wanted]
+    wanted: Mapping[str, Wanted]
     rest: Wanted
     stages: Sequence[str]
     results: tuple[str, ...]

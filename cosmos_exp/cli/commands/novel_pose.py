@@ -55,12 +55,15 @@ def _ego_edit(values: Sequence[str]) -> Any:
     from omegaconf import OmegaConf
     from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
+    from cosmos_exp.config.schema import typed_group
     from cosmos_exp.scene.edits.ego_edit import EgoEdit, ego_edit_problems
 
     try:
-        edit = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(EgoEdit), OmegaConf.from_dotlist(list(values))))
+        edit = typed_group(
+            OmegaConf.merge(OmegaConf.structured(EgoEdit), OmegaConf.from_dotlist(list(values))), EgoEdit
+        )
     except (ConfigAttributeError, ConfigKeyError) as error:
-        raise UserError(f"--edit: {unknown_name('key', error.full_key, _keys(asdict(EgoEdit())))}") from None
+        raise UserError(f"--edit: {unknown_name('key', error.full_key or '', _keys(asdict(EgoEdit())))}") from None
     except OmegaConfBaseException as error:
         raise UserError(f"--edit: {' '.join(str(error).split())}") from None
     problems = list(ego_edit_problems(edit, key="--edit"))

@@ -104,5 +104,6 @@ def _draw(cfg: DictConfig, scene: Scene | None, rig: Rig | None) -> tuple[np.nda
             return draw_rig(rig, cfg.sensors.views), f"rig_{rig.name}"
     from cosmos_exp.visualization.scene import count_actors, draw_scene
 
+    assert scene is not None, "there is a rig or a scene"
     print(f"{scene.clip_id}: {scene.duration:.1f} s, {count_actors(scene)}")
     return draw_scene(scene, rig), f"scene_{scene.clip_id}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from cosmos_exp.common import torchrun
@@ -84,8 +85,8 @@ def _check_first_frames(
         yield f"sampler.first_frames: no folder {given!r}: give rgb (the scene's pictures), a folder of videos or null"
         return
     for view in config.views:
-        path, errors = attempt(lambda view=view: view_file(given, view, list(config.views)))
-        errors = errors or attempt(lambda path=path: check_video(path, video.overlap, fps))[1]
+        path, errors = attempt(partial(view_file, given, view, list(config.views)))
+        errors = attempt(partial(check_video, path, video.overlap, fps))[1] if path else errors
         yield from (f"sampler.first_frames: {error}" for error in errors)
 
 

@@ -247,7 +247,7 @@ class Generation:
                 tick=tick,
                 fps=model.fps,
                 given=self._encoded(load_arrays(before)["video"][-video.overlap :]) if before else None,
-                start=_tensor(start, "latents") if start else None,
+                init_latents=_tensor(start, "latents") if start else None,
                 regions=spatial.token_regions([_tensor(t, "text") for t in regions], renders, video.shape, chunk),
                 **({"keep_first": first_evaluation} if self._processes == 1 and not chunk.index else {}),
             )

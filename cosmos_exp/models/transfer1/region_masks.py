@@ -39,7 +39,7 @@ def area_map(
     return values
 
 
-def box_map(box: tuple[float, float, float, float], size: tuple[int, int]) -> Tensor:
+def box_map(box: tuple[float, ...], size: tuple[int, int]) -> Tensor:
     """[rows, columns] of 1 inside and 0 outside."""
     rows, columns = size
     left, top, right, bottom = (int(side * n) for side, n in zip(box, (columns, rows, columns, rows)))

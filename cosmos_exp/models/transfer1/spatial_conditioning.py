@@ -91,13 +91,15 @@ class SpatialConditioning:
         """What the network takes for a chunk of these views: scalars, or maps [1,1,V*T,h,w] on the patch grid."""
         import torch
 
-        from cosmos_exp.models.transfer1.control_weights import control_weights
+        from cosmos_exp.models.transfer1.control_weights import control_weight_maps, control_weights
 
         names, rules = list(controls), self.maps_in(controls, renders)
         options = shape._replace(frames=chunk.size)._asdict() | {"reference_compat": self.reference_compat}
         if not rules:
             return control_weights({name: self.weights[name] for name in names}, **options)
-        views = [control_weights(self._weights(names, rules, *own, shape, chunk), **options) for own in renders.items()]
+        views = [
+            control_weight_maps(self._weights(names, rules, *own, shape, chunk), **options) for own in renders.items()
+        ]
         return {name: torch.cat([own[name] for own in views], dim=2) for name in names}
 
     def pictures(self, controls: Iterable[str], view: str, renders: Renders, shape: Shape) -> dict[str, np.ndarray]:

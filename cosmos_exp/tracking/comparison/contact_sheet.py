@@ -159,7 +159,7 @@ def _shape(videos: dict[int, Path]) -> tuple[int, int]:
     return next(stream_video(first)).shape[:2] if first else (9, 16)
 
 
-def _fitted(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
+def _fitted(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: float) -> str:
     if font.getlength(text) <= width:
         return text
     while text and font.getlength(text + "…") > width:

@@ -57,7 +57,7 @@ def run_files(folder: Path) -> list[Path]:
 
 def read_run(path: Path) -> OfflineRun:
     """Read one `.wandb` file. UserError where it is missing, damaged or no such file."""
-    from wandb.proto.wandb_internal_pb2 import Record
+    from wandb.proto.wandb_internal_pb2 import Record  # type: ignore[attr-defined]  # made when it is imported
 
     run = OfflineRun()
     for payload in _records(path):

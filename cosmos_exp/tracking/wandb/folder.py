@@ -26,7 +26,7 @@ def log_folder(
     state, error: how the run ended; of one that is not done, what there is is logged and marked as failed. project,
     entity: in place of those in its config. FileNotFoundError where a video of a finished run is missing.
     """
-    cfg, status = folder.read_config(), folder.read_status()
+    cfg, status = folder.read_config(), folder.require_status()
     tracking, sweep = cfg["tracking"], _sweep(folder.path)
     done = state == DONE
     axes = swept_values(folder.path) if sweep else {}
