@@ -2,12 +2,15 @@
 PYTHON ?= python3
 VENV   ?= .venv
 STAMP  := $(VENV)/.installed
+# Two test processes; the tests of a file stay together and share its fixtures. TESTS: further options of pytest.
+PARALLEL ?= -n 2 --dist loadfile
+TESTS    ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format bench docs wheel clean
+.PHONY: help install demo test test-fast check lint types format bench docs wheel clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -20,8 +23,16 @@ install: $(STAMP)  ## create .venv and install the package into it
 demo: install  ## procedural scene -> six-camera video, on the CPU
 	$(VENV)/bin/cosmos-exp
 
-test: install  ## the whole test suite
-	$(VENV)/bin/python -m pytest
+test: install  ## the whole test suite, on two cores
+	$(VENV)/bin/python -m pytest $(PARALLEL) $(TESTS)
+
+test-fast: install  ## what takes no more than a few seconds each, for daily work
+	$(VENV)/bin/python -m pytest $(PARALLEL) -m "not slow" $(TESTS)
+
+check: lint types  ## everything that reads the code without running it
+
+types: install  ## mypy over the whole package
+	$(VENV)/bin/mypy
 
 lint: install  ## ruff check and format check
 	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .

@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # before anything starts threads: each test process has a core of its own
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+
 import pytest
 import setuptools  # noqa: F401  # before anything imports distutils: torch.compile needs it, and cannot import it after
 

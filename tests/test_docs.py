@@ -15,7 +15,7 @@ from hydra import compose, initialize_config_module
 from hydra._internal.utils import get_args_parser
 from omegaconf import OmegaConf, open_dict
 
-from cosmos_exp.cli.main import main as cli
+from cosmos_exp.cli import main as cli
 from cosmos_exp.config import schema, validate
 from cosmos_exp.models.transfer1.nano import nano_config
 from cosmos_exp.pipeline.run import run

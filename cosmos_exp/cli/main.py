@@ -31,6 +31,7 @@ Usage
   cosmos-exp compare SWEEP_FOLDER        write the page that shows a sweep's cells side by side
   cosmos-exp sync FOLDER [--online]      run folders to W&B, from disk; each run is sent once
   cosmos-exp dashboard SWEEP_FOLDER      save the comparison as a W&B workspace
+  cosmos-exp evaluate RUN_OR_SWEEP [--metrics A,B]  metrics of finished runs, computed in place
   cosmos-exp reproduce RUN_FOLDER        run it again from nothing, and compare the results bit for bit
   cosmos-exp verify goldens FOLDER       check the networks against a folder of golden tensors
   cosmos-exp verify render FOLDER        check the renderer against a folder of golden frames
@@ -148,6 +149,7 @@ def _train(arguments: list[str]) -> int:
 MODULES = (
     *("scene", "show", "controls", "render", "export", "novel-pose", "convert", "download"),
     *("plan", "search", "status", "retry", "cancel", "reproduce", "compare", "sync", "dashboard", "verify", "cache"),
+    "evaluate",
 )
 
 

@@ -10,18 +10,17 @@ import errno
 import re
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
+from typing import Any
 
-from hydra._internal.callbacks import Callbacks
-from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.callbacks import Callbacks as Callbacks
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_loader_impl import get_overrides_dirname as get_overrides_dirname
 from hydra.core.override_parser.types import Override
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from cosmos_exp.common.errors import UserError, ValidationErrors, nearest_name, unknown_name
-
-__all__ = ["BasicSweeper", "Callbacks", "HydraBypassError", "apply_overrides", "explain", "get_overrides_dirname"]
 
 NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -42,6 +41,16 @@ class HydraBypassError(BaseException):
         self.error = error
 
 
+def __getattr__(name: str) -> Any:
+    """BasicSweeper, imported when it is asked for: Hydra loads its own plugins once more when it looks for plugins, and
+    a subclass needs the class of that time."""
+    if name != "BasicSweeper":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+    return BasicSweeper
+
+
 def apply_overrides(overrides: list[Override], config: DictConfig) -> None:
     """Apply parsed overrides to a composed config, in place."""
     ConfigLoaderImpl._apply_overrides_to_config(overrides, config)
@@ -49,6 +58,8 @@ def apply_overrides(overrides: list[Override], config: DictConfig) -> None:
 
 def split_into_cells(overrides: list[Override]) -> list[list[str]]:
     """The overrides of each cell of a grid."""
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
     batches = BasicSweeper.split_arguments(overrides, max_batch_size=None)
     return [list(cell) for batch in batches for cell in batch]
 

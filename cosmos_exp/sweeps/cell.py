@@ -58,14 +58,14 @@ class CellRunner:
 
     def prepare(self, overrides: Sequence[str], number: int) -> tuple[Path, str]:
         """(run folder, run id) of a cell, with its overrides recorded in the folder."""
-        from cosmos_exp.config.schema import run_id
+        from cosmos_exp.config.schema import run_id, typed
 
         config = self.compose(overrides, number)
         folder = Path(config.hydra.sweep.dir) / config.hydra.sweep.subdir
         record = folder / OVERRIDES
         record.parent.mkdir(parents=True, exist_ok=True)
         record.write_text(OmegaConf.to_yaml(config.hydra.overrides.task))
-        return folder, run_id(config)
+        return folder, run_id(typed(config))
 
     def configs(self, folders: Iterable[Path]) -> list[DictConfig]:
         """The configs of prepared cells, without `hydra`."""

@@ -6,40 +6,21 @@ them come to the same result. What is left is estimated from what such results h
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig
 
-from cosmos_exp.common.cache import Entry, StageCache
-from cosmos_exp.common.progress import Tick
 from cosmos_exp.config.run_spec import RunSpec
 from cosmos_exp.config.schema import Config, typed
-from cosmos_exp.pipeline.cached_results import Results
-from cosmos_exp.pipeline.context import RunContext
-from cosmos_exp.pipeline.stages import run_stages
+from cosmos_exp.pipeline.dry_run import Wanted, dry_run
 from cosmos_exp.runs.cost_history import REST, Cost, Estimate, History, estimate
 
 LAST = "metrics"  # stage, whatever stages the models have before it
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """A result that a cell needs. cached: it is in the cache."""
-
-    stage: str
-    key: str
-    setting: str
-    size: float
-    passes: int
-    cached: bool
 
 
 @dataclass
@@ -142,7 +123,7 @@ def make_plan(configs: Sequence[DictConfig]) -> Plan:
 
     Builds the scenes whose captions are not in the cache, because prompts follow from them; computes nothing else.
     """
-    cells = [_dry_run(typed(cfg)) for cfg in configs]
+    cells = [_planned(typed(cfg)) for cfg in configs]
     plan = Plan(cells, History(cells[0].config.paths.cache).costs())
     made: set[str] = set()
     first: dict[tuple[str, ...], int] = {}
@@ -157,56 +138,13 @@ def make_plan(configs: Sequence[DictConfig]) -> Plan:
     return plan
 
 
-def _dry_run(config: Config) -> PlannedCell:
+def _planned(config: Config) -> PlannedCell:
     spec = RunSpec(config)
-    results = DryRunResults(spec, StageCache(config.paths.cache))
-    context = RunContext(spec, results)
-    with _quiet():
-        run_stages(context)
-    made = [entry.key for videos in context.state.generated.values() for entry in videos.entries]
-    made += [wanted.key for wanted in results.wanted.values() if wanted.stage == LAST]
+    dry = dry_run(spec)
+    made = [entry.key for entry in dry.generated]
+    made += [wanted.key for wanted in dry.wanted.values() if wanted.stage == LAST]
     rest = Wanted(REST, "", "", len(spec.styles) * spec.megapixels, 1, cached=False)
-    return PlannedCell(config, results.wanted, rest, list(results.versions), tuple(made))
-
-
-@dataclass
-class DryRunResults(Results):
-    """Notes what is wanted, in `wanted` by key, and computes nothing but captions."""
-
-    wanted: dict[str, Wanted] = field(default_factory=dict)
-
-    def get(
-        self,
-        stage: str,
-        config: Mapping[str, Any],
-        inputs: list[str],
-        compute: Callable,
-        *,
-        size: float = 1.0,
-        passes: int = 1,
-    ) -> Entry:
-        key = self.key(stage, config, inputs)
-        entry = Entry(key, self.cache.root / stage / key, hit=self.cache.has(stage, key))
-        if stage == "captions":  # is read, so an eviction must leave it
-            super().get(stage, config, inputs, compute)
-            entry = replace(entry, hit=True)
-        self.wanted[key] = Wanted(stage, key, self.spec.cost_setting(stage), size, passes, entry.hit)
-        return entry
-
-    def together(self, lookups: Sequence[Callable[[], Entry]], tick: Tick) -> list[Entry]:
-        return [lookup() for lookup in lookups]
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """What the stages have to say belongs to the run."""
-    log = logging.getLogger("cosmos_exp")
-    level = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        log.setLevel(level)
+    return PlannedCell(config, dry.wanted, rest, list(dry.stages), tuple(made))
 
 
 def free_bytes(folder: Path) -> int:

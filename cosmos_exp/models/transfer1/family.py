@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from cosmos_exp.common import torchrun
@@ -14,21 +13,11 @@ from cosmos_exp.controls.user_videos import check_video, view_file
 from cosmos_exp.models.base import ModelFamily, NamedContract, VideoModel
 from cosmos_exp.models.checkpoints import released
 from cosmos_exp.models.clip_shapes import Videos
-from cosmos_exp.models.config import GenerationConfig, ModelConfig
+from cosmos_exp.models.config import GenerationConfig
 from cosmos_exp.models.contract import Contract
 from cosmos_exp.models.transfer1.layout import check_fits
+from cosmos_exp.models.transfer1.model_config import Transfer1Config
 from cosmos_exp.models.transfer1.weights_folder import SHIPPED_WEIGHTS, model_folder, read_contract
-
-
-@dataclass
-class Transfer1Config(ModelConfig):
-    """Which Cosmos-Transfer1 networks, and the clip to make with them."""
-
-    weights: str | None = None
-    """Folder with the model's weights; null takes those that ship with the package, or of a released model
-    $COSMOS_EXP_MODELS/<name>, by default below ~/.cache/cosmos-exp/models."""
-    reference_compat: bool = False
-    """Generate with the quirks of the reference implementation: rounded weights and noise levels among others."""
 
 
 def contract(config: Transfer1Config, named: NamedContract) -> Contract:
@@ -104,7 +93,8 @@ def _check_processes(config: GenerationConfig, videos: Videos | None) -> Iterato
     """Whether the clip can be split evenly."""
     processes = torchrun.processes() or config.hardware.processes or 1
     model = config.model
-    folder, _ = attempt(lambda: model_folder(model.name, getattr(model, "weights", None)))
+    assert isinstance(model, Transfer1Config)
+    folder, _ = attempt(lambda: model_folder(model.name, model.weights))
     if processes > 1 and videos and folder:
         passes = 2 if config.sampler.guidance > 0 else 1
         shared = _shared_parts(folder, videos)

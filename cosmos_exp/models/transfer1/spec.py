@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from cosmos_exp.models.config import GenerationConfig
 from cosmos_exp.models.contract import Contract
 from cosmos_exp.models.kernels.speed import Speed
 from cosmos_exp.models.transfer1.memory import Memory
+from cosmos_exp.models.transfer1.model_config import Transfer1Config
 from cosmos_exp.models.transfer1.spatial_conditioning import SpatialConditioning
 from cosmos_exp.models.transfer1.weights_folder import WeightsFolder, model_folder
 from cosmos_exp.sampling.chunks import Chunk
@@ -31,16 +32,15 @@ from cosmos_exp.sampling.sampler_params import SIGMA_MAX, SamplerParams
 from cosmos_exp.sampling.seeds import item_seed
 from cosmos_exp.sampling.weight_normalization import normalized_weights
 
-if TYPE_CHECKING:
-    from cosmos_exp.models.transfer1.family import Transfer1Config
-
 
 class Transfer1Spec(VideoModel):
     stages: ClassVar[Mapping[str, int]] = {"hints": 1, "input": 1, "text": 1, "single_view": 3, "multi_view": 3}
 
     def __init__(self, config: GenerationConfig, contract: Contract, *, known: Mapping[str, Contract] | None = None):
         super().__init__(config, contract, known=known)
-        self.model_config: Transfer1Config = config.model  # type: ignore[assignment]  # of this family
+        if not isinstance(config.model, Transfer1Config):
+            raise TypeError(f"the family transfer1 reads a Transfer1Config, not {config.model!r}")
+        self.model_config = config.model
         self.reference_compat = self.model_config.reference_compat
         self.spatial = SpatialConditioning(config.controls, config.captions, reference_compat=self.reference_compat)
         given = config.captions.negative_prompt

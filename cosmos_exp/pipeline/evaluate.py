@@ -1,0 +1,101 @@
+"""Metrics of finished runs, computed again or anew from what they generated, in place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cosmos_exp.common.cache import StageCache
+from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.files import write_json
+from cosmos_exp.common.stored_arrays import load_json
+from cosmos_exp.config.run_spec import RunSpec
+from cosmos_exp.config.schema import typed
+from cosmos_exp.metrics import METRICS, check_names
+from cosmos_exp.pipeline.cached_results import Results
+from cosmos_exp.pipeline.context import RunContext
+from cosmos_exp.pipeline.dry_run import dry_run
+from cosmos_exp.pipeline.provenance import result_digests
+from cosmos_exp.pipeline.reproduce import typed_config
+from cosmos_exp.pipeline.stages import STAGES
+from cosmos_exp.runs.report import only_run_in
+from cosmos_exp.runs.run_folder import RunFolder
+from cosmos_exp.runs.states import DONE
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """metrics: {style: {key: value}} as the run folder has them now. computed: metrics that were not in the cache."""
+
+    folder: Path
+    metrics: dict[str, dict[str, float]]
+    computed: int
+
+
+def evaluate_run(path: Path, names: Sequence[str] | None = None) -> Evaluated:
+    """Score a finished run with these metrics, by default those of its config, and write them to its `metrics.json`.
+
+    Values of other metrics that are there already stay. Only what the run itself generated is scored: the arrays of its
+    results in the stage cache, whose digests must be those of its provenance; renders are made again where they are
+    gone. Raises UserError for a run that is not done, and where what it generated is no longer in the cache.
+    """
+    folder = RunFolder(path)
+    status = folder.read_status()
+    if status is None:
+        raise UserError(f"{path} is no run folder: it holds no {folder.status.name}")
+    if status.state != DONE:
+        raise UserError(f"{path} holds a run that is {status.state}: only a finished one can be evaluated")
+    config = typed(typed_config(folder))
+    if names is not None:
+        check_names(names)
+        config.metrics.names = list(names)
+    spec = RunSpec(config)
+    with only_run_in(path):
+        _require_generated(spec, folder)
+        results = Results(spec, StageCache(config.paths.cache))
+        context = RunContext(spec, results)
+        for stage in STAGES:
+            if stage.name not in ("videos", "metrics"):
+                stage.run(context)
+        _require_same(context, folder)
+        metrics = folder.read_metrics() if folder.metrics.exists() else {}
+        for style in spec.styles:
+            measured = context.measured(style)
+            before = {k: v for k, v in metrics.get(style, {}).items() if k.partition("/")[0] not in spec.metrics}
+            values = [load_json(measured.metric(name)) for name in spec.metrics]
+            found = before | {key: value for own in values for key, value in own.items()}
+            metrics[style] = dict(sorted(found.items(), key=_place))
+        write_json(folder.metrics, metrics)
+    return Evaluated(path, metrics, results.misses["metrics"])
+
+
+def _place(item: tuple[str, float]) -> tuple[int, str]:
+    """Of a metric's key, in the order of METRICS."""
+    order, name = list(METRICS), item[0].partition("/")[0]
+    return (order.index(name) if name in order else len(order)), item[0]
+
+
+def _require_generated(spec: RunSpec, folder: RunFolder) -> None:
+    dry = dry_run(spec)
+    needed = [dry.wanted[entry.key] for entry in dry.generated if entry.key in dry.wanted]
+    missing = sorted({wanted.stage for wanted in needed if not wanted.cached and wanted.stage in spec.model.stages})
+    if missing:
+        raise UserError(
+            f"{folder.path}: what it generated is no longer in the cache ({', '.join(missing)}): run it again with "
+            f"`cosmos-exp reproduce {folder.path}`, or score another run. Its videos are no substitute: H.264 changes "
+            "what metrics see"
+        )
+
+
+def _require_same(context: RunContext, folder: RunFolder) -> None:
+    """UserError where the cached results are not those that the folder's run made."""
+    recorded = folder.read_provenance().get("results", {})
+    now = result_digests(context.state.results())
+    other = [
+        what
+        for what in recorded
+        if what.startswith(("single_view/", "multi_view/")) and now.get(what) != recorded[what]
+    ]
+    if other:
+        raise UserError(f"{folder.path}: the cache holds other results than this run made: {', '.join(other)}")
