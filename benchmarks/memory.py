@@ -12,61 +12,27 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from hydra import compose, initialize_config_module
-from torch import Tensor, nn
 
+from benchmarks.random_model import CONTROL, RandomModel, evaluate
 from cosmos_exp.common import gpu_memory
 from cosmos_exp.config import schema
-from cosmos_exp.models.checkpoints.checkpoint import load_strict, own_tensors
 from cosmos_exp.models.checkpoints.released import released_config
 from cosmos_exp.models.kernels.speed import Speed
-from cosmos_exp.models.transfer1.denoise import guided
 from cosmos_exp.models.transfer1.memory import Memory
 from cosmos_exp.models.transfer1.model import WorldModel
-from cosmos_exp.models.transfer1.multi_view import front_condition
 from cosmos_exp.models.transfer1.nano import nano_config
-from cosmos_exp.models.transfer1.tokenizer import VideoTokenizer, latent_frame_count
-from cosmos_exp.models.transfer1.view_layout import stack_views
-from cosmos_exp.sampling.sampler_params import SamplerParams
+from cosmos_exp.models.transfer1.tokenizer import latent_frame_count
 
 USABLE = {"gpu": 78.0, "gpu_48gb": 44.0, "gpu_24gb": 22.0}  # GiB of the smallest cards sold as 80, 48 and 24 GB
 VIEWS = {"single": ("single_view",), "six": ("multi_view",), "both": ("single_view", "multi_view")}
-CONTROL = "hdmap"
 PROMPT = "The video is captured from a camera mounted on a car. It snows on a street with parked cars and a few people."
-SIGMA = 2.0
-
-
-class RandomModel(WorldModel):
-    """A model whose files hold random values: all tensors are views of one, mapped as files would be."""
-
-    def __init__(self, config: Mapping[str, Any], **place: Any):
-        config = dict(config)
-        config["text_encoder"] = {k: v for k, v in config["text_encoder"].items() if k != "vocabulary"}
-        super().__init__(config, folder=Path("random"), **place)
-        self.values: dict[torch.dtype, Tensor] = {}
-
-    def _load(self, name: str, make: Callable[[], nn.Module]) -> nn.Module:
-        with torch.device("meta"):
-            part = make()
-        dtype = torch.float32 if name in ("tokenizer", "text_encoder") else self.dtype
-        state = {key: self._drawn(tensor.shape, dtype) for key, tensor in own_tensors(part).items()}
-        load_strict(part, state, name)
-        if isinstance(part, VideoTokenizer):
-            part.make_wavelets()
-            part.mean, part.std = torch.zeros_like(part.mean), torch.ones_like(part.std)
-        return part
-
-    def _drawn(self, shape: torch.Size, dtype: torch.dtype) -> Tensor:
-        if dtype not in self.values or len(self.values[dtype]) < shape.numel():
-            self.values[dtype] = torch.empty(shape.numel(), dtype=dtype).normal_(std=0.02)
-        return self.values[dtype][: shape.numel()].view(shape)
 
 
 def model_of(size: str, preset: str, device: str) -> RandomModel:
@@ -96,26 +62,6 @@ def pieces_of_work(model: WorldModel, stages: tuple[str, ...]) -> Iterator[tuple
         yield f"{name}, encode a video", lambda video=video: model.encode_video(video)
         yield f"{name}, guided evaluation", lambda stage=stage, shape=shape: evaluate(model, stage, shape, made["text"])
         yield f"{name}, decode a view", lambda shape=shape: model.decode(torch.zeros(shape))
-
-
-def evaluate(model: WorldModel, stage: str, shape: tuple[int, ...], text: Tensor) -> Tensor:
-    """One guided evaluation with one control. shape: latents of a view. text: [S, channels]."""
-    denoiser = getattr(model, stage)([CONTROL])
-    views, device = denoiser.net.config.num_views, model.device
-    x = stack_views(torch.randn(views, *shape, device=device))[None] * SIGMA
-    condition = front_condition(torch.zeros(shape), views, None, device) if views > 1 else None
-    with torch.inference_mode():
-        clip = denoiser.prepare(x, {CONTROL: torch.zeros_like(x)}, condition=condition, fps=model.contract.fps)
-    denoise = guided(
-        denoiser,
-        clip,
-        text=text.repeat(views, 1)[None].to(device),
-        negative_text=None if views > 1 else text[None, :].to(device),
-        sampler=SamplerParams(num_steps=35, guidance=5.0),
-        weights={CONTROL: 1.0},
-        condition=condition,
-    )
-    return denoise(x, SIGMA)
 
 
 def run(size: str, presets: Sequence[str], views: str, device: str) -> Iterator[dict[str, Any]]:

@@ -29,7 +29,7 @@ class Chunk:
         return video[np.minimum(np.arange(self.start, self.start + self.size), len(video) - 1)]
 
     def covers(self, frames: int) -> bool:
-        """Whether it is exactly a whole video of so many frames."""
+        """Whether it is exactly a video of so many frames."""
         return (self.start, self.size) == (0, frames)
 
 

@@ -52,7 +52,7 @@ class Record:
 
 
 class _Opaque:
-    """Bytes that some layers store beside their weights (`_extra_state`)."""
+    """Bytes that some layers store with their weights (`_extra_state`)."""
 
     def __init__(self, *_: Any):
         pass

@@ -41,7 +41,7 @@ def front_end() -> Any:
 def float8_attention(query: Tensor, key: Tensor, value: Tensor, scales: tuple[Tensor, Tensor, Tensor]) -> Tensor:
     """Attention of e4m3 [B, heads, L, head_dim]; the result is e4m3 in the layout of the query, scaled as the values.
 
-    scales: float32 scalars; queries, keys and values stand for their numbers times these.
+    scales: float32 scalars that dequantize queries, keys and values.
     """
     cudnn = front_end()
     built = _graph(_layout(query), _layout(key), _layout(value), query.device)

@@ -46,7 +46,7 @@ def rope_table(
 ) -> RopeTable:
     """Rotary cos and sin for a token grid (frames of one view, rows, columns), time restarting in each view.
 
-    Frame i of a clip stands at time i * 24 / fps. Returns two float32 [num_views*T*h*w, head_dim].
+    Frame i of a clip has time i * 24 / fps. Returns two float32 [num_views*T*h*w, head_dim].
     """
     rope = CosmosRotaryPosEmbed(head_dim, max_size=grid, patch_size=(1, 1, 1), rope_scale=scale)
     shape_carrier = torch.empty((1, 1, *grid), device=device)

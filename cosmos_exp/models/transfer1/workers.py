@@ -223,14 +223,14 @@ def stop_all(processes: list[WorkerProcess]) -> None:
 
 def failure(processes: list[WorkerProcess], store: dist.Store) -> str | None:
     """Why the first worker that failed did, as far as it is known; None where none failed."""
-    for worker in processes:
-        if (code := worker.exit_code) is not None and code < 0:
+    exited = [(worker, code) for worker in processes if (code := worker.exit_code)]  # read once: they exit meanwhile
+    for worker, code in exited:
+        if code < 0:
             return f"process {worker.rank} of {worker.size} was killed by {signal.Signals(-code).name}"
     if store.check([FAILURE_KEY]):
         return store.get(FAILURE_KEY).decode()
-    for worker in processes:
-        if code := worker.exit_code:
-            return f"process {worker.rank} of {worker.size} failed: {worker.last_line() or f'exit status {code}'}"
+    for worker, code in exited:
+        return f"process {worker.rank} of {worker.size} failed: {worker.last_line() or f'exit status {code}'}"
     return None
 
 
