@@ -20,7 +20,7 @@ class SamplerConfig:
     input: str | None = None
     """Init video of the front view: rgb, the render in scene.weather; a video file; null: pure noise."""
     first_frames: str | None = None
-    """Given first frames of all views, where the multi-view network continues videos: rgb, the renders in scene.weather;
-    a folder with a video per view; null: only the front view is given."""
+    """Given first frames of all views, where the multi-view network continues videos: rgb, the renders in
+    scene.weather; a folder with a video per view; null: only the front view is given."""
     seed: int = 0
     """Of the initial noise; the same seed gives the same noise at every guidance and weight."""
