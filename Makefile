@@ -7,7 +7,7 @@ PARALLEL ?= -n 2 --dist loadfile
 TESTS    ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast check lint types format bench wheel clean
+.PHONY: help install demo test test-fast check lint types format bench docs wheel clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -43,8 +43,15 @@ format: install  ## ruff fix and format
 bench: install  ## every benchmark, printed as tables
 	$(VENV)/bin/python -m benchmarks
 
+docs: $(VENV)/.docs  ## build the documentation site into site/
+	$(VENV)/bin/mkdocs build --strict
+
+$(VENV)/.docs: $(STAMP)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@
+
 wheel: install  ## build the wheel into dist/
 	$(VENV)/bin/python -m build --wheel
 
 clean:  ## remove the environment, caches and build products
-	rm -rf $(VENV) dist build .pytest_cache .ruff_cache outputs/cache
+	rm -rf $(VENV) dist build site .pytest_cache .ruff_cache outputs/cache

@@ -1,22 +1,24 @@
-"""The pages say what is so: links, commands, config keys, options, run folder, diffs, Python and imports."""
+"""The pages match the code: links, commands, config keys, options, run folder, diffs, Python, API reference, site."""
 
 from __future__ import annotations
 
-import ast
 import importlib.util
 import json
+import pkgutil
 import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
 from hydra import compose, initialize_config_module
 from hydra._internal.utils import get_args_parser
 from omegaconf import OmegaConf, open_dict
 
 from cosmos_exp.cli import main as cli
 from cosmos_exp.config import schema, validate
+from cosmos_exp.models.transfer1 import family, weights_folder
 from cosmos_exp.models.transfer1.nano import nano_config
 from cosmos_exp.pipeline.run import run
 from cosmos_exp.sweeps.callbacks import cell_overrides
@@ -24,7 +26,7 @@ from cosmos_exp.train.config import TrainConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 CONF = ROOT / "conf"
-PAGES = sorted(p for p in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("notebooks/*.md")))
+PAGES = sorted(p for p in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("notebooks/*.md")))
 NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
 GROUPS = {p.name: {o.stem for o in p.glob("*.yaml")} for p in CONF.iterdir() if list(p.glob("*.yaml"))}
 FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
@@ -38,8 +40,7 @@ MACHINE = (
     "hardware.processes=2: each takes its own GPU",
     "tracking.mode='online' needs",
 )
-ORDER = ("scene", "sensors", "render", "controls", "captions", "world", "generate", "metrics", "tracking", "train")
-GROUND = ("errors", "styles", "views", "video", "threads", "progress", "cache")
+PACKAGES = sorted(path.parent.name for path in ROOT.glob("cosmos_exp/*/__init__.py"))
 
 
 @dataclass(frozen=True)
@@ -215,7 +216,7 @@ def test_the_table_of_groups_is_complete() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_files_named_exist(page: Path) -> None:
-    places = ("", "cosmos_exp", "cosmos_exp/launch", "cosmos_exp/stages", *(f"cosmos_exp/{stage}" for stage in ORDER))
+    places = ("", "cosmos_exp", *(f"cosmos_exp/{package}" for package in PACKAGES))
     if page.name == "CONTRIBUTING.md":
         places += ("conf/scene",)
     named = [c for c in CODE.findall(prose(page)) if re.fullmatch(r"[\w./-]+(\.py|/|\.yaml|\.txt|\.toml)", c)]
@@ -248,12 +249,13 @@ def test_the_diffs_apply() -> None:
 
 def test_the_script_of_ones_own_scene_runs(tiny_model_folder: Path, tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "nano").symlink_to(tiny_model_folder)
-    monkeypatch.setattr(validate, "SHIPPED_WEIGHTS", tmp_path)
+    for module in (family, weights_folder):
+        monkeypatch.setattr(module, "SHIPPED_WEIGHTS", tmp_path)
     monkeypatch.chdir(tmp_path)
     (script,) = [b.text for b in fenced(ROOT / "docs" / "own_scene.md") if b.language == "python"]
     names: dict = {}
     exec(compile(script, "docs/own_scene.md", "exec"), names)
-    assert names["describe"](names["scene"]).endswith("a red car ahead.")
+    assert names["clip"].prompt.endswith("a red car ahead.")
     assert (tmp_path / "mine_rainy.mp4").stat().st_size > 0
 
 
@@ -296,17 +298,30 @@ def test_a_notebook_runs_and_is_kept_without_outputs(notebook: Path, small_run: 
     assert "done" in printed and "Blur SSIM" in printed
 
 
-def test_imports_run_with_the_flow() -> None:
-    wrong = []
-    for number, stage in enumerate(ORDER):
-        allowed = {*GROUND, *ORDER[: max(number, 1) + 1]}  # a recorded clip is scene and sensors in one
-        for path in sorted((ROOT / "cosmos_exp" / stage).rglob("*.py")):
-            if path.name.startswith("verify"):
-                continue
-            modules = [n.module or "" for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.ImportFrom)]
-            rooms = {m.split(".")[1] for m in modules if m.startswith("cosmos_exp.")}
-            wrong += [f"{stage}/{path.name} imports {room}" for room in sorted(rooms - allowed)]
-    assert wrong == []
+REFERENCES = sorted({name for page in PAGES for name in re.findall(r"^::: (\S+)$", page.read_text(), re.MULTILINE)})
+REFERENCES += sorted({name for page in PAGES for name in re.findall(r"\]\[(cosmos_exp[\w.]+)\]", page.read_text())})
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+def test_the_api_reference_names_what_exists(name: str) -> None:
+    assert pkgutil.resolve_name(name) is not None
+
+
+class SiteLoader(yaml.SafeLoader):
+    """Of mkdocs.yml, whose tags name Python functions."""
+
+
+SiteLoader.add_multi_constructor("tag:yaml.org,2002:python/name:", lambda loader, suffix, node: suffix)
+
+
+def test_the_site_has_every_page_once() -> None:
+    def pages(entry) -> list[str]:
+        if isinstance(entry, str):
+            return [entry]
+        return [page for part in (entry.values() if isinstance(entry, dict) else entry) for page in pages(part)]
+
+    site = yaml.load((ROOT / "mkdocs.yml").read_text(), Loader=SiteLoader)
+    assert sorted(pages(site["nav"])) == sorted(str(p.relative_to(ROOT / "docs")) for p in ROOT.glob("docs/**/*.md"))
 
 
 def test_nothing_in_the_pages_is_about_one_machine() -> None:

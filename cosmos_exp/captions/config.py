@@ -23,7 +23,7 @@ class ViewPromptsConfig:
 @dataclass
 class RegionConfig(AreaConfig):
     prompt: str = ""
-    """Half of what the area reads; the other half is the prompt of the whole picture."""
+    """Cross-attention in the area is half to this prompt, half to that of the whole picture."""
 
 
 @dataclass
@@ -40,6 +40,6 @@ class CaptionsConfig:
     """What the multi-view net reads of views without a text of their own, besides their camera's sentence: same, the
     scene's sentence in its style, or bare, nothing, as in Cosmos-Drive-Dreams."""
     regions: list[RegionConfig] = field(default_factory=list)
-    """Texts that parts of the front view read besides its prompt."""
+    """Regional prompts of the front view."""
     negative_prompt: str | None = None
-    """What guidance moves away from in the single view; null takes the model's own."""
+    """Of the unconditional pass in the single view; null takes the model's own."""

@@ -25,14 +25,14 @@ Usage
   cosmos-exp render rds-hq -i ROOT -o OUT  the HD-map and LiDAR videos of RDS-HQ clips
   cosmos-exp controls --sensors FILE -o OUT  the control videos of a CARLA sensor file
   cosmos-exp scene info LOG [--json]     what a CARLA recorder log holds
-  cosmos-exp status SWEEP_FOLDER         how the cells of a sweep fare; live on a terminal
+  cosmos-exp status SWEEP_FOLDER         states of the cells of a sweep; live on a terminal
   cosmos-exp retry SWEEP_FOLDER [--failed | --cell N]  run the cells that are not done
   cosmos-exp cancel SWEEP_FOLDER         end a sweep, wherever it runs
   cosmos-exp compare SWEEP_FOLDER        write the page that shows a sweep's cells side by side
   cosmos-exp sync FOLDER [--online]      run folders to W&B, from disk; each run is sent once
   cosmos-exp dashboard SWEEP_FOLDER      save the comparison as a W&B workspace
   cosmos-exp evaluate RUN_OR_SWEEP [--metrics A,B]  metrics of finished runs, computed in place
-  cosmos-exp reproduce RUN_FOLDER        run it again from nothing, and compare the results bit for bit
+  cosmos-exp reproduce RUN_FOLDER        rerun from an empty cache, and compare the results bit by bit
   cosmos-exp verify goldens FOLDER       check the networks against a folder of golden tensors
   cosmos-exp verify render FOLDER        check the renderer against a folder of golden frames
   cosmos-exp export rds-hq -o OUT [OVERRIDE ...]  write the scene as a clip of NVIDIA's format
@@ -46,7 +46,7 @@ Config groups (GROUP=OPTION; * is the default)
 {groups}
 
 Examples
-  cosmos-exp                                             the whole road on the embedded default
+  cosmos-exp                                             the end-to-end pipeline on the default scene
   cosmos-exp captions.styles=[Rainy,Night] scene.seed=1000003
   cosmos-exp scene=carla_log scene.log=drive.log scene.map=Town01.xodr
   cosmos-exp -m sampler.guidance=1,3,5 controls.hdmap.weight=0.5,1.0

@@ -50,7 +50,7 @@ class TrackingConfig:
 @dataclass
 class PathsConfig:
     outputs: str = REQUIRED
-    """Run folders go to <outputs>/runs, sweeps to <outputs>/sweeps."""
+    """Run folders go to `<outputs>/runs`, sweeps to `<outputs>/sweeps`."""
     cache: str = REQUIRED
     """Stage results, shared by all runs."""
 
@@ -73,7 +73,7 @@ class Config:
     name: str = field(default=REQUIRED, metadata=NO_EFFECT)
     """Name of the run and of its folder."""
     sweep_name: str | None = field(default=None, metadata=NO_EFFECT)
-    """Folder of a multirun below <outputs>/sweeps, and its W&B group; null derives one from the overrides."""
+    """Folder of a multirun below `<outputs>/sweeps`, and its W&B group; null derives one from the overrides."""
 
 
 Group = TypeVar("Group")

@@ -1,4 +1,4 @@
-"""Rules of ready videos, weight maps, and prompts of views and regions; a part of `validate`."""
+"""Rules of user-provided videos, weight maps, and prompts of views and regions; a part of `validate`."""
 
 from __future__ import annotations
 

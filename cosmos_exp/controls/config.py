@@ -32,9 +32,9 @@ class WeightMapConfig(AreaConfig):
 @dataclass
 class ControlConfig:
     weight: float = 0.0
-    """Share of this control in the guidance of the picture, >= 0; 0 leaves it out."""
+    """Control weight, >= 0; 0 leaves the control out."""
     weight_map: WeightMapConfig = field(default_factory=WeightMapConfig)
-    """Where in the picture it counts."""
+    """Varies the weight over the picture."""
     file: str | None = None
     """A user-provided control video of the front view, or a folder with one for each camera; null draws it from the
     scene."""
@@ -51,7 +51,7 @@ class EdgeConfig(ControlConfig):
     class_filter: str | None = None
     """Class filter of CARLA's Cosmos exporter, or `carla` for its usual classes: only their edges stay."""
     drop_sky: bool = False
-    """Edges in the sky go."""
+    """Remove edges in the sky."""
     reference_compat: bool = False
     """Masked edges with the flaws of CARLA's exporter: edges along the mask, no vehicles."""
 
@@ -86,7 +86,7 @@ class SegConfig(ControlConfig):
 
 @dataclass
 class ControlsConfig:
-    """Weights above 1 in sum are scaled down to 1; below, they stand."""
+    """Weights above 1 in sum are scaled down to 1; others are used as given."""
 
     hdmap: ControlConfig = field(default_factory=ControlConfig)
     edge: EdgeConfig = field(default_factory=EdgeConfig)
@@ -112,7 +112,7 @@ class ControlsConfig:
 
 @dataclass
 class PreviewsConfig:
-    """What is made for people to look at."""
+    """Videos to look at, which condition nothing."""
 
     names: list[str] = field(default=REQUIRED, metadata=NO_EFFECT)
     """Pictures written as videos beside the controls, any of `cosmos_exp.controls.PREVIEWS`; their parameters are those

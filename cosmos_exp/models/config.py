@@ -77,7 +77,7 @@ class HardwareConfig:
     memory_gb: float | None = field(default=None, metadata=NO_EFFECT)
     """GiB of the device's memory that this process may take; null: all."""
     jobs_per_gpu: int = field(default=1, metadata=NO_EFFECT)
-    """How many runs of this machine may share a GPU; a run waits until one has room."""
+    """How many runs of this machine may share a GPU; a run waits until one is free."""
     processes: int | None = field(default=None, metadata=NO_EFFECT)
     """That sample a clip together, on a GPU each with device=cuda; null: one, or those that torchrun started."""
 

@@ -43,8 +43,8 @@ YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 class Status:
     """What status.json says.
 
-    state: queued (a cell of a sweep that no process has begun), running, done, failed, preempted (told to make room;
-    goes on at the stage it was in), interrupted (by the user), cancelled. A reader makes `killed` of `running` where
+    state: queued (a cell of a sweep that no process has begun), running, done, failed, preempted (by the scheduler or a
+    time limit; resumes at its stage), interrupted (by the user), cancelled. A reader makes `killed` of `running` where
     the process is gone, see `RunFolder.living_status`.
     started, updated: ISO 8601, UTC; `updated` is also the heartbeat. host, pid: of the process at work. job: its id at
     Slurm or submitit. stage: the stage at work, or the last one. step: how far it is. attempts: how often it was begun.

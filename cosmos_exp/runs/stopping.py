@@ -50,7 +50,7 @@ def heed() -> None:
 
 
 def listen() -> None:
-    """Take SIGUSR2 and SIGTERM for requests to make room. Only the main thread may call it."""
+    """Treat SIGUSR2 and SIGTERM as preemption. Only the main thread may call it."""
     for number in SIGNALS:
         signal.signal(number, _on_signal)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)

@@ -14,13 +14,13 @@ class SamplerConfig:
     num_steps: int = 8
     """Solver steps; the network is evaluated once more than this."""
     sigma_max: float = SIGMA_MAX
-    """Noise level at the start; with an input below 80, of the front view alone."""
+    """Initial noise level; with an init video, of the front view alone."""
     sigma_min: float = SIGMA_MIN
     """Noise level at the end."""
     input: str | None = None
-    """What the front view departs from: rgb, the scene's picture in scene.weather; a video file; null: noise alone."""
+    """Init video of the front view: rgb, the render in scene.weather; a video file; null: pure noise."""
     first_frames: str | None = None
-    """What all views begin with, where the multi-view network continues videos: rgb, the scene's pictures in
-    scene.weather; a folder with a video per view; null: nothing but the front view is given."""
+    """Given first frames of all views, where the multi-view network continues videos: rgb, the renders in
+    scene.weather; a folder with a video per view; null: only the front view is given."""
     seed: int = 0
     """Of the initial noise; the same seed gives the same noise at every guidance and weight."""

@@ -1,4 +1,4 @@
-"""The whole road with a tiny model: what lies in the run folder, what is computed again, what stops a run."""
+"""The end-to-end pipeline with a tiny model: what lies in the run folder, what is computed again, what stops a run."""
 
 from __future__ import annotations
 

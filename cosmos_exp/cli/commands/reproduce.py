@@ -1,4 +1,4 @@
-"""`cosmos-exp reproduce RUN_FOLDER`: run it again from nothing and compare."""
+"""`cosmos-exp reproduce RUN_FOLDER`: rerun from an empty cache and compare."""
 
 from __future__ import annotations
 

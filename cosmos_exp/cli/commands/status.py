@@ -1,4 +1,4 @@
-"""`cosmos-exp status SWEEP_FOLDER`: how the cells of a sweep fare."""
+"""`cosmos-exp status SWEEP_FOLDER`: states of the cells of a sweep."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FRAME = 10
 
 
 def command_line() -> Parser:
-    parser = Parser("status", "How the cells of a sweep fare. On a terminal the table is live until all are over.")
+    parser = Parser("status", "States of the cells of a sweep. On a terminal the table is live until all are over.")
     parser.add_argument("folder", metavar="SWEEP_FOLDER", type=Path)
     parser.add_argument("--once", action="store_true", help="print the table and stop, on a terminal too")
     parser.add_argument("--json", action="store_true", help="print the state of every cell as JSON and stop")

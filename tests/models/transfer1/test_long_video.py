@@ -1,4 +1,4 @@
-"""The whole road with tiny models made like the released ones: two shapes in one run, chunks, sizes, an input video."""
+"""The end-to-end pipeline with tiny models made like the released ones: two shapes, chunks, sizes, an init video."""
 
 from __future__ import annotations
 
