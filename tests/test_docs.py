@@ -247,6 +247,19 @@ def test_the_diffs_apply() -> None:
     assert checked > 10
 
 
+def test_the_recipe_of_a_model_is_the_package_that_the_tests_install() -> None:
+    folder = ROOT / "tests" / "plugin_model"
+    stands = {
+        line.strip()
+        for name in ("flat_model.py", "pyproject.toml")
+        for line in (folder / name).read_text().splitlines()
+    }
+    recipe = (ROOT / "CONTRIBUTING.md").read_text().split("## A model")[1].split("\n## ")[0]
+    code = [line.strip() for block in re.findall(r"```\w+\n(.*?)```", recipe, re.DOTALL) for line in block.splitlines()]
+    assert len(code) > 20
+    assert [line for line in code if line and line not in stands] == []
+
+
 def test_the_script_of_ones_own_scene_runs(tiny_model_folder: Path, tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "nano").symlink_to(tiny_model_folder)
     for module in (family, weights_folder):
