@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -141,7 +142,7 @@ class Search:
 
     in_flight: {trial number: run folder} of trials that Optuna has not been told about. complete: trials with values.
     over: trials that ended since the start, failed ones included. failures: in a row. ending: why no more trials are
-    asked for.
+    asked for. cancelled_at: of the sweep, as last seen.
     """
 
     sweep: SweepFolder
@@ -156,12 +157,13 @@ class Search:
     over: int = 0
     failures: int = 0
     ending: UserError | None = None
+    cancelled_at: float = math.inf
 
     def resume(self) -> None:
         """Match the study with the cells that an earlier process has left, and queue those that have ended early."""
         from optuna.trial import TrialState
 
-        self._cancelled_at = self.sweep.cancelled_at()
+        self.cancelled_at = self.sweep.cancelled_at()
         statuses = self.sweep.statuses()
         cells = {cell_number(path): path for path in statuses}
         self._tell_retried(cells)
@@ -185,9 +187,9 @@ class Search:
             elif status.state in (CANCELLED, INTERRUPTED):
                 del self.in_flight[number]
                 self._end(f"trial {number} was {status.state}; the same command goes on")
-        if self.sweep.cancelled_at() != self._cancelled_at:
+        if self.sweep.cancelled_at() != self.cancelled_at:
             self.sweep.cancel()  # also what was queued since
-            self._cancelled_at = self.sweep.cancelled_at()
+            self.cancelled_at = self.sweep.cancelled_at()
             self._end("the search was cancelled; the same command goes on")
         while self.ending is None and len(self.in_flight) < min(self.parallel, self.left):
             self._ask()
