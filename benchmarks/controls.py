@@ -18,9 +18,9 @@ from benchmarks.render import FRONT, SCENE
 from cosmos_exp.controls import make_control
 from cosmos_exp.controls.edge import CANNY_THRESHOLDS
 from cosmos_exp.controls.vis import BLUR_PRESETS
-from cosmos_exp.render.palette import PALETTE
-from cosmos_exp.render.renderer import render_camera
-from cosmos_exp.render.types import CameraRender
+from cosmos_exp.rendering.palette import PALETTE
+from cosmos_exp.rendering.renderer import render_camera
+from cosmos_exp.rendering.types import CameraRender
 from cosmos_exp.scene.procedural.street import procedural_scene
 from cosmos_exp.sensors.rigs import build_rig
 

@@ -11,8 +11,8 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
-from cosmos_exp.render.hdmap.drawing import BOX_COLORS, COLORS, CUBOID_WALK, SUBDIVIDED
-from cosmos_exp.render.hdmap.shapes import RANGE
+from cosmos_exp.rendering.hdmap.drawing import BOX_COLORS, COLORS, CUBOID_WALK, SUBDIVIDED
+from cosmos_exp.rendering.hdmap.shapes import RANGE
 from cosmos_exp.scene.map_layers import LAYER_SHAPES, cuboid_corners
 
 FARTHEST = 30_000  # pixels

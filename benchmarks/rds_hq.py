@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks import plain_hdmap
 from cosmos_exp.common.video import VideoWriter
-from cosmos_exp.render.clips.videos import REFERENCE_ENCODING, ClipRenderer, VideoSettings
+from cosmos_exp.rendering.clips.videos import REFERENCE_ENCODING, ClipRenderer, VideoSettings
 from cosmos_exp.scene.rds_hq.clip import RdsHqClip, clip_ids
 from cosmos_exp.scene.rds_hq.datasets import DATASETS
 from cosmos_exp.scene.rds_hq.objects import at_frames, average_static_objects, hdmap_class

@@ -13,8 +13,8 @@ import cv2
 import numba
 import numpy as np
 
-from cosmos_exp.render.renderer import Renderer, render_camera
-from cosmos_exp.render.weather import WEATHERS
+from cosmos_exp.rendering.renderer import Renderer, render_camera
+from cosmos_exp.rendering.weather import WEATHERS
 from cosmos_exp.scene.procedural.street import procedural_scene
 from cosmos_exp.sensors.rigs import build_rig
 

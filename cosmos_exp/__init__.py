@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cosmos_exp.models.registry import register_model as register_model
     from cosmos_exp.pipeline.api import load_model as load_model
     from cosmos_exp.pipeline.api import run as run
-    from cosmos_exp.render.api import render as render
+    from cosmos_exp.rendering.api import render as render
     from cosmos_exp.runs.load import load_run as load_run
     from cosmos_exp.runs.load import load_sweep as load_sweep
     from cosmos_exp.scene.api import load_scene as load_scene
@@ -53,7 +53,7 @@ _HOMES = {
     "register_model": "cosmos_exp.models.registry",
     "load_model": "cosmos_exp.pipeline.api",
     "run": "cosmos_exp.pipeline.api",
-    "render": "cosmos_exp.render.api",
+    "render": "cosmos_exp.rendering.api",
     "load_run": "cosmos_exp.runs.load",
     "load_sweep": "cosmos_exp.runs.load",
     "load_scene": "cosmos_exp.scene.api",

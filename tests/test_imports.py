@@ -19,7 +19,7 @@ ORDER = (
     "common",
     "sensors",
     "scene",
-    "render",
+    "rendering",
     "controls",
     "captions",
     "metrics",

@@ -20,7 +20,7 @@ from cosmos_exp.models.base import RenderRequest, VideoModel
 from cosmos_exp.models.config import GenerationConfig
 from cosmos_exp.models.contract import Contract
 from cosmos_exp.models.registry import contract_of, find_family
-from cosmos_exp.render.types import OPTIONAL_OUTPUTS, OUTPUTS
+from cosmos_exp.rendering.types import OPTIONAL_OUTPUTS, OUTPUTS
 from cosmos_exp.scene.sources import load_rig
 from cosmos_exp.sensors.rigs import rig_of_views
 

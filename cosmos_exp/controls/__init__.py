@@ -14,7 +14,7 @@ from cosmos_exp.controls.previews import PREVIEWS, preview
 from cosmos_exp.controls.seg import seg_control
 from cosmos_exp.controls.types import Control
 from cosmos_exp.controls.vis import vis
-from cosmos_exp.render.types import CameraRender
+from cosmos_exp.rendering.types import CameraRender
 
 __all__ = ["CONTROLS", "PREVIEWS", "Control", "make_control", "preview"]
 

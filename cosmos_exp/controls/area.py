@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cosmos_exp.common.errors import unknown_name
 from cosmos_exp.controls.config import AreaConfig, WeightMapConfig
-from cosmos_exp.render.palette import Tag
+from cosmos_exp.rendering.palette import Tag
 
 CLASSES = tuple(tag.name.lower() for tag in Tag)
 

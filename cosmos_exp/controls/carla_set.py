@@ -12,7 +12,7 @@ import numpy as np
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.video import Encoding, VideoWriter
 from cosmos_exp.controls.previews import preview
-from cosmos_exp.render.renderer import Renderer, render_camera
+from cosmos_exp.rendering.renderer import Renderer, render_camera
 from cosmos_exp.scene.actor_frame import actor_origin
 from cosmos_exp.scene.types import Scene
 from cosmos_exp.sensors.camera import Camera

@@ -15,7 +15,7 @@ import numpy as np
 
 from cosmos_exp.common.errors import UserError, ValidationErrors, unknown_name
 from cosmos_exp.common.input_files import read_yaml
-from cosmos_exp.render.palette import PALETTE, Tag
+from cosmos_exp.rendering.palette import PALETTE, Tag
 
 Color = tuple[int, int, int]
 

@@ -12,7 +12,7 @@ import numpy as np
 from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.common.threads import map_frames
 from cosmos_exp.controls.class_filter import CANNY, CARLA, find_filter
-from cosmos_exp.render.types import SKY_TAG, CameraRender
+from cosmos_exp.rendering.types import SKY_TAG, CameraRender
 
 # strength: lower and upper hysteresis threshold
 CANNY_THRESHOLDS = {

@@ -14,8 +14,8 @@ from cosmos_exp.controls.class_filter import CARLA
 from cosmos_exp.controls.depth import depth
 from cosmos_exp.controls.edge import edge_control, masked_rgb_of
 from cosmos_exp.controls.seg import instance_colors, seg_control, stored_normals
-from cosmos_exp.render.palette import colorize
-from cosmos_exp.render.types import SKY_TAG, CameraRender
+from cosmos_exp.rendering.palette import colorize
+from cosmos_exp.rendering.types import SKY_TAG, CameraRender
 
 Params = Mapping[str, Any]
 

@@ -10,8 +10,8 @@ import numpy as np
 from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.common.threads import map_frames
 from cosmos_exp.controls.class_filter import SHADED, find_filter
-from cosmos_exp.render.palette import colorize
-from cosmos_exp.render.types import CameraRender
+from cosmos_exp.rendering.palette import colorize
+from cosmos_exp.rendering.types import CameraRender
 
 SEG_MODES = ("semantic", "instance", "shaded")
 GOLDEN_RATIO = 0.6180339887498949

@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 
 from cosmos_exp.metrics.types import GeneratedClip, per_view
-from cosmos_exp.render.palette import ACTOR_TAGS
-from cosmos_exp.render.types import SKY_TAG, CameraRender
+from cosmos_exp.rendering.palette import ACTOR_TAGS
+from cosmos_exp.rendering.types import SKY_TAG, CameraRender
 from cosmos_exp.sensors.camera import Camera
 
 DYNAMIC_TAGS = tuple(ACTOR_TAGS.values())

@@ -17,7 +17,7 @@ import numpy as np
 from cosmos_exp.metrics.epipolar import detect, match_errors, pinhole_matrix, summary
 from cosmos_exp.metrics.flicker import static_mask
 from cosmos_exp.metrics.types import GeneratedClip
-from cosmos_exp.render.types import SKY_TAG, CameraRender
+from cosmos_exp.rendering.types import SKY_TAG, CameraRender
 from cosmos_exp.sensors.camera import Camera
 
 GAP = 4  # frames

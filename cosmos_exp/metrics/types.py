@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from cosmos_exp.common.views import VIEWS
-from cosmos_exp.render.types import CameraRender
+from cosmos_exp.rendering.types import CameraRender
 from cosmos_exp.sensors.camera import Camera
 
 MAX_CACHED_BYTES = 64 * 2**20

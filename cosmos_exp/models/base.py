@@ -44,7 +44,7 @@ class GenerationRequest:
     prompts: {style: prompt} of the front view, in the order in which the clips are wanted.
     view_prompts: {style: {view: prompt}} of all views, each with the sentence that says where its camera looks.
     renders: the scene in `weather`: arrays rgb uint8 [F,H,W,3], depth float32 [F,H,W] metres, semantic uint8 [F,H,W]
-    and the others of `cosmos_exp.render.types.CameraRender`.
+    and the others of `cosmos_exp.rendering.types.CameraRender`.
     targets: {style: the scene in that style}, rgb alone; of the styles that were rendered.
     controls: {control: its videos}, `video` uint8 [F,H,W,3]; of every control with a weight, at the requests that
     `VideoModel.control_requests` names.

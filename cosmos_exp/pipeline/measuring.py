@@ -14,7 +14,7 @@ from cosmos_exp.metrics.types import GeneratedClip
 from cosmos_exp.models.base import ByRequest, GeneratedVideos
 from cosmos_exp.pipeline.cached_results import Results
 from cosmos_exp.pipeline.scene_loading import LoadedScene
-from cosmos_exp.render.stored import load_render
+from cosmos_exp.rendering.stored import load_render
 
 _found = SingleEntryCache()  # what the metrics of a clip have found out about its truth
 

@@ -19,7 +19,7 @@ from cosmos_exp.models.base import RenderRequest
 from cosmos_exp.pipeline.cached_results import Results
 from cosmos_exp.pipeline.keys import camera_config, control_config
 from cosmos_exp.pipeline.scene_loading import LoadedScene
-from cosmos_exp.render.stored import load_render
+from cosmos_exp.rendering.stored import load_render
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Renders:
             config["resized_from"] = [front.width, front.height]
 
         def compute() -> Arrays:
-            from cosmos_exp.render.renderer import render_camera
+            from cosmos_exp.rendering.renderer import render_camera
 
             render = render_camera(
                 self.scene.renderer,

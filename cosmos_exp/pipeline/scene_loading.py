@@ -27,7 +27,7 @@ from cosmos_exp.sensors.camera import Camera, Rig
 from cosmos_exp.sensors.rigs import resized, rig_of_views
 
 if TYPE_CHECKING:
-    from cosmos_exp.render.renderer import Renderer
+    from cosmos_exp.rendering.renderer import Renderer
 
 _scenes, _renderers = SingleEntryCache(), SingleEntryCache()
 
@@ -85,6 +85,6 @@ class LoadedScene:
 
     @cached_property
     def renderer(self) -> Renderer:
-        from cosmos_exp.render.renderer import Renderer
+        from cosmos_exp.rendering.renderer import Renderer
 
         return _renderers.get(self.key, lambda: Renderer(self.scene))

@@ -17,9 +17,9 @@ from cosmos_exp.captions.describe import describe
 from cosmos_exp.captions.rewrite import rewrite
 from cosmos_exp.common.styles import STYLES
 from cosmos_exp.controls import make_control
-from cosmos_exp.render.renderer import Renderer
-from cosmos_exp.render.types import CameraRender
-from cosmos_exp.render.weather import WEATHERS
+from cosmos_exp.rendering.renderer import Renderer
+from cosmos_exp.rendering.types import CameraRender
+from cosmos_exp.rendering.weather import WEATHERS
 from cosmos_exp.scene.procedural.street import procedural_scene
 from cosmos_exp.scene.types import Scene
 from cosmos_exp.sensors.camera import Camera, Rig

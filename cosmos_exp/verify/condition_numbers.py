@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from cosmos_exp.common.errors import UserError
-from cosmos_exp.render.clips.videos import scaled_model
+from cosmos_exp.rendering.clips.videos import scaled_model
 from cosmos_exp.scene.edits.key_poses import ground_height, grounded, interpolate_key_poses
 from cosmos_exp.scene.rds_hq.clip import RdsHqClip
 from cosmos_exp.scene.rds_hq.datasets import Dataset

@@ -18,8 +18,8 @@ import cv2
 import numpy as np
 
 from cosmos_exp.common.errors import UserError, unknown_name
-from cosmos_exp.render.clips.resample import center_crop, resize
-from cosmos_exp.render.clips.videos import ClipRenderer, VideoSettings
+from cosmos_exp.rendering.clips.resample import center_crop, resize
+from cosmos_exp.rendering.clips.videos import ClipRenderer, VideoSettings
 from cosmos_exp.scene.rds_hq.clip import CAMERA_TYPES, RdsHqClip
 from cosmos_exp.scene.rds_hq.dataset_file import read_dataset
 from cosmos_exp.scene.rds_hq.datasets import Dataset

@@ -9,7 +9,7 @@ import torch
 
 from cosmos_exp.common.threads import map_frames, torch_threads
 from cosmos_exp.controls import CONTROLS, make_control
-from cosmos_exp.render.types import CameraRender
+from cosmos_exp.rendering.types import CameraRender
 
 
 @pytest.fixture

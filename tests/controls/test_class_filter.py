@@ -10,8 +10,8 @@ import pytest
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.controls import PREVIEWS, make_control, preview
 from cosmos_exp.controls.class_filter import CANNY, CARLA_CLASSES, SHADED, VEHICLES, find_filter, read_class_filter
-from cosmos_exp.render.palette import Tag
-from cosmos_exp.render.types import CameraRender
+from cosmos_exp.rendering.palette import Tag
+from cosmos_exp.rendering.types import CameraRender
 
 SAMPLE = Path(__file__).with_name("carla_filter.yaml")
 STREET = {Tag.ROAD, Tag.SIDEWALK, Tag.GROUND, Tag.ROAD_LINE, Tag.OTHER, Tag.TRAFFIC_SIGN, Tag.TRAFFIC_LIGHT, Tag.POLE}

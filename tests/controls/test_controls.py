@@ -6,8 +6,8 @@ import pytest
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.controls import CONTROLS, PREVIEWS, make_control, preview
 from cosmos_exp.controls.depth import depth
-from cosmos_exp.render.palette import PALETTE, Tag
-from cosmos_exp.render.types import CameraRender
+from cosmos_exp.rendering.palette import PALETTE, Tag
+from cosmos_exp.rendering.types import CameraRender
 
 
 @pytest.fixture

@@ -23,9 +23,9 @@ from cosmos_exp.controls.carla_image import instance_of
 from cosmos_exp.controls.carla_set import FILES, FRAMES_AT_ONCE, frame_times, write_control_set
 from cosmos_exp.controls.class_filter import read_class_filter
 from cosmos_exp.controls.seg import instance_colors, merged_ids
-from cosmos_exp.render.palette import Tag
-from cosmos_exp.render.renderer import Renderer, render_camera
-from cosmos_exp.render.types import OUTPUTS, CameraRender
+from cosmos_exp.rendering.palette import Tag
+from cosmos_exp.rendering.renderer import Renderer, render_camera
+from cosmos_exp.rendering.types import OUTPUTS, CameraRender
 from cosmos_exp.scene.actor_frame import actor_origin
 from cosmos_exp.scene.carla.axes import flu_poses
 from cosmos_exp.scene.procedural.street import procedural_scene

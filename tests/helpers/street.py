@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from cosmos_exp.render.palette import Tag
-from cosmos_exp.render.types import CameraRender
+from cosmos_exp.rendering.palette import Tag
+from cosmos_exp.rendering.types import CameraRender
 from cosmos_exp.sensors.camera import Camera
 
 SIZE = (256, 144)

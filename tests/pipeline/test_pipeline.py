@@ -28,7 +28,7 @@ from cosmos_exp.metrics.gate import SanityError
 from cosmos_exp.models.transfer1 import weights_folder
 from cosmos_exp.pipeline import scene_loading
 from cosmos_exp.pipeline.run import run
-from cosmos_exp.render.types import OUTPUTS
+from cosmos_exp.rendering.types import OUTPUTS
 from cosmos_exp.runs.run_folder import RunFolder
 from cosmos_exp.runs.states import DONE, FAILED
 from cosmos_exp.sampling.seeds import item_seed

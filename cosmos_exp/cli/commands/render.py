@@ -16,7 +16,7 @@ from cosmos_exp.cli.commands.parser import Parser
 from cosmos_exp.common.errors import UserError, unknown_name
 
 if TYPE_CHECKING:
-    from cosmos_exp.render.clips.jobs import JobContext, JobResult
+    from cosmos_exp.rendering.clips.jobs import JobContext, JobResult
     from cosmos_exp.scene.rds_hq.datasets import Dataset
 
 CAMERA_TYPES = ("ftheta", "pinhole")
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str]) -> int:
     started = time.monotonic()
     with _lasting_objects():
         from cosmos_exp.common.progress import steps
-        from cosmos_exp.render.clips.jobs import plan, run_jobs, usable_cores
+        from cosmos_exp.rendering.clips.jobs import plan, run_jobs, usable_cores
 
         context = _job_context(options)
         kinds = [kind for kind in SKIPPABLE if kind not in options.skip] + ["videos"] * options.post_training
@@ -120,8 +120,8 @@ class _Report:
 
 
 def _job_context(options: argparse.Namespace) -> JobContext:
-    from cosmos_exp.render.clips.jobs import JobContext
-    from cosmos_exp.render.clips.videos import REFERENCE_ENCODING, VideoSettings
+    from cosmos_exp.rendering.clips.jobs import JobContext
+    from cosmos_exp.rendering.clips.videos import REFERENCE_ENCODING, VideoSettings
 
     settings = VideoSettings(
         dataset=_dataset(options),

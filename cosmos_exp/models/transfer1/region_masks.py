@@ -12,7 +12,7 @@ from cosmos_exp.controls.area import Area, WeightMap
 from cosmos_exp.models.transfer1.control_weights import to_patch_grid
 from cosmos_exp.models.transfer1.map_files import resized
 from cosmos_exp.models.transfer1.tokenizer import latent_frame_count
-from cosmos_exp.render.palette import PALETTE, Tag
+from cosmos_exp.rendering.palette import PALETTE, Tag
 
 LATENT_SIDE = 8  # pixels per latent row and column
 

@@ -159,7 +159,7 @@ def test_mistakes_about_the_clip(root: Path, dataset: str, tmp_path: Path, capsy
 
 def test_nothing_heavy_is_imported() -> None:
     code = (
-        "import sys, cosmos_exp.cli.commands.render, cosmos_exp.render.clips.jobs; "
+        "import sys, cosmos_exp.cli.commands.render, cosmos_exp.rendering.clips.jobs; "
         "print([m for m in ('torch', 'scipy', 'diffusers', 'transformers', 'wandb', 'hydra') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -15,7 +15,7 @@ from cosmos_exp.common.video import write_video
 from cosmos_exp.controls.area import Area, WeightMap
 from cosmos_exp.models.transfer1.map_files import read_map, resized
 from cosmos_exp.models.transfer1.region_masks import area_map, token_mask, weight_values
-from cosmos_exp.render.palette import Tag
+from cosmos_exp.rendering.palette import Tag
 
 SIZE = (9, 32, 48)
 

@@ -10,8 +10,8 @@ import pytest
 
 from cosmos_exp.captions.describe import describe
 from cosmos_exp.common.errors import UserError
-from cosmos_exp.render.hdmap.drawing import Box, HdMap
-from cosmos_exp.render.renderer import Renderer
+from cosmos_exp.rendering.hdmap.drawing import Box, HdMap
+from cosmos_exp.rendering.renderer import Renderer
 from cosmos_exp.scene.map_layers import cuboid_corners, map_layers
 from cosmos_exp.scene.rds_hq.clip import RdsHqClip
 from cosmos_exp.scene.rds_hq.layers import Label, labels_json

@@ -14,8 +14,8 @@ import yaml
 
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.config.conf_folder import CONF
-from cosmos_exp.render.hdmap.drawing import Box, HdMap
-from cosmos_exp.render.renderer import Renderer
+from cosmos_exp.rendering.hdmap.drawing import Box, HdMap
+from cosmos_exp.rendering.renderer import Renderer
 from cosmos_exp.scene.carla.log import load_carla_scene
 from cosmos_exp.scene.map_layers import cuboid_corners
 from cosmos_exp.scene.procedural.street import procedural_scene

@@ -150,7 +150,7 @@ def test_timestamps_and_videos(converted):
 
 
 def test_dataset_config_of_waymo_renders_the_clip(converted):
-    from cosmos_exp.render.lidar.condition import LidarRenderer
+    from cosmos_exp.rendering.lidar.condition import LidarRenderer
 
     _, clip = converted
     renderer = LidarRenderer.from_clip(clip, range(12))
