@@ -55,7 +55,7 @@ def test_what_the_cache_has_lost_is_not_scored(make_run, root: Path) -> None:
     folder = make_run("lost", "metrics.names=[]", "sampler.seed=2")
     for entry in (root / "cache" / "single_view").iterdir():
         shutil.rmtree(entry, ignore_errors=True)
-    with pytest.raises(UserError, match="no longer in the cache.*single_view.*cosmos-exp reproduce"):
+    with pytest.raises(UserError, match=r"no longer in the cache.*single_view.*cosmos-exp reproduce"):
         evaluate_run(folder.path, ["psnr"])
     assert not folder.read_metrics()["Sunny"]
 
@@ -74,7 +74,7 @@ def test_the_command(make_run, root: Path, tmp_path: Path, capsys) -> None:
 
 
 def test_the_renderer_is_the_ceiling(root: Path) -> None:
-    """In the scene's own weather its picture is what the metrics compare with, to the bit, whatever the sampler says."""
+    """In the scene's weather its picture is the one that metrics compare with, to the bit, whatever the sampler says."""
     places = [f"paths.outputs={root}", f"paths.cache={root}/cache", "metrics.names=[blur_ssim,edge_f1,psnr]"]
     styles = ["captions.styles=[Original,Rainy]", "model.num_frames=9", "views=single", "tracking=disabled"]
     first = cx.run(["model=render", *places, *styles, "name=ceiling"])
