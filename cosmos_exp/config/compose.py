@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +67,7 @@ def scene_of(cfg: DictConfig) -> Scene:
     from cosmos_exp.scene.sources import load_scene
 
     check_scene(cfg)
-    return load_scene(asdict(typed_group(cfg.scene, SceneConfig)))
+    return load_scene(typed_group(cfg.scene, SceneConfig))
 
 
 def rig_of(cfg: DictConfig, scene: Scene | None, *, default_size: tuple[int, int] | None = None) -> Rig:
@@ -84,10 +83,10 @@ def rig_of(cfg: DictConfig, scene: Scene | None, *, default_size: tuple[int, int
     missing = sorted(OmegaConf.missing_keys(cfg.sensors))
     if missing:
         raise UserError(" and ".join(f"{key} is required: give {key}=..." for key in missing))
-    sensors = asdict(typed_group(cfg.sensors, SensorsConfig))
+    sensors = typed_group(cfg.sensors, SensorsConfig)
     if default_size:
-        sensors["cameras"] = {name: _at_size(camera, default_size) for name, camera in sensors["cameras"].items()}
-    rig = load_rig(asdict(typed_group(cfg.scene, SceneConfig)), sensors)
+        sensors.cameras = {name: _at_size(camera, default_size) for name, camera in sensors.cameras.items()}
+    rig = load_rig(typed_group(cfg.scene, SceneConfig), sensors)
     return in_rig_frame(rig, sensors, lambda: scene or scene_of(cfg))
 
 

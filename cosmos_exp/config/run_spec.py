@@ -7,7 +7,6 @@ nothing is loaded or computed.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cached_property
 from typing import Any
@@ -21,7 +20,9 @@ from cosmos_exp.models.config import GenerationConfig
 from cosmos_exp.models.contract import Contract
 from cosmos_exp.models.registry import contract_of, find_family
 from cosmos_exp.rendering.types import OPTIONAL_OUTPUTS, OUTPUTS
+from cosmos_exp.scene.source import SceneConfig
 from cosmos_exp.scene.sources import load_rig
+from cosmos_exp.sensors.config import SensorsConfig
 from cosmos_exp.sensors.rigs import rig_of_views
 
 OPTIONAL_CONTROLS = (*OPTIONAL_OUTPUTS, "keypoint", "upscale")  # made only where asked for
@@ -37,8 +38,8 @@ class RunSpec:
         self.views: tuple[str, ...] = tuple(config.views.names)
         self.styles: tuple[str, ...] = tuple(config.captions.styles)
         self.weather: str = config.scene.weather
-        self.scene: Mapping[str, Any] = asdict(config.scene)
-        self.sensors: Mapping[str, Any] = asdict(config.sensors)
+        self.scene: SceneConfig = config.scene
+        self.sensors: SensorsConfig = config.sensors
         self.metrics: tuple[str, ...] = tuple(dict.fromkeys(config.metrics.names))
         self.preview_names: tuple[str, ...] = tuple(config.previews.names)
 
@@ -155,9 +156,9 @@ def generation_config(config: Config, aspect: float | None = None) -> Generation
     )
 
 
-def front_aspect(scene: Mapping[str, Any], sensors: Mapping[str, Any], front: str) -> float:
+def front_aspect(scene: SceneConfig, sensors: SensorsConfig, front: str) -> float:
     """Width / height of the front view's camera as it is described; one without a size of its own counts 1280 x 704."""
-    rig = rig_of_views(load_rig(scene, sensors), sensors["views"], [front])
+    rig = rig_of_views(load_rig(scene, sensors), sensors.views, [front])
     model = rig.camera(front).model
     return model.width / model.height
 

@@ -6,7 +6,7 @@ import math
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -110,7 +110,7 @@ def _aspect(config: Config, contract: Contract) -> float | None:
     names = list(config.views.names)
     if not names or len(contract.all_sizes) == 1 or _needs_a_scene(config):
         return None
-    return attempt(lambda: front_aspect(asdict(config.scene), asdict(config.sensors), names[0]))[0]
+    return attempt(lambda: front_aspect(config.scene, config.sensors, names[0]))[0]
 
 
 def check_scene(cfg: DictConfig) -> None:
@@ -183,7 +183,7 @@ def _check_controls(controls: ControlsConfig, contract: Contract) -> Iterator[st
 def _check_views(config: Config, contract: Contract) -> Iterator[str]:
     if _needs_a_scene(config):
         return
-    rig, errors = attempt(lambda: load_rig(asdict(config.scene), asdict(config.sensors)))
+    rig, errors = attempt(lambda: load_rig(config.scene, config.sensors))
     yield from errors
     names, model = list(config.views.names), config.model.name
     known = [name for name in names if name in VIEWS]
@@ -222,8 +222,8 @@ def scene_problems(scene: SceneConfig) -> Iterator[str]:
         if key not in missing and not Path(values[key]).is_dir():
             yield f"scene.{key}: no folder {values[key]!r}"
     if not missing:
-        yield from source.check(own_options(asdict(scene)))
-    yield from config_problems(asdict(scene), values.get("duration") or math.inf)
+        yield from source.check(own_options(scene))
+    yield from config_problems(scene.ego_edit, scene.edits, values.get("duration") or math.inf)
 
 
 def _check_previews(config: Config) -> Iterator[str]:

@@ -21,7 +21,7 @@ from cosmos_exp.pipeline import run as pipeline_run
 from cosmos_exp.pipeline.cached_results import Results
 from cosmos_exp.pipeline.context import RunContext
 from cosmos_exp.pipeline.scene_loading import LoadedScene
-from cosmos_exp.pipeline.stages import STAGES
+from cosmos_exp.pipeline.stages import run_stages
 from cosmos_exp.runs.load import Run, load_run
 from cosmos_exp.scene.types import Scene
 from cosmos_exp.sensors.camera import Rig
@@ -79,9 +79,7 @@ class LoadedModel:
             results = Results(self.spec, StageCache(cache or temporary), reporter=ProgressBars())
             given = LoadedScene(self.spec, results.cache, scene, rig or rig_of(self.cfg, scene))
             context = RunContext(self.spec, results, scene=given)
-            for stage in STAGES:
-                if stage.name not in ("videos", "metrics"):
-                    stage.run(context)
+            run_stages(context, without=("videos", "metrics"))
             return {style: context.measured(style).clip for style in self.spec.styles}
 
 

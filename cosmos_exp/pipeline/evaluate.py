@@ -18,7 +18,7 @@ from cosmos_exp.pipeline.context import RunContext
 from cosmos_exp.pipeline.dry_run import dry_run
 from cosmos_exp.pipeline.provenance import result_digests
 from cosmos_exp.pipeline.reproduce import typed_config
-from cosmos_exp.pipeline.stages import STAGES
+from cosmos_exp.pipeline.stages import run_stages
 from cosmos_exp.runs.report import only_run_in
 from cosmos_exp.runs.run_folder import RunFolder
 from cosmos_exp.runs.states import DONE
@@ -53,9 +53,7 @@ def evaluate_run(path: Path, names: Sequence[str] | None = None) -> Evaluated:
         _require_generated(spec, folder)
         results = Results(spec, StageCache(config.paths.cache))
         context = RunContext(spec, results)
-        for stage in STAGES:
-            if stage.name not in ("videos", "metrics"):
-                stage.run(context)
+        run_stages(context, without=("videos", "metrics"))
         _require_same(context, folder)
         metrics = folder.read_metrics() if folder.metrics.exists() else {}
         for style in spec.styles:

@@ -63,7 +63,7 @@ class LoadedScene:
         else:
             rig = load_rig(spec.scene, spec.sensors, size=(shape.width, shape.height))
             rig = in_rig_frame(rig, spec.sensors, lambda: self.scene)
-        return rig_of_views(rig, spec.sensors["views"], spec.views)
+        return rig_of_views(rig, spec.sensors.views, spec.views)
 
     def camera(self, request: RenderRequest) -> Camera:
         """A view's camera at the requested size, as a resized picture would show it: other pixels, the same borders."""

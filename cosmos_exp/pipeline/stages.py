@@ -7,13 +7,14 @@ context has a run folder. Without one, and with results that compute nothing, th
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 
 from cosmos_exp.captions.files import write_captions, write_prompts
 from cosmos_exp.common.cache import Entry
 from cosmos_exp.common.files import write_atomic, write_bytes, write_json
+from cosmos_exp.common.progress import Tick
 from cosmos_exp.common.stored_arrays import load_arrays, load_json
 from cosmos_exp.common.video import compose_grid, write_video
 from cosmos_exp.models.base import GeneratedVideos, RenderRequest
@@ -22,49 +23,53 @@ from cosmos_exp.runs.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
 
+VIDEOS = "videos"
+
 
 @dataclass(frozen=True)
 class Stage:
-    """name: in status.json and of its results in the cache. run: does its work."""
+    """name: in status.json and of its results in the cache. run: does its work; is given where to tell its progress.
+
+    label: what the user sees, where it is more than the name. has_own: it times and shows stages of its own.
+    """
 
     name: str
-    run: Callable[[RunContext], None]
+    run: Callable[[RunContext, Tick], None]
+    label: str = ""
+    has_own: bool = False
 
 
-def describe(context: RunContext) -> None:
+def describe(context: RunContext, tick: Tick) -> None:
     """The clip's name, its description, and the prompt of each style."""
     state, prompts = context.state, context.prompts
-    with context.results.stage("captions"):
-        state.clip, state.description = prompts.caption()
-        state.prompts = prompts.of_front(state.description)
+    state.clip, state.description = prompts.caption()
+    state.prompts = prompts.of_front(state.description)
     if context.folder:
         write_captions(context.folder.captions(state.clip), state.prompts)
 
 
-def render(context: RunContext) -> None:
+def render(context: RunContext, tick: Tick) -> None:
     """All outputs in the scene's weather, and rgb in each style that metrics or model compare with."""
     spec, state = context.spec, context.state
     wanted = {spec.weather: spec.outputs} | {style: ("rgb",) for style in spec.target_styles}
     requests = spec.model.render_requests
-    with context.results.stage("render") as tick:
-        for i, (weather, outputs) in enumerate(wanted.items()):
-            state.renders[weather] = {}
-            for j, request in enumerate(requests, 1):
-                state.renders[weather][request] = context.renders.render(request, weather, outputs)
-                tick(i * len(requests) + j, len(wanted) * len(requests))
+    for i, (weather, outputs) in enumerate(wanted.items()):
+        state.renders[weather] = {}
+        for j, request in enumerate(requests, 1):
+            state.renders[weather][request] = context.renders.render(request, weather, outputs)
+            tick(i * len(requests) + j, len(wanted) * len(requests))
 
 
-def make_controls(context: RunContext) -> None:
+def make_controls(context: RunContext, tick: Tick) -> None:
     """Control videos, drawn from the renders or user-provided."""
     spec, state = context.spec, context.state
     names = spec.controls
     if given := [name for name in names if spec.control_file(name)]:
         log.info("%s from files: metrics still compare with the pictures of the scene", ", ".join(given))
-    with context.results.stage("controls") as tick:
-        for i, name in enumerate(names, 1):
-            requests = spec.control_requests(name)
-            state.controls[name] = {request: _control(context, name, request) for request in requests}
-            tick(i, len(names))
+    for i, name in enumerate(names, 1):
+        requests = spec.control_requests(name)
+        state.controls[name] = {request: _control(context, name, request) for request in requests}
+        tick(i, len(names))
 
 
 def _control(context: RunContext, name: str, request: RenderRequest) -> Entry:
@@ -74,7 +79,7 @@ def _control(context: RunContext, name: str, request: RenderRequest) -> Entry:
     return context.renders.control(name, request, context.scene_renders()[request])
 
 
-def encode_control_videos(context: RunContext) -> None:
+def encode_control_videos(context: RunContext, tick: Tick) -> None:
     """Controls and previews of every view as encoded videos."""
     spec, state, renders = context.spec, context.state, context.renders
     names = [name for name in spec.preview_names if name not in state.controls]
@@ -84,13 +89,12 @@ def encode_control_videos(context: RunContext) -> None:
         files |= {(view, name): partial(renders.preview_file, name, request, seen) for name in names}
         made = {name: videos[request] for name, videos in state.controls.items() if request in videos}
         files |= {(view, name): partial(renders.control_file, request, entry) for name, entry in made.items()}
-    with context.results.stage("videos", "control videos") as tick:
-        entries = context.results.together(list(files.values()), tick)
-        state.shown = {view: {} for view in spec.shown_requests}
-        for (view, name), entry in zip(files, entries, strict=True):
-            state.shown[view][name] = entry
-        if context.folder:
-            _write_control_videos(context, context.folder)
+    entries = context.results.together(list(files.values()), tick)
+    state.shown = {view: {} for view in spec.shown_requests}
+    for (view, name), entry in zip(files, entries, strict=True):
+        state.shown[view][name] = entry
+    if context.folder:
+        _write_control_videos(context, context.folder)
 
 
 def _write_control_videos(context: RunContext, folder: RunFolder) -> None:
@@ -102,12 +106,12 @@ def _write_control_videos(context: RunContext, folder: RunFolder) -> None:
             write_video(folder.control(f"{name}_weight", view, state.clip), picture, spec.fps)
 
 
-def generate(context: RunContext) -> None:
+def generate(context: RunContext, tick: Tick) -> None:
     """The model's videos of every style; the model has stages of its own."""
     for videos in context.spec.model.generate(context.generation_request(), context.results):
         context.state.generated[videos.style] = videos
         if context.folder:
-            with context.results.stage("videos", f"videos {videos.style}"):
+            with context.results.stage(VIDEOS, f"videos {videos.style}"):
                 _write_generated(context, context.folder, videos)
 
 
@@ -124,34 +128,40 @@ def _write_generated(context: RunContext, folder: RunFolder, made: GeneratedVide
     write_video(folder.grid(clip, style), compose_grid(views), spec.fps)
 
 
-def measure(context: RunContext) -> None:
+def measure(context: RunContext, tick: Tick) -> None:
     """The sanity gate, then every metric of every style."""
     spec, folder = context.spec, context.folder
     values: dict[str, dict[str, float]] = {}
-    with context.results.stage("metrics") as tick:
-        for i, style in enumerate(spec.styles, 1):
-            measured = context.measured(style)
-            if folder and spec.config.metrics.gate:
-                measured.require_sane()
-            entries = [measured.metric(name) for name in spec.metrics]
-            if folder:
-                values[style] = {key: value for entry in entries for key, value in load_json(entry).items()}
-            tick(i, len(spec.styles))
+    for i, style in enumerate(spec.styles, 1):
+        measured = context.measured(style)
+        if folder and spec.config.metrics.gate:
+            measured.require_sane()
+        entries = [measured.metric(name) for name in spec.metrics]
         if folder:
-            write_json(folder.metrics, values)
+            values[style] = {key: value for entry in entries for key, value in load_json(entry).items()}
+        tick(i, len(spec.styles))
+    if folder:
+        write_json(folder.metrics, values)
 
 
 STAGES = (
     Stage("captions", describe),
     Stage("render", render),
     Stage("controls", make_controls),
-    Stage("videos", encode_control_videos),
-    Stage("generate", generate),
+    Stage(VIDEOS, encode_control_videos, "control videos"),
+    Stage("generate", generate, has_own=True),
     Stage("metrics", measure),
 )
 """Of every run. `generate` stands for the stages of the model."""
 
 
-def run_stages(context: RunContext) -> None:
+def run_stages(context: RunContext, *, without: Collection[str] = ()) -> None:
+    """All stages but those named in `without`, which nothing that runs may need."""
     for stage in STAGES:
-        stage.run(context)
+        if stage.name in without:
+            continue
+        if stage.has_own:
+            stage.run(context, lambda done, total: None)
+        else:
+            with context.results.stage(stage.name, stage.label) as tick:
+                stage.run(context, tick)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 
 from cosmos_exp.scene.types import Scene
 from cosmos_exp.sensors.camera import Rig
+from cosmos_exp.sensors.config import SensorsConfig
 from cosmos_exp.sensors.rigs import translated
 
 
@@ -21,11 +21,12 @@ def actor_origin(scene: Scene) -> np.ndarray:
     return np.array([centre[0], centre[1], 0.0])
 
 
-def in_rig_frame(rig: Rig, sensors: Mapping[str, Any], scene: Callable[[], Scene]) -> Rig:
+def in_rig_frame(rig: Rig, sensors: SensorsConfig, scene: Callable[[], Scene]) -> Rig:
     """The rig of a `sensors` config in the rig frame. Only cameras of a sensor file are moved.
 
     scene: loads the scene; called only where `sensors.actor_origin` does not give the offset.
     """
-    if not sensors["file"]:
+    if not sensors.file:
         return rig
-    return translated(rig, sensors["actor_origin"] or actor_origin(scene()))
+    given = sensors.actor_origin
+    return translated(rig, np.array(given) if given else actor_origin(scene()))

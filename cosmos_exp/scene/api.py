@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
+from dataclasses import fields
 from typing import Any
 
 from cosmos_exp.common.errors import UserError, ValidationErrors, unknown_name
@@ -26,10 +26,10 @@ def load_scene(source: str = "procedural", **options: Any) -> Scene:
     for key in options:
         if key not in known:
             raise UserError(unknown_name(f"option of the scene source {source}", key, known))
-    values = asdict(kind(**{"name": source, "source": source, **options}))
-    missing = [key for key, value in values.items() if value == REQUIRED]
+    config = kind(**{"name": source, "source": source, **options})
+    missing = [key for key in known if getattr(config, key) == REQUIRED]
     if missing:
         raise ValidationErrors(f"{key} is required: give {key}=..." for key in missing)
-    if problems := list(SOURCES[source].check(own_options(values))):
+    if problems := list(SOURCES[source].check(own_options(config))):
         raise ValidationErrors(problems)
-    return load_configured(values)
+    return load_configured(config)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +55,7 @@ class SceneSource:
     check: Callable[[Mapping[str, Any]], Iterable[str]] = lambda options: ()
 
 
-def own_options(config: Mapping[str, Any]) -> dict[str, Any]:
+def own_options(config: SceneConfig) -> dict[str, Any]:
     """The values of a `scene` config that only its source knows."""
-    return {key: value for key, value in config.items() if key not in SceneConfig.__dataclass_fields__}
+    names = [entry.name for entry in fields(config) if entry.name not in SceneConfig.__dataclass_fields__]
+    return {name: getattr(config, name) for name in names}

@@ -18,6 +18,7 @@ from cosmos_exp.common.errors import UserError, ValidationErrors, unknown_name
 from cosmos_exp.common.input_files import read_yaml
 from cosmos_exp.sensors.camera import Rig
 from cosmos_exp.sensors.carla_lens import LENS_ATTRIBUTES, finite, lens_of
+from cosmos_exp.sensors.config import SensorsConfig
 from cosmos_exp.sensors.rigs import build_rig, translated
 
 # sensor: output of the renderer
@@ -104,21 +105,21 @@ def read_carla_sensors(path: str | Path) -> CarlaSensors:
     )
 
 
-def configured_cameras(sensors: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+def configured_cameras(sensors: SensorsConfig) -> Mapping[str, Mapping[str, Any]]:
     """{camera: options} of a `sensors` config: those of its file, relative to the ego actor, or its own.
 
     Raises UserError where it has both or neither, or an `actor_origin` that is not a point.
     """
-    if not sensors["file"]:
-        if not sensors["cameras"]:
-            raise UserError(f"sensors={sensors['name']} has no cameras: give sensors.file=PATH, or sensors.cameras")
-        return sensors["cameras"]
-    if sensors["cameras"]:
-        raise UserError(f"sensors.file={sensors['file']} and sensors.cameras: give one of them")
-    origin = sensors["actor_origin"]
+    if not sensors.file:
+        if not sensors.cameras:
+            raise UserError(f"sensors={sensors.name} has no cameras: give sensors.file=PATH, or sensors.cameras")
+        return sensors.cameras
+    if sensors.cameras:
+        raise UserError(f"sensors.file={sensors.file} and sensors.cameras: give one of them")
+    origin = sensors.actor_origin
     if origin is not None and (len(origin) != 3 or not np.isfinite(origin).all()):
         raise UserError(f"sensors.actor_origin={origin}: must be x, y, z in metres, or null for that of the scene")
-    return read_carla_sensors(sensors["file"]).cameras
+    return read_carla_sensors(sensors.file).cameras
 
 
 def carla_rig(sensors: CarlaSensors, origin: np.ndarray, *, name: str = "carla_yaml") -> Rig:

@@ -12,7 +12,7 @@ from cosmos_exp.models.transfer1.generation import Generation
 from cosmos_exp.models.transfer1.video_model import Transfer1
 from cosmos_exp.pipeline.cached_results import Results
 from cosmos_exp.pipeline.context import RunContext
-from cosmos_exp.pipeline.stages import STAGES
+from cosmos_exp.pipeline.stages import STAGES, run_stages
 
 
 def context_of(cfg: DictConfig, cache: Path) -> RunContext:
@@ -22,11 +22,9 @@ def context_of(cfg: DictConfig, cache: Path) -> RunContext:
 
 def after(context: RunContext, last: str) -> RunContext:
     """The context when the stage `last` is done."""
-    for stage in STAGES:
-        stage.run(context)
-        if stage.name == last:
-            return context
-    raise AssertionError(f"no stage {last}")
+    names = [stage.name for stage in STAGES]
+    run_stages(context, without=names[names.index(last) + 1 :])
+    return context
 
 
 def transfer1(context: RunContext) -> Transfer1:

@@ -74,7 +74,7 @@ def test_the_command(make_run, root: Path, tmp_path: Path, capsys) -> None:
 
 
 def test_the_renderer_is_the_ceiling(root: Path) -> None:
-    """In the scene's weather its picture is the one that metrics compare with, to the bit, whatever the sampler says."""
+    """In the scene's weather, what metrics compare with is its own picture; the sampler changes nothing."""
     places = [f"paths.outputs={root}", f"paths.cache={root}/cache", "metrics.names=[blur_ssim,edge_f1,psnr]"]
     styles = ["captions.styles=[Original,Rainy]", "model.num_frames=9", "views=single", "tracking=disabled"]
     first = cx.run(["model=render", *places, *styles, "name=ceiling"])

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -47,13 +46,6 @@ class EgoEdit:
     """Metres above its path."""
     yaw: float = 0.0
     """Degrees that the vehicle is turned to the left against its path."""
-
-
-def ego_edit_from(values: Mapping[str, Any] | None) -> EgoEdit:
-    """From the plain values of `scene.ego_edit`."""
-    values = dict(values or {})
-    parts = {"speed": SpeedChange, "lane_change": LaneChange}
-    return EgoEdit(**{key: parts[key](**value) if key in parts else value for key, value in values.items()})
 
 
 def ego_edit_problems(edit: EgoEdit, duration: float = math.inf, key: str = "scene.ego_edit") -> Iterator[str]:

@@ -19,7 +19,7 @@ import numpy as np
 from cosmos_exp.common.errors import UserError, ValidationErrors, unknown_name
 from cosmos_exp.scene.box_overlap import overlaps
 from cosmos_exp.scene.edits.added_track import Add, add_problems, added_track
-from cosmos_exp.scene.edits.ego_edit import EgoEdit, edit_ego, ego_edit_from, ego_edit_problems
+from cosmos_exp.scene.edits.ego_edit import EgoEdit, edit_ego, ego_edit_problems
 from cosmos_exp.scene.edits.maneuvers import yaw_matrices
 from cosmos_exp.scene.types import ActorClass, Scene, Track, Trajectory
 
@@ -285,13 +285,12 @@ def _copied(scene: Scene, name: str, edit: Copy) -> Track:
     return replace(_moved(_retimed(tracks[edit.track], edit), edit), id=name)
 
 
-def apply_edits(scene: Scene, config: Mapping[str, Any]) -> Scene:
-    """The scene after `ego_edit` and then `edits` of a `scene` config; collisions of the ego are logged.
+def apply_edits(scene: Scene, ego_edit: EgoEdit, edits: Mapping[str, Any] | None = None) -> Scene:
+    """The scene after the edit of the ego and then `scene.edits`, as plain values; collisions of the ego are logged.
 
     Raises UserError as `edit_ego` and `edit_tracks` do.
     """
-    ego_edit, edits = ego_edit_from(config.get("ego_edit")), parse_edits(config.get("edits"))
-    edited = edit_tracks(edit_ego(scene, ego_edit), edits)
+    edited = edit_tracks(edit_ego(scene, ego_edit), parse_edits(edits))
     if edited is not scene:
         for name, (first, last) in collisions(edited).items():
             logger.warning("the edited scene's ego overlaps %s from %.1f s to %.1f s", name, first, last)
@@ -318,19 +317,19 @@ def _headings(poses: np.ndarray) -> np.ndarray:
     return np.arctan2(poses[:, 1, 0], poses[:, 0, 0])
 
 
-def config_problems(config: Mapping[str, Any], duration: float) -> Iterator[str]:
-    """Problems of `ego_edit` and `edits` of a `scene` config, as far as it can be checked without the scene."""
-    yield from ego_edit_problems(ego_edit_from(config.get("ego_edit")), duration)
+def config_problems(ego_edit: EgoEdit, edits: Mapping[str, Any], duration: float) -> Iterator[str]:
+    """Problems of the edits of a scene of `duration` seconds, as far as they can be checked without it."""
+    yield from ego_edit_problems(ego_edit, duration)
     try:
-        yield from edit_problems(parse_edits(config.get("edits")), duration)
+        yield from edit_problems(parse_edits(edits), duration)
     except ValidationErrors as error:
         yield from error.errors
 
 
-def edit_identity(config: Mapping[str, Any]) -> tuple[dict[str, Any], list[Path]]:
-    """For the cache: the edits of a `scene` config, empty where there are none, and the files that they read."""
-    ego_edit, edits = ego_edit_from(config.get("ego_edit")), parse_edits(config.get("edits"))
+def edit_identity(ego_edit: EgoEdit, edits: Mapping[str, Any]) -> tuple[dict[str, Any], list[Path]]:
+    """For the cache: the edits of a scene, empty where there are none, and the files that they read."""
     parts = {} if ego_edit == EgoEdit() else {"ego": asdict(ego_edit)}
-    parts |= {f"edits.{name}": {"kind": type(edit).__name__} | asdict(edit) for name, edit in edits.items()}
+    for name, edit in parse_edits(edits).items():
+        parts[f"edits.{name}"] = {"kind": type(edit).__name__} | asdict(edit)
     files = [Path(part["poses"]) for part in parts.values() if part.get("poses")]
     return {name: part | {"poses": Path(part.get("poses") or "").name} for name, part in parts.items()}, files

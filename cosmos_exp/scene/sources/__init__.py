@@ -6,17 +6,16 @@ rest of `scene`; readers only inside functions, since composing a config imports
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import Any
 
 from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.scene.edits.scene_edits import apply_edits
-from cosmos_exp.scene.source import SceneSource, own_options
+from cosmos_exp.scene.source import SceneConfig, SceneSource, own_options
 from cosmos_exp.scene.types import Scene
 from cosmos_exp.sensors.camera import Rig
 from cosmos_exp.sensors.carla_yaml import configured_cameras
+from cosmos_exp.sensors.config import SensorsConfig
 from cosmos_exp.sensors.rigs import build_rig, resized
 
 CAMERA_TYPES = ("ftheta", "pinhole")
@@ -26,27 +25,26 @@ SOURCES: dict[str, SceneSource] = {
 }
 
 
-def load_scene(config: Mapping[str, Any]) -> Scene:
+def load_scene(config: SceneConfig) -> Scene:
     """The scene of a `scene` config, with its edits. Raises UserError as its source and `apply_edits` do."""
-    return apply_edits(SOURCES[config["source"]].load(**own_options(config)), config)
+    scene = SOURCES[config.source].load(**own_options(config))
+    return apply_edits(scene, config.ego_edit, config.edits)
 
 
-def load_rig(scene: Mapping[str, Any], sensors: Mapping[str, Any], *, size: tuple[int, int] | None = None) -> Rig:
+def load_rig(scene: SceneConfig, sensors: SensorsConfig, *, size: tuple[int, int] | None = None) -> Rig:
     """The rig of a `sensors` config: its cameras, or those that the scene of the `scene` config was recorded with.
 
     size: (width, height) of every camera; None leaves each its own. Cameras of a sensor file stand relative to the ego
     actor. Raises UserError where the scene has no cameras.
     """
-    kind = sensors["camera_type"]
+    kind = sensors.camera_type
     if not kind:
-        return build_rig(sensors["name"], configured_cameras(sensors), size=size)
+        return build_rig(sensors.name, configured_cameras(sensors), size=size)
     if kind not in CAMERA_TYPES:
         raise UserError(f"sensors.camera_type: {unknown_name('camera type', kind, CAMERA_TYPES)}")
-    source = SOURCES[scene["source"]]
+    source = SOURCES[scene.source]
     if source.rig is None:
         having = ", ".join(f"scene={name}" for name, other in SOURCES.items() if other.rig)
-        raise UserError(
-            f"sensors={sensors['name']} goes with {having}: scene={scene['source']} has no cameras of its own"
-        )
+        raise UserError(f"sensors={sensors.name} goes with {having}: scene={scene.source} has no cameras of its own")
     rig = source.rig(own_options(scene), kind)
     return resized(rig, *size) if size else rig

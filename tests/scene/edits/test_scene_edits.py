@@ -10,7 +10,9 @@ import pytest
 
 from cosmos_exp.common.cache import StageCache
 from cosmos_exp.common.errors import UserError
+from cosmos_exp.config.schema import typed
 from cosmos_exp.config.validate import validate
+from cosmos_exp.scene.edits.ego_edit import EgoEdit
 from cosmos_exp.scene.edits.scene_edits import (
     apply_edits,
     collisions,
@@ -227,7 +229,7 @@ def test_an_added_track_needs_a_name_of_its_own(scene: Scene) -> None:
 def test_an_ego_that_hits_something_is_reported(scene: Scene, caplog) -> None:
     assert collisions(scene) == {}
     with caplog.at_level(logging.WARNING):
-        crash = apply_edits(scene, {"edits": {"wall": {"kind": "add", "gap": 10, "speed": 0}}})
+        crash = apply_edits(scene, EgoEdit(), {"wall": {"kind": "add", "gap": 10, "speed": 0}})
     assert collisions(crash)["wall"] == pytest.approx((1.1, 1.9), abs=0.01)
     assert "overlaps wall from" in caplog.text
     bridge = replace(crash.tracks[-1], trajectory=Trajectory(np.zeros(1), _shifted(20, 0, 6)[None]))
@@ -235,16 +237,14 @@ def test_an_ego_that_hits_something_is_reported(scene: Scene, caplog) -> None:
 
 
 def test_edits_follow_the_edited_ego(scene: Scene) -> None:
-    config = {"ego_edit": {"shift": 3.5}, "edits": {"ahead": {"kind": "add", "gap": 10}}}
-    np.testing.assert_allclose(place(apply_edits(scene, config).tracks[-1], 2.0), [36.0, 3.5], atol=1e-6)
+    ahead = apply_edits(scene, EgoEdit(shift=3.5), {"ahead": {"kind": "add", "gap": 10}}).tracks[-1]
+    np.testing.assert_allclose(place(ahead, 2.0), [36.0, 3.5], atol=1e-6)
 
 
 def test_every_source_takes_edits_from_its_config(configure) -> None:
-    from omegaconf import OmegaConf
-
     cfg = configure("+experiment=cut_in", "scene.edits.cut_in.gap=7", "scene.edits.cut_in.class=truck")
     assert validate(cfg) == []
-    scene = load_scene(OmegaConf.to_container(cfg.scene))
+    scene = load_scene(typed(cfg).scene)
     (track,) = [track for track in scene.tracks if track.id == "cut_in"]
     rear = scene.ego.trajectory.at(0.0)
     gap = (np.linalg.inv(rear) @ track.trajectory.at(0.0))[0, 3] - (scene.ego.size[0] + track.size[0]) / 2
@@ -268,13 +268,10 @@ def test_mistakes_are_found_before_a_run(configure, overrides: list[str], messag
 
 
 def test_the_cache_key_follows_edits_and_the_content_of_their_files(configure, tmp_path) -> None:
-    from omegaconf import OmegaConf
-
     from cosmos_exp.pipeline.keys import scene_key
 
     def key(*overrides: str) -> str:
-        cfg = OmegaConf.to_container(configure(*overrides), resolve=False)
-        return scene_key(cfg["scene"], StageCache(tmp_path / "cache"))
+        return scene_key(typed(configure(*overrides)).scene, StageCache(tmp_path / "cache"))
 
     poses = tmp_path / "poses.csv"
     poses.write_text("time,x,y,z,yaw\n0,0,0,0,0\n5,9,0,0,0\n")
@@ -285,4 +282,4 @@ def test_the_cache_key_follows_edits_and_the_content_of_their_files(configure, t
     keys.append(key(given))
     assert len(set(keys)) == len(keys)
     assert key("scene.ego_edit.shift=0", "scene.edits.x=null") == keys[0]
-    assert edit_identity({}) == ({}, [])
+    assert edit_identity(EgoEdit(), {}) == ({}, [])

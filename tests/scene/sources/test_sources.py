@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 
 import pytest
@@ -16,7 +15,7 @@ from cosmos_exp.scene.sources.procedural import ProceduralConfig
 @pytest.mark.parametrize("name", SOURCES)
 def test_a_source_names_fields_of_its_own_config(name: str) -> None:
     source = SOURCES[name]
-    own = own_options(dataclasses.asdict(source.config()))
+    own = own_options(source.config())
     assert issubclass(source.config, SceneConfig)
     assert {*source.files, *source.folders, *source.every} <= set(own)
     inspect.signature(source.load).bind(**own)
@@ -24,7 +23,7 @@ def test_a_source_names_fields_of_its_own_config(name: str) -> None:
 
 def test_a_scene_is_made_of_its_config() -> None:
     config = ProceduralConfig(source="procedural", seed=5, num_vehicles=0, num_pedestrians=0, duration=1.0)
-    scene = load_scene(dataclasses.asdict(config))
+    scene = load_scene(config)
     assert (scene.seed, scene.tracks, scene.end) == (5, (), 1.0)
 
 
@@ -39,10 +38,10 @@ def test_a_scene_is_made_of_its_config() -> None:
 )
 def test_a_value_no_source_can_use_is_named(config: SceneConfig, message: str) -> None:
     source = next(source for source in SOURCES.values() if source.config is type(config))
-    (problem,) = source.check(own_options(dataclasses.asdict(config)))
+    (problem,) = source.check(own_options(config))
     assert message in problem
 
 
 def test_values_that_are_fine_have_no_problem() -> None:
     for source in SOURCES.values():
-        assert list(source.check(own_options(dataclasses.asdict(source.config())))) == []
+        assert list(source.check(own_options(source.config()))) == []
