@@ -18,6 +18,7 @@ optuna = pytest.importorskip("optuna", reason="the extra `optuna` is not install
 
 from helpers.sweep_at_work import Sweep  # noqa: E402
 
+from cosmos_exp.cli.commands import cancel, status  # noqa: E402
 from cosmos_exp.common.errors import UserError, ValidationErrors  # noqa: E402
 from cosmos_exp.runs.run_folder import RunFolder  # noqa: E402
 from cosmos_exp.runs.states import CANCELLED, DONE, FAILED, KILLED, PREEMPTED, QUEUED, RUNNING  # noqa: E402
@@ -326,13 +327,13 @@ def at_work(tmp_path: Path, tiny_model_folder: Path) -> SearchAtWork:
     return SearchAtWork(tmp_path, tiny_model_folder)
 
 
-def test_two_workers_are_watched_killed_and_resumed(at_work: SearchAtWork) -> None:
+def test_two_workers_are_watched_killed_and_resumed(at_work: SearchAtWork, capsys) -> None:
     two = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2", LONG)
     running = at_work.start_search(3, *two)
-    at_work.until(lambda statuses: [status.state for status in statuses.values()] == [RUNNING, RUNNING])
+    at_work.until(lambda statuses: [s.state for s in statuses.values()] == [RUNNING, RUNNING])
     assert len({status.pid for status in at_work.statuses().values()}) == 2
-    code, said = at_work.run("status", str(at_work.folder))
-    assert (code, "2 cells: 2 running" in said) == (0, True), said
+    assert status.main([str(at_work.folder), "--once"]) == 0
+    assert "2 cells: 2 running" in capsys.readouterr().out
     at_work.at_sampling(0)
     os.kill(running.pid, signal.SIGKILL)
     running.communicate()
@@ -345,13 +346,13 @@ def test_two_workers_are_watched_killed_and_resumed(at_work: SearchAtWork) -> No
     assert (at_work.folder / "compare.html").exists()
 
 
-def test_a_killed_trial_is_retried_and_a_cancelled_search_goes_on(at_work: SearchAtWork) -> None:
+def test_a_killed_trial_is_retried_and_a_cancelled_search_goes_on(at_work: SearchAtWork, capsys) -> None:
     running = at_work.start_search(2, LONG)
     at_work.kill_worker(0)
     at_work.at_sampling(1)
     assert at_work.states()[0] == FAILED
-    code, said = at_work.run("cancel", str(at_work.folder))
-    assert (code, said) == (0, "cells taken out of the queue: 0; at work and asked to stop: 1\n")
+    assert cancel.main([str(at_work.folder)]) == 0
+    assert capsys.readouterr().out == "cells taken out of the queue: 0; at work and asked to stop: 1\n"
     code, said = at_work.finish(running)
     assert (code, at_work.states()) == (2, {0: FAILED, 1: CANCELLED}), said
     assert "the search was cancelled; the same command goes on" in said
