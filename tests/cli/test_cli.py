@@ -122,7 +122,7 @@ def test_own_options_come_from_a_folder(tmp_path: Path) -> None:
     (tmp_path / "mine" / "sampler" / "slow.yaml").write_text("num_steps: 35\n")
     done = cosmos_exp("--config-dir", "mine", "sampler=slow", "--cfg", "job", cwd=tmp_path)
     assert "num_steps: 35" in done.stdout
-    assert "guidance: 3.0" in done.stdout, "the type's own defaults fill what the option leaves out"
+    assert "guidance: 1.0" in done.stdout, "the type's own defaults fill what the option leaves out"
 
 
 def test_nearest_keys() -> None:

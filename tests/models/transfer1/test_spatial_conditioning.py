@@ -191,7 +191,7 @@ def test_ready_videos_take_a_controls_place(plain: RunFolder, run_small, root: P
             "controls.hdmap.weight_map.classes=[rode]",
             "controls.hdmap.weight_map: unknown class 'rode': did you mean 'r",
         ),
-        ("controls.hdmap.weight_map.outside=0.5", "says nothing without a place"),
+        ("controls.hdmap.weight_map.outside=0.5", "has no effect without an area"),
         (
             "controls.hdmap.weight_map={classes: [road], inside: -1}",
             "controls.hdmap.weight_map.inside=-1: a weight is 0",
