@@ -1,5 +1,5 @@
 """Control videos, the spatial conditions of the generator: one function per control, computed from a `CameraRender`,
-and videos that users provide in their place. Imports `common`, `sensors`, `scene` and `render`."""
+and videos that users provide in their place. Imports `common`, `sensors`, `scene` and `rendering`."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """Metrics of a generated clip against its rendered ground truth: CPU only, one file each, with definition and source in
-its docstring. Imports `common`, `sensors` and `render`."""
+its docstring. Imports `common`, `sensors` and `rendering`."""
 
 from __future__ import annotations
 
