@@ -13,6 +13,26 @@ import pytest
 import setuptools  # noqa: F401  # before anything imports distutils: torch.compile needs it, and cannot import it after
 
 
+SLOW = (  # files whose tests start commands, train, or take whole runs through the pipeline
+    *("test_api.py", "test_plugin_model.py", "test_workers.py", "test_long_video.py"),
+    *("test_local_sweeps.py", "test_slurm_sweeps.py", "test_search.py", "test_sweep.py", "test_plan.py"),
+    *("test_pipeline.py", "test_reproduce.py", "test_evaluate.py", "test_upscale.py", "test_spatial_conditioning.py"),
+    *("test_bad_input.py", "test_cli.py", "test_docs.py", "test_cache_command.py", "test_cache_prune.py"),
+    *("test_training.py", "test_objectives.py", "test_convert.py", "test_download.py", "test_memory_benchmark.py"),
+    *("test_compare.py", "test_compare_plots.py", "test_sync.py", "test_wandb.py", "test_dashboard.py"),
+    *("test_procedural.py", "test_scenery.py", "test_carla_log.py", "test_opendrive.py", "test_writer.py"),
+    *("test_networks_verify.py", "test_verify_render.py", "test_videos.py", "test_golden.py", "test_simulated.py"),
+    *("test_config.py", "test_scenes.py", "test_renderer.py", "test_upstream_defects.py", "test_scene_pictures.py"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """`make test-fast` leaves the tests of these files out."""
+    for item in items:
+        if item.path.name in SLOW:
+            item.add_marker("slow")
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Folder of reference data that is not part of the repository: $COSMOS_EXP_SHARED, else ../shared."""
