@@ -12,7 +12,6 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # before anything starts threads: each 
 import pytest
 import setuptools  # noqa: F401  # before anything imports distutils: torch.compile needs it, and cannot import it after
 
-
 SLOW = (  # files whose tests start commands, train, or take whole runs through the pipeline
     *("test_api.py", "test_plugin_model.py", "test_workers.py", "test_long_video.py"),
     *("test_local_sweeps.py", "test_slurm_sweeps.py", "test_search.py", "test_sweep.py", "test_plan.py"),
