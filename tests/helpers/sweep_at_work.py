@@ -54,7 +54,7 @@ class Sweep:
     def states(self) -> dict[int, str]:
         return {number: status.state for number, status in self.statuses().items()}
 
-    def until(self, holds: Callable[[dict[int, Status]], bool], seconds: float = 120.0) -> dict[int, Status]:
+    def until(self, holds: Callable[[dict[int, Status]], bool], seconds: float = 300.0) -> dict[int, Status]:
         """Wait until something holds of the statuses, and return them."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
