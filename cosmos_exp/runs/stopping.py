@@ -57,4 +57,4 @@ def listen() -> None:
 
 
 def _on_signal(number: int, frame: FrameType | None) -> None:
-    request(PREEMPTED, f"asked to make room ({signal.Signals(number).name})")
+    request(PREEMPTED, f"preempted by a signal ({signal.Signals(number).name})")

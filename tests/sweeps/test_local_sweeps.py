@@ -66,7 +66,7 @@ def test_a_worker_that_is_asked_to_make_room_keeps_its_stages(sweep) -> None:
     os.kill(sweep.at_sampling(0).pid, signal.SIGTERM)
     code, said = sweep.finish(running)
     assert (code, sweep.states()) == (2, {0: PREEMPTED, 1: QUEUED}), said
-    assert "asked to make room (SIGTERM)" in said
+    assert "preempted by a signal (SIGTERM)" in said
 
 
 def test_commands_name_what_is_wrong(sweep, tmp_path: Path) -> None:

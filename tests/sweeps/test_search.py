@@ -352,7 +352,7 @@ def test_a_killed_trial_is_retried_and_a_cancelled_search_goes_on(at_work: Searc
     at_work.at_sampling(1)
     assert at_work.states()[0] == FAILED
     assert cancel.main([str(at_work.folder)]) == 0
-    assert capsys.readouterr().out == "cells taken out of the queue: 0; at work and asked to stop: 1\n"
+    assert capsys.readouterr().out == "cells taken out of the queue: 0; running and asked to stop: 1\n"
     code, said = at_work.finish(running)
     assert (code, at_work.states()) == (2, {0: FAILED, 1: CANCELLED}), said
     assert "the search was cancelled; the same command goes on" in said
@@ -363,7 +363,7 @@ def test_a_killed_trial_is_retried_and_a_cancelled_search_goes_on(at_work: Searc
     assert (code, at_work.states()) == (0, {0: DONE, 1: DONE}), said
     assert at_work.trials() == ["FAIL", "COMPLETE", "COMPLETE"]
     code, said = at_work.run("retry", str(at_work.folder))
-    assert (code, said) == (0, "nothing to retry: every cell is done or at work\n")
+    assert (code, said) == (0, "nothing to retry: every cell is done or running\n")
 
 
 def test_an_interrupted_search_goes_on(at_work: SearchAtWork) -> None:

@@ -74,7 +74,7 @@ def test_a_preempted_job_is_begun_again_and_goes_on_with_its_cell(slurm_sweep) -
     call(sweep, "scancel", "--signal=USR2", job)
     preempted = sweep.until(lambda s: s[0].state == PREEMPTED)
     assert preempted[1].state == QUEUED
-    assert "asked to make room (SIGUSR2)" in preempted[0].error
+    assert "preempted by a signal (SIGUSR2)" in preempted[0].error
     sweep.until(lambda s: "PENDING" in call(sweep, "squeue", "--noheader", f"--jobs={job}", "--format=%T"))
     time.sleep(2)  # Slurm cannot begin a job in the second in which it was requeued
     call(sweep, "scontrol", "update", f"jobid={job}", "starttime=now")
@@ -97,7 +97,7 @@ def test_nobody_waits_and_cancel_ends_what_runs_and_what_waits(slurm_sweep) -> N
     assert (code, "3 cells: 1 running, 2 queued" in said) == (0, True), said
     assert "Slurm: 1 RUNNING, 2 PENDING (JobArrayTaskLimit)" in said
     code, said = sweep.run("cancel", str(sweep.folder))
-    assert (code, said) == (0, "cells taken out of the queue: 2; at work and asked to stop: 1\n")
+    assert (code, said) == (0, "cells taken out of the queue: 2; running and asked to stop: 1\n")
     sweep.until(lambda s: all(status.state == CANCELLED for status in s.values()))
     sweep.until(lambda s: not call(sweep, "squeue", "--noheader", "--format=%T"))
 

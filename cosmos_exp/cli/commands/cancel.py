@@ -9,7 +9,7 @@ from cosmos_exp.cli.commands.parser import Parser
 
 
 def command_line() -> Parser:
-    parser = Parser("cancel", "Take the waiting cells of a sweep out of its queue, and ask those at work to stop.")
+    parser = Parser("cancel", "Take the waiting cells of a sweep out of its queue, and ask the running ones to stop.")
     parser.add_argument("folder", metavar="SWEEP_FOLDER", type=Path)
     return parser
 
@@ -21,5 +21,5 @@ def main(arguments: Sequence[str]) -> int:
     sweep = SweepFolder(command_line().parse(arguments).folder)
     waiting, working = sweep.cancel()
     slurm.cancel_waiting(sweep.jobs())
-    print(f"cells taken out of the queue: {waiting}; at work and asked to stop: {working}")
+    print(f"cells taken out of the queue: {waiting}; running and asked to stop: {working}")
     return 0

@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
     with runner_of(sweep) as runner:
         chosen = _choose(sweep, runner, given.cell, given.failed)
         if not chosen:
-            print("nothing to retry: " + ("no cell failed" if given.failed else "every cell is done or at work"))
+            print("nothing to retry: " + ("no cell failed" if given.failed else "every cell is done or running"))
             return 0
         settings = _launcher(runner, chosen[0][0], given.overrides)
         if errors := list(problems(settings)):
@@ -81,7 +81,7 @@ def _choose(sweep: SweepFolder, runner: CellRunner, numbers: list[int] | None, f
         if unknown := [number for number in numbers if number not in known]:
             raise UserError(f"no cell {unknown[0]} in {sweep.path}: it has {', '.join(map(str, sorted(known)))}")
         if busy := [number for number in numbers if statuses[known[number]].state == RUNNING]:
-            raise UserError(f"cell {busy[0]} is at work: cosmos-exp cancel {sweep.path} ends it")
+            raise UserError(f"cell {busy[0]} is running: cosmos-exp cancel {sweep.path} ends it")
         return [(known[number], statuses[known[number]].run_id) for number in numbers]
     if failed:
         return [(path, s.run_id) for path, s in statuses.items() if s.state in (FAILED, KILLED)]
