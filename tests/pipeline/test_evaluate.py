@@ -82,3 +82,11 @@ def test_the_renderer_is_the_ceiling(root: Path) -> None:
     assert first.metrics["Rainy"]["psnr"] == 99.0 and first.metrics["Rainy"]["edge_f1"] < 1
     other = cx.run(["model=render", *places, *styles, "sampler.guidance=4", "controls.hdmap.weight=1", "name=other"])
     assert other.status.misses == {} and other.metrics == first.metrics
+
+
+def test_the_renderer_without_control_videos_is_logged(root: Path) -> None:
+    """It reads no control, so with `previews.controls=used` none is made."""
+    places = [f"paths.outputs={root}", f"paths.cache={root}/cache", "metrics.names=[]", "views=single"]
+    made = cx.run(["model=render", "model.num_frames=9", "previews=none", "tracking=wandb", *places, "name=bare"])
+    assert made.status.state == "done" and list(made.folder.wandb.glob("offline-run-*"))
+    assert not (made.path / "hdmap").exists()

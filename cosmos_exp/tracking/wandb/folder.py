@@ -69,8 +69,9 @@ def _results(
         captions = folder.read_captions(clip)
         prompts |= captions
         controls = {name: folder.control(name, views[0], clip) for name in used}
+        controls = {name: path for name, path in controls.items() if path.exists()}  # some models read none
         maps = {f"{name}_weight": folder.control(f"{name}_weight", views[0], clip) for name in used}
-        videos |= {f"control/{name}": path for name, path in (controls | maps).items() if name in used or path.exists()}
+        videos |= {f"control/{name}": path for name, path in (controls | maps).items() if name in controls or path.exists()}
         for style in captions:
             single_view, grid = folder.single_view(clip, style), folder.grid(clip, style)
             videos[f"single_view/{style}"] = single_view
