@@ -15,7 +15,13 @@ import setuptools  # noqa: F401  # before anything imports distutils: torch.comp
 SLOW = (  # files whose tests start commands, train, or take whole runs through the pipeline
     *("test_api.py", "test_plugin_model.py", "test_workers.py", "test_long_video.py"),
     *("test_local_sweeps.py", "test_slurm_sweeps.py", "test_search.py", "test_sweep.py", "test_plan.py"),
-    *("test_pipeline.py", "test_reproduce.py", "test_evaluate.py", "test_upscale.py", "test_spatial_conditioning.py"),
+    *(
+        "test_pipeline.py",
+        "test_reproduce.py",
+        "test_evaluate_runs.py",
+        "test_upscale.py",
+        "test_spatial_conditioning.py",
+    ),
     *("test_bad_input.py", "test_cli.py", "test_docs.py", "test_cache_command.py", "test_cache_prune.py"),
     *("test_training.py", "test_objectives.py", "test_convert.py", "test_download.py", "test_memory_benchmark.py"),
     *("test_compare.py", "test_compare_plots.py", "test_sync.py", "test_wandb.py", "test_dashboard.py"),

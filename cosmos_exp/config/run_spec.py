@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 
 from cosmos_exp.common.typed_config import identity
 from cosmos_exp.config.schema import Config, typed
+from cosmos_exp.metrics import READS_TARGETS
 from cosmos_exp.models.base import RenderRequest, VideoModel
 from cosmos_exp.models.config import GenerationConfig
 from cosmos_exp.models.contract import Contract
@@ -83,8 +84,8 @@ class RunSpec:
 
     @property
     def target_styles(self) -> tuple[str, ...]:
-        """Styles that the scene is rendered in beside its weather: as targets of PSNR, or for the model."""
-        needed = self.model.reads_targets or "psnr" in self.metrics
+        """Styles that the scene is rendered in beside its weather: as targets of metrics, or for the model."""
+        needed = self.model.reads_targets or not READS_TARGETS.isdisjoint(self.metrics)
         return tuple(style for style in self.styles if style != self.weather) if needed else ()
 
     # Controls

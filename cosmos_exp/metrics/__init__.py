@@ -21,6 +21,7 @@ from cosmos_exp.metrics.types import GeneratedClip, Metric
 
 __all__ = [
     "METRICS",
+    "READS_TARGETS",
     "VERSIONS",
     "GeneratedClip",
     "SanityError",
@@ -42,6 +43,9 @@ METRICS: dict[str, Metric] = {
     "psnr": psnr,
 }
 
+
+READS_TARGETS = frozenset({"psnr"})
+"""Metrics that compare with the scene rendered in the clip's own style; the others do not depend on it."""
 
 VERSIONS: dict[str, int] = {
     "blur_ssim": 3,

@@ -9,7 +9,7 @@ from cosmos_exp.common.cache import Entry
 from cosmos_exp.common.single_entry_cache import SingleEntryCache
 from cosmos_exp.common.stored_arrays import load_arrays
 from cosmos_exp.config.run_spec import RunSpec
-from cosmos_exp.metrics import VERSIONS, evaluate_metric
+from cosmos_exp.metrics import READS_TARGETS, VERSIONS, evaluate_metric
 from cosmos_exp.metrics.types import GeneratedClip
 from cosmos_exp.models.base import ByRequest, GeneratedVideos
 from cosmos_exp.pipeline.cached_results import Results
@@ -43,7 +43,8 @@ class Measured:
         """{key: value} of one metric."""
         config = {"metric": name, "version": VERSIONS[name]}
         size = self.spec.megapixels
-        return self.results.get("metrics", config, self._inputs, lambda: evaluate_metric(self.clip, name), size=size)
+        inputs = self._inputs(name)
+        return self.results.get("metrics", config, inputs, lambda: evaluate_metric(self.clip, name), size=size)
 
     def require_sane(self) -> None:
         """SanityError where a generated video is black, frozen or not a number."""
@@ -53,10 +54,11 @@ class Measured:
         videos = {view: video.read() for view, video in made.views.items()} | {"single view": made.front.read()}
         require_sane({f"{made.style}, {view}": video for view, video in videos.items()})
 
-    @property
-    def _inputs(self) -> list[str]:
+    def _inputs(self, name: str) -> list[str]:
+        """Keys of what a metric reads: so that a further metric leaves the results of the others."""
         style = self.style
-        entries = [*style.videos.entries, *style.renders.values(), *style.targets.values()]
+        targets = style.targets.values() if name in READS_TARGETS else ()
+        entries = [*style.videos.entries, *style.renders.values(), *targets]
         return [style.videos.style, *(entry.key for entry in entries)]
 
     @cached_property

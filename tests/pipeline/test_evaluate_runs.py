@@ -37,6 +37,8 @@ def test_metrics_are_cached_one_by_one(make_run, configure, root: Path) -> None:
     assert few.misses["metrics"] == 2
     more = make_run("few", "metrics.names=[blur_ssim,edge_f1,psnr]").require_status()
     assert (more.run_id, more.hits["metrics"], more.misses["metrics"]) == (few.run_id, 2, 1)
+    without_targets = make_run("few", "metrics.names=[edge_f1,blur_ssim]").require_status()
+    assert without_targets.misses == {}
 
 
 def test_a_finished_run_gets_further_metrics(make_run) -> None:
