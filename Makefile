@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV   ?= .venv
 STAMP  := $(VENV)/.installed
-# Two test processes; the tests of a file stay together and share its fixtures. TESTS: further options of pytest.
-PARALLEL ?= -n 2 --dist loadfile
+# PARALLEL="-n 2 --dist loadfile" runs two test processes; tests of sweeps under load want one. TESTS: options of pytest.
+PARALLEL ?=
 TESTS    ?=
 
 .DEFAULT_GOAL := help
@@ -23,7 +23,7 @@ install: $(STAMP)  ## create .venv and install the package into it
 demo: install  ## procedural scene -> six-camera video, on the CPU
 	$(VENV)/bin/cosmos-exp
 
-test: install  ## the whole test suite, on two cores
+test: install  ## the whole test suite
 	$(VENV)/bin/python -m pytest $(PARALLEL) $(TESTS)
 
 test-fast: install  ## what takes no more than a few seconds each, for daily work
