@@ -97,7 +97,9 @@ def test_a_mistake_is_one_message(ask, message: str, first) -> None:
 
 def test_a_sweep_as_rows_and_as_a_frame(first, tmp_path: Path) -> None:
     _, overrides = first
+    before = (os.environ.get("HYDRA_FULL_ERROR"), sys.argv)
     sweep = cx.sweep([*overrides, "sampler.seed=0,1", "sweep_name=seeds"])
+    assert (os.environ.get("HYDRA_FULL_ERROR"), sys.argv) == before  # the caller's own process is left as it was
     assert sweep.axes == {"sampler.seed": [0, 1]}
     assert [row["sampler.seed"] for row in sweep.rows()] == [0, 1]
     assert len({row["blur_ssim"] for row in sweep.rows()}) == 2

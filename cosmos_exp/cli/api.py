@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,9 +19,5 @@ def sweep(overrides: Sequence[str], *, config_dir: Path | str | None = None) -> 
 
     own = ["--config-dir", str(config_dir)] if config_dir else []
     folder = compose_multirun(list(overrides), Path(config_dir) if config_dir else None).hydra.sweep.dir
-    before = sys.argv
-    try:
-        run(["--multirun", *own, *overrides])
-    finally:
-        sys.argv = before
+    run(["--multirun", *own, *overrides])
     return load_sweep(folder)

@@ -24,7 +24,8 @@ def run_app(load: Callable[[], Callable[[], None]], arguments: list[str], config
     Raises UserError for the mistakes of a user, so that the caller prints one message; with HYDRA_FULL_ERROR=1 the
     original traceback is printed as well.
     """
-    wants_traceback = os.environ.get(FULL_ERROR, "0") == "1"
+    given, argv = os.environ.get(FULL_ERROR), sys.argv
+    wants_traceback = given == "1"
     os.environ[FULL_ERROR] = "1"  # makes Hydra raise instead of printing and exiting
     arguments = sweep_over_all(arguments)
     flags = [argument for argument in arguments if argument in MULTIRUN]  # Hydra takes them only before overrides
@@ -35,6 +36,12 @@ def run_app(load: Callable[[], Callable[[], None]], arguments: list[str], config
         _fail(carried.error, wants_traceback, config)
     except EXPLAINED as error:
         _fail(error, wants_traceback, config)
+    finally:
+        sys.argv = argv
+        if given is None:
+            os.environ.pop(FULL_ERROR, None)
+        else:
+            os.environ[FULL_ERROR] = given
     return 0
 
 
