@@ -21,9 +21,11 @@ import numpy as np
 from cosmos_exp.common.cache import Entry
 from cosmos_exp.common.progress import Tick
 from cosmos_exp.common.stored_arrays import Arrays, load_arrays
+from cosmos_exp.common.typed_config import identity
 from cosmos_exp.models.clip_shapes import Shape, Videos, videos_of
 from cosmos_exp.models.config import GenerationConfig, ModelConfig
 from cosmos_exp.models.contract import Contract
+from cosmos_exp.sampling.seeds import item_seed
 
 
 class RenderRequest(NamedTuple):
@@ -40,18 +42,17 @@ ByRequest = Mapping[RenderRequest, Entry]
 class GenerationRequest:
     """One scene in all styles that are asked for.
 
-    clip: name of the scene's clip; seeds follow from it. weather: style that `renders` have.
+    clip: name of the scene's clip; seeds follow from it.
     prompts: {style: prompt} of the front view, in the order in which the clips are wanted.
     view_prompts: {style: {view: prompt}} of all views, each with the sentence that says where its camera looks.
-    renders: the scene in `weather`: arrays rgb uint8 [F,H,W,3], depth float32 [F,H,W] metres, semantic uint8 [F,H,W]
-    and the others of `cosmos_exp.rendering.types.CameraRender`.
+    renders: the scene in its own weather: arrays rgb uint8 [F,H,W,3], depth float32 [F,H,W] metres, semantic uint8
+    [F,H,W] and the others of `cosmos_exp.rendering.types.CameraRender`.
     targets: {style: the scene in that style}, rgb alone; of the styles that were rendered.
     controls: {control: its videos}, `video` uint8 [F,H,W,3]; of every control with a weight, at the requests that
     `VideoModel.control_requests` names.
     """
 
     clip: str
-    weather: str
     prompts: Mapping[str, str]
     view_prompts: Mapping[str, Mapping[str, str]]
     renders: ByRequest
@@ -250,8 +251,6 @@ class OneStageModel(VideoModel):
 
     def key_config(self) -> dict[str, Any]:
         """Plain values of the config that change its result."""
-        from cosmos_exp.common.typed_config import identity
-
         return {"model": identity(self.config.model), "sampler": identity(self.config.sampler)}
 
     @property
@@ -265,8 +264,6 @@ class OneStageModel(VideoModel):
                 yield self._generated(request, style, store, tick)
 
     def seed(self, clip: str) -> int:
-        from cosmos_exp.sampling.seeds import item_seed
-
         return item_seed(self.config.sampler.seed, self.config.model.name, clip)
 
     def _generated(self, request: GenerationRequest, style: str, store: ResultStore, tick: Tick) -> GeneratedVideos:

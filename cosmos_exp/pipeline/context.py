@@ -71,7 +71,6 @@ class RunContext:
         used = spec.config.controls.used
         return GenerationRequest(
             clip=state.clip,
-            weather=spec.weather,
             prompts=state.prompts,
             view_prompts={style: self.prompts.of_views(style, state.description) for style in spec.styles},
             renders=self.scene_renders(),
