@@ -77,10 +77,11 @@ def _require_generated(spec: RunSpec, folder: RunFolder) -> None:
     needed = [dry.wanted[entry.key] for entry in dry.generated if entry.key in dry.wanted]
     missing = sorted({wanted.stage for wanted in needed if not wanted.cached and wanted.stage in spec.model.stages})
     if missing:
+        cache = Path(spec.config.paths.cache).resolve()
         raise UserError(
-            f"{folder.path}: what it generated is no longer in the cache ({', '.join(missing)}): run it again with "
-            f"`cosmos-exp reproduce {folder.path}`, or score another run. Its videos are no substitute: H.264 changes "
-            "what metrics see"
+            f"{folder.path}: what it generated is no longer in the cache {cache} ({', '.join(missing)}): run the same "
+            "command again, or evaluate in the working directory of that command where its paths.cache is relative. "
+            "Its videos are no substitute: H.264 changes what metrics see"
         )
 
 

@@ -57,9 +57,11 @@ def test_what_the_cache_has_lost_is_not_scored(make_run, root: Path) -> None:
     folder = make_run("lost", "metrics.names=[]", "sampler.seed=2")
     for entry in (root / "cache" / "single_view").iterdir():
         shutil.rmtree(entry, ignore_errors=True)
-    with pytest.raises(UserError, match=r"no longer in the cache.*single_view.*cosmos-exp reproduce"):
+    with pytest.raises(UserError, match=r"no longer in the cache.*/cache \(single_view\).*run the same command again"):
         evaluate_run(folder.path, ["psnr"])
     assert not folder.read_metrics()["Sunny"]
+    make_run("lost", "metrics.names=[]", "sampler.seed=2")
+    assert "psnr" in evaluate_run(folder.path, ["psnr"]).metrics["Sunny"]
 
 
 def test_the_command(make_run, root: Path, tmp_path: Path, capsys) -> None:
