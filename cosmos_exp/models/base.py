@@ -263,6 +263,9 @@ class OneStageModel(VideoModel):
             with store.stage("generate", f"generate {style}") as tick:
                 yield self._generated(request, style, store, tick)
 
+    def seeds(self, clip: str) -> dict[str, list[int]]:
+        return {"generate": [self.seed(clip)]} if self.reads_prompts else {}
+
     def seed(self, clip: str) -> int:
         return item_seed(self.config.sampler.seed, self.config.model.name, clip)
 

@@ -61,6 +61,8 @@ def test_its_cells_differ_as_their_configs_do(sweep: Path) -> None:
     assert len({value["psnr"] for value in values}) == 4
     assert (sweep / "compare.html").exists()
     assert [json.loads((cell / "status.json").read_text())["misses"]["generate"] for cell in cells] == [1] * 4
+    noise = [json.loads((cell / "provenance.json").read_text())["noise"]["generate"] for cell in cells]
+    assert len({seed for (seed,) in noise}) == 2  # one per sampler.seed
 
 
 def test_a_plan_knows_what_is_there(sweep: Path, command) -> None:
