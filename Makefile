@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV   ?= .venv
 STAMP  := $(VENV)/.installed
-# PARALLEL="-n 2 --dist loadfile" runs two test processes; tests of sweeps under load want one. TESTS: options of pytest.
-PARALLEL ?=
+# Two test processes; the tests of a file stay together and share its fixtures. TESTS: further options of pytest.
+PARALLEL ?= -n 2 --dist loadfile
 TESTS    ?=
 
 .DEFAULT_GOAL := help
@@ -23,7 +23,7 @@ install: $(STAMP)  ## create .venv and install the package into it
 demo: install  ## procedural scene -> six-camera video, on the CPU
 	$(VENV)/bin/cosmos-exp
 
-test: install  ## the whole test suite
+test: install  ## the whole test suite, on two cores
 	$(VENV)/bin/python -m pytest $(PARALLEL) $(TESTS)
 
 test-fast: install  ## what takes no more than a few seconds each, for daily work
