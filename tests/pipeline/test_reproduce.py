@@ -12,10 +12,10 @@ from omegaconf import OmegaConf
 
 from cosmos_exp.cli.commands.reproduce import main
 from cosmos_exp.common.errors import UserError
-from cosmos_exp.config.run_spec import item_seed
 from cosmos_exp.pipeline.reproduce import Comparison, changed, compare, typed_config
 from cosmos_exp.pipeline.run import provenance, run
 from cosmos_exp.runs.run_folder import RunFolder
+from cosmos_exp.sampling.seeds import item_seed
 
 SMALL = ("model.num_frames=9", "sampler.num_steps=2", "scene.num_vehicles=2", "metrics.names=[blur_ssim]")
 
