@@ -12,8 +12,9 @@ from omegaconf import OmegaConf
 
 from cosmos_exp.cli.commands.reproduce import main
 from cosmos_exp.common.errors import UserError
+from cosmos_exp.pipeline import provenance
 from cosmos_exp.pipeline.reproduce import Comparison, changed, compare, typed_config
-from cosmos_exp.pipeline.run import provenance, run
+from cosmos_exp.pipeline.run import run
 from cosmos_exp.runs.run_folder import RunFolder
 from cosmos_exp.sampling.seeds import item_seed
 
