@@ -32,11 +32,11 @@ def compose(overrides: Sequence[str] = (), *, config_dir: Path | str | None = No
 
 @contextmanager
 def composing() -> Iterator[None]:
-    """Turns Hydra's errors within into one message each."""
+    """Turns the mistakes of a user that are found within into one message each."""
     try:
         yield
     except EXPLAINED as error:
-        raise UserError(explained(error)) from error
+        raise UserError(explain(error) or str(error)) from error
 
 
 @contextmanager
@@ -53,11 +53,6 @@ def config_loader(config_dir: Path | str | None) -> Iterator[tuple[ConfigLoader,
     schema.register()
     with composing(), initialize_config_module("cosmos_exp.conf", version_base="1.3"):
         yield GlobalHydra.instance().config_loader(), own
-
-
-def explained(error: Exception) -> str:
-    """One message for a mistake of the user's."""
-    return explain(error) or str(error)
 
 
 def scene_of(cfg: DictConfig) -> Scene:

@@ -21,7 +21,6 @@ from cosmos_exp.pipeline.reproduce import typed_config
 from cosmos_exp.pipeline.stages import run_stages
 from cosmos_exp.runs.report import only_run_in
 from cosmos_exp.runs.run_folder import RunFolder
-from cosmos_exp.runs.states import DONE
 
 
 @dataclass(frozen=True)
@@ -41,9 +40,7 @@ def evaluate_run(path: Path, names: Sequence[str] | None = None) -> Evaluated:
     gone. Raises UserError for a run that is not done, and where what it generated is no longer in the cache.
     """
     folder = RunFolder(path)
-    status = folder.require_status()
-    if status.state != DONE:
-        raise UserError(f"{path} holds a run that is {status.state}: only a finished one can be evaluated")
+    folder.require_done("evaluated")
     config = typed(typed_config(folder))
     if names is not None:
         check_names(names)

@@ -13,11 +13,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.common.video import read_video
-from cosmos_exp.config.schema import Config, scene_type
+from cosmos_exp.config.schema import Config, model_type, scene_type
 from cosmos_exp.models.registry import config_types
 from cosmos_exp.pipeline.run import run
 from cosmos_exp.runs.run_folder import RunFolder
-from cosmos_exp.runs.states import DONE
 from cosmos_exp.scene.sources import SOURCES
 
 GPU_TOLERANCE = 2.0  # mean absolute difference of a video, in 8-bit levels
@@ -43,11 +42,7 @@ class Comparison:
 def read_run(path: Path) -> tuple[RunFolder, DictConfig, dict[str, Any]]:
     """A finished run's folder, its config with types, and its provenance. UserError for any other folder."""
     folder = RunFolder(path)
-    if not path.is_dir():
-        raise UserError(f"no folder at {path}")
-    status = folder.require_status()
-    if status.state != DONE:
-        raise UserError(f"{path} holds a run that is {status.state}: only a finished one can be reproduced")
+    folder.require_done("reproduced")
     return folder, typed_config(folder), folder.read_provenance()
 
 
@@ -64,7 +59,7 @@ def typed_config(folder: RunFolder) -> DictConfig:
     typed = OmegaConf.structured(Config)
     try:
         typed.scene = scene_type(source)
-        typed.model = OmegaConf.structured(types[family])
+        typed.model = model_type(family, types[family])
         typed.merge_with(plain)
         return typed
     except OmegaConfBaseException as error:

@@ -29,7 +29,7 @@ import yaml
 from cosmos_exp.captions import files
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.files import write_json
-from cosmos_exp.runs.states import KILLED, RUNNING
+from cosmos_exp.runs.states import DONE, KILLED, RUNNING
 
 HEARTBEAT = 5.0
 """Seconds between two signs of life of a run at work."""
@@ -164,6 +164,14 @@ class RunFolder:
         if status is None:
             raise UserError(f"{self.path} is no run folder: it holds no {self.status.name}")
         return status
+
+    def require_done(self, purpose: str) -> None:
+        """UserError for any folder but that of a finished run. purpose: what only such a run can be."""
+        if not self.path.is_dir():
+            raise UserError(f"no folder at {self.path}")
+        state = self.require_status().state
+        if state != DONE:
+            raise UserError(f"{self.path} holds a run that is {state}: only a finished one can be {purpose}")
 
     def write_status(self, status: Status) -> None:
         """Write status.json, stamped with the time."""

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cosmos_exp.cli.commands.parser import Parser
-from cosmos_exp.common.errors import UserError, ValidationErrors
-from cosmos_exp.config.compose import compose, explained, rig_of, scene_of
+from cosmos_exp.common.errors import UserError
+from cosmos_exp.config.compose import compose, composing, rig_of, scene_of
 
 SIZE = (1920, 1080)  # pixels of NVIDIA's pictures; of pinhole cameras that have no size of their own
 
@@ -32,11 +32,9 @@ def main(arguments: Sequence[str]) -> int:
     if options.output.is_file():
         raise UserError(f"--output {str(options.output)!r} is a file, not a folder")
     cfg = compose(options.overrides, config_dir=options.config_dir)
-    try:
+    with composing():
         scene = scene_of(cfg)
         rig = rig_of(cfg, scene, default_size=SIZE)
-    except ValidationErrors as error:
-        raise UserError(explained(error)) from error
     clip = write_clip(scene, rig, options.output, caption=describe(scene))
     print(f"wrote clip {clip}: {scene.duration:.1f} s, {len(scene.tracks)} objects, {len(rig.cameras)} cameras")
     print(f"      {options.output / 'pose' / f'{clip}.tar'} and beside it")

@@ -62,13 +62,10 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _launcher(runner: CellRunner, cell: Path, overrides: list[str]) -> dict[str, Any]:
-    from cosmos_exp.config.compose import explained
-    from cosmos_exp.config.hydra_internals import EXPLAINED
+    from cosmos_exp.config.compose import composing
 
-    try:
+    with composing():
         return runner.launcher(cell, overrides)
-    except EXPLAINED as error:
-        raise UserError(explained(error)) from error
 
 
 def _choose(sweep: SweepFolder, runner: CellRunner, numbers: list[int] | None, failed: bool) -> list[tuple[Path, str]]:

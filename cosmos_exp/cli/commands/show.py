@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cosmos_exp.cli.commands.parser import Parser
-from cosmos_exp.common.errors import UserError, ValidationErrors, nearest_name, unknown_name
-from cosmos_exp.config.compose import compose, explained, rig_of, scene_of
+from cosmos_exp.common.errors import UserError, nearest_name, unknown_name
+from cosmos_exp.config.compose import compose, composing, rig_of, scene_of
 from cosmos_exp.config.conf_folder import CONF
 
 if TYPE_CHECKING:
@@ -46,12 +46,10 @@ def main(arguments: Sequence[str]) -> int:
     if options.output is not None:
         _check_output(options.output)
     cfg = compose(overrides, config_dir=options.config_dir)
-    try:
+    with composing():
         scene = scene_of(cfg) if wants_scene else None
         rig = rig_of(cfg, scene) if wants_rig else None
         picture, name = _draw(cfg, scene, rig)
-    except ValidationErrors as error:
-        raise UserError(explained(error)) from error
     path = options.output or Path(f"{name}.png")
     write_picture(path, picture)
     print(f"wrote {path}")

@@ -21,8 +21,8 @@ from pathlib import Path
 
 from huggingface_hub import HfApi, errors, get_token
 
-from cosmos_exp.common.cache import write_atomic
 from cosmos_exp.common.errors import UserError, nearest_name
+from cosmos_exp.common.files import write_json
 from cosmos_exp.models.hub.models import Request
 
 RECORD = (
@@ -232,7 +232,7 @@ def _digest(path: Path, like: str) -> str:
 
 def _record(path: Path, file: File) -> None:
     entries = _recorded(file.folder) | {file.name: _entry(path, file.digest)}
-    write_atomic(file.folder / RECORD, (json.dumps(entries, indent=1, sort_keys=True) + "\n").encode())
+    write_json(file.folder / RECORD, entries)
 
 
 @contextlib.contextmanager
