@@ -11,6 +11,11 @@ def processes() -> int | None:
     return size if size > 1 else None
 
 
+def process_count(asked: int | None) -> int:
+    """How many sample a clip together: those that torchrun started, else as many as asked for, else one."""
+    return processes() or asked or 1
+
+
 def rank() -> int:
     """Number of this process among them; 0 leads."""
     return int(os.environ["RANK"])

@@ -333,7 +333,7 @@ def _check_processes(config: Config, here: bool) -> Iterator[str]:
     if given and started and given != started:
         yield f"hardware.processes={given}: torchrun started {started}; give it null, or torchrun {given}"
         return
-    processes = started or given or 1
+    processes = torchrun.process_count(given)
     if processes == 1:
         return
     named = f"hardware.processes={processes}"

@@ -92,7 +92,7 @@ def _check_first_frames(
 
 def _check_processes(config: GenerationConfig, videos: Videos | None) -> Iterator[str]:
     """Whether the clip can be split evenly."""
-    processes = torchrun.processes() or config.hardware.processes or 1
+    processes = torchrun.process_count(config.hardware.processes)
     model = config.model
     assert isinstance(model, Transfer1Config)
     folder, _ = attempt(lambda: model_folder(model.name, model.weights))

@@ -341,7 +341,7 @@ class Generation:
     @property
     def _processes(self) -> int:
         """That sample a clip together."""
-        return torchrun.processes() or self.config.hardware.processes or 1
+        return torchrun.process_count(self.config.hardware.processes)
 
     def _sample(self, sample: Callable[..., Tensor], *inputs: Any, tick: Tick, **options: Any) -> Tensor:
         """What a sampling function returns, computed here or by all processes of the run. inputs: on the CPU."""

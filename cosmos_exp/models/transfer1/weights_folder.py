@@ -66,7 +66,7 @@ class WeightsFolder:
 
     @cached_property
     def model(self) -> WorldModel:
-        """SingleEntryCache by the process for its next run."""
+        """Kept by the process for its next run."""
         import torch
 
         from cosmos_exp.models.transfer1.model import WorldModel
