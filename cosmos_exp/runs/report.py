@@ -87,6 +87,9 @@ class Report:
             self._end(INTERRUPTED, "interrupted by the user", over)
             raise
         except Exception as error:
+            if stopping.interrupted():
+                self._end(INTERRUPTED, "interrupted by the user", over)
+                raise KeyboardInterrupt from error
             if asked := stopping.asked():  # Slurm's signals reach helper processes too, whose end is no failure
                 self._end(asked.state, str(asked), over)
                 raise asked from error

@@ -13,6 +13,7 @@ from cosmos_exp.runs.states import PREEMPTED
 SIGNALS = (signal.SIGUSR2, signal.SIGTERM)
 
 _request: tuple[str, str] | None = None
+_interrupted = False
 
 
 class Stopped(BaseException):
@@ -39,22 +40,39 @@ def asked() -> Stopped | None:
 
 def forget() -> None:
     """Take the request back, for the next run of this process."""
-    global _request
-    _request = None
+    global _request, _interrupted
+    _request, _interrupted = None, False
+
+
+def interrupted() -> bool:
+    """Whether the user pressed Ctrl-C. C code that Python calls may turn the KeyboardInterrupt into its own error."""
+    return _interrupted
 
 
 def heed() -> None:
-    """Raise Stopped where a stop was requested."""
+    """Raise Stopped where a stop was requested, and KeyboardInterrupt again where one was lost."""
+    if interrupted():
+        raise KeyboardInterrupt
     if stop := asked():
         raise stop
 
 
 def listen() -> None:
-    """Treat SIGUSR2 and SIGTERM as preemption. Only the main thread may call it."""
+    """Treat SIGUSR2 and SIGTERM as preemption, and note SIGINT. Only the main thread may call it."""
+    global _interrupted
+    _interrupted = False
     for number in SIGNALS:
         signal.signal(number, _on_signal)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as it is in the background of a shell
+        signal.signal(signal.SIGINT, _on_interrupt)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
 def _on_signal(number: int, frame: FrameType | None) -> None:
     request(PREEMPTED, f"preempted by a signal ({signal.Signals(number).name})")
+
+
+def _on_interrupt(number: int, frame: FrameType | None) -> None:
+    global _interrupted
+    _interrupted = True
+    raise KeyboardInterrupt

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from pathlib import Path
@@ -11,13 +12,14 @@ import pytest
 from cosmos_exp.runs import report, stopping
 from cosmos_exp.runs.report import Report
 from cosmos_exp.runs.run_folder import RunFolder
-from cosmos_exp.runs.states import CANCELLED, FAILED, PREEMPTED
+from cosmos_exp.runs.states import CANCELLED, FAILED, INTERRUPTED, PREEMPTED
 from cosmos_exp.runs.stopping import Stopped
 
 
 @pytest.fixture
 def folder(tmp_path: Path):
-    handlers = {number: signal.getsignal(number) for number in stopping.SIGNALS}
+    handlers = {number: signal.getsignal(number) for number in (*stopping.SIGNALS, signal.SIGINT)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     stopping.listen()
     yield RunFolder(tmp_path)
     stopping.forget()
@@ -69,3 +71,25 @@ def test_the_stop_file_cancels(folder: RunFolder, monkeypatch: pytest.MonkeyPatc
             tick(1, 2)
     assert folder.read_status().state == CANCELLED
     assert not folder.stop.exists()
+
+
+def test_an_interrupt_that_c_code_turned_into_an_error_is_no_failure(folder: RunFolder) -> None:
+    run = Report(folder, "abc")
+    with pytest.raises(KeyboardInterrupt), run.until_done():
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+        except KeyboardInterrupt:
+            raise ValueError("could not determine the shape of object type 'torch.storage.UntypedStorage'") from None
+    assert folder.read_status().state == INTERRUPTED
+
+
+def test_an_interrupt_that_was_lost_ends_the_run_at_its_next_step(folder: RunFolder) -> None:
+    run, steps = Report(folder, "abc"), []
+    with pytest.raises(KeyboardInterrupt), run.until_done(), run.stage("single_view") as tick:
+        for step in range(1, 4):
+            if step == 2:
+                with contextlib.suppress(KeyboardInterrupt):
+                    os.kill(os.getpid(), signal.SIGINT)
+            steps.append(step)
+            tick(step, 3)
+    assert (steps, folder.read_status().state) == ([1, 2], INTERRUPTED)
