@@ -2,12 +2,14 @@
 PYTHON ?= python3
 VENV   ?= .venv
 STAMP  := $(VENV)/.installed
-# Two test processes; the tests of a file stay together and share its fixtures. TESTS: further options of pytest.
-PARALLEL ?= -n 2 --dist loadfile
+# Test processes; the tests of a file stay together and share its fixtures. TESTS: further options of pytest.
+# COVERAGE: options of pytest-cov, for the fast tests alone, because it doubles the time of what it measures.
+PARALLEL ?= -n 3 --dist loadfile --no-loadscope-reorder
 TESTS    ?=
+COVERAGE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast check lint types format bench docs wheel clean
+.PHONY: help install demo test test-fast test-slow check lint types format bench docs wheel clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -23,11 +25,13 @@ install: $(STAMP)  ## create .venv and install the package into it
 demo: install  ## procedural scene -> six-camera video, on the CPU
 	$(VENV)/bin/cosmos-exp
 
-test: install  ## the whole test suite, on two cores
-	$(VENV)/bin/python -m pytest $(PARALLEL) $(TESTS)
+test: test-fast test-slow  ## the whole test suite, on two cores
 
 test-fast: install  ## what takes no more than a few seconds each, for daily work
-	$(VENV)/bin/python -m pytest $(PARALLEL) -m "not slow" $(TESTS)
+	$(VENV)/bin/python -m pytest $(PARALLEL) -m "not slow" $(COVERAGE) $(TESTS)
+
+test-slow: install  ## what starts commands, trains, or takes whole runs through the pipeline
+	$(VENV)/bin/python -m pytest $(PARALLEL) -m slow $(TESTS)
 
 check: lint types  ## everything that reads the code without running it
 

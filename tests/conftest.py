@@ -30,12 +30,19 @@ SLOW = (  # files whose tests start commands, train, or take whole runs through 
     *("test_config.py", "test_scenes.py", "test_renderer.py", "test_upstream_defects.py", "test_scene_pictures.py"),
 )
 
+FIRST = (  # a file that compiles the kernels of the renderer, one that needs none, then those that take longest
+    *("test_renderer.py", "test_config.py", "test_slurm_sweeps.py", "test_search.py", "test_local_sweeps.py"),
+    *("test_sync.py", "test_sweep.py", "test_workers.py", "test_bad_input.py", "test_docs.py", "test_pipeline.py"),
+    *("test_cli.py", "test_long_video.py", "test_speed.py", "test_plan.py", "test_plugin_model.py"),
+)
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """`make test-fast` leaves the tests of these files out."""
+    """`make test-fast` leaves the tests of SLOW files out. Test processes take the FIRST files first."""
     for item in items:
         if item.path.name in SLOW:
             item.add_marker("slow")
+    items.sort(key=lambda item: FIRST.index(item.path.name) if item.path.name in FIRST else len(FIRST))
 
 
 @pytest.fixture(scope="session")
@@ -109,17 +116,10 @@ def tiny_model_folder(tiny_model, tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def configure(tiny_model_folder):
     """A function that composes the main config for the tiny model: `configure("views=single")`."""
-    from hydra import compose, initialize_config_module
+    from helpers.composing import Composer
 
-    from cosmos_exp.config import schema
-
-    schema.register()
-
-    def composed(*overrides: str):
-        with initialize_config_module("cosmos_exp.conf", version_base="1.3"):
-            return compose("config", overrides=[f"model.weights={tiny_model_folder}", *overrides])
-
-    return composed
+    composer = Composer()
+    return lambda *overrides: composer(f"model.weights={tiny_model_folder}", *overrides)
 
 
 @pytest.fixture(scope="session")

@@ -8,13 +8,15 @@ import pkgutil
 import re
 import shlex
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
 import yaml
+from helpers.composing import Composer
 from hydra import compose, initialize_config_module
 from hydra._internal.utils import get_args_parser
-from omegaconf import OmegaConf, open_dict
+from omegaconf import open_dict
 
 from cosmos_exp.cli import main as cli
 from cosmos_exp.config import schema, validate
@@ -149,27 +151,31 @@ def test_a_command_is_accepted(page: str, words: list[str], nano_folder: Path, o
             assert problems == []
 
 
+@cache
+def composer_of(name: str) -> Composer:
+    return Composer(name)
+
+
 def compose_words(words: list[str], name: str, own_options: Path) -> list:
     """The configs that a command line makes: one, or one for each cell of a sweep."""
     given = get_args_parser().parse_args(words)
     if name == "train":
         importlib.import_module("cosmos_exp.train.main")  # registers its config type
-    schema.register()
+    composer = composer_of(name)
     extra = [f"hydra.searchpath=[file://{own_options / given.config_dir}]"] if given.config_dir else []
+    if name == "train":
+        return [composer(*given.overrides, *extra)]
+    plain = [word for word in given.overrides if not re.search(r"=[^\['\"]*,", word)]
+    if not given.multirun and not any(word.startswith("+sweep=") for word in plain):
+        assert plain == given.overrides
+        return [composer(*given.overrides, *extra)]
     with initialize_config_module("cosmos_exp.conf", version_base="1.3"):
-        if name == "train":
-            return [compose(name, overrides=[*given.overrides, *extra])]
-        plain = [word for word in given.overrides if not re.search(r"=[^\['\"]*,", word)]
         config = compose(name, overrides=[*plain, *extra], return_hydra_config=True)
-        in_sweep = given.multirun or OmegaConf.select(config, "hydra.mode", throw_on_missing=False) is not None
-        if not in_sweep:
-            assert plain == given.overrides
-            return [compose(name, overrides=[*given.overrides, *extra])]
         with open_dict(config):
             config.hydra.overrides.task = list(given.overrides)
         cells = cell_overrides(config)
-        assert len(cells) > 1
-        return [compose(name, overrides=[*cell, *extra]) for cell in cells]
+    assert len(cells) > 1
+    return [composer(*cell, *extra) for cell in cells]
 
 
 @pytest.mark.parametrize(("page", "words"), OTHERS, ids=ids(OTHERS))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -9,6 +10,7 @@ from importlib import import_module
 from cosmos_exp.common import torchrun
 from cosmos_exp.common.entry_points import model_entry_points
 from cosmos_exp.common.errors import UserError, unknown_name
+from cosmos_exp.common.interpreter import GC_WHILE_LOADING, quick_exit
 from cosmos_exp.config.conf_folder import CONF
 from cosmos_exp.runs.stopping import Stopped
 
@@ -65,22 +67,23 @@ Options
 
 def main() -> None:
     """Entry point of the console script; leaves by SystemExit, after Ctrl-C by KeyboardInterrupt."""
-    arguments = sys.argv[1:]
-    try:
-        if torchrun.processes():
-            _join_torchrun()
-        sys.exit(_dispatch(arguments))
-    except UserError as error:
-        _fail(str(error), 2)
-    except KeyboardInterrupt:
-        print("cosmos-exp: interrupted", file=sys.stderr)
-        sys.excepthook = lambda *_: None
-        raise  # Python then dies of the signal itself, by which a shell knows to end its loop over scenes too
-    except Stopped as stop:
-        _fail(f"{stop}; the same command goes on where this run was", 75)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(1)
+    with quick_exit():
+        arguments = sys.argv[1:]
+        try:
+            if torchrun.processes():
+                _join_torchrun()
+            sys.exit(_dispatch(arguments))
+        except UserError as error:
+            _fail(str(error), 2)
+        except KeyboardInterrupt:
+            print("cosmos-exp: interrupted", file=sys.stderr)
+            sys.excepthook = lambda *_: None
+            raise  # Python then dies of the signal itself, by which a shell knows to end its loop over scenes too
+        except Stopped as stop:
+            _fail(f"{stop}; the same command goes on where this run was", 75)
+        except BrokenPipeError:
+            sys.stderr.close()
+            sys.exit(1)
 
 
 def _join_torchrun() -> None:
@@ -130,6 +133,7 @@ def run(arguments: list[str]) -> int:
 
         return main
 
+    gc.set_threshold(*GC_WHILE_LOADING)
     return run_app(load, arguments)
 
 

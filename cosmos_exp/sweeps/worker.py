@@ -7,7 +7,6 @@ trial.
 from __future__ import annotations
 
 import argparse
-import atexit
 import ctypes
 import gc
 import logging
@@ -19,6 +18,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cosmos_exp.common.interpreter import GC_WHILE_LOADING, quick_exit
 from cosmos_exp.runs import stopping
 from cosmos_exp.runs.run_folder import RunFolder
 from cosmos_exp.runs.states import FAILED, PREEMPTED, RUNNING
@@ -31,9 +31,6 @@ log = logging.getLogger(__name__)
 
 ENDED, PREEMPTED_EXIT, DOUBTFUL, INTERRUPTED_EXIT = 0, 75, 76, 130
 """Exit codes: queue empty; preempted; unforeseen exception, so that a new process should go on; Ctrl-C."""
-
-LOADING = (500_000, 20, 1_000)
-"""Thresholds of the garbage collector during the first cell; the usual ones traverse all modules while they load."""
 
 MARGIN = 1.2
 """The next cell is expected to take this many times as long as the longest so far."""
@@ -66,7 +63,7 @@ def main(arguments: list[str]) -> int:
 def work(sweep: SweepFolder, runner: CellRunner, job: str = "", share: int = 0) -> int:
     """Take and run cells; returns an exit code. share: how many to take even where time may run short."""
     taken, longest, idle, before = 0, 0.0, 0.0, gc.get_threshold()
-    gc.set_threshold(*LOADING)
+    gc.set_threshold(*GC_WHILE_LOADING)
     while not stopping.asked() and (taken < share or time.time() + MARGIN * longest < _end_of_job()):
         cell = sweep.take(job)
         if cell is None:
@@ -109,28 +106,9 @@ def _end_of_job() -> float:
     return float(os.environ.get("SLURM_JOB_END_TIME", math.inf))
 
 
-class AbruptEnd:
-    """Ends the process once all other exit handlers have run, because the teardown of all loaded modules takes Python a
-    second. The results of the cells are on disk.
-
-    code: to exit with; None leaves the end to Python.
-    """
-
-    def __init__(self) -> None:
-        self.code: int | None = None
-        atexit.register(self)  # first, so called last
-
-    def __call__(self) -> None:
-        if self.code is not None:
-            logging.shutdown()
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(self.code)
-
-
 if __name__ == "__main__":
-    end = AbruptEnd()
-    try:
-        end.code = main(sys.argv[1:])
-    except KeyboardInterrupt:
-        end.code = INTERRUPTED_EXIT
+    with quick_exit():
+        try:
+            sys.exit(main(sys.argv[1:]))
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED_EXIT)

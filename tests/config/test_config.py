@@ -7,7 +7,9 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+from hydra import compose, initialize_config_module
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from cosmos_exp.common.typed_config import REQUIRED, identity, identity_name
@@ -305,3 +307,20 @@ def test_an_option_does_not_repeat_the_default_of_its_type(group: str, option: s
 def test_weights_of_one_preset_do_not_leak_into_another(configure) -> None:
     cfg = configure("controls=hdmap")
     assert {name: c.weight for name, c in cfg.controls.items() if c.weight} == {"hdmap": 1.0}
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("controls=all", "controls.edge.strength=low", "views=single"),
+        ("+experiment=quick", "sampler.guidance=7", "scene.edits={}"),
+        ("scene.name=there", "++scene.seed=3", "captions.styles=[Night]"),
+    ],
+)
+def test_the_configs_of_these_tests_are_those_that_hydra_composes(overrides: tuple[str, ...], configure) -> None:
+    given = configure(*overrides)
+    with initialize_config_module("cosmos_exp.conf", version_base="1.3"):
+        expected = compose("config", overrides=[f"model.weights={given.model.weights}", *overrides])
+    assert OmegaConf.to_yaml(given) == OmegaConf.to_yaml(expected)
+    with pytest.raises(HydraException, match=r"sampler\.guidanc"):
+        configure("sampler.guidanc=1")

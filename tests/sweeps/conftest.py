@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,24 @@ from helpers.sweep_at_work import Sweep
 @pytest.fixture
 def sweep(tmp_path: Path, tiny_model_folder: Path) -> Sweep:
     return Sweep(tmp_path, tiny_model_folder)
+
+
+@pytest.fixture(scope="session")
+def filled_cache(tiny_model_folder: Path, tmp_path_factory, configure) -> Path:
+    """The stage cache that a cell of `Sweep.start` leaves."""
+    from cosmos_exp.pipeline.run import run
+
+    root = tmp_path_factory.mktemp("filled")
+    quick = ("+experiment=quick", "metrics.names=[blur_ssim]", "sampler.num_steps=1")
+    run(configure(*quick, f"paths.outputs={root}", f"paths.cache={root}/cache"), root / "run")
+    return root / "cache"
+
+
+@pytest.fixture
+def prepared_sweep(sweep: Sweep, filled_cache: Path) -> Sweep:
+    """A sweep whose cells find all but the sampling in the cache, for tests of something else."""
+    shutil.copytree(filled_cache, sweep.cwd / "cache")
+    return sweep
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,8 @@ ENDLESS = ("sampler.num_steps=1000", "captions.styles=[Sunny,Night,Foggy,Rainy,S
 """Longer than any of the commands that watch it and end it."""
 
 
-def test_a_killed_worker_costs_one_cell_and_retry_runs_it_alone(sweep) -> None:
+def test_a_killed_worker_costs_one_cell_and_retry_runs_it_alone(prepared_sweep) -> None:
+    sweep = prepared_sweep
     running = sweep.start("hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "sampler.seed=0,1,2", LONG)
     sweep.kill_worker(1)
     code, said = sweep.finish(running)
@@ -46,7 +47,8 @@ def test_an_interrupted_sweep_goes_on_where_it_was(sweep) -> None:
     assert set(sweep.statuses()[1].misses) <= {"single_view", "metrics"}
 
 
-def test_jobs_of_submitit_outlive_the_command_and_can_be_watched_and_cancelled(sweep) -> None:
+def test_jobs_of_submitit_outlive_the_command_and_can_be_watched_and_cancelled(prepared_sweep) -> None:
+    sweep = prepared_sweep
     settings = ("hydra/launcher=submitit_local", "hydra.launcher.wait=false", "hydra.launcher.workers=2")
     code, said = sweep.finish(sweep.start(*settings, "sampler.seed=0,1,2,3", *ENDLESS))
     assert code == 0, said
@@ -61,7 +63,8 @@ def test_jobs_of_submitit_outlive_the_command_and_can_be_watched_and_cancelled(s
     assert (code, said) == (0, "nothing to retry: no cell failed\n")
 
 
-def test_a_worker_that_is_asked_to_make_room_keeps_its_stages(sweep) -> None:
+def test_a_worker_that_is_preempted_leaves_the_rest_in_the_queue(prepared_sweep) -> None:
+    sweep = prepared_sweep
     running = sweep.start("sampler.seed=0,1", LONG)
     os.kill(sweep.at_sampling(0).pid, signal.SIGTERM)
     code, said = sweep.finish(running)

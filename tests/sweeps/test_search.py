@@ -323,8 +323,8 @@ class SearchAtWork(Sweep):
 
 
 @pytest.fixture
-def at_work(tmp_path: Path, tiny_model_folder: Path) -> SearchAtWork:
-    return SearchAtWork(tmp_path, tiny_model_folder)
+def at_work(prepared_sweep: Sweep) -> SearchAtWork:
+    return SearchAtWork(prepared_sweep.cwd, prepared_sweep.weights)
 
 
 def test_two_workers_are_watched_killed_and_resumed(at_work: SearchAtWork, capsys) -> None:

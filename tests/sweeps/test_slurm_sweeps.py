@@ -85,8 +85,8 @@ def test_a_preempted_job_is_begun_again_and_goes_on_with_its_cell(slurm_sweep) -
     assert "render" not in sweep.statuses()[0].misses
 
 
-def test_nobody_waits_and_cancel_ends_what_runs_and_what_waits(slurm_sweep) -> None:
-    sweep = slurm_sweep
+def test_nobody_waits_and_cancel_ends_what_runs_and_what_waits(prepared_sweep, slurm) -> None:
+    sweep = replace(prepared_sweep, environment=slurm)
     few = ("hydra.launcher.wait=false", "hydra.launcher.array_parallelism=1")
     long = ("sampler.num_steps=1000", "captions.styles=[Sunny,Night,Foggy,Rainy,Snowy,Morning]")
     code, said = sweep.finish(sweep.start("hydra/launcher=slurm", *few, seeds(3), *long))
@@ -119,9 +119,9 @@ def test_a_lost_node_costs_no_cell(sweep, two_machines) -> None:
     assert set(resumed.misses) <= SAMPLED
 
 
-def test_a_lost_node_whose_jobs_end_with_it(sweep, two_machines) -> None:
+def test_a_lost_node_whose_jobs_end_with_it(prepared_sweep, two_machines) -> None:
     """The other cell finishes, the sweep says which one is lost, retry runs it."""
-    sweep = replace(sweep, environment=two_machines.environment)
+    sweep = replace(prepared_sweep, environment=two_machines.environment)
     once = "hydra.launcher.additional_parameters={no_requeue:true}"
     running = sweep.start("hydra/launcher=slurm", once, seeds(2), "sampler.num_steps=400")
     lost = both_at_work(sweep)["n2"]
