@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -10,7 +9,7 @@ from importlib import import_module
 from cosmos_exp.common import torchrun
 from cosmos_exp.common.entry_points import model_entry_points
 from cosmos_exp.common.errors import UserError, unknown_name
-from cosmos_exp.common.interpreter import GC_WHILE_LOADING, quick_exit
+from cosmos_exp.common.interpreter import quick_exit
 from cosmos_exp.config.conf_folder import CONF
 from cosmos_exp.runs.stopping import Stopped
 
@@ -133,7 +132,6 @@ def run(arguments: list[str]) -> int:
 
         return main
 
-    gc.set_threshold(*GC_WHILE_LOADING)
     return run_app(load, arguments)
 
 

@@ -1,4 +1,4 @@
-"""What a Python process of ours does otherwise at its start and its end, because large packages make both slow."""
+"""How a process of ours ends: without the teardown of modules."""
 
 from __future__ import annotations
 
@@ -6,18 +6,16 @@ import atexit
 import contextlib
 import logging
 import os
+import signal
 import sys
 from collections.abc import Iterator
-
-GC_WHILE_LOADING = (500_000, 20, 1_000)
-"""Thresholds of the garbage collector during the first run of a process; the usual ones traverse all modules, again and
-again, while they load."""
 
 
 @contextlib.contextmanager
 def quick_exit() -> Iterator[None]:
     """End the process without the teardown of all loaded modules, which takes Python seconds, once all other exit
-    handlers have run. Holds for a SystemExit raised inside; to be entered first of all."""
+    handlers have run. Holds for a SystemExit raised inside, and for KeyboardInterrupt, of whose signal the process then
+    dies, as Python does itself. To be entered first of all."""
     end = _Exit()
     try:
         yield
@@ -25,10 +23,13 @@ def quick_exit() -> Iterator[None]:
         if leaving.code is None or isinstance(leaving.code, int):
             end.code = leaving.code or 0
         raise
+    except KeyboardInterrupt:
+        end.code = -signal.SIGINT
+        raise
 
 
 class _Exit:
-    """code: to exit with; None leaves the end to Python."""
+    """code: to exit with, or less a signal to die of; None leaves the end to Python."""
 
     def __init__(self) -> None:
         self.code: int | None = None
@@ -43,4 +44,7 @@ class _Exit:
             sys.stderr.flush()
         except (OSError, ValueError):  # a full disk, a closed pipe: Python's own end reports it
             return
+        if self.code < 0:
+            signal.signal(-self.code, signal.SIG_DFL)
+            os.kill(os.getpid(), -self.code)
         os._exit(self.code)

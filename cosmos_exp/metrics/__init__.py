@@ -44,18 +44,19 @@ METRICS: dict[str, Metric] = {
 }
 
 
-READS_TARGETS = frozenset({"psnr"})
-"""Metrics that compare with the scene rendered in the clip's own style; the others do not depend on it."""
+READS_TARGETS = frozenset({"blur_ssim", "edge_f1", "psnr"})
+"""Metrics of appearance, which compare with the scene rendered in the clip's own style. The others compare with
+geometry, which has no weather, or with nothing."""
 
 VERSIONS: dict[str, int] = {
-    "blur_ssim": 3,
-    "edge_f1": 3,
+    "blur_ssim": 4,
+    "edge_f1": 4,
     "depth_edge_auc": 3,
     "semantic_eta2": 3,
     "flicker": 3,
     "tse": 3,
     "cse": 3,
-    "style_score": 3,
+    "style_score": 4,
     "psnr": 3,
 }
 """Part of the cache key of a metric's values: to be increased when what the metric computes changes."""

@@ -1,9 +1,10 @@
-"""Blur SSIM: similarity of the coarse structure with the rendered video.
+"""Blur SSIM: similarity of the coarse structure with the render in the requested style.
 
 Definition of TransferBench (Cosmos-Transfer1, arXiv 2503.14492): both videos pass the same Gaussian blur (kernel 25,
 sigma 12.5), then SSIM per frame and colour channel with the constants of Wang et al. 2004 as scikit-image sets them:
 uniform 7x7 window, K1 0.01, K2 0.03, sample covariance, data range = max - min of the reference frame; mean over
-pixels (without the 3-pixel border), channels and frames. 1 is identical. Higher is better.
+pixels (without the 3-pixel border), channels and frames. There the reference is the input video, whose weather is the
+one that is generated; here it is the scene rendered in the requested style. 1 is identical. Higher is better.
 """
 
 from __future__ import annotations
@@ -90,9 +91,10 @@ def ssim_with_blurred(reference: Sequence[np.ndarray], video: np.ndarray) -> flo
 
 
 def blur_ssim(clip: GeneratedClip) -> dict[str, float]:
-    """Blur SSIM of each view against the rendered rgb."""
+    """Blur SSIM of each view that has a target."""
     scores = {}
     for view, video in clip.videos.items():
-        reference = clip.cached_reference("blur_ssim", view, partial(blurred_frames, clip.renders[view].output("rgb")))
-        scores[view] = ssim_with_blurred(reference, video)
+        if view in clip.targets:
+            compute = partial(blurred_frames, clip.targets[view])
+            scores[view] = ssim_with_blurred(clip.cached_reference("blur_ssim", view, compute, style=clip.style), video)
     return per_view("blur_ssim", scores)

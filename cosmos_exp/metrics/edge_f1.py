@@ -1,8 +1,10 @@
-"""Edge F1: agreement of the edges with those of the rendered video.
+"""Edge F1: agreement of the edges with those of the render in the requested style.
 
 Definition of TransferBench (Cosmos-Transfer1, arXiv 2503.14492): Canny on the grey image of both videos (medium
 thresholds 100/200, aperture 3, L1 gradient), true and false positives pooled over all pixels of the clip, strict pixel
-match without tolerance, so that good published values are only 0.1 to 0.3. Higher is better.
+match without tolerance, so that good published values are only 0.1 to 0.3. There the reference is the input video,
+whose weather is the one that is generated; here it is the scene rendered in the requested style, because snow and rain
+have edges of their own. Higher is better.
 """
 
 from __future__ import annotations
@@ -45,9 +47,10 @@ def f1_with_edges(reference: Sequence[np.ndarray], video: np.ndarray) -> float |
 
 
 def edge_f1(clip: GeneratedClip) -> dict[str, float]:
-    """Edge F1 of each view against the rendered rgb; a view whose render has no edges is left out."""
+    """Edge F1 of each view that has a target, one without any edge left out."""
     scores = {}
     for view, video in clip.videos.items():
-        reference = clip.cached_reference("edge_f1", view, partial(edge_maps, clip.renders[view].output("rgb")))
-        scores[view] = f1_with_edges(reference, video)
+        if view in clip.targets:
+            compute = partial(edge_maps, clip.targets[view])
+            scores[view] = f1_with_edges(clip.cached_reference("edge_f1", view, compute, style=clip.style), video)
     return per_view("edge_f1", {view: score for view, score in scores.items() if score is not None})

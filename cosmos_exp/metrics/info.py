@@ -5,8 +5,10 @@ from __future__ import annotations
 from cosmos_exp.metrics.types import MetricInfo
 
 METRIC_INFO: dict[str, MetricInfo] = {
-    "blur_ssim": MetricInfo("Blur SSIM", "up", "", "coarse structure, against the rendered rgb"),
-    "edge_f1": MetricInfo("Edge F1", "up", "", "Canny edges, strict pixel match, against the rendered rgb"),
+    "blur_ssim": MetricInfo("Blur SSIM", "up", "", "coarse structure, against the render in the requested style"),
+    "edge_f1": MetricInfo(
+        "Edge F1", "up", "", "Canny edges, strict pixel match, against the render in the requested style"
+    ),
     "depth_edge_auc": MetricInfo("Depth edge AUC", "up", "", "image gradients at depth discontinuities; 0.5 is chance"),
     "semantic_eta2": MetricInfo("Semantic η²", "up", "", "colour variance explained by the true classes"),
     "flicker": MetricInfo("Flicker", "down", "levels", "change that the known motion does not explain"),
@@ -18,8 +20,10 @@ METRIC_INFO: dict[str, MetricInfo] = {
     "cse_mean": MetricInfo("CSE mean", "down", "px", "cross-view Sampson error, mean over all matches"),
     "cse_keep": MetricInfo("CSE kept", "up", "", "share of cross-view matches within 3 px"),
     "cse_matches": MetricInfo("CSE matches", "", "", "number of cross-view matches"),
-    "style_score": MetricInfo("Style score", "up", "", "probability of the requested style"),
-    "style_match": MetricInfo("Style match", "up", "", "1 where the requested style is the most likely one"),
+    "style_score": MetricInfo(
+        "Style score", "up", "", "1: as the renderer draws the requested style, 0: between it and another, -1: another"
+    ),
+    "style_match": MetricInfo("Style match", "up", "", "1 where no other style is as likely"),
     "psnr": MetricInfo("PSNR", "up", "dB", "against the render in the requested style"),
 }
 

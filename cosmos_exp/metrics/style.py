@@ -1,10 +1,12 @@
 """Style score: does the video look like the requested style?
 
-A dozen statistics of colour and contrast, a linear discriminant over the eight styles (shared covariance, equal
-priors), and the probability of the requested one. The discriminant's numbers are fitted on rendered clips of
-known style and ship as `style_classifier.json`. So a good score means: as dark, pale, blue or grey as the renderer's
-clips of that style. Fine detail is left out on purpose: generated video is blurrier than rendered video in every
-style. It is blind to rain drops and snow flakes. Higher is better.
+A dozen statistics of colour and contrast, and a linear discriminant over the eight styles (shared covariance, equal
+priors). Its numbers are fitted on rendered clips of known style and ship as `style_classifier.json`. The score is the
+log-odds of the requested style against another one, divided by what they are at the requested style's mean, the least
+over all others: 1 is as dark, pale, blue or grey as the renderer's clips of that style, 0 lies between it and another
+style, -1 is another style's mean. So it falls steadily as one style fades into another, where a probability jumps from
+1 to 0. Above 1 it is cut: more snow than snow is no better. Fine detail is left out on purpose: generated video is
+blurrier than rendered video in every style. It is blind to rain drops and snow flakes. Higher is better.
 """
 
 from __future__ import annotations
@@ -118,12 +120,21 @@ def shipped_classifier() -> StyleClassifier:
     return load(CLASSIFIER_FILE)
 
 
+def margin(classifier: StyleClassifier, features: np.ndarray, style: str) -> float:
+    """Where features [K] lie between the mean of the style, 1, and that of the nearest other, -1; at most 1."""
+    mean = classifier.centroids[classifier.styles.index(style)]
+    others = classifier.centroids[[other != style for other in classifier.styles]]
+    weights = (mean - others) @ classifier.precision
+    log_odds = np.einsum("ck,ck->c", features - (mean + others) / 2, weights)
+    at_mean = np.einsum("ck,ck->c", (mean - others) / 2, weights)
+    return float(min((log_odds / at_mean).min(), 1.0))
+
+
 def style_score(clip: GeneratedClip) -> dict[str, float]:
-    """style_score: probability of the requested style, over all views; style_match: 1 where it is the largest."""
+    """style_score: margin of the requested style, over all views; style_match: 1 where it is the likeliest."""
     classifier = shipped_classifier()
     if clip.style not in classifier.styles:
         raise UserError(unknown_name("style", clip.style, classifier.styles))
     features = np.mean([style_features(video) for video in clip.videos.values()], axis=0)
-    probabilities = predict(classifier, features)
-    likeliest = max(probabilities, key=probabilities.__getitem__)
-    return {"style_score": probabilities[clip.style], "style_match": float(likeliest == clip.style)}
+    score = margin(classifier, features, clip.style)
+    return {"style_score": score, "style_match": float(score > 0)}

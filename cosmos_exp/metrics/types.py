@@ -22,11 +22,13 @@ class GeneratedClip:
     style: one of `styles.STYLES`. prompt: of the front view.
     generated: {view: uint8 [F,H,W,3]} of the multi-view network, empty where only the single view was generated.
     single_view: uint8 [F,H,W,3], the front view before the multi-view network.
-    renders: {view: ground truth}: `rgb` that the controls were computed from (in any weather), `depth`, `semantic`.
+    renders: {view: ground truth}: `depth`, `semantic`, and the `rgb` that controls were computed from, in any weather,
+    which no metric may compare with.
     cameras: {view: camera} at the clip's size. rig_poses: [F,4,4] rig to world at the frame times.
-    targets: {view: uint8 [F,H,W,3]}, the rendered RGB in the clip's own style, where it was rendered.
-    reference_cache: what metrics computed from the renders, cameras and poses alone; clips with the same ground truth
-    may share it.
+    targets: {view: uint8 [F,H,W,3]}, the rendered RGB in the clip's own style, where it was rendered: what metrics of
+    appearance compare with.
+    reference_cache: {(metric, view, style): arrays}, what metrics computed from the ground truth alone, or where a
+    style is named, from its targets; clips with the same ground truth may share it.
     """
 
     style: str
@@ -37,7 +39,7 @@ class GeneratedClip:
     cameras: Mapping[str, Camera]
     rig_poses: np.ndarray
     targets: Mapping[str, np.ndarray] = field(default_factory=dict)
-    reference_cache: dict[tuple[str, str], Sequence[np.ndarray]] = field(default_factory=dict, init=False)
+    reference_cache: dict[tuple[str, str, str], Sequence[np.ndarray]] = field(default_factory=dict, init=False)
 
     @property
     def videos(self) -> dict[str, np.ndarray]:
@@ -45,15 +47,16 @@ class GeneratedClip:
         return dict(self.generated) if self.generated else {VIEWS[0]: self.single_view}
 
     def cached_reference(
-        self, metric: str, view: str, compute: Callable[[], Sequence[np.ndarray]]
+        self, metric: str, view: str, compute: Callable[[], Sequence[np.ndarray]], *, style: str = ""
     ) -> Sequence[np.ndarray]:
-        """The result of `compute`, which depends on the ground truth of the view alone; cached up to
-        MAX_CACHED_BYTES."""
-        if (metric, view) in self.reference_cache:
-            return self.reference_cache[metric, view]
+        """The result of `compute`, which depends on the view's ground truth alone, or on its target in this style;
+        cached up to MAX_CACHED_BYTES."""
+        key = metric, view, style
+        if key in self.reference_cache:
+            return self.reference_cache[key]
         arrays = compute()
         if sum(array.nbytes for array in arrays) <= MAX_CACHED_BYTES:
-            self.reference_cache[metric, view] = arrays
+            self.reference_cache[key] = arrays
         return arrays
 
 

@@ -130,10 +130,7 @@ class Sweep:
 
     def rows(self) -> list[dict[str, Any]]:
         """One plain dict per cell: run, state, style, the axes, then the metrics."""
-        return [
-            {"run": cell.run, "state": cell.state, "style": cell.style, **cell.axes, **cell.metrics}
-            for cell in self.cells
-        ]
+        return [cell.row() for cell in self.cells]
 
     def to_frame(self) -> DataFrame:
         """`rows` as a pandas DataFrame. UserError where pandas is not installed."""

@@ -40,6 +40,10 @@ class Cell:
     metrics: dict[str, float] = field(default_factory=dict)
     videos: dict[str, Path] = field(default_factory=dict)
 
+    def row(self) -> dict[str, Any]:
+        """As a plain dict: run, state, style, the axes, then the metrics."""
+        return {"run": self.run, "state": self.state, "style": self.style, **self.axes, **self.metrics}
+
 
 def read_cells(folder: Path) -> list[Cell]:
     """All cells of the run folders in and below `folder`, in the order of their folders; those never begun come last.

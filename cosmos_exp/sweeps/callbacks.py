@@ -84,11 +84,13 @@ def checked_cells(config: DictConfig, *, here: bool) -> list[DictConfig]:
 
 
 def write_comparison(sweep: Path) -> Path:
-    """Write the page and the picture that compare the cells; returns the page's path."""
+    """Print the summary of the cells, and write the page and the picture that compare them; returns the page's path."""
     from cosmos_exp.runs.sweep_cells import read_cells
     from cosmos_exp.tracking.comparison.compare import write_grid_image, write_page
+    from cosmos_exp.tracking.comparison.summary import print_summary
 
     cells = read_cells(sweep)
+    print_summary(cells)
     write_grid_image(sweep, cells)
     return write_page(sweep, cells)
 

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cosmos_exp.common.interpreter import GC_WHILE_LOADING, quick_exit
+from cosmos_exp.common.interpreter import quick_exit
 from cosmos_exp.runs import stopping
 from cosmos_exp.runs.run_folder import RunFolder
 from cosmos_exp.runs.states import FAILED, PREEMPTED, RUNNING
@@ -31,6 +31,9 @@ log = logging.getLogger(__name__)
 
 ENDED, PREEMPTED_EXIT, DOUBTFUL, INTERRUPTED_EXIT = 0, 75, 76, 130
 """Exit codes: queue empty; preempted; unforeseen exception, so that a new process should go on; Ctrl-C."""
+
+LOADING = (500_000, 20, 1_000)
+"""Thresholds of the garbage collector during the first cell; the usual ones traverse all modules while they load."""
 
 MARGIN = 1.2
 """The next cell is expected to take this many times as long as the longest so far."""
@@ -63,7 +66,7 @@ def main(arguments: list[str]) -> int:
 def work(sweep: SweepFolder, runner: CellRunner, job: str = "", share: int = 0) -> int:
     """Take and run cells; returns an exit code. share: how many to take even where time may run short."""
     taken, longest, idle, before = 0, 0.0, 0.0, gc.get_threshold()
-    gc.set_threshold(*GC_WHILE_LOADING)
+    gc.set_threshold(*LOADING)
     while not stopping.asked() and (taken < share or time.time() + MARGIN * longest < _end_of_job()):
         cell = sweep.take(job)
         if cell is None:

@@ -70,6 +70,17 @@ def test_edge_f1_counts_pixels_over_the_whole_clip():
     assert edge_f1_score(np.zeros_like(step), step) is None
 
 
+def test_appearance_is_compared_with_the_requested_style(truth):
+    """Snow that is drawn as the renderer draws it is right, whatever the weather of the controls."""
+    snowy = {view: np.clip(video * 0.3 + 150, 0, 255).astype(np.uint8) for view, video in truth.generated.items()}
+    for view, video in snowy.items():
+        video[:, ::7, ::5] = 255  # flakes
+        assert edge_f1_score(truth.generated[view], video) < 0.9
+    clip = replace(truth, style="Snowy", generated=snowy, targets=snowy)
+    assert (edge_f1(clip)["edge_f1"], blur_ssim(clip)["blur_ssim"]) == (1.0, pytest.approx(1.0))
+    assert edge_f1(replace(clip, targets={})) == blur_ssim(replace(clip, targets={})) == {}
+
+
 def test_edge_f1_of_truth_mirror_and_flat(truth, generated):
     assert edge_f1(truth)["edge_f1"] == 1.0
     assert edge_f1(generated(mirrored))["edge_f1"] < 0.3

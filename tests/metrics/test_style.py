@@ -53,6 +53,23 @@ def test_classifier_separates_graded_streets_and_survives_a_file(truth, tmp_path
     assert sum(style.predict(classifier, features[0]).values()) == pytest.approx(1.0)
 
 
+def test_the_margin_is_one_at_the_style_and_falls_steadily_to_the_other(truth):
+    classifier = style.fit(*samples(truth, seed=0, count=6))
+    night, snowy = (classifier.centroids[classifier.styles.index(name)] for name in ("Night", "Snowy"))
+    assert style.margin(classifier, night, "Night") == 1.0
+    assert style.margin(classifier, snowy, "Night") <= -1.0
+    videos = graded(truth, np.random.default_rng(3))
+    shares = np.linspace(0, 1, 9)
+    blends = [(1 - a) * videos["Night"] + a * videos["Snowy"] for a in shares]
+    scores = [
+        style.margin(classifier, style.style_features(np.clip(blend, 0, 255).astype(np.uint8)), "Snowy")
+        for blend in blends
+    ]
+    assert scores == sorted(scores)
+    assert scores[0] < -0.5 and scores[-1] > 0.5
+    assert len({round(score, 1) for score in scores}) > 5, "graded, not a switch"
+
+
 def test_softness_is_not_a_style(truth):
     classifier = style.fit(*samples(truth, seed=0, count=6))
     for label, video in graded(truth, np.random.default_rng(5)).items():

@@ -17,6 +17,9 @@ def command_line() -> Parser:
     parser.add_argument("folder", metavar="SWEEP_FOLDER", type=Path)
     parser.add_argument("--mp4", action="store_true", help="write one video of all cells too, for slides")
     parser.add_argument(
+        "--csv", action="store_true", help="write compare.csv too: a row per cell, its axes and metrics"
+    )
+    parser.add_argument(
         "--where",
         metavar="AXIS=VALUE",
         action="append",
@@ -30,13 +33,17 @@ def command_line() -> Parser:
 
 def main(arguments: Sequence[str]) -> int:
     from cosmos_exp.runs.sweep_cells import read_cells
-    from cosmos_exp.tracking.comparison.compare import write_grid_image, write_grid_video, write_page
+    from cosmos_exp.tracking.comparison.compare import write_grid_image, write_grid_video, write_page, write_table
+    from cosmos_exp.tracking.comparison.summary import print_summary
 
     options = command_line().parse(arguments)
     choice = dict(where=options.where, show=options.show, column=options.columns)
     cells = read_cells(options.folder)
+    print_summary(cells)
     print(write_page(options.folder, cells))
     print(write_grid_image(options.folder, cells, **choice))
     if options.mp4:
         print(write_grid_video(options.folder, cells, **choice))
+    if options.csv:
+        print(write_table(options.folder, cells))
     return 0

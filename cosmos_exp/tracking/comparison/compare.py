@@ -6,10 +6,11 @@ it names by relative path, so it works from a disk and from a web server alike.
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Sequence
 from datetime import datetime, timezone
-from io import BytesIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -19,6 +20,7 @@ from cosmos_exp.common.files import write_atomic
 from cosmos_exp.common.video import frame_rate
 from cosmos_exp.metrics.info import METRIC_INFO, metric_info
 from cosmos_exp.runs.sweep_cells import Cell, axis_values, read_cells
+from cosmos_exp.tracking.comparison.settings import SCENE_AXES, SEED_AXES
 
 if TYPE_CHECKING:
     from cosmos_exp.tracking.comparison.contact_sheet import ContactSheet
@@ -26,11 +28,10 @@ if TYPE_CHECKING:
 PAGE = "compare.html"
 PICTURE = "compare.png"
 VIDEO = "compare.mp4"
+TABLE = "compare.csv"
 PNG_LEVEL = 1  # of zlib: a quarter of the default's time for a sixth more bytes
 TEMPLATE = Path(__file__).with_name("page")
-SCRIPTS = ("model", "stats", "marks", "controls", "table", "parallel", "plots", "videos", "main")
-SCENE_AXES = tuple(f"scene.{key}" for key in ("seed", "log", "map", "ego", "start", "root", "clip"))
-SEED_AXES = ("sampler.seed",)
+SCRIPTS = ("model", "stats", "answer", "marks", "controls", "table", "parallel", "plots", "videos", "main")
 
 
 def write_page(folder: Path, cells: list[Cell] | None = None) -> Path:
@@ -144,6 +145,21 @@ def write_grid_video(folder: Path, cells: list[Cell] | None = None, **choice: An
     video = Path(folder) / VIDEO
     _sheet(folder, cells, within=SLIDE, **choice).write_video(video)
     return video
+
+
+def write_table(folder: Path, cells: list[Cell] | None = None) -> Path:
+    """Write `compare.csv` into `folder`: a row per cell, with run, state, style, axes and metrics. Returns its path.
+
+    cells: as of `write_page`.
+    """
+    rows = [cell.row() for cell in (read_cells(Path(folder)) if cells is None else cells)]
+    text = StringIO()
+    writer = csv.DictWriter(text, list(dict.fromkeys(key for row in rows for key in row)))
+    writer.writeheader()
+    writer.writerows(rows)
+    table = Path(folder) / TABLE
+    write_atomic(table, text.getvalue().encode())
+    return table
 
 
 def _sheet(folder: Path, cells: list[Cell] | None, *, where: Sequence[str] = (), **layout: Any) -> ContactSheet:

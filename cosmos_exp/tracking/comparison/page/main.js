@@ -1,5 +1,6 @@
 // Puts the choices on the page, and draws.
 function draw() {
+  drawAnswer();
   drawChips();
   drawLegend();
   drawTable();
@@ -48,6 +49,17 @@ choose($("part"), "", value => {
   drawMenus();
   draw();
 });
+const ranked = measured().filter(m => m.direction && m.key !== STYLE);
+state.objective = (ranked.find(m => m.key === "psnr") || ranked[0] || {key: ""}).key;
+$("answer").hidden = !ranked.length || settingsOf(data.cells).length < 2;
+options(
+  $("objective"),
+  ranked.map(m => [m.key, metricLabel(m)]),
+);
+choose($("objective"), state.objective, value => {
+  state.objective = value;
+  drawAnswer();
+});
 options($("colour"), [["", "nothing"], ...several.map(a => [a.key, a.key]), ...measured().map(m => [m.key, m.label])]);
 choose($("colour"), state.colour, value => {
   state.colour = value;
@@ -70,7 +82,8 @@ choose($("baseline"), "", value => {
   drawPlots();
 });
 $("rows-label").hidden = !repeats.length;
-choose($("rows"), "cells", value => {
+state.means = settingsOf(data.cells).some(cells => cells.length > 1);
+choose($("rows"), state.means ? "means" : "cells", value => {
   state.means = value === "means";
   drawTable();
 });

@@ -1,4 +1,4 @@
-// Means over scenes and seeds with their 95 % intervals.
+// Means over scenes and seeds with their 95 % intervals, and which setting is best.
 
 // Quantile of Student's t that 2.5 % lie above, for whole degrees of freedom: Abramowitz and Stegun 26.7.3, 26.7.4.
 const quantiles = [];
@@ -24,6 +24,9 @@ function studentWithin(angle, freedom) {
   return odd ? (2 / Math.PI) * (angle + sin * sum) : sin * sum;
 }
 
+// Probability that chance alone makes |t| as large.
+const chance = (t, freedom) => 1 - studentWithin(Math.atan(t / Math.sqrt(freedom)), freedom);
+
 const mean = values => values.reduce((sum, v) => sum + v, 0) / values.length;
 function groupBy(items, key) {
   const groups = new Map();
@@ -35,8 +38,9 @@ function groupBy(items, key) {
 }
 const joint = (cell, axes) => JSON.stringify(axes.map(a => text(cell.axes[a.key])));
 
-// {mean, half, count, unit} of [cell, value] pairs: values are averaged within a scene and seed, then within a scene;
-// the interval is Student's, over the scenes where there are several and else over the seeds. half: undefined for one.
+// {mean, error, half, count, unit} of [cell, value] pairs: values are averaged within a scene and seed, then within a scene;
+// the interval is Student's, over the scenes where there are several and else over the seeds. error, half: the standard
+// error and half the interval, undefined for one.
 function interval(pairs, leftOut = []) {
   const kept = repeats.filter(a => !leftOut.includes(a.key));
   const scene = kept.filter(a => a.role === "scene"),
@@ -48,8 +52,9 @@ function interval(pairs, leftOut = []) {
   const count = units.length,
     center = mean(units);
   const variance = units.reduce((sum, v) => sum + (v - center) ** 2, 0) / (count - 1);
-  const half = count > 1 ? t975(count - 1) * Math.sqrt(variance / count) : undefined;
-  return {mean: center, half, count, unit: scenes.length > 1 ? "scenes" : "seeds"};
+  const error = count > 1 ? Math.sqrt(variance / count) : undefined;
+  const half = count > 1 ? t975(count - 1) * error : undefined;
+  return {mean: center, error, half, count, unit: scenes.length > 1 ? "scenes" : "seeds"};
 }
 
 // Values of a metric as [cell, value]; with a baseline, the difference to the cell that has this value of axis x and is
@@ -64,4 +69,48 @@ function valuesOf(cells, metric, x, baseline) {
   return pairs
     .filter(([cell]) => partners.has(joint(cell, others)))
     .map(([cell, v]) => [cell, v - partners.get(joint(cell, others))]);
+}
+
+// Settings: the cells that differ in scene and seed alone. They are compared within a style, because one style is harder
+// than another.
+const settingsOf = cells => [...groupBy(cells, cell => joint(cell, factors)).values()];
+const stylesOf = cells => [...groupBy(cells, cell => text(cell.style)).values()];
+
+// Whether the videos of a setting look more like another style; where that was not measured, they do not.
+function lostStyle(cells) {
+  const pairs = cells.map(cell => [cell, cell.metrics[STYLE]]).filter(p => p[1] !== undefined);
+  return pairs.length > 0 && interval(pairs).mean <= 0;
+}
+const STYLE = "style_score";
+
+// Which of several settings is best in a metric: {best, ties, count, unit}, undefined where there is nothing to compare.
+// That with the best mean is compared with each other one, in pairs of one scene and seed: Student's paired test, over
+// scenes as in `interval`, corrected for their number after Holm (1979). ties: those that it is not told apart from at
+// 5 %. count: pairs of the comparison that has fewest; below 2, nothing can be told.
+function ranking(settings, metric) {
+  const sign = {up: 1, down: -1}[metric.direction];
+  const values = settings.map(cells => valuesOf(cells, metric.key));
+  const measuredOnes = settings.filter((_, i) => values[i].length);
+  if (!sign || measuredOnes.length < 2) return undefined;
+  const level = cells => sign * interval(values[settings.indexOf(cells)]).mean;
+  const best = measuredOnes.reduce((a, b) => (level(b) > level(a) ? b : a));
+  const tests = measuredOnes
+    .filter(cells => cells !== best)
+    .map(cells => {
+      const pairs = differences(values[settings.indexOf(best)], values[settings.indexOf(cells)]);
+      const {mean: ahead, error, count, unit} = pairs.length ? interval(pairs) : {count: 0};
+      const told = count > 1 && sign * ahead > 0;
+      return {cells, count, unit, p: told ? (error > 0 ? chance(Math.abs(ahead) / error, count - 1) : 0) : 1};
+    })
+    .sort((a, b) => a.p - b.p);
+  const first = tests.findIndex(({p}, i) => p > 0.05 / (tests.length - i));
+  const {count, unit} = tests.reduce((a, b) => (b.count < a.count ? b : a));
+  return {best, ties: first < 0 ? [] : tests.slice(first).map(t => t.cells), count, unit};
+}
+// Differences of [cell, value] pairs to those of another setting, scene by scene and seed by seed.
+function differences(pairs, others) {
+  const partners = new Map(others.map(([cell, v]) => [joint(cell, repeats), v]));
+  return pairs
+    .filter(([cell]) => partners.has(joint(cell, repeats)))
+    .map(([cell, v]) => [cell, v - partners.get(joint(cell, repeats))]);
 }

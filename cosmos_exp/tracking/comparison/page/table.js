@@ -69,17 +69,37 @@ function drawTable() {
         ...metrics.map(m => heading(metricLabel(m), "metric", m.key, m.about, true)),
       ),
     );
-  const best = Object.fromEntries(
-    metrics.map(m => {
-      const values = rows.map(row => row.value(m.key).mean).filter(v => v !== undefined);
-      const pick = {up: Math.max, down: Math.min}[m.direction];
-      return [m.key, pick && new Set(values).size > 1 ? pick(...values) : undefined];
-    }),
-  );
-  document.querySelector("#table tbody").replaceChildren(...rows.map(row => tableRow(row, axes, metrics, best)));
+  const marks = standings(metrics);
+  document.querySelector("#table tbody").replaceChildren(...rows.map(row => tableRow(row, axes, metrics, marks)));
 }
 
-function tableRow(row, axes, metrics, best) {
+// {metric: {setting: "best" or "tied"}} of the settings shown that keep their style, and a line that says what the marks
+// mean. A single cell is no setting's mean, so rows of cells have no marks.
+function standings(metrics) {
+  const marks = Object.fromEntries(metrics.map(m => [m.key, {}]));
+  const counts = [];
+  for (const cells of stylesOf(shown())) {
+    const settings = settingsOf(cells).filter(setting => !lostStyle(setting));
+    for (const m of metrics) {
+      const ranked = ranking(settings, m);
+      if (!ranked) continue;
+      counts.push(ranked);
+      if (ranked.count < 2) continue;
+      marks[m.key][joint(ranked.best[0], factors)] = ranked.ties.length ? "tied" : "best";
+      for (const tie of ranked.ties) marks[m.key][joint(tie[0], factors)] = "tied";
+    }
+  }
+  const fewest = counts.length ? counts.reduce((a, b) => (b.count < a.count ? b : a)) : {count: 0};
+  $("stars").textContent =
+    fewest.count < 2
+      ? "With one scene and one seed, what differs may be chance: nothing is marked as best."
+      : state.means
+        ? `★ best of its style; ≈ not told apart from the best. Paired over ${fewest.count} ${fewest.unit}, Holm-corrected; settings that lost the style win nothing.`
+        : "The best settings are marked in the means over scenes and seeds.";
+  return state.means ? marks : {};
+}
+
+function tableRow(row, axes, metrics, marks) {
   const tick = make("input", {type: "checkbox", checked: row.cells.every(c => c.ticked)});
   tick.indeterminate = !tick.checked && row.cells.some(c => c.ticked);
   tick.setAttribute("aria-label", "Play " + axes.map(a => `${a.label} ${text(row.axes[a.key])}`).join(", "));
@@ -88,11 +108,12 @@ function tableRow(row, axes, metrics, best) {
     drawVideos();
   };
   const failed = row.cells.some(c => c.state !== "done"),
+    lost = lostStyle(row.cells),
     why = [...new Set(row.cells.map(c => c.error).filter(Boolean))].join("\n");
   const numbers = metrics.map(m => {
     const {mean: value, half, count, unit} = row.value(m.key);
     const cell = make("td", {
-      className: "num" + (value !== undefined && value === best[m.key] ? " best" : ""),
+      className: `num ${marks[m.key]?.[joint(row.cells[0], factors)] || ""}`.trim(),
       textContent: fixed(value, m),
     });
     if (half !== undefined)
@@ -110,7 +131,11 @@ function tableRow(row, axes, metrics, best) {
     {title: row.cells[0].prompt},
     make("td", {}, tick),
     ...axes.map(a => make("td", {textContent: text(row.axes[a.key])})),
-    make("td", {className: "state " + (failed ? "bad" : "soft"), title: why, textContent: rowState(row)}),
+    make("td", {
+      className: "state " + (failed || lost ? "bad" : "soft"),
+      title: why,
+      textContent: rowState(row) + (lost ? ", style lost" : ""),
+    }),
     ...numbers,
   );
   return row.cells.length === 1 ? standsFor(tr, row.cells[0]) : tr;

@@ -1,0 +1,74 @@
+"""What a sweep prints at its end: a table per style, its settings by its metrics, and which are best."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from cosmos_exp.metrics.info import METRIC_INFO, metric_info
+from cosmos_exp.runs.summary import ARROWS
+from cosmos_exp.runs.sweep_cells import Cell, axis_values
+from cosmos_exp.tracking.comparison.settings import Setting, rank, settings_of
+
+MOST_SETTINGS = 24
+"""Rows; a larger table is for the page."""
+
+
+def print_summary(cells: Sequence[Cell]) -> None:
+    """Print the table of each style to standard output; nothing where there is a single setting or no metric."""
+    console = Console()
+    metrics = [name for name in METRIC_INFO if metric_info(name).direction and any(name in c.metrics for c in cells)]
+    for style, settings in settings_of(cells).items():
+        if len(settings) < 2 or not metrics:
+            continue
+        console.print(settings_table(style, settings, metrics))
+        console.print(_legend(settings, metrics), highlight=False, soft_wrap=True)
+        if len(settings) > MOST_SETTINGS:
+            console.print(f"and {len(settings) - MOST_SETTINGS} more settings, on the page", highlight=False)
+
+
+def settings_table(style: str, settings: Sequence[Setting], metrics: Sequence[str]) -> Table:
+    """One row per setting: its axes that vary, then its means; ★ best, ≈ not told apart from the best."""
+    axes = [axis for axis, values in axis_values([c for s in settings for c in s.cells]).items() if len(values) > 1]
+    axes = [axis for axis in axes if axis in settings[0].axes]
+    rankings = {metric: rank(settings, metric) for metric in metrics}
+    table = Table(title=style, title_justify="left")
+    for axis in axes:
+        table.add_column(axis.rpartition(".")[2] if axis.count(".") == 1 else axis.partition(".")[2] or axis)
+    for metric in metrics:
+        info = metric_info(metric)
+        table.add_column(f"{info.label} {ARROWS[info.direction]}", justify="right")
+    for setting in settings[:MOST_SETTINGS]:
+        values = [_value(setting, metric, rankings[metric]) for metric in metrics]
+        table.add_row(*(str(setting.axes[axis]) for axis in axes), *values)
+    return table
+
+
+def _value(setting: Setting, metric: str, ranking: Any) -> str:
+    found = setting.estimate(metric)
+    if found is None:
+        return "-"
+    mark = ""
+    if ranking and ranking.count > 1:
+        if setting is ranking.best:
+            mark = "≈ " if ranking.ties else "★ "
+        elif any(setting is tie for tie in ranking.ties):
+            mark = "≈ "
+    return f"{mark}{found.mean:.3f}"
+
+
+def _legend(settings: Sequence[Setting], metrics: Sequence[str]) -> str:
+    rankings = [ranking for metric in metrics if (ranking := rank(settings, metric))]
+    lost = sum(setting.lost_style for setting in settings)
+    aside = (
+        f"; {lost} of {len(settings)} settings lost the style (style score 0 or less) and win nothing" if lost else ""
+    )
+    fewest = min(rankings, key=lambda ranking: ranking.count, default=None)
+    if fewest is None:
+        return f"nothing to rank{aside}"
+    if fewest.count < 2:
+        return f"one scene and one seed: what differs may be chance, so nothing is marked as best{aside}"
+    return f"★ best, ≈ not told apart from the best: paired over {fewest.count} {fewest.unit}, Holm-corrected{aside}"
