@@ -5,8 +5,9 @@ priors). Its numbers are fitted on rendered clips of known style and ship as `st
 log-odds of the requested style against another one, divided by what they are at the requested style's mean, the least
 over all others: 1 is as dark, pale, blue or grey as the renderer's clips of that style, 0 lies between it and another
 style, -1 is another style's mean. So it falls steadily as one style fades into another, where a probability jumps from
-1 to 0. Above 1 it is cut: more snow than snow is no better. Fine detail is left out on purpose: generated video is
-blurrier than rendered video in every style. It is blind to rain drops and snow flakes. Higher is better.
+1 to 0. Above 1 it is cut: more snow than snow is no better. Frames are looked at in a small size, because generated
+video is blurrier or noisier than rendered video in every style. It is blind to rain drops and snow flakes. Higher is
+better.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ FEATURES = (
     "upper_blue", "lower_blue",  # blue minus red there
 )  # fmt: skip
 DARK, BRIGHT = 0.2, 0.8
+SIZE = (64, 36)  # width, height at which a frame is looked at
 RIDGE = 0.05  # share of the diagonal added to the pooled covariance
 CLASSIFIER_FILE = Path(__file__).with_name("style_classifier.json")
 
@@ -52,10 +54,11 @@ def style_features(video: np.ndarray) -> np.ndarray:
 
 
 def _frame_features(frame: np.ndarray) -> np.ndarray:
-    rgb = frame.astype(np.float32) / 255
+    small = cv2.resize(frame, SIZE, interpolation=cv2.INTER_AREA)  # neither noise nor softness is a style
+    rgb = small.astype(np.float32) / 255
     luma = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
     saturation = cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV)[..., 1]
-    third = max(len(frame) // 3, 1)
+    third = SIZE[1] // 3
     upper, lower = slice(0, third), slice(-third, None)
     warmth = rgb[..., 2] - rgb[..., 0]
     return np.array(

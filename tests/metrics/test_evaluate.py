@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import replace
 
 import pytest
@@ -12,9 +11,7 @@ from cosmos_exp.metrics.info import METRIC_INFO, metric_info
 
 
 def test_every_metric_of_a_clip_has_finite_values_and_a_label(truth):
-    start = time.perf_counter()
     values = evaluate(truth)
-    assert time.perf_counter() - start < 10  # 9 frames of three views take about half a second
     assert {key.partition("/")[0] for key in values} == set(METRIC_INFO)
     assert all(math.isfinite(value) for value in values.values())
     assert set(METRICS) <= set(values)
