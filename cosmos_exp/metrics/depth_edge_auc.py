@@ -4,8 +4,8 @@ Depth adherence is usually the si-RMSE of a depth network's prediction; this is 
 is a pixel whose depth differs from its right or lower neighbour by more than a quarter (sky counts as infinitely far).
 The score is the probability that the image gradient is stronger at a random depth edge (best of its 3x3 neighbourhood)
 than at a random other pixel (same 3x3 rule, at least 3 pixels from any edge): the area under the ROC curve, ties count
-half. 0.5 is chance, 1 is perfect; it ignores contrast, so fog and night are not penalised as such. Higher is better. It
-says nothing about depth inside smooth surfaces.
+half. 0.5 is chance, 1 is perfect. It ignores contrast, but not what has none: at night, edges without light are lost,
+so compare clips of one style. It says nothing about depth inside smooth surfaces. Higher is better.
 """
 
 from __future__ import annotations
