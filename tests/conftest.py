@@ -12,7 +12,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # before anything starts threads: each 
 import pytest
 import setuptools  # noqa: F401  # before anything imports distutils: torch.compile needs it, and cannot import it after
 
-SLOW = (  # files whose tests start commands, train, or take whole runs through the pipeline
+SLOW = (  # files whose tests start processes, compile, train, or take whole runs through the pipeline
     *("test_api.py", "test_plugin_model.py", "test_workers.py", "test_long_video.py"),
     *("test_local_sweeps.py", "test_slurm_sweeps.py", "test_search.py", "test_sweep.py", "test_plan.py"),
     *(
@@ -28,6 +28,7 @@ SLOW = (  # files whose tests start commands, train, or take whole runs through 
     *("test_procedural.py", "test_scenery.py", "test_carla_log.py", "test_opendrive.py", "test_writer.py"),
     *("test_networks_verify.py", "test_verify_render.py", "test_videos.py", "test_golden.py", "test_simulated.py"),
     *("test_config.py", "test_scenes.py", "test_renderer.py", "test_upstream_defects.py", "test_scene_pictures.py"),
+    *("test_speed.py", "test_show.py", "test_composer.py", "test_parallel.py", "test_gpu_leases.py", "test_validity.py"),
 )
 
 FIRST = (  # a file that compiles the kernels of the renderer, one that needs none, then those that take longest
