@@ -28,7 +28,14 @@ SLOW = (  # files whose tests start processes, compile, train, or take whole run
     *("test_procedural.py", "test_scenery.py", "test_carla_log.py", "test_opendrive.py", "test_writer.py"),
     *("test_networks_verify.py", "test_verify_render.py", "test_videos.py", "test_golden.py", "test_simulated.py"),
     *("test_config.py", "test_scenes.py", "test_renderer.py", "test_upstream_defects.py", "test_scene_pictures.py"),
-    *("test_speed.py", "test_show.py", "test_composer.py", "test_parallel.py", "test_gpu_leases.py", "test_validity.py"),
+    *(
+        "test_speed.py",
+        "test_show.py",
+        "test_composer.py",
+        "test_parallel.py",
+        "test_gpu_leases.py",
+        "test_validity.py",
+    ),
 )
 
 FIRST = (  # a file that compiles the kernels of the renderer, one that needs none, then those that take longest
