@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any, TypeVar
 
 import numpy as np
@@ -84,11 +83,11 @@ def settings_of(cells: Iterable[Cell]) -> dict[str, list[Setting]]:
     cells = list(cells)
     factors = [axis for axis in axis_values(cells) if axis not in (*SCENE_AXES, *SEED_AXES)]
     found: dict[str, list[Setting]] = {}
-    for style, of_style in _groups(cells, lambda cell: cell.style):
+    for style, of_style in _groups(cells, lambda cell: cell.style).items():
         groups = _groups(of_style, lambda cell: repr([cell.axes.get(axis) for axis in factors]))
         found[style] = [
             Setting({axis: group[0].axes.get(axis) for axis in factors if axis != STYLE_AXIS}, group)
-            for _, group in groups
+            for group in groups.values()
         ]
     return found
 
@@ -131,9 +130,9 @@ def estimate(pairs: Sequence[tuple[Cell, float]]) -> Estimate | None:
     by_scene = [
         [
             float(np.mean([value for _, value in in_seed]))
-            for _, in_seed in _groups(in_scene, lambda pair: _seed(pair[0]))
+            for in_seed in _groups(in_scene, lambda pair: _seed(pair[0])).values()
         ]
-        for _, in_scene in _groups(pairs, lambda pair: _scene(pair[0]))
+        for in_scene in _groups(pairs, lambda pair: _scene(pair[0])).values()
     ]
     units = [float(np.mean(seeds)) for seeds in by_scene] if len(by_scene) > 1 else by_scene[0]
     count = len(units)
@@ -177,8 +176,9 @@ def _repeat(cell: Cell) -> tuple[str, str]:
     return _scene(cell), _seed(cell)
 
 
-def _groups(items: Sequence[T], key: Callable[[T], str]) -> list[tuple[str, list[T]]]:
+def _groups(items: Sequence[T], key: Callable[[T], str]) -> dict[str, list[T]]:
     """Items with the same key together, in the order of their first ones."""
-    order = {name: place for place, name in reversed(list(enumerate(map(key, items))))}
-    ordered = sorted(items, key=lambda item: order[key(item)])
-    return [(name, list(group)) for name, group in groupby(ordered, key)]
+    groups: dict[str, list[T]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
+    return groups

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -11,7 +10,7 @@ from rich.table import Table
 from cosmos_exp.metrics.info import METRIC_INFO, metric_info
 from cosmos_exp.runs.summary import ARROWS
 from cosmos_exp.runs.sweep_cells import Cell, axis_values
-from cosmos_exp.tracking.comparison.settings import Setting, rank, settings_of
+from cosmos_exp.tracking.comparison.settings import Ranking, Setting, rank, settings_of
 
 MOST_SETTINGS = 24
 """Rows; a larger table is for the page."""
@@ -24,30 +23,30 @@ def print_summary(cells: Sequence[Cell]) -> None:
     for style, settings in settings_of(cells).items():
         if len(settings) < 2 or not metrics:
             continue
-        console.print(settings_table(style, settings, metrics))
-        console.print(_legend(settings, metrics), highlight=False, soft_wrap=True)
+        rankings = {metric: rank(settings, metric) for metric in metrics}
+        console.print(settings_table(style, settings, rankings))
+        console.print(_legend(settings, rankings), highlight=False, soft_wrap=True)
         if len(settings) > MOST_SETTINGS:
             console.print(f"and {len(settings) - MOST_SETTINGS} more settings, on the page", highlight=False)
 
 
-def settings_table(style: str, settings: Sequence[Setting], metrics: Sequence[str]) -> Table:
+def settings_table(style: str, settings: Sequence[Setting], rankings: Mapping[str, Ranking | None]) -> Table:
     """One row per setting: its axes that vary, then its means; ★ best, ≈ not told apart from the best."""
     axes = [axis for axis, values in axis_values([c for s in settings for c in s.cells]).items() if len(values) > 1]
     axes = [axis for axis in axes if axis in settings[0].axes]
-    rankings = {metric: rank(settings, metric) for metric in metrics}
     table = Table(title=style, title_justify="left")
     for axis in axes:
-        table.add_column(axis.rpartition(".")[2] if axis.count(".") == 1 else axis.partition(".")[2] or axis)
-    for metric in metrics:
+        table.add_column(axis.partition(".")[2] or axis)
+    for metric in rankings:
         info = metric_info(metric)
         table.add_column(f"{info.label} {ARROWS[info.direction]}", justify="right")
     for setting in settings[:MOST_SETTINGS]:
-        values = [_value(setting, metric, rankings[metric]) for metric in metrics]
+        values = [_value(setting, metric, ranking) for metric, ranking in rankings.items()]
         table.add_row(*(str(setting.axes[axis]) for axis in axes), *values)
     return table
 
 
-def _value(setting: Setting, metric: str, ranking: Any) -> str:
+def _value(setting: Setting, metric: str, ranking: Ranking | None) -> str:
     found = setting.estimate(metric)
     if found is None:
         return "-"
@@ -60,15 +59,16 @@ def _value(setting: Setting, metric: str, ranking: Any) -> str:
     return f"{mark}{found.mean:.3f}"
 
 
-def _legend(settings: Sequence[Setting], metrics: Sequence[str]) -> str:
-    rankings = [ranking for metric in metrics if (ranking := rank(settings, metric))]
+def _legend(settings: Sequence[Setting], rankings: Mapping[str, Ranking | None]) -> str:
+    ranked = [ranking for ranking in rankings.values() if ranking]
+    told = [ranking for ranking in ranked if ranking.count > 1]
     lost = sum(setting.lost_style for setting in settings)
     aside = (
         f"; {lost} of {len(settings)} settings lost the style (style score 0 or less) and win nothing" if lost else ""
     )
-    fewest = min(rankings, key=lambda ranking: ranking.count, default=None)
-    if fewest is None:
+    if not ranked:
         return f"nothing to rank{aside}"
-    if fewest.count < 2:
+    if not told:
         return f"one scene and one seed: what differs may be chance, so nothing is marked as best{aside}"
+    fewest = min(told, key=lambda ranking: ranking.count)
     return f"★ best, ≈ not told apart from the best: paired over {fewest.count} {fewest.unit}, Holm-corrected{aside}"

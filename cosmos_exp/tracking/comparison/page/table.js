@@ -82,16 +82,15 @@ function standings(metrics) {
     const settings = settingsOf(cells).filter(setting => !lostStyle(setting));
     for (const m of metrics) {
       const ranked = ranking(settings, m);
-      if (!ranked) continue;
+      if (!ranked || ranked.count < 2) continue;
       counts.push(ranked);
-      if (ranked.count < 2) continue;
       marks[m.key][joint(ranked.best[0], factors)] = ranked.ties.length ? "tied" : "best";
       for (const tie of ranked.ties) marks[m.key][joint(tie[0], factors)] = "tied";
     }
   }
-  const fewest = counts.length ? counts.reduce((a, b) => (b.count < a.count ? b : a)) : {count: 0};
+  const fewest = counts.length && counts.reduce((a, b) => (b.count < a.count ? b : a));
   $("stars").textContent =
-    fewest.count < 2
+    !fewest
       ? "With one scene and one seed, what differs may be chance: nothing is marked as best."
       : state.means
         ? `★ best of its style; ≈ not told apart from the best. Paired over ${fewest.count} ${fewest.unit}, Holm-corrected; settings that lost the style win nothing.`
