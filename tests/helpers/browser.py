@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
 ARGUMENTS = [
@@ -51,6 +53,12 @@ class Browser:
     def screenshot(self, path: Path) -> None:
         with urllib.request.urlopen(f"{self.url}/screenshot") as answer:
             path.write_bytes(base64.b64decode(json.load(answer)["value"]))
+
+
+def require_browser() -> None:
+    """Skip, visibly, where the machine has no browser to drive: the README asks nobody to install one."""
+    if not (CHROMIUM and DRIVER):
+        pytest.skip("needs chromium and chromedriver")
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from helpers.browser import CHROMIUM, DRIVER, browser
+from helpers.browser import browser, require_browser
 
 from cosmos_exp.runs.sweep_cells import Cell
 from cosmos_exp.tracking.comparison.compare import page_data, render_page
@@ -101,6 +101,11 @@ def test_the_console_has_the_same(capsys):
     print_summary(cells_of([11], [0], ["Snowy"]))
     said = capsys.readouterr().out
     assert "★" not in said and "nothing is marked as best" in said
+    cells = cells_of(styles=["Snowy"])
+    for cell in (cells[0], cells[-1]):  # of one scene each
+        cell.metrics["tse"] = 1.0
+    print_summary(cells)
+    assert "paired over 6 scenes" in capsys.readouterr().out, "a metric that few have hides nothing"
     print_summary(cells_of()[:1])
     assert capsys.readouterr().out == ""
 
@@ -108,8 +113,7 @@ def test_the_console_has_the_same(capsys):
 @pytest.fixture(scope="module")
 def opened(tmp_path_factory):
     """A function: the page of these cells, in a browser."""
-    if not (CHROMIUM and DRIVER):
-        pytest.skip("needs chromium and chromedriver")
+    require_browser()
     folder = tmp_path_factory.mktemp("best")
     with browser(folder) as chromium:
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.browser import CHROMIUM, DRIVER, browser
+from helpers.browser import browser, require_browser
 from helpers.sweep_folder import CLIP, moving_square, write_run, write_sweep
 from PIL import Image
 
@@ -119,8 +119,7 @@ def test_too_many_cells_for_a_slide_are_refused(tmp_path):
 
 @pytest.fixture(scope="module")
 def page(sweep, tmp_path_factory):
-    if not (CHROMIUM and DRIVER):
-        pytest.skip("needs chromium and chromedriver")
+    require_browser()
     with browser(tmp_path_factory.mktemp("browser")) as opened:
         opened.open(sweep / "compare.html")
         opened.wait("videos().length === 6 && videos().every(v => v.readyState >= 2)")

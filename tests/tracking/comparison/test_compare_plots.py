@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.browser import CHROMIUM, DRIVER, browser
+from helpers.browser import browser, require_browser
 
 from cosmos_exp.runs.sweep_cells import Cell
 from cosmos_exp.tracking.comparison import compare
@@ -25,8 +25,7 @@ def value(guidance: int, steps: int, scene: int, seed: int) -> float:
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
-    if not (CHROMIUM and DRIVER):
-        pytest.skip("needs chromium and chromedriver")
+    require_browser()
     folder = tmp_path_factory.mktemp("repeats")
     keys = ("sampler.guidance", "sampler.num_steps", "scene.seed", "sampler.seed")
     cells = [
