@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from cosmos_exp.metrics.types import MetricInfo
 
 METRIC_INFO: dict[str, MetricInfo] = {
-    "blur_ssim": MetricInfo("Blur SSIM", "up", "", "coarse structure, against the render in the requested style"),
+    "blur_ssim": MetricInfo(
+        "Blur SSIM", "up", "", "coarse structure, against the render in the requested style", "quality"
+    ),
     "edge_f1": MetricInfo(
-        "Edge F1", "up", "", "Canny edges, strict pixel match, against the render in the requested style"
+        "Edge F1", "up", "", "Canny edges, strict pixel match, against the render in the requested style", "quality"
     ),
-    "depth_edge_auc": MetricInfo("Depth edge AUC", "up", "", "image gradients at depth discontinuities; 0.5 is chance"),
-    "semantic_eta2": MetricInfo("Semantic η²", "up", "", "colour variance explained by the true classes"),
-    "flicker": MetricInfo("Flicker", "down", "levels", "change that the known motion does not explain"),
-    "tse": MetricInfo("TSE", "down", "px", "temporal Sampson error, median"),
-    "tse_mean": MetricInfo("TSE mean", "down", "px", "temporal Sampson error, mean over all matches"),
-    "tse_keep": MetricInfo("TSE kept", "up", "", "share of temporal matches within 3 px"),
-    "tse_matches": MetricInfo("TSE matches", "", "", "number of temporal matches"),
-    "cse": MetricInfo("CSE", "down", "px", "cross-view Sampson error, median"),
-    "cse_mean": MetricInfo("CSE mean", "down", "px", "cross-view Sampson error, mean over all matches"),
-    "cse_keep": MetricInfo("CSE kept", "up", "", "share of cross-view matches within 3 px"),
-    "cse_matches": MetricInfo("CSE matches", "", "", "number of cross-view matches"),
+    "depth_edge_auc": MetricInfo(
+        "Depth edge AUC", "up", "", "image gradients at depth discontinuities; 0.5 is chance", "map"
+    ),
+    "semantic_eta2": MetricInfo("Semantic η²", "up", "", "colour variance explained by the true classes", "map"),
+    "flicker": MetricInfo("Flicker", "down", "levels", "change that the known motion does not explain", "consistency"),
+    "tse": MetricInfo("TSE", "down", "px", "temporal Sampson error, median", "consistency"),
+    "tse_mean": MetricInfo("TSE mean", "down", "px", "temporal Sampson error, mean over all matches", "consistency"),
+    "tse_keep": MetricInfo("TSE kept", "up", "", "share of temporal matches within 3 px", "consistency"),
+    "tse_matches": MetricInfo("TSE matches", "", "", "number of temporal matches", "consistency"),
+    "cse": MetricInfo("CSE", "down", "px", "cross-view Sampson error, median", "consistency"),
+    "cse_mean": MetricInfo("CSE mean", "down", "px", "cross-view Sampson error, mean over all matches", "consistency"),
+    "cse_keep": MetricInfo("CSE kept", "up", "", "share of cross-view matches within 3 px", "consistency"),
+    "cse_matches": MetricInfo("CSE matches", "", "", "number of cross-view matches", "consistency"),
     "style_score": MetricInfo(
-        "Style score", "up", "", "1: as the renderer draws the requested style, 0: between it and another, -1: another"
+        "Style score",
+        "up",
+        "",
+        "1: as the renderer draws the requested style, 0: between it and another, -1: another",
+        "style",
     ),
-    "style_match": MetricInfo("Style match", "up", "", "1 where no other style is as likely"),
-    "psnr": MetricInfo("PSNR", "up", "dB", "against the render in the requested style"),
+    "style_match": MetricInfo("Style match", "up", "", "1 where no other style is as likely", "style"),
+    "psnr": MetricInfo("PSNR", "up", "dB", "against the render in the requested style", "quality"),
 }
 
 
@@ -32,4 +42,4 @@ def metric_info(key: str) -> MetricInfo:
     """Info of a metric key; `name/view` keys share that of `name`. Unknown keys are shown as they are."""
     name, _, part = key.partition("/")
     info = METRIC_INFO.get(name, MetricInfo(name, "", "", ""))
-    return MetricInfo(f"{info.label} {part}", info.direction, info.unit, info.description) if part else info
+    return replace(info, label=f"{info.label} {part}") if part else info

@@ -60,14 +60,21 @@ class GeneratedClip:
         return arrays
 
 
+GROUPS = ("style", "map", "objects", "consistency", "quality")
+
+
 @dataclass(frozen=True)
 class MetricInfo:
-    """How to show a value. direction: 'up' or 'down' is better, '' for a plain count. unit: '' for a ratio."""
+    """How to show a value. direction: 'up' or 'down' is better, '' for a plain count. unit: '' for a ratio.
+
+    group: one of GROUPS, the question that it helps to answer; '' for an unknown key.
+    """
 
     label: str
     direction: str
     unit: str
     description: str
+    group: str = ""
 
 
 Metric = Callable[[GeneratedClip], dict[str, float]]
