@@ -7,10 +7,11 @@ from typing import Any
 
 from cosmos_exp.train.clips import ClipSize
 from cosmos_exp.train.diffusion import NoiseParams
+from cosmos_exp.train.evaluator import EvaluatorConfig
 from cosmos_exp.train.loop import LoopParams
 from cosmos_exp.train.tokenizer import TokenizerLoss
 
-STAGES = ("render", "tokenizer", "encode", "single_view", "multi_view", "evaluate")
+STAGES = ("render", "tokenizer", "encode", "single_view", "multi_view", "evaluate", "evaluator")
 
 
 @dataclass
@@ -108,4 +109,5 @@ class TrainConfig:
     single_view: SingleViewConfig = field(default_factory=SingleViewConfig)
     multi_view: MultiViewConfig = field(default_factory=MultiViewConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    evaluator: EvaluatorConfig = field(default_factory=EvaluatorConfig)
     sensors: Any = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -13,15 +14,19 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from cosmos_exp.common.errors import UserError, unknown_name
+from cosmos_exp.evaluators.nano import save_network
+from cosmos_exp.evaluators.network import PerceptionNet
 from cosmos_exp.models.transfer1.edm import Denoiser
 from cosmos_exp.models.transfer1.model import WorldModel
 from cosmos_exp.models.transfer1.nano import nano_config
-from cosmos_exp.models.transfer1.tokenizer import to_signed
+from cosmos_exp.models.transfer1.tokenizer import VideoTokenizer, to_signed
+from cosmos_exp.models.transfer1.weights_folder import SHIPPED_WEIGHTS
 from cosmos_exp.sensors.camera import Rig
 from cosmos_exp.sensors.rigs import build_rig
 from cosmos_exp.train.clips import ClipSpec
 from cosmos_exp.train.config import STAGES, ClipsConfig, TrainConfig
 from cosmos_exp.train.diffusion import MultiViewObjective, SingleViewObjective, networks, start_from_single_view
+from cosmos_exp.train.evaluator import PictureBank, render_pictures, train_evaluator
 from cosmos_exp.train.latents import LatentSet, encode_clips
 from cosmos_exp.train.loop import StepProgress, run_loop
 from cosmos_exp.train.rendering import render_clips
@@ -156,6 +161,41 @@ class Training:
         from cosmos_exp.train.evaluate import evaluate
 
         evaluate(self.model, self.rig, self.config, self.folder / "validation")
+
+    def evaluator(self) -> None:
+        """The perception network that `evaluator=nano` scores videos with, in `evaluator.safetensors`."""
+        settings, pictures = self.config.evaluator, self.folder / "evaluator_pictures"
+        seeds = range(settings.first_seed, settings.first_seed + settings.num_scenes)
+        progress = counter("rendered into evaluator_pictures")
+        for number, _ in enumerate(render_pictures(seeds, self.rig, settings, pictures, self.config.num_workers), 1):
+            progress(number)
+        tokenizer = self._trained_model().tokenizer
+        net = PerceptionNet().to(self.device).to(memory_format=torch.channels_last)
+        finished = train_evaluator(
+            net,
+            PictureBank(pictures, self.device),
+            settings.loop,
+            self.folder / "evaluator",
+            soften=partial(self._softened, tokenizer),
+            progress=report("evaluator"),
+        )
+        weights = self.folder / "evaluator.safetensors"
+        save_network(net, weights, {})
+        log.info("evaluator: %s; network in %s", "finished" if finished else "stopped at its time limit", weights)
+
+    def _trained_model(self) -> WorldModel:
+        """That of this folder, or the nano model of the package where none was trained here."""
+        if (self.folder / "model" / "model.json").exists():
+            return self.model
+        return WorldModel.from_folder(SHIPPED_WEIGHTS / "nano", device=self.device)
+
+    @torch.no_grad()
+    def _softened(self, tokenizer: VideoTokenizer, pictures: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        """Through the tokenizer, with noise of this standard deviation [B] on the latents. pictures: [B,3,H,W]."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            latents = tokenizer.encode(pictures[:, :, None])
+            latents = latents + noise[:, None, None, None, None] * torch.randn_like(latents)
+            return tokenizer.decode(latents)[:, :, 0].float()
 
     @torch.no_grad()
     def _encode(self, videos: torch.Tensor) -> torch.Tensor:

@@ -97,7 +97,7 @@ def _work(job: tuple[ClipSpec, Rig, str]) -> str:
     return str(path)
 
 
-def _single_thread() -> None:
+def single_thread() -> None:
     cv2.setNumThreads(1)
     numba.set_num_threads(1)
 
@@ -109,6 +109,6 @@ def render_clips(specs: Iterable[ClipSpec], rig: Rig, folder: Path, num_workers:
     """
     folder.mkdir(parents=True, exist_ok=True)
     jobs = ((spec, rig, str(folder)) for spec in specs)
-    with mp.get_context("spawn").Pool(num_workers, initializer=_single_thread) as pool:
+    with mp.get_context("spawn").Pool(num_workers, initializer=single_thread) as pool:
         for path in pool.imap(_work, jobs):
             yield Path(path)

@@ -1,0 +1,210 @@
+"""The labels of a scene in the pixels of one camera: objects with boxes, and paint on the road with its lane line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from cosmos_exp.evaluators.types import OBJECT_CLASSES, PAINT_CLASSES, object_class, paint_class
+from cosmos_exp.rendering.palette import Tag
+from cosmos_exp.rendering.types import CameraRender
+from cosmos_exp.scene.map_layers import cuboid_corners
+from cosmos_exp.scene.types import LaneLine, Scene
+from cosmos_exp.sensors.camera import Camera
+
+MIN_PIXELS = 4  # visible ones of an object that is labelled
+NEAR = 0.1  # metres: boxes are cut at this depth
+SPACING = 0.25  # metres between samples of a lane line
+FARTHEST_PAINT = 120.0  # metres from the camera to lane lines that are looked at
+MARKING = -1
+"""In the lines of `paint_lines`: paint that is no lane line."""
+EDGES = np.array([(0, 1), (1, 2), (2, 3), (3, 0), (4, 5), (5, 6), (6, 7), (7, 4), (0, 4), (1, 5), (2, 6), (3, 7)])
+
+
+@dataclass(frozen=True)
+class ObjectLabel:
+    """An object in one frame. kind: index into OBJECT_CLASSES. box: left, top, right, bottom in pixels of its cuboid,
+    cut off by the image; visible: of its pixels that are seen, of which there are `pixels`. distance: metres to its
+    centre. occlusion: share of the cuboid's outline that something nearer covers, 0..1."""
+
+    id: str
+    kind: int
+    frame: int
+    box: tuple[float, float, float, float]
+    visible: tuple[float, float, float, float]
+    pixels: int
+    distance: float
+    occlusion: float
+
+    @property
+    def name(self) -> str:
+        return tuple(OBJECT_CLASSES)[self.kind]
+
+    @property
+    def height(self) -> float:
+        """Pixels of the box, from top to bottom."""
+        return self.box[3] - self.box[1]
+
+
+@dataclass(frozen=True)
+class _Cuboid:
+    """code: the instance of a track, or of a light or sign its tag."""
+
+    id: str
+    kind: int
+    corners: np.ndarray
+    code: int
+
+
+def object_labels(scene: Scene, camera: Camera, times: np.ndarray, render: CameraRender) -> list[ObjectLabel]:
+    """Labels of every object with at least MIN_PIXELS visible pixels, in the order of frames.
+
+    times: [F] seconds. render: depth, semantic and instance of the camera at these times. Raises ValueError where one
+    was not rendered.
+    """
+    depth, tags, instances = (render.output(name) for name in ("depth", "semantic", "instance"))
+    found = []
+    for frame, t in enumerate(np.asarray(times, float).tolist()):
+        world_to_camera = np.linalg.inv(scene.rig_trajectory.at(t) @ camera.camera_to_rig)
+        for cuboid in _cuboids(scene, t):
+            corners = cuboid.corners @ world_to_camera[:3, :3].T + world_to_camera[:3, 3]
+            if corners[:, 2].max() <= NEAR:
+                continue
+            codes = instances[frame] if cuboid.kind < _FIRST_OF_MAP else tags[frame]
+            label = _label(cuboid, frame, corners, camera, codes, depth[frame])
+            if label:
+                found.append(label)
+    return found
+
+
+_FIRST_OF_MAP = tuple(OBJECT_CLASSES).index("traffic_light")
+
+
+def _cuboids(scene: Scene, t: float) -> Iterator[_Cuboid]:
+    for index, track in enumerate(scene.tracks):
+        kind = object_class(track.actor_class)
+        if kind is not None and track.exists_at(t):
+            yield _Cuboid(track.id, kind, cuboid_corners(track.trajectory.at(t), track.size), index + 1)
+    kinds = tuple(OBJECT_CLASSES)
+    for light in scene.map.traffic_lights:
+        corners = cuboid_corners(light.pose, light.size)
+        yield _Cuboid(light.id, kinds.index("traffic_light"), corners, Tag.TRAFFIC_LIGHT)
+    for sign in scene.map.traffic_signs:
+        yield _Cuboid(sign.id, kinds.index("traffic_sign"), cuboid_corners(sign.pose, sign.size), Tag.TRAFFIC_SIGN)
+
+
+def _label(
+    cuboid: _Cuboid, frame: int, corners: np.ndarray, camera: Camera, codes: np.ndarray, depth: np.ndarray
+) -> ObjectLabel | None:
+    pixels = camera.model.project(_in_front(corners))
+    height, width = depth.shape
+    left, top = np.clip(np.floor(pixels.min(axis=0)).astype(int), 0, (width, height))
+    right, bottom = np.clip(np.ceil(pixels.max(axis=0)).astype(int) + 1, 0, (width, height))
+    if right <= left or bottom <= top:
+        return None
+    window = np.s_[top:bottom, left:right]
+    near, far = max(float(corners[:, 2].min()), NEAR), float(corners[:, 2].max())
+    mask = codes[window] == cuboid.code
+    if cuboid.kind >= _FIRST_OF_MAP:
+        mask &= (depth[window] > near - 0.5) & (depth[window] < far + 0.5)
+    count = int(mask.sum())
+    if count < MIN_PIXELS:
+        return None
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    visible = (left + columns[0], top + rows[0], left + columns[-1] + 1, top + rows[-1] + 1)
+    outline = np.zeros(mask.shape, np.uint8)
+    hull = cv2.convexHull(np.round(pixels - (left, top)).astype(np.int32))
+    cv2.fillConvexPoly(outline, hull, 1)
+    covered = (depth[window] < near - 0.3) & ~mask & (outline > 0)
+    return ObjectLabel(
+        cuboid.id,
+        cuboid.kind,
+        frame,
+        (float(left), float(top), float(right), float(bottom)),
+        tuple(float(v) for v in visible),  # type: ignore[arg-type]  # four
+        count,
+        float(np.linalg.norm(corners.mean(axis=0))),
+        float(covered.sum() / max(1, (outline > 0).sum())),
+    )
+
+
+def _in_front(corners: np.ndarray) -> np.ndarray:
+    """The corners in front of the camera, and where edges cross the plane at NEAR."""
+    a, b = corners[EDGES[:, 0]], corners[EDGES[:, 1]]
+    crossing = (a[:, 2] > NEAR) != (b[:, 2] > NEAR)
+    u = (NEAR - a[crossing, 2]) / (b[crossing, 2] - a[crossing, 2])
+    return np.concatenate([corners[corners[:, 2] > NEAR], a[crossing] + u[:, None] * (b[crossing] - a[crossing])])
+
+
+def paint_lines(scene: Scene, camera: Camera, times: np.ndarray, render: CameraRender) -> np.ndarray:
+    """int32 [F,H,W]: 0 without paint, 1 + index of the lane line in the map, MARKING for other paint.
+
+    A painted pixel is of the lane line nearest to it in the image, where that is no further than the width of paint.
+    times, render: as of `object_labels`.
+    """
+    depth, tags = render.output("depth"), render.output("semantic")
+    samples, lines = _lane_samples(scene)
+    focal = _focal(camera)
+    found = np.zeros(tags.shape, np.int32)
+    for frame, t in enumerate(np.asarray(times, float).tolist()):
+        paint = tags[frame] == Tag.ROAD_LINE
+        found[frame][paint] = MARKING
+        world_to_camera = np.linalg.inv(scene.rig_trajectory.at(t) @ camera.camera_to_rig)
+        seeds = _seeds(samples @ world_to_camera[:3, :3].T + world_to_camera[:3, 3], lines, camera, depth[frame])
+        if not paint.any() or not seeds.any():
+            continue
+        away, nearest = cv2.distanceTransformWithLabels(
+            (seeds == 0).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+        )
+        line_of = np.zeros(int(nearest.max()) + 1, np.int32)
+        line_of[nearest[seeds > 0]] = seeds[seeds > 0]
+        near = paint & (away <= 1.5 + 0.35 * focal / np.maximum(depth[frame], 0.5))
+        found[frame][near] = line_of[nearest[near]]
+    return found
+
+
+def paint_classes(lines: np.ndarray, lane_lines: Sequence[LaneLine]) -> np.ndarray:
+    """`paint_lines` -> uint8 [F,H,W]: 0 or 1 + index into PAINT_CLASSES."""
+    table = np.array([0, *(1 + paint_class(line) for line in lane_lines), 1 + PAINT_CLASSES.index("marking")], np.uint8)
+    return table[lines]
+
+
+def _lane_samples(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
+    """[M,3] points on lane lines near the ego's path, and [M] 1 + index of the line."""
+    path = scene.rig_trajectory.poses[:, :3, 3]
+    low, high = path.min(axis=0)[:2] - FARTHEST_PAINT, path.max(axis=0)[:2] + FARTHEST_PAINT
+    points, lines = [np.zeros((0, 3))], [np.zeros(0, np.int32)]
+    for index, line in enumerate(scene.map.lane_lines, 1):
+        along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(line.points, axis=0), axis=1))])
+        at = np.arange(0.0, along[-1] + 1e-9, SPACING)
+        sampled = np.stack([np.interp(at, along, line.points[:, axis]) for axis in range(3)], axis=1)
+        sampled = sampled[((sampled[:, :2] > low) & (sampled[:, :2] < high)).all(axis=1)]
+        points.append(sampled)
+        lines.append(np.full(len(sampled), index, np.int32))
+    return np.concatenate(points), np.concatenate(lines)
+
+
+def _seeds(points: np.ndarray, lines: np.ndarray, camera: Camera, depth: np.ndarray) -> np.ndarray:
+    """int32 [H,W]: the line of each visible sample at its pixel, the nearest on top. points: [M,3], camera frame."""
+    height, width = depth.shape
+    seeds = np.zeros((height, width), np.int32)
+    ahead = (points[:, 2] > NEAR) & (points[:, 2] < FARTHEST_PAINT)
+    points, lines = points[ahead], lines[ahead]
+    u, v = np.round(camera.model.project(points)).T
+    inside = (u >= 0) & (u < width) & (v >= 0) & (v < height)
+    u, v, z, lines = u[inside].astype(int), v[inside].astype(int), points[inside, 2], lines[inside]
+    seen = np.abs(depth[v, u] - z) < 0.05 * z + 0.3
+    order = np.flatnonzero(seen)[np.argsort(-z[seen], kind="stable")]
+    seeds[v[order], u[order]] = lines[order]
+    return seeds
+
+
+def _focal(camera: Camera) -> float:
+    """Pixels per radian at the centre of the image."""
+    model = camera.model
+    pair = np.array([[model.width / 2, model.height / 2], [model.width / 2 + 1, model.height / 2]])
+    a, b = model.unproject(pair)
+    return 1.0 / max(float(np.arccos(np.clip(a @ b, -1, 1))), 1e-6)

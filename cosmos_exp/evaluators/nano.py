@@ -1,0 +1,144 @@
+"""`evaluator=nano`: the perception network that ships with the package, trained on the renderer's pictures."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from cosmos_exp.common.errors import UserError
+from cosmos_exp.evaluators.network import MULTIPLE, STRIDE, PerceptionNet, Prediction, most_likely
+from cosmos_exp.evaluators.types import Perception
+
+WEIGHTS = Path(__file__).with_name("nano.safetensors")
+HEIGHT = 144
+"""Rows of the pictures that the network was trained on; frames are scaled to as many."""
+BATCH = 8
+MOST_OBJECTS = 48  # of one class in one frame
+LEAST_SCORE = 0.05
+OVERLAP = 0.5  # intersection over union above which of two boxes of a class the one with the lower score is dropped
+
+
+class NanoEvaluator:
+    """weights: a safetensors file of `save_network`. device: where the network runs."""
+
+    def __init__(self, weights: Path | str = WEIGHTS, device: str = "cpu"):
+        self.path = Path(weights)
+        self.device = torch.device(device)
+
+    @cached_property
+    def identity(self) -> Mapping[str, object]:
+        return {"name": "nano", "version": 1, "weights": hashlib.sha256(self.path.read_bytes()).hexdigest()}
+
+    @cached_property
+    def network(self) -> PerceptionNet:
+        return load_network(self.path).to(self.device).to(memory_format=torch.channels_last).eval()
+
+    @torch.inference_mode()
+    def perceive(self, frames: np.ndarray) -> Perception:
+        """frames: uint8 [F,H,W,3] RGB."""
+        semantic, depth, paint, boxes = [], [], [], []
+        for first in range(0, len(frames), BATCH):
+            small, scale = _scaled(frames[first : first + BATCH])
+            height, width = small.shape[1:3]
+            prediction = self.network(self._input(small))
+            semantic.append(most_likely(prediction.semantic_cells)[:, :height, :width].cpu().numpy())
+            paint.append(most_likely(prediction.paint_cells)[:, :height, :width].cpu().numpy())
+            rows, columns = -(-height // STRIDE), -(-width // STRIDE)
+            depth.append(prediction.log_depth[..., :rows, :columns].float().exp().cpu().numpy())
+            found = decoded(prediction)
+            found[:, 0] += first
+            found[:, 3:] = np.clip(found[:, 3:], 0, (width, height, width, height)) * np.tile(scale, 2)
+            boxes.append(found)
+        return Perception(*(np.concatenate(parts) for parts in (semantic, depth, paint, boxes)))
+
+    @torch.inference_mode()
+    def features(self, frames: np.ndarray) -> np.ndarray:
+        """float32 [F,C]: what the network makes of each frame, for distances between sets of frames."""
+        parts = []
+        for first in range(0, len(frames), BATCH):
+            parts.append(self.network.features(self._input(_scaled(frames[first : first + BATCH])[0])).cpu().numpy())
+        return np.concatenate(parts)
+
+    def _input(self, frames: np.ndarray) -> Tensor:
+        """uint8 [B,h,w,3] -> [B,3,h',w'] in [-1,1], padded to multiples of MULTIPLE."""
+        height, width = frames.shape[1:3]
+        x = torch.from_numpy(frames).to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1
+        return F.pad(x, (0, -width % MULTIPLE, 0, -height % MULTIPLE), mode="replicate").contiguous(
+            memory_format=torch.channels_last
+        )
+
+
+def _scaled(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Frames of about HEIGHT rows, and [2] how many pixels of the given frame one of them is, across and down."""
+    height, width = frames.shape[1:3]
+    if abs(height - HEIGHT) <= HEIGHT // 8:
+        return np.ascontiguousarray(frames), np.ones(2)
+    size = max(MULTIPLE, round(width * HEIGHT / height)), HEIGHT
+    shrinks = height > HEIGHT
+    small = [cv2.resize(frame, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC) for frame in frames]
+    return np.stack(small), np.array([width / size[0], height / size[1]])
+
+
+def decoded(prediction: Prediction) -> np.ndarray:
+    """float32 [N,7]: picture, class, score, left, top, right, bottom in pixels: the maxima of the heat maps."""
+    heat = prediction.heat.float().sigmoid()
+    peaks = torch.where((heat == F.max_pool2d(heat, 3, stride=1, padding=1)) & (heat > LEAST_SCORE), heat, 0)
+    scores, cells = peaks.flatten(2).topk(min(MOST_OBJECTS, peaks[0, 0].numel()), dim=2)
+    kept = (scores > 0).nonzero()
+    picture, kind = kept[:, 0], kept[:, 1]
+    cell, score = cells[kept.unbind(1)], scores[kept.unbind(1)]
+    y, x = cell // heat.shape[-1], cell % heat.shape[-1]
+    sides = prediction.sides.float()[picture, :, y, x]
+    middle = torch.stack([x, y], dim=1) * STRIDE + (STRIDE - 1) / 2
+    corners = torch.cat([middle - sides[:, :2], middle + sides[:, 2:] + 1], dim=1)
+    found = torch.cat([torch.stack([picture, kind, score], dim=1), corners], dim=1).cpu().numpy().astype(np.float32)
+    return found[suppressed(found)]
+
+
+def suppressed(boxes: np.ndarray) -> np.ndarray:
+    """Indices of the boxes [N,7] that no box of the same picture and class with a higher score covers by OVERLAP."""
+    kept: list[int] = []
+    groups: dict[tuple[float, float], list[int]] = {}
+    for i in np.argsort(-boxes[:, 2], kind="stable"):
+        group = groups.setdefault((boxes[i, 0], boxes[i, 1]), [])
+        if not group or intersection_over_union(boxes[i : i + 1, 3:], boxes[group, 3:]).max() < OVERLAP:
+            group.append(int(i))
+            kept.append(int(i))
+    return np.sort(np.array(kept, int))
+
+
+def intersection_over_union(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """[N,M] of boxes [N,4] and [M,4]: left, top, right, bottom."""
+    low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
+    common = np.clip(high - low, 0, None).prod(axis=2)
+    area = [(boxes[:, 2:] - boxes[:, :2]).clip(0).prod(axis=1) for boxes in (a, b)]
+    return common / np.maximum(area[0][:, None] + area[1][None] - common, 1e-9)
+
+
+def save_network(network: PerceptionNet, path: Path, card: Mapping[str, str]) -> None:
+    """In half precision. card: what the model card says of it."""
+    save_file({name: value.half().contiguous().cpu() for name, value in network.state_dict().items()}, path, dict(card))
+
+
+def load_network(path: Path) -> PerceptionNet:
+    """In float32, on the CPU. UserError for a file that is not such a network's."""
+    network = PerceptionNet()
+    try:
+        with safe_open(path, framework="pt") as file:
+            state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118  (not a dict)
+        network.load_state_dict(state)
+    except FileNotFoundError:
+        raise UserError(f"no evaluator weights at {path}") from None
+    except (SafetensorError, RuntimeError) as error:
+        raise UserError(f"{path} does not hold the evaluator's network: {error}") from None
+    return network
