@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,11 +17,13 @@ from cosmos_exp.scene.types import LaneLine, Scene
 from cosmos_exp.sensors.camera import Camera
 
 MIN_PIXELS = 4  # visible ones of an object that is labelled
+LEAST_PIXELS, MOST_OCCLUSION = 12, 0.75  # of an object that a detector is expected to find
 NEAR = 0.1  # metres: boxes are cut at this depth
 SPACING = 0.25  # metres between samples of a lane line
 FARTHEST_PAINT = 120.0  # metres from the camera to lane lines that are looked at
 MARKING = -1
 """In the lines of `paint_lines`: paint that is no lane line."""
+_FIRST_OF_MAP = tuple(OBJECT_CLASSES).index("traffic_light")
 EDGES = np.array([(0, 1), (1, 2), (2, 3), (3, 0), (4, 5), (5, 6), (6, 7), (7, 4), (0, 4), (1, 5), (2, 6), (3, 7)])
 
 
@@ -28,7 +31,8 @@ EDGES = np.array([(0, 1), (1, 2), (2, 3), (3, 0), (4, 5), (5, 6), (6, 7), (7, 4)
 class ObjectLabel:
     """An object in one frame. kind: index into OBJECT_CLASSES. box: left, top, right, bottom in pixels of its cuboid,
     cut off by the image; visible: of its pixels that are seen, of which there are `pixels`. distance: metres to its
-    centre. occlusion: share of the cuboid's outline that something nearer covers, 0..1."""
+    centre. occlusion: share of the cuboid's outline that something nearer covers, 0..1. code: its instance in the
+    render, or of lights and signs their tag. depths: metres of its nearest and farthest corner."""
 
     id: str
     kind: int
@@ -38,6 +42,14 @@ class ObjectLabel:
     pixels: int
     distance: float
     occlusion: float
+    code: int
+    depths: tuple[float, float]
+
+    def mask(self, render: CameraRender, frame: int) -> tuple[np.ndarray, tuple[int, int]]:
+        """bool [h,w], its visible pixels within the box, and where the box begins (left, top). frame: of the render."""
+        left, top, right, bottom = (int(v) for v in self.box)
+        window = np.s_[frame, top:bottom, left:right]
+        return _mask(self.kind, self.code, self.depths, render, window), (left, top)
 
     @property
     def name(self) -> str:
@@ -47,6 +59,37 @@ class ObjectLabel:
     def height(self) -> float:
         """Pixels of the box, from top to bottom."""
         return self.box[3] - self.box[1]
+
+
+def _mask(kind: int, code: int, depths: tuple[float, float], render: CameraRender, window: Any) -> np.ndarray:
+    """Pixels of a track by its instance, of a light or sign by its tag and depth."""
+    if kind < _FIRST_OF_MAP:
+        return render.output("instance")[window] == code
+    depth = render.output("depth")[window]
+    return (render.output("semantic")[window] == code) & (depth > depths[0] - 0.5) & (depth < depths[1] + 0.5)
+
+
+@dataclass(frozen=True)
+class ViewLabels:
+    """Labels of one view in R frames. frames: [R] their indices in the clip. objects: those with visible pixels; their
+    `frame` counts within the R frames. lines: int32 [R,H,W], as of `paint_lines`; paint: uint8 [R,H,W], its classes."""
+
+    frames: np.ndarray
+    objects: Sequence[ObjectLabel]
+    lines: np.ndarray
+    paint: np.ndarray
+
+    def objects_of(self, frame: int) -> list[ObjectLabel]:
+        return [label for label in self.objects if label.frame == frame]
+
+
+def view_labels(scene: Scene, camera: Camera, render: CameraRender, frames: np.ndarray) -> ViewLabels:
+    """render: depth, semantic and instance of the camera. frames: [R] those of its frames that are labelled."""
+    outputs = {name: render.output(name)[frames] for name in ("depth", "semantic", "instance")}
+    part = CameraRender(render.camera, render.times[frames], **outputs)
+    lines = paint_lines(scene, camera, part.times, part)
+    objects = object_labels(scene, camera, part.times, part)
+    return ViewLabels(frames, objects, lines, paint_classes(lines, scene.map.lane_lines))
 
 
 @dataclass(frozen=True)
@@ -59,28 +102,26 @@ class _Cuboid:
     code: int
 
 
+def to_be_found(label: ObjectLabel) -> bool:
+    """Whether a detector is expected to find an object; others are neither hits nor misses."""
+    return label.pixels >= LEAST_PIXELS and label.occlusion <= MOST_OCCLUSION
+
+
 def object_labels(scene: Scene, camera: Camera, times: np.ndarray, render: CameraRender) -> list[ObjectLabel]:
     """Labels of every object with at least MIN_PIXELS visible pixels, in the order of frames.
 
     times: [F] seconds. render: depth, semantic and instance of the camera at these times. Raises ValueError where one
     was not rendered.
     """
-    depth, tags, instances = (render.output(name) for name in ("depth", "semantic", "instance"))
     found = []
     for frame, t in enumerate(np.asarray(times, float).tolist()):
         world_to_camera = np.linalg.inv(scene.rig_trajectory.at(t) @ camera.camera_to_rig)
         for cuboid in _cuboids(scene, t):
             corners = cuboid.corners @ world_to_camera[:3, :3].T + world_to_camera[:3, 3]
-            if corners[:, 2].max() <= NEAR:
-                continue
-            codes = instances[frame] if cuboid.kind < _FIRST_OF_MAP else tags[frame]
-            label = _label(cuboid, frame, corners, camera, codes, depth[frame])
+            label = _label(cuboid, frame, corners, camera, render) if corners[:, 2].max() > NEAR else None
             if label:
                 found.append(label)
     return found
-
-
-_FIRST_OF_MAP = tuple(OBJECT_CLASSES).index("traffic_light")
 
 
 def _cuboids(scene: Scene, t: float) -> Iterator[_Cuboid]:
@@ -97,37 +138,41 @@ def _cuboids(scene: Scene, t: float) -> Iterator[_Cuboid]:
 
 
 def _label(
-    cuboid: _Cuboid, frame: int, corners: np.ndarray, camera: Camera, codes: np.ndarray, depth: np.ndarray
+    cuboid: _Cuboid, frame: int, corners: np.ndarray, camera: Camera, render: CameraRender
 ) -> ObjectLabel | None:
+    """corners: [8,3], camera frame. None for less than MIN_PIXELS visible pixels."""
     pixels = camera.model.project(_in_front(corners))
-    height, width = depth.shape
-    left, top = np.clip(np.floor(pixels.min(axis=0)).astype(int), 0, (width, height))
-    right, bottom = np.clip(np.ceil(pixels.max(axis=0)).astype(int) + 1, 0, (width, height))
+    size = camera.model.width, camera.model.height
+    left, top = np.clip(np.floor(pixels.min(axis=0)).astype(int), 0, size)
+    right, bottom = np.clip(np.ceil(pixels.max(axis=0)).astype(int) + 1, 0, size)
     if right <= left or bottom <= top:
         return None
-    window = np.s_[top:bottom, left:right]
-    near, far = max(float(corners[:, 2].min()), NEAR), float(corners[:, 2].max())
-    mask = codes[window] == cuboid.code
-    if cuboid.kind >= _FIRST_OF_MAP:
-        mask &= (depth[window] > near - 0.5) & (depth[window] < far + 0.5)
+    window = np.s_[frame, top:bottom, left:right]
+    depths = max(float(corners[:, 2].min()), NEAR), float(corners[:, 2].max())
+    mask = _mask(cuboid.kind, cuboid.code, depths, render, window)
     count = int(mask.sum())
     if count < MIN_PIXELS:
         return None
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    visible = (left + columns[0], top + rows[0], left + columns[-1] + 1, top + rows[-1] + 1)
     outline = np.zeros(mask.shape, np.uint8)
-    hull = cv2.convexHull(np.round(pixels - (left, top)).astype(np.int32))
-    cv2.fillConvexPoly(outline, hull, 1)
-    covered = (depth[window] < near - 0.3) & ~mask & (outline > 0)
+    cv2.fillConvexPoly(outline, cv2.convexHull(np.round(pixels - (left, top)).astype(np.int32)), 1)
+    covered = (render.output("depth")[window] < depths[0] - 0.3) & ~mask & (outline > 0)
     return ObjectLabel(
-        cuboid.id,
-        cuboid.kind,
-        frame,
-        (float(left), float(top), float(right), float(bottom)),
-        tuple(float(v) for v in visible),  # type: ignore[arg-type]  # four
-        count,
-        float(np.linalg.norm(corners.mean(axis=0))),
-        float(covered.sum() / max(1, (outline > 0).sum())),
+        id=cuboid.id,
+        kind=cuboid.kind,
+        frame=frame,
+        box=(float(left), float(top), float(right), float(bottom)),
+        visible=(
+            float(left + columns[0]),
+            float(top + rows[0]),
+            float(left + columns[-1] + 1),
+            float(top + rows[-1] + 1),
+        ),
+        pixels=count,
+        distance=float(np.linalg.norm(corners.mean(axis=0))),
+        occlusion=float(covered.sum() / max(1, (outline > 0).sum())),
+        code=cuboid.code,
+        depths=depths,
     )
 
 

@@ -29,11 +29,12 @@ OVERLAP = 0.5  # intersection over union above which of two boxes of a class the
 
 
 class NanoEvaluator:
-    """weights: a safetensors file of `save_network`. device: where the network runs."""
+    """weights: a safetensors file of `save_network`. device: where the network runs. every: as of Evaluator."""
 
-    def __init__(self, weights: Path | str = WEIGHTS, device: str = "cpu"):
+    def __init__(self, weights: Path | str = WEIGHTS, device: str = "cpu", every: int = 1):
         self.path = Path(weights)
         self.device = torch.device(device)
+        self.every = every
 
     @cached_property
     def identity(self) -> Mapping[str, object]:

@@ -1,7 +1,7 @@
 """The network of `evaluator=nano`: a small U-Net with heads for classes, depth, paint and objects.
 
-Objects are found as CenterNet does (Zhou et al. 2019, arXiv:1904.07850): a heat map per class, whose maxima are centres,
-and the distances from a centre to the four sides.
+Objects are found as CenterNet does (Zhou et al. 2019, arXiv:1904.07850): a heat map per class, whose maxima are
+centres, and the distances from a centre to the four sides.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ MULTIPLE = 16  # height and width are padded to multiples of it
 class Prediction:
     """Of B pictures of H x W pixels, in cells of STRIDE x STRIDE pixels, h x w of them.
 
-    semantic_cells, paint_cells: logits [B,C*STRIDE^2,h,w], as `pixel_shuffle` takes them; of paint, the first class is none.
-    log_depth: [B,h,w] of metres. heat: logits [B,K,h,w]. sides: [B,4,h,w] pixels from the centre of the cell to left, top,
-    right and bottom.
+    semantic_cells, paint_cells: logits [B,C*STRIDE^2,h,w], as `pixel_shuffle` takes them; the first class of paint is
+    none. log_depth: [B,h,w] of metres. heat: logits [B,K,h,w]. sides: [B,4,h,w] pixels from the centre of the cell to
+    left, top, right and bottom.
     """
 
     semantic_cells: Tensor

@@ -99,10 +99,14 @@ class Perception:
 
 
 class Evaluator(Protocol):
-    """A perception network. identity: what its output depends on beside the frames, for cache keys."""
+    """A perception network. identity: what its output depends on beside the frames, for cache keys. every: it is given
+    one of so many frames of a video."""
 
     @property
     def identity(self) -> Mapping[str, object]: ...
+
+    @property
+    def every(self) -> int: ...
 
     def perceive(self, frames: np.ndarray) -> Perception:
         """frames: uint8 [F,H,W,3] RGB."""

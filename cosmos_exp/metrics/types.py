@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 
 from cosmos_exp.common.views import VIEWS
+from cosmos_exp.evaluators.labels import ViewLabels, view_labels
+from cosmos_exp.evaluators.types import Evaluator, Perception
 from cosmos_exp.rendering.types import CameraRender
+from cosmos_exp.scene.types import Scene
 from cosmos_exp.sensors.camera import Camera
 
+T = TypeVar("T")
 MAX_CACHED_BYTES = 64 * 2**20
 """Largest reference data of one metric and view that is kept for the next clip."""
 
@@ -27,6 +32,7 @@ class GeneratedClip:
     cameras: {view: camera} at the clip's size. rig_poses: [F,4,4] rig to world at the frame times.
     targets: {view: uint8 [F,H,W,3]}, the rendered RGB in the clip's own style, where it was rendered: what metrics of
     appearance compare with.
+    scene: what is seen, for its labels. evaluator: reads videos for metrics of perception; None leaves these undefined.
     reference_cache: {(metric, view, style): arrays}, what metrics computed from the ground truth alone, or where a
     style is named, from its targets; clips with the same ground truth may share it.
     """
@@ -39,12 +45,47 @@ class GeneratedClip:
     cameras: Mapping[str, Camera]
     rig_poses: np.ndarray
     targets: Mapping[str, np.ndarray] = field(default_factory=dict)
+    scene: Scene | None = None
+    evaluator: Evaluator | None = None
     reference_cache: dict[tuple[str, str, str], Sequence[np.ndarray]] = field(default_factory=dict, init=False)
+    _found: dict[tuple[str, ...], Any] = field(default_factory=dict, init=False)
 
     @property
     def videos(self) -> dict[str, np.ndarray]:
         """The videos to evaluate: every generated view, or the single view under the front camera's name."""
         return dict(self.generated) if self.generated else {VIEWS[0]: self.single_view}
+
+    @property
+    def read_frames(self) -> np.ndarray:
+        """[R] indices of the frames that the evaluator reads."""
+        return np.arange(0, len(self.rig_poses), self.evaluator.every if self.evaluator else 1)
+
+    def perception(self, view: str) -> Perception | None:
+        """What the evaluator sees in the video of a view at `read_frames`; None without an evaluator."""
+        return self._perceive("video", view, self.videos)
+
+    def target_perception(self, view: str) -> Perception | None:
+        """The same of the scene rendered in the clip's style; None where it was not rendered."""
+        return self._perceive("target", view, self.targets)
+
+    def _perceive(self, which: str, view: str, videos: Mapping[str, np.ndarray]) -> Perception | None:
+        evaluator = self.evaluator
+        if evaluator is None or view not in videos:
+            return None
+        return self.once((which, view), lambda: evaluator.perceive(videos[view][self.read_frames]))
+
+    def labels(self, view: str) -> ViewLabels | None:
+        """The labels of a view at `read_frames`; None without a scene."""
+        scene, camera, render = self.scene, self.cameras[view], self.renders[view]
+        if scene is None:
+            return None
+        return self.once(("labels", view), lambda: view_labels(scene, camera, render, self.read_frames))
+
+    def once(self, what: tuple[str, ...], compute: Callable[[], T]) -> T:
+        """The result of `compute`, kept for the other metrics of this clip."""
+        if what not in self._found:
+            self._found[what] = compute()
+        return self._found[what]
 
     def cached_reference(
         self, metric: str, view: str, compute: Callable[[], Sequence[np.ndarray]], *, style: str = ""

@@ -1,8 +1,7 @@
-"""Training of the evaluator: pictures of procedural scenes in all styles with their labels, and the losses of its heads.
+"""Training of the evaluator: pictures of procedural scenes in all styles with their labels, and the losses of heads.
 
-Pictures are softened, blurred, compressed and recoloured in training, because the evaluator is to read generated videos:
-what it must not do is to call a soft car no car. Half of each batch passes through the nano model's tokenizer with noise
-on the latents.
+Pictures are softened, blurred and recoloured in training, because the evaluator is to read generated videos: a soft car
+is still a car. Half of them pass through the nano model's tokenizer with noise on the latents.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cosmos_exp.common.styles import STYLES
-from cosmos_exp.evaluators.labels import ObjectLabel, object_labels, paint_classes, paint_lines
+from cosmos_exp.evaluators.labels import ObjectLabel, object_labels, paint_classes, paint_lines, to_be_found
 from cosmos_exp.evaluators.network import STRIDE, PerceptionNet, Prediction
 from cosmos_exp.evaluators.types import IGNORED, OBJECT_CLASSES, PAINT_CLASSES, SEMANTIC_CLASSES, semantic_classes
 from cosmos_exp.rendering.renderer import Renderer
@@ -31,7 +30,6 @@ from cosmos_exp.train.rendering import single_thread, training_scene
 
 Soften = Callable[[Tensor, Tensor], Tensor]  # pictures [B,3,H,W] in [-1,1], noise level [B] -> the same, softened
 MAX_OBJECTS = 32  # of one picture; the nearest
-LEAST_PIXELS, MOST_OCCLUSION = 12, 0.75  # of objects that the network is to find; others are neither right nor wrong
 
 
 @dataclass
@@ -55,8 +53,8 @@ class EvaluatorConfig:
 
 @dataclass(frozen=True)
 class LabelledPictures:
-    """P pictures of S styles. rgb: uint8 [S,P,H,W,3]; styles: [S,P] index into STYLES. semantic, paint: uint8 [P,H,W] as
-    of Perception. depth: float16 [P,H,W] metres. boxes: float32 [P,MAX_OBJECTS,6]: class, left, top, right, bottom,
+    """P pictures in S styles. rgb: uint8 [S,P,H,W,3]; styles: [S,P] index into STYLES. semantic, paint: uint8 [P,H,W],
+    as of Perception. depth: float16 [P,H,W] metres. boxes: float32 [P,MAX_OBJECTS,6]: class, left, top, right, bottom,
     whether it is to be found; class -1 pads."""
 
     rgb: np.ndarray
@@ -113,11 +111,6 @@ def joined(parts: list[LabelledPictures]) -> LabelledPictures:
     for name in vars(parts[0]):
         together[name] = np.concatenate([getattr(p, name) for p in parts], axis=1 if name in ("rgb", "styles") else 0)
     return LabelledPictures(**together)
-
-
-def to_be_found(label: ObjectLabel) -> bool:
-    """Whether a detector is expected to find an object."""
-    return label.pixels >= LEAST_PIXELS and label.occlusion <= MOST_OCCLUSION
 
 
 def box_table(labels: list[ObjectLabel]) -> np.ndarray:
