@@ -27,10 +27,17 @@ MIN_BASELINE = 0.05  # metres; without translation there is no epipolar line
 
 @dataclass(frozen=True)
 class Features:
-    """Key points of one image. rays: [N,3] unit directions in the camera frame; descriptors: [N,128] float32."""
+    """Key points of one image. rays: [N,3] unit directions in the camera frame; descriptors: [N,128] float32; pixels:
+    [N,2] int, column and row of the nearest pixel."""
 
     rays: np.ndarray
     descriptors: np.ndarray
+    pixels: np.ndarray
+
+    def inside(self, mask: np.ndarray) -> Features:
+        """Those where [H,W] bool is True."""
+        chosen = mask[self.pixels[:, 1], self.pixels[:, 0]]
+        return Features(self.rays[chosen], self.descriptors[chosen], self.pixels[chosen])
 
 
 def pinhole_matrix(camera: Camera) -> np.ndarray:
@@ -54,14 +61,15 @@ def detect(frame: np.ndarray, rays: np.ndarray, mask: np.ndarray | None = None) 
         cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), allowed
     )
     if not points:
-        return Features(np.zeros((0, 3)), np.zeros((0, 128), np.float32))
+        return Features(np.zeros((0, 3)), np.zeros((0, 128), np.float32), np.zeros((0, 2), int))
     where = np.array([p.pt for p in points], np.float32)
     sampled = cv2.remap(rays, where[None, :, 0], where[None, :, 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[
         0
     ]
     sampled = sampled / np.linalg.norm(sampled, axis=1, keepdims=True)
     usable = sampled[:, 2] >= np.cos(MAX_HALF_FOV)
-    return Features(sampled[usable].astype(np.float64), descriptors[usable])
+    pixels = np.minimum((where + 0.5).astype(int), [frame.shape[1] - 1, frame.shape[0] - 1])
+    return Features(sampled[usable].astype(np.float64), descriptors[usable], pixels[usable])
 
 
 def match(a: Features, b: Features) -> tuple[np.ndarray, np.ndarray]:

@@ -8,12 +8,13 @@ width). Few matches are informative too: `cse_matches` is reported with the erro
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations
 
 import cv2
 import numpy as np
 
-from cosmos_exp.metrics.epipolar import detect, match_errors, pinhole_matrix, summary
+from cosmos_exp.metrics.epipolar import Features, detect, match_errors, pinhole_matrix, summary
 from cosmos_exp.metrics.types import GeneratedClip
 from cosmos_exp.sensors.camera import Camera
 
@@ -35,23 +36,22 @@ def shared_view(camera: Camera, other: Camera) -> np.ndarray:
 
 def cse(clip: GeneratedClip) -> dict[str, float]:
     """cse (median, pixels), cse_mean, cse_keep, cse_matches, and the median of each pair, `cse/left+right`."""
-    videos = clip.videos
+    features: dict[tuple[str, int], Features] = {}
+    times = np.unique(np.linspace(0, len(clip.rig_poses) - 1, TIMES).round().astype(int)).tolist()
     groups: dict[str, list[np.ndarray]] = {}
-    for a, b in combinations(videos, 2):
+    for a, b in combinations(clip.videos, 2):
         masks = shared_view(clip.cameras[a], clip.cameras[b]), shared_view(clip.cameras[b], clip.cameras[a])
-        if max(m.mean() for m in masks) >= MIN_SHARED:
-            groups[f"{a}+{b}"] = _pair_errors(clip.cameras[a], clip.cameras[b], videos[a], videos[b], masks)
+        if max(m.mean() for m in masks) < MIN_SHARED:
+            continue
+        for view in {a, b} - {view for view, _ in features}:
+            rays = clip.cameras[view].model.rays()
+            features |= {(view, t): detect(clip.videos[view][t], rays) for t in times}
+        seen = [(features[a, t].inside(masks[0]), features[b, t].inside(masks[1])) for t in times]
+        groups[f"{a}+{b}"] = _pair_errors(clip.cameras[a], clip.cameras[b], seen)
     return summary("cse", groups) if groups else {}
 
 
-def _pair_errors(
-    a: Camera, b: Camera, video_a: np.ndarray, video_b: np.ndarray, masks: tuple[np.ndarray, np.ndarray]
-) -> list[np.ndarray]:
+def _pair_errors(a: Camera, b: Camera, seen: Sequence[tuple[Features, Features]]) -> list[np.ndarray]:
     b_from_a = np.linalg.inv(b.camera_to_rig) @ a.camera_to_rig
     K_a, K_b = pinhole_matrix(a), pinhole_matrix(b)
-    rays_a, rays_b = a.model.rays(), b.model.rays()
-    times = np.unique(np.linspace(0, len(video_a) - 1, TIMES).round().astype(int))
-    return [
-        match_errors(detect(video_a[t], rays_a, masks[0]), detect(video_b[t], rays_b, masks[1]), K_a, K_b, b_from_a)
-        for t in times
-    ]
+    return [match_errors(of_a, of_b, K_a, K_b, b_from_a) for of_a, of_b in seen]
