@@ -54,8 +54,8 @@ VERSIONS: dict[str, int] = {
     "depth_edge_auc": 3,
     "semantic_eta2": 3,
     "flicker": 3,
-    "tse": 3,
-    "cse": 3,
+    "tse": 4,
+    "cse": 4,
     "style_score": 4,
     "psnr": 3,
 }

@@ -6,6 +6,9 @@ horizontal field of view (at most 120 degrees; rays further out are not used). T
 known poses alone, F = K1^-T [t]x R K0^-1, so image errors cannot be absorbed by a fitted F. The value is the square
 root of the first-order (Sampson) distance, Hartley and Zisserman eq. 11.9, in pixels of that pinhole:
 |x1' F x0| / sqrt((F x0)_1^2 + (F x0)_2^2 + (F' x1)_1^2 + (F' x1)_2^2).
+
+Pixels depend on the size of the image. `_960` is the error at the 960 pixels of width of published evaluations, and
+`_norm` that of the normalised image coordinates x / z, y / z (intrinsics of 1), which depend on neither size nor lens.
 """
 
 from __future__ import annotations
@@ -16,12 +19,14 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from cosmos_exp.metrics.types import GeneratedClip
 from cosmos_exp.sensors.camera import Camera
 
 RATIO = 0.8
 MAX_FEATURES = 4000  # per image
 MAX_HALF_FOV = np.radians(60.0)
 KEEP_PX = 3.0  # matches below this error count as kept
+PUBLISHED_WIDTH = 960
 MIN_BASELINE = 0.05  # metres; without translation there is no epipolar line
 
 
@@ -98,26 +103,37 @@ def sampson(F: np.ndarray, x0: np.ndarray, x1: np.ndarray) -> np.ndarray:
 
 
 def match_errors(a: Features, b: Features, K0: np.ndarray, K1: np.ndarray, one_from_zero: np.ndarray) -> np.ndarray:
-    """[N] Sampson errors, pixels, of the matches between two images; empty without a baseline."""
+    """[2,N] Sampson errors of the matches between two images, in pixels and in normalised coordinates; empty without a
+    baseline."""
     if np.linalg.norm(one_from_zero[:3, 3]) < MIN_BASELINE:
-        return np.zeros(0)
+        return np.zeros((2, 0))
     i, j = match(a, b)
-    x0, x1 = a.rays[i] @ K0.T, b.rays[j] @ K1.T
-    return sampson(fundamental(K0, K1, one_from_zero), x0 / x0[:, 2:], x1 / x1[:, 2:])
+    x0, x1 = a.rays[i] / a.rays[i, 2:], b.rays[j] / b.rays[j, 2:]
+    one = np.eye(3)
+    normalised = sampson(fundamental(one, one, one_from_zero), x0, x1)
+    return np.stack([sampson(fundamental(K0, K1, one_from_zero), x0 @ K0.T, x1 @ K1.T), normalised])
 
 
-def summary(name: str, groups: Mapping[str, Sequence[np.ndarray]]) -> dict[str, float]:
-    """Metric values of error arrays grouped by view or pair.
+def width_of(clip: GeneratedClip) -> int:
+    """Of its pictures, pixels."""
+    return next(iter(clip.videos.values())).shape[2]
 
-    `name`: median over all matches; `name_mean`; `name_keep`: share below KEEP_PX; `name_matches`: how many. Each
-    group's median is `name/group`. Without any match only the count, 0, is given.
+
+def summary(name: str, groups: Mapping[str, Sequence[np.ndarray]], width: int) -> dict[str, float]:
+    """Metric values of errors, as `match_errors` returns them, grouped by view or pair. width: of the images.
+
+    `name`: median over all matches; `name_960`, `name_norm`: the same in other units; `name_mean`; `name_keep`: share
+    below KEEP_PX; `name_matches`: how many. Each group's median is `name/group`. Without any match only the count, 0,
+    is given.
     """
-    pooled = {group: np.concatenate([*arrays, np.zeros(0)]) for group, arrays in groups.items()}
-    errors = np.concatenate([*pooled.values(), np.zeros(0)])
+    pooled = {group: np.concatenate([*arrays, np.zeros((2, 0))], axis=1) for group, arrays in groups.items()}
+    errors, normalised = np.concatenate([*pooled.values(), np.zeros((2, 0))], axis=1)
     values = {f"{name}_matches": float(len(errors))}
     if len(errors):
         values[name] = float(np.median(errors))
+        values[f"{name}_960"] = values[name] * PUBLISHED_WIDTH / width
+        values[f"{name}_norm"] = float(np.median(normalised))
         values[f"{name}_mean"] = float(errors.mean())
         values[f"{name}_keep"] = float((errors < KEEP_PX).mean())
-        values |= {f"{name}/{group}": float(np.median(e)) for group, e in pooled.items() if len(e)}
+        values |= {f"{name}/{group}": float(np.median(e)) for group, (e, _) in pooled.items() if e.size}
     return values

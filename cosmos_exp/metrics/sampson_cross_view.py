@@ -14,7 +14,7 @@ from itertools import combinations
 import cv2
 import numpy as np
 
-from cosmos_exp.metrics.epipolar import Features, detect, match_errors, pinhole_matrix, summary
+from cosmos_exp.metrics.epipolar import Features, detect, match_errors, pinhole_matrix, summary, width_of
 from cosmos_exp.metrics.types import GeneratedClip
 from cosmos_exp.sensors.camera import Camera
 
@@ -35,7 +35,7 @@ def shared_view(camera: Camera, other: Camera) -> np.ndarray:
 
 
 def cse(clip: GeneratedClip) -> dict[str, float]:
-    """cse (median, pixels), cse_mean, cse_keep, cse_matches, and the median of each pair, `cse/left+right`."""
+    """cse (median, pixels), cse_960, cse_norm, cse_mean, cse_keep, cse_matches, and of each pair, `cse/left+right`."""
     features: dict[tuple[str, int], Features] = {}
     times = np.unique(np.linspace(0, len(clip.rig_poses) - 1, TIMES).round().astype(int)).tolist()
     groups: dict[str, list[np.ndarray]] = {}
@@ -48,7 +48,7 @@ def cse(clip: GeneratedClip) -> dict[str, float]:
             features |= {(view, t): detect(clip.videos[view][t], rays) for t in times}
         seen = [(features[a, t].inside(masks[0]), features[b, t].inside(masks[1])) for t in times]
         groups[f"{a}+{b}"] = _pair_errors(clip.cameras[a], clip.cameras[b], seen)
-    return summary("cse", groups) if groups else {}
+    return summary("cse", groups, width_of(clip)) if groups else {}
 
 
 def _pair_errors(a: Camera, b: Camera, seen: Sequence[tuple[Features, Features]]) -> list[np.ndarray]:
