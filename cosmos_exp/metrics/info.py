@@ -46,7 +46,17 @@ METRIC_INFO: dict[str, MetricInfo] = {
         "style",
     ),
     "style_match": MetricInfo("Style match", "up", "", "1 where no other style is as likely", "style"),
+    "style_regions": MetricInfo("Style of regions", "up", "", "the style score of each region, mean", "style"),
+    "style_road": MetricInfo("Style, road", "up", "", "the style score of the road's pixels", "style"),
+    "style_sky": MetricInfo("Style, sky", "up", "", "the style score of the sky's pixels", "style"),
+    "style_vegetation": MetricInfo("Style, vegetation", "up", "", "the style score of trees and grass", "style"),
+    "style_building": MetricInfo("Style, buildings", "up", "", "the style score of the buildings' pixels", "style"),
     "psnr": MetricInfo("PSNR", "up", "dB", "against the render in the requested style", "quality"),
+    "sharpness": MetricInfo("Sharpness", "", "", "fine detail, as a share of the render's", "quality"),
+    "sharpness_error": MetricInfo(
+        "Sharpness error", "down", "octaves", "1: half or twice the render's detail", "quality"
+    ),
+    "artefacts": MetricInfo("Artefacts", "down", "levels", "deviation added where the scene is flat", "quality"),
 }
 
 

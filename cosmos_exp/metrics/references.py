@@ -31,6 +31,9 @@ FLOORS: dict[str, Floor] = {
     "tse": DISPLACED,
     "cse": DISPLACED,
     "style_score": -1.0,
+    "style_regions": -1.0,
+    "sharpness": None,
+    "artefacts": None,
 }
 """{metric: its floor}; `foreign` of all others."""
 
