@@ -15,12 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
 
 from cosmos_exp.metrics.types import GeneratedClip
-from cosmos_exp.sensors.camera import Camera
+from cosmos_exp.sensors.camera import Camera, CameraModel
 
 RATIO = 0.8
 MAX_FEATURES = 4000  # per image
@@ -45,9 +46,15 @@ class Features:
         return Features(self.rays[chosen], self.descriptors[chosen], self.pixels[chosen])
 
 
+@lru_cache(maxsize=16)
+def rays_of(model: CameraModel) -> np.ndarray:
+    """`model.rays()`, kept for the next metric."""
+    return model.rays()
+
+
 def pinhole_matrix(camera: Camera) -> np.ndarray:
     """[3,3] intrinsics of the ideal pinhole that replaces the camera model."""
-    rays = camera.model.rays()
+    rays = rays_of(camera.model)
     middle = rays[rays.shape[0] // 2]
     half = min(max(_angle(middle[0]), _angle(middle[-1])), MAX_HALF_FOV)
     width, height = camera.model.width, camera.model.height

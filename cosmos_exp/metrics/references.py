@@ -43,7 +43,7 @@ FLOOR_OF_KEY = {"style_match": 0.0}
 FLOOR_VERSION = 1
 """Part of the cache key of a floor: to be increased when the videos below change."""
 
-FOREIGN_FRAMES = 4
+FOREIGN_FRAMES = 3
 DISPLACED_FRAMES = 5  # those between which `tse` matches, and all in between for `flicker`
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cosmos_exp.metrics.epipolar import detect, match_errors, pinhole_matrix, summary, width_of
+from cosmos_exp.metrics.epipolar import detect, match_errors, pinhole_matrix, rays_of, summary, width_of
 from cosmos_exp.metrics.flicker import static_mask
 from cosmos_exp.metrics.types import GeneratedClip
 from cosmos_exp.rendering.types import SKY_TAG, CameraRender
@@ -32,7 +32,7 @@ def view_errors(
     if gap < 1:
         return []
     starts = np.unique(np.linspace(0, len(video) - 1 - gap, PAIRS).round().astype(int))
-    K, rays = pinhole_matrix(camera), camera.model.rays()
+    K, rays = pinhole_matrix(camera), rays_of(camera.model)
     poses = rig_poses @ camera.camera_to_rig
     frames = sorted({int(t) for s in starts for t in (s, s + gap)})
     semantic = render.output("semantic")

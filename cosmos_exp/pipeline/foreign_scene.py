@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cosmos_exp.rendering.renderer import Renderer
 
 FOREIGN_SEED = 2_000_003
-DURATION = 4.0  # seconds, which its instants are spread over
+DURATION = 2.0  # seconds, which its instants are spread over
 
 _foreign = SingleEntryCache()
 
