@@ -1,231 +1,257 @@
 """What each metric sees: renders damaged in known ways, at graded strength.
 
-python -m benchmarks.metrics [--scenes 16] [--styles Original Night Snowy]
+python -m benchmarks.metrics [--scenes 16] [--styles Original Night Snowy] [--workers 2] [--markdown FILE]
 
-Every clip begins as the renderer's own picture in a style, the ceiling of every metric, and is damaged step by step.
-The table gives, per metric and damage, the rank correlation (Spearman 1904) of the loss with the strength, mean over
-the clips, and the size of the effect: the mean loss at full strength as a share of that from the ceiling to the floor,
-which is the worst of another scene, another style, a displaced picture and frames in another order. `SEES` and
-`IGNORES` say what a metric is there for; a metric that fails its own row is marked.
+Every clip begins as the renderer's own picture in a style, the ceiling of every metric, and is damaged step by step
+(`benchmarks.damages`). The table gives, per metric and damage, the rank correlation (Spearman 1904) of the loss with
+the strength, mean over the clips, and the size of the effect: the mean loss at full strength as a share of that from
+the ceiling to the floor (`cosmos_exp.metrics.references`), or of a metric without a floor, to the worst damage. `SEES`
+and `IGNORES` say what a metric is there for; a metric that fails its own row is marked.
 """
 
 from __future__ import annotations
 
 import argparse
+import logging
+import multiprocessing as mp
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import cv2
+import numba
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.damages import DAMAGES, OF_SEVERAL_VIEWS, Truth, Videos
 from cosmos_exp.common.progress import steps
-from cosmos_exp.config.rigs import load_rig
+from cosmos_exp.common.views import VIEWS
 from cosmos_exp.metrics import evaluate_metric
 from cosmos_exp.metrics.info import metric_info
+from cosmos_exp.metrics.references import (
+    DISPLACED,
+    FLOOR_OF_KEY,
+    FOREIGN,
+    displaced_clip,
+    floor_of,
+    foreign_clip,
+    with_videos,
+)
 from cosmos_exp.metrics.types import GeneratedClip
-from cosmos_exp.models.transfer1.nano import FPS, HEIGHT, WIDTH
-from cosmos_exp.rendering.renderer import Renderer, render_camera
-from cosmos_exp.scene.procedural.street import procedural_scene
-from cosmos_exp.scene.types import Scene
 from cosmos_exp.train.rendering import HELD_OUT_SEED
 
-METRICS = ("style_score", "psnr", "blur_ssim", "edge_f1", "depth_edge_auc", "semantic_eta2", "flicker", "tse")
-"""All of a single view."""
+METRIC_OF = {
+    "sharpness_error": "sharpness",
+    **{f"style_{region}": "style_regions" for region in ("road", "sky", "vegetation", "building")},
+    "cse_keep": "cse",
+}
+"""{key: the metric that it comes from}, where that has another name."""
+
+FRONT = (
+    *("style_score", "style_regions", "style_road", "style_sky", "style_vegetation", "style_building"),
+    *("psnr", "blur_ssim", "edge_f1", "depth_edge_auc", "semantic_eta2", "sharpness_error", "artefacts"),
+    *("flicker", "tse"),
+)
+SEVERAL = ("cse", "cse_keep")
+METRICS = (*FRONT, *SEVERAL)
+"""Keys of the front view alone, and of three neighbouring views."""
+
+PREPARE: list[Callable[[GeneratedClip], GeneratedClip]] = []
+"""What every clip passes, damaged or not, before its metrics: for those that need a network's predictions of it."""
 
 STRENGTHS = (0.25, 0.5, 0.75, 1.0)
-FRAMES = 9
-OTHER_STYLE = {"Night": "Sunny"}  # the style that a clip turns into; Night for the others
 MUST, MUST_NOT = 0.7, 0.2
 """Least rank correlation of what a metric must see, and largest effect of what it must not."""
 
+TRAFFIC = ("no vehicles", "vehicles added", "vehicle moved")
+LINES = ("no lane lines", "lane lines moved")
+ORDER = ("frozen", "shuffled")
+SCENE = (*TRAFFIC, *LINES, *ORDER)
+
 SEES = {
     "style_score": ("wrong style",),
-    "psnr": ("blur", "noise", "shift", "wrong style", "colours", "no vehicles", "no lane lines", "frozen", "shuffled"),
-    "blur_ssim": ("shift", "wrong style", "colours", "no vehicles", "frozen", "shuffled"),
-    "edge_f1": ("blur", "noise", "shift", "no vehicles", "no lane lines", "frozen", "shuffled"),
+    "style_regions": ("wrong style",),
+    "style_road": ("wrong style",),
+    "style_sky": ("wrong style",),
+    "style_vegetation": ("wrong style",),
+    "style_building": ("wrong style",),
+    "psnr": ("blur", "noise", "shift", "wrong style", "colours", *SCENE),
+    "blur_ssim": ("shift", "wrong style", "colours", *TRAFFIC, *ORDER),
+    "edge_f1": ("blur", "noise", "shift", *SCENE),
     "depth_edge_auc": ("blur", "noise", "shift"),
     "semantic_eta2": ("noise", "shift"),
+    "sharpness_error": ("blur", "noise"),
+    "artefacts": ("noise",),
     "flicker": ("noise", "shuffled"),
     "tse": ("noise", "shift"),
+    "cse": ("shift", "views swapped"),
+    "cse_keep": ("shift", "noise", "views swapped"),
 }
 IGNORES = {
-    "style_score": ("shift", "no vehicles", "no lane lines", "frozen", "shuffled"),
-    "blur_ssim": ("no lane lines",),
-    "depth_edge_auc": ("colours", "no lane lines"),
+    "style_score": ("shift", "blur", *SCENE),
+    "style_regions": ("blur", *SCENE),
+    "style_road": ("blur", "no lane lines", *ORDER),
+    "style_sky": SCENE,
+    "style_vegetation": (*TRAFFIC, *LINES),
+    "style_building": SCENE,
+    "blur_ssim": LINES,
+    "depth_edge_auc": ("colours", *LINES),
     "semantic_eta2": ("colours",),
-    "flicker": ("colours", "no vehicles", "no lane lines"),
+    "sharpness_error": ("shift", *SCENE),
+    "artefacts": ("blur", "no lane lines"),
+    "flicker": ("colours", *TRAFFIC, *LINES),
     "tse": ("colours",),
-}
-
-
-@dataclass(frozen=True)
-class Truth:
-    """A scene in a style, and what can be drawn in place of it."""
-
-    scene: Scene
-    style: str
-
-    def draw(self, scene: Scene | None = None, style: str | None = None) -> np.ndarray:
-        """uint8 [F,H,W,3]."""
-        renderer = Renderer(scene) if scene else self.renderer
-        video = render_camera(renderer, self.camera, self.times, weather=style or self.style, outputs=("rgb",)).rgb
-        assert video is not None
-        return video
-
-    @property
-    def camera(self):
-        return load_rig("front", size=(WIDTH, HEIGHT)).cameras[0]
-
-    @property
-    def times(self) -> np.ndarray:
-        return self.scene.frame_times(FRAMES, FPS)
-
-    @cached_property
-    def renderer(self) -> Renderer:
-        return Renderer(self.scene)
-
-    @cached_property
-    def clip(self) -> GeneratedClip:
-        """The renderer's own picture as the generated video."""
-        view = self.camera.name
-        render = render_camera(self.renderer, self.camera, self.times, outputs=("rgb", "depth", "semantic"))
-        video = self.draw()
-        poses = self.scene.rig_trajectory.sample(self.times)
-        return GeneratedClip(
-            self.style, "", {view: video}, video, {view: render}, {view: self.camera}, poses, {view: video}
-        )
-
-    @cached_property
-    def other_style(self) -> np.ndarray:
-        return self.draw(style=OTHER_STYLE.get(self.style, "Night"))
-
-
-def blur(truth: Truth, video: np.ndarray, strength: float) -> np.ndarray:
-    return np.stack([cv2.GaussianBlur(frame, (0, 0), 4 * strength) for frame in video])
-
-
-def noise(truth: Truth, video: np.ndarray, strength: float) -> np.ndarray:
-    drawn = np.random.default_rng(0).normal(0, 40 * strength, video.shape)
-    return np.clip(video + drawn, 0, 255).astype(np.uint8)
-
-
-def shift(truth: Truth, video: np.ndarray, strength: float) -> np.ndarray:
-    return np.roll(video, round(24 * strength), axis=2)
-
-
-def wrong_style(truth: Truth, video: np.ndarray, strength: float) -> np.ndarray:
-    return ((1 - strength) * video + strength * truth.other_style).astype(np.uint8)
-
-
-def colours(truth: Truth, video: np.ndarray, strength: float) -> np.ndarray:
-    """The channels trade places."""
-    return ((1 - strength) * video + strength * video[..., [2, 0, 1]]).astype(np.uint8)
-
-
-def no_vehicles(truth: Truth, video: np.ndarray, strength: float) -> np.ndarray:
-    """Tracks and parked cars are not drawn, the nearest first."""
-    scene = truth.scene
-    start = scene.rig_trajectory.sample(truth.times[:1])[0, :3, 3]
-    tracks = sorted(
-        scene.tracks, key=lambda track: np.linalg.norm(track.trajectory.sample(truth.times[:1])[0, :3, 3] - start)
-    )
-    return truth.draw(replace(scene, tracks=tuple(tracks[round(strength * len(tracks)) :])))
-
-
-def no_lane_lines(truth: Truth, video: np.ndarray, strength: float) -> np.ndarray:
-    """Lane lines are not drawn, every other one at half strength."""
-    lines = truth.scene.map.lane_lines
-    erased = {round(i / strength) for i in range(round(strength * len(lines)))}
-    kept = tuple(line for i, line in enumerate(lines) if i not in erased)
-    return truth.draw(replace(truth.scene, map=replace(truth.scene.map, lane_lines=kept)))
-
-
-def frozen(truth: Truth, video: np.ndarray, strength: float) -> np.ndarray:
-    """The last frames repeat the one before them."""
-    moving = round((1 - strength) * (len(video) - 1)) + 1
-    return video[np.minimum(np.arange(len(video)), moving - 1)]
-
-
-def shuffled(truth: Truth, video: np.ndarray, strength: float) -> np.ndarray:
-    """The first frames are in another order."""
-    count = round(strength * len(video))
-    order = [*range(count)][::2] + [*range(count)][1::2]
-    return video[[*order[::-1], *range(count, len(video))]]
-
-
-DAMAGES: dict[str, Callable[[Truth, np.ndarray, float], np.ndarray]] = {
-    "blur": blur,
-    "noise": noise,
-    "shift": shift,
-    "wrong style": wrong_style,
-    "colours": colours,
-    "no vehicles": no_vehicles,
-    "no lane lines": no_lane_lines,
-    "frozen": frozen,
-    "shuffled": shuffled,
+    "cse": ("colours", *ORDER),
+    "cse_keep": ("colours", *ORDER),
 }
 
 
 @dataclass(frozen=True)
 class Response:
     """correlation: rank correlation of loss and strength, mean over the clips. effect: mean loss at full strength, as a
-    share of that from ceiling to floor."""
+    share of that from ceiling to floor. clips: their number."""
 
     correlation: float
     effect: float
+    clips: int = 0
 
 
-def truths(count: int, styles: Sequence[str], first_seed: int = HELD_OUT_SEED) -> list[Truth]:
-    scenes = [procedural_scene(seed=first_seed + i, duration=1.0, num_vehicles=8) for i in range(count)]
-    return [Truth(scene, style) for scene in scenes for style in styles]
+@dataclass(frozen=True)
+class Clips:
+    """One scene in several styles, to be damaged."""
+
+    seed: int
+    styles: tuple[str, ...]
+    metrics: tuple[str, ...]
+    damages: tuple[str, ...]
 
 
-def measure(
-    clips: Sequence[Truth], metrics: Sequence[str] = METRICS, damages: Sequence[str] = tuple(DAMAGES)
-) -> dict[tuple[str, str], Response]:
-    """{(metric, damage): response}. A metric that is undefined for a damaged clip has a value of 0."""
-    losses: dict[tuple[str, str], list[list[float]]] = defaultdict(list)
-    floors: dict[str, list[list[float]]] = defaultdict(list)
-    with steps("damage") as tick:
-        for done, truth in enumerate(clips, 1):
-            clip = truth.clip
-            (video,) = clip.videos.values()
-            ceiling = {name: _value(clip, name) for name in metrics}
-            for name in metrics:
-                foreign = clips[(done - 1 + len({t.style for t in clips})) % len(clips)].clip.single_view
-                worst = [foreign, truth.other_style, shift(truth, video, 1.0), shuffled(truth, video, 1.0)]
-                floors[name].append([ceiling[name] - _value(_with(clip, other), name) for other in worst])
-            for damage in damages:
-                made = [DAMAGES[damage](truth, video, strength) for strength in STRENGTHS]
-                for name in metrics:
-                    values = [_value(_with(clip, damaged), name) for damaged in made]
-                    losses[name, damage].append([ceiling[name] - value for value in (ceiling[name], *values)])
-            tick(done, len(clips))
-    span = {name: float(np.mean(losses_to, axis=0).max()) for name, losses_to in floors.items()}
-    return {
-        (name, damage): Response(
-            float(np.mean([rank_correlation(loss, (0.0, *STRENGTHS)) for loss in of_clips])),
-            float(np.mean([loss[-1] for loss in of_clips]) / max(span[name], 1e-9)),
-        )
-        for (name, damage), of_clips in losses.items()
-    }
+@dataclass
+class Losses:
+    """Of one clip, against its ceiling; higher is worse. floor: {metric: loss}, of those that have one. damaged:
+    {(metric, damage): losses at STRENGTHS}. Where a metric is undefined for a damaged clip, it is at its floor."""
+
+    floor: dict[str, float] = field(default_factory=dict)
+    damaged: dict[tuple[str, str], list[float]] = field(default_factory=dict)
 
 
-def _with(clip: GeneratedClip, video: np.ndarray) -> GeneratedClip:
-    (view,) = clip.videos
-    made = replace(clip, generated={view: video}, single_view=video)
+def clips_of(
+    count: int,
+    styles: Sequence[str],
+    metrics: Sequence[str] = METRICS,
+    damages: Sequence[str] = tuple(DAMAGES),
+    first_seed: int = HELD_OUT_SEED,
+) -> list[Clips]:
+    """`count` scenes in each style."""
+    seeds = range(first_seed, first_seed + count)
+    return [Clips(seed, tuple(styles), tuple(metrics), tuple(damages)) for seed in seeds]
+
+
+def losses_of(clips: Clips) -> list[Losses]:
+    """Of each style."""
+    return [_losses(clips, style) for style in clips.styles]
+
+
+def _losses(clips: Clips, style: str) -> Losses:
+    losses = Losses()
+    front = [name for name in clips.metrics if name not in SEVERAL]
+    several = [name for name in clips.metrics if name in SEVERAL]
+    if front:
+        damages = [damage for damage in clips.damages if damage not in OF_SEVERAL_VIEWS]
+        _damage(Truth(clips.seed, style), front, damages, losses)
+    if several:
+        damages = [damage for damage in clips.damages if damage not in (*TRAFFIC, *LINES)]
+        _damage(Truth(clips.seed, style, views=VIEWS[:3], frames=3), several, damages, losses)
+    return losses
+
+
+def _damage(truth: Truth, metrics: Sequence[str], damages: Sequence[str], losses: Losses) -> None:
+    ceiling = _values(truth.clip, metrics)
+    defined = [name for name in metrics if name in ceiling]
+    floors = _floors(truth, defined)
+    losses.floor |= {name: ceiling[name] - floors[name] for name in floors}
+    for damage in damages:
+        made = [_of(truth.clip, DAMAGES[damage](truth, truth.clip.videos, strength)) for strength in STRENGTHS]
+        values = [_values(clip, defined) for clip in made]
+        for name in defined:
+            at_floor = floors.get(name, ceiling[name])
+            losses.damaged[name, damage] = [ceiling[name] - found.get(name, at_floor) for found in values]
+
+
+def _floors(truth: Truth, metrics: Sequence[str]) -> dict[str, float]:
+    """{metric: its floor}, of those that have one."""
+    kinds = {name: floor_of(METRIC_OF.get(name, name)) for name in metrics}
+    clips = {FOREIGN: lambda: foreign_clip(truth.clip, truth.foreign), DISPLACED: lambda: displaced_clip(truth.clip)}
+    found = {name: FLOOR_OF_KEY.get(name, kind) for name, kind in kinds.items() if isinstance(kind, float)}
+    for kind, make in clips.items():
+        names = [name for name in metrics if kinds[name] == kind]
+        found |= _values(make(), names) if names else {}
+    return found
+
+
+def _of(clip: GeneratedClip, videos: Videos) -> GeneratedClip:
+    made = with_videos(clip, videos)
     made.reference_cache.update(clip.reference_cache)
     return made
 
 
-def _value(clip: GeneratedClip, name: str) -> float:
-    """Higher is better."""
-    value = evaluate_metric(clip, name).get(name, 0.0)
-    return -value if metric_info(name).direction == "down" else value
+def _values(clip: GeneratedClip, names: Sequence[str]) -> dict[str, float]:
+    """{key: value} of those that are defined; higher is better."""
+    for prepare in PREPARE:
+        clip = prepare(clip)
+    values: dict[str, float] = {}
+    for metric in dict.fromkeys(METRIC_OF.get(name, name) for name in names):
+        values |= evaluate_metric(clip, metric)
+    sign = {name: -1 if metric_info(name).direction == "down" else 1 for name in names}
+    return {name: sign[name] * values[name] for name in names if name in values}
+
+
+def measure(clips: Sequence[Clips], workers: int = 1) -> dict[tuple[str, str], Response]:
+    """{(metric, damage): response}, over all clips."""
+    found: list[Losses] = []
+    with steps("scene") as tick, _mapped(workers) as mapped:
+        for done, losses in enumerate(mapped(losses_of, clips), 1):
+            found += losses
+            tick(done, len(clips))
+    damaged: dict[tuple[str, str], list[list[float]]] = defaultdict(list)
+    for losses in found:
+        for key, of_clip in losses.damaged.items():
+            damaged[key].append(of_clip)
+    span = {name: _span(name, found, damaged) for name in {name for name, _ in damaged}}
+    return {
+        (name, damage): Response(
+            float(np.mean([rank_correlation((0.0, *loss), (0.0, *STRENGTHS)) for loss in of_clips])),
+            float(np.mean([loss[-1] for loss in of_clips]) / max(span[name], 1e-9)),
+            len(of_clips),
+        )
+        for (name, damage), of_clips in damaged.items()
+    }
+
+
+def _span(name: str, found: Sequence[Losses], damaged: dict[tuple[str, str], list[list[float]]]) -> float:
+    """Mean loss from the ceiling to the floor, or to the worst damage of a metric without a floor."""
+    floors = [losses.floor[name] for losses in found if name in losses.floor]
+    if floors:
+        return float(np.mean(floors))
+    return max(float(np.mean([loss[-1] for loss in rows])) for (other, _), rows in damaged.items() if other == name)
+
+
+@contextmanager
+def _mapped(workers: int) -> Iterator[Callable]:
+    """`map`, over so many processes."""
+    if workers <= 1:
+        yield map
+        return
+    with mp.get_context("spawn").Pool(workers, initializer=_single_thread) as pool:
+        yield pool.imap
+
+
+def _single_thread() -> None:
+    cv2.setNumThreads(1)
+    numba.set_num_threads(1)
 
 
 def rank_correlation(values: Sequence[float], others: Sequence[float]) -> float:
@@ -249,32 +275,57 @@ def failures(found: dict[tuple[str, str], Response]) -> list[tuple[str, str]]:
     return blind + fooled
 
 
-def table(found: dict[tuple[str, str], Response]) -> Table:
+def rows(found: dict[tuple[str, str], Response]) -> list[list[str]]:
+    """The table's cells, the names of the damages first."""
     damages = list(dict.fromkeys(damage for _, damage in found))
-    failed, shown = set(failures(found)), Table("metric", *damages)
+    failed, made = set(failures(found)), [["metric", *damages]]
     for name in dict.fromkeys(name for name, _ in found):
-        cells = []
-        for damage in damages:
-            response = found[name, damage]
-            sign = "!" if (name, damage) in failed else "+" if damage in SEES.get(name, ()) else ""
-            sign = sign or ("-" if damage in IGNORES.get(name, ()) else "")
-            cells.append(f"{response.correlation:+.2f} {response.effect:5.2f} {sign}".rstrip())
-        shown.add_row(name, *cells)
+        made.append([name, *(_cell(found.get((name, damage)), name, damage, failed) for damage in damages)])
+    return made
+
+
+def _cell(response: Response | None, name: str, damage: str, failed: set[tuple[str, str]]) -> str:
+    if response is None:
+        return ""
+    must = "+" if damage in SEES.get(name, ()) else "-" if damage in IGNORES.get(name, ()) else ""
+    sign = "!" if (name, damage) in failed else must
+    return f"{response.correlation:+.2f} {response.effect:5.2f} {sign}".rstrip()
+
+
+def table(found: dict[tuple[str, str], Response]) -> Table:
+    head, *body = rows(found)
+    shown = Table(*head)
+    for row in body:
+        shown.add_row(*row)
     return shown
+
+
+def markdown(found: dict[tuple[str, str], Response]) -> str:
+    head, *body = rows(found)
+    lines = [head, ["---"] * len(head), *([f"`{name}`", *cells] for name, *cells in body)]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--scenes", type=int, default=16)
     parser.add_argument("--styles", nargs="+", default=["Original", "Night", "Snowy"])
+    parser.add_argument("--metrics", nargs="+", default=list(METRICS), choices=METRICS)
+    parser.add_argument("--damages", nargs="+", default=list(DAMAGES), choices=list(DAMAGES))
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--markdown", type=Path, help="file that the table is written to, too")
     options = parser.parse_args()
-    found = measure(truths(options.scenes, options.styles))
-    console = Console(width=180)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    clips = clips_of(options.scenes, options.styles, options.metrics, options.damages)
+    found = measure(clips, options.workers)
+    console = Console(width=240)
     console.print(
         f"{options.scenes} scenes in {', '.join(options.styles)}; rank correlation with the damage, effect size"
     )
     console.print(table(found))
     console.print("+ must be seen, - must not, ! the metric fails its own row")
+    if options.markdown:
+        options.markdown.write_text(markdown(found))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ SLOW = (  # files whose tests start processes, compile, train, or take whole run
         "test_pipeline.py",
         "test_reproduce.py",
         "test_evaluate_runs.py",
+        "test_references.py",
         "test_upscale.py",
         "test_spatial_conditioning.py",
     ),

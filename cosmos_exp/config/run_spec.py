@@ -42,6 +42,7 @@ class RunSpec:
         self.scene: SceneConfig = config.scene
         self.sensors: SensorsConfig = config.sensors
         self.metrics: tuple[str, ...] = tuple(dict.fromkeys(config.metrics.names))
+        self.references: bool = config.metrics.references and bool(self.metrics)
         self.preview_names: tuple[str, ...] = tuple(config.previews.names)
 
     @classmethod
@@ -85,7 +86,7 @@ class RunSpec:
     @property
     def target_styles(self) -> tuple[str, ...]:
         """Styles that the scene is rendered in beside its weather: as targets of metrics, or for the model."""
-        needed = self.model.reads_targets or not READS_TARGETS.isdisjoint(self.metrics)
+        needed = self.model.reads_targets or self.references or not READS_TARGETS.isdisjoint(self.metrics)
         return tuple(style for style in self.styles if style != self.weather) if needed else ()
 
     # Controls

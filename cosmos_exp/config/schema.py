@@ -34,6 +34,8 @@ class MetricsConfig:
     names: list[str] = REQUIRED
     gate: bool = True
     """Fail the run on black, frozen or NaN frames."""
+    references: bool = True
+    """Also the ceiling and the floor of every metric, once per clip and style."""
 
 
 @dataclass

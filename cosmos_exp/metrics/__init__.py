@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable
 
 from cosmos_exp.common.errors import UserError, unknown_name
+from cosmos_exp.metrics.artefacts import artefacts
 from cosmos_exp.metrics.blur_ssim import blur_ssim
 from cosmos_exp.metrics.depth_edge_auc import depth_edge_auc
 from cosmos_exp.metrics.edge_f1 import edge_f1
@@ -16,7 +17,9 @@ from cosmos_exp.metrics.psnr import psnr
 from cosmos_exp.metrics.sampson_cross_view import cse
 from cosmos_exp.metrics.sampson_temporal import tse
 from cosmos_exp.metrics.semantic_eta2 import semantic_eta2
+from cosmos_exp.metrics.sharpness import sharpness
 from cosmos_exp.metrics.style import style_score
+from cosmos_exp.metrics.style_regions import style_regions
 from cosmos_exp.metrics.types import GeneratedClip, Metric
 
 __all__ = [
@@ -40,11 +43,14 @@ METRICS: dict[str, Metric] = {
     "tse": tse,
     "cse": cse,
     "style_score": style_score,
+    "style_regions": style_regions,
     "psnr": psnr,
+    "sharpness": sharpness,
+    "artefacts": artefacts,
 }
 
 
-READS_TARGETS = frozenset({"blur_ssim", "edge_f1", "psnr"})
+READS_TARGETS = frozenset({"blur_ssim", "edge_f1", "psnr", "sharpness", "artefacts"})
 """Metrics of appearance, which compare with the scene rendered in the clip's own style. The others compare with
 geometry, which has no weather, or with nothing."""
 
@@ -54,10 +60,13 @@ VERSIONS: dict[str, int] = {
     "depth_edge_auc": 3,
     "semantic_eta2": 3,
     "flicker": 3,
-    "tse": 3,
-    "cse": 3,
+    "tse": 4,
+    "cse": 4,
     "style_score": 4,
+    "style_regions": 1,
     "psnr": 3,
+    "sharpness": 1,
+    "artefacts": 1,
 }
 """Part of the cache key of a metric's values: to be increased when what the metric computes changes."""
 

@@ -6,36 +6,55 @@ horizontal field of view (at most 120 degrees; rays further out are not used). T
 known poses alone, F = K1^-T [t]x R K0^-1, so image errors cannot be absorbed by a fitted F. The value is the square
 root of the first-order (Sampson) distance, Hartley and Zisserman eq. 11.9, in pixels of that pinhole:
 |x1' F x0| / sqrt((F x0)_1^2 + (F x0)_2^2 + (F' x1)_1^2 + (F' x1)_2^2).
+
+Pixels depend on the size of the image. `_960` is the error at the 960 pixels of width of published evaluations, and
+`_norm` that of the normalised image coordinates x / z, y / z (intrinsics of 1), which depend on neither size nor lens.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
 
-from cosmos_exp.sensors.camera import Camera
+from cosmos_exp.metrics.types import GeneratedClip
+from cosmos_exp.sensors.camera import Camera, CameraModel
 
 RATIO = 0.8
 MAX_FEATURES = 4000  # per image
 MAX_HALF_FOV = np.radians(60.0)
 KEEP_PX = 3.0  # matches below this error count as kept
+PUBLISHED_WIDTH = 960
 MIN_BASELINE = 0.05  # metres; without translation there is no epipolar line
 
 
 @dataclass(frozen=True)
 class Features:
-    """Key points of one image. rays: [N,3] unit directions in the camera frame; descriptors: [N,128] float32."""
+    """Key points of one image. rays: [N,3] unit directions in the camera frame; descriptors: [N,128] float32; pixels:
+    [N,2] int, column and row of the nearest pixel."""
 
     rays: np.ndarray
     descriptors: np.ndarray
+    pixels: np.ndarray
+
+    def inside(self, mask: np.ndarray) -> Features:
+        """Those where [H,W] bool is True."""
+        chosen = mask[self.pixels[:, 1], self.pixels[:, 0]]
+        return Features(self.rays[chosen], self.descriptors[chosen], self.pixels[chosen])
+
+
+@lru_cache(maxsize=16)
+def rays_of(model: CameraModel) -> np.ndarray:
+    """`model.rays()`, kept for the next metric."""
+    return model.rays()
 
 
 def pinhole_matrix(camera: Camera) -> np.ndarray:
     """[3,3] intrinsics of the ideal pinhole that replaces the camera model."""
-    rays = camera.model.rays()
+    rays = rays_of(camera.model)
     middle = rays[rays.shape[0] // 2]
     half = min(max(_angle(middle[0]), _angle(middle[-1])), MAX_HALF_FOV)
     width, height = camera.model.width, camera.model.height
@@ -54,14 +73,15 @@ def detect(frame: np.ndarray, rays: np.ndarray, mask: np.ndarray | None = None) 
         cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), allowed
     )
     if not points:
-        return Features(np.zeros((0, 3)), np.zeros((0, 128), np.float32))
+        return Features(np.zeros((0, 3)), np.zeros((0, 128), np.float32), np.zeros((0, 2), int))
     where = np.array([p.pt for p in points], np.float32)
     sampled = cv2.remap(rays, where[None, :, 0], where[None, :, 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[
         0
     ]
     sampled = sampled / np.linalg.norm(sampled, axis=1, keepdims=True)
     usable = sampled[:, 2] >= np.cos(MAX_HALF_FOV)
-    return Features(sampled[usable].astype(np.float64), descriptors[usable])
+    pixels = np.minimum((where + 0.5).astype(int), [frame.shape[1] - 1, frame.shape[0] - 1])
+    return Features(sampled[usable].astype(np.float64), descriptors[usable], pixels[usable])
 
 
 def match(a: Features, b: Features) -> tuple[np.ndarray, np.ndarray]:
@@ -90,26 +110,37 @@ def sampson(F: np.ndarray, x0: np.ndarray, x1: np.ndarray) -> np.ndarray:
 
 
 def match_errors(a: Features, b: Features, K0: np.ndarray, K1: np.ndarray, one_from_zero: np.ndarray) -> np.ndarray:
-    """[N] Sampson errors, pixels, of the matches between two images; empty without a baseline."""
+    """[2,N] Sampson errors of the matches between two images, in pixels and in normalised coordinates; empty without a
+    baseline."""
     if np.linalg.norm(one_from_zero[:3, 3]) < MIN_BASELINE:
-        return np.zeros(0)
+        return np.zeros((2, 0))
     i, j = match(a, b)
-    x0, x1 = a.rays[i] @ K0.T, b.rays[j] @ K1.T
-    return sampson(fundamental(K0, K1, one_from_zero), x0 / x0[:, 2:], x1 / x1[:, 2:])
+    x0, x1 = a.rays[i] / a.rays[i, 2:], b.rays[j] / b.rays[j, 2:]
+    one = np.eye(3)
+    normalised = sampson(fundamental(one, one, one_from_zero), x0, x1)
+    return np.stack([sampson(fundamental(K0, K1, one_from_zero), x0 @ K0.T, x1 @ K1.T), normalised])
 
 
-def summary(name: str, groups: Mapping[str, Sequence[np.ndarray]]) -> dict[str, float]:
-    """Metric values of error arrays grouped by view or pair.
+def width_of(clip: GeneratedClip) -> int:
+    """Of its pictures, pixels."""
+    return next(iter(clip.videos.values())).shape[2]
 
-    `name`: median over all matches; `name_mean`; `name_keep`: share below KEEP_PX; `name_matches`: how many. Each
-    group's median is `name/group`. Without any match only the count, 0, is given.
+
+def summary(name: str, groups: Mapping[str, Sequence[np.ndarray]], width: int) -> dict[str, float]:
+    """Metric values of errors, as `match_errors` returns them, grouped by view or pair. width: of the images.
+
+    `name`: median over all matches; `name_960`, `name_norm`: the same in other units; `name_mean`; `name_keep`: share
+    below KEEP_PX; `name_matches`: how many. Each group's median is `name/group`. Without any match only the count, 0,
+    is given.
     """
-    pooled = {group: np.concatenate([*arrays, np.zeros(0)]) for group, arrays in groups.items()}
-    errors = np.concatenate([*pooled.values(), np.zeros(0)])
+    pooled = {group: np.concatenate([*arrays, np.zeros((2, 0))], axis=1) for group, arrays in groups.items()}
+    errors, normalised = np.concatenate([*pooled.values(), np.zeros((2, 0))], axis=1)
     values = {f"{name}_matches": float(len(errors))}
     if len(errors):
         values[name] = float(np.median(errors))
+        values[f"{name}_960"] = values[name] * PUBLISHED_WIDTH / width
+        values[f"{name}_norm"] = float(np.median(normalised))
         values[f"{name}_mean"] = float(errors.mean())
         values[f"{name}_keep"] = float((errors < KEEP_PX).mean())
-        values |= {f"{name}/{group}": float(np.median(e)) for group, e in pooled.items() if len(e)}
+        values |= {f"{name}/{group}": float(np.median(e)) for group, (e, _) in pooled.items() if e.size}
     return values

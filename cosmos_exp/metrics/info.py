@@ -19,10 +19,22 @@ METRIC_INFO: dict[str, MetricInfo] = {
     "semantic_eta2": MetricInfo("Semantic η²", "up", "", "colour variance explained by the true classes", "map"),
     "flicker": MetricInfo("Flicker", "down", "levels", "change that the known motion does not explain", "consistency"),
     "tse": MetricInfo("TSE", "down", "px", "temporal Sampson error, median", "consistency"),
+    "tse_960": MetricInfo(
+        "TSE at 960", "down", "px", "temporal Sampson error, median, at 960 pixels of width", "consistency"
+    ),
+    "tse_norm": MetricInfo(
+        "TSE normalised", "down", "", "temporal Sampson error, median, in normalised image coordinates", "consistency"
+    ),
     "tse_mean": MetricInfo("TSE mean", "down", "px", "temporal Sampson error, mean over all matches", "consistency"),
     "tse_keep": MetricInfo("TSE kept", "up", "", "share of temporal matches within 3 px", "consistency"),
     "tse_matches": MetricInfo("TSE matches", "", "", "number of temporal matches", "consistency"),
     "cse": MetricInfo("CSE", "down", "px", "cross-view Sampson error, median", "consistency"),
+    "cse_960": MetricInfo(
+        "CSE at 960", "down", "px", "cross-view Sampson error, median, at 960 pixels of width", "consistency"
+    ),
+    "cse_norm": MetricInfo(
+        "CSE normalised", "down", "", "cross-view Sampson error, median, in normalised image coordinates", "consistency"
+    ),
     "cse_mean": MetricInfo("CSE mean", "down", "px", "cross-view Sampson error, mean over all matches", "consistency"),
     "cse_keep": MetricInfo("CSE kept", "up", "", "share of cross-view matches within 3 px", "consistency"),
     "cse_matches": MetricInfo("CSE matches", "", "", "number of cross-view matches", "consistency"),
@@ -34,7 +46,17 @@ METRIC_INFO: dict[str, MetricInfo] = {
         "style",
     ),
     "style_match": MetricInfo("Style match", "up", "", "1 where no other style is as likely", "style"),
+    "style_regions": MetricInfo("Style of regions", "up", "", "the style score of each region, mean", "style"),
+    "style_road": MetricInfo("Style, road", "up", "", "the style score of the road's pixels", "style"),
+    "style_sky": MetricInfo("Style, sky", "up", "", "the style score of the sky's pixels", "style"),
+    "style_vegetation": MetricInfo("Style, vegetation", "up", "", "the style score of trees and grass", "style"),
+    "style_building": MetricInfo("Style, buildings", "up", "", "the style score of the buildings' pixels", "style"),
     "psnr": MetricInfo("PSNR", "up", "dB", "against the render in the requested style", "quality"),
+    "sharpness": MetricInfo("Sharpness", "", "", "fine detail, as a share of the render's", "quality"),
+    "sharpness_error": MetricInfo(
+        "Sharpness error", "down", "octaves", "1: half or twice the render's detail", "quality"
+    ),
+    "artefacts": MetricInfo("Artefacts", "down", "levels", "deviation added where the scene is flat", "quality"),
 }
 
 

@@ -8,12 +8,14 @@ width). Few matches are informative too: `cse_matches` is reported with the erro
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from itertools import combinations
 
 import cv2
 import numpy as np
 
-from cosmos_exp.metrics.epipolar import detect, match_errors, pinhole_matrix, summary
+from cosmos_exp.metrics.epipolar import Features, detect, match_errors, pinhole_matrix, rays_of, summary, width_of
 from cosmos_exp.metrics.types import GeneratedClip
 from cosmos_exp.sensors.camera import Camera
 
@@ -24,34 +26,38 @@ SAME_RAY = 0.999  # cosine between a ray and what its projection sees
 
 def shared_view(camera: Camera, other: Camera) -> np.ndarray:
     """[H,W] bool: pixels of `camera` whose direction lies in the image of `other` (exact for distant points)."""
-    rays, model = camera.model.rays(), other.model
+    rays, model = rays_of(camera.model), other.model
     turned = (rays @ (np.linalg.inv(other.camera_to_rig) @ camera.camera_to_rig)[:3, :3].T).astype(np.float32)
     pixels = np.nan_to_num(model.project(turned.reshape(-1, 3)), nan=-1.0, posinf=-1.0, neginf=-1.0)
     inside = (pixels >= 0).all(axis=1) & (pixels[:, 0] <= model.width - 1) & (pixels[:, 1] <= model.height - 1)
     where = np.where(inside[:, None], pixels, 0.0).astype(np.float32).reshape(*rays.shape[:2], 2)
-    seen = cv2.remap(model.rays(), where[..., 0], where[..., 1], cv2.INTER_LINEAR)
+    seen = cv2.remap(rays_of(model), where[..., 0], where[..., 1], cv2.INTER_LINEAR)
     return inside.reshape(rays.shape[:2]) & ((seen * turned).sum(axis=2) > SAME_RAY)
 
 
+def shared_views(a: Camera, b: Camera) -> list[np.ndarray]:
+    """What each of two cameras shares with the other."""
+    return [shared_view(a, b), shared_view(b, a)]
+
+
 def cse(clip: GeneratedClip) -> dict[str, float]:
-    """cse (median, pixels), cse_mean, cse_keep, cse_matches, and the median of each pair, `cse/left+right`."""
-    videos = clip.videos
+    """cse (median, pixels), cse_960, cse_norm, cse_mean, cse_keep, cse_matches, and of each pair, `cse/left+right`."""
+    features: dict[tuple[str, int], Features] = {}
+    times = np.unique(np.linspace(0, len(clip.rig_poses) - 1, TIMES).round().astype(int)).tolist()
     groups: dict[str, list[np.ndarray]] = {}
-    for a, b in combinations(videos, 2):
-        masks = shared_view(clip.cameras[a], clip.cameras[b]), shared_view(clip.cameras[b], clip.cameras[a])
-        if max(m.mean() for m in masks) >= MIN_SHARED:
-            groups[f"{a}+{b}"] = _pair_errors(clip.cameras[a], clip.cameras[b], videos[a], videos[b], masks)
-    return summary("cse", groups) if groups else {}
+    for a, b in combinations(clip.videos, 2):
+        masks = clip.cached_reference("cse", f"{a}+{b}", partial(shared_views, clip.cameras[a], clip.cameras[b]))
+        if max(m.mean() for m in masks) < MIN_SHARED:
+            continue
+        for view in {a, b} - {view for view, _ in features}:
+            rays = rays_of(clip.cameras[view].model)
+            features |= {(view, t): detect(clip.videos[view][t], rays) for t in times}
+        seen = [(features[a, t].inside(masks[0]), features[b, t].inside(masks[1])) for t in times]
+        groups[f"{a}+{b}"] = _pair_errors(clip.cameras[a], clip.cameras[b], seen)
+    return summary("cse", groups, width_of(clip)) if groups else {}
 
 
-def _pair_errors(
-    a: Camera, b: Camera, video_a: np.ndarray, video_b: np.ndarray, masks: tuple[np.ndarray, np.ndarray]
-) -> list[np.ndarray]:
+def _pair_errors(a: Camera, b: Camera, seen: Sequence[tuple[Features, Features]]) -> list[np.ndarray]:
     b_from_a = np.linalg.inv(b.camera_to_rig) @ a.camera_to_rig
     K_a, K_b = pinhole_matrix(a), pinhole_matrix(b)
-    rays_a, rays_b = a.model.rays(), b.model.rays()
-    times = np.unique(np.linspace(0, len(video_a) - 1, TIMES).round().astype(int))
-    return [
-        match_errors(detect(video_a[t], rays_a, masks[0]), detect(video_b[t], rays_b, masks[1]), K_a, K_b, b_from_a)
-        for t in times
-    ]
+    return [match_errors(of_a, of_b, K_a, K_b, b_from_a) for of_a, of_b in seen]

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cosmos_exp.metrics.epipolar import detect, match_errors, pinhole_matrix, summary
+from cosmos_exp.metrics.epipolar import detect, match_errors, pinhole_matrix, rays_of, summary, width_of
 from cosmos_exp.metrics.flicker import static_mask
 from cosmos_exp.metrics.types import GeneratedClip
 from cosmos_exp.rendering.types import SKY_TAG, CameraRender
@@ -27,12 +27,12 @@ PAIRS = 4
 def view_errors(
     video: np.ndarray, render: CameraRender, camera: Camera, rig_poses: np.ndarray, *, gap: int = GAP
 ) -> list[np.ndarray]:
-    """Sampson errors [N] of each frame pair of one view."""
+    """Sampson errors [2,N] of each frame pair of one view, in pixels and normalised."""
     gap = min(gap, len(video) - 1)
     if gap < 1:
         return []
     starts = np.unique(np.linspace(0, len(video) - 1 - gap, PAIRS).round().astype(int))
-    K, rays = pinhole_matrix(camera), camera.model.rays()
+    K, rays = pinhole_matrix(camera), rays_of(camera.model)
     poses = rig_poses @ camera.camera_to_rig
     frames = sorted({int(t) for s in starts for t in (s, s + gap)})
     semantic = render.output("semantic")
@@ -44,11 +44,12 @@ def view_errors(
 
 
 def tse(clip: GeneratedClip) -> dict[str, float]:
-    """tse (median, pixels), tse_mean, tse_keep, tse_matches, and the median of each view."""
+    """tse (median, pixels), tse_960, tse_norm, tse_mean, tse_keep, tse_matches, and the median of each view."""
     return summary(
         "tse",
         {
             view: view_errors(video, clip.renders[view], clip.cameras[view], clip.rig_poses)
             for view, video in clip.videos.items()
         },
+        width_of(clip),
     )

@@ -78,8 +78,11 @@ def _frame_features(frame: np.ndarray) -> np.ndarray:
     )
 
 
-def fit(features: np.ndarray, labels: Sequence[str]) -> StyleClassifier:
-    """Fit to features [N,K] of clips with known styles, N labels; every style needs at least two clips."""
+def fit(features: np.ndarray, labels: Sequence[str], *, deviation: float = 1e-3) -> StyleClassifier:
+    """Fit to features [N,K] of clips with known styles, N labels; every style needs at least two clips.
+
+    deviation: that every feature is taken to have beside what its clips show.
+    """
     styles = tuple(sorted(set(labels)))
     index = np.array([styles.index(label) for label in labels])
     if np.bincount(index).min() < 2:
@@ -87,7 +90,7 @@ def fit(features: np.ndarray, labels: Sequence[str]) -> StyleClassifier:
     centroids = np.stack([features[index == c].mean(axis=0) for c in range(len(styles))])
     residual = features - centroids[index]
     covariance = residual.T @ residual / max(len(features) - len(styles), 1)
-    covariance += np.diag(RIDGE * np.diag(covariance) + 1e-6)
+    covariance += np.diag(RIDGE * np.diag(covariance) + deviation**2)
     return StyleClassifier(styles, centroids, np.linalg.inv(covariance))
 
 

@@ -15,6 +15,7 @@ from cosmos_exp.common.cache import Entry
 from cosmos_exp.common.stored_arrays import load_arrays
 from cosmos_exp.controls.config import ControlsConfig
 from cosmos_exp.models.base import (
+    ByRequest,
     GeneratedVideos,
     GenerationRequest,
     ModelFamily,
@@ -53,9 +54,13 @@ class RenderModel(VideoModel):
 
     def generate(self, request: GenerationRequest, store: ResultStore) -> Iterator[GeneratedVideos]:
         for style in request.prompts:
-            targets = request.targets[style]
-            views = {view: _rgb(targets[own]) for view, own in self.views.items()}
-            yield GeneratedVideos(style, _rgb(targets[self.front]), views)
+            yield rendered_videos(self, style, request.targets[style])
+
+
+def rendered_videos(model: VideoModel, style: str, targets: ByRequest) -> GeneratedVideos:
+    """The scene as it was rendered in a style, in place of the videos of a model."""
+    views = {view: _rgb(targets[own]) for view, own in model.views.items()}
+    return GeneratedVideos(style, _rgb(targets[model.front]), views)
 
 
 def _rgb(entry: Entry) -> StoredVideo:

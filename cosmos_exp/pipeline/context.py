@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cosmos_exp.common.cache import Entry
 from cosmos_exp.config.run_spec import RunSpec
 from cosmos_exp.models.base import ByRequest, GeneratedVideos, GenerationRequest, RenderRequest, views_of
+from cosmos_exp.models.render_model import rendered_videos
 from cosmos_exp.pipeline.cached_results import Results
+from cosmos_exp.pipeline.foreign_scene import ForeignScene
 from cosmos_exp.pipeline.measuring import Measured, StyleResult
 from cosmos_exp.pipeline.prompts import Prompts
+from cosmos_exp.pipeline.references import References
 from cosmos_exp.pipeline.renders import Renders
 from cosmos_exp.pipeline.scene_loading import LoadedScene
 from cosmos_exp.runs.run_folder import RunFolder
@@ -55,6 +58,7 @@ class RunContext:
         self.scene = scene or LoadedScene(spec, results.cache)
         self.prompts = Prompts(spec, self.scene, results)
         self.renders = Renders(spec, self.scene, results)
+        self.foreign_scene = ForeignScene(self.scene)
 
     def scene_renders(self) -> ByRequest:
         """In the scene's weather."""
@@ -87,3 +91,9 @@ class RunContext:
         targets = state.renders.get(style, {})
         result = StyleResult(state.prompts[style], state.generated[style], self.scene_renders(), targets)
         return Measured(self.spec, self.scene, self.results, result)
+
+    def references(self, style: str) -> References:
+        measured = self.measured(style)
+        videos = rendered_videos(self.spec.model, style, measured.style.targets)
+        rendered = Measured(self.spec, self.scene, self.results, replace(measured.style, videos=videos))
+        return References(rendered, Renders(self.spec, self.foreign_scene, self.results))

@@ -59,8 +59,14 @@ def evaluate_run(path: Path, names: Sequence[str] | None = None) -> Evaluated:
             values = [load_json(measured.metric(name)) for name in spec.metrics]
             found = before | {key: value for own in values for key, value in own.items()}
             metrics[style] = dict(sorted(found.items(), key=_place))
+        computed = results.misses["metrics"]
         write_json(folder.metrics, metrics)
-    return Evaluated(path, metrics, results.misses["metrics"])
+        if spec.references:
+            limits = folder.read_references()
+            for style in spec.styles:
+                limits[style] = limits.get(style, {}) | context.references(style).of(spec.metrics)
+            write_json(folder.references, limits)
+    return Evaluated(path, metrics, computed)
 
 
 def _place(item: tuple[str, float]) -> tuple[int, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from cosmos_exp.common.cache import Entry
 from cosmos_exp.common.single_entry_cache import SingleEntryCache
@@ -41,10 +42,12 @@ class Measured:
 
     def metric(self, name: str) -> Entry:
         """{key: value} of one metric."""
-        config = {"metric": name, "version": VERSIONS[name]}
-        size = self.spec.megapixels
-        inputs = self._inputs(name)
+        config, inputs, size = self.config(name), self.inputs(name), self.spec.megapixels
         return self.results.get("metrics", config, inputs, lambda: evaluate_metric(self.clip, name), size=size)
+
+    def config(self, name: str) -> dict[str, Any]:
+        """What a metric's value follows from, besides its inputs."""
+        return {"metric": name, "version": VERSIONS[name]}
 
     def require_sane(self) -> None:
         """SanityError where a generated video is black, frozen or not a number."""
@@ -54,7 +57,7 @@ class Measured:
         videos = {view: video.read() for view, video in made.views.items()} | {"single view": made.front.read()}
         require_sane({f"{made.style}, {view}": video for view, video in videos.items()})
 
-    def _inputs(self, name: str) -> list[str]:
+    def inputs(self, name: str) -> list[str]:
         """Keys of what a metric reads: so that a further metric leaves the results of the others."""
         style = self.style
         targets = style.targets.values() if name in READS_TARGETS else ()

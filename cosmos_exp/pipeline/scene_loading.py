@@ -48,6 +48,12 @@ class LoadedScene:
             return scene_key(self.spec.scene, self.cache)
         return hashlib.sha256(pickle.dumps((self._given_scene, self._given_rig))).hexdigest()
 
+    @property
+    def has_cameras(self) -> bool:
+        """Whether its cameras follow from the scene too, and not from the `sensors` config alone."""
+        sensors = self.spec.sensors
+        return self._given_rig is not None or bool(sensors.camera_type or sensors.file)
+
     @cached_property
     def scene(self) -> Scene:
         if self._given_scene is not None:

@@ -19,6 +19,7 @@ from cosmos_exp.common.stored_arrays import load_arrays, load_json
 from cosmos_exp.common.video import compose_grid, write_video
 from cosmos_exp.models.base import GeneratedVideos, RenderRequest
 from cosmos_exp.pipeline.context import RunContext
+from cosmos_exp.pipeline.references import Reference
 from cosmos_exp.runs.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
@@ -129,9 +130,10 @@ def _write_generated(context: RunContext, folder: RunFolder, made: GeneratedVide
 
 
 def measure(context: RunContext, tick: Tick) -> None:
-    """The sanity gate, then every metric of every style."""
+    """The sanity gate, then every metric of every style, with its ceiling and floor."""
     spec, folder = context.spec, context.folder
     values: dict[str, dict[str, float]] = {}
+    limits: dict[str, dict[str, Reference]] = {}
     for i, style in enumerate(spec.styles, 1):
         measured = context.measured(style)
         if folder and spec.config.metrics.gate:
@@ -139,9 +141,23 @@ def measure(context: RunContext, tick: Tick) -> None:
         entries = [measured.metric(name) for name in spec.metrics]
         if folder:
             values[style] = {key: value for entry in entries for key, value in load_json(entry).items()}
+        if spec.references:
+            limits[style] = _references(context, style)
         tick(i, len(spec.styles))
     if folder:
         write_json(folder.metrics, values)
+    if folder and spec.references:
+        write_json(folder.references, limits)
+
+
+def _references(context: RunContext, style: str) -> dict[str, Reference]:
+    """{key: ceiling and floor}; without a run folder they are looked up alone."""
+    references, names = context.references(style), context.spec.metrics
+    if context.folder:
+        return references.of(names)
+    for name in names:
+        references.entries(name)
+    return {}
 
 
 STAGES = (

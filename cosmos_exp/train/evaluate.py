@@ -10,7 +10,7 @@ import dataclasses
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import cv2
@@ -24,14 +24,16 @@ from cosmos_exp.metrics.blur_ssim import blurred_ssim
 from cosmos_exp.metrics.edge_f1 import edge_f1_score
 from cosmos_exp.metrics.psnr import video_psnr
 from cosmos_exp.metrics.style import StyleClassifier, fit, predict, save, style_features
+from cosmos_exp.metrics.style_regions import REGIONS, fit_region, region_features
+from cosmos_exp.metrics.style_regions import save as save_regions
 from cosmos_exp.models.transfer1.model import WorldModel
 from cosmos_exp.models.transfer1.multi_view import sample_multi_view
 from cosmos_exp.models.transfer1.single_view import sample_single_view
 from cosmos_exp.sampling.sampler_params import SamplerParams
-from cosmos_exp.sensors.camera import Rig
-from cosmos_exp.train.clips import Clip, ClipSpec
+from cosmos_exp.sensors.camera import Camera, Rig
+from cosmos_exp.train.clips import Clip, ClipSize, ClipSpec
 from cosmos_exp.train.config import EvaluateConfig, TrainConfig
-from cosmos_exp.train.rendering import HELD_OUT_SEED, render_clip
+from cosmos_exp.train.rendering import HELD_OUT_SEED, render_clip, render_styles
 
 log = logging.getLogger(__name__)
 
@@ -113,6 +115,8 @@ def evaluate(model: WorldModel, rig: Rig, config: TrainConfig, folder: Path) -> 
     folder.mkdir(parents=True, exist_ok=True)
     validator = Validator(model, rig, config)
     save(fit_classifier(validator, STYLES), folder / "style_classifier.json")
+    regions = fit_regions(rig.camera(validator.front), config.size, range(config.evaluate.num_classifier_scenes))
+    save_regions(regions, folder / "style_regions.json")
     path = folder / "report.json"
     report: Report = json.loads(path.read_text()) if path.exists() else {}
     report["settings"] = dataclasses.asdict(config.evaluate)
@@ -137,6 +141,19 @@ def fit_classifier(validator: Validator, styles: tuple[str, ...]) -> StyleClassi
     """Fitted on *rendered* videos of training scenes."""
     videos = [(k.name, v) for c in validator.training_clips for k, v in zip(c.keys, c.videos) if k.name in styles]
     return fit(np.stack([style_features(v) for _, v in videos]), [name for name, _ in videos])
+
+
+def fit_regions(camera: Camera, size: ClipSize, seeds: Iterable[int]) -> dict[str, StyleClassifier]:
+    """{region: classifier}, fitted on the same kind of videos and their true classes."""
+    features: dict[str, list[np.ndarray]] = defaultdict(list)
+    labels: dict[str, list[str]] = defaultdict(list)
+    for seed in seeds:
+        videos, truth = render_styles(seed, camera, size)
+        for style in STYLES:
+            for region, rows in region_features(videos[style], truth.output("semantic")).items():
+                features[region].append(rows.mean(axis=0))
+                labels[region].append(style)
+    return {region: fit_region(np.array(features[region]), labels[region]) for region in REGIONS}
 
 
 def likeliest(classifier: StyleClassifier, video: np.ndarray) -> str:

@@ -23,7 +23,7 @@ from cosmos_exp.rendering.weather import WEATHERS
 from cosmos_exp.scene.procedural.street import procedural_scene
 from cosmos_exp.scene.types import Scene
 from cosmos_exp.sensors.camera import Camera, Rig
-from cosmos_exp.train.clips import Clip, ClipSpec, VideoKey, write_clip
+from cosmos_exp.train.clips import Clip, ClipSize, ClipSpec, VideoKey, write_clip
 
 HELD_OUT_SEED = 1_000_000  # seeds from this one on are never used in training
 NUM_PHRASINGS = 4  # caption variants drawn in training
@@ -87,6 +87,13 @@ def _draw(
     stacked = {name: np.stack(values) for name, values in frames.items()}
     render = CameraRender(camera.name, times, stacked.get("Original"), **{name: stacked[name] for name in TRUTH})
     return stacked, render
+
+
+def render_styles(seed: int, camera: Camera, size: ClipSize) -> tuple[dict[str, np.ndarray], CameraRender]:
+    """The scene of a seed in each style, {style: uint8 [F,H,W,3]}, and its ground truth."""
+    scene = training_scene(seed, duration=(size.num_frames + 1) / size.fps)
+    times = scene.frame_times(size.num_frames, size.fps)
+    return _draw(Renderer(scene), camera, times, STYLES, ())
 
 
 def _work(job: tuple[ClipSpec, Rig, str]) -> str:

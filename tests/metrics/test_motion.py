@@ -77,6 +77,14 @@ def test_temporal_error_is_subpixel_for_the_truth_only(truth, generated):
     assert tse(swimming)["tse"] > 5 * scores["tse"]
 
 
+def test_errors_in_units_that_do_not_depend_on_the_size_of_the_image(truth, generated):
+    """The street's cameras are pinholes of 120 degrees: focal length = width / (2 tan 60)."""
+    width = truth.single_view.shape[2]
+    for scores, name in ((tse(truth), "tse"), (cse(truth), "cse")):
+        assert scores[f"{name}_960"] == pytest.approx(scores[name] * 960 / width)
+        assert scores[f"{name}_norm"] == pytest.approx(scores[name] * 2 * np.tan(np.radians(60)) / width, rel=0.02)
+
+
 def test_temporal_error_notices_a_wrong_calibration(truth):
     turned = {}
     for name, camera in truth.cameras.items():
@@ -96,7 +104,7 @@ def test_temporal_error_through_an_ftheta_camera(truth):
     model = FTheta(1920, 1080, (960.0, 540.0), (0.0, 0.0010908, 0.0, 0.0, 0.0, 0.0), True).resized(*SIZE)
     camera = Camera(FRONT, model, truth.cameras[FRONT].camera_to_rig)
     seen = render(camera, truth.rig_poses)
-    errors = np.concatenate(view_errors(seen.rgb, seen, camera, truth.rig_poses))
+    errors, _ = np.concatenate(view_errors(seen.rgb, seen, camera, truth.rig_poses), axis=1)
     assert len(errors) > 80
     assert np.median(errors) < 0.2
 

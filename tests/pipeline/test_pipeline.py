@@ -81,7 +81,7 @@ def test_the_status_says_how_it_went(first, folder: RunFolder) -> None:
     stages = ["captions", "render", "controls", "videos", "hints", "single_view", "multi_view", "metrics", "tracking"]
     assert list(written["seconds"]) == stages
     assert written["misses"]["single_view"] == len(STYLES)
-    assert written["misses"]["render"] == len(VIEWS) * (1 + len(STYLES))
+    assert written["misses"]["render"] == len(VIEWS) * (1 + 2 * len(STYLES)), "and a foreign scene in each style"
 
 
 def test_the_config_is_resolved(folder: RunFolder) -> None:
