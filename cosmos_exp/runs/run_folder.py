@@ -10,6 +10,8 @@ multi_view/<clip>_<style>/{0..5}.mp4      one per view, in the order of `views.V
 multi_view/<clip>_<style>/grid.mp4        the views as one picture
 multi_view/<clip>_<style>/prompt.json     {view: prompt}
 metrics.json                              {style: {metric: value}}
+references.json                           {style: {metric: {"ceiling": value, "floor": value}}}
+labels/<style>/<view>.mp4                 label verdicts, to lay over the generated view
 wandb/                                    the offline W&B run
 """
 
@@ -97,6 +99,10 @@ class RunFolder:
         return self.path / "metrics.json"
 
     @property
+    def references(self) -> Path:
+        return self.path / "references.json"
+
+    @property
     def provenance(self) -> Path:
         return self.path / "provenance.json"
 
@@ -125,6 +131,10 @@ class RunFolder:
     def prompt(self, clip: str, style: str) -> Path:
         return self.multi_view(clip, style) / "prompt.json"
 
+    def labels(self, style: str) -> Path:
+        """Folder of the label verdicts of a style, and of their videos."""
+        return self.path / "labels" / style
+
     def clips(self) -> list[str]:
         """Clips that have captions here."""
         return sorted(p.stem for p in (self.path / "captions").glob("*.json"))
@@ -149,6 +159,10 @@ class RunFolder:
     def read_metrics(self) -> dict[str, dict[str, float]]:
         """{style: {metric: value}}."""
         return _read_json(self.metrics)
+
+    def read_references(self) -> dict[str, dict[str, dict[str, float]]]:
+        """{style: {metric: {"ceiling", "floor": value}}}; empty where there are none."""
+        return _read_json(self.references) if self.references.exists() else {}
 
     def read_provenance(self) -> dict[str, Any]:
         """What `provenance` recorded. UserError where there is none."""

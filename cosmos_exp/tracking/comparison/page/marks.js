@@ -29,6 +29,7 @@ function ramp(share) {
 }
 function colourOfValue(axis, value) {
   const index = axis.values.findIndex(v => text(v) === text(value));
+  if (index < 0) return "var(--soft)";
   return axis.values.length <= HUES ? `var(--c${index})` : ramp(index / (axis.values.length - 1));
 }
 function colourOf(cell) {
@@ -77,12 +78,12 @@ function drawLegend() {
   $("legend").replaceChildren(...entries);
 }
 
-// A cell that the pointer is on is lit wherever it is drawn; what there is to say of it stands beside the pointer.
-function light(index, event, note) {
+// Cells that the pointer is on are lit wherever they are drawn; what there is to say of them stands beside the pointer.
+function lightAll(cells, event, note) {
   document.querySelectorAll(".lit").forEach(node => node.classList.remove("lit"));
   $("tip").hidden = !event || !note;
-  if (index === null) return;
-  document.querySelectorAll(`[data-cell="${index}"]`).forEach(node => node.classList.add("lit"));
+  for (const cell of cells)
+    document.querySelectorAll(`[data-cell="${cell.index}"]`).forEach(node => node.classList.add("lit"));
   if (!event || !note) return;
   $("tip").textContent = note;
   const box = $("tip").getBoundingClientRect();
@@ -91,8 +92,8 @@ function light(index, event, note) {
 }
 function standsFor(node, cell, note) {
   node.dataset.cell = cell.index;
-  node.onpointermove = event => light(cell.index, event, note);
-  node.onpointerleave = () => light(null);
+  node.onpointermove = event => lightAll([cell], event, note);
+  node.onpointerleave = () => lightAll([]);
   return node;
 }
 function toggleTick(cell) {
