@@ -83,7 +83,7 @@ class Answer:
         ):
             return ""
         label = metric_info(self.constraint.metric).label
-        return f" That it belongs to these is not sure: {label} {_value(self.constraint.metric, found)}."
+        return f" Whether it meets this is not sure: {label} {_value(self.constraint.metric, found)}."
 
     def _aside(self, settings: Sequence[Setting]) -> str:
         """Which settings were not considered, and why."""

@@ -47,6 +47,9 @@ SCRIPTS = (
     *("model", "stats", "answer", "marks", "controls", "table", "parallel"),
     *("plots", "scatter", "heat", "overlays", "videos", "main"),
 )
+FIRST_COLUMNS = {"style": 1, "map": 2, "objects": 2, "consistency": 1, "quality": 1}
+"""How many metrics of each group a table shows at first, those that settings are compared by before others: what fits
+a window of 1400 pixels."""
 
 
 def write_page(folder: Path, cells: list[Cell] | None = None) -> Path:
@@ -110,10 +113,11 @@ def page_data(folder: Path, cells: list[Cell]) -> dict[str, Any]:
 
 
 def _columns(names: Sequence[str]) -> list[str]:
-    """Metrics whose columns the table shows at first: what settings are compared by, and two of each group."""
-    shown = {name for name in names if name in OBJECTIVES or metric_info(name).group not in GROUPS}
-    for group in GROUPS:
-        shown |= set([n for n in names if metric_info(n).group == group and metric_info(n).direction][:2])
+    """Metrics whose columns the table shows at first, by FIRST_COLUMNS, and all of no group."""
+    shown = {name for name in names if metric_info(name).group not in GROUPS}
+    for group, count in FIRST_COLUMNS.items():
+        own = [n for n in names if metric_info(n).group == group and metric_info(n).direction]
+        shown.update(sorted(own, key=lambda name: name not in OBJECTIVES)[:count])
     return [name for name in names if name in shown]
 
 

@@ -51,7 +51,7 @@ function doubt(best) {
   const {mean: value, half} = pairs.length ? interval(pairs) : {};
   if (half === undefined || Math.abs(value - state.constraint.bound) > half) return "";
   const metric = metricNamed(state.constraint.metric);
-  return ` That it belongs to these is not sure: ${metric.label} ${estimate(pairs, metric)}.`;
+  return ` Whether it meets this is not sure: ${metric.label} ${estimate(pairs, metric)}.`;
 }
 // Which settings were not considered, and why.
 function asideOf(settings) {

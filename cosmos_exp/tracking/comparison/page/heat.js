@@ -81,8 +81,8 @@ function heatCell(cells, found, metric, scale, marks) {
     colour = ramp(share);
   const td = make("td", {
     className: lost ? "lost" : "",
-    textContent: ({best: "★ ", tied: "≈ "}[standing] || "") + fixed(found.mean, metric),
   });
+  td.append(make("span", {textContent: ({best: "★ ", tied: "≈ "}[standing] || "") + fixed(found.mean, metric)}));
   td.style.setProperty("--heat", colour);
   td.style.color = isBright(colour) ? "#111" : "#fff";
   const note = [
@@ -105,7 +105,7 @@ function isBright(colour) {
 function setUpHeat() {
   const axes = [...factors.filter(a => a.values.length > 1), ...data.derived];
   const swept = factors.filter(a => a.values.length > 1);
-  $("heat").hidden = swept.length < 2 || !measured().some(m => m.direction);
+  $("to-heat").hidden = $("heat").hidden = swept.length < 2 || !measured().some(m => m.direction);
   if ($("heat").hidden) return;
   const [x, y] = swept.filter(a => a.key !== "style").length > 1 ? swept.filter(a => a.key !== "style") : swept;
   state.heat = {x: x.key, y: y.key, metric: state.objective};

@@ -69,7 +69,7 @@ const stateOf = cell => cell.state + (cell.error ? ": " + cell.error : "");
 const metricLabel = m =>
   m.label +
   ({up: " ↑", down: " ↓"}[directionOf(m)] || "") +
-  (state.normalised ? ", normalised" : m.unit ? ` (${m.unit})` : "");
+  (state.normalised ? " (norm.)" : m.unit ? ` (${m.unit})` : "");
 const measured = () => data.metrics.filter(m => data.cells.some(c => metricOf(c, m.key) !== undefined));
 
 function shown() {

@@ -66,11 +66,11 @@ function panel(metric, axis, cells) {
       "aria-label": panelWords(metric, axis, lines),
     });
   chart.append(...frame(axis, x, y, low, high, baseline !== undefined));
+  chart.append(...references.flatMap(r => referenceMarks(r, y, low, high, {from: LEFT, to: WIDE - RIGHT})));
   const shifted = Math.min(7, 34 / lines.length);
   lines.forEach((line, i) =>
     chart.append(...lineMarks(line, (i - (lines.length - 1) / 2) * shifted, metric, x, y, low, high)),
   );
-  chart.append(...references.flatMap(r => referenceMarks(r, y, low, high, {from: LEFT, to: WIDE - RIGHT})));
   return make("figure", {}, title, chart);
 }
 
@@ -96,27 +96,20 @@ function referenceLines(metric, cells) {
     return [{name, value: state.normalised ? +(name === "ceiling") : mean(values)}];
   });
 }
-// A dashed line with its name; beside the plot's edge, with an arrow, where it lies beyond. at: pixel of a value.
+// A dashed line with its name, the ceiling's at the line's end and the floor's at its start, or its name alone, with an
+// arrow, where it lies beyond the plot. at: pixel of a value. from, to: pixels between which the line is.
 function referenceMarks({name, value}, at, low, high, {from, to, upright = false}) {
-  const line = (a, b, c, d) => svg("line", {class: "reference", x1: a, x2: b, y1: c, y2: d});
-  const beyond = value < low ? "low" : value > high ? "high" : "",
-    said = beyond
-      ? `${name} ${+value.toPrecision(3)} ${{low: upright ? "←" : "↓", high: upright ? "→" : "↑"}[beyond]}`
-      : name;
+  const side = value < low ? -1 : value > high ? 1 : 0,
+    arrow = (upright ? ["←", "", "→"] : ["↓", "", "↑"])[side + 1];
+  const said = side ? `${name} ${+value.toPrecision(3)} ${arrow}` : name,
+    upper = value > (low + high) / 2;
   const place = at(Math.min(Math.max(value, low), high));
-  if (upright) {
-    const anchor = value > (low + high) / 2 ? "end" : "start";
-    const content = words(said, place + (anchor === "end" ? -4 : 4), from + 11, {
-      "text-anchor": anchor,
-      class: "of-reference",
-    });
-    return beyond ? [content] : [line(place, place, from, to), content];
-  }
-  const content = words(said, to - 2, place + (value > (low + high) / 2 ? 12 : -4), {
-    "text-anchor": "end",
-    class: "of-reference",
-  });
-  return beyond ? [content] : [line(from, to, place, place), content];
+  const line = upright ? {x1: place, x2: place, y1: from, y2: to} : {x1: from, x2: to, y1: place, y2: place};
+  const [x, y, anchor] = upright
+    ? [place + (upper ? -4 : 4), name === "ceiling" ? from + 11 : to - 5, upper ? "end" : "start"]
+    : [name === "ceiling" ? to - 2 : from + 3, place + (upper ? 12 : -4), name === "ceiling" ? "end" : "start"];
+  const content = words(said, x, y, {"text-anchor": anchor, class: "of-reference"});
+  return side ? [content] : [svg("line", {class: "reference", ...line}), content];
 }
 
 function panelWords(metric, axis, lines) {

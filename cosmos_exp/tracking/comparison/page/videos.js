@@ -1,5 +1,6 @@
 // The ticked cells' videos side by side, on one clock.
 const MAX_PLAYED = 48; // browsers stop making players at some number
+const NARROWEST_VIDEO = 130; // pixels; the page scrolls within itself where they do not fit
 let figures = new Map(); // by cell and source, so that a video that stays on the page is not loaded again
 
 function figure(cell) {
@@ -70,7 +71,7 @@ function drawVideos() {
         return here.length === 1 ? here[0] : make("div", {}, ...here);
       }),
     );
-    columns = `repeat(${values.length || 1}, minmax(0, ${width}))`;
+    columns = `repeat(${values.length || 1}, minmax(${NARROWEST_VIDEO * across}px, ${width}))`;
   }
   if (!nodes.length) nodes = [make("p", {className: "soft", textContent: "No cell is ticked among those shown."})];
   $("videos").style.gridTemplateColumns = columns;
