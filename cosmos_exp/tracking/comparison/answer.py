@@ -4,6 +4,7 @@ The page says the same of the cells that it shows (`page/answer.js`)."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -59,7 +60,7 @@ class Answer:
         told = "better than every other"
         if ranking.ties:
             told = f"tied with {_list([self._name(tie) for tie in ranking.ties])}, not told apart"
-        return f"{name}: {best}; {told} ({over}).{self._doubt(ranking.best)}{aside}"
+        return f"{name}: {best}; {told} ({over}).{self._doubt(ranking.best)}{self._standing(ranking.best)}{aside}"
 
     def _holds(self, setting: Setting) -> bool:
         return self.constraint is None or self.constraint.holds(setting)
@@ -84,6 +85,21 @@ class Answer:
             return ""
         label = metric_info(self.constraint.metric).label
         return f" Whether it meets this is not sure: {label} {_value(self.constraint.metric, found)}."
+
+    def _standing(self, best: Setting) -> str:
+        """Where its mean lies between floor and ceiling."""
+        found = best.estimate(self.metric)
+        ends = [
+            [cell.references[self.metric][end] for cell in best.cells if end in cell.references.get(self.metric, {})]
+            for end in ("ceiling", "floor")
+        ]
+        if not found or not all(ends):
+            return ""
+        ceiling, floor = (sum(values) / len(values) for values in ends)
+        if not math.isfinite(ceiling - floor) or ceiling == floor:
+            return ""
+        share = (found.mean - floor) / (ceiling - floor)
+        return f" From another scene (0) to the renderer's own picture (1), that is {share:.2f}."
 
     def _aside(self, settings: Sequence[Setting]) -> str:
         """Which settings were not considered, and why."""

@@ -204,10 +204,10 @@ def test_the_condition_decides_what_is_marked(opened):
     assert page.run("return $('bounds').hidden")
     assert set(page.run(best)) == {"5", "1"}
     choose(page, "constraint", "semantic_eta2")
-    page.run("$('bound').value = 0.4; $('bound').oninput()")
-    assert page.run("return [$('relation').value, state.constraint.bound]") == ["at least", 0.4]
-    assert set(page.run(best)) == {"5"}
-    assert "among the settings with Semantic η² at least 0.4" in sentences(page)[0]
+    page.run("$('bound').value = 0.25; $('bound').oninput()")
+    assert page.run("return [$('relation').value, state.constraint.bound]") == ["at least", 0.25]
+    assert set(page.run(best)) == {"5", "3"}  # 3 of the style score
+    assert "among the settings with Semantic η² at least 0.25" in sentences(page)[0]
 
 
 def test_one_scene_and_one_seed_name_no_winner(opened):
@@ -263,6 +263,21 @@ def test_the_page_says_what_python_says(opened, metric: str, constraint: Constra
     asked = "null" if constraint is None else str(vars(constraint))
     page.run(f"state.objective = '{metric}'; state.constraint = {asked}; drawAnswer()")
     assert sentences(page) == [f"{style}: {said.sentence(settings)}" for style, settings in settings_of(cells).items()]
+
+
+def test_the_answer_says_where_the_best_lies_between_floor_and_ceiling(opened):
+    cells = cells_of(styles=["Snowy"])
+    for cell in cells:
+        cell.references = {"psnr": {"ceiling": 160.0, "floor": 60.0}, "edge_f1": {"ceiling": 0.9}}
+    (settings,) = settings_of(cells).values()
+    said = Answer(axis_values(cells), "psnr").sentence(settings)
+    mean = np.mean([5.0 * scene + 10.5 for scene in SCENES])
+    assert f"From another scene (0) to the renderer's own picture (1), that is {(mean - 60) / 100:.2f}." in said
+    page = opened(cells)
+    choose(page, "objective", "psnr")
+    assert sentences(page) == [said]
+    choose(page, "objective", "edge_f1")
+    assert "From another scene" not in sentences(page)[0], "it has no floor"
 
 
 def test_a_style_that_was_not_measured_is_said(opened):

@@ -29,7 +29,18 @@ function answer(settings, metric) {
   if (count < 2)
     return `No winner can be named with one scene and one seed. ${name} has the ${found}, which may be chance.${aside}`;
   const told = ties.length ? `tied with ${list(ties.map(settingName))}, not told apart` : "better than every other";
-  return `${name}: ${found}; ${told} (paired over ${count} ${unit}).${doubt(best)}${aside}`;
+  return `${name}: ${found}; ${told} (paired over ${count} ${unit}).${doubt(best)}${standing(best, metric)}${aside}`;
+}
+// Where its mean lies between floor and ceiling.
+function standing(best, metric) {
+  const ends = ["ceiling", "floor"].map(name => {
+    const found = best.map(cell => referencesOf(cell, metric.key)[name]).filter(v => v !== undefined);
+    return found.length ? mean(found) : undefined;
+  });
+  if (ends.includes(undefined) || ends[0] === ends[1]) return "";
+  const [ceiling, floor] = ends,
+    share = (interval(measuredValues(best, metric.key)).mean - floor) / (ceiling - floor);
+  return ` From another scene (0) to the renderer's own picture (1), that is ${share.toFixed(2)}.`;
 }
 
 const objectiveName = metric => (metric.group === "map" ? `map adherence (${metric.label})` : metric.label);
@@ -86,6 +97,7 @@ function setUpAnswer() {
   );
   choose($("objective"), state.objective, value => {
     state.objective = value;
+    showColumn(value);
     drawAnswer();
   });
   state.constraint = metricNamed(STYLE) ? {...STYLE_KEPT} : null;
@@ -119,7 +131,13 @@ function setConstraint(key) {
     state.constraint = {metric: key, relation, bound: +middle.toPrecision(3)};
   }
   showConstraint();
+  if (metric) showColumn(key);
   draw();
+}
+function showColumn(key) {
+  state.metrics.table.add(key);
+  drawMenus();
+  drawTable();
 }
 function showConstraint() {
   $("bounds").hidden = !state.constraint;
