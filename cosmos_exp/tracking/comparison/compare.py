@@ -156,6 +156,8 @@ def _cell(folder: Path, cell: Cell) -> dict[str, Any]:
     def sources(paths: Mapping[str, Path]) -> dict[str, str]:
         return {what: quote(path.relative_to(folder).as_posix()) for what, path in paths.items()}
 
+    used = list(dict.fromkeys(name for weights in cell.weights.values() for name in weights))
+    shown = {name for name in cell.controls if not used or name in (*used, "hdmap")}
     return {
         "run": cell.run,
         "axes": dict(cell.axes),
@@ -167,10 +169,10 @@ def _cell(folder: Path, cell: Cell) -> dict[str, Any]:
         "error": cell.error,
         "metrics": _rounded(cell.metrics),
         "references": {key: _rounded(ends) for key, ends in cell.references.items()},
-        "used": list(dict.fromkeys(name for weights in cell.weights.values() for name in weights)),
+        "used": used,
         "videos": sources(cell.videos),
         "views": cell.views,
-        "controls": {name: sources(paths) for name, paths in cell.controls.items()},
+        "controls": {name: sources(paths) for name, paths in cell.controls.items() if name in shown},
         "labels": sources(cell.labels),
     }
 

@@ -164,6 +164,19 @@ def test_the_heat_map_marks_the_best_and_hatches_what_lost_the_style(page):
     assert page.run("return $('heat-y').value") == "sampler.guidance", "the axes change places"
 
 
+def test_the_keyboard_reads_intervals_and_ticks_settings(page):
+    page.run("document.querySelector('#heat tbody td').focus()")
+    assert "95 % over 3 scenes" in page.run("return $('tip').textContent")
+    page.run("document.activeElement.blur()")
+    assert page.run("return $('tip').hidden")
+    page.click("#tick-none")
+    page.run("""
+        const spot = document.querySelector('#scatter .spot');
+        spot.focus();
+        spot.dispatchEvent(new KeyboardEvent('keydown', {key: 'Enter', bubbles: true}));""")
+    assert page.run("return data.cells.filter(c => c.ticked).length") == len(SCENES)
+
+
 def test_there_is_no_heat_map_of_a_single_axis(page):
     cells = [cell for cell in cells_of() if cell.axes["controls.hdmap.weight"] == 1]
     (page.folder / "one.html").write_text(render_page(page_data(page.folder, cells)))

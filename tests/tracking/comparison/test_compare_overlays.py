@@ -68,7 +68,7 @@ def test_page_data_has_relative_paths(folder):
     cell = page_data(folder, read_cells(folder))["cells"][0]
     assert cell["controls"]["hdmap"][SIDE] == f"0_ab/hdmap/{SIDE}/{CLIP}_0.mp4"
     assert cell["labels"] == {view: f"0_ab/labels/Night/{view}.mp4" for view in (VIEWS[0], REAR)}
-    assert cell["used"] == ["hdmap"] and cell["views"] == list(VIEWS)
+    assert cell["used"] == list(cell["controls"]) == ["hdmap"] and cell["views"] == list(VIEWS)
 
 
 def test_the_hd_map_of_the_shown_view_lies_over_it(page):

@@ -92,9 +92,8 @@ function heatCell(cells, found, metric, scale, marks) {
     ...(lost ? [lostWords()] : []),
   ].join("\n");
   td.setAttribute("aria-label", note);
-  td.onpointermove = event => lightAll(cells, event, note);
-  td.onpointerleave = () => lightAll([]);
-  return td;
+  td.tabIndex = 0;
+  return explains(td, cells, note);
 }
 const lostWords = () => (sameConstraint(state.constraint, STYLE_KEPT) ? "lost the style" : "excluded by the condition");
 function isBright(colour) {

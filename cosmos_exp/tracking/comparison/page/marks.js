@@ -90,11 +90,19 @@ function lightAll(cells, event, note) {
   $("tip").style.left = Math.max(0, Math.min(event.clientX + 14, innerWidth - box.width - 8)) + "px";
   $("tip").style.top = Math.max(0, Math.min(event.clientY + 14, innerHeight - box.height - 8)) + "px";
 }
+// Says what there is to say of these cells to the pointer, and to the keyboard where the node can have the focus.
+function explains(node, cells, note) {
+  node.onpointermove = event => lightAll(cells, event, note);
+  node.onpointerleave = node.onblur = () => lightAll([]);
+  node.onfocus = () => {
+    const {right, bottom} = node.getBoundingClientRect();
+    lightAll(cells, {clientX: right, clientY: bottom}, note);
+  };
+  return node;
+}
 function standsFor(node, cell, note) {
   node.dataset.cell = cell.index;
-  node.onpointermove = event => lightAll([cell], event, note);
-  node.onpointerleave = () => lightAll([]);
-  return node;
+  return explains(node, [cell], note);
 }
 function toggleTick(cell) {
   cell.ticked = !cell.ticked;

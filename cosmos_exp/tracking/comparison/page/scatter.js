@@ -134,18 +134,20 @@ function pointMarks({cells, kept, x: h, y: v}, {x, y}) {
   bars.forEach(bar => bar.classList.add("thin"));
   const axis = axisOf(state.colour),
     index = axis ? axis.values.findIndex(value => text(value) === text(cells[0].axes[axis.key])) : 0;
-  const spot = mark(index, ...at, 5, {class: "spot", fill: kept ? colour : "var(--panel)", stroke: colour});
   const said = ({metric}, p) => `${metric.label}: ${spreadWords(p, metric)}`;
-  const note = [settingName(cells), said(x, h), said(y, v), ...(kept ? [] : ["excluded by the condition"])].join("\n");
+  const note = [settingName(cells), said(x, h), said(y, v), ...(kept ? [] : [lostWords()])].join("\n");
+  const look = {class: "spot", fill: kept ? colour : "var(--panel)", stroke: colour};
+  const spot = mark(index, ...at, 5, {...look, tabindex: 0, role: "button", "aria-label": `${note}\nTick its cells`});
   spot.onclick = () => {
     const tick = !cells.every(c => c.ticked);
     cells.forEach(c => (c.ticked = tick));
     drawTable();
     drawVideos();
   };
-  spot.onpointermove = event => lightAll(cells, event, note);
-  spot.onpointerleave = () => lightAll([]);
-  return [...bars, spot];
+  spot.onkeydown = event => {
+    if (event.key === "Enter") spot.onclick();
+  };
+  return [...bars, explains(spot, cells, note)];
 }
 function settingColour(cells) {
   if (!state.colour || axisOf(state.colour)) return colourOf(cells[0]);
