@@ -60,7 +60,7 @@ class Answer:
         told = "better than every other"
         if ranking.ties:
             told = f"tied with {_list([self._name(tie) for tie in ranking.ties])}, not told apart"
-        return f"{name}: {best}; {told} ({over}).{self._doubt(ranking.best)}{self._standing(ranking.best)}{aside}"
+        return f"{name}: {best}; {told} ({over}).{self._doubt(ranking.best)}{self._between(ranking.best)}{aside}"
 
     def _holds(self, setting: Setting) -> bool:
         return self.constraint is None or self.constraint.holds(setting)
@@ -75,18 +75,14 @@ class Answer:
 
     def _doubt(self, best: Setting) -> str:
         """Where the interval of the constraint's metric has the bound in it."""
-        found = best.estimate(self.constraint.metric) if self.constraint else None
-        if (
-            not self.constraint
-            or not found
-            or found.half is None
-            or abs(found.mean - self.constraint.bound) > found.half
-        ):
+        asked = self.constraint
+        found = best.estimate(asked.metric) if asked else None
+        if not asked or not found or found.half is None or abs(found.mean - asked.bound) > found.half:
             return ""
-        label = metric_info(self.constraint.metric).label
-        return f" Whether it meets this is not sure: {label} {_value(self.constraint.metric, found)}."
+        label = metric_info(asked.metric).label
+        return f" Whether it meets this is not sure: {label} {_value(asked.metric, found)}."
 
-    def _standing(self, best: Setting) -> str:
+    def _between(self, best: Setting) -> str:
         """Where its mean lies between floor and ceiling."""
         found = best.estimate(self.metric)
         ends = [
@@ -103,20 +99,19 @@ class Answer:
 
     def _aside(self, settings: Sequence[Setting]) -> str:
         """Which settings were not considered, and why."""
-        left = [setting for setting in settings if not self._holds(setting)]
-        if self.constraint and left:
-            metric = self.constraint.metric
-            why = "lost the style" if self.constraint == STYLE_KEPT else "do not meet this"
-            names = [f"{self._name(s)} ({metric_info(metric).label} {s.estimate(metric).mean:.3f})" for s in left]  # type: ignore[union-attr]
-            return f" {len(left)} of {len(settings)} settings {why}: {_list(names)}."
+        asked = self.constraint
+        found = [(s, s.estimate(asked.metric)) for s in settings if asked and not asked.holds(s)]
+        left = [f"{self._name(s)} ({metric_info(asked.metric).label} {e.mean:.3f})" for s, e in found if asked and e]
+        if left:
+            why = "lost the style" if asked == STYLE_KEPT else "do not meet this"
+            return f" {len(left)} of {len(settings)} settings {why}: {_list(left)}."
         if any(setting.estimate(STYLE_SCORE) for setting in settings):
             return ""
         return " Whether the style is kept was not measured."
 
     def _name(self, setting: Setting) -> str:
-        return ", ".join(
-            f"{label} {value_text(setting, key)}" for key, label in self.named.items() if key in setting.axes
-        ) or ("the only setting")
+        named = [(key, label) for key, label in self.named.items() if key in setting.axes]
+        return ", ".join(f"{label} {value_text(setting, key)}" for key, label in named) or "the only setting"
 
 
 def _objective(metric: str) -> str:

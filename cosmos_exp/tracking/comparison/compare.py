@@ -25,12 +25,12 @@ from cosmos_exp.metrics.types import GROUPS
 from cosmos_exp.runs.sweep_cells import Cell, axis_values, read_cells
 from cosmos_exp.tracking.comparison.answer import axis_labels
 from cosmos_exp.tracking.comparison.settings import (
-    OBJECTIVES,
     RELATIONS,
     SCENE_AXES,
     SEED_AXES,
     STYLE_KEPT,
     default_objective,
+    first_columns,
 )
 from cosmos_exp.tracking.comparison.weights import acting, effective_weights
 
@@ -47,9 +47,6 @@ SCRIPTS = (
     *("model", "stats", "answer", "marks", "controls", "table", "parallel"),
     *("plots", "scatter", "heat", "overlays", "videos", "main"),
 )
-FIRST_COLUMNS = {"style": 1, "map": 2, "objects": 2, "consistency": 1, "quality": 1}
-"""How many metrics of each group a table shows at first, those that settings are compared by before others: what fits
-a window of 1400 pixels."""
 
 
 def write_page(folder: Path, cells: list[Cell] | None = None) -> Path:
@@ -101,7 +98,7 @@ def page_data(folder: Path, cells: list[Cell]) -> dict[str, Any]:
         ],
         "metrics": [_metric(name) for name in names],
         "groups": GROUPS,
-        "columns": _columns(names),
+        "columns": first_columns(names),
         "parts": list(dict.fromkeys(key.partition("/")[2] for key in keys if "/" in key)),
         "objective": default_objective(names),
         "constraint": vars(STYLE_KEPT),
@@ -110,15 +107,6 @@ def page_data(folder: Path, cells: list[Cell]) -> dict[str, Any]:
         "grid": GRID,
         "cells": shown,
     }
-
-
-def _columns(names: Sequence[str]) -> list[str]:
-    """Metrics whose columns the table shows at first, by FIRST_COLUMNS, and all of no group."""
-    shown = {name for name in names if metric_info(name).group not in GROUPS}
-    for group, count in FIRST_COLUMNS.items():
-        own = [n for n in names if metric_info(n).group == group and metric_info(n).direction]
-        shown.update(sorted(own, key=lambda name: name not in OBJECTIVES)[:count])
-    return [name for name in names if name in shown]
 
 
 def _place(metric: str) -> tuple[int, int, str]:

@@ -22,6 +22,8 @@ SEED_AXES = ("sampler.seed",)
 STYLE_SCORE = "style_score"
 OBJECTIVES = ("mask_miou", "semantic_eta2", "psnr")
 """What settings are compared by where nothing else is asked: adherence to the map, as far as it was measured."""
+FIRST_COLUMNS = {"style": 1, "map": 2, "objects": 2, "consistency": 1, "quality": 1}
+"""How many metrics of each group a table shows at first: what fits a page of 1400 pixels."""
 RELATIONS = {"above": operator.gt, "at least": operator.ge, "at most": operator.le}
 LEVEL = 0.05
 T = TypeVar("T")
@@ -112,6 +114,16 @@ def default_objective(metrics: Iterable[str]) -> str:
     known = set(metrics) - {STYLE_SCORE}
     ranked = [name for name, info in METRIC_INFO.items() if name in known and info.direction]
     return next((name for name in OBJECTIVES if name in ranked), ranked[0] if ranked else "")
+
+
+def first_columns(metrics: Sequence[str]) -> list[str]:
+    """Those that a table shows at first: of each group as many as FIRST_COLUMNS has, objectives and the style score
+    before others, then all without a group."""
+    first = []
+    for group, count in FIRST_COLUMNS.items():
+        own = [name for name in metrics if metric_info(name).group == group and metric_info(name).direction]
+        first += sorted(own, key=lambda name: name not in (*OBJECTIVES, STYLE_SCORE))[:count]
+    return first + [name for name in metrics if metric_info(name).group not in FIRST_COLUMNS]
 
 
 def rank(settings: Sequence[Setting], metric: str, constraint: Constraint | None = STYLE_KEPT) -> Ranking | None:

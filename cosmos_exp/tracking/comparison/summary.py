@@ -11,23 +11,33 @@ from cosmos_exp.metrics.info import METRIC_INFO, metric_info
 from cosmos_exp.runs.summary import ARROWS
 from cosmos_exp.runs.sweep_cells import Cell, axis_values
 from cosmos_exp.tracking.comparison.answer import Answer, axis_labels, value_text
-from cosmos_exp.tracking.comparison.settings import Ranking, Setting, default_objective, rank, settings_of
+from cosmos_exp.tracking.comparison.settings import (
+    Ranking,
+    Setting,
+    default_objective,
+    first_columns,
+    rank,
+    settings_of,
+)
 
 MOST_SETTINGS = 24
 """Rows; a larger table is for the page."""
 
 
 def print_summary(cells: Sequence[Cell]) -> None:
-    """Print the table of each style to standard output; nothing where there is a single setting or no metric."""
+    """Print the table and the answer of each style to standard output; nothing where there is a single setting or no
+    metric. The page has further metrics."""
     console = Console()
-    metrics = [name for name in METRIC_INFO if metric_info(name).direction and any(name in c.metrics for c in cells)]
+    measured = [name for name in METRIC_INFO if any(name in cell.metrics for cell in cells)]
+    metrics, objective = first_columns(measured), default_objective(measured)
     for style, settings in settings_of(cells).items():
         if len(settings) < 2 or not metrics:
             continue
         rankings = {metric: rank(settings, metric) for metric in metrics}
         console.print(settings_table(style, settings, rankings))
-        answer = Answer(axis_values(list(cells)), default_objective(metrics))
-        console.print(answer.sentence(settings), highlight=False, soft_wrap=True)
+        if objective:
+            said = Answer(axis_values(list(cells)), objective).sentence(settings)
+            console.print(said, highlight=False, soft_wrap=True)
         if any(rankings.values()):
             console.print(_legend(rankings), highlight=False, soft_wrap=True)
         if len(settings) > MOST_SETTINGS:
@@ -44,7 +54,7 @@ def settings_table(style: str, settings: Sequence[Setting], rankings: Mapping[st
         table.add_column(labels[axis])
     for metric in rankings:
         info = metric_info(metric)
-        table.add_column(f"{info.label} {ARROWS[info.direction]}", justify="right")
+        table.add_column(f"{info.label} {ARROWS.get(info.direction, '')}".strip(), justify="right")
     for setting in settings[:MOST_SETTINGS]:
         values = [_value(setting, metric, ranking) for metric, ranking in rankings.items()]
         table.add_row(*(value_text(setting, axis) for axis in axes), *values)

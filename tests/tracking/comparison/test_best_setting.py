@@ -16,6 +16,7 @@ from cosmos_exp.tracking.comparison.settings import (
     Constraint,
     chance,
     default_objective,
+    first_columns,
     rank,
     settings_of,
     student_quantile,
@@ -73,6 +74,12 @@ def test_the_objective_is_adherence_to_the_map_as_far_as_it_was_measured():
     assert default_objective(["style_score", "tse_matches", "psnr", "edge_f1"]) == "psnr"
     assert default_objective(["style_score", "flicker", "edge_f1"]) == "edge_f1"
     assert default_objective(["style_score", "tse_matches", "mine"]) == ""
+
+
+def test_a_table_begins_with_what_settings_are_compared_by():
+    measured = ["edge_f1", "blur_ssim", "tse", "flicker", "tse_matches", "psnr", "style_match", "style_score", "mine"]
+    assert first_columns(measured) == ["style_score", "tse", "psnr", "mine"], "one of style, consistency, quality"
+    assert first_columns(["depth_edge_auc", "semantic_eta2"]) == ["semantic_eta2", "depth_edge_auc"]
 
 
 def test_another_condition_or_none_leaves_other_settings():

@@ -29,10 +29,10 @@ function answer(settings, metric) {
   if (count < 2)
     return `No winner can be named with one scene and one seed. ${name} has the ${found}, which may be chance.${aside}`;
   const told = ties.length ? `tied with ${list(ties.map(settingName))}, not told apart` : "better than every other";
-  return `${name}: ${found}; ${told} (paired over ${count} ${unit}).${doubt(best)}${standing(best, metric)}${aside}`;
+  return `${name}: ${found}; ${told} (paired over ${count} ${unit}).${doubt(best)}${between(best, metric)}${aside}`;
 }
 // Where its mean lies between floor and ceiling.
-function standing(best, metric) {
+function between(best, metric) {
   const ends = ["ceiling", "floor"].map(name => {
     const found = best.map(cell => referencesOf(cell, metric.key)[name]).filter(v => v !== undefined);
     return found.length ? mean(found) : undefined;
