@@ -11,6 +11,7 @@ multi_view/<clip>_<style>/grid.mp4        the views as one picture
 multi_view/<clip>_<style>/prompt.json     {view: prompt}
 metrics.json                              {style: {metric: value}}
 references.json                           {style: {metric: {"ceiling": value, "floor": value}}}, either may be missing
+labels/<style>/<view>.mp4                 label verdicts, to lay over the generated view
 wandb/                                    the offline W&B run
 """
 
@@ -129,6 +130,10 @@ class RunFolder:
 
     def prompt(self, clip: str, style: str) -> Path:
         return self.multi_view(clip, style) / "prompt.json"
+
+    def labels(self, style: str) -> Path:
+        """Folder of the label verdicts of a style, and of their videos."""
+        return self.path / "labels" / style
 
     def clips(self) -> list[str]:
         """Clips that have captions here."""

@@ -12,7 +12,7 @@ import yaml
 
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.views import VIEWS
-from cosmos_exp.runs.run_folder import RunFolder, load_yaml
+from cosmos_exp.runs.run_folder import RunFolder, Status, load_yaml
 from cosmos_exp.runs.states import DONE, FAILED
 
 STYLES_KEY, STYLE_AXIS = "captions.styles", "style"
@@ -27,7 +27,10 @@ class Cell:
     """One style of one run folder, or a cell that the sweep asked for and that has no folder.
 
     run: folder relative to the compared one. axes: {swept key: value}. state: one of a
-    run's (`Status.state`) or missing. videos: {what it shows: path}. metrics: {key: value}.
+    run's (`Status.state`) or missing. metrics: {key: value}. references: {key: {"ceiling", "floor": value}}, either may
+    be missing. weights: {network: {control: weight}} as they count, empty where they count as given.
+    videos: {what it shows: path}. views: in the order of the run. controls: {control: {view: path}}. labels: {view:
+    path} of the videos that lay label verdicts over the generated ones.
     """
 
     run: str
@@ -38,7 +41,12 @@ class Cell:
     prompt: str = ""
     error: str = ""
     metrics: dict[str, float] = field(default_factory=dict)
+    references: dict[str, dict[str, float]] = field(default_factory=dict)
+    weights: dict[str, dict[str, float]] = field(default_factory=dict)
     videos: dict[str, Path] = field(default_factory=dict)
+    views: list[str] = field(default_factory=list)
+    controls: dict[str, dict[str, Path]] = field(default_factory=dict)
+    labels: dict[str, Path] = field(default_factory=dict)
 
     def row(self) -> dict[str, Any]:
         """As a plain dict: run, state, style, the axes, then the metrics."""
@@ -129,12 +137,16 @@ def axis_values(cells: list[Cell]) -> dict[str, list[Any]]:
 
 def _run_cells(run: Path, root: Path, axes: dict[str, Any], config: dict[str, Any]) -> list[Cell]:
     folder = RunFolder(run)
-    state, error = run_state(folder)
+    status = folder.living_status()
+    state, error = _state(status)
     metrics = folder.read_metrics() if folder.metrics.exists() else {}
+    references = folder.read_references()
     captions = {clip: folder.read_captions(clip) for clip in folder.clips()}
     styles = [(clip, style, prompt) for clip, prompts in captions.items() for style, prompt in prompts.items()]
     if not styles:
         styles = [("", style, "") for style in _lookup(config, "captions.styles") or [""]]
+    views = _lookup(config, "views.names") or list(VIEWS)
+    controls = {clip: _controls(folder, clip, views, config) for clip in captions}
     return [
         Cell(
             run=run.relative_to(root).as_posix(),
@@ -145,7 +157,12 @@ def _run_cells(run: Path, root: Path, axes: dict[str, Any], config: dict[str, An
             clip=clip,
             prompt=prompt,
             metrics=metrics.get(style, {}),
-            videos=_videos(folder, clip, style, config) if clip else {},
+            references=references.get(style, {}),
+            weights=status.weights if status else {},
+            videos=_videos(folder, clip, style, views, controls[clip]) if clip else {},
+            views=views,
+            controls=controls.get(clip, {}),
+            labels=_existing({view: folder.labels(style) / f"{view}.mp4" for view in views}) if clip else {},
         )
         for clip, style, prompt in styles
     ]
@@ -153,20 +170,33 @@ def _run_cells(run: Path, root: Path, axes: dict[str, Any], config: dict[str, An
 
 def run_state(folder: RunFolder) -> tuple[str, str]:
     """(state as in `Cell`, why it is not done)."""
-    status = folder.living_status()
+    return _state(folder.living_status())
+
+
+def _state(status: Status | None) -> tuple[str, str]:
     if status is None:
         return FAILED, "ended before its first stage"
     return status.state, status.error if status.state != DONE else ""
 
 
-def _videos(folder: RunFolder, clip: str, style: str, config: dict[str, Any]) -> dict[str, Path]:
-    views = _lookup(config, "views.names") or list(VIEWS)
+def _controls(folder: RunFolder, clip: str, views: list[str], config: dict[str, Any]) -> dict[str, dict[str, Path]]:
+    names = _lookup(config, "controls") or {"hdmap": {}}
+    found = {name: _existing({view: folder.control(name, view, clip) for view in views}) for name in names}
+    return {name: videos for name, videos in found.items() if videos}
+
+
+def _videos(
+    folder: RunFolder, clip: str, style: str, views: list[str], controls: dict[str, dict[str, Path]]
+) -> dict[str, Path]:
     found = {"grid": folder.grid(clip, style), "single view": folder.single_view(clip, style)}
     found |= {view: folder.view(clip, style, index) for index, view in enumerate(views)}
-    controls = _lookup(config, "controls") or {"hdmap": {}}
-    found |= {f"control {name}": folder.control(name, views[0], clip) for name in controls}
+    found |= {f"control {name}": videos[views[0]] for name, videos in controls.items() if views[0] in videos}
     found["render"] = folder.control("rgb", views[0], clip)
-    return {what: path for what, path in found.items() if path.is_file()}
+    return _existing(found)
+
+
+def _existing(paths: dict[str, Path]) -> dict[str, Path]:
+    return {name: path for name, path in paths.items() if path.is_file()}
 
 
 def _axes(overrides: list[dict[str, Any]], asked: list[dict[str, Any]]) -> list[str]:

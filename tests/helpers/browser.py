@@ -11,10 +11,12 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
@@ -50,9 +52,14 @@ class Browser:
         found = _post(f"{self.url}/element", {"using": "css selector", "value": selector})
         _post(f"{self.url}/element/{next(iter(found.values()))}/click", {})
 
-    def screenshot(self, path: Path) -> None:
+    def set_width(self, width: int, height: int = 900) -> None:
+        """Of the page as on a telephone: windows have a least width of their own."""
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        _post(f"{self.url}/goog/cdp/execute", {"cmd": "Emulation.setDeviceMetricsOverride", "params": metrics})
+
+    def screenshot(self) -> Image.Image:
         with urllib.request.urlopen(f"{self.url}/screenshot") as answer:
-            path.write_bytes(base64.b64decode(json.load(answer)["value"]))
+            return Image.open(BytesIO(base64.b64decode(json.load(answer)["value"]))).convert("RGB")
 
 
 def require_browser() -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from io import BytesIO, StringIO
 from pathlib import Path
@@ -18,9 +19,20 @@ from urllib.parse import quote
 from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.common.files import write_atomic
 from cosmos_exp.common.video import frame_rate
+from cosmos_exp.common.views import GRID
 from cosmos_exp.metrics.info import METRIC_INFO, metric_info
+from cosmos_exp.metrics.types import GROUPS
 from cosmos_exp.runs.sweep_cells import Cell, axis_values, read_cells
-from cosmos_exp.tracking.comparison.settings import SCENE_AXES, SEED_AXES
+from cosmos_exp.tracking.comparison.answer import axis_labels
+from cosmos_exp.tracking.comparison.settings import (
+    RELATIONS,
+    SCENE_AXES,
+    SEED_AXES,
+    STYLE_KEPT,
+    default_objective,
+    first_columns,
+)
+from cosmos_exp.tracking.comparison.weights import acting, effective_weights
 
 if TYPE_CHECKING:
     from cosmos_exp.tracking.comparison.contact_sheet import ContactSheet
@@ -31,7 +43,10 @@ VIDEO = "compare.mp4"
 TABLE = "compare.csv"
 PNG_LEVEL = 1  # of zlib: a quarter of the default's time for a sixth more bytes
 TEMPLATE = Path(__file__).with_name("page")
-SCRIPTS = ("model", "stats", "answer", "marks", "controls", "table", "parallel", "plots", "videos", "main")
+SCRIPTS = (
+    *("model", "stats", "answer", "marks", "controls", "table", "parallel"),
+    *("plots", "scatter", "heat", "overlays", "videos", "main"),
+)
 
 
 def write_page(folder: Path, cells: list[Cell] | None = None) -> Path:
@@ -66,32 +81,48 @@ def _template(name: str) -> str:
 def page_data(folder: Path, cells: list[Cell]) -> dict[str, Any]:
     """What the page shows, as plain JSON values."""
     keys = dict.fromkeys(key for cell in cells for key in cell.metrics)
-    order = {name: index for index, name in enumerate(METRIC_INFO)}
-    names = sorted({key.partition("/")[0] for key in keys}, key=lambda name: (order.get(name, len(order)), name))
+    names = sorted({key.partition("/")[0] for key in keys}, key=_place)
+    effective = effective_weights(cells)
+    shown = [_cell(folder, cell) for cell in cells]
+    for label, values in effective.items():
+        for index, value in values.items():
+            shown[index]["axes"][label] = value
     return {
         "title": folder.resolve().name,
         "written": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "fps": _fps(cells),
         "axes": _axes(cells),
+        "derived": [
+            {"key": label, "label": label, "role": "factor", "values": sorted(set(values.values()))}
+            for label, values in effective.items()
+        ],
         "metrics": [_metric(name) for name in names],
+        "groups": GROUPS,
+        "columns": first_columns(names),
         "parts": list(dict.fromkeys(key.partition("/")[2] for key in keys if "/" in key)),
+        "objective": default_objective(names),
+        "constraint": vars(STYLE_KEPT),
+        "relations": list(RELATIONS),
         "shows": list(dict.fromkeys(what for cell in cells for what in cell.videos)),
-        "cells": [_cell(folder, cell) for cell in cells],
+        "grid": GRID,
+        "cells": shown,
     }
+
+
+def _place(metric: str) -> tuple[int, int, str]:
+    """Groups in their order, then metrics in that of METRIC_INFO."""
+    group, order = metric_info(metric).group, list(METRIC_INFO)
+    known = group in GROUPS
+    return GROUPS.index(group) if known else len(GROUPS), order.index(metric) if metric in order else 0, metric
 
 
 def _axes(cells: list[Cell]) -> list[dict[str, Any]]:
     """role: `scene` and `seed` repeat an experiment, so that intervals are taken over them; all else is a `factor`."""
     axes = axis_values(cells)
-    short = {key: key.partition(".")[2] or key for key in axes}
+    labels = axis_labels(axes)
     roles = {**dict.fromkeys(SCENE_AXES, "scene"), **dict.fromkeys(SEED_AXES, "seed")}
     return [
-        {
-            "key": key,
-            "label": short[key] if list(short.values()).count(short[key]) == 1 else key,
-            "role": roles.get(key, "factor"),
-            "values": values,
-        }
+        {"key": key, "label": labels[key], "role": roles.get(key, "factor"), "values": values}
         for key, values in axes.items()
     ]
 
@@ -104,22 +135,39 @@ def _fps(cells: list[Cell]) -> float:
 
 def _metric(name: str) -> dict[str, str]:
     info = metric_info(name)
-    return {"key": name, "label": info.label, "direction": info.direction, "unit": info.unit, "about": info.description}
+    return {"key": name, **{key: getattr(info, key) for key in ("label", "direction", "unit", "group")}} | {
+        "about": info.description
+    }
 
 
 def _cell(folder: Path, cell: Cell) -> dict[str, Any]:
-    videos = {what: quote(path.relative_to(folder).as_posix()) for what, path in cell.videos.items()}
+    def sources(paths: Mapping[str, Path]) -> dict[str, str]:
+        return {what: quote(path.relative_to(folder).as_posix()) for what, path in paths.items()}
+
+    used = list(dict.fromkeys(name for weights in cell.weights.values() for name in weights))
+    shown = {name for name in cell.controls if not used or name in (*used, "hdmap")}
     return {
         "run": cell.run,
-        "axes": cell.axes,
+        "axes": dict(cell.axes),
+        "acts": acting(cell),
         "style": cell.style,
         "state": cell.state,
         "clip": cell.clip,
         "prompt": cell.prompt,
         "error": cell.error,
-        "metrics": {key: round(value, 6) for key, value in cell.metrics.items()},
-        "videos": videos,
+        "metrics": _rounded(cell.metrics),
+        "references": {key: _rounded(ends) for key, ends in cell.references.items()},
+        "used": used,
+        "videos": sources(cell.videos),
+        "views": cell.views,
+        "controls": {name: sources(paths) for name, paths in cell.controls.items() if name in shown},
+        "labels": sources(cell.labels),
     }
+
+
+def _rounded(values: Mapping[str, float]) -> dict[str, float]:
+    """Six digits, finite values alone: JSON has no other."""
+    return {key: round(value, 6) for key, value in values.items() if math.isfinite(value)}
 
 
 def write_grid_image(folder: Path, cells: list[Cell] | None = None, **choice: Any) -> Path:

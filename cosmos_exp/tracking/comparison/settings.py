@@ -7,18 +7,24 @@ that it shows (`page/stats.js`).
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
 
-from cosmos_exp.metrics.info import metric_info
+from cosmos_exp.metrics.info import METRIC_INFO, metric_info
 from cosmos_exp.runs.sweep_cells import STYLE_AXIS, Cell, axis_values
 
 SCENE_AXES = tuple(f"scene.{key}" for key in ("seed", "log", "map", "ego", "start", "root", "clip"))
 SEED_AXES = ("sampler.seed",)
 STYLE_SCORE = "style_score"
+OBJECTIVES = ("mask_miou", "semantic_eta2", "psnr")
+"""What settings are compared by where nothing else is asked: adherence to the map, as far as it was measured."""
+FIRST_COLUMNS = {"style": 1, "map": 2, "objects": 2, "consistency": 1, "quality": 1}
+"""How many metrics of each group a table shows at first: what fits a page of 1400 pixels."""
+RELATIONS = {"above": operator.gt, "at least": operator.ge, "at most": operator.le}
 LEVEL = 0.05
 T = TypeVar("T")
 
@@ -39,6 +45,23 @@ class Estimate:
 
 
 @dataclass(frozen=True)
+class Constraint:
+    """What the mean of a metric must satisfy for a setting to be considered. relation: one of RELATIONS."""
+
+    metric: str
+    relation: str
+    bound: float
+
+    def holds(self, setting: Setting) -> bool:
+        """Also where the metric was not measured."""
+        found = setting.estimate(self.metric)
+        return found is None or RELATIONS[self.relation](found.mean, self.bound)
+
+
+STYLE_KEPT = Constraint(STYLE_SCORE, "above", 0.0)
+
+
+@dataclass(frozen=True)
 class Setting:
     """axes: what it sets. cells: one per scene and seed."""
 
@@ -48,12 +71,6 @@ class Setting:
     def estimate(self, metric: str) -> Estimate | None:
         """Of a metric; None where no cell has it."""
         return estimate(self._values(metric))
-
-    @property
-    def lost_style(self) -> bool:
-        """Whether its videos look more like another style; where that was not measured, they do not."""
-        score = self.estimate(STYLE_SCORE)
-        return score is not None and score.mean <= 0
 
     def ahead_of(self, other: Setting, metric: str) -> Estimate | None:
         """The mean difference to another setting, in pairs of one scene and seed; None without a pair."""
@@ -92,17 +109,34 @@ def settings_of(cells: Iterable[Cell]) -> dict[str, list[Setting]]:
     return found
 
 
-def rank(settings: Sequence[Setting], metric: str) -> Ranking | None:
+def default_objective(metrics: Iterable[str]) -> str:
+    """The first of OBJECTIVES among these metrics, else the first known one with a better direction; '' without one."""
+    known = set(metrics) - {STYLE_SCORE}
+    ranked = [name for name, info in METRIC_INFO.items() if name in known and info.direction]
+    return next((name for name in OBJECTIVES if name in ranked), ranked[0] if ranked else "")
+
+
+def first_columns(metrics: Sequence[str]) -> list[str]:
+    """Those that a table shows at first: of each group as many as FIRST_COLUMNS has, objectives and the style score
+    before others, then all without a group."""
+    first = []
+    for group, count in FIRST_COLUMNS.items():
+        own = [name for name in metrics if metric_info(name).group == group and metric_info(name).direction]
+        first += sorted(own, key=lambda name: name not in (*OBJECTIVES, STYLE_SCORE))[:count]
+    return first + [name for name in metrics if metric_info(name).group not in FIRST_COLUMNS]
+
+
+def rank(settings: Sequence[Setting], metric: str, constraint: Constraint | None = STYLE_KEPT) -> Ranking | None:
     """Compare the setting with the best mean with each other one; None where there is nothing to compare.
 
     Student's paired test over scenes, or over the seeds of a single scene, at 5 % after Holm's correction for the
-    number of comparisons (Scand. J. Statist. 6, 1979). Settings that lost the style are not considered.
+    number of comparisons (Scand. J. Statist. 6, 1979). Only settings that satisfy the constraint are considered.
     """
     sign = {"up": 1, "down": -1}.get(metric_info(metric).direction)
     means = {
         i: sign * found.mean
         for i, setting in enumerate(settings)
-        if sign and not setting.lost_style and (found := setting.estimate(metric))
+        if sign and (not constraint or constraint.holds(setting)) and (found := setting.estimate(metric))
     }
     if sign is None or len(means) < 2:
         return None

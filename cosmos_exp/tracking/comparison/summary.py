@@ -10,22 +10,36 @@ from rich.table import Table
 from cosmos_exp.metrics.info import METRIC_INFO, metric_info
 from cosmos_exp.runs.summary import ARROWS
 from cosmos_exp.runs.sweep_cells import Cell, axis_values
-from cosmos_exp.tracking.comparison.settings import Ranking, Setting, rank, settings_of
+from cosmos_exp.tracking.comparison.answer import Answer, axis_labels, value_text
+from cosmos_exp.tracking.comparison.settings import (
+    Ranking,
+    Setting,
+    default_objective,
+    first_columns,
+    rank,
+    settings_of,
+)
 
 MOST_SETTINGS = 24
 """Rows; a larger table is for the page."""
 
 
 def print_summary(cells: Sequence[Cell]) -> None:
-    """Print the table of each style to standard output; nothing where there is a single setting or no metric."""
+    """Print the table and the answer of each style to standard output; nothing where there is a single setting or no
+    metric. The page has further metrics."""
     console = Console()
-    metrics = [name for name in METRIC_INFO if metric_info(name).direction and any(name in c.metrics for c in cells)]
+    measured = [name for name in METRIC_INFO if any(name in cell.metrics for cell in cells)]
+    metrics, objective = first_columns(measured), default_objective(measured)
     for style, settings in settings_of(cells).items():
         if len(settings) < 2 or not metrics:
             continue
         rankings = {metric: rank(settings, metric) for metric in metrics}
         console.print(settings_table(style, settings, rankings))
-        console.print(_legend(settings, rankings), highlight=False, soft_wrap=True)
+        if objective:
+            said = Answer(axis_values(list(cells)), objective).sentence(settings)
+            console.print(said, highlight=False, soft_wrap=True)
+        if any(rankings.values()):
+            console.print(_legend(rankings), highlight=False, soft_wrap=True)
         if len(settings) > MOST_SETTINGS:
             console.print(f"and {len(settings) - MOST_SETTINGS} more settings, on the page", highlight=False)
 
@@ -34,15 +48,16 @@ def settings_table(style: str, settings: Sequence[Setting], rankings: Mapping[st
     """One row per setting: its axes that vary, then its means; ★ best, ≈ not told apart from the best."""
     axes = [axis for axis, values in axis_values([c for s in settings for c in s.cells]).items() if len(values) > 1]
     axes = [axis for axis in axes if axis in settings[0].axes]
+    labels = axis_labels(axes)
     table = Table(title=style, title_justify="left")
     for axis in axes:
-        table.add_column(axis.partition(".")[2] or axis)
+        table.add_column(labels[axis])
     for metric in rankings:
         info = metric_info(metric)
-        table.add_column(f"{info.label} {ARROWS[info.direction]}", justify="right")
+        table.add_column(f"{info.label} {ARROWS.get(info.direction, '')}".strip(), justify="right")
     for setting in settings[:MOST_SETTINGS]:
         values = [_value(setting, metric, ranking) for metric, ranking in rankings.items()]
-        table.add_row(*(str(setting.axes[axis]) for axis in axes), *values)
+        table.add_row(*(value_text(setting, axis) for axis in axes), *values)
     return table
 
 
@@ -59,16 +74,9 @@ def _value(setting: Setting, metric: str, ranking: Ranking | None) -> str:
     return f"{mark}{found.mean:.3f}"
 
 
-def _legend(settings: Sequence[Setting], rankings: Mapping[str, Ranking | None]) -> str:
-    ranked = [ranking for ranking in rankings.values() if ranking]
-    told = [ranking for ranking in ranked if ranking.count > 1]
-    lost = sum(setting.lost_style for setting in settings)
-    aside = (
-        f"; {lost} of {len(settings)} settings lost the style (style score 0 or less) and win nothing" if lost else ""
-    )
-    if not ranked:
-        return f"nothing to rank{aside}"
+def _legend(rankings: Mapping[str, Ranking | None]) -> str:
+    told = [ranking for ranking in rankings.values() if ranking and ranking.count > 1]
     if not told:
-        return f"one scene and one seed: what differs may be chance, so nothing is marked as best{aside}"
+        return "one scene and one seed: what differs may be chance, so nothing is marked as best"
     fewest = min(told, key=lambda ranking: ranking.count)
-    return f"★ best, ≈ not told apart from the best: paired over {fewest.count} {fewest.unit}, Holm-corrected{aside}"
+    return f"★ best, ≈ not told apart from the best: paired over {fewest.count} {fewest.unit}, Holm-corrected"

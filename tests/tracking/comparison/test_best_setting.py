@@ -8,9 +8,19 @@ import numpy as np
 import pytest
 from helpers.browser import browser, require_browser
 
-from cosmos_exp.runs.sweep_cells import Cell
+from cosmos_exp.runs.sweep_cells import Cell, axis_values
+from cosmos_exp.tracking.comparison.answer import Answer
 from cosmos_exp.tracking.comparison.compare import page_data, render_page
-from cosmos_exp.tracking.comparison.settings import chance, rank, settings_of, student_quantile
+from cosmos_exp.tracking.comparison.settings import (
+    STYLE_KEPT,
+    Constraint,
+    chance,
+    default_objective,
+    first_columns,
+    rank,
+    settings_of,
+    student_quantile,
+)
 from cosmos_exp.tracking.comparison.summary import print_summary
 
 GUIDANCE, SCENES, SEEDS, STYLES = (0, 1, 3, 5), (11, 12, 13, 14, 15, 16), (0, 1), ("Night", "Snowy")
@@ -59,6 +69,34 @@ def test_what_lost_the_style_wins_nothing():
     assert [(ranking.count, ranking.unit, ranking.ties) for ranking in best.values()] == [(6, "scenes", [])] * 2
 
 
+def test_the_objective_is_adherence_to_the_map_as_far_as_it_was_measured():
+    assert default_objective(["style_score", "psnr", "semantic_eta2", "mask_miou"]) in ("mask_miou", "semantic_eta2")
+    assert default_objective(["style_score", "tse_matches", "psnr", "edge_f1"]) == "psnr"
+    assert default_objective(["style_score", "flicker", "edge_f1"]) == "edge_f1"
+    assert default_objective(["style_score", "tse_matches", "mine"]) == ""
+
+
+def test_a_table_begins_with_what_settings_are_compared_by():
+    measured = ["edge_f1", "blur_ssim", "tse", "flicker", "tse_matches", "psnr", "style_match", "style_score", "mine"]
+    assert first_columns(measured) == ["style_score", "tse", "psnr", "mine"], "one of style, consistency, quality"
+    assert first_columns(["depth_edge_auc", "semantic_eta2"]) == ["semantic_eta2", "depth_edge_auc"]
+
+
+def test_another_condition_or_none_leaves_other_settings():
+    (settings,) = settings_of(cells_of(styles=["Snowy"])).values()
+    assert guidance_of([rank(settings, "semantic_eta2", None).best]) == [5]
+    assert guidance_of([rank(settings, "psnr", Constraint("semantic_eta2", "at least", 0.3)).best]) == [5]
+    assert guidance_of([rank(settings, "semantic_eta2", Constraint("semantic_eta2", "at most", 0.25)).best]) == [1]
+
+
+def test_a_setting_at_the_bound_is_not_above_it():
+    cells = cells_of(styles=["Snowy"])
+    for cell in cells:
+        cell.metrics["style_score"] = 0.0
+    assert not any(STYLE_KEPT.holds(setting) for setting in settings_of(cells)["Snowy"])
+    assert rank(settings_of(cells)["Snowy"], "psnr") is None
+
+
 def test_the_difficulty_of_scenes_hides_nothing():
     """Scenes differ by 25 dB, settings by a tenth: pairs tell them apart where intervals overlap."""
     (settings,) = settings_of(cells_of(styles=["Snowy"])).values()
@@ -96,11 +134,13 @@ def test_identical_values_tie_and_a_missing_partner_is_left_out():
 def test_the_console_has_the_same(capsys):
     print_summary(cells_of())
     said = capsys.readouterr().out
-    assert said.count("paired over 6 scenes") == 2
-    assert "2 of 4 settings lost the style" in said and "1 of 4 settings lost the style" in said
+    assert said.count("≈ not told apart from the best: paired over 6 scenes") == 2
+    assert "guidance 1: best map adherence (Semantic η²) among the settings that keep the style, 0.100 ± 0.000" in said
+    assert "2 of 4 settings lost the style: guidance 3 (Style score -0.400); guidance 5 (Style score -0.400)." in said
+    assert "1 of 4 settings lost the style: guidance 5 (Style score -0.400)." in said
     print_summary(cells_of([11], [0], ["Snowy"]))
     said = capsys.readouterr().out
-    assert "★" not in said and "nothing is marked as best" in said
+    assert "★" not in said and "nothing is marked as best" in said and "No winner can be named" in said
     cells = cells_of(styles=["Snowy"])
     for cell in (cells[0], cells[-1]):  # of one scene each
         cell.metrics["tse"] = 1.0
@@ -130,21 +170,32 @@ def sentences(page) -> list[str]:
     return page.run("return [...document.querySelectorAll('#sentences p')].map(p => p.textContent)")
 
 
+def choose(page, menu: str, value: str) -> None:
+    page.run(f"$('{menu}').value = '{value}'; $('{menu}').onchange()")
+
+
 def test_each_style_has_its_answer_and_what_lost_the_style_wins_nothing(opened):
     page = opened(cells_of())
+    best = [
+        s.split(": best map adherence (Semantic η²) among the settings that keep the style")[0] for s in sentences(page)
+    ]
+    assert best == ["Night: guidance 1", "Snowy: guidance 3"]
+    assert sentences(page)[1].endswith(" 1 of 4 settings lost the style: guidance 5 (Style score -0.400).")
+    choose(page, "objective", "psnr")
     night, snowy = sentences(page)
-    assert night.startswith("Night: guidance 1 is best: PSNR ")
-    assert "(paired over 6 scenes). 2 of 4 settings lost the style" in night
-    assert snowy.startswith("Snowy: guidance 1 is best") and "1 of 4 settings" in snowy
-    page.run("$('objective').value = 'semantic_eta2'; $('objective').onchange()")
-    assert [s.split(" is best")[0] for s in sentences(page)] == ["Night: guidance 1", "Snowy: guidance 3"]
+    assert (
+        night.startswith("Night: guidance 1: best PSNR among")
+        and "better than every other (paired over 6 scenes)" in night
+    )
+    assert snowy.startswith("Snowy: guidance 1: best PSNR")
 
 
 def test_noise_has_no_winner(opened):
     page = opened(cells_of(styles=["Snowy"]))
-    page.run("$('objective').value = 'edge_f1'; $('objective').onchange()")
+    choose(page, "objective", "edge_f1")
     (answer,) = sentences(page)
-    assert "has the best mean, Edge F1 0.2" in answer and "is not told apart from guidance" in answer
+    assert "best Edge F1 among the settings that keep the style, 0.2" in answer
+    assert "; tied with guidance" in answer and "not told apart (paired over 6 scenes)" in answer
     marked = page.run("return [...document.querySelectorAll('#table td.tied')].map(td => td.textContent)")
     assert len(marked) == 6 and all("±" in value for value in marked)  # three of Edge F1, three equal style scores
     assert (
@@ -152,11 +203,25 @@ def test_noise_has_no_winner(opened):
     )  # of PSNR, of semantic eta squared
 
 
+def test_the_condition_decides_what_is_marked(opened):
+    page = opened(cells_of(styles=["Snowy"]))
+    best = "return [...document.querySelectorAll('#table td.best')].map(td => td.closest('tr').cells[1].textContent)"
+    assert set(page.run(best)) == {"3", "1"}  # of semantic eta squared, of PSNR
+    choose(page, "constraint", "")
+    assert page.run("return $('bounds').hidden")
+    assert set(page.run(best)) == {"5", "1"}
+    choose(page, "constraint", "semantic_eta2")
+    page.run("$('bound').value = 0.25; $('bound').oninput()")
+    assert page.run("return [$('relation').value, state.constraint.bound]") == ["at least", 0.25]
+    assert set(page.run(best)) == {"5", "3"}  # 3 of the style score
+    assert "among the settings with Semantic η² at least 0.25" in sentences(page)[0]
+
+
 def test_one_scene_and_one_seed_name_no_winner(opened):
     page = opened(cells_of([11], [0], ["Snowy"]))
     (answer,) = sentences(page)
     assert answer.startswith(
-        "No winner can be named with one scene and one seed. guidance 1 has the best value, PSNR 65."
+        "No winner can be named with one scene and one seed. guidance 3 has the best map adherence"
     )
     assert page.run("return document.querySelectorAll('#table .best, #table .tied').length") == 0
     assert "nothing is marked as best" in page.run("return $('stars').textContent")
@@ -183,6 +248,52 @@ def test_the_page_ranks_as_python_does(opened, metric: str):
         assert row[4:] == pytest.approx([estimate.mean, estimate.half], rel=1e-4)  # the page has six digits
     ticks = page.run(f"return {[[t, df] for df, t in AT_5_PERCENT.items()]}.map(([t, df]) => chance(t, df))")
     assert ticks == pytest.approx([0.05] * len(AT_5_PERCENT), rel=1e-4)
+
+
+@pytest.mark.parametrize("metric", ["psnr", "edge_f1"])
+@pytest.mark.parametrize(
+    "constraint",
+    [
+        STYLE_KEPT,
+        None,
+        Constraint("style_score", "above", 0.75),  # none
+        Constraint("semantic_eta2", "at least", 0.1),
+        Constraint("semantic_eta2", "at most", 0.0),  # one
+        Constraint("psnr", "at least", 68.2),  # within its interval, over scenes
+    ],
+)
+def test_the_page_says_what_python_says(opened, metric: str, constraint: Constraint | None):
+    cells = cells_of()
+    cells[5].metrics = {}
+    said = Answer(axis_values(cells), metric, constraint)
+    page = opened(cells)
+    asked = "null" if constraint is None else str(vars(constraint))
+    page.run(f"state.objective = '{metric}'; state.constraint = {asked}; drawAnswer()")
+    assert sentences(page) == [f"{style}: {said.sentence(settings)}" for style, settings in settings_of(cells).items()]
+
+
+def test_the_answer_says_where_the_best_lies_between_floor_and_ceiling(opened):
+    cells = cells_of(styles=["Snowy"])
+    for cell in cells:
+        cell.references = {"psnr": {"ceiling": 160.0, "floor": 60.0}, "edge_f1": {"ceiling": 0.9}}
+    (settings,) = settings_of(cells).values()
+    said = Answer(axis_values(cells), "psnr").sentence(settings)
+    mean = np.mean([5.0 * scene + 10.5 for scene in SCENES])
+    assert f"From another scene (0) to the renderer's own picture (1), that is {(mean - 60) / 100:.2f}." in said
+    page = opened(cells)
+    choose(page, "objective", "psnr")
+    assert sentences(page) == [said]
+    choose(page, "objective", "edge_f1")
+    assert "From another scene" not in sentences(page)[0], "it has no floor"
+
+
+def test_a_style_that_was_not_measured_is_said(opened):
+    cells = cells_of(styles=["Snowy"])
+    for cell in cells:
+        del cell.metrics["style_score"]
+    (answer,) = sentences(opened(cells))
+    assert answer == Answer(axis_values(cells), "semantic_eta2").sentence(settings_of(cells)["Snowy"])
+    assert "among all settings" in answer and answer.endswith("Whether the style is kept was not measured.")
 
 
 def scene_mean(cells: list[Cell], metric: str, guidance: int, scene: int) -> float:

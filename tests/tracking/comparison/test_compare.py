@@ -42,8 +42,8 @@ def test_page_is_one_file_with_relative_quoted_videos(sweep):
 
 def test_page_data_orders_metrics_and_lists_parts(sweep):
     data = page_data(sweep, read_cells(sweep))
-    assert [m["key"] for m in data["metrics"]] == ["blur_ssim", "tse"]
-    assert [m["direction"] for m in data["metrics"]] == ["up", "down"]
+    assert [(m["key"], m["group"]) for m in data["metrics"]] == [("tse", "consistency"), ("blur_ssim", "quality")]
+    assert [m["direction"] for m in data["metrics"]] == ["down", "up"]
     assert data["parts"] == ["rear_tele_30fov"]
     assert [a["key"] for a in data["axes"]] == ["sampler.guidance", "sampler.num_steps", "style"]
 
@@ -127,25 +127,27 @@ def page(sweep, tmp_path_factory):
 
 
 def column(page, number: int) -> list[str]:
-    return page.run(f"return [...document.querySelectorAll('tbody td:nth-child({number})')].map(td => td.textContent)")
+    return page.run(
+        f"return [...document.querySelectorAll('#table tbody td:nth-child({number})')].map(td => td.textContent)"
+    )
 
 
 def test_browser_shows_every_cell(page):
-    assert page.run("return document.querySelectorAll('tbody tr').length") == 12
+    assert page.run("return document.querySelectorAll('#table tbody tr').length") == 12
     assert page.run("return $('counts').textContent") == "12 cells: 6 done, 2 failed, 2 killed, 2 missing"
     assert (
         page.run("return [...document.querySelectorAll('figure .none')].map(n => n.textContent)").count("missing") == 2
     )
-    assert page.run("return document.querySelector('tbody tr').title") == "A street. <b>Golden hour</b>."
+    assert page.run("return document.querySelector('#table tbody tr').title") == "A street. <b>Golden hour</b>."
 
 
 def test_browser_sorts(page):
-    page.click("thead th:nth-child(7) button")  # TSE, lower is better: ascending first
-    values = column(page, 7)
+    page.click("thead th[data-key=tse] button")  # lower is better: ascending first
+    values = column(page, 6)
     assert values[:6] == ["0.200", "0.200", "0.333", "0.333", "1.000", "1.000"]
     assert set(values[6:]) == {"–"}
-    page.click("thead th:nth-child(7) button")
-    assert column(page, 7)[0] == "1.000"
+    page.click("thead th[data-key=tse] button")
+    assert column(page, 6)[0] == "1.000"
 
 
 def test_browser_seeks_and_plays_all_videos_together(page):

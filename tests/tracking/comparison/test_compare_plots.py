@@ -90,8 +90,10 @@ def test_panels_draw_means_and_whiskers_and_name_their_method(page):
 
 def test_means_over_scenes_and_seeds_as_rows(page):
     page.run("$('rows').value = 'means'; $('rows').onchange()")
-    assert page.run("return document.querySelectorAll('tbody tr').length") == len(GUIDANCE) * len(STEPS)
-    first, last = page.run("return ['first', 'last'].map(w => document.querySelector(`tbody tr:${w}-child`).innerText)")
+    assert page.run("return document.querySelectorAll('#table tbody tr').length") == len(GUIDANCE) * len(STEPS)
+    first, last = page.run(
+        "return ['first', 'last'].map(w => document.querySelector(`#table tbody tr:${w}-child`).innerText)"
+    )
     assert "8 done" in first and "±" in first
     assert "7 done, 1 failed" in last
     page.run("$('rows').value = 'cells'; $('rows').onchange()")

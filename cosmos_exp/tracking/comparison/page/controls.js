@@ -30,7 +30,7 @@ function drawChips() {
 }
 
 function drawMenus() {
-  for (const name of ["parallel", "plots"]) {
+  for (const name of ["table", "parallel", "plots"]) {
     const chosen = state.metrics[name];
     $(name + "-menu")
       .querySelector("div")

@@ -6,12 +6,15 @@ function draw() {
   drawTable();
   drawParallel();
   drawPlots();
+  drawScatter();
+  drawHeat();
   drawVideos();
 }
 
 const options = (select, pairs) =>
   select.replaceChildren(...pairs.map(([value, name]) => make("option", {value, textContent: name})));
-const several = data.axes.filter(a => a.values.length > 1);
+const several = data.axes.filter(a => a.values.length > 1),
+  plotted = [...several, ...data.derived];
 function choose(select, initial, apply) {
   select.value = initial;
   select.onchange = () => apply(select.value);
@@ -21,7 +24,7 @@ function baselineOptions() {
   const axis = axisOf(state.x);
   options($("baseline"), [
     ["", "values"],
-    ...(axis ? axis.values.map(v => [text(v), `paired difference to ${text(v)}`]) : []),
+    ...(axis && data.axes.includes(axis) ? axis.values.map(v => [text(v), `paired difference to ${text(v)}`]) : []),
   ]);
 }
 
@@ -30,10 +33,11 @@ $("title").textContent = data.title;
 $("written").textContent = data.written;
 const tally = [...groupBy(data.cells, c => c.state)].map(([name, cells]) => `${cells.length} ${name}`).join(", ");
 $("counts").textContent = `${data.cells.length} cells: ${tally}`;
-for (const chosen of Object.values(state.metrics))
-  measured()
-    .slice(0, FIRST_METRICS)
-    .forEach(m => chosen.add(m.key));
+const columns = measured().filter(m => data.columns.includes(m.key));
+columns.forEach(m => state.metrics.table.add(m.key));
+const leading = data.groups.map(group => columns.find(m => m.group === group)).filter(Boolean);
+for (const figures of ["parallel", "plots"])
+  [...new Set([...leading, ...columns])].slice(0, FIRST_METRICS).forEach(m => state.metrics[figures].add(m.key));
 
 const spread = several.filter(a => a.role === "factor");
 state.x = (spread.toSorted((a, b) => b.values.length - a.values.length)[0] || several[0] || {key: ""}).key;
@@ -49,27 +53,41 @@ choose($("part"), "", value => {
   drawMenus();
   draw();
 });
-const ranked = measured().filter(m => m.direction && m.key !== STYLE);
-state.objective = (ranked.find(m => m.key === "psnr") || ranked[0] || {key: ""}).key;
-$("answer").hidden = !ranked.length || settingsOf(data.cells).length < 2;
-options(
-  $("objective"),
-  ranked.map(m => [m.key, metricLabel(m)]),
-);
-choose($("objective"), state.objective, value => {
-  state.objective = value;
-  drawAnswer();
+$("values-label").hidden = !data.cells.some(c => Object.keys(c.references).length);
+choose($("values"), "", value => {
+  measured().forEach(m => delete state.ranges[m.key]);
+  state.normalised = value === "normalised";
+  drawMenus();
+  draw();
 });
-options($("colour"), [["", "nothing"], ...several.map(a => [a.key, a.key]), ...measured().map(m => [m.key, m.label])]);
+setUpAnswer();
+setUpHeat();
+setUpOverlays();
+const compared = measured().filter(m => m.direction);
+state.scatter = {x: STYLE, y: state.objective};
+if (!metricNamed(STYLE)) state.scatter.x = (compared.find(m => m.key !== state.objective) || {key: ""}).key;
+$("scatter").hidden = compared.length < 2 || settingsOf(data.cells).length < 2;
+for (const which of ["x", "y"]) {
+  options(
+    $("scatter-" + which),
+    measured().map(m => [m.key, m.label]),
+  );
+  choose($("scatter-" + which), state.scatter[which], value => {
+    state.scatter[which] = value;
+    drawScatter();
+  });
+}
+options($("colour"), [["", "nothing"], ...plotted.map(a => [a.key, a.key]), ...measured().map(m => [m.key, m.label])]);
 choose($("colour"), state.colour, value => {
   state.colour = value;
   drawLegend();
   drawParallel();
   drawPlots();
+  drawScatter();
 });
 options(
   $("x"),
-  several.map(a => [a.key, a.key]),
+  plotted.map(a => [a.key, a.key]),
 );
 baselineOptions();
 choose($("x"), state.x, value => {
@@ -122,7 +140,10 @@ $("forward").onclick = () => stepFrames(1);
 $("scrub").oninput = () => goTo((duration() * $("scrub").value) / 1000);
 $("speed").onchange = () => videos().forEach(v => (v.playbackRate = +$("speed").value));
 $("size").oninput = drawVideos;
-addEventListener("resize", drawParallel);
+addEventListener("resize", () => {
+  drawParallel();
+  drawScatter();
+});
 darkScheme.addEventListener("change", draw);
 document.addEventListener("keydown", event => {
   if (event.target.closest("button, input, select, summary, a, [tabindex]")) return;

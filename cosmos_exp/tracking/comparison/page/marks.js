@@ -29,6 +29,7 @@ function ramp(share) {
 }
 function colourOfValue(axis, value) {
   const index = axis.values.findIndex(v => text(v) === text(value));
+  if (index < 0) return "var(--soft)";
   return axis.values.length <= HUES ? `var(--c${index})` : ramp(index / (axis.values.length - 1));
 }
 function colourOf(cell) {
@@ -77,23 +78,31 @@ function drawLegend() {
   $("legend").replaceChildren(...entries);
 }
 
-// A cell that the pointer is on is lit wherever it is drawn; what there is to say of it stands beside the pointer.
-function light(index, event, note) {
+// Cells that the pointer is on are lit wherever they are drawn; what there is to say of them stands beside the pointer.
+function lightAll(cells, event, note) {
   document.querySelectorAll(".lit").forEach(node => node.classList.remove("lit"));
   $("tip").hidden = !event || !note;
-  if (index === null) return;
-  document.querySelectorAll(`[data-cell="${index}"]`).forEach(node => node.classList.add("lit"));
+  for (const cell of cells)
+    document.querySelectorAll(`[data-cell="${cell.index}"]`).forEach(node => node.classList.add("lit"));
   if (!event || !note) return;
   $("tip").textContent = note;
   const box = $("tip").getBoundingClientRect();
   $("tip").style.left = Math.max(0, Math.min(event.clientX + 14, innerWidth - box.width - 8)) + "px";
   $("tip").style.top = Math.max(0, Math.min(event.clientY + 14, innerHeight - box.height - 8)) + "px";
 }
+// Says what there is to say of these cells to the pointer, and to the keyboard where the node can have the focus.
+function explains(node, cells, note) {
+  node.onpointermove = event => lightAll(cells, event, note);
+  node.onpointerleave = node.onblur = () => lightAll([]);
+  node.onfocus = () => {
+    const {right, bottom} = node.getBoundingClientRect();
+    lightAll(cells, {clientX: right, clientY: bottom}, note);
+  };
+  return node;
+}
 function standsFor(node, cell, note) {
   node.dataset.cell = cell.index;
-  node.onpointermove = event => light(cell.index, event, note);
-  node.onpointerleave = () => light(null);
-  return node;
+  return explains(node, [cell], note);
 }
 function toggleTick(cell) {
   cell.ticked = !cell.ticked;

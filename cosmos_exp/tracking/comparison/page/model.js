@@ -24,28 +24,52 @@ const state = {
   descending: false,
   means: false,
   part: "",
+  normalised: false, // values on the scale of 0, the floor, to 1, the ceiling
+  objective: data.objective,
+  constraint: null, // {metric, relation, bound} that a setting must satisfy to win
   colour: "",
   x: "",
   baseline: "",
-  metrics: {parallel: new Set(), plots: new Set()},
+  scatter: {x: "", y: ""},
+  heat: {x: "", y: "", metric: ""},
+  metrics: {table: new Set(), parallel: new Set(), plots: new Set()},
   show: data.shows[0] || "",
   columns: "",
+  overlay: "",
+  beside: false,
   time: 0,
   playing: false,
 };
 
-const axisOf = key => data.axes.find(a => a.key === key);
+const axisOf = key => data.axes.find(a => a.key === key) || data.derived.find(a => a.key === key);
 const metricNamed = key => data.metrics.find(m => m.key === key);
 const valueOf = (cell, key) => (key === "state" ? cell.state : cell.axes[key]);
-const metricOf = (cell, key) => cell.metrics[state.part ? key + "/" + state.part : key];
+const inPart = key => (state.part ? key + "/" + state.part : key);
+const measuredOf = (cell, key) => cell.metrics[inPart(key)];
+const referencesOf = (cell, key) => cell.references[inPart(key)] || {};
+function metricOf(cell, key) {
+  const value = measuredOf(cell, key);
+  if (!state.normalised || value === undefined) return value;
+  const {ceiling, floor} = referencesOf(cell, key);
+  return ceiling === undefined || floor === undefined || ceiling === floor
+    ? undefined
+    : (value - floor) / (ceiling - floor);
+}
+const directionOf = metric => (state.normalised ? "up" : metric.direction);
 const hasResult = cell => Object.keys(cell.metrics).length > 0;
-const label = cell => data.axes.map(a => [a.label, text(cell.axes[a.key])]);
+// A value with what it acts as where that is another: control weights above 1 in sum are scaled down.
+const valueText = (cell, axis) =>
+  text(cell.axes[axis.key]) + (cell.acts[axis.key] ? ` (acts as ${cell.acts[axis.key]})` : "");
+const label = cell => data.axes.map(a => [a.label, valueText(cell, a)]);
 const describe = cell =>
   label(cell)
     .map(p => p.join(" "))
     .join(", ") || cell.run;
 const stateOf = cell => cell.state + (cell.error ? ": " + cell.error : "");
-const metricLabel = m => m.label + ({up: " ↑", down: " ↓"}[m.direction] || "") + (m.unit ? ` (${m.unit})` : "");
+const metricLabel = m =>
+  m.label +
+  ({up: " ↑", down: " ↓"}[directionOf(m)] || "") +
+  (state.normalised ? " (norm.)" : m.unit ? ` (${m.unit})` : "");
 const measured = () => data.metrics.filter(m => data.cells.some(c => metricOf(c, m.key) !== undefined));
 
 function shown() {
@@ -64,13 +88,13 @@ function shown() {
 const scales = new Map();
 const isScale = axis => axis.role === "factor" && axis.values.every(v => typeof v === "number"); // a seed is a name
 function scaleOf(key) {
-  const name = key + "/" + state.part;
+  const name = [key, state.part, state.normalised].join("/");
   if (!scales.has(name)) {
     const axis = axisOf(key);
     const values = axis ? axis.values : data.cells.map(c => metricOf(c, key)).filter(v => v !== undefined);
     const ordinal = axis && !isScale(axis);
     const [low, high] = ordinal ? [0, values.length - 1] : [Math.min(...values), Math.max(...values)];
-    scales.set(name, {axis, ordinal, values, low, high, turned: !axis && metricNamed(key).direction === "down"});
+    scales.set(name, {axis, ordinal, values, low, high, turned: !axis && directionOf(metricNamed(key)) === "down"});
   }
   return scales.get(name);
 }

@@ -12,7 +12,8 @@ function drawPlots() {
   drawMethod(axis, cells);
   const host = document.querySelector("#plots .plot");
   const metrics = axis ? measured().filter(m => state.metrics.plots.has(m.key)) : [];
-  host.replaceChildren(...metrics.map(metric => panel(metric, axis, cells)));
+  const placed = axis ? cells.filter(c => axis.values.some(v => text(v) === text(c.axes[axis.key]))) : [];
+  host.replaceChildren(...metrics.map(metric => panel(metric, axis, placed)));
 }
 
 // Lines of the panel: one per value of the axis that colours, one for all where a metric or the axis itself does.
@@ -50,12 +51,13 @@ function panel(metric, axis, cells) {
   );
   if (!all.length)
     return make("figure", {}, title, make("p", {className: "soft", textContent: "no value among the cells shown"}));
-  const span = Math.max(...all) - Math.min(...all) || Math.abs(all[0]) || 1;
-  const ends = lines.flatMap(l => l.points.flatMap(p => [p.mean - (p.half || 0), p.mean + (p.half || 0)]));
-  const low = Math.max(Math.min(...all, ...ends), Math.min(...all) - span),
-    high = Math.min(Math.max(...all, ...ends), Math.max(...all) + span);
-  const room = (high - low || span) * 0.06,
-    y = v => ABOVE + (1 - (v - low + room) / (high - low + 2 * room || 1)) * (TALL - ABOVE - BELOW);
+  const references = baseline === undefined ? referenceLines(metric, cells) : [];
+  const {low, high} = extent(
+    all,
+    lines.flatMap(l => l.points),
+    references,
+  );
+  const y = v => ABOVE + (1 - (v - low) / (high - low)) * (TALL - ABOVE - BELOW);
   const x = positions(axis),
     chart = svg("svg", {
       viewBox: `0 0 ${WIDE} ${TALL}`,
@@ -64,11 +66,52 @@ function panel(metric, axis, cells) {
       "aria-label": panelWords(metric, axis, lines),
     });
   chart.append(...frame(axis, x, y, low, high, baseline !== undefined));
+  chart.append(...references.flatMap(r => referenceMarks(r, y, low, high, {from: LEFT, to: WIDE - RIGHT})));
+  const shifted = Math.min(7, 34 / lines.length);
   lines.forEach((line, i) =>
-    chart.append(...lineMarks(line, (i - (lines.length - 1) / 2) * 7, metric, x, y, low, high)),
+    chart.append(...lineMarks(line, (i - (lines.length - 1) / 2) * shifted, metric, x, y, low, high)),
   );
   return make("figure", {}, title, chart);
 }
+
+// Ends of the values' axis: all points and intervals, of which those beyond the points by more than their range are cut,
+// and the reference lines that are not farther than that.
+function extent(values, intervals, references) {
+  const least = Math.min(...values),
+    most = Math.max(...values),
+    span = most - least || Math.abs(most) || 1;
+  const ends = intervals.flatMap(p => [p.mean - (p.half || 0), p.mean + (p.half || 0)]);
+  const near = references.map(r => r.value).filter(v => v >= least - span && v <= most + span);
+  const low = Math.max(Math.min(least, ...ends, ...near), least - span),
+    high = Math.min(Math.max(most, ...ends, ...near), most + span);
+  const room = (high - low || span) * 0.06;
+  return {low: low - room, high: high + room};
+}
+
+// Ceiling, the renderer's own picture, and floor, another scene in the same style: their means over the cells shown.
+function referenceLines(metric, cells) {
+  return ["ceiling", "floor"].flatMap(name => {
+    const values = cells.map(cell => referencesOf(cell, metric.key)[name]).filter(v => v !== undefined);
+    if (!values.length) return [];
+    return [{name, value: state.normalised ? +(name === "ceiling") : mean(values)}];
+  });
+}
+// A dashed line with its name, the ceiling's at the line's end and the floor's at its start, or its name alone, with an
+// arrow, where it lies beyond the plot. at: pixel of a value. from, to: pixels between which the line is.
+function referenceMarks({name, value}, at, low, high, {from, to, upright = false}) {
+  const side = value < low ? -1 : value > high ? 1 : 0,
+    arrow = (upright ? ["←", "", "→"] : ["↓", "", "↑"])[side + 1];
+  const said = side ? `${name} ${+value.toPrecision(3)} ${arrow}` : name,
+    upper = value > (low + high) / 2;
+  const place = at(Math.min(Math.max(value, low), high));
+  const line = upright ? {x1: place, x2: place, y1: from, y2: to} : {x1: from, x2: to, y1: place, y2: place};
+  const [x, y, anchor] = upright
+    ? [place + (upper ? -4 : 4), name === "ceiling" ? from + 11 : to - 5, upper ? "end" : "start"]
+    : [name === "ceiling" ? to - 2 : from + 3, place + (upper ? 12 : -4), name === "ceiling" ? "end" : "start"];
+  const content = words(said, x, y, {"text-anchor": anchor, class: "of-reference"});
+  return side ? [content] : [svg("line", {class: "reference", ...line}), content];
+}
+
 function panelWords(metric, axis, lines) {
   const value = p =>
     `${text(p.value)}: ${fixed(p.mean, metric)}` + (p.half === undefined ? "" : ` ± ${p.half.toFixed(3)}`);
@@ -138,27 +181,33 @@ function lineMarks(line, shift, metric, x, y, low, high) {
   const path = line.points.map((p, i) => `${i ? "L" : "M"}${place(p)},${y(p.mean)}`).join("");
   nodes.push(svg("path", {class: "mean", d: path, stroke: line.colour}));
   for (const p of line.points) {
-    if (p.half !== undefined)
-      nodes.push(whisker(place(p), p.mean - p.half, p.mean + p.half, y, low, high, line.colour));
+    if (p.half !== undefined) nodes.push(whisker(place(p), p, y, low, high, line.colour));
     const spot = mark(line.index, place(p), y(p.mean), 4.2, {fill: line.colour});
     const spread =
       p.half === undefined
         ? "one scene and seed: no interval"
         : `± ${p.half.toPrecision(3)}, 95 % over ${p.count} ${p.unit}`;
     spot.onpointermove = event => {
-      light(null);
-      light(-1, event, `${lineName(line)}${text(p.value)}\nmean ${fixed(p.mean, metric)}\n${spread}`);
+      lightAll([], event, `${lineName(line)}${text(p.value)}\nmean ${fixed(p.mean, metric)}\n${spread}`);
     };
-    spot.onpointerleave = () => light(null);
+    spot.onpointerleave = () => lightAll([]);
     nodes.push(spot);
   }
   return nodes;
 }
 const lineName = line => (line.by ? `${line.by.label} ${text(line.value)}, ` : "");
-// An end beyond the panel has no cap.
-function whisker(x, from, to, y, low, high, colour) {
-  const cap = (v, inside) => (inside ? `M${x - 4},${y(v)}h8` : "");
-  const d = `M${x},${y(Math.max(from, low))}V${y(Math.min(to, high))}` + cap(from, from >= low) + cap(to, to <= high);
+// An interval with caps; an end beyond the plot has an arrow at the plot's edge instead. place: pixel of its line, at:
+// pixel of a value, upright unless `flat`.
+function whisker(place, {mean, half}, at, low, high, colour, flat = false) {
+  const from = Math.max(mean - half, low),
+    to = Math.min(mean + half, high);
+  const point = (along, across) => (flat ? `${along},${across}` : `${across},${along}`);
+  const end = (value, inside) => {
+    const tip = at(value),
+      back = tip + 5 * Math.sign(at(mean) - tip);
+    return `M${point(inside ? tip : back, place - 4)}L${point(tip, place)}L${point(inside ? tip : back, place + 4)}`;
+  };
+  const d = `M${point(at(from), place)}L${point(at(to), place)}` + end(from, from > low) + end(to, to < high);
   return svg("path", {class: "whisker", d, stroke: colour});
 }
 

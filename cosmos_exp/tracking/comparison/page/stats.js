@@ -57,7 +57,9 @@ function interval(pairs, leftOut = []) {
   return {mean: center, error, half, count, unit: scenes.length > 1 ? "scenes" : "seeds"};
 }
 
-// Values of a metric as [cell, value]; with a baseline, the difference to the cell that has this value of axis x and is
+const measuredValues = (cells, metric) =>
+  cells.map(cell => [cell, measuredOf(cell, metric)]).filter(p => p[1] !== undefined);
+// Values of a metric as they are shown, as [cell, value]; with a baseline, the difference to the cell that has this value of axis x and is
 // like it in everything else. A cell without such a partner drops out.
 function valuesOf(cells, metric, x, baseline) {
   const pairs = cells.map(cell => [cell, metricOf(cell, metric)]).filter(p => p[1] !== undefined);
@@ -76,12 +78,21 @@ function valuesOf(cells, metric, x, baseline) {
 const settingsOf = cells => [...groupBy(cells, cell => joint(cell, factors)).values()];
 const stylesOf = cells => [...groupBy(cells, cell => text(cell.style)).values()];
 
-// Whether the videos of a setting look more like another style; where that was not measured, they do not.
-function lostStyle(cells) {
-  const pairs = cells.map(cell => [cell, cell.metrics[STYLE]]).filter(p => p[1] !== undefined);
-  return pairs.length > 0 && interval(pairs).mean <= 0;
+// Whether the mean of a metric of the whole clip satisfies a constraint; where it was not measured, it does.
+const RELATIONS = {
+  above: (v, bound) => v > bound,
+  "at least": (v, bound) => v >= bound,
+  "at most": (v, bound) => v <= bound,
+};
+const wholeClip = (cells, key) => cells.map(cell => [cell, cell.metrics[key]]).filter(p => p[1] !== undefined);
+function holds(cells, constraint) {
+  const pairs = constraint ? wholeClip(cells, constraint.metric) : [];
+  return !pairs.length || RELATIONS[constraint.relation](interval(pairs).mean, constraint.bound);
 }
-const STYLE = "style_score";
+const STYLE_KEPT = data.constraint,
+  STYLE = STYLE_KEPT.metric;
+const lostStyle = cells => !holds(cells, STYLE_KEPT);
+const sameConstraint = (a, b) => a && b && ["metric", "relation", "bound"].every(key => a[key] === b[key]);
 
 // Which of several settings is best in a metric: {best, ties, count, unit}, undefined where there is nothing to compare.
 // That with the best mean is compared with each other one, in pairs of one scene and seed: Student's paired test, over
@@ -89,7 +100,7 @@ const STYLE = "style_score";
 // 5 %. count: pairs of the comparison that has fewest; below 2, nothing can be told.
 function ranking(settings, metric) {
   const sign = {up: 1, down: -1}[metric.direction];
-  const values = settings.map(cells => valuesOf(cells, metric.key));
+  const values = settings.map(cells => measuredValues(cells, metric.key));
   const measuredOnes = settings.filter((_, i) => values[i].length);
   if (!sign || measuredOnes.length < 2) return undefined;
   const level = cells => sign * interval(values[settings.indexOf(cells)]).mean;

@@ -1,35 +1,38 @@
 // The ticked cells' videos side by side, on one clock.
 const MAX_PLAYED = 48; // browsers stop making players at some number
+const NARROWEST_VIDEO = 130; // pixels; the page scrolls within itself where they do not fit
 let figures = new Map(); // by cell and source, so that a video that stays on the page is not loaded again
 
 function figure(cell) {
-  const key = `${cell.index} ${cell.videos[state.show]}`;
+  const key = [cell.index, cell.videos[state.show], state.overlay, state.beside].join(" ");
   if (!figures.has(key)) figures.set(key, newFigure(cell));
   return figures.get(key);
+}
+function player(source) {
+  const video = make("video", {src: source, muted: true, playsInline: true, preload: "auto"});
+  video.addEventListener("loadedmetadata", () => {
+    seek(video);
+    drawTime();
+    if (state.playing) video.play();
+  });
+  video.addEventListener("error", () =>
+    video.replaceWith(
+      make("div", {
+        className: "none bad",
+        textContent: `${decodeURIComponent(source)} is gone or does not play here`,
+      }),
+    ),
+  );
+  return video;
 }
 function newFigure(cell) {
   const source = cell.videos[state.show];
   const picture = source
-    ? make("video", {src: source, muted: true, playsInline: true, preload: "auto"})
+    ? stage(cell, player(source))
     : make("div", {
         className: "none " + (cell.state === "done" ? "soft" : "bad"),
         textContent: cell.state === "done" ? `no ${state.show || "video"}` : stateOf(cell),
       });
-  if (source) {
-    picture.addEventListener("loadedmetadata", () => {
-      seek(picture);
-      drawTime();
-      if (state.playing) picture.play();
-    });
-    picture.addEventListener("error", () =>
-      picture.replaceWith(
-        make("div", {
-          className: "none bad",
-          textContent: `${decodeURIComponent(source)} is gone or does not play here`,
-        }),
-      ),
-    );
-  }
   const caption = make("figcaption", {title: cell.prompt});
   label(cell).forEach(([name, value], i) =>
     caption.append(
@@ -44,9 +47,13 @@ function newFigure(cell) {
 
 function drawVideos() {
   const all = shown().filter(c => c.ticked),
-    ticked = all.slice(0, MAX_PLAYED),
+    players = Math.max(1, ...all.map(playersOf)),
+    ticked = all.slice(0, Math.max(1, Math.floor(MAX_PLAYED / players))),
+    across = 1 + Math.max(0, ...ticked.map(c => Object.keys(besideOf(c)).length)),
     axis = axisOf(state.columns),
-    width = $("size").value + "px";
+    width = $("size").value * across + "px";
+  $("opacity-label").hidden = !state.overlay;
+  $("beside").setAttribute("aria-pressed", state.beside);
   let nodes = ticked.map(figure),
     columns = `repeat(auto-fill, minmax(min(100%, ${width}), 1fr))`;
   if (axis) {
@@ -64,7 +71,7 @@ function drawVideos() {
         return here.length === 1 ? here[0] : make("div", {}, ...here);
       }),
     );
-    columns = `repeat(${values.length || 1}, minmax(0, ${width}))`;
+    columns = `repeat(${values.length || 1}, minmax(${NARROWEST_VIDEO * across}px, ${width}))`;
   }
   if (!nodes.length) nodes = [make("p", {className: "soft", textContent: "No cell is ticked among those shown."})];
   $("videos").style.gridTemplateColumns = columns;
