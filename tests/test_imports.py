@@ -22,6 +22,7 @@ ORDER = (
     "rendering",
     "controls",
     "captions",
+    "evaluators",
     "metrics",
     "sampling",
     "models",

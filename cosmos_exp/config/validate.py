@@ -30,6 +30,7 @@ from cosmos_exp.controls.depth import DEPTH_MAPPINGS
 from cosmos_exp.controls.edge import CANNY_THRESHOLDS, check_compat
 from cosmos_exp.controls.seg import PALETTES, SEG_MODES
 from cosmos_exp.controls.vis import BLUR_PRESETS
+from cosmos_exp.evaluators import evaluator_problems
 from cosmos_exp.metrics import METRICS
 from cosmos_exp.models.clip_shapes import Videos
 from cosmos_exp.models.config import HardwareConfig
@@ -72,6 +73,7 @@ def validate(cfg: DictConfig, *, here: bool = True) -> list[str]:
         _check_sampler,
         _check_speed,
         _check_metrics,
+        _check_evaluator,
         _check_tracking,
     ):
         errors += rule(config)
@@ -353,6 +355,10 @@ def _check_metrics(config: Config) -> Iterator[str]:
     for name in config.metrics.names:
         if name not in METRICS:
             yield f"metrics.names: {unknown_name('metric', name, METRICS)}"
+
+
+def _check_evaluator(config: Config) -> Iterator[str]:
+    yield from evaluator_problems(config.evaluator)
 
 
 def _check_tracking(config: Config) -> Iterator[str]:

@@ -16,29 +16,36 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from cosmos_exp.common.errors import UserError
+from cosmos_exp.evaluators.boxes import suppressed
 from cosmos_exp.evaluators.network import MULTIPLE, STRIDE, PerceptionNet, Prediction, most_likely
 from cosmos_exp.evaluators.types import Perception
 
+VERSION = 1  # to be increased when other output follows from the same weights
 WEIGHTS = Path(__file__).with_name("nano.safetensors")
 HEIGHT = 144
 """Rows of the pictures that the network was trained on; frames are scaled to as many."""
-BATCH = 8
 MOST_OBJECTS = 48  # of one class in one frame
 LEAST_SCORE = 0.05
-OVERLAP = 0.5  # intersection over union above which of two boxes of a class the one with the lower score is dropped
 
 
 class NanoEvaluator:
-    """weights: a safetensors file of `save_network`. device: where the network runs. every: as of Evaluator."""
+    """weights: a safetensors file of `save_network`. device: where the network runs. every, batch: as of
+    EvaluatorConfig."""
 
-    def __init__(self, weights: Path | str = WEIGHTS, device: str = "cpu", every: int = 1):
+    def __init__(self, weights: Path | str = WEIGHTS, device: str = "cpu", *, every: int = 1, batch: int = 8):
         self.path = Path(weights)
         self.device = torch.device(device)
         self.every = every
+        self.batch = batch
 
     @cached_property
     def identity(self) -> Mapping[str, object]:
-        return {"name": "nano", "version": 1, "weights": hashlib.sha256(self.path.read_bytes()).hexdigest()}
+        return {
+            "name": "nano",
+            "version": VERSION,
+            "every": self.every,
+            "weights": hashlib.sha256(self.path.read_bytes()).hexdigest(),
+        }
 
     @cached_property
     def network(self) -> PerceptionNet:
@@ -48,8 +55,8 @@ class NanoEvaluator:
     def perceive(self, frames: np.ndarray) -> Perception:
         """frames: uint8 [F,H,W,3] RGB."""
         semantic, depth, paint, boxes = [], [], [], []
-        for first in range(0, len(frames), BATCH):
-            small, scale = _scaled(frames[first : first + BATCH])
+        for first in range(0, len(frames), self.batch):
+            small, scale = _scaled(frames[first : first + self.batch])
             height, width = small.shape[1:3]
             prediction = self.network(self._input(small))
             semantic.append(most_likely(prediction.semantic_cells)[:, :height, :width].cpu().numpy())
@@ -66,8 +73,10 @@ class NanoEvaluator:
     def features(self, frames: np.ndarray) -> np.ndarray:
         """float32 [F,C]: what the network makes of each frame, for distances between sets of frames."""
         parts = []
-        for first in range(0, len(frames), BATCH):
-            parts.append(self.network.features(self._input(_scaled(frames[first : first + BATCH])[0])).cpu().numpy())
+        for first in range(0, len(frames), self.batch):
+            parts.append(
+                self.network.features(self._input(_scaled(frames[first : first + self.batch])[0])).cpu().numpy()
+            )
         return np.concatenate(parts)
 
     def _input(self, frames: np.ndarray) -> Tensor:
@@ -104,26 +113,6 @@ def decoded(prediction: Prediction) -> np.ndarray:
     corners = torch.cat([middle - sides[:, :2], middle + sides[:, 2:] + 1], dim=1)
     found = torch.cat([torch.stack([picture, kind, score], dim=1), corners], dim=1).cpu().numpy().astype(np.float32)
     return found[suppressed(found)]
-
-
-def suppressed(boxes: np.ndarray) -> np.ndarray:
-    """Indices of the boxes [N,7] that no box of the same picture and class with a higher score covers by OVERLAP."""
-    kept: list[int] = []
-    groups: dict[tuple[float, float], list[int]] = {}
-    for i in np.argsort(-boxes[:, 2], kind="stable"):
-        group = groups.setdefault((boxes[i, 0], boxes[i, 1]), [])
-        if not group or intersection_over_union(boxes[i : i + 1, 3:], boxes[group, 3:]).max() < OVERLAP:
-            group.append(int(i))
-            kept.append(int(i))
-    return np.sort(np.array(kept, int))
-
-
-def intersection_over_union(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """[N,M] of boxes [N,4] and [M,4]: left, top, right, bottom."""
-    low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
-    common = np.clip(high - low, 0, None).prod(axis=2)
-    area = [(boxes[:, 2:] - boxes[:, :2]).clip(0).prod(axis=1) for boxes in (a, b)]
-    return common / np.maximum(area[0][:, None] + area[1][None] - common, 1e-9)
 
 
 def save_network(network: PerceptionNet, path: Path, card: Mapping[str, str]) -> None:

@@ -1,5 +1,5 @@
 """Metrics of a generated clip against its rendered ground truth: CPU only, one file each, with definition and source in
-its docstring. Imports `common`, `sensors` and `rendering`."""
+its docstring. Imports `common`, `sensors`, `rendering` and `evaluators`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.metrics.artefacts import artefacts
 from cosmos_exp.metrics.blur_ssim import blur_ssim
 from cosmos_exp.metrics.depth_edge_auc import depth_edge_auc
+from cosmos_exp.metrics.depth_si_rmse import depth_si_rmse
 from cosmos_exp.metrics.edge_f1 import edge_f1
 from cosmos_exp.metrics.flicker import flicker
 from cosmos_exp.metrics.gate import SanityError, require_sane, sanity_gate
+from cosmos_exp.metrics.lane_f1 import lane_f1
+from cosmos_exp.metrics.mask_miou import mask_miou
+from cosmos_exp.metrics.objects import false_objects, object_recall
 from cosmos_exp.metrics.psnr import psnr
 from cosmos_exp.metrics.sampson_cross_view import cse
 from cosmos_exp.metrics.sampson_temporal import tse
@@ -20,11 +24,14 @@ from cosmos_exp.metrics.semantic_eta2 import semantic_eta2
 from cosmos_exp.metrics.sharpness import sharpness
 from cosmos_exp.metrics.style import style_score
 from cosmos_exp.metrics.style_regions import style_regions
+from cosmos_exp.metrics.survival import lane_survival, object_survival
 from cosmos_exp.metrics.types import GeneratedClip, Metric
 
 __all__ = [
     "METRICS",
+    "READS_PERCEPTION",
     "READS_TARGETS",
+    "SURVIVAL",
     "VERSIONS",
     "GeneratedClip",
     "SanityError",
@@ -47,10 +54,21 @@ METRICS: dict[str, Metric] = {
     "psnr": psnr,
     "sharpness": sharpness,
     "artefacts": artefacts,
+    "mask_miou": mask_miou,
+    "depth_si_rmse": depth_si_rmse,
+    "lane_f1": lane_f1,
+    "lane_survival": lane_survival,
+    "object_recall": object_recall,
+    "false_objects": false_objects,
+    "object_survival": object_survival,
 }
 
 
-READS_TARGETS = frozenset({"blur_ssim", "edge_f1", "psnr", "sharpness", "artefacts"})
+SURVIVAL = ("object_survival", "lane_survival")
+READS_PERCEPTION = frozenset({"mask_miou", "depth_si_rmse", "lane_f1", "object_recall", "false_objects", *SURVIVAL})
+"""Metrics of what an evaluator sees in the video."""
+
+READS_TARGETS = frozenset({"blur_ssim", "edge_f1", "psnr", "sharpness", "artefacts", *SURVIVAL})
 """Metrics of appearance, which compare with the scene rendered in the clip's own style. The others compare with
 geometry, which has no weather, or with nothing."""
 
@@ -67,6 +85,13 @@ VERSIONS: dict[str, int] = {
     "psnr": 3,
     "sharpness": 1,
     "artefacts": 1,
+    "mask_miou": 1,
+    "depth_si_rmse": 1,
+    "lane_f1": 1,
+    "lane_survival": 1,
+    "object_recall": 1,
+    "false_objects": 1,
+    "object_survival": 1,
 }
 """Part of the cache key of a metric's values: to be increased when what the metric computes changes."""
 

@@ -7,16 +7,36 @@ from dataclasses import replace
 from cosmos_exp.metrics.types import MetricInfo
 
 METRIC_INFO: dict[str, MetricInfo] = {
-    "blur_ssim": MetricInfo(
-        "Blur SSIM", "up", "", "coarse structure, against the render in the requested style", "quality"
+    "style_score": MetricInfo(
+        "Style score",
+        "up",
+        "",
+        "1: as the renderer draws the requested style, 0: between it and another, -1: another",
+        "style",
     ),
-    "edge_f1": MetricInfo(
-        "Edge F1", "up", "", "Canny edges, strict pixel match, against the render in the requested style", "quality"
+    "style_match": MetricInfo("Style match", "up", "", "1 where no other style is as likely", "style"),
+    "style_regions": MetricInfo("Style of regions", "up", "", "the style score of each region, mean", "style"),
+    "style_road": MetricInfo("Style, road", "up", "", "the style score of the road's pixels", "style"),
+    "style_sky": MetricInfo("Style, sky", "up", "", "the style score of the sky's pixels", "style"),
+    "style_vegetation": MetricInfo("Style, vegetation", "up", "", "the style score of trees and grass", "style"),
+    "style_building": MetricInfo("Style, buildings", "up", "", "the style score of the buildings' pixels", "style"),
+    "mask_miou": MetricInfo("Mask mIoU", "up", "", "classes that the evaluator sees, against the true ones", "map"),
+    "lane_survival": MetricInfo(
+        "Lane lines shown", "up", "", "share of the lane lines that the video shows where the labels are", "map"
     ),
+    "lane_f1": MetricInfo("Lane F1", "up", "", "paint on the road that the evaluator sees, against the map's", "map"),
+    "depth_si_rmse": MetricInfo("Depth si-RMSE", "down", "", "depth that the evaluator sees, scale-invariant", "map"),
+    "semantic_eta2": MetricInfo("Semantic η²", "up", "", "colour variance explained by the true classes", "map"),
     "depth_edge_auc": MetricInfo(
         "Depth edge AUC", "up", "", "image gradients at depth discontinuities; 0.5 is chance", "map"
     ),
-    "semantic_eta2": MetricInfo("Semantic η²", "up", "", "colour variance explained by the true classes", "map"),
+    "object_survival": MetricInfo(
+        "Objects shown", "up", "", "share of the objects that the video shows where the labels are", "objects"
+    ),
+    "object_recall": MetricInfo("Object recall", "up", "", "share of the objects that the evaluator finds", "objects"),
+    "false_objects": MetricInfo(
+        "False objects", "down", "", "objects per frame that the scene does not have", "objects"
+    ),
     "flicker": MetricInfo("Flicker", "down", "levels", "change that the known motion does not explain", "consistency"),
     "tse": MetricInfo("TSE", "down", "px", "temporal Sampson error, median", "consistency"),
     "tse_960": MetricInfo(
@@ -38,26 +58,20 @@ METRIC_INFO: dict[str, MetricInfo] = {
     "cse_mean": MetricInfo("CSE mean", "down", "px", "cross-view Sampson error, mean over all matches", "consistency"),
     "cse_keep": MetricInfo("CSE kept", "up", "", "share of cross-view matches within 3 px", "consistency"),
     "cse_matches": MetricInfo("CSE matches", "", "", "number of cross-view matches", "consistency"),
-    "style_score": MetricInfo(
-        "Style score",
-        "up",
-        "",
-        "1: as the renderer draws the requested style, 0: between it and another, -1: another",
-        "style",
-    ),
-    "style_match": MetricInfo("Style match", "up", "", "1 where no other style is as likely", "style"),
-    "style_regions": MetricInfo("Style of regions", "up", "", "the style score of each region, mean", "style"),
-    "style_road": MetricInfo("Style, road", "up", "", "the style score of the road's pixels", "style"),
-    "style_sky": MetricInfo("Style, sky", "up", "", "the style score of the sky's pixels", "style"),
-    "style_vegetation": MetricInfo("Style, vegetation", "up", "", "the style score of trees and grass", "style"),
-    "style_building": MetricInfo("Style, buildings", "up", "", "the style score of the buildings' pixels", "style"),
     "psnr": MetricInfo("PSNR", "up", "dB", "against the render in the requested style", "quality"),
+    "blur_ssim": MetricInfo(
+        "Blur SSIM", "up", "", "coarse structure, against the render in the requested style", "quality"
+    ),
+    "edge_f1": MetricInfo(
+        "Edge F1", "up", "", "Canny edges, strict pixel match, against the render in the requested style", "quality"
+    ),
     "sharpness": MetricInfo("Sharpness", "", "", "fine detail, as a share of the render's", "quality"),
     "sharpness_error": MetricInfo(
         "Sharpness error", "down", "octaves", "1: half or twice the render's detail", "quality"
     ),
     "artefacts": MetricInfo("Artefacts", "down", "levels", "deviation added where the scene is flat", "quality"),
 }
+"""In the order in which metrics are shown."""
 
 
 def metric_info(key: str) -> MetricInfo:

@@ -43,7 +43,7 @@ class Counts:
 
 
 def lane_f1(clip: GeneratedClip) -> dict[str, float]:
-    """`lane_f1` of all paint, and `lane_f1_<class>` of the classes of PAINT_CLASSES, over all views. Undefined where
+    """`lane_f1` of all paint, and `lane_f1/<class>` of the classes of PAINT_CLASSES, over all views. Undefined where
     there is no such paint and without an evaluator of paint."""
     views: dict[str, float] = {}
     classes = {name: Counts() for name in PAINT_CLASSES}
@@ -57,7 +57,7 @@ def lane_f1(clip: GeneratedClip) -> dict[str, float]:
             views[view] = value
         for i, name in enumerate(PAINT_CLASSES, 1):
             classes[name].add(count(seen, labels, depth, only=i))
-    of_classes = {f"lane_f1_{name}": counts.f1 for name, counts in classes.items()}
+    of_classes = {f"lane_f1/{name}": counts.f1 for name, counts in classes.items()}
     return per_view("lane_f1", views) | {key: value for key, value in of_classes.items() if value is not None}
 
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from cosmos_exp.evaluators.boxes import intersection_over_union
 from cosmos_exp.evaluators.labels import ObjectLabel, to_be_found
-from cosmos_exp.evaluators.nano import intersection_over_union
 from cosmos_exp.evaluators.types import OBJECT_CLASSES
 from cosmos_exp.metrics.types import GeneratedClip, per_view
 
@@ -38,7 +38,7 @@ def groups_of(label: ObjectLabel, rows: int) -> tuple[str, ...]:
 
 
 def object_recall(clip: GeneratedClip) -> dict[str, float]:
-    """The share of the labels that are found, in all frames of a view; `object_recall_<group>` by class, size, distance
+    """The share of the labels that are found, in all frames of a view; `object_recall/<group>` by class, size, distance
     and occlusion over all views. Undefined without labels, and without an evaluator of objects."""
     views, groups = {}, defaultdict(list)
     for view, frames in _frames(clip):
@@ -54,12 +54,12 @@ def object_recall(clip: GeneratedClip) -> dict[str, float]:
         if found:
             views[view] = float(np.mean(found))
     return per_view("object_recall", views) | {
-        f"object_recall_{g}": float(np.mean(v)) for g, v in sorted(groups.items())
+        f"object_recall/{g}": float(np.mean(v)) for g, v in sorted(groups.items())
     }
 
 
 def false_objects(clip: GeneratedClip) -> dict[str, float]:
-    """Their mean number in a frame of a view; `false_objects_<class>` over all views."""
+    """Their mean number in a frame of a view; `false_objects/<class>` over all views."""
     views, counts, number = {}, defaultdict(int), 0
     for view, frames in _frames(clip):
         total = 0
@@ -69,7 +69,7 @@ def false_objects(clip: GeneratedClip) -> dict[str, float]:
                 total += 1
         views[view] = total / len(frames)
         number += len(frames)
-    by_class = {f"false_objects_{name}": counts[name] / number for name in OBJECT_CLASSES} if number else {}
+    by_class = {f"false_objects/{name}": counts[name] / number for name in OBJECT_CLASSES} if number else {}
     return per_view("false_objects", views) | by_class
 
 

@@ -71,13 +71,13 @@ class Survival:
 
 
 def object_survival(clip: GeneratedClip) -> dict[str, float]:
-    """The share of the decided labels that are shown; `object_survival_<group>` by class, size, distance, occlusion."""
+    """The share of the decided labels that are shown; `object_survival/<group>` by class, size, distance, occlusion."""
     found = survival(clip)
     return shares("object_survival", found.objects) if found else {}
 
 
 def lane_survival(clip: GeneratedClip) -> dict[str, float]:
-    """The same of lane lines; `lane_survival_<class>` by their class."""
+    """The same of lane lines; `lane_survival/<class>` by their class."""
     found = survival(clip)
     return shares("lane_survival", found.lines) if found else {}
 
@@ -91,7 +91,7 @@ def shares(name: str, verdicts: Sequence[Verdict]) -> dict[str, float]:
             for group in verdict.group:
                 groups[group].append(verdict.verdict == SHOWN)
     of_views = per_view(name, {view: float(np.mean(shown)) for view, shown in views.items()})
-    return of_views | {f"{name}_{group}": float(np.mean(shown)) for group, shown in sorted(groups.items())}
+    return of_views | {f"{name}/{group}": float(np.mean(shown)) for group, shown in sorted(groups.items())}
 
 
 def survival(clip: GeneratedClip) -> Survival | None:

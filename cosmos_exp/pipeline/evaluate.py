@@ -59,6 +59,8 @@ def evaluate_run(path: Path, names: Sequence[str] | None = None) -> Evaluated:
             values = [load_json(measured.metric(name)) for name in spec.metrics]
             found = before | {key: value for own in values for key, value in own.items()}
             metrics[style] = dict(sorted(found.items(), key=_place))
+            if measured.has_labels:
+                measured.write_labels(folder)
         computed = results.misses["metrics"]
         write_json(folder.metrics, metrics)
         if spec.references:

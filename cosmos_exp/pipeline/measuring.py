@@ -2,22 +2,68 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
+
 from cosmos_exp.common.cache import Entry
+from cosmos_exp.common.files import write_bytes
 from cosmos_exp.common.single_entry_cache import SingleEntryCache
-from cosmos_exp.common.stored_arrays import load_arrays
+from cosmos_exp.common.stored_arrays import Arrays, load_arrays
+from cosmos_exp.common.video import write_video
 from cosmos_exp.config.run_spec import RunSpec
-from cosmos_exp.metrics import READS_TARGETS, VERSIONS, evaluate_metric
+from cosmos_exp.evaluators import load_evaluator
+from cosmos_exp.evaluators.types import Evaluator, Perception
+from cosmos_exp.metrics import READS_PERCEPTION, READS_TARGETS, SURVIVAL, VERSIONS, evaluate_metric
+from cosmos_exp.metrics.label_file import FILE as LABELS
+from cosmos_exp.metrics.label_file import label_values
+from cosmos_exp.metrics.label_overlay import label_overlay
+from cosmos_exp.metrics.survival import survival
 from cosmos_exp.metrics.types import GeneratedClip
 from cosmos_exp.models.base import ByRequest, GeneratedVideos
 from cosmos_exp.pipeline.cached_results import Results
 from cosmos_exp.pipeline.scene_loading import LoadedScene
 from cosmos_exp.rendering.stored import load_render
+from cosmos_exp.runs.run_folder import RunFolder
 
+LABELS_VERSION = 1  # of the verdicts' file and videos
+
+_evaluators = SingleEntryCache()
 _found = SingleEntryCache()  # what the metrics of a clip have found out about its truth
+
+
+@dataclass(frozen=True)
+class StoredEvaluator:
+    """An evaluator whose output for the same frames is looked up: generated videos, ceilings and floors share it."""
+
+    evaluator: Evaluator
+    results: Results
+
+    @property
+    def identity(self) -> Mapping[str, object]:
+        return self.evaluator.identity
+
+    @property
+    def every(self) -> int:
+        return self.evaluator.every
+
+    def perceive(self, frames: np.ndarray) -> Perception:
+        shown = hashlib.sha256(np.ascontiguousarray(frames)).hexdigest()
+        entry = self.results.part(
+            "metrics",
+            "perception",
+            {"evaluator": self.identity, "shape": list(frames.shape)},
+            [shown],
+            lambda: self.evaluator.perceive(frames).arrays(),
+        )
+        return Perception.from_arrays(load_arrays(entry))
 
 
 @dataclass(frozen=True)
@@ -47,7 +93,42 @@ class Measured:
 
     def config(self, name: str) -> dict[str, Any]:
         """What a metric's value follows from, besides its inputs."""
-        return {"metric": name, "version": VERSIONS[name]}
+        reader = {"evaluator": self.evaluator.identity} if self.evaluator and name in READS_PERCEPTION else {}
+        return {"metric": name, "version": VERSIONS[name], **reader}
+
+    @cached_property
+    def evaluator(self) -> Evaluator | None:
+        config = self.spec.config
+        return _evaluators.get(
+            (tuple(asdict(config.evaluator).items()), config.hardware.device),
+            lambda: load_evaluator(config.evaluator, config.hardware.device),
+        )
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether the run judges labels."""
+        return self.evaluator is not None and bool({*SURVIVAL} & {*self.spec.metrics})
+
+    def write_labels(self, folder: RunFolder) -> None:
+        """The verdicts of `survival` and their videos, into the run folder. Call where `has_labels`."""
+        name = SURVIVAL[0]
+        config = {"labels": LABELS_VERSION, **self.config(name), "fps": self.spec.fps}
+        entry = self.results.part("metrics", "labels", config, self.inputs(name), self._labels)
+        target = folder.labels(self.style.videos.style)
+        for file, content in load_arrays(entry).items():
+            write_bytes(target / file, content.tobytes())
+
+    def _labels(self) -> Arrays:
+        """{file name: uint8 [bytes]}."""
+        found = survival(self.clip)
+        if found is None:
+            raise ValueError("labels are judged with an evaluator and the scene rendered in the style")
+        files = {LABELS: np.frombuffer(json.dumps(label_values(self.clip, found)).encode(), np.uint8)}
+        with TemporaryDirectory() as folder:
+            for view in self.clip.videos:
+                path = write_video(Path(folder) / f"{view}.mp4", label_overlay(self.clip, found, view), self.spec.fps)
+                files[path.name] = np.frombuffer(path.read_bytes(), np.uint8)
+        return files
 
     def require_sane(self) -> None:
         """SanityError where a generated video is black, frozen or not a number."""
@@ -78,6 +159,8 @@ class Measured:
             cameras={view: self.scene.camera(request) for view, request in truth.items()},
             rig_poses=self.scene.scene.rig_trajectory.sample(self.scene.times[:frames]),
             targets={view: load_arrays(targets[own])["rgb"] for view, own in truth.items() if own in targets},
+            scene=self.scene.scene,
+            evaluator=StoredEvaluator(self.evaluator, self.results) if self.evaluator else None,
         )
         keys = tuple(renders[request].key for request in truth.values())
         clip.reference_cache.update(_found.get(keys, lambda: clip.reference_cache))

@@ -141,6 +141,8 @@ def measure(context: RunContext, tick: Tick) -> None:
         entries = [measured.metric(name) for name in spec.metrics]
         if folder:
             values[style] = {key: value for entry in entries for key, value in load_json(entry).items()}
+            if measured.has_labels:
+                measured.write_labels(folder)
         if spec.references:
             limits[style] = _references(context, style)
         tick(i, len(spec.styles))

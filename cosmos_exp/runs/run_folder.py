@@ -11,7 +11,7 @@ multi_view/<clip>_<style>/grid.mp4        the views as one picture
 multi_view/<clip>_<style>/prompt.json     {view: prompt}
 metrics.json                              {style: {metric: value}}
 references.json                           {style: {metric: {"ceiling": value, "floor": value}}}, either may be missing
-labels/<style>/<view>.mp4                 label verdicts, to lay over the generated view
+labels/<style>/labels.json, <view>.mp4    label verdicts; the same to lay over the generated view
 wandb/                                    the offline W&B run
 """
 

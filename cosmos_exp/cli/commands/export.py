@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cosmos_exp.cli.commands.parser import Parser
-from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.config.compose import compose, composing, rig_of, scene_of
+
+if TYPE_CHECKING:
+    from cosmos_exp.scene.types import Scene
+    from cosmos_exp.sensors.camera import Rig
 
 SIZE = (1920, 1080)  # pixels of NVIDIA's pictures; of pinhole cameras that have no size of their own
 
@@ -20,6 +26,11 @@ def command_line() -> Parser:
     parser.choice("format", ["rds-hq"], "rds-hq: tars of poses, map, objects and intrinsics")
     parser.add_argument("overrides", metavar="OVERRIDE", nargs="*", help="of a run: scene=NAME, sensors=NAME, ...")
     parser.add_argument("-o", "--output", metavar="OUT", type=Path, required=True, help="folder of the clips")
+    parser.add_argument(
+        "--surviving", metavar="RUN", type=Path, help="the scene of a run, with labels that it shows"
+    )
+    parser.add_argument("--style", help="of --surviving: which of the run's styles; default: the first")
+    parser.add_argument("--least", type=float, default=0.5, help="of --surviving: least share of frames; default 0.5")
     parser.add_argument("--config-dir", metavar="DIR", type=Path, help="folder of options of your own")
     return parser
 
@@ -31,12 +42,46 @@ def main(arguments: Sequence[str]) -> int:
 
     if options.output.is_file():
         raise UserError(f"--output {str(options.output)!r} is a file, not a folder")
-    cfg = compose(options.overrides, config_dir=options.config_dir)
-    with composing():
-        scene = scene_of(cfg)
-        rig = rig_of(cfg, scene, default_size=SIZE)
+    if options.surviving:
+        scene, rig = _surviving(options)
+    else:
+        cfg = compose(options.overrides, config_dir=options.config_dir)
+        with composing():
+            scene = scene_of(cfg)
+            rig = rig_of(cfg, scene, default_size=SIZE)
     clip = write_clip(scene, rig, options.output, caption=describe(scene))
     print(f"wrote clip {clip}: {scene.duration:.1f} s, {len(scene.tracks)} objects, {len(rig.cameras)} cameras")
     print(f"      {options.output / 'pose' / f'{clip}.tar'} and beside it")
     print(f"      {options.output / f'dataset_{clip}.json'}, the config to render it with")
     return 0
+
+
+def _surviving(options: Namespace) -> tuple[Scene, Rig]:
+    """The scene of a run without the labels that its video does not show, and its cameras."""
+    from cosmos_exp.metrics.label_file import FILE, read_shares, surviving
+    from cosmos_exp.pipeline.reproduce import typed_config
+    from cosmos_exp.runs.load import load_run
+    from cosmos_exp.runs.run_folder import RunFolder
+
+    if options.overrides:
+        raise UserError(f"--surviving takes scene and sensors from the run: remove {' '.join(options.overrides)}")
+    if not 0 < options.least <= 1:
+        raise UserError(f"--least {options.least:g}: a share above 0, up to 1")
+    run = load_run(options.surviving)
+    style = options.style or run.styles[0]
+    if style not in run.styles:
+        raise UserError(unknown_name("style of this run", style, run.styles))
+    shares = read_shares(RunFolder(options.surviving).labels(style) / FILE)
+    cfg = typed_config(RunFolder(options.surviving))
+    with composing():
+        scene = scene_of(cfg)
+        rig = rig_of(cfg, scene, default_size=SIZE)
+    kept = surviving(scene, shares, options.least)
+    for what, before, after in (
+        ("objects", scene.tracks, kept.tracks),
+        ("lane lines", scene.map.lane_lines, kept.map.lane_lines),
+        ("traffic lights", scene.map.traffic_lights, kept.map.traffic_lights),
+        ("traffic signs", scene.map.traffic_signs, kept.map.traffic_signs),
+    ):
+        print(f"{what}: {len(after)} of {len(before)} are shown in {options.least:.0%} of their frames")
+    return kept, rig
