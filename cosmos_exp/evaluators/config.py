@@ -19,6 +19,6 @@ class EvaluatorConfig:
     segmentation: str | None = None
     """transformers: a model of semantic segmentation with CityScapes classes, by name or folder; null: no mask_miou."""
     depth: str | None = None
-    """transformers: a model of monocular depth; null: no depth_si_rmse."""
+    """transformers: a model of monocular depth in metres; null: no depth_si_rmse."""
     detection: str | None = None
     """transformers: a model of object detection with COCO classes; null: no object_recall, no false_objects."""

@@ -143,8 +143,8 @@ def _label(
     """corners: [8,3], camera frame. None for less than MIN_PIXELS visible pixels."""
     pixels = camera.model.project(_in_front(corners))
     size = camera.model.width, camera.model.height
-    left, top = np.clip(np.floor(pixels.min(axis=0)).astype(int), 0, size)
-    right, bottom = np.clip(np.ceil(pixels.max(axis=0)).astype(int) + 1, 0, size)
+    left, top = np.clip(np.round(pixels.min(axis=0)).astype(int), 0, size)
+    right, bottom = np.clip(np.round(pixels.max(axis=0)).astype(int) + 1, 0, size)
     if right <= left or bottom <= top:
         return None
     window = np.s_[frame, top:bottom, left:right]

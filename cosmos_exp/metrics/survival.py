@@ -27,7 +27,7 @@ from cosmos_exp.metrics.types import GeneratedClip, per_view
 
 SHOWN, LOST, UNDECIDED = "shown", "lost", "undecided"
 VERDICTS = (SHOWN, LOST, UNDECIDED)
-LEVEL = 0.05
+LEVEL = 0.02
 COPIES = 59
 LEAST_COPIES = 39  # that lie in the picture
 LEAST_PAINT = 8  # pixels of a lane line that is judged

@@ -26,9 +26,7 @@ def command_line() -> Parser:
     parser.choice("format", ["rds-hq"], "rds-hq: tars of poses, map, objects and intrinsics")
     parser.add_argument("overrides", metavar="OVERRIDE", nargs="*", help="of a run: scene=NAME, sensors=NAME, ...")
     parser.add_argument("-o", "--output", metavar="OUT", type=Path, required=True, help="folder of the clips")
-    parser.add_argument(
-        "--surviving", metavar="RUN", type=Path, help="the scene of a run, with labels that it shows"
-    )
+    parser.add_argument("--surviving", metavar="RUN", type=Path, help="the scene of a run, with labels that it shows")
     parser.add_argument("--style", help="of --surviving: which of the run's styles; default: the first")
     parser.add_argument("--least", type=float, default=0.5, help="of --surviving: least share of frames; default 0.5")
     parser.add_argument("--config-dir", metavar="DIR", type=Path, help="folder of options of your own")
