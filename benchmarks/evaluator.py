@@ -1,4 +1,4 @@
-"""What the evaluator that ships with the package reads off the renderer's pictures of scenes that it was not trained on.
+"""What the evaluator that ships with the package reads off the pictures of scenes that it was not trained on.
 
 python -m benchmarks.evaluator [--scenes 24] [--markdown]
 

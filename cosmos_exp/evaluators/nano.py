@@ -20,7 +20,7 @@ from cosmos_exp.evaluators.boxes import suppressed
 from cosmos_exp.evaluators.network import MULTIPLE, STRIDE, PerceptionNet, Prediction, most_likely
 from cosmos_exp.evaluators.types import Perception
 
-VERSION = 1  # to be increased when other output follows from the same weights
+VERSION = 2  # to be increased when other output follows from the same weights
 WEIGHTS = Path(__file__).with_name("nano.safetensors")
 HEIGHT = 144
 """Rows of the pictures that the network was trained on; frames are scaled to as many."""
@@ -54,7 +54,7 @@ class NanoEvaluator:
     @torch.inference_mode()
     def perceive(self, frames: np.ndarray) -> Perception:
         """frames: uint8 [F,H,W,3] RGB."""
-        semantic, depth, paint, boxes = [], [], [], []
+        semantic, depth, paint, boxes, features = [], [], [], [], []
         for first in range(0, len(frames), self.batch):
             small, scale = _scaled(frames[first : first + self.batch])
             height, width = small.shape[1:3]
@@ -63,21 +63,12 @@ class NanoEvaluator:
             paint.append(most_likely(prediction.paint_cells)[:, :height, :width].cpu().numpy())
             rows, columns = -(-height // STRIDE), -(-width // STRIDE)
             depth.append(prediction.log_depth[..., :rows, :columns].float().exp().cpu().numpy())
+            features.append(prediction.features.float().cpu().numpy())
             found = decoded(prediction)
             found[:, 0] += first
             found[:, 3:] = np.clip(found[:, 3:], 0, (width, height, width, height)) * np.tile(scale, 2)
             boxes.append(found)
-        return Perception(*(np.concatenate(parts) for parts in (semantic, depth, paint, boxes)))
-
-    @torch.inference_mode()
-    def features(self, frames: np.ndarray) -> np.ndarray:
-        """float32 [F,C]: what the network makes of each frame, for distances between sets of frames."""
-        parts = []
-        for first in range(0, len(frames), self.batch):
-            parts.append(
-                self.network.features(self._input(_scaled(frames[first : first + self.batch])[0])).cpu().numpy()
-            )
-        return np.concatenate(parts)
+        return Perception(*(np.concatenate(parts) for parts in (semantic, depth, paint, boxes, features)))
 
     def _input(self, frames: np.ndarray) -> Tensor:
         """uint8 [B,h,w,3] -> [B,3,h',w'] in [-1,1], padded to multiples of MULTIPLE."""

@@ -27,7 +27,7 @@ class Prediction:
 
     semantic_cells, paint_cells: logits [B,C*STRIDE^2,h,w], as `pixel_shuffle` takes them; the first class of paint is
     none. log_depth: [B,h,w] of metres. heat: logits [B,K,h,w]. sides: [B,4,h,w] pixels from the centre of the cell to
-    left, top, right and bottom.
+    left, top, right and bottom. features: [B,D], the mean of the coarsest ones.
     """
 
     semantic_cells: Tensor
@@ -35,6 +35,7 @@ class Prediction:
     log_depth: Tensor
     heat: Tensor
     sides: Tensor
+    features: Tensor
 
     @property
     def semantic(self) -> Tensor:
@@ -89,18 +90,10 @@ class PerceptionNet(nn.Module):
             skips.append(x)
             if level < len(self.down):
                 x = self.down[level](F.relu(x))
+        features = x.mean(dim=(2, 3))
         x = skips.pop()
         for level in reversed(range(len(self.up))):
             x = F.interpolate(self.up[level](x), scale_factor=2, mode="nearest") + skips[level]
             x = self.decoder[level](x)
         semantic, paint, log_depth, heat, sides = self.head(F.relu(x)).split(self.split, dim=1)
-        return Prediction(semantic, paint, log_depth[:, 0], heat, sides.exp())
-
-    def features(self, frames: Tensor) -> Tensor:
-        """[B,C]: the mean of the coarsest features, for distances between sets of pictures."""
-        x = self.stem(frames)
-        for level, blocks in enumerate(self.encoder):
-            x = blocks(x)
-            if level < len(self.down):
-                x = self.down[level](F.relu(x))
-        return x.mean(dim=(2, 3))
+        return Prediction(semantic, paint, log_depth[:, 0], heat, sides.exp(), features)

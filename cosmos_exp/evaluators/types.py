@@ -72,13 +72,14 @@ class Perception:
     semantic: uint8 [F,h,w], index into SEMANTIC_CLASSES; known: the classes that it tells apart. depth: float32 [F,h,w]
     metres, or in any unit: measures of it are scale-invariant. paint: uint8 [F,h,w], 0 or 1 + index into PAINT_CLASSES.
     boxes: float32 [N,7]: frame, index into OBJECT_CLASSES, score 0..1, left, top, right, bottom in pixels of the H x W
-    frame. Maps may be smaller than the frame: they cover it.
+    frame. Maps may be smaller than the frame: they cover it. features: float32 [F,D], what the network makes of frames.
     """
 
     semantic: np.ndarray | None = None
     depth: np.ndarray | None = None
     paint: np.ndarray | None = None
     boxes: np.ndarray | None = None
+    features: np.ndarray | None = None
     known: Sequence[str] = tuple(SEMANTIC_CLASSES)
 
     def boxes_of(self, frame: int) -> np.ndarray:
@@ -88,7 +89,8 @@ class Perception:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """For storage; `from_arrays` reads them back."""
-        values = {"semantic": self.semantic, "depth": self.depth, "paint": self.paint, "boxes": self.boxes}
+        names = ("semantic", "depth", "paint", "boxes", "features")
+        values = {name: getattr(self, name) for name in names}
         known = np.array([name in self.known for name in SEMANTIC_CLASSES])
         return {"known": known} | {name: value for name, value in values.items() if value is not None}
 

@@ -13,6 +13,7 @@ from cosmos_exp.metrics.depth_edge_auc import depth_edge_auc
 from cosmos_exp.metrics.depth_si_rmse import depth_si_rmse
 from cosmos_exp.metrics.edge_f1 import edge_f1
 from cosmos_exp.metrics.flicker import flicker
+from cosmos_exp.metrics.frechet import frechet
 from cosmos_exp.metrics.gate import SanityError, require_sane, sanity_gate
 from cosmos_exp.metrics.lane_f1 import lane_f1
 from cosmos_exp.metrics.mask_miou import mask_miou
@@ -61,14 +62,17 @@ METRICS: dict[str, Metric] = {
     "object_recall": object_recall,
     "false_objects": false_objects,
     "object_survival": object_survival,
+    "frechet": frechet,
 }
 
 
 SURVIVAL = ("object_survival", "lane_survival")
-READS_PERCEPTION = frozenset({"mask_miou", "depth_si_rmse", "lane_f1", "object_recall", "false_objects", *SURVIVAL})
+READS_PERCEPTION = frozenset(
+    {"mask_miou", "depth_si_rmse", "lane_f1", "object_recall", "false_objects", "frechet", *SURVIVAL}
+)
 """Metrics of what an evaluator sees in the video."""
 
-READS_TARGETS = frozenset({"blur_ssim", "edge_f1", "psnr", "sharpness", "artefacts", *SURVIVAL})
+READS_TARGETS = frozenset({"blur_ssim", "edge_f1", "psnr", "sharpness", "artefacts", "frechet", *SURVIVAL})
 """Metrics of appearance, which compare with the scene rendered in the clip's own style. The others compare with
 geometry, which has no weather, or with nothing."""
 
@@ -92,6 +96,7 @@ VERSIONS: dict[str, int] = {
     "object_recall": 1,
     "false_objects": 1,
     "object_survival": 1,
+    "frechet": 1,
 }
 """Part of the cache key of a metric's values: to be increased when what the metric computes changes."""
 

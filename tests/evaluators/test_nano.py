@@ -53,7 +53,7 @@ def test_centres_become_boxes():
     heat, sides = torch.full((1, len(OBJECT_CLASSES), 8, 8), -9.0), torch.full((1, 4, 8, 8), 3.0)
     heat[0, 1, 2, 4], heat[0, 1, 2, 5], heat[0, 3, 6, 6] = 4.0, 3.0, 0.0
     none = torch.zeros(1, 4, 8, 8)
-    found = decoded(Prediction(none, none, none[:, 0], heat, sides))
+    found = decoded(Prediction(none, none, none[:, 0], heat, sides, none[:, :, 0, 0]))
     assert found[:, :2].tolist() == [[0, 1], [0, 3]]
     assert found[0, 2] == pytest.approx(torch.tensor(4.0).sigmoid()) and found[1, 2] == 0.5
     assert found[0, 3:].tolist() == [8.5 - 3, 4.5 - 3, 8.5 + 3 + 1, 4.5 + 3 + 1]

@@ -13,6 +13,7 @@ from cosmos_exp.evaluators.labels import ObjectLabel
 from cosmos_exp.evaluators.types import SEMANTIC_CLASSES, Perception
 from cosmos_exp.metrics import READS_PERCEPTION, evaluate_metric
 from cosmos_exp.metrics.depth_si_rmse import depth_si_rmse, si_rmse
+from cosmos_exp.metrics.frechet import frechet, frechet_distance
 from cosmos_exp.metrics.lane_f1 import Counts, lane_f1, near
 from cosmos_exp.metrics.mask_miou import mask_miou, mean_iou
 from cosmos_exp.metrics.objects import false_objects, groups_of, object_recall, scores, strangers
@@ -142,3 +143,17 @@ def test_what_an_evaluator_does_not_tell_is_undefined(clip):
 
     partial = replace(clip, evaluator=Blind())
     assert {name for name in READS_PERCEPTION if evaluate_metric(partial, name)} == {"depth_si_rmse"}
+
+
+def test_the_frechet_distance_of_two_gaussians():
+    rng = np.random.default_rng(0)
+    x = rng.normal(0, 1, (20000, 3))
+    y = rng.normal([1, 0, 0], [2, 1, 1], (20000, 3))
+    assert frechet_distance(x, x) == pytest.approx(0.0, abs=1e-6)
+    assert frechet_distance(x, y) == pytest.approx(1 + (2 - 1) ** 2, rel=0.05)  # |m - m_r|^2 + (s - s_r)^2
+
+
+def test_the_frechet_distance_of_a_clip_grows_with_its_damage(clip):
+    values = [frechet(changed(clip, change))["frechet"] for change in (lambda view, video: video, shifted(24))]
+    grey = frechet(changed(clip, lambda view, video: np.full_like(video, 128)))["frechet"]
+    assert values[0] == pytest.approx(0.0, abs=1e-3) and values[0] < values[1] < grey
