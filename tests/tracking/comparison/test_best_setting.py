@@ -274,6 +274,7 @@ def test_ties_are_named_best_first():
         Constraint("style_score", "above", 0.75),  # none
         Constraint("semantic_eta2", "at least", 0.1),
         Constraint("semantic_eta2", "at most", 0.0),  # one
+        Constraint("semantic_eta2", "above", 0.0),  # one is at the bound
         Constraint("psnr", "at least", 68.2),  # within its interval, over scenes
     ],
 )
