@@ -57,13 +57,17 @@ class Answer:
             none = "No winner can be named with one scene and one seed."
             return f"{none} {name} has the {best}, which may be chance.{aside}"
         over = f"paired over {ranking.count} {ranking.unit}"
-        told = "better than every other"
-        if ranking.ties:
-            told = f"tied with {_list([self._name(tie) for tie in ranking.ties])}, not told apart"
+        names = [self._name(tie) for tie in sorted(ranking.ties, key=self._level, reverse=True)]
+        told = f"tied with {_list(names)}, not told apart" if names else "better than every other"
         return f"{name}: {best}; {told} ({over}).{self._doubt(ranking.best)}{self._between(ranking.best)}{aside}"
 
     def _holds(self, setting: Setting) -> bool:
         return self.constraint is None or self.constraint.holds(setting)
+
+    def _level(self, setting: Setting) -> float:
+        """The mean, larger is better."""
+        found = setting.estimate(self.metric)
+        return 0.0 if found is None else found.mean * (-1 if metric_info(self.metric).direction == "down" else 1)
 
     def _among(self, settings: Sequence[Setting]) -> str:
         asked = self.constraint

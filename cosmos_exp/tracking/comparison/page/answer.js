@@ -28,7 +28,10 @@ function answer(settings, metric) {
   const found = `best ${objectiveName(metric)} among ${among(settings)}, ${estimate(measuredValues(best, metric.key), metric)}`;
   if (count < 2)
     return `No winner can be named with one scene and one seed. ${name} has the ${found}, which may be chance.${aside}`;
-  const told = ties.length ? `tied with ${list(ties.map(settingName))}, not told apart` : "better than every other";
+  const sign = metric.direction === "down" ? 1 : -1,
+    level = cells => sign * interval(measuredValues(cells, metric.key)).mean;
+  const names = ties.toSorted((a, b) => level(a) - level(b)).map(settingName);
+  const told = names.length ? `tied with ${list(names)}, not told apart` : "better than every other";
   return `${name}: ${found}; ${told} (paired over ${count} ${unit}).${doubt(best)}${between(best, metric)}${aside}`;
 }
 // Where its mean lies between floor and ceiling.
