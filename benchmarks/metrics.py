@@ -216,6 +216,11 @@ def measure(clips: Sequence[Clips], workers: int = 1) -> dict[tuple[str, str], R
         for done, losses in enumerate(mapped(losses_of, clips), 1):
             found += losses
             tick(done, len(clips))
+    return responses(found)
+
+
+def responses(found: Sequence[Losses]) -> dict[tuple[str, str], Response]:
+    """Of all clips together."""
     damaged: dict[tuple[str, str], list[list[float]]] = defaultdict(list)
     for losses in found:
         for key, of_clip in losses.damaged.items():

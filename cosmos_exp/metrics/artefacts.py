@@ -1,10 +1,10 @@
 """Artefacts: what the video adds where there is nothing to see.
 
 The truth says where a picture is flat: windows of WINDOW x WINDOW pixels that show one class, without a jump in depth,
-and whose grey values deviate by less than SMOOTH levels in the render in the requested style. There a
-video has nothing to add: what its mean variance has more than that of the render is noise, blotches, block borders or
-texture out of nowhere. The value is the root of that, in grey levels: white noise of a standard deviation of 5 levels
-counts 5. 0 where the video has no more variance than the render. Lower is better.
+and whose grey values deviate by less than SMOOTH levels in the render in the requested style. There a video has nothing
+to add: what its mean variance has more than that of the render is noise, blotches, block borders or texture out of
+nowhere. The value is the root of that, in grey levels: white noise of a standard deviation of 5 levels counts 5. 0
+where the video has no more variance than the render. Lower is better.
 
 Blind spots: what is added elsewhere, on leaves or at outlines, and flat errors that are larger than a window, such as a
 wrong colour. A thing in the wrong place counts where it covers what is flat.
@@ -13,6 +13,7 @@ wrong colour. A thing in the wrong place counts where it covers what is flat.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import cv2
 import numpy as np
@@ -61,13 +62,8 @@ def artefacts(clip: GeneratedClip) -> dict[str, float]:
     scores = {}
     for view, video in clip.videos.items():
         if view in clip.targets:
-            flat = clip.cached_reference(
-                "artefacts",
-                view,
-                lambda view=view: flat_regions(clip.renders[view], clip.targets[view]),
-                style=clip.style,
-            )
-            score = added_deviation(flat, video)
+            compute = partial(flat_regions, clip.renders[view], clip.targets[view])
+            score = added_deviation(clip.cached_reference("artefacts", view, compute, style=clip.style), video)
             if score is not None:
                 scores[view] = score
     return per_view("artefacts", scores)

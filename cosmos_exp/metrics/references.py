@@ -10,7 +10,7 @@ The ceiling is the metric of the renderer's own picture in the style. The floor 
   too.
 - a number, where the metric's definition has one: -1 of a style score is the mean of another style.
 
-A metric whose floor is `None` has none: any number of noise or blur is worse than any other.
+A metric whose floor is `None` has none: no noise and no blur is the worst.
 """
 
 from __future__ import annotations
@@ -39,6 +39,9 @@ FLOORS: dict[str, Floor] = {
 
 FLOOR_OF_KEY = {"style_match": 0.0}
 """Of a key whose floor is another number than its metric's."""
+
+UNBOUNDED = frozenset({"psnr"})
+"""Metrics without a ceiling: the renderer's own picture has no error at all, and an infinite value."""
 
 FLOOR_VERSION = 1
 """Part of the cache key of a floor: to be increased when the videos below change."""

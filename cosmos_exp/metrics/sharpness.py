@@ -10,6 +10,8 @@ right amount of detail, all of it wrong; `artefacts` sees that.
 
 from __future__ import annotations
 
+from functools import partial
+
 import cv2
 import numpy as np
 
@@ -24,14 +26,17 @@ def detail(video: np.ndarray) -> float:
     return float(np.mean([cv2.meanStdDev(cv2.Laplacian(frame, cv2.CV_16S))[1] ** 2 for frame in grey]))
 
 
+def _detail_of(video: np.ndarray) -> list[np.ndarray]:
+    return [np.array(detail(video))]
+
+
 def sharpness(clip: GeneratedClip) -> dict[str, float]:
     """sharpness and sharpness_error of each view that has a target with any detail."""
     ratios = {}
     for view, video in clip.videos.items():
         if view in clip.targets:
-            (expected,) = clip.cached_reference(
-                "sharpness", view, lambda view=view: [np.array(detail(clip.targets[view]))], style=clip.style
-            )
+            compute = partial(_detail_of, clip.targets[view])
+            (expected,) = clip.cached_reference("sharpness", view, compute, style=clip.style)
             if expected > 0:
                 ratios[view] = detail(video) / float(expected)
     errors = {view: abs(np.log2(np.clip(ratio, 2**-OCTAVES, 2**OCTAVES))) for view, ratio in ratios.items()}

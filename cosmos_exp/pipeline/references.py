@@ -19,6 +19,7 @@ from cosmos_exp.metrics.references import (
     FLOOR_OF_KEY,
     FLOOR_VERSION,
     FOREIGN,
+    UNBOUNDED,
     Floor,
     displaced_clip,
     floor_of,
@@ -57,11 +58,12 @@ class References:
                 reference["floor"] = FLOOR_OF_KEY.get(key, given)
         return {key: reference for key, reference in found.items() if metric_info(key).direction}
 
-    def entries(self, name: str) -> tuple[Entry, Entry | None]:
-        """The stored ceiling and floor of a metric; None where the floor follows from no video."""
+    def entries(self, name: str) -> tuple[Entry | None, Entry | None]:
+        """The stored ceiling and floor of a metric; None where it has none, or one that follows from no video."""
         floor = floor_of(name)
         made = floor in (FOREIGN, DISPLACED)
-        return self.rendered.metric(name), self._floor(name, floor) if made else None
+        ceiling = None if name in UNBOUNDED else self.rendered.metric(name)
+        return ceiling, self._floor(name, floor) if made else None
 
     def _floor(self, name: str, floor: Floor) -> Entry:
         rendered, foreign = self.rendered, self._renders if floor == FOREIGN else {}

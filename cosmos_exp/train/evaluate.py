@@ -144,7 +144,8 @@ def fit_classifier(validator: Validator, styles: tuple[str, ...]) -> StyleClassi
 
 
 def fit_regions(camera: Camera, size: ClipSize, seeds: Iterable[int]) -> dict[str, StyleClassifier]:
-    """{region: classifier}, fitted on the same kind of videos and their true classes."""
+    """{region: classifier}, fitted on the same kind of videos and their true classes; regions that fewer than two
+    scenes show are left out."""
     features: dict[str, list[np.ndarray]] = defaultdict(list)
     labels: dict[str, list[str]] = defaultdict(list)
     for seed in seeds:
@@ -153,7 +154,11 @@ def fit_regions(camera: Camera, size: ClipSize, seeds: Iterable[int]) -> dict[st
             for region, rows in region_features(videos[style], truth.output("semantic")).items():
                 features[region].append(rows.mean(axis=0))
                 labels[region].append(style)
-    return {region: fit_region(np.array(features[region]), labels[region]) for region in REGIONS}
+    return {
+        region: fit_region(np.array(features[region]), labels[region])
+        for region in REGIONS
+        if len(labels[region]) >= 2 * len(STYLES)
+    }
 
 
 def likeliest(classifier: StyleClassifier, video: np.ndarray) -> str:
