@@ -14,20 +14,22 @@ from cosmos_exp.tracking.comparison.settings import Ranking, Setting, rank, sett
 
 MOST_SETTINGS = 24
 """Rows; a larger table is for the page."""
+EXPLAIN = "what a metric means: cosmos-exp explain METRIC"
 
 
 def print_summary(cells: Sequence[Cell]) -> None:
     """Print the table of each style to standard output; nothing where there is a single setting or no metric."""
     console = Console()
     metrics = [name for name in METRIC_INFO if metric_info(name).direction and any(name in c.metrics for c in cells)]
-    for style, settings in settings_of(cells).items():
-        if len(settings) < 2 or not metrics:
-            continue
+    tables = {style: settings for style, settings in settings_of(cells).items() if len(settings) > 1 and metrics}
+    for style, settings in tables.items():
         rankings = {metric: rank(settings, metric) for metric in metrics}
         console.print(settings_table(style, settings, rankings))
         console.print(_legend(settings, rankings), highlight=False, soft_wrap=True)
         if len(settings) > MOST_SETTINGS:
             console.print(f"and {len(settings) - MOST_SETTINGS} more settings, on the page", highlight=False)
+    if tables:
+        console.print(EXPLAIN, highlight=False)
 
 
 def settings_table(style: str, settings: Sequence[Setting], rankings: Mapping[str, Ranking | None]) -> Table:

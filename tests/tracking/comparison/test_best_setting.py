@@ -10,7 +10,8 @@ from helpers.browser import browser, require_browser
 
 from cosmos_exp.runs.sweep_cells import Cell
 from cosmos_exp.tracking.comparison.compare import page_data, render_page
-from cosmos_exp.tracking.comparison.settings import chance, rank, settings_of, student_quantile
+from cosmos_exp.tracking.comparison.settings import rank, settings_of
+from cosmos_exp.tracking.comparison.statistics import chance, student_quantile
 from cosmos_exp.tracking.comparison.summary import print_summary
 
 GUIDANCE, SCENES, SEEDS, STYLES = (0, 1, 3, 5), (11, 12, 13, 14, 15, 16), (0, 1), ("Night", "Snowy")
