@@ -129,7 +129,7 @@ class Sweep:
             yield Run(RunFolder(self.path / name))
 
     def rows(self) -> list[dict[str, Any]]:
-        """One plain dict per cell: run, state, style, the axes, then the metrics."""
+        """One plain dict per cell, see `Cell.row`."""
         return [cell.row() for cell in self.cells]
 
     def to_frame(self) -> DataFrame:
@@ -137,7 +137,7 @@ class Sweep:
         try:
             from pandas import DataFrame
         except ImportError as error:
-            raise UserError("to_frame() needs pandas: pip install pandas; rows() needs nothing") from error
+            raise UserError("to_frame() needs pandas: pip install 'cosmos-exp[frame]'; rows() needs nothing") from error
         return DataFrame(self.rows())
 
 

@@ -10,6 +10,7 @@ multi_view/<clip>_<style>/{0..5}.mp4      one per view, in the order of `views.V
 multi_view/<clip>_<style>/grid.mp4        the views as one picture
 multi_view/<clip>_<style>/prompt.json     {view: prompt}
 metrics.json                              {style: {metric: value}}
+references.json                           {style: {metric: {"ceiling": value, "floor": value}}}
 wandb/                                    the offline W&B run
 """
 
@@ -97,6 +98,10 @@ class RunFolder:
         return self.path / "metrics.json"
 
     @property
+    def references(self) -> Path:
+        return self.path / "references.json"
+
+    @property
     def provenance(self) -> Path:
         return self.path / "provenance.json"
 
@@ -149,6 +154,10 @@ class RunFolder:
     def read_metrics(self) -> dict[str, dict[str, float]]:
         """{style: {metric: value}}."""
         return _read_json(self.metrics)
+
+    def read_references(self) -> dict[str, dict[str, dict[str, float]]]:
+        """{style: {metric: {"ceiling", "floor": value}}}; empty where there are none."""
+        return _read_json(self.references) if self.references.exists() else {}
 
     def read_provenance(self) -> dict[str, Any]:
         """What `provenance` recorded. UserError where there is none."""

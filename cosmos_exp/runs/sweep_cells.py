@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
@@ -12,6 +13,7 @@ import yaml
 
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.views import VIEWS
+from cosmos_exp.metrics.normalised import beside_references
 from cosmos_exp.runs.run_folder import RunFolder, load_yaml
 from cosmos_exp.runs.states import DONE, FAILED
 
@@ -27,7 +29,8 @@ class Cell:
     """One style of one run folder, or a cell that the sweep asked for and that has no folder.
 
     run: folder relative to the compared one. axes: {swept key: value}. state: one of a
-    run's (`Status.state`) or missing. videos: {what it shows: path}. metrics: {key: value}.
+    run's (`Status.state`) or missing. metrics: {key: value}. references: {key: {"ceiling", "floor": value}}, either may
+    be missing. videos: {what it shows: path}.
     """
 
     run: str
@@ -38,11 +41,14 @@ class Cell:
     prompt: str = ""
     error: str = ""
     metrics: dict[str, float] = field(default_factory=dict)
+    references: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     videos: dict[str, Path] = field(default_factory=dict)
 
     def row(self) -> dict[str, Any]:
-        """As a plain dict: run, state, style, the axes, then the metrics."""
-        return {"run": self.run, "state": self.state, "style": self.style, **self.axes, **self.metrics}
+        """As a plain dict: run, state, style, the axes, the metrics, then `ceiling/<metric>`, `floor/<metric>` and
+        `normalised/<metric>` where they are known."""
+        named = {"run": self.run, "state": self.state, "style": self.style}
+        return {**named, **self.axes, **self.metrics, **beside_references(self.metrics, self.references)}
 
 
 def read_cells(folder: Path) -> list[Cell]:
@@ -131,6 +137,7 @@ def _run_cells(run: Path, root: Path, axes: dict[str, Any], config: dict[str, An
     folder = RunFolder(run)
     state, error = run_state(folder)
     metrics = folder.read_metrics() if folder.metrics.exists() else {}
+    references = folder.read_references()
     captions = {clip: folder.read_captions(clip) for clip in folder.clips()}
     styles = [(clip, style, prompt) for clip, prompts in captions.items() for style, prompt in prompts.items()]
     if not styles:
@@ -145,6 +152,7 @@ def _run_cells(run: Path, root: Path, axes: dict[str, Any], config: dict[str, An
             clip=clip,
             prompt=prompt,
             metrics=metrics.get(style, {}),
+            references=references.get(style, {}),
             videos=_videos(folder, clip, style, config) if clip else {},
         )
         for clip, style, prompt in styles

@@ -19,6 +19,7 @@ def command_line() -> Parser:
     parser.add_argument(
         "--csv", action="store_true", help="write compare.csv too: a row per cell, its axes and metrics"
     )
+    parser.add_argument("--parquet", action="store_true", help="the same as compare.parquet; needs pyarrow")
     parser.add_argument(
         "--baseline",
         metavar="AXIS=VALUE",
@@ -39,7 +40,13 @@ def command_line() -> Parser:
 
 def main(arguments: Sequence[str]) -> int:
     from cosmos_exp.runs.sweep_cells import read_cells
-    from cosmos_exp.tracking.comparison.compare import write_grid_image, write_grid_video, write_page, write_table
+    from cosmos_exp.tracking.comparison.compare import (
+        write_grid_image,
+        write_grid_video,
+        write_page,
+        write_parquet,
+        write_table,
+    )
     from cosmos_exp.tracking.comparison.differences import print_differences
     from cosmos_exp.tracking.comparison.summary import print_summary
 
@@ -55,4 +62,6 @@ def main(arguments: Sequence[str]) -> int:
         print(write_grid_video(options.folder, cells, **choice))
     if options.csv:
         print(write_table(options.folder, cells))
+    if options.parquet:
+        print(write_parquet(options.folder, cells))
     return 0
