@@ -53,13 +53,16 @@ def evaluate_run(path: Path, names: Sequence[str] | None = None) -> Evaluated:
         run_stages(context, without=("videos", "metrics"))
         _require_same(context, folder)
         metrics = folder.read_metrics() if folder.metrics.exists() else {}
+        frames = folder.read_frames()
         for style in spec.styles:
             measured = context.measured(style)
             before = {k: v for k, v in metrics.get(style, {}).items() if k.partition("/")[0] not in spec.metrics}
             values = [load_json(measured.metric(name)) for name in spec.metrics]
             found = before | {key: value for own in values for key, value in own.items()}
             metrics[style] = dict(sorted(found.items(), key=_place))
+            frames[style] = frames.get(style, {}) | measured.frame_series(spec.metrics)
         write_json(folder.metrics, metrics)
+        write_json(folder.frames, frames)
     return Evaluated(path, metrics, results.misses["metrics"])
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,6 +12,7 @@ from cosmos_exp.common.single_entry_cache import SingleEntryCache
 from cosmos_exp.common.stored_arrays import load_arrays
 from cosmos_exp.config.run_spec import RunSpec
 from cosmos_exp.metrics import READS_TARGETS, VERSIONS, evaluate_metric
+from cosmos_exp.metrics.frame_series import FRAME_SERIES, frame_series
 from cosmos_exp.metrics.types import GeneratedClip
 from cosmos_exp.models.base import ByRequest, GeneratedVideos
 from cosmos_exp.pipeline.cached_results import Results
@@ -45,6 +48,18 @@ class Measured:
         size = self.spec.megapixels
         inputs = self._inputs(name)
         return self.results.get("metrics", config, inputs, lambda: evaluate_metric(self.clip, name), size=size)
+
+    def frame_series(self, names: Sequence[str]) -> dict[str, list[float | None]]:
+        """{metric: value of each frame of the front view}, of those that have any; None for a frame without one."""
+        return {name: values for name in FRAME_SERIES if name in names and (values := self._frame_values(name))}
+
+    def _frame_values(self, name: str) -> list[float | None]:
+        config = {"metric": name, "version": VERSIONS[name]}
+        entry = self.results.part(
+            "metrics", "frame_series", config, self._inputs(name), lambda: {"values": frame_series(self.clip, name)}
+        )
+        values = load_arrays(entry)["values"].tolist()
+        return [None if math.isnan(value) else round(value, 6) for value in values]
 
     def require_sane(self) -> None:
         """SanityError where a generated video is black, frozen or not a number."""

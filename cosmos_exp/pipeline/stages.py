@@ -132,6 +132,7 @@ def measure(context: RunContext, tick: Tick) -> None:
     """The sanity gate, then every metric of every style."""
     spec, folder = context.spec, context.folder
     values: dict[str, dict[str, float]] = {}
+    frames: dict[str, dict[str, list[float | None]]] = {}
     for i, style in enumerate(spec.styles, 1):
         measured = context.measured(style)
         if folder and spec.config.metrics.gate:
@@ -139,9 +140,11 @@ def measure(context: RunContext, tick: Tick) -> None:
         entries = [measured.metric(name) for name in spec.metrics]
         if folder:
             values[style] = {key: value for entry in entries for key, value in load_json(entry).items()}
+            frames[style] = measured.frame_series(spec.metrics)
         tick(i, len(spec.styles))
     if folder:
         write_json(folder.metrics, values)
+        write_json(folder.frames, frames)
 
 
 STAGES = (

@@ -51,6 +51,12 @@ class Run:
         """{style: {metric: value}}; `metric` for the clip, `metric/view` for one view. Empty before they are there."""
         return self.folder.read_metrics() if self.folder.metrics.exists() else {}
 
+    @property
+    def frame_series(self) -> dict[str, dict[str, np.ndarray]]:
+        """{style: {metric: float64 [F]}}: values of single frames of the front view, NaN where a frame has none."""
+        series = self.folder.read_frames()
+        return {style: {k: np.array(v, np.float64) for k, v in found.items()} for style, found in series.items()}
+
     @cached_property
     def clip(self) -> str:
         """Name of the clip."""
