@@ -215,7 +215,7 @@ def test_the_table_of_groups_is_complete() -> None:
     rows = re.findall(r"^\| `\+?(\w+)` \| (.*?) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
     table = {group: re.findall(r"`(\w+)`", options) for group, options in rows}
     assert {group: set(options) for group, options in table.items()} == GROUPS
-    defaults = cli._defaults()
+    defaults = cli.default_options()
     assert {group: options[0] for group, options in table.items() if group in defaults} == {
         group: option for group, option in defaults.items() if group in GROUPS
     }
