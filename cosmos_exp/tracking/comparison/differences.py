@@ -101,7 +101,7 @@ def differences_table(style: str, baseline: Setting, found: Mapping[str, Sequenc
     for title in ("metric", *(axis.partition(".")[2] or axis for axis in axes)):
         table.add_column(title)
     for title in ("difference", "95 % interval", "p", "n"):
-        table.add_column(title, justify="right")
+        table.add_column(title, justify="right", no_wrap=True)
     table.add_column("")
     for metric in shown:
         info = metric_info(metric)

@@ -106,6 +106,7 @@ def bootstrap_interval(values: Sequence[float], seed: int = 0) -> Interval:
         return student_interval(values)
     drawn = given[np.random.default_rng(seed).integers(0, len(given), (RESAMPLES, len(given)))]
     errors = drawn.std(axis=1, ddof=1) / math.sqrt(len(given))
+    errors[drawn.min(axis=1) == drawn.max(axis=1)] = 0.0  # which rounding hides
     ahead = drawn.mean(axis=1) - mean
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.where(ahead == 0, 0.0, ahead / errors)
