@@ -68,7 +68,7 @@ class Declaration:
 def documented_keys() -> dict[str, list[KeyDoc]]:
     """{key: what it means} of every key of the main config, of every scene source, model family and launcher; several
     where options declare a key of this name each on its own, that of the default option first."""
-    kinds = [(Config, "", "")]
+    kinds: list[tuple[type, str, str]] = [(Config, "", "")]
     kinds += [(source.config, "scene.", f"scene={name}") for name, source in SOURCES.items()]
     kinds += [(kind, "model.", f"model={OPTION_OF.get(name, name)}") for name, kind in config_types().items()]
     kinds += [(kind, f"{LAUNCHER}.", f"hydra/launcher={name}") for name, kind in LAUNCHERS.items()]
