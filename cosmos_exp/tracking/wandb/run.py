@@ -136,6 +136,11 @@ def media_key(key: str) -> str:
     return f"videos/{_key(key)}"
 
 
+def frame_key(style: str, metric: str) -> str:
+    """The key that values of single frames are logged under."""
+    return f"{FRAMES}/{_key(style)}/{metric}"
+
+
 def _content_hash(values: Any, files: Sequence[Path]) -> str:
     """SHA-256 of plain values and of the files' contents."""
     digest = hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode())
@@ -195,7 +200,7 @@ def _log_frames(run: Any, frames: Frames) -> None:
         return
     run.define_metric(FRAME, hidden=True, summary="none")
     run.define_metric(f"{FRAMES}/*", step_metric=FRAME, summary="none")
-    series = {f"{FRAMES}/{_key(style)}/{key}": v for style, found in frames.items() for key, v in found.items()}
+    series = {frame_key(style, key): values for style, found in frames.items() for key, values in found.items()}
     for frame in range(max(map(len, series.values()), default=0)):
         now = {key: values[frame] for key, values in series.items() if frame < len(values)}
         run.log({FRAME: frame} | {key: value for key, value in now.items() if value is not None})
