@@ -70,6 +70,8 @@ def test_a_run_is_read_back(first) -> None:
     assert run.status.state == "done" and run.path.name == "first"
     assert run.styles == ("Sunny",) and "blur_ssim" in run.metrics["Sunny"]
     assert run.video().shape == (9, 32, 48, 3) and run.control("hdmap").shape == (9, 32, 48, 3)
+    frames = run.frame_series["Sunny"]["blur_ssim"]
+    assert frames.shape == (9,) and frames.mean() == pytest.approx(run.metrics["Sunny"]["blur_ssim"], abs=1e-5)
     assert repr(cx.load_run(run.path)) == repr(run)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import json
 import pkgutil
@@ -18,6 +19,7 @@ from hydra import compose, initialize_config_module
 from hydra._internal.utils import get_args_parser
 from omegaconf import open_dict
 
+import cosmos_exp as cx
 from cosmos_exp.cli import main as cli
 from cosmos_exp.config import schema, validate
 from cosmos_exp.models.transfer1 import family, weights_folder
@@ -25,6 +27,7 @@ from cosmos_exp.models.transfer1.nano import nano_config
 from cosmos_exp.pipeline.run import run
 from cosmos_exp.sweeps.callbacks import cell_overrides
 from cosmos_exp.train.config import TrainConfig
+from cosmos_exp.visualization.interval_plot import Svg
 
 ROOT = Path(__file__).resolve().parents[1]
 CONF = ROOT / "conf"
@@ -215,7 +218,7 @@ def test_the_table_of_groups_is_complete() -> None:
     rows = re.findall(r"^\| `\+?(\w+)` \| (.*?) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
     table = {group: re.findall(r"`(\w+)`", options) for group, options in rows}
     assert {group: set(options) for group, options in table.items()} == GROUPS
-    defaults = cli._defaults()
+    defaults = cli.default_options()
     assert {group: options[0] for group, options in table.items() if group in defaults} == {
         group: option for group, option in defaults.items() if group in GROUPS
     }
@@ -308,15 +311,58 @@ def test_the_run_folder_is_as_listed(page: str, small_run: Path) -> None:
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.name)
-def test_a_notebook_runs_and_is_kept_without_outputs(notebook: Path, small_run: Path, monkeypatch, capsys) -> None:
-    monkeypatch.setenv("COSMOS_EXP_OUTPUTS", str(small_run.parents[1]))
-    cells = [cell for cell in json.loads(notebook.read_text())["cells"] if cell["cell_type"] == "code"]
-    assert all(not cell["outputs"] for cell in cells)
+def test_a_notebook_is_kept_without_outputs_and_listed(notebook: Path) -> None:
+    assert all(not cell["outputs"] for cell in code_cells(notebook))
+    assert f"]({notebook.name})" in (notebook.parent / "README.md").read_text()
+
+
+def code_cells(notebook: Path) -> list[dict]:
+    return [cell for cell in json.loads(notebook.read_text())["cells"] if cell["cell_type"] == "code"]
+
+
+def run_notebook(name: str, outputs: Path, monkeypatch) -> tuple[dict, list]:
+    """The names that the cells leave behind, and what they show: the values of last lines that are expressions."""
+    monkeypatch.setenv("COSMOS_EXP_OUTPUTS", str(outputs))
     names: dict = {}
-    for cell in cells:
-        exec("".join(cell["source"]), names)
+    shown = []
+    for cell in code_cells(ROOT / "notebooks" / name):
+        tree = ast.parse("".join(cell["source"]))
+        last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
+        exec(compile(tree, name, "exec"), names)
+        if last:
+            shown.append(eval(compile(ast.Expression(last.value), name, "eval"), names))
+    return names, shown
+
+
+def test_a_run_is_read_in_a_notebook(small_run: Path, monkeypatch, capsys) -> None:
+    run_notebook("read_a_run.ipynb", small_run.parents[1], monkeypatch)
     printed = capsys.readouterr().out
     assert "done" in printed and "Blur SSIM" in printed
+
+
+@pytest.fixture(scope="module")
+def small_sweep(tiny_model_folder: Path, tmp_path_factory) -> cx.Sweep:
+    """Two settings of guidance in two scenes, with the tiny model."""
+    outputs = tmp_path_factory.mktemp("outputs")
+    places = [f"paths.outputs={outputs}", f"paths.cache={outputs}/cache", f"model.weights={tiny_model_folder}"]
+    small = ["views=single", "model.num_frames=9", "sampler.num_steps=1", "scene.num_vehicles=2", "tracking=disabled"]
+    metrics = "metrics.names=[style_score,semantic_eta2,blur_ssim]"
+    axes = ["sampler.guidance=0,5", "scene.seed=4,5", "sweep_name=guidance"]
+    return cx.sweep([*places, *small, metrics, *axes])
+
+
+def test_a_sweep_is_answered_in_a_notebook(small_sweep: cx.Sweep, own_options: Path, monkeypatch, capsys) -> None:
+    names, shown = run_notebook("which_guidance.ipynb", small_sweep.path.parents[1], monkeypatch)
+    printed = capsys.readouterr().out
+    assert names["sweep"].path == small_sweep.path, "the sweep that there is"
+    assert "4 of 4 cells done" in printed and "Blur SSIM" in printed
+    assert "difference to guidance=0" in printed and "2 scenes" in printed
+    figures = [picture for picture in shown if isinstance(picture, Svg)]
+    assert len(figures) == 3
+    assert all(figure.count("<circle") == count for figure, count in zip(figures, (2, 2, 1), strict=True))
+    assert shown[-1].size == (2 * 48, 32), "a frame of each setting"
+    cells = compose_words(["-m", *names["SWEEP"]], "config", own_options)
+    assert len(cells) == 9, "the sweep that it makes where there is none"
 
 
 REFERENCES = sorted({name for page in PAGES for name in re.findall(r"^::: (\S+)$", page.read_text(), re.MULTILINE)})

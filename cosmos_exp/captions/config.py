@@ -28,6 +28,8 @@ class RegionConfig(AreaConfig):
 
 @dataclass
 class CaptionsConfig:
+    """The styles and the prompts."""
+
     styles: list[str] = REQUIRED
     """One generated clip per style."""
     variant: int = 0

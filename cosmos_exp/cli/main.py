@@ -30,6 +30,7 @@ Usage
   cosmos-exp retry SWEEP_FOLDER [--failed | --cell N]  run the cells that are not done
   cosmos-exp cancel SWEEP_FOLDER         end a sweep, wherever it runs
   cosmos-exp compare SWEEP_FOLDER        write the page that shows a sweep's cells side by side
+  cosmos-exp explain METRIC|CONFIG.KEY   what it means, its range and default, what it compares with
   cosmos-exp sync FOLDER [--online]      run folders to W&B, from disk; each run is sent once
   cosmos-exp dashboard SWEEP_FOLDER      save the comparison as a W&B workspace
   cosmos-exp evaluate RUN_OR_SWEEP [--metrics A,B]  metrics of finished runs, computed in place
@@ -151,7 +152,7 @@ def _train(arguments: list[str]) -> int:
 MODULES = (
     *("scene", "show", "controls", "render", "export", "novel-pose", "convert", "download"),
     *("plan", "search", "status", "retry", "cancel", "reproduce", "compare", "sync", "dashboard", "verify", "cache"),
-    "evaluate",
+    *("evaluate", "explain"),
 )
 
 
@@ -167,7 +168,7 @@ COMMANDS = {"run": run, "train": _train, **{name: _from_module(name) for name in
 
 def _describe_groups() -> str:
     """One line per folder of conf/, read from the file system."""
-    defaults = _defaults()
+    defaults = default_options()
     lines = []
     for folder in sorted(p for p in CONF.iterdir() if p.is_dir() and p.name not in ("hydra", "__pycache__")):
         options = sorted(p.stem for p in folder.glob("*.yaml"))
@@ -180,7 +181,7 @@ def _describe_groups() -> str:
     return "\n".join(lines)
 
 
-def _defaults() -> dict[str, str]:
+def default_options() -> dict[str, str]:
     """{group: option} of the defaults list in config.yaml."""
     found = {}
     for line in (CONF / "config.yaml").read_text().splitlines():

@@ -32,7 +32,10 @@ from cosmos_exp.sensors.config import SensorsConfig
 
 @dataclass
 class MetricsConfig:
+    """How what was generated is measured."""
+
     names: list[str] = REQUIRED
+    """Which metrics; `cosmos-exp explain METRIC` says what one is."""
     gate: bool = True
     """Fail the run on black, frozen or NaN frames."""
     references: bool = True
@@ -41,6 +44,8 @@ class MetricsConfig:
 
 @dataclass
 class TrackingConfig:
+    """The run's W&B run."""
+
     mode: str = "offline"
     """offline, online or disabled."""
     project: str = "cosmos-exp"
@@ -52,6 +57,8 @@ class TrackingConfig:
 
 @dataclass
 class PathsConfig:
+    """Where results lie."""
+
     outputs: str = REQUIRED
     """Run folders go to `<outputs>/runs`, sweeps to `<outputs>/sweeps`."""
     cache: str = REQUIRED

@@ -82,12 +82,17 @@ def blurred_ssim(reference: np.ndarray, video: np.ndarray) -> float:
 
 
 def ssim_with_blurred(reference: Sequence[np.ndarray], video: np.ndarray) -> float:
-    """The same, the reference's frames blurred already. A flat one has data range 1, the step of 8-bit images."""
+    """The same, the reference's frames blurred already."""
+    return float(np.mean(frame_ssim(reference, video)))
+
+
+def frame_ssim(reference: Sequence[np.ndarray], video: np.ndarray) -> list[float]:
+    """Of each frame. A flat reference has data range 1, the step of 8-bit images."""
     scores, buffers = [], np.empty((NUM_BUFFERS, *video.shape[1:]))
     for expected, frame in zip(reference, video, strict=True):
         data_range = max(float(expected.max()) - float(expected.min()), 1.0)
         scores.append(ssim(expected, blurred(frame), data_range, buffers))
-    return float(np.mean(scores))
+    return scores
 
 
 def blur_ssim(clip: GeneratedClip) -> dict[str, float]:

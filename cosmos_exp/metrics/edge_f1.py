@@ -37,13 +37,17 @@ def edge_f1_score(reference: np.ndarray, video: np.ndarray) -> float | None:
 
 def f1_with_edges(reference: Sequence[np.ndarray], video: np.ndarray) -> float | None:
     """The same, from the edges of the reference."""
-    common = expected = found = 0
+    common, expected, found = frame_counts(reference, video).sum(axis=0)
+    return float(2 * common / (expected + found)) if expected else None
+
+
+def frame_counts(reference: Sequence[np.ndarray], video: np.ndarray) -> np.ndarray:
+    """[F,3] int64 pixels: edges of both, of the reference, of the video."""
+    counts = []
     for truth, frame in zip(reference, video, strict=True):
         edges = canny(frame)
-        common += int((truth & edges).sum())
-        expected += int(truth.sum())
-        found += int(edges.sum())
-    return 2 * common / (expected + found) if expected else None
+        counts.append([(truth & edges).sum(), truth.sum(), edges.sum()])
+    return np.array(counts, np.int64)
 
 
 def edge_f1(clip: GeneratedClip) -> dict[str, float]:

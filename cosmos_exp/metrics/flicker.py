@@ -36,15 +36,22 @@ def warp_error(video: np.ndarray, motion: Sequence[np.ndarray]) -> float | None:
 
     motion: what `compensation` returns.
     """
+    differences = frame_differences(video, motion)
+    count = sum(len(difference) for difference in differences)
+    return sum(float(difference.sum()) for difference in differences) / count if count else None
+
+
+def frame_differences(video: np.ndarray, motion: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Of each frame after the first, the absolute grey differences [N] of its comparable pixels."""
     grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32) for frame in video]
-    total = count = 0.0
+    found = []
     for t, (chosen, where) in enumerate(zip(motion[::2], motion[1::2], strict=True), 1):
         if not len(chosen):
+            found.append(np.zeros(0, np.float32))
             continue
         before = cv2.remap(grey[t - 1], where[None, :, 0], where[None, :, 1], cv2.INTER_LINEAR)[0]
-        total += float(np.abs(grey[t].ravel()[chosen] - before).sum())
-        count += len(chosen)
-    return total / count if count else None
+        found.append(np.abs(grey[t].ravel()[chosen] - before))
+    return found
 
 
 def compensation(render: CameraRender, camera: Camera, rig_poses: np.ndarray) -> list[np.ndarray]:

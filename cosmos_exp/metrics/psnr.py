@@ -15,9 +15,17 @@ IDENTICAL = 99.0
 
 def video_psnr(target: np.ndarray, video: np.ndarray) -> float:
     """Decibels, for two uint8 videos of one shape."""
+    return decibels(float(np.mean(frame_errors(target, video))))
+
+
+def frame_errors(target: np.ndarray, video: np.ndarray) -> list[float]:
+    """MSE of each frame."""
     if target.shape != video.shape:
         raise ValueError(f"videos differ in shape: {target.shape} and {video.shape}")
-    mse = np.mean([np.mean((a.astype(np.float32) - b) ** 2, dtype=np.float64) for a, b in zip(target, video)])
+    return [float(np.mean((a.astype(np.float32) - b) ** 2, dtype=np.float64)) for a, b in zip(target, video)]
+
+
+def decibels(mse: float) -> float:
     return float(min(10 * np.log10(255.0**2 / mse), IDENTICAL)) if mse > 0 else IDENTICAL
 
 

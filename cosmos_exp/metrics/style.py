@@ -50,10 +50,11 @@ class StyleClassifier:
 def style_features(video: np.ndarray) -> np.ndarray:
     """[len(FEATURES)] float64 of a uint8 [F,H,W,3] video, averaged over at most eight frames."""
     chosen = np.unique(np.linspace(0, len(video) - 1, 8).round().astype(int))
-    return np.mean([_frame_features(video[i]) for i in chosen], axis=0)
+    return np.mean([frame_features(video[i]) for i in chosen], axis=0)
 
 
-def _frame_features(frame: np.ndarray) -> np.ndarray:
+def frame_features(frame: np.ndarray) -> np.ndarray:
+    """[len(FEATURES)] float64 of one uint8 [H,W,3] frame."""
     small = cv2.resize(frame, SIZE, interpolation=cv2.INTER_AREA)  # neither noise nor softness is a style
     rgb = small.astype(np.float32) / 255
     luma = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)

@@ -57,6 +57,8 @@ class SpeedConfig:
 
 @dataclass
 class HardwareConfig:
+    """What the networks run on, and in which precision."""
+
     device: str = field(default="cpu", metadata=NO_EFFECT)
     """cpu, cuda, or cuda:N."""
     dtype: str = "float32"

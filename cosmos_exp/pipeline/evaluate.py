@@ -53,6 +53,7 @@ def evaluate_run(path: Path, names: Sequence[str] | None = None) -> Evaluated:
         run_stages(context, without=("videos", "metrics"))
         _require_same(context, folder)
         metrics = folder.read_metrics() if folder.metrics.exists() else {}
+        frames = folder.read_frames()
         for style in spec.styles:
             measured = context.measured(style)
             before = {k: v for k, v in metrics.get(style, {}).items() if k.partition("/")[0] not in spec.metrics}
@@ -61,8 +62,10 @@ def evaluate_run(path: Path, names: Sequence[str] | None = None) -> Evaluated:
             metrics[style] = dict(sorted(found.items(), key=_place))
             if measured.has_labels:
                 measured.write_labels(folder)
+            frames[style] = frames.get(style, {}) | measured.frame_series(spec.metrics)
         computed = results.misses["metrics"]
         write_json(folder.metrics, metrics)
+        write_json(folder.frames, frames)
         if spec.references:
             limits = folder.read_references()
             for style in spec.styles:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +23,7 @@ from cosmos_exp.config.run_spec import RunSpec
 from cosmos_exp.evaluators import load_evaluator
 from cosmos_exp.evaluators.types import Evaluator, Perception
 from cosmos_exp.metrics import READS_PERCEPTION, READS_TARGETS, SURVIVAL, VERSIONS, evaluate_metric
+from cosmos_exp.metrics.frame_series import FRAME_SERIES, frame_series
 from cosmos_exp.metrics.label_file import FILE as LABELS
 from cosmos_exp.metrics.label_file import label_values
 from cosmos_exp.metrics.label_overlay import label_overlay
@@ -129,6 +131,18 @@ class Measured:
                 path = write_video(Path(folder) / f"{view}.mp4", label_overlay(self.clip, found, view), self.spec.fps)
                 files[path.name] = np.frombuffer(path.read_bytes(), np.uint8)
         return files
+
+    def frame_series(self, names: Sequence[str]) -> dict[str, list[float | None]]:
+        """{metric: value of each frame of the front view}, of those that have any; None for a frame without one."""
+        return {name: values for name in FRAME_SERIES if name in names and (values := self._frame_values(name))}
+
+    def _frame_values(self, name: str) -> list[float | None]:
+        config = {"metric": name, "version": VERSIONS[name]}
+        entry = self.results.part(
+            "metrics", "frame_series", config, self.inputs(name), lambda: {"values": frame_series(self.clip, name)}
+        )
+        values = load_arrays(entry)["values"].tolist()
+        return [None if math.isnan(value) else round(value, 6) for value in values]
 
     def require_sane(self) -> None:
         """SanityError where a generated video is black, frozen or not a number."""

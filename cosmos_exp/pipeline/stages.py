@@ -134,6 +134,7 @@ def measure(context: RunContext, tick: Tick) -> None:
     spec, folder = context.spec, context.folder
     values: dict[str, dict[str, float]] = {}
     limits: dict[str, dict[str, Reference]] = {}
+    frames: dict[str, dict[str, list[float | None]]] = {}
     for i, style in enumerate(spec.styles, 1):
         measured = context.measured(style)
         if folder and spec.config.metrics.gate:
@@ -143,11 +144,13 @@ def measure(context: RunContext, tick: Tick) -> None:
             values[style] = {key: value for entry in entries for key, value in load_json(entry).items()}
             if measured.has_labels:
                 measured.write_labels(folder)
+            frames[style] = measured.frame_series(spec.metrics)
         if spec.references:
             limits[style] = _references(context, style)
         tick(i, len(spec.styles))
     if folder:
         write_json(folder.metrics, values)
+        write_json(folder.frames, frames)
     if folder and spec.references:
         write_json(folder.references, limits)
 

@@ -51,6 +51,12 @@ class Run:
         """{style: {metric: value}}; `metric` for the clip, `metric/view` for one view. Empty before they are there."""
         return self.folder.read_metrics() if self.folder.metrics.exists() else {}
 
+    @property
+    def frame_series(self) -> dict[str, dict[str, np.ndarray]]:
+        """{style: {metric: float64 [F]}}: values of single frames of the front view, NaN where a frame has none."""
+        series = self.folder.read_frames()
+        return {style: {k: np.array(v, np.float64) for k, v in found.items()} for style, found in series.items()}
+
     @cached_property
     def clip(self) -> str:
         """Name of the clip."""
@@ -129,7 +135,7 @@ class Sweep:
             yield Run(RunFolder(self.path / name))
 
     def rows(self) -> list[dict[str, Any]]:
-        """One plain dict per cell: run, state, style, the axes, then the metrics."""
+        """One plain dict per cell, see `Cell.row`."""
         return [cell.row() for cell in self.cells]
 
     def to_frame(self) -> DataFrame:
@@ -137,7 +143,7 @@ class Sweep:
         try:
             from pandas import DataFrame
         except ImportError as error:
-            raise UserError("to_frame() needs pandas: pip install pandas; rows() needs nothing") from error
+            raise UserError("to_frame() needs pandas: pip install 'cosmos-exp[frame]'; rows() needs nothing") from error
         return DataFrame(self.rows())
 
 

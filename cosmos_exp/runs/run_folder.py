@@ -10,6 +10,7 @@ multi_view/<clip>_<style>/{0..5}.mp4      one per view, in the order of `views.V
 multi_view/<clip>_<style>/grid.mp4        the views as one picture
 multi_view/<clip>_<style>/prompt.json     {view: prompt}
 metrics.json                              {style: {metric: value}}
+frames.json                               {style: {metric: [value of each frame of the front view, null for none]}}
 references.json                           {style: {metric: {"ceiling": value, "floor": value}}}, either may be missing
 labels/<style>/labels.json, <view>.mp4    label verdicts; the same to lay over the generated view
 wandb/                                    the offline W&B run
@@ -99,6 +100,10 @@ class RunFolder:
         return self.path / "metrics.json"
 
     @property
+    def frames(self) -> Path:
+        return self.path / "frames.json"
+
+    @property
     def references(self) -> Path:
         return self.path / "references.json"
 
@@ -159,6 +164,10 @@ class RunFolder:
     def read_metrics(self) -> dict[str, dict[str, float]]:
         """{style: {metric: value}}."""
         return _read_json(self.metrics)
+
+    def read_frames(self) -> dict[str, dict[str, list[float | None]]]:
+        """{style: {metric: value of each frame of the front view}}; empty where there are none."""
+        return _read_json(self.frames) if self.frames.exists() else {}
 
     def read_references(self) -> dict[str, dict[str, dict[str, float]]]:
         """{style: {metric: {"ceiling": value, "floor": value}}}; empty where the run has none."""

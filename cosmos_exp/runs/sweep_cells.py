@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
@@ -12,6 +13,7 @@ import yaml
 
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.views import VIEWS
+from cosmos_exp.metrics.normalised import beside_references
 from cosmos_exp.runs.run_folder import RunFolder, Status, load_yaml
 from cosmos_exp.runs.states import DONE, FAILED
 
@@ -41,7 +43,7 @@ class Cell:
     prompt: str = ""
     error: str = ""
     metrics: dict[str, float] = field(default_factory=dict)
-    references: dict[str, dict[str, float]] = field(default_factory=dict)
+    references: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     weights: dict[str, dict[str, float]] = field(default_factory=dict)
     videos: dict[str, Path] = field(default_factory=dict)
     views: list[str] = field(default_factory=list)
@@ -49,8 +51,10 @@ class Cell:
     labels: dict[str, Path] = field(default_factory=dict)
 
     def row(self) -> dict[str, Any]:
-        """As a plain dict: run, state, style, the axes, then the metrics."""
-        return {"run": self.run, "state": self.state, "style": self.style, **self.axes, **self.metrics}
+        """As a plain dict: run, state, style, the axes, the metrics, then `ceiling/<metric>`, `floor/<metric>` and
+        `normalised/<metric>` where they are known."""
+        named = {"run": self.run, "state": self.state, "style": self.style}
+        return {**named, **self.axes, **self.metrics, **beside_references(self.metrics, self.references)}
 
 
 def read_cells(folder: Path) -> list[Cell]:

@@ -9,6 +9,8 @@ from cosmos_exp.sampling.sampler_params import SIGMA_MAX, SIGMA_MIN
 
 @dataclass
 class SamplerConfig:
+    """How the noise is removed: guidance, steps, noise levels, seed."""
+
     guidance: float = 1.0
     """g in cond + g * (cond - uncond): 0 is no guidance; the scale of the other convention is g + 1."""
     num_steps: int = 8

@@ -61,6 +61,8 @@ def test_the_command_imports_nothing_heavy(tmp_path: Path) -> None:
         (["verify", "goldens"], "required: FOLDER; usage: cosmos-exp verify [-h]"),
         (["scene", "info", "x.log", "--jsn"], "did you mean '--json'?"),
         (["scene", "info", "x.log", "y.log"], "surplus argument 'y.log'"),
+        (["explain", "psrn"], "'psrn' is neither a metric nor a config key: did you mean the metric 'psnr'"),
+        (["explain"], "required: METRIC|CONFIG.KEY; usage: cosmos-exp explain [-h]"),
         (["compare"], "required: SWEEP_FOLDER; usage: cosmos-exp compare [-h]"),
     ],
 )
@@ -142,6 +144,7 @@ def test_the_wheel_runs_from_an_empty_folder(tmp_path: Path) -> None:
     done = cosmos_exp("--cfg", "job", "+sweep=seeds", cwd=empty, **environment)
     assert "sweep_name: seeds" in done.stdout, done.stderr
     assert "seeds" in cosmos_exp("--help", cwd=empty, **environment).stdout
+    assert "MSE" in cosmos_exp("explain", "psnr", cwd=empty, **environment).stdout
     where = subprocess.run(
         [sys.executable, "-c", "import cosmos_exp; print(cosmos_exp.__file__)"],
         cwd=empty,

@@ -48,6 +48,7 @@ def test_a_finished_run_gets_further_metrics(make_run) -> None:
     after = folder.read_metrics()["Sunny"]
     assert done.computed == 2 and set(before) < set(after) and {"edge_f1", "psnr"} < set(after)
     assert {key: after[key] for key in before} == before
+    assert set(folder.read_frames()["Sunny"]) == {"psnr", "blur_ssim", "edge_f1"}
     again = make_run("anew", "metrics.names=[blur_ssim,edge_f1,psnr]", "sampler.seed=1").read_metrics()["Sunny"]
     assert again == after
     assert evaluate_run(folder.path, ["edge_f1"]).computed == 0

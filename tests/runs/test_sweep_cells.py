@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 from helpers.sweep_folder import CLIP, write_run, write_sweep
 
@@ -19,6 +21,24 @@ def test_cells_of_a_sweep_with_failures(tmp_path):
     assert cells[2].videos["grid"] == tmp_path / "gw" / "2_0abc" / "multi_view" / f"{CLIP}_Night" / "grid.mp4"
     assert {"single view", "rear_tele_30fov", "control hdmap"} <= set(cells[0].videos)
     assert cells[5].videos == {} and cells[5].run == ""
+
+
+def test_a_row_has_the_references_and_the_place_between_them(tmp_path):
+    write_run(tmp_path / "a", [], metrics={"psnr": 20.0, "tse": 2.0, "flicker": 3.0})
+    references = {
+        "psnr": {"ceiling": 99.0, "floor": 10.0},
+        "tse": {"ceiling": 0.5, "floor": 4.5},
+        "flicker": {"floor": 8.0},
+    }
+    (tmp_path / "a" / "references.json").write_text(json.dumps({"Night": references}))
+    write_run(tmp_path / "b", ["sampler.guidance=5"], metrics={"psnr": 21.0})
+    with_references, without = read_cells(tmp_path)
+    row = with_references.row()
+    assert (row["ceiling/psnr"], row["floor/psnr"]) == (99.0, 10.0)
+    assert row["normalised/psnr"] == pytest.approx(10 / 89)
+    assert row["normalised/tse"] == pytest.approx(0.625), "down is better: the ceiling is the lower value"
+    assert "normalised/flicker" not in row and row["floor/flicker"] == 8.0
+    assert not any("/" in key for key in without.row())
 
 
 def test_every_style_is_a_cell(tmp_path):

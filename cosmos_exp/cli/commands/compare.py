@@ -19,6 +19,13 @@ def command_line() -> Parser:
     parser.add_argument(
         "--csv", action="store_true", help="write compare.csv too: a row per cell, its axes and metrics"
     )
+    parser.add_argument("--parquet", action="store_true", help="the same as compare.parquet; needs pyarrow")
+    parser.add_argument(
+        "--baseline",
+        metavar="AXIS=VALUE",
+        default="",
+        help="print the paired difference of every setting to this one too; several axes as AXIS=VALUE,AXIS=VALUE",
+    )
     parser.add_argument(
         "--where",
         metavar="AXIS=VALUE",
@@ -33,17 +40,28 @@ def command_line() -> Parser:
 
 def main(arguments: Sequence[str]) -> int:
     from cosmos_exp.runs.sweep_cells import read_cells
-    from cosmos_exp.tracking.comparison.compare import write_grid_image, write_grid_video, write_page, write_table
+    from cosmos_exp.tracking.comparison.compare import (
+        write_grid_image,
+        write_grid_video,
+        write_page,
+        write_parquet,
+        write_table,
+    )
+    from cosmos_exp.tracking.comparison.differences import print_differences
     from cosmos_exp.tracking.comparison.summary import print_summary
 
     options = command_line().parse(arguments)
     choice = dict(where=options.where, show=options.show, column=options.columns)
     cells = read_cells(options.folder)
     print_summary(cells)
+    if options.baseline:
+        print_differences(cells, options.baseline)
     print(write_page(options.folder, cells))
     print(write_grid_image(options.folder, cells, **choice))
     if options.mp4:
         print(write_grid_video(options.folder, cells, **choice))
     if options.csv:
         print(write_table(options.folder, cells))
+    if options.parquet:
+        print(write_parquet(options.folder, cells))
     return 0

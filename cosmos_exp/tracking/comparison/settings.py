@@ -6,42 +6,30 @@ that it shows (`page/stats.js`).
 
 from __future__ import annotations
 
-import math
 import operator
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
-
-import numpy as np
+from typing import Any
 
 from cosmos_exp.metrics.info import METRIC_INFO, metric_info
 from cosmos_exp.runs.sweep_cells import STYLE_AXIS, Cell, axis_values
+from cosmos_exp.tracking.comparison.statistics import (
+    LEVEL,
+    SCENE_AXES,
+    SEED_AXES,
+    Estimate,
+    chance,
+    estimate,
+    groups,
+    repeat,
+)
 
-SCENE_AXES = tuple(f"scene.{key}" for key in ("seed", "log", "map", "ego", "start", "root", "clip"))
-SEED_AXES = ("sampler.seed",)
 STYLE_SCORE = "style_score"
 OBJECTIVES = ("mask_miou", "semantic_eta2", "psnr")
 """What settings are compared by where nothing else is asked: adherence to the map, as far as it was measured."""
 FIRST_COLUMNS = {"style": 1, "map": 2, "objects": 2, "consistency": 1, "quality": 1}
 """How many metrics of each group a table shows at first: what fits a page of 1400 pixels."""
 RELATIONS = {"above": operator.gt, "at least": operator.ge, "at most": operator.le}
-LEVEL = 0.05
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """mean: over `count` scenes, or seeds of a single one (`unit`). error: its standard error; None for one."""
-
-    mean: float
-    error: float | None
-    count: int
-    unit: str
-
-    @property
-    def half(self) -> float | None:
-        """Half the 95 % interval, by Student's t."""
-        return None if self.error is None else student_quantile(self.count - 1) * self.error
 
 
 @dataclass(frozen=True)
@@ -74,9 +62,12 @@ class Setting:
 
     def ahead_of(self, other: Setting, metric: str) -> Estimate | None:
         """The mean difference to another setting, in pairs of one scene and seed; None without a pair."""
-        partners = {_repeat(cell): value for cell, value in other._values(metric)}
-        pairs = [(c, value - partners[_repeat(c)]) for c, value in self._values(metric) if _repeat(c) in partners]
-        return estimate(pairs)
+        return estimate(self.differences(other, metric))
+
+    def differences(self, other: Setting, metric: str) -> list[tuple[Cell, float]]:
+        """To another setting, in pairs of one scene and seed; cells without a partner are left out."""
+        partners = {repeat(cell): value for cell, value in other._values(metric)}
+        return [(c, value - partners[repeat(c)]) for c, value in self._values(metric) if repeat(c) in partners]
 
     def _values(self, metric: str) -> list[tuple[Cell, float]]:
         return [(cell, cell.metrics[metric]) for cell in self.cells if metric in cell.metrics]
@@ -100,11 +91,11 @@ def settings_of(cells: Iterable[Cell]) -> dict[str, list[Setting]]:
     cells = list(cells)
     factors = [axis for axis in axis_values(cells) if axis not in (*SCENE_AXES, *SEED_AXES)]
     found: dict[str, list[Setting]] = {}
-    for style, of_style in _groups(cells, lambda cell: cell.style).items():
-        groups = _groups(of_style, lambda cell: repr([cell.axes.get(axis) for axis in factors]))
+    for style, of_style in groups(cells, lambda cell: cell.style).items():
+        alike = groups(of_style, lambda cell: repr([cell.axes.get(axis) for axis in factors]))
         found[style] = [
             Setting({axis: group[0].axes.get(axis) for axis in factors if axis != STYLE_AXIS}, group)
-            for group in groups.values()
+            for group in alike.values()
         ]
     return found
 
@@ -154,65 +145,3 @@ def rank(settings: Sequence[Setting], metric: str, constraint: Constraint | None
     told = next((n for n, (p, *_) in enumerate(tests) if p > LEVEL / (len(tests) - n)), len(tests))
     _, _, count, unit = min(tests, key=lambda test: test[2])
     return Ranking(settings[best], [settings[i] for _, i, *_ in tests[told:]], count, unit)
-
-
-def estimate(pairs: Sequence[tuple[Cell, float]]) -> Estimate | None:
-    """Values are averaged within a scene and seed, then within a scene; the error is that of the mean over scenes where
-    there are several, and else over seeds. None without a value."""
-    if not pairs:
-        return None
-    by_scene = [
-        [
-            float(np.mean([value for _, value in in_seed]))
-            for in_seed in _groups(in_scene, lambda pair: _seed(pair[0])).values()
-        ]
-        for in_scene in _groups(pairs, lambda pair: _scene(pair[0])).values()
-    ]
-    units = [float(np.mean(seeds)) for seeds in by_scene] if len(by_scene) > 1 else by_scene[0]
-    count = len(units)
-    error = float(np.std(units, ddof=1)) / math.sqrt(count) if count > 1 else None
-    return Estimate(float(np.mean(units)), error, count, "scenes" if len(by_scene) > 1 else "seeds")
-
-
-def chance(t: float, freedom: int) -> float:
-    """Probability that |t| of Student is as large, for whole degrees of freedom (Abramowitz and Stegun 26.7.3-4)."""
-    angle = math.atan(t / math.sqrt(freedom))
-    sin, cos, odd = math.sin(angle), math.cos(angle), freedom % 2
-    term = cos if odd else 1.0
-    total = 0.0 if freedom == 1 else term
-    for k in range(3 if odd else 2, freedom - 1, 2):
-        term *= cos * cos * (k - 1) / k
-        total += term
-    within = 2 / math.pi * (angle + sin * total) if odd else sin * total
-    return 1 - within
-
-
-def student_quantile(freedom: int, outside: float = LEVEL) -> float:
-    """The t that |t| exceeds with this probability."""
-    low, high = 0.0, 1.0
-    while chance(high, freedom) > outside:
-        high *= 2
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if chance(middle, freedom) > outside else (low, middle)
-    return high
-
-
-def _scene(cell: Cell) -> str:
-    return repr([cell.axes.get(axis) for axis in SCENE_AXES])
-
-
-def _seed(cell: Cell) -> str:
-    return repr([cell.axes.get(axis) for axis in SEED_AXES])
-
-
-def _repeat(cell: Cell) -> tuple[str, str]:
-    return _scene(cell), _seed(cell)
-
-
-def _groups(items: Sequence[T], key: Callable[[T], str]) -> dict[str, list[T]]:
-    """Items with the same key together, in the order of their first ones."""
-    groups: dict[str, list[T]] = {}
-    for item in items:
-        groups.setdefault(key(item), []).append(item)
-    return groups

@@ -22,6 +22,7 @@ from cosmos_exp.tracking.comparison.settings import (
 
 MOST_SETTINGS = 24
 """Rows; a larger table is for the page."""
+EXPLAIN = "what a metric means: cosmos-exp explain METRIC"
 
 
 def print_summary(cells: Sequence[Cell]) -> None:
@@ -30,9 +31,8 @@ def print_summary(cells: Sequence[Cell]) -> None:
     console = Console()
     measured = [name for name in METRIC_INFO if any(name in cell.metrics for cell in cells)]
     metrics, objective = first_columns(measured), default_objective(measured)
-    for style, settings in settings_of(cells).items():
-        if len(settings) < 2 or not metrics:
-            continue
+    tables = {style: settings for style, settings in settings_of(cells).items() if len(settings) > 1 and metrics}
+    for style, settings in tables.items():
         rankings = {metric: rank(settings, metric) for metric in metrics}
         console.print(settings_table(style, settings, rankings))
         if objective:
@@ -42,6 +42,8 @@ def print_summary(cells: Sequence[Cell]) -> None:
             console.print(_legend(rankings), highlight=False, soft_wrap=True)
         if len(settings) > MOST_SETTINGS:
             console.print(f"and {len(settings) - MOST_SETTINGS} more settings, on the page", highlight=False)
+    if tables:
+        console.print(EXPLAIN, highlight=False)
 
 
 def settings_table(style: str, settings: Sequence[Setting], rankings: Mapping[str, Ranking | None]) -> Table:

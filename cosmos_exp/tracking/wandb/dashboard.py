@@ -13,7 +13,7 @@ from cosmos_exp.common.errors import UserError
 from cosmos_exp.metrics.info import metric_info
 from cosmos_exp.runs.sweep_cells import STYLE_AXIS, Cell, axis_values, find_runs, read_cells
 from cosmos_exp.runs.run_folder import RunFolder
-from cosmos_exp.tracking.wandb.run import AXES, column, media_key
+from cosmos_exp.tracking.wandb.run import AXES, FRAME, column, frame_key, media_key
 
 MAX_METRICS = 8  # panels by axis
 PANEL_COLUMNS = 24  # of a section
@@ -26,7 +26,8 @@ def workspace(folder: Path, *, project: str | None = None, entity: str | None = 
     """
     ws, _ = _import_workspaces()
     cells = read_cells(folder)
-    config = next((RunFolder(run) for run in find_runs(folder) if RunFolder(run).config.exists()), None)
+    runs = [RunFolder(run) for run in find_runs(folder)]
+    config = next((run for run in runs if run.config.exists()), None)
     if config is None:
         raise UserError(f"no run in {folder} has a config")
     tracking = config.read_config()["tracking"]
@@ -40,6 +41,7 @@ def workspace(folder: Path, *, project: str | None = None, entity: str | None = 
         sections=[
             _section("Parallel coordinates", [_parallel(axes, metrics)]),
             *(_section(f"By {axis}", _by_axis(axis, values, metrics)) for axis, values in axes.items()),
+            *([_section("By frame", curves)] if (curves := _by_frame(runs)) else []),
             _section("Videos", _videos(cells)),
             _section("Table", [_table()]),
         ],
@@ -103,6 +105,20 @@ def _by_axis(axis: str, values: list[Any], metrics: list[str]) -> list[Any]:
         if numeric:
             panels.append(wr.ScatterPlot(title=title, x=_axis(axis), y=wr.SummaryMetric(_logged(metric))))
     return panels
+
+
+def _by_frame(runs: list[RunFolder]) -> list[Any]:
+    """Per metric with values of single frames, their curves: a line per run and style."""
+    _, wr = _import_workspaces()
+    keys: dict[str, dict[str, None]] = {}
+    for run in runs:
+        for style, series in run.read_frames().items():
+            for metric in series:
+                keys.setdefault(metric, {})[frame_key(style, metric)] = None
+    return [
+        wr.LinePlot(title=f"{metric_info(metric).label} by frame", x=FRAME, y=list(logged))
+        for metric, logged in keys.items()
+    ]
 
 
 def _videos(cells: list[Cell]) -> list[Any]:

@@ -12,6 +12,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
 class OfflineRun:
     """What one offline run holds. exit_code: None where the run was never finished. history: one dict per step.
 
-    staged: {path in the run's table artifact: file on this machine}.
+    steps: {metric, or `prefix/*` of several: step metric of its curve}. staged: {path in the run's table artifact: file
+    on this machine}.
     """
 
     run_id: str = ""
@@ -40,6 +42,7 @@ class OfflineRun:
     config: dict[str, Any] = field(default_factory=dict)
     summary: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
+    steps: dict[str, str] = field(default_factory=dict)
     exit_code: int | None = None
     staged: dict[str, Path] = field(default_factory=dict)
 
@@ -60,6 +63,7 @@ def read_run(path: Path) -> OfflineRun:
     from wandb.proto.wandb_internal_pb2 import Record  # type: ignore[attr-defined]  # made when it is imported
 
     run = OfflineRun()
+    unsummed: list[str] = []  # metrics, or `prefix/*`, that are left out of the summary
     for payload in _records(path):
         record = Record()
         record.ParseFromString(payload)
@@ -77,7 +81,12 @@ def read_run(path: Path) -> OfflineRun:
             row: dict[str, Any] = {}
             _update(row, record.history.item)
             run.history.append(row)
-            run.summary |= {key: value for key, value in row.items() if not key.startswith("_")}
+            run.summary |= {k: value for k, value in row.items() if not k.startswith("_") and not _matches(k, unsummed)}
+        elif kind == "metric":
+            name = record.metric.glob_name or record.metric.name
+            if record.metric.step_metric:
+                run.steps[name] = record.metric.step_metric
+            unsummed += [name] if record.metric.summary.none else []
         elif kind == "artifact":
             run.staged |= {entry.path: Path(entry.local_path) for entry in record.artifact.manifest.contents}
         elif kind == "exit":
@@ -91,6 +100,10 @@ def is_finished(path: Path) -> bool:
         return read_run(path).exit_code is not None
     except UserError:
         return False
+
+
+def _matches(key: str, patterns: list[str]) -> bool:
+    return any(fnmatchcase(key, pattern) for pattern in patterns)
 
 
 def _update(target: dict[str, Any], items: Any) -> None:

@@ -42,6 +42,8 @@ def log_folder(
         config=cfg | {"effective_weights": status.weights},
         axes=axes,
         metrics=folder.read_metrics() if done or folder.metrics.exists() else {},
+        references=folder.read_references(),
+        frames=folder.read_frames(),
         prompts=prompts,
         videos=videos,
         rows=rows,

@@ -17,19 +17,27 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from cosmos_exp.common.errors import UserError, unknown_name
+from cosmos_exp.metrics.normalised import beside_references
 from cosmos_exp.tracking.wandb.file import is_finished, read_run, run_files
 
 MODES = ("offline", "online", "disabled")
 AXES, CONTENT = "axes", "content"  # keys of the run's config
+FRAME, FRAMES = "frame", "frames"  # the step metric of values by frame, and what their keys begin with
 WRITE_TIMEOUT = 60  # seconds
 STAGING = Path("wandb") / "staging"
 FORBIDDEN_IN_ID = r"[/\\#?%:]"
 NO_WANDB = "tracking needs the package `wandb`: install it, or set tracking.mode=disabled"
+
+Metrics = Mapping[str, Mapping[str, float]]
+References = Mapping[str, Mapping[str, Mapping[str, float]]]
+Frames = Mapping[str, Mapping[str, Sequence["float | None"]]]
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 _git_around: dict[Path, dict[str, Any]] = {}
 """{folder of run folders: what W&B found out there by asking git}, so that it asks once and not for every run."""
@@ -72,18 +80,21 @@ def log_run(
     tags: Sequence[str] = (),
     config: Mapping[str, Any],
     axes: Mapping[str, Any],
-    metrics: Mapping[str, Mapping[str, float]],
+    metrics: Metrics,
     prompts: Mapping[str, str],
     videos: Mapping[str, Path],
     rows: Sequence[ComparisonRow],
+    references: References = NOTHING,
+    frames: Frames = NOTHING,
     error: str = "",
     exit_code: int = 0,
 ) -> Path:
     """Write one finished run as an offline W&B run and return its folder.
 
     config: resolved, plain containers. axes: {swept key: value}, kept as flat `axes.*` columns. metrics: {style:
-    {key: value}}. prompts: {style: prompt}. videos: {key: mp4 path}. exit_code: not 0 marks the run as failed, error
-    says why. A run folder holds one offline run of an id: it is left alone where it says all this already, and
+    {key: value}}. references: {style: {key: {"ceiling", "floor": value}}}. frames: {style: {key: value of each frame}},
+    logged as history over the step metric `frame`. prompts: {style: prompt}. videos: {key: mp4 path}. exit_code: not 0
+    marks the run as failed, error says why. A run folder holds one offline run of an id: it is left alone where it says all this already, and
     replaced where it does not. Raises FileNotFoundError for a video that does not exist.
     """
     wandb = _import_wandb()
@@ -91,7 +102,8 @@ def log_run(
     axes = {column(key): value for key, value in axes.items()}
     kept = {AXES: axes, "prompts": dict(prompts)}
     files = [*videos.values(), *(path for row in rows for path in row.files)]
-    content = _content_hash([run_id, options, config, kept, metrics, error, exit_code], files)
+    beside = [references, frames] if references or frames else []  # so that a run without them keeps its hash
+    content = _content_hash([run_id, options, config, kept, metrics, error, exit_code, *beside], files)
     if (there := _logged(run_folder, run_id, content)) is not None:
         return there
     _remove_offline_copies(run_folder, run_id)
@@ -99,13 +111,14 @@ def log_run(
         run = _start(wandb, run_folder, run_id, config={**config, **kept, CONTENT: content}, **options)
         finished_with = 1
         try:
-            logged: dict[str, Any] = metric_values(metrics)
+            logged: dict[str, Any] = metric_values(metrics) | reference_values(metrics, references)
             logged |= {f"prompt/{_key(style)}": prompt for style, prompt in prompts.items()}
             logged |= {media_key(key): _video(wandb, path) for key, path in videos.items()}
             logged |= {"error": error} if error else {}
             if rows:
-                logged["comparison"] = comparison_table(wandb, rows, name, axes, metrics, prompts)
+                logged["comparison"] = comparison_table(wandb, rows, name, axes, metrics, prompts, references)
             run.log(logged)
+            _log_frames(run, frames)
             finished_with = exit_code
         finally:
             run.finish(exit_code=finished_with)
@@ -121,6 +134,11 @@ def column(key: str) -> str:
 def media_key(key: str) -> str:
     """The key that a video of `videos` is logged under."""
     return f"videos/{_key(key)}"
+
+
+def frame_key(style: str, metric: str) -> str:
+    """The key that values of single frames are logged under."""
+    return f"{FRAMES}/{_key(style)}/{metric}"
 
 
 def _content_hash(values: Any, files: Sequence[Path]) -> str:
@@ -148,7 +166,7 @@ def _wait_until_written(file: Path) -> None:
         time.sleep(0.02)
 
 
-def metric_values(metrics: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+def metric_values(metrics: Metrics) -> dict[str, float]:
     """`metrics/<style>/<key>` of every style, and `metrics/<key>`, the mean over the styles that have the key."""
     flat = {f"metrics/{_key(style)}/{key}": value for style, values in metrics.items() for key, value in values.items()}
     keys = dict.fromkeys(key for values in metrics.values() for key in values if "/" not in key)
@@ -157,26 +175,61 @@ def metric_values(metrics: Mapping[str, Mapping[str, float]]) -> dict[str, float
     return flat
 
 
+def reference_values(metrics: Metrics, references: References) -> dict[str, float]:
+    """`ceiling/<style>/<key>`, `floor/...` and `normalised/...` of every style, and the means over the styles, as of
+    `metric_values`; of whole clips alone."""
+    flat: dict[str, float] = {}
+    means: dict[str, list[float]] = {}
+    for style, values in metrics.items():
+        for column, value in _beside(values, references.get(style, {})).items():
+            kind, _, key = column.partition("/")
+            flat[f"{kind}/{_key(style)}/{key}"] = value
+            means.setdefault(column, []).append(value)
+    return flat | {column: float(np.mean(values)) for column, values in means.items()}
+
+
+def _beside(values: Mapping[str, float], references: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """`beside_references` without those of single views."""
+    plain = {key: value for key, value in values.items() if "/" not in key}
+    return beside_references(plain, {key: ends for key, ends in references.items() if key in plain})
+
+
+def _log_frames(run: Any, frames: Frames) -> None:
+    """One step of history per frame."""
+    if not frames:
+        return
+    run.define_metric(FRAME, hidden=True, summary="none")
+    run.define_metric(f"{FRAMES}/*", step_metric=FRAME, summary="none")
+    series = {frame_key(style, key): values for style, found in frames.items() for key, values in found.items()}
+    for frame in range(max(map(len, series.values()), default=0)):
+        now = {key: values[frame] for key, values in series.items() if frame < len(values)}
+        run.log({FRAME: frame} | {key: value for key, value in now.items() if value is not None})
+
+
 def comparison_table(
     wandb: Any,
     rows: Sequence[ComparisonRow],
     run: str,
     axes: Mapping[str, Any],
-    metrics: Mapping[str, Mapping[str, float]],
+    metrics: Metrics,
     prompts: Mapping[str, str],
+    references: References = NOTHING,
 ) -> Any:
-    """wandb.Table with scene, style, prompt, the axes, the control videos, both results and the plain metrics.
+    """wandb.Table with scene, style, prompt, the axes, the control videos, both results, the plain metrics, their
+    ceilings, floors and normalised values.
 
     `key`, which is equal for the same scene and style in every run of a sweep, joins the tables of several runs; `run`
     tells their rows apart.
     """
     controls = list(dict.fromkeys(name for row in rows for name in row.control))
     keys = list(dict.fromkeys(key for row in rows for key in metrics.get(row.style, {}) if "/" not in key))
+    beside = {row.style: _beside(metrics.get(row.style, {}), references.get(row.style, {})) for row in rows}
+    keys += dict.fromkeys(key for values in beside.values() for key in values)
     columns = ["key", "run", "scene", "style", "prompt", *axes, *controls, "single_view", "grid", *keys]
     table = wandb.Table(columns=columns)
     for row in rows:
         media = [*(row.control.get(name) for name in controls), row.single_view, row.grid]
-        values = metrics.get(row.style, {})
+        values = {**metrics.get(row.style, {}), **beside[row.style]}
         table.add_data(
             f"{row.scene} {row.style}",
             run,

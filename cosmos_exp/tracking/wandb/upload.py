@@ -38,7 +38,7 @@ def upload(offline_runs: Sequence[Path], *, timeout: float | None = None) -> lis
     """Send the runs in these `offline-run-*` folders, but for those sent before; returns those sent now.
 
     The server keeps one run of an id: of a run that was logged anew after it had been sent, config, summary and files
-    are replaced, and its one step of history is sent again. timeout: seconds for all; None waits for a network that is
+    are replaced, and its history is sent again. timeout: seconds for all; None waits for a network that is
     away as long as `wandb sync` does. UserError where the server did not take all of them.
     """
     waiting = [run for run in offline_runs if not is_uploaded(run)]

@@ -14,13 +14,12 @@ from cosmos_exp.tracking.comparison.compare import page_data, render_page
 from cosmos_exp.tracking.comparison.settings import (
     STYLE_KEPT,
     Constraint,
-    chance,
     default_objective,
     first_columns,
     rank,
     settings_of,
-    student_quantile,
 )
+from cosmos_exp.tracking.comparison.statistics import chance, student_quantile
 from cosmos_exp.tracking.comparison.summary import print_summary
 
 GUIDANCE, SCENES, SEEDS, STYLES = (0, 1, 3, 5), (11, 12, 13, 14, 15, 16), (0, 1), ("Night", "Snowy")

@@ -5,6 +5,7 @@ import functools
 import http.server
 import json
 import re
+import sys
 import threading
 from pathlib import Path
 
@@ -13,12 +14,19 @@ import pytest
 from helpers.browser import browser, require_browser
 from helpers.sweep_folder import CLIP, moving_square, write_run, write_sweep
 from PIL import Image
+from pyarrow import parquet
 
 from cosmos_exp.cli.main import _dispatch
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.video import frame_rate, read_video, write_video
 from cosmos_exp.runs.sweep_cells import Cell, read_cells
-from cosmos_exp.tracking.comparison.compare import page_data, write_grid_image, write_grid_video, write_page
+from cosmos_exp.tracking.comparison.compare import (
+    page_data,
+    write_grid_image,
+    write_grid_video,
+    write_page,
+    write_parquet,
+)
 from cosmos_exp.tracking.comparison.contact_sheet import GAP, TILE_WIDTH, ContactSheet, layout
 
 
@@ -95,9 +103,38 @@ def test_command_chooses_cells_columns_and_what_they_show(sweep, capsys):
     assert read_video(sweep / "compare.mp4").max() > 200
 
 
+def test_parquet_has_the_rows_of_the_csv_with_types(sweep, monkeypatch):
+    (sweep / "0_0abc" / "references.json").write_text('{"Night": {"tse": {"ceiling": 0.5, "floor": 4.5}}}')
+    assert _dispatch(["compare", str(sweep), "--csv", "--parquet"]) == 0
+    table = parquet.read_table(sweep / "compare.parquet")
+    rows = list(csv.DictReader((sweep / "compare.csv").open()))
+    assert table.column_names == list(rows[0])
+    assert {"tse", "ceiling/tse", "floor/tse", "normalised/tse"} <= set(rows[0])
+    assert table["sampler.guidance"].to_pylist() == [int(row["sampler.guidance"]) for row in rows]
+    assert table["normalised/tse"].to_pylist().count(None) == len(rows) - 1
+    (sweep / "0_0abc" / "references.json").unlink()
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(UserError, match=re.escape("--parquet needs pyarrow: pip install 'cosmos-exp[frame]'")):
+        _dispatch(["compare", str(sweep), "--parquet"])
+
+
+def test_an_axis_of_numbers_and_texts_is_text_in_parquet(tmp_path):
+    cells = [Cell(run="", axes={"controls": value}, state="done") for value in (1, "hdmap", None)]
+    assert parquet.read_table(write_parquet(tmp_path, cells))["controls"].to_pylist() == ["1", "hdmap", None]
+
+
+def test_command_shows_differences_to_a_baseline(sweep, capsys):
+    assert _dispatch(["compare", str(sweep), "--baseline", "guidance=1,num_steps=6"]) == 0
+    said = capsys.readouterr().out
+    assert said.count("difference to guidance=1, num_steps=6") == 2
+    assert "1 seeds" in said, "one scene and one seed: neither interval nor p"
+    assert "what a metric means: cosmos-exp explain METRIC" in said
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (["--baseline", "guidance=1"], "names 2 settings, and has to name one: give sampler.num_steps too"),
         (["--where", "style"], "'style' is not AXIS=VALUE; axes: sampler.guidance, sampler.num_steps, style"),
         (["--where", "stile=Night"], "unknown axis 'stile': did you mean 'style'"),
         (["--where", "style=Nigth"], "unknown value of style 'Nigth': did you mean 'Night'"),

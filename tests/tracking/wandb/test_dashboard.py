@@ -66,6 +66,20 @@ def test_every_panel_reads_what_the_runs_hold(tmp_path):
 
 
 @needs_workspaces
+def test_the_curves_of_frames_read_what_is_logged(tmp_path):
+    folder = write_sweep(tmp_path / "gw", styles=("Golden hour", "Night"))
+    frames = {"Golden hour": {"psnr": [20.0, 21.0]}, "Night": {"psnr": [22.0, 23.0], "flicker": [None, 3.0]}}
+    (folder / "0_0abc" / "frames.json").write_text(json.dumps(frames))
+    assert _dispatch(["dashboard", str(folder), "--entity", "team", "--spec", str(tmp_path / "spec.json")]) == 0
+    psnr, flicker = sections(json.loads((tmp_path / "spec.json").read_text()))["By frame"]
+    assert psnr["config"]["metrics"] == ["frames/Golden_hour/psnr", "frames/Night/psnr"]
+    assert (flicker["config"]["xAxis"], flicker["config"]["metrics"]) == ("frame", ["frames/Night/flicker"])
+    sync(folder)
+    logged = {key for file in run_files(folder) for row in read_run(file).history for key in row}
+    assert {key for panel in (psnr, flicker) for key in panel["config"]["metrics"]} <= logged
+
+
+@needs_workspaces
 def test_saving_sends_the_spec_to_the_server(tmp_path):
     folder = write_sweep(tmp_path / "gw")
     line = [sys.executable, "-m", "cosmos_exp", "dashboard", str(folder), "--entity", "team", "--project", "p"]

@@ -85,6 +85,40 @@ def test_an_offline_run_holds_everything(values, video, capfd):
     assert staged[0].read_bytes() == video.read_bytes()
 
 
+def test_the_values_of_frames_are_curves_over_the_frame(values):
+    frames = {"Night": {"psnr": [20.0, 21.0, 22.0], "flicker": [None, 3.0, 4.0]}, "Golden hour": {"psnr": [30.0, 31.0]}}
+    log_run(**values, frames=frames)
+    (file,) = run_files(values["run_folder"])
+    run = read_run(file)
+    assert run.steps == {"frames/*": "frame"}
+    rows = [{k: v for k, v in row.items() if k[0] != "_"} for row in run.history[1:]]
+    assert rows == [
+        {"frame": 0, "frames/Night/psnr": 20.0, "frames/Golden_hour/psnr": 30.0},
+        {"frame": 1, "frames/Night/psnr": 21.0, "frames/Golden_hour/psnr": 31.0, "frames/Night/flicker": 3.0},
+        {"frame": 2, "frames/Night/psnr": 22.0, "frames/Night/flicker": 4.0},
+    ]
+    assert not any(key.startswith("frame") for key in run.summary), "the last frame says nothing of the run"
+    assert run.summary["metrics/tse"] == 0.25
+
+
+def test_ceilings_and_normalised_values_are_in_summary_and_table(values):
+    references = {
+        "Night": {"blur_ssim": {"ceiling": 1.0, "floor": 0.5}, "tse": {"ceiling": 0.2, "floor": 4.2}},
+        "Golden hour": {"blur_ssim": {"ceiling": 1.0, "floor": 0.6}, "psnr": {"ceiling": 99.0}},
+    }
+    folder = log_run(**values, references=references)
+    (file,) = run_files(values["run_folder"])
+    run = read_run(file)
+    assert run.summary["normalised/Night/blur_ssim"] == pytest.approx(0.8)
+    assert run.summary["normalised/blur_ssim"] == pytest.approx((0.8 + 0.25) / 2), "the mean over the styles"
+    assert run.summary["normalised/tse"] == pytest.approx(0.9875)
+    assert run.summary["floor/Golden_hour/blur_ssim"] == 0.6 and run.summary["ceiling/blur_ssim"] == 1.0
+    assert not any(key.endswith("rear_tele_30fov") for key in run.summary if key.startswith("normalised"))
+    table = json.loads((folder / "files" / run.media["comparison"]).read_text())
+    row = dict(zip(table["columns"], table["data"][0]))
+    assert (row["blur_ssim"], row["ceiling/blur_ssim"], row["normalised/blur_ssim"]) == (0.9, 1.0, pytest.approx(0.8))
+
+
 def test_logging_again_replaces_the_offline_copy(values):
     log_run(**values)
     log_run(**values | {"metrics": {"Night": {"tse": 7.0}}})
