@@ -49,7 +49,7 @@ class NanoEvaluator:
 
     @cached_property
     def network(self) -> PerceptionNet:
-        return load_network(self.path).to(self.device).to(memory_format=torch.channels_last).eval()
+        return channels_last(load_network(self.path).to(self.device)).eval()
 
     @torch.inference_mode()
     def perceive(self, frames: np.ndarray) -> Perception:
@@ -68,7 +68,8 @@ class NanoEvaluator:
             found[:, 0] += first
             found[:, 3:] = np.clip(found[:, 3:], 0, (width, height, width, height)) * np.tile(scale, 2)
             boxes.append(found)
-        return Perception(*(np.concatenate(parts) for parts in (semantic, depth, paint, boxes, features)))
+        maps = (np.concatenate(parts) for parts in (semantic, depth, paint, boxes, features))
+        return Perception(**dict(zip(("semantic", "depth", "paint", "boxes", "features"), maps, strict=True)))
 
     def _input(self, frames: np.ndarray) -> Tensor:
         """uint8 [B,h,w,3] -> [B,3,h',w'] in [-1,1], padded to multiples of MULTIPLE."""
@@ -104,6 +105,11 @@ def decoded(prediction: Prediction) -> np.ndarray:
     corners = torch.cat([middle - sides[:, :2], middle + sides[:, 2:] + 1], dim=1)
     found = torch.cat([torch.stack([picture, kind, score], dim=1), corners], dim=1).cpu().numpy().astype(np.float32)
     return found[suppressed(found)]
+
+
+def channels_last(network: PerceptionNet) -> PerceptionNet:
+    """The memory format in which convolutions are fastest, on a CPU too."""
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # the stubs lack it
 
 
 def save_network(network: PerceptionNet, path: Path, card: Mapping[str, str]) -> None:

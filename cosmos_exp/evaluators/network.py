@@ -81,6 +81,7 @@ class PerceptionNet(nn.Module):
         self.decoder = nn.ModuleList([nn.Conv2d(WIDTHS[0], WIDTHS[0], 3, padding=1), *map(Block, WIDTHS[1:-1])])
         self.split = (len(SEMANTIC_CLASSES) * fine, (1 + len(PAINT_CLASSES)) * fine, 1, len(OBJECT_CLASSES), 4)
         self.head = nn.Conv2d(WIDTHS[0], sum(self.split), 1)
+        assert self.head.bias is not None
         nn.init.constant_(self.head.bias.split(self.split)[3], -4.6)  # objects are rare: a probability of 1 %
 
     def forward(self, frames: Tensor) -> Prediction:

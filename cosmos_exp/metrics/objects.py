@@ -60,7 +60,9 @@ def object_recall(clip: GeneratedClip) -> dict[str, float]:
 
 def false_objects(clip: GeneratedClip) -> dict[str, float]:
     """Their mean number in a frame of a view; `false_objects/<class>` over all views."""
-    views, counts, number = {}, defaultdict(int), 0
+    views: dict[str, float] = {}
+    counts: dict[str, int] = defaultdict(int)
+    number = 0
     for view, frames in _frames(clip):
         total = 0
         for labels, boxes in frames:

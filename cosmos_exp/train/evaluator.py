@@ -163,8 +163,7 @@ class Batch:
         width = self.frames.shape[-1]
         boxes = self.boxes.clone()
         boxes[..., 1], boxes[..., 3] = width - self.boxes[..., 3], width - self.boxes[..., 1]
-        flipped = (x.flip(-1) for x in (self.frames, self.semantic, self.depth, self.paint))
-        return Batch(*flipped, boxes)
+        return Batch(self.frames.flip(-1), self.semantic.flip(-1), self.depth.flip(-1), self.paint.flip(-1), boxes)
 
 
 class PictureBank:
@@ -252,7 +251,7 @@ def evaluator_loss(prediction: Prediction, batch: Batch) -> tuple[Tensor, dict[s
     seen = metres < 1000
     error = (prediction.log_depth.float() - metres.clamp(0.1, 1000).log())[seen]
     depth = error.abs().mean()
-    heat, weight, sides, of_box = object_targets(batch.boxes, prediction.heat.shape[-2:])
+    heat, weight, sides, of_box = object_targets(batch.boxes, (prediction.heat.shape[-2], prediction.heat.shape[-1]))
     logits = prediction.heat.float()
     p = logits.sigmoid().clamp(1e-4, 1 - 1e-4)
     positive = heat == 1
@@ -283,12 +282,9 @@ def object_targets(boxes: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor
     inside = ((x >= left[..., None] - 2) & (x <= right[..., None] + 1))[..., None, :]
     inside = inside & ((y >= top[..., None] - 2) & (y <= bottom[..., None] + 1))[..., :, None]
     ignored = inside & (real & ~wanted)[..., None, None]
-    heat, weight = [], []
-    for kind in range(len(OBJECT_CLASSES)):
-        own = (kinds == kind)[..., None, None]
-        heat.append((bump * own).amax(dim=1))
-        weight.append(1 - (ignored & own).any(dim=1).float())
-    heat, weight = torch.stack(heat, dim=1), torch.stack(weight, dim=1)
+    of_kind = [(kinds == kind)[..., None, None] for kind in range(len(OBJECT_CLASSES))]
+    heat = torch.stack([(bump * own).amax(dim=1) for own in of_kind], dim=1)
+    weight = 1 - torch.stack([(ignored & own).any(dim=1) for own in of_kind], dim=1).float()
     weight = torch.where(heat > 0.5, 1.0, weight)
     of_box, nearest = bump.max(dim=1)
     of_box = of_box * (of_box > 0.3)

@@ -14,7 +14,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from cosmos_exp.common.errors import UserError, unknown_name
-from cosmos_exp.evaluators.nano import save_network
+from cosmos_exp.evaluators.nano import channels_last, save_network
 from cosmos_exp.evaluators.network import PerceptionNet
 from cosmos_exp.models.transfer1.edm import Denoiser
 from cosmos_exp.models.transfer1.model import WorldModel
@@ -170,7 +170,7 @@ class Training:
         for number, _ in enumerate(render_pictures(seeds, self.rig, settings, pictures, self.config.num_workers), 1):
             progress(number)
         tokenizer = self._trained_model().tokenizer
-        net = PerceptionNet().to(self.device).to(memory_format=torch.channels_last)
+        net = channels_last(PerceptionNet().to(self.device))
         finished = train_evaluator(
             net,
             PictureBank(pictures, self.device),
