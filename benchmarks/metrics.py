@@ -98,7 +98,7 @@ IGNORES = {
     "style_vegetation": (*TRAFFIC, *LINES),
     "style_building": SCENE,
     "blur_ssim": LINES,
-    "depth_edge_auc": ("colours", *LINES),
+    "depth_edge_auc": ("colours", "lane lines moved"),
     "semantic_eta2": ("colours",),
     "sharpness_error": ("shift", *SCENE),
     "artefacts": ("blur", "no lane lines"),
@@ -275,7 +275,10 @@ def failures(found: dict[tuple[str, str], Response]) -> list[tuple[str, str]]:
     """(metric, damage) where a metric does not see what it must, or sees what it must not."""
     blind = [(m, d) for m, seen in SEES.items() for d in seen if (m, d) in found and found[m, d].correlation < MUST]
     fooled = [
-        (m, d) for m, unseen in IGNORES.items() for d in unseen if (m, d) in found and found[m, d].effect > MUST_NOT
+        (m, d)
+        for m, unseen in IGNORES.items()
+        for d in unseen
+        if (m, d) in found and abs(found[m, d].effect) > MUST_NOT
     ]
     return blind + fooled
 
@@ -283,8 +286,9 @@ def failures(found: dict[tuple[str, str], Response]) -> list[tuple[str, str]]:
 def rows(found: dict[tuple[str, str], Response]) -> list[list[str]]:
     """The table's cells, the names of the damages first."""
     damages = list(dict.fromkeys(damage for _, damage in found))
+    names = sorted({name for name, _ in found}, key=METRICS.index)
     failed, made = set(failures(found)), [["metric", *damages]]
-    for name in dict.fromkeys(name for name, _ in found):
+    for name in names:
         made.append([name, *(_cell(found.get((name, damage)), name, damage, failed) for damage in damages)])
     return made
 
