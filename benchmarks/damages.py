@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from cosmos_exp.config.rigs import load_rig
+from cosmos_exp.evaluators.nano import NanoEvaluator
 from cosmos_exp.metrics.references import foreign_frames
 from cosmos_exp.metrics.types import GeneratedClip
 from cosmos_exp.models.transfer1.nano import HEIGHT, WIDTH
@@ -60,7 +61,10 @@ class Truth:
         renders = {v: render_camera(renderer, c, self.times, outputs=outputs) for v, c in self.cameras.items()}
         videos = self.draw(renderer)
         poses = scene_of(self.seed).rig_trajectory.sample(self.times)
-        return GeneratedClip(self.style, "", videos, videos[self.views[0]], renders, self.cameras, poses, videos)
+        front, scene = videos[self.views[0]], scene_of(self.seed)
+        return GeneratedClip(
+            self.style, "", videos, front, renders, self.cameras, poses, videos, scene=scene, evaluator=_evaluator()
+        )
 
     @cached_property
     def other_style(self) -> Videos:
@@ -78,6 +82,11 @@ def scene_of(seed: int) -> Scene:
     """A street, with a car that drives ahead of the ego vehicle."""
     scene = procedural_scene(seed=seed, duration=DURATION, num_vehicles=8)
     return replace(scene, tracks=(*scene.tracks, _ahead(scene, LEAD, 16.0, -0.3)))
+
+
+@cache
+def _evaluator() -> NanoEvaluator:
+    return NanoEvaluator()
 
 
 @cache

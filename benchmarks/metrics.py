@@ -23,6 +23,7 @@ from pathlib import Path
 import cv2
 import numba
 import numpy as np
+import torch
 from rich.console import Console
 from rich.table import Table
 
@@ -54,13 +55,12 @@ FRONT = (
     *("style_score", "style_regions", "style_road", "style_sky", "style_vegetation", "style_building"),
     *("psnr", "blur_ssim", "edge_f1", "depth_edge_auc", "semantic_eta2", "sharpness_error", "artefacts"),
     *("flicker", "tse"),
+    *("mask_miou", "depth_si_rmse", "lane_f1", "lane_survival"),
+    *("object_recall", "false_objects", "object_survival", "frechet"),
 )
 SEVERAL = ("cse", "cse_keep")
 METRICS = (*FRONT, *SEVERAL)
 """Keys of the front view alone, and of three neighbouring views."""
-
-PREPARE: list[Callable[[GeneratedClip], GeneratedClip]] = []
-"""What every clip passes, damaged or not, before its metrics: for those that need a network's predictions of it."""
 
 STRENGTHS = (0.25, 0.5, 0.75, 1.0)
 MUST, MUST_NOT = 0.7, 0.2
@@ -87,6 +87,14 @@ SEES = {
     "artefacts": ("noise",),
     "flicker": ("noise", "shuffled"),
     "tse": ("noise", "shift"),
+    "mask_miou": ("noise", "shift", "no vehicles"),
+    "depth_si_rmse": ("noise", "shift"),
+    "lane_f1": ("shift", *LINES),
+    "lane_survival": ("shift", *LINES),
+    "object_recall": ("shift", "no vehicles", "vehicle moved"),
+    "false_objects": ("shift", "vehicles added"),
+    "object_survival": ("shift", "no vehicles", "vehicle moved"),
+    "frechet": ("blur", "noise", "wrong style"),
     "cse": ("shift", "views swapped"),
     "cse_keep": ("shift", "noise", "views swapped"),
 }
@@ -104,6 +112,13 @@ IGNORES = {
     "artefacts": ("blur", "no lane lines"),
     "flicker": ("colours", *TRAFFIC, *LINES),
     "tse": ("colours",),
+    "mask_miou": ("colours", *LINES),
+    "depth_si_rmse": ("colours", *LINES),
+    "lane_f1": ("colours", *TRAFFIC),
+    "lane_survival": ("colours", *TRAFFIC),
+    "object_recall": LINES,
+    "false_objects": LINES,
+    "object_survival": LINES,
     "cse": ("colours", *ORDER),
     "cse_keep": ("colours", *ORDER),
 }
@@ -200,8 +215,6 @@ def _of(clip: GeneratedClip, videos: Videos) -> GeneratedClip:
 
 def _values(clip: GeneratedClip, names: Sequence[str]) -> dict[str, float]:
     """{key: value} of those that are defined; higher is better."""
-    for prepare in PREPARE:
-        clip = prepare(clip)
     values: dict[str, float] = {}
     for metric in dict.fromkeys(METRIC_OF.get(name, name) for name in names):
         values |= evaluate_metric(clip, metric)
@@ -257,6 +270,7 @@ def _mapped(workers: int) -> Iterator[Callable]:
 def _single_thread() -> None:
     cv2.setNumThreads(1)
     numba.set_num_threads(1)
+    torch.set_num_threads(1)
 
 
 def rank_correlation(values: Sequence[float], others: Sequence[float]) -> float:

@@ -68,8 +68,13 @@ class NanoEvaluator:
             found[:, 0] += first
             found[:, 3:] = np.clip(found[:, 3:], 0, (width, height, width, height)) * np.tile(scale, 2)
             boxes.append(found)
-        maps = (np.concatenate(parts) for parts in (semantic, depth, paint, boxes, features))
-        return Perception(**dict(zip(("semantic", "depth", "paint", "boxes", "features"), maps, strict=True)))
+        return Perception(
+            semantic=np.concatenate(semantic),
+            depth=np.concatenate(depth),
+            paint=np.concatenate(paint),
+            boxes=np.concatenate(boxes),
+            features=np.concatenate(features),
+        )
 
     def _input(self, frames: np.ndarray) -> Tensor:
         """uint8 [B,h,w,3] -> [B,3,h',w'] in [-1,1], padded to multiples of MULTIPLE."""
