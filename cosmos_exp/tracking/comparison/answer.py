@@ -10,7 +10,15 @@ from typing import Any
 
 from cosmos_exp.metrics.info import metric_info
 from cosmos_exp.runs.sweep_cells import STYLE_AXIS
-from cosmos_exp.tracking.comparison.settings import STYLE_KEPT, STYLE_SCORE, Constraint, Estimate, Setting, rank
+from cosmos_exp.tracking.comparison.settings import (
+    STYLE_KEPT,
+    STYLE_SCORE,
+    Constraint,
+    Estimate,
+    Setting,
+    comparable,
+    rank,
+)
 from cosmos_exp.tracking.comparison.weights import acting
 
 NAMED = 4
@@ -44,9 +52,9 @@ class Answer:
         self.metric, self.constraint = metric, constraint
 
     def sentence(self, settings: Sequence[Setting]) -> str:
-        considered = [s for s in settings if self._holds(s) and s.estimate(self.metric)]
+        considered, _ = comparable([s for s in settings if self._holds(s)], self.metric)
         ranking = rank(settings, self.metric, self.constraint)
-        aside = self._aside(settings)
+        aside = self._incomplete(settings, considered) + self._aside(settings)
         if not considered:
             return f"No setting of {self._among(settings)} has this metric.{aside}"
         if ranking is None:
@@ -100,6 +108,14 @@ class Answer:
             return ""
         share = (found.mean - floor) / (ceiling - floor)
         return f" From another scene (0) to the renderer's own picture (1), that is {share:.2f}."
+
+    def _incomplete(self, settings: Sequence[Setting], considered: Sequence[Setting]) -> str:
+        """Which settings were measured on too few scenes and seeds."""
+        few = [s for s in settings if self._holds(s) and s not in considered and s.repeats(self.metric)]
+        if not few:
+            return ""
+        names = _list([self._name(setting) for setting in few])
+        return f" Left out, because measured on less than half of the scenes and seeds: {names}."
 
     def _aside(self, settings: Sequence[Setting]) -> str:
         """Which settings were not considered, and why."""

@@ -7,7 +7,7 @@ that it shows (`page/stats.js`).
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,6 +59,14 @@ class Setting:
     def estimate(self, metric: str) -> Estimate | None:
         """Of a metric; None where no cell has it."""
         return estimate(self._values(metric))
+
+    def repeats(self, metric: str) -> set[tuple[str, str]]:
+        """The scenes and seeds that it was measured on."""
+        return {repeat(cell) for cell, _ in self._values(metric)}
+
+    def among(self, repeats: Collection[tuple[str, str]]) -> Setting:
+        """The setting on these scenes and seeds alone."""
+        return Setting(self.axes, [cell for cell in self.cells if repeat(cell) in repeats])
 
     def ahead_of(self, other: Setting, metric: str) -> Estimate | None:
         """The mean difference to another setting, in pairs of one scene and seed; None without a pair."""
@@ -117,17 +125,29 @@ def first_columns(metrics: Sequence[str]) -> list[str]:
     return first + [name for name in metrics if metric_info(name).group not in FIRST_COLUMNS]
 
 
+def comparable(settings: Sequence[Setting], metric: str) -> tuple[list[Setting], set[tuple[str, str]]]:
+    """Those measured on at least half as many scenes and seeds as the one with most, and the scenes and seeds that all
+    of these have: means over other scenes say nothing."""
+    measured = [(setting, setting.repeats(metric)) for setting in settings]
+    most = max((len(repeats) for _, repeats in measured), default=0)
+    kept = [(setting, repeats) for setting, repeats in measured if repeats and 2 * len(repeats) >= most]
+    return [setting for setting, _ in kept], set.intersection(*(repeats for _, repeats in kept)) if kept else set()
+
+
 def rank(settings: Sequence[Setting], metric: str, constraint: Constraint | None = STYLE_KEPT) -> Ranking | None:
     """Compare the setting with the best mean with each other one; None where there is nothing to compare.
 
     Student's paired test over scenes, or over the seeds of a single scene, at 5 % after Holm's correction for the
-    number of comparisons (Scand. J. Statist. 6, 1979). Only settings that satisfy the constraint are considered.
+    number of comparisons (Scand. J. Statist. 6, 1979). Only settings that satisfy the constraint are considered, and of
+    these the `comparable` ones; the best mean is that over the scenes and seeds that all of them have.
     """
     sign = {"up": 1, "down": -1}.get(metric_info(metric).direction)
+    meeting = [s for s in settings if not constraint or constraint.holds(s)]
+    settings, common = comparable(meeting, metric)
     means = {
         i: sign * found.mean
         for i, setting in enumerate(settings)
-        if sign and (not constraint or constraint.holds(setting)) and (found := setting.estimate(metric))
+        if sign and (found := setting.among(common).estimate(metric))
     }
     if sign is None or len(means) < 2:
         return None

@@ -130,6 +130,41 @@ def test_identical_values_tie_and_a_missing_partner_is_left_out():
     assert rank(settings_of(cells)["Night"], "psnr").ties == [], "the same difference in every scene"
 
 
+def unfinished(scenes: int) -> list[Cell]:
+    """A sweep in which guidance 0 has been measured on the last scenes alone, which are easy."""
+    cells = cells_of(styles=["Snowy"])
+    for cell in cells:
+        if cell.axes["sampler.guidance"] == 0 and cell.axes["scene.seed"] not in SCENES[-scenes:]:
+            cell.metrics = {}
+    return cells
+
+
+def test_a_setting_of_few_easy_scenes_wins_nothing():
+    (settings,) = settings_of(unfinished(2)).values()
+    means = [setting.estimate("psnr").mean for setting in settings[:2]]
+    assert means[0] > means[1] + 5, "its own mean is the best"
+    ranking = rank(settings, "psnr")
+    assert guidance_of([ranking.best]) == [1] and 0 not in guidance_of(ranking.ties) and ranking.count == len(SCENES)
+    said = Answer(axis_values(unfinished(2)), "psnr").sentence(settings)
+    assert "Left out, because measured on less than half of the scenes and seeds: guidance 0." in said
+
+
+def test_means_are_those_of_the_scenes_that_all_have():
+    (settings,) = settings_of(unfinished(4)).values()
+    ranking = rank(settings, "psnr")
+    assert guidance_of([ranking.best]) == [1] and ranking.count == 4
+    assert "Left out" not in Answer(axis_values(unfinished(4)), "psnr").sentence(settings)
+
+
+@pytest.mark.parametrize("scenes", [2, 4])
+def test_the_page_says_the_same_of_a_sweep_that_is_not_complete(opened, scenes: int):
+    cells = unfinished(scenes)
+    said = Answer(axis_values(cells), "psnr")
+    page = opened(cells)
+    page.run("state.objective = 'psnr'; drawAnswer()")
+    assert sentences(page) == [said.sentence(settings) for settings in settings_of(cells).values()]
+
+
 def test_the_console_has_the_same(capsys):
     print_summary(cells_of())
     said = capsys.readouterr().out

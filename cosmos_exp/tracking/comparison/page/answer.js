@@ -16,10 +16,9 @@ function drawAnswer() {
 }
 
 function answer(settings, metric) {
-  const considered = settings.filter(
-    cells => holds(cells, state.constraint) && measuredValues(cells, metric.key).length,
-  );
-  const aside = asideOf(settings);
+  const meeting = settings.filter(cells => holds(cells, state.constraint) && measuredValues(cells, metric.key).length);
+  const {settings: considered} = comparable(meeting, metric);
+  const aside = incomplete(meeting, considered) + asideOf(settings);
   if (!considered.length) return `No setting of ${among(settings)} has this metric.${aside}`;
   const ranked = ranking(considered, metric);
   if (!ranked) return `Only ${settingName(considered[0])} can be considered.${aside}`;
@@ -66,6 +65,11 @@ function doubt(best) {
   if (half === undefined || Math.abs(value - state.constraint.bound) > half) return "";
   const metric = metricNamed(state.constraint.metric);
   return ` Whether it meets this is not sure: ${metric.label} ${estimate(pairs, metric)}.`;
+}
+// Which settings were measured on too few scenes and seeds.
+function incomplete(meeting, considered) {
+  const few = meeting.filter(cells => !considered.includes(cells)).map(settingName);
+  return few.length ? ` Left out, because measured on less than half of the scenes and seeds: ${list(few)}.` : "";
 }
 // Which settings were not considered, and why.
 function asideOf(settings) {

@@ -101,9 +101,10 @@ const sameConstraint = (a, b) => a && b && ["metric", "relation", "bound"].every
 function ranking(settings, metric) {
   const sign = {up: 1, down: -1}[metric.direction];
   const values = settings.map(cells => measuredValues(cells, metric.key));
-  const measuredOnes = settings.filter((_, i) => values[i].length);
-  if (!sign || measuredOnes.length < 2) return undefined;
-  const level = cells => sign * interval(values[settings.indexOf(cells)]).mean;
+  const {settings: measuredOnes, common} = comparable(settings, metric);
+  if (!sign || measuredOnes.length < 2 || !common.size) return undefined;
+  const shared = cells => values[settings.indexOf(cells)].filter(([cell]) => common.has(joint(cell, repeats)));
+  const level = cells => sign * interval(shared(cells)).mean;
   const best = measuredOnes.reduce((a, b) => (level(b) > level(a) ? b : a));
   const tests = measuredOnes
     .filter(cells => cells !== best)
@@ -117,6 +118,20 @@ function ranking(settings, metric) {
   const first = tests.findIndex(({p}, i) => p > 0.05 / (tests.length - i));
   const {count, unit} = tests.reduce((a, b) => (b.count < a.count ? b : a));
   return {best, ties: first < 0 ? [] : tests.slice(first).map(t => t.cells), count, unit};
+}
+// The settings measured on at least half as many scenes and seeds as the one with most, and the scenes and seeds that all of
+// these have: means over other scenes say nothing.
+function comparable(settings, metric) {
+  const measuredOn = cells => new Set(measuredValues(cells, metric.key).map(([cell]) => joint(cell, repeats)));
+  const sets = settings.map(measuredOn),
+    most = Math.max(0, ...sets.map(s => s.size));
+  const kept = settings.filter((_, i) => sets[i].size && 2 * sets[i].size >= most);
+  const common = new Set([...(kept.length ? measuredOn(kept[0]) : [])]);
+  for (const cells of kept) {
+    const own = measuredOn(cells);
+    common.forEach(name => own.has(name) || common.delete(name));
+  }
+  return {settings: kept, common};
 }
 // Differences of [cell, value] pairs to those of another setting, scene by scene and seed by seed.
 function differences(pairs, others) {
