@@ -85,7 +85,7 @@ def test_an_option_is_its_file(capsys):
 
 
 def test_an_unknown_name_has_the_nearest_of_both_kinds():
-    with pytest.raises(UserError, match=r"the metric 'flicker' or the config key 'sampler\.guidance'"):
+    with pytest.raises(UserError, match=r"the metric 'lane_f1' or the config key 'sampler\.guidance'"):
         main(["guidance"])
     with pytest.raises(UserError, match=r"the config key 'controls\.hdmap\.weight'"):
         main(["controls.hdmap.wieght"])
