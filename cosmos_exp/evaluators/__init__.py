@@ -4,6 +4,7 @@ with. Imports `common`, `sensors`, `scene` and `rendering`."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from cosmos_exp.common.errors import unknown_name
 from cosmos_exp.evaluators.config import EVALUATORS, EvaluatorConfig
@@ -17,6 +18,10 @@ def evaluator_problems(config: EvaluatorConfig) -> Iterator[str]:
     for key in ("every", "batch"):
         if (value := getattr(config, key)) < 1:
             yield f"evaluator.{key}={value}: must be 1 or more"
+    if config.weights is not None and config.name != "nano":
+        yield f"evaluator.weights={config.weights}: only evaluator=nano reads it"
+    elif config.weights is not None and not Path(config.weights).is_file():
+        yield f"evaluator.weights: no file {config.weights!r}"
     models = {key: getattr(config, key) for key in ("segmentation", "depth", "detection")}
     if config.name == "transformers" and not any(models.values()):
         yield "evaluator=transformers needs evaluator.segmentation, evaluator.depth or evaluator.detection"
@@ -34,6 +39,6 @@ def load_evaluator(config: EvaluatorConfig, device: str) -> Evaluator | None:
         from cosmos_exp.evaluators.huggingface import TransformersEvaluator
 
         return TransformersEvaluator(config, device)
-    from cosmos_exp.evaluators.nano import NanoEvaluator
+    from cosmos_exp.evaluators.nano import WEIGHTS, NanoEvaluator
 
-    return NanoEvaluator(device=device, every=config.every, batch=config.batch)
+    return NanoEvaluator(config.weights or WEIGHTS, device, every=config.every, batch=config.batch)

@@ -16,6 +16,8 @@ class EvaluatorConfig:
     """It reads one of so many frames."""
     batch: int = 8
     """Frames that it reads at once."""
+    weights: str | None = None
+    """nano: a file that `cosmos-exp train` wrote; null: the one that ships with the package."""
     segmentation: str | None = None
     """transformers: a model of semantic segmentation with CityScapes classes, by name or folder; null: no mask_miou."""
     depth: str | None = None

@@ -1,7 +1,7 @@
 """Depth si-RMSE: the scale-invariant error of the depth that the evaluator sees.
 
 Eigen, Puhrsch and Fergus 2014 (arXiv:1406.2283), eq. 3: sqrt(mean(d^2) - mean(d)^2) with d = log seen - log true, mean
-over the frames. TransferBench has it of DepthAnything2 in both videos; ours is against the true depth.
+over the frames. TransferBench compares what a depth network sees in both videos; ours is against the true depth.
 """
 
 from __future__ import annotations

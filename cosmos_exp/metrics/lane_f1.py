@@ -43,10 +43,10 @@ class Counts:
 
 
 def lane_f1(clip: GeneratedClip) -> dict[str, float]:
-    """`lane_f1` of all paint, and `lane_f1/<class>` of the classes of PAINT_CLASSES, over all views. Undefined where
+    """`lane_f1` of all paint, and `lane_f1/<class>` of the classes of lane lines, over all views. Undefined where
     there is no such paint and without an evaluator of paint."""
     views: dict[str, float] = {}
-    classes = {name: Counts() for name in PAINT_CLASSES}
+    classes = {name: Counts() for name in PAINT_CLASSES if name != "marking"}  # which is hardly told from lines
     for view in clip.videos:
         seen, labels = clip.perception(view), clip.labels(view)
         if seen is None or seen.paint is None or labels is None:
@@ -55,8 +55,8 @@ def lane_f1(clip: GeneratedClip) -> dict[str, float]:
         value = count(seen, labels, depth).f1
         if value is not None:
             views[view] = value
-        for i, name in enumerate(PAINT_CLASSES, 1):
-            classes[name].add(count(seen, labels, depth, only=i))
+        for name, counts in classes.items():
+            counts.add(count(seen, labels, depth, only=1 + PAINT_CLASSES.index(name)))
     of_classes = {f"lane_f1/{name}": counts.f1 for name, counts in classes.items()}
     return per_view("lane_f1", views) | {key: value for key, value in of_classes.items() if value is not None}
 

@@ -1,7 +1,8 @@
 """Object recall and false objects: whether the evaluator finds the objects of the scene, and others.
 
 A label is found where a box of its class with a score of SCORE or more overlaps it by OVERLAP (intersection over
-union); each box finds one label, boxes with higher scores first. Boxes that touch no label at all are false objects.
+union); each box finds one label, boxes with higher scores first. Boxes of which no label covers a tenth are false
+objects.
 """
 
 from __future__ import annotations

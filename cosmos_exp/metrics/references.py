@@ -10,7 +10,8 @@ The ceiling is the metric of the renderer's own picture in the style. The floor 
   too.
 - a number, where the metric's definition has one: -1 of a style score is the mean of another style.
 
-A metric whose floor is `None` has none: no noise and no blur is the worst.
+A metric whose floor is `None` has none: no noise and no blur is the worst, and a Frechet distance depends on the
+number of frames.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ FLOORS: dict[str, Floor] = {
     "style_regions": -1.0,
     "sharpness": None,
     "artefacts": None,
+    "frechet": None,
 }
 """{metric: its floor}; `foreign` of all others."""
 

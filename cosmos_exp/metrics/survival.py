@@ -28,8 +28,8 @@ from cosmos_exp.metrics.types import GeneratedClip, per_view
 SHOWN, LOST, UNDECIDED = "shown", "lost", "undecided"
 VERDICTS = (SHOWN, LOST, UNDECIDED)
 LEVEL = 0.02
-COPIES = 59
-LEAST_COPIES = 39  # that lie in the picture
+COPIES = 99
+LEAST_COPIES = 49  # that lie in the picture: with fewer, no p is as small as LEVEL
 LEAST_PAINT = 8  # pixels of a lane line that is judged
 LEAST_RECALL = 0.5  # share of a line's pixels at which the evaluator must see paint
 

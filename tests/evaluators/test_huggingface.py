@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -19,7 +21,7 @@ from transformers import (
 
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.evaluators import EvaluatorConfig, load_evaluator
-from cosmos_exp.evaluators.huggingface import NO_CLASS, class_table, object_kinds
+from cosmos_exp.evaluators.huggingface import NO_CLASS, class_table, object_kinds, revision
 from cosmos_exp.evaluators.types import OBJECT_CLASSES, SEMANTIC_CLASSES
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (3, 48, 80, 3), dtype=np.uint8)
@@ -67,7 +69,7 @@ def detection(tmp_path_factory):
 
 
 def test_all_three_together(segmentation, depth, detection):
-    config = EvaluatorConfig("transformers", 1, 2, segmentation, depth, detection)
+    config = EvaluatorConfig("transformers", 1, 2, None, segmentation, depth, detection)
     seen = load_evaluator(config, "cpu").perceive(FRAMES)
     assert seen.semantic.shape == FRAMES.shape[:3] and seen.semantic.dtype == np.uint8
     classes = [*SEMANTIC_CLASSES]
@@ -99,6 +101,15 @@ def test_the_models_are_part_of_the_identity(segmentation, depth):
         for d in (None, depth)
     ]
     assert identities[0] != identities[1] and identities[0]["segmentation"][0] == segmentation
+
+
+def test_other_weights_in_the_same_folder_are_another_model(depth, tmp_path):
+    folder = shutil.copytree(depth, tmp_path / "model")
+    before = revision(str(folder))
+    torch.manual_seed(1)
+    GLPNForDepthEstimation(GLPNConfig(**SIZES, decoder_hidden_size=8)).save_pretrained(folder)
+    assert revision(str(folder)) != before == revision(depth)
+    assert revision("nobody/has-this-model") == ""
 
 
 def test_names_of_ade20k_have_synonyms():

@@ -104,5 +104,7 @@ def test_a_config_names_its_problems():
     assert problem == "evaluator.every=0: must be 1 or more"
     (problem,) = evaluator_problems(EvaluatorConfig("transformers"))
     assert "needs evaluator.segmentation" in problem
+    (problem,) = evaluator_problems(EvaluatorConfig(weights="gone.safetensors"))
+    assert problem == "evaluator.weights: no file 'gone.safetensors'"
     (problem,) = evaluator_problems(EvaluatorConfig(depth="x"))
     assert problem == "evaluator.depth=x: only evaluator=transformers reads it"

@@ -75,11 +75,16 @@ def _surviving(options: Namespace) -> tuple[Scene, Rig]:
         scene = scene_of(cfg)
         rig = rig_of(cfg, scene, default_size=SIZE)
     kept = surviving(scene, shares, options.least)
-    for what, before, after in (
-        ("objects", scene.tracks, kept.tracks),
-        ("lane lines", scene.map.lane_lines, kept.map.lane_lines),
-        ("traffic lights", scene.map.traffic_lights, kept.map.traffic_lights),
-        ("traffic signs", scene.map.traffic_signs, kept.map.traffic_signs),
+    lights, signs = scene.map.traffic_lights, scene.map.traffic_signs
+    for what, before, after, decided in (
+        ("objects", scene.tracks, kept.tracks, [t for t in scene.tracks if t.id in shares.objects]),
+        ("lane lines", scene.map.lane_lines, kept.map.lane_lines, shares.lines),
+        ("traffic lights", lights, kept.map.traffic_lights, [x for x in lights if x.id in shares.objects]),
+        ("traffic signs", signs, kept.map.traffic_signs, [x for x in signs if x.id in shares.objects]),
     ):
-        print(f"{what}: {len(after)} of {len(before)} are shown in {options.least:.0%} of their frames")
+        never = len(before) - len(decided)
+        print(
+            f"{what}: {len(after)} of {len(before)} are shown in {options.least:.0%} of their frames; left out are "
+            f"{len(decided) - len(after)} that are not, and {never} without a verdict in any frame"
+        )
     return kept, rig
