@@ -137,7 +137,7 @@ def _fps(cells: list[Cell]) -> float:
 def _metric(name: str) -> dict[str, str]:
     info = metric_info(name)
     return {"key": name, **{key: getattr(info, key) for key in ("label", "direction", "unit", "group")}} | {
-        "about": info.description
+        "about": f"{info.description} (cosmos-exp explain {name})".strip()
     }
 
 
