@@ -46,7 +46,12 @@ const few = axes => axes.filter(a => a.values.length <= 6).sort((a, b) => b.valu
 state.columns = (few(spread) || few(several) || {key: ""}).key;
 tickFirst();
 
-options($("part"), [["", "the whole clip"], ...data.parts.map(p => [p, p])]);
+options($("part"), [["", "the whole clip"]]);
+$("part").append(
+  ...data.parts.map(({kind, parts}) =>
+    make("optgroup", {label: kind}, ...parts.map(p => make("option", {value: p.key, textContent: p.label}))),
+  ),
+);
 choose($("part"), "", value => {
   measured().forEach(m => delete state.ranges[m.key]);
   state.part = value;
