@@ -70,6 +70,9 @@ METRIC_INFO: dict[str, MetricInfo] = {
         "Sharpness error", "down", "octaves", "1: half or twice the render's detail", "quality"
     ),
     "artefacts": MetricInfo("Artefacts", "down", "levels", "deviation added where the scene is flat", "quality"),
+    "seed_diversity": MetricInfo(
+        "Seed diversity", "", "levels", "mean difference of videos that differ in sampler.seed alone", "quality"
+    ),
     "frechet": MetricInfo(
         "Fréchet distance", "down", "", "of the evaluator's features, to those of the render; no FID", "quality"
     ),

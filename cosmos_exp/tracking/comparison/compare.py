@@ -26,6 +26,7 @@ from cosmos_exp.metrics.types import GROUPS
 from cosmos_exp.runs.sweep_cells import Cell, axis_values, read_cells
 from cosmos_exp.tracking.comparison.answer import axis_labels
 from cosmos_exp.tracking.comparison.settings import (
+    OF_ALL_SEEDS,
     RELATIONS,
     SCENE_AXES,
     SEED_AXES,
@@ -104,6 +105,7 @@ def page_data(folder: Path, cells: list[Cell]) -> dict[str, Any]:
         "parts": _parts(cells, keys),
         "objective": default_objective(names),
         "constraint": vars(STYLE_KEPT),
+        "ofAllSeeds": OF_ALL_SEEDS,
         "relations": list(RELATIONS),
         "shows": list(dict.fromkeys(what for cell in cells for what in cell.videos)),
         "grid": GRID,

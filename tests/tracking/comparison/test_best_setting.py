@@ -314,3 +314,21 @@ def test_a_style_that_was_not_measured_is_said(opened):
 def scene_mean(cells: list[Cell], metric: str, guidance: int, scene: int) -> float:
     chosen = [c for c in cells if (c.axes["sampler.guidance"], c.axes["scene.seed"]) == (guidance, scene)]
     return float(np.mean([cell.metrics[metric] for cell in chosen]))
+
+
+@pytest.mark.parametrize("scenes", [SCENES[:1], SCENES[:3]])
+def test_the_seeds_of_a_scene_are_one_value_of_their_diversity(opened, scenes):
+    """Two seeds have the same difference to each other: an interval over them would be of no width."""
+    cells = cells_of(scenes=scenes, styles=["Snowy"])
+    for cell in cells:
+        cell.metrics["seed_diversity"] = cell.axes["scene.seed"] + cell.axes["sampler.guidance"]
+    setting = settings_of(cells)["Snowy"][0]
+    found = setting.estimate("seed_diversity")
+    assert (found.count, found.half is None) == (len(scenes), len(scenes) == 1)
+    page = opened(cells)
+    of_setting = "settingsOf(data.cells)[0]"
+    mean, half, count = page.run(
+        f"const found = interval(valuesOf({of_setting}, 'seed_diversity')); return [found.mean, found.half, found.count]"
+    )
+    assert (mean, half, count) == (pytest.approx(found.mean), found.half and pytest.approx(found.half), found.count)
+    assert rank(settings_of(cells)["Snowy"], "seed_diversity") is None, "more of it is not better"
