@@ -1,4 +1,4 @@
-"""What stands after the slash of a metric's key: the cameras, or the kind of objects or lane lines that a value is of."""
+"""What stands after the slash of a metric's key: cameras, or the kind of objects or lane lines."""
 
 from __future__ import annotations
 

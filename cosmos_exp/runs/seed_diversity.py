@@ -1,10 +1,10 @@
 """Seed diversity: how much the videos differ that differ in their noise alone.
 
 Of each pair of seeds of one scene, setting and style, the mean absolute difference of the front videos in levels of
-0..255, over all pixels and channels of the first, middle and last frame at WIDTH pixels. A cell's value is the mean over
-its other seeds. The difference is proportional to the share of one video that is blended into the other, where 1 - SSIM
-is about its square, and it finds another scene to be further than a shift by 4 pixels, where 1 - SSIM does not. It counts
-a change of exposure in full. The literature's LPIPS of pairs is on another scale.
+0..255, over all pixels and channels of the first, middle and last frame at WIDTH pixels. A cell's value is the mean
+over its other seeds. The difference is proportional to the share of one video that is blended into the other, where
+1 - SSIM is about its square, and it finds another scene to be further than a shift by 4 pixels, where 1 - SSIM does
+not. It counts a change of exposure in full. The literature's LPIPS of pairs is on another scale.
 
 Differences are kept in the sweep's folder, by the sizes and times of the two videos.
 """

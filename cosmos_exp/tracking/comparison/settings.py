@@ -115,12 +115,12 @@ def default_objective(metrics: Iterable[str]) -> str:
 
 
 def first_columns(metrics: Sequence[str]) -> list[str]:
-    """Those that a table shows at first: of each group as many as FIRST_COLUMNS has, objectives and the style score
-    before others, then all without a group."""
-    first = []
+    """Those that a table shows at first: of each group as many as FIRST_COLUMNS has, the default objective and the
+    style score before others; then all without a group."""
+    first, leading = [], (default_objective(metrics), STYLE_SCORE)
     for group, count in FIRST_COLUMNS.items():
         own = [name for name in metrics if metric_info(name).group == group and metric_info(name).direction]
-        first += sorted(own, key=lambda name: name not in (*OBJECTIVES, STYLE_SCORE))[:count]
+        first += sorted(own, key=lambda name: name not in leading)[:count]
     return first + [name for name in metrics if metric_info(name).group not in FIRST_COLUMNS]
 
 

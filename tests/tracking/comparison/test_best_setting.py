@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from helpers.browser import browser, require_browser
 
+from cosmos_exp.metrics.info import METRIC_INFO
 from cosmos_exp.runs.sweep_cells import Cell, axis_values
 from cosmos_exp.tracking.comparison.answer import Answer
 from cosmos_exp.tracking.comparison.compare import page_data, render_page
@@ -79,6 +80,8 @@ def test_a_table_begins_with_what_settings_are_compared_by():
     measured = ["edge_f1", "blur_ssim", "tse", "flicker", "tse_matches", "psnr", "style_match", "style_score", "mine"]
     assert first_columns(measured) == ["style_score", "tse", "psnr", "mine"], "one of style, consistency, quality"
     assert first_columns(["depth_edge_auc", "semantic_eta2"]) == ["semantic_eta2", "depth_edge_auc"]
+    of_groups = ["style_score", "mask_miou", "lane_survival", "object_survival", "object_recall", "flicker", "psnr"]
+    assert first_columns(list(METRIC_INFO)) == of_groups
 
 
 def test_another_condition_or_none_leaves_other_settings():
@@ -328,7 +331,7 @@ def test_the_seeds_of_a_scene_are_one_value_of_their_diversity(opened, scenes):
     page = opened(cells)
     of_setting = "settingsOf(data.cells)[0]"
     mean, half, count = page.run(
-        f"const found = interval(valuesOf({of_setting}, 'seed_diversity')); return [found.mean, found.half, found.count]"
+        f"const {{mean, half, count}} = interval(valuesOf({of_setting}, 'seed_diversity')); return [mean, half, count]"
     )
     assert (mean, half, count) == (pytest.approx(found.mean), found.half and pytest.approx(found.half), found.count)
     assert rank(settings_of(cells)["Snowy"], "seed_diversity") is None, "more of it is not better"

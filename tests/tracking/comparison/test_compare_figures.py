@@ -244,6 +244,11 @@ def test_metrics_of_cameras_and_of_kinds_of_objects_are_apart(page):
     ]
     choose(page, "part", "large_vehicle")
     assert page.run("return measured().map(m => [m.key, metricOf(data.cells[0], m.key)])") == [["object_recall", 0.6]]
+    menus = "return [...['objective', 'scatter-y', 'heat-metric'].map(id => $(id).value), $('scatter').hidden]"
+    assert page.run(menus) == ["object_recall", "object_recall", "object_recall", True]
+    assert "best Object recall, large vehicle among" in page.run("return $('sentences').textContent")
+    choose(page, "part", "")
+    assert page.run(menus) == ["semantic_eta2", "semantic_eta2", "semantic_eta2", False]
 
 
 @pytest.mark.parametrize("width", [400, 1400])

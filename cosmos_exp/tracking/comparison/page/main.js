@@ -55,6 +55,7 @@ $("part").append(
 choose($("part"), "", value => {
   measured().forEach(m => delete state.ranges[m.key]);
   state.part = value;
+  drawMetricMenus();
   drawMenus();
   draw();
 });
@@ -62,26 +63,14 @@ $("values-label").hidden = !data.cells.some(c => Object.keys(c.references).lengt
 choose($("values"), "", value => {
   measured().forEach(m => delete state.ranges[m.key]);
   state.normalised = value === "normalised";
+  drawMetricMenus();
   drawMenus();
   draw();
 });
 setUpAnswer();
 setUpHeat();
 setUpOverlays();
-const compared = measured().filter(m => m.direction);
-state.scatter = {x: STYLE, y: state.objective};
-if (!metricNamed(STYLE)) state.scatter.x = (compared.find(m => m.key !== state.objective) || {key: ""}).key;
-$("scatter").hidden = compared.length < 2 || settingsOf(data.cells).length < 2;
-for (const which of ["x", "y"]) {
-  options(
-    $("scatter-" + which),
-    measured().map(m => [m.key, m.label]),
-  );
-  choose($("scatter-" + which), state.scatter[which], value => {
-    state.scatter[which] = value;
-    drawScatter();
-  });
-}
+setUpMetricMenus();
 options($("colour"), [["", "nothing"], ...plotted.map(a => [a.key, a.key]), ...measured().map(m => [m.key, m.label])]);
 choose($("colour"), state.colour, value => {
   state.colour = value;
