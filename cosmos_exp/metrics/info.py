@@ -65,6 +65,9 @@ METRIC_INFO: dict[str, MetricInfo] = {
     "edge_f1": MetricInfo(
         "Edge F1", "up", "", "Canny edges, strict pixel match, against the render in the requested style", "quality"
     ),
+    "lpips": MetricInfo(
+        "LPIPS", "down", "", "AlexNet's features, against the render in the requested style", "quality"
+    ),
     "sharpness": MetricInfo("Sharpness", "", "", "fine detail, as a share of the render's", "quality"),
     "sharpness_error": MetricInfo(
         "Sharpness error", "down", "octaves", "1: half or twice the render's detail", "quality"
