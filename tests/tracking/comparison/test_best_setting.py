@@ -152,6 +152,16 @@ def test_the_console_has_the_same(capsys):
     assert capsys.readouterr().out == ""
 
 
+def test_a_table_in_a_file_has_every_value_in_full(capsys):
+    cells = cells_of(styles=["Snowy"])
+    further = ["mask_miou", "lane_survival", "object_survival", "object_recall", "flicker", "seed_diversity"]
+    for cell in cells:
+        cell.metrics |= dict.fromkeys(further, 12.345)
+    print_summary(cells)
+    said = capsys.readouterr().out
+    assert "Seed diversity" in said and said.count("12.345") >= 6 * len(GUIDANCE) and "…" not in said
+
+
 @pytest.fixture(scope="module")
 def opened(tmp_path_factory):
     """A function: the page of these cells, in a browser."""
