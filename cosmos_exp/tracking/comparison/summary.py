@@ -28,12 +28,18 @@ FILE_WIDTH = 150
 """Characters of a line in a file or a pipe, which have no width."""
 
 
-def print_summary(cells: Sequence[Cell]) -> None:
-    """Print the table and the answer of each style to standard output; nothing where there is a single setting or no
-    metric. The page has further metrics."""
+def table_console() -> Console:
+    """Of standard output, wide enough for a table where that is no terminal."""
     console = Console()
     if not console.is_terminal:
         console.width = max(console.width, FILE_WIDTH)
+    return console
+
+
+def print_summary(cells: Sequence[Cell]) -> None:
+    """Print the table and the answer of each style to standard output; nothing where there is a single setting or no
+    metric. The page has further metrics."""
+    console = table_console()
     measured = [name for name in METRIC_INFO if any(name in cell.metrics for cell in cells)]
     metrics = first_columns(measured) + [name for name in OF_ALL_SEEDS if name in measured]
     objective = default_objective(measured)
