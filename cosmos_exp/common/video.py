@@ -171,7 +171,15 @@ def stream_video(path: Path | str, *, size: tuple[int, int] | None = None) -> It
 def middle_frame(path: Path | str, *, size: tuple[int, int] | None = None) -> np.ndarray:
     """The middle one of a video's frames, uint8 [H,W,3] RGB; those after it are not decoded. size, errors: see
     `stream_video`."""
-    return _as_array(next(islice(_decoded(Path(path)), _stream_attribute(path, "frames") // 2, None)), size)
+    return frames_at(path, [video_shape(path)[0] // 2], size=size)[0]
+
+
+def frames_at(path: Path | str, numbers: Sequence[int], *, size: tuple[int, int] | None = None) -> np.ndarray:
+    """The frames of these numbers, uint8 [N,H,W,3] RGB; those after the last of them are not decoded. size, errors: see
+    `stream_video`."""
+    decoded = islice(_decoded(Path(path)), max(numbers) + 1)
+    frames = {i: _as_array(frame, size) for i, frame in enumerate(decoded) if i in numbers}
+    return np.stack([frames[i] for i in numbers])
 
 
 def _as_array(frame: av.VideoFrame, size: tuple[int, int] | None) -> np.ndarray:
@@ -201,6 +209,12 @@ def _decoded(path: Path) -> Iterator[av.VideoFrame]:
 def frame_rate(path: Path | str) -> float:
     """Frame rate of a video file, Hz. Raises UserError where it is missing or no video."""
     return float(_stream_attribute(path, "average_rate"))
+
+
+def video_shape(path: Path | str) -> tuple[int, int, int]:
+    """Frames, height and width of a video file. Errors: see `frame_rate`."""
+    frames, height, width = (_stream_attribute(path, name) for name in ("frames", "height", "width"))
+    return frames, height, width
 
 
 def _stream_attribute(path: Path | str, name: str) -> Any:

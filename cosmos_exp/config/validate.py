@@ -31,7 +31,7 @@ from cosmos_exp.controls.edge import CANNY_THRESHOLDS, check_compat
 from cosmos_exp.controls.seg import PALETTES, SEG_MODES
 from cosmos_exp.controls.vis import BLUR_PRESETS
 from cosmos_exp.evaluators import evaluator_problems
-from cosmos_exp.metrics import METRICS
+from cosmos_exp.metrics import metric_problems
 from cosmos_exp.models.clip_shapes import Videos
 from cosmos_exp.models.config import HardwareConfig
 from cosmos_exp.models.contract import Contract
@@ -352,9 +352,8 @@ def _cuda_devices() -> int:
 
 
 def _check_metrics(config: Config) -> Iterator[str]:
-    for name in config.metrics.names:
-        if name not in METRICS:
-            yield f"metrics.names: {unknown_name('metric', name, METRICS)}"
+    for problem in metric_problems(config.metrics.names):
+        yield f"metrics.names: {problem}"
 
 
 def _check_evaluator(config: Config) -> Iterator[str]:

@@ -4,7 +4,7 @@ docstring; on the CPU but for what an evaluator reads. Imports `common`, `sensor
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.metrics.artefacts import artefacts
@@ -16,6 +16,7 @@ from cosmos_exp.metrics.flicker import flicker
 from cosmos_exp.metrics.frechet import frechet
 from cosmos_exp.metrics.gate import SanityError, require_sane, sanity_gate
 from cosmos_exp.metrics.lane_f1 import lane_f1
+from cosmos_exp.metrics.lpips import lpips, lpips_problem
 from cosmos_exp.metrics.mask_miou import mask_miou
 from cosmos_exp.metrics.objects import false_objects, object_recall
 from cosmos_exp.metrics.psnr import psnr
@@ -30,6 +31,7 @@ from cosmos_exp.metrics.types import GeneratedClip, Metric
 
 __all__ = [
     "METRICS",
+    "OPTIONAL",
     "READS_PERCEPTION",
     "READS_TARGETS",
     "SURVIVAL",
@@ -65,6 +67,10 @@ METRICS: dict[str, Metric] = {
     "frechet": frechet,
 }
 
+OPTIONAL: dict[str, Metric] = {"lpips": lpips}
+"""Metrics that are measured where they are named alone: they need packages or downloads of their own."""
+
+_PROBLEMS: dict[str, Callable[[], str | None]] = {"lpips": lpips_problem}
 
 SURVIVAL = ("object_survival", "lane_survival")
 READS_PERCEPTION = frozenset(
@@ -72,7 +78,7 @@ READS_PERCEPTION = frozenset(
 )
 """Metrics of what an evaluator sees in the video."""
 
-READS_TARGETS = frozenset({"blur_ssim", "edge_f1", "psnr", "sharpness", "artefacts", "frechet", *SURVIVAL})
+READS_TARGETS = frozenset({"blur_ssim", "edge_f1", "psnr", "sharpness", "artefacts", "frechet", "lpips", *SURVIVAL})
 """Metrics of appearance, which compare with the scene rendered in the clip's own style. The others compare with
 geometry, which has no weather, or with nothing."""
 
@@ -97,21 +103,30 @@ VERSIONS: dict[str, int] = {
     "false_objects": 1,
     "object_survival": 1,
     "frechet": 1,
+    "lpips": 1,
 }
 """Part of the cache key of a metric's values: to be increased when what the metric computes changes."""
 
 
-def check_names(names: Iterable[str]) -> None:
-    """UserError where a name is not a metric."""
+def metric_problems(names: Iterable[str]) -> Iterator[str]:
+    """One message per name that is not a metric, or whose metric cannot be computed here."""
     for name in names:
-        if name not in METRICS:
-            raise UserError(unknown_name("metric", name, METRICS))
+        if name not in METRICS | OPTIONAL:
+            yield unknown_name("metric", name, METRICS | OPTIONAL)
+        elif name in _PROBLEMS and (problem := _PROBLEMS[name]()):
+            yield problem
+
+
+def check_names(names: Iterable[str]) -> None:
+    """UserError with the first of `metric_problems`."""
+    for problem in metric_problems(names):
+        raise UserError(problem)
 
 
 def evaluate(clip: GeneratedClip, names: Iterable[str] | None = None) -> dict[str, float]:
-    """All values of the named metrics, by default of all: the union of what `evaluate_metric` returns.
+    """All values of the named metrics, by default of METRICS: the union of what `evaluate_metric` returns.
 
-    Raises UserError on an unknown name before anything is computed, ValueError as `evaluate_metric`.
+    Raises UserError as `check_names` before anything is computed, ValueError as `evaluate_metric`.
     """
     names = list(METRICS) if names is None else list(names)
     check_names(names)
@@ -125,11 +140,11 @@ def evaluate_metric(clip: GeneratedClip, name: str) -> dict[str, float]:
     """The values of one metric, `{key: finite float}`.
 
     A plain key is the value for the clip, `key/view` that of one view. A metric that is undefined for the clip (no
-    match, no edge, no target) has no key rather than NaN. Raises UserError on an unknown name, ValueError where values
+    match, no edge, no target) has no key rather than NaN. Raises UserError as `check_names`, ValueError where values
     are not finite.
     """
     check_names([name])
-    values = METRICS[name](clip)
+    values = (METRICS | OPTIONAL)[name](clip)
     bad = [key for key, value in values.items() if not math.isfinite(value)]
     if bad:
         raise ValueError(f"metrics are not finite: {', '.join(bad)}")

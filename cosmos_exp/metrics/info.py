@@ -65,11 +65,17 @@ METRIC_INFO: dict[str, MetricInfo] = {
     "edge_f1": MetricInfo(
         "Edge F1", "up", "", "Canny edges, strict pixel match, against the render in the requested style", "quality"
     ),
+    "lpips": MetricInfo(
+        "LPIPS", "down", "", "AlexNet's features, against the render in the requested style", "quality"
+    ),
     "sharpness": MetricInfo("Sharpness", "", "", "fine detail, as a share of the render's", "quality"),
     "sharpness_error": MetricInfo(
         "Sharpness error", "down", "octaves", "1: half or twice the render's detail", "quality"
     ),
     "artefacts": MetricInfo("Artefacts", "down", "levels", "deviation added where the scene is flat", "quality"),
+    "seed_diversity": MetricInfo(
+        "Seed diversity", "", "levels", "mean difference of videos that differ in sampler.seed alone", "quality"
+    ),
     "frechet": MetricInfo(
         "Fréchet distance", "down", "", "of the evaluator's features, to those of the render; no FID", "quality"
     ),

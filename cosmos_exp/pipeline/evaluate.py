@@ -12,7 +12,7 @@ from cosmos_exp.common.files import write_json
 from cosmos_exp.common.stored_arrays import load_json
 from cosmos_exp.config.run_spec import RunSpec
 from cosmos_exp.config.schema import typed
-from cosmos_exp.metrics import METRICS, check_names
+from cosmos_exp.metrics import METRICS, OPTIONAL, check_names
 from cosmos_exp.pipeline.cached_results import Results
 from cosmos_exp.pipeline.context import RunContext
 from cosmos_exp.pipeline.dry_run import dry_run
@@ -75,8 +75,8 @@ def evaluate_run(path: Path, names: Sequence[str] | None = None) -> Evaluated:
 
 
 def _place(item: tuple[str, float]) -> tuple[int, str]:
-    """Of a metric's key, in the order of METRICS."""
-    order, name = list(METRICS), item[0].partition("/")[0]
+    """Of a metric's key, in the order of METRICS and OPTIONAL."""
+    order, name = [*METRICS, *OPTIONAL], item[0].partition("/")[0]
     return (order.index(name) if name in order else len(order)), item[0]
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.common.video import read_video
 from cosmos_exp.runs.run_folder import RunFolder, Status
+from cosmos_exp.runs.seed_diversity import join_seed_diversity
 from cosmos_exp.runs.sweep_cells import Cell, axis_values, read_cells
 
 if TYPE_CHECKING:
@@ -121,8 +122,9 @@ class Sweep:
 
     @property
     def cells(self) -> list[Cell]:
-        """One per run and style, with what differs between the runs as `axes`; read anew each time."""
-        return read_cells(self.path)
+        """One per run and style, with what differs between the runs as `axes`; read anew each time. Seed diversity as
+        `cosmos-exp compare` has measured it."""
+        return join_seed_diversity(self.path, read_cells(self.path), measure=False)
 
     @property
     def axes(self) -> dict[str, list[Any]]:

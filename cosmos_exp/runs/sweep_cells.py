@@ -17,7 +17,7 @@ from cosmos_exp.metrics.normalised import beside_references
 from cosmos_exp.runs.run_folder import RunFolder, Status, load_yaml
 from cosmos_exp.runs.states import DONE, FAILED
 
-STYLES_KEY, STYLE_AXIS = "captions.styles", "style"
+STYLES_KEY, STYLE_AXIS, SEED_AXIS = "captions.styles", "style", "sampler.seed"
 MISSING = "missing"
 SEARCH = "search.json"  # what a search looks for, and where
 SELECTION_KEYS = ("sweep", "sweep_name", "name", "experiment")  # pick or name a sweep; no axis of it

@@ -85,11 +85,12 @@ def checked_cells(config: DictConfig, *, here: bool) -> list[DictConfig]:
 
 def write_comparison(sweep: Path) -> Path:
     """Print the summary of the cells, and write the page and the picture that compare them; returns the page's path."""
+    from cosmos_exp.runs.seed_diversity import join_seed_diversity
     from cosmos_exp.runs.sweep_cells import read_cells
     from cosmos_exp.tracking.comparison.compare import write_grid_image, write_page
     from cosmos_exp.tracking.comparison.summary import print_summary
 
-    cells = read_cells(sweep)
+    cells = join_seed_diversity(sweep, read_cells(sweep))
     print_summary(cells)
     write_grid_image(sweep, cells)
     return write_page(sweep, cells)

@@ -39,6 +39,7 @@ def command_line() -> Parser:
 
 
 def main(arguments: Sequence[str]) -> int:
+    from cosmos_exp.runs.seed_diversity import join_seed_diversity
     from cosmos_exp.runs.sweep_cells import read_cells
     from cosmos_exp.tracking.comparison.compare import (
         write_grid_image,
@@ -52,7 +53,7 @@ def main(arguments: Sequence[str]) -> int:
 
     options = command_line().parse(arguments)
     choice = dict(where=options.where, show=options.show, column=options.columns)
-    cells = read_cells(options.folder)
+    cells = join_seed_diversity(options.folder, read_cells(options.folder))
     print_summary(cells)
     if options.baseline:
         print_differences(cells, options.baseline)

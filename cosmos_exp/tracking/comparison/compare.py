@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from io import BytesIO, StringIO
 from pathlib import Path
@@ -19,12 +19,14 @@ from urllib.parse import quote
 from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.common.files import write_atomic
 from cosmos_exp.common.video import frame_rate
-from cosmos_exp.common.views import GRID
+from cosmos_exp.common.views import GRID, VIEWS
 from cosmos_exp.metrics.info import METRIC_INFO, metric_info
+from cosmos_exp.metrics.parts import CAMERAS, grouped_parts
 from cosmos_exp.metrics.types import GROUPS
 from cosmos_exp.runs.sweep_cells import Cell, axis_values, read_cells
 from cosmos_exp.tracking.comparison.answer import axis_labels
 from cosmos_exp.tracking.comparison.settings import (
+    OF_ALL_SEEDS,
     RELATIONS,
     SCENE_AXES,
     SEED_AXES,
@@ -100,14 +102,29 @@ def page_data(folder: Path, cells: list[Cell]) -> dict[str, Any]:
         "metrics": [_metric(name) for name in names],
         "groups": GROUPS,
         "columns": first_columns(names),
-        "parts": list(dict.fromkeys(key.partition("/")[2] for key in keys if "/" in key)),
+        "parts": _parts(cells, keys),
         "objective": default_objective(names),
         "constraint": vars(STYLE_KEPT),
+        "ofAllSeeds": OF_ALL_SEEDS,
         "relations": list(RELATIONS),
         "shows": list(dict.fromkeys(what for cell in cells for what in cell.videos)),
         "grid": GRID,
         "cells": shown,
     }
+
+
+def _parts(cells: list[Cell], keys: Iterable[str]) -> list[dict[str, Any]]:
+    """The parts that metrics are of, besides the whole clip: `{kind, parts: [{key, label}]}`."""
+    views = list(dict.fromkeys(view for cell in cells for view in cell.views)) or VIEWS
+    groups = grouped_parts((key.partition("/")[2] for key in keys if "/" in key), views)
+    return [
+        {"kind": kind, "parts": [{"key": part, "label": part if kind == CAMERAS else _words(part)} for part in parts]}
+        for kind, parts in groups.items()
+    ]
+
+
+def _words(part: str) -> str:
+    return part.replace("+", " + ") if "+" in part else part.replace("_", " ")
 
 
 def _place(metric: str) -> tuple[int, int, str]:

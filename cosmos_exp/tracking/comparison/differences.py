@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from rich.console import Console
 from rich.table import Table
 
 from cosmos_exp.common.errors import UserError, unknown_name
@@ -14,6 +13,7 @@ from cosmos_exp.runs.summary import ARROWS
 from cosmos_exp.runs.sweep_cells import Cell
 from cosmos_exp.tracking.comparison.settings import Setting, settings_of
 from cosmos_exp.tracking.comparison.statistics import LEVEL, Interval, holm, independent, mean_interval
+from cosmos_exp.tracking.comparison.summary import table_console
 
 LEGEND = "better, worse: at 5 %; p: after Holm, for all settings of a metric; interval: of one comparison alone"
 
@@ -77,7 +77,7 @@ def baseline_of(settings: Sequence[Setting], chosen: str) -> Setting:
 
 def print_differences(cells: Sequence[Cell], chosen: str) -> None:
     """A table per style to standard output: every metric, every setting against the baseline that `chosen` names."""
-    console = Console()
+    console = table_console()
     metrics = [name for name in METRIC_INFO if metric_info(name).direction]
     for style, settings in settings_of(cells).items():
         if len(settings) < 2:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cosmos_exp.metrics.info import METRIC_INFO, metric_info
+from cosmos_exp.runs import seed_diversity
 from cosmos_exp.runs.sweep_cells import STYLE_AXIS, Cell, axis_values
 from cosmos_exp.tracking.comparison.statistics import (
     LEVEL,
@@ -21,6 +22,7 @@ from cosmos_exp.tracking.comparison.statistics import (
     chance,
     estimate,
     groups,
+    of_scenes,
     repeat,
 )
 
@@ -29,6 +31,8 @@ OBJECTIVES = ("mask_miou", "semantic_eta2", "psnr")
 """What settings are compared by where nothing else is asked: adherence to the map, as far as it was measured."""
 FIRST_COLUMNS = {"style": 1, "map": 2, "objects": 2, "consistency": 1, "quality": 1}
 """How many metrics of each group a table shows at first: what fits a page of 1400 pixels."""
+OF_ALL_SEEDS = (seed_diversity.KEY,)
+"""Metrics to which all seeds of a scene give one value, so that an interval is over scenes alone."""
 RELATIONS = {"above": operator.gt, "at least": operator.ge, "at most": operator.le}
 
 
@@ -78,7 +82,10 @@ class Setting:
         return [(c, value - partners[repeat(c)]) for c, value in self._values(metric) if repeat(c) in partners]
 
     def _values(self, metric: str) -> list[tuple[Cell, float]]:
-        return [(cell, cell.metrics[metric]) for cell in self.cells if metric in cell.metrics]
+        pairs = [(cell, cell.metrics[metric]) for cell in self.cells if metric in cell.metrics]
+        if metric not in OF_ALL_SEEDS:
+            return pairs
+        return of_scenes(pairs)
 
 
 @dataclass(frozen=True)
@@ -116,12 +123,12 @@ def default_objective(metrics: Iterable[str]) -> str:
 
 
 def first_columns(metrics: Sequence[str]) -> list[str]:
-    """Those that a table shows at first: of each group as many as FIRST_COLUMNS has, objectives and the style score
-    before others, then all without a group."""
-    first = []
+    """Those that a table shows at first: of each group as many as FIRST_COLUMNS has, the default objective and the
+    style score before others; then all without a group."""
+    first, leading = [], (default_objective(metrics), STYLE_SCORE)
     for group, count in FIRST_COLUMNS.items():
         own = [name for name in metrics if metric_info(name).group == group and metric_info(name).direction]
-        first += sorted(own, key=lambda name: name not in (*OBJECTIVES, STYLE_SCORE))[:count]
+        first += sorted(own, key=lambda name: name not in leading)[:count]
     return first + [name for name in metrics if metric_info(name).group not in FIRST_COLUMNS]
 
 

@@ -15,10 +15,10 @@ from typing import TypeVar
 
 import numpy as np
 
-from cosmos_exp.runs.sweep_cells import Cell
+from cosmos_exp.runs.sweep_cells import SEED_AXIS, Cell
 
 SCENE_AXES = tuple(f"scene.{key}" for key in ("seed", "log", "map", "ego", "start", "root", "clip"))
-SEED_AXES = ("sampler.seed",)
+SEED_AXES = (SEED_AXIS,)
 LEVEL = 0.05
 BOOTSTRAP_FROM = 8
 """Fewest values with a bootstrap interval: of fewer, it is several times as wide as Student's."""
@@ -62,6 +62,12 @@ def independent(pairs: Sequence[tuple[Cell, float]]) -> tuple[list[float], str]:
     if len(by_scene) > 1:
         return [float(np.mean(seeds)) for seeds in by_scene], "scenes"
     return by_scene[0], "seeds"
+
+
+def of_scenes(pairs: Sequence[tuple[Cell, float]]) -> list[tuple[Cell, float]]:
+    """The first cell of each scene, with the mean over its seeds."""
+    scenes = groups(pairs, lambda pair: _scene(pair[0])).values()
+    return [(of_scene[0][0], float(np.mean([value for _, value in of_scene]))) for of_scene in scenes]
 
 
 def standard_error(values: Sequence[float]) -> float | None:

@@ -12,6 +12,7 @@ from cosmos_exp.runs.summary import ARROWS
 from cosmos_exp.runs.sweep_cells import Cell, axis_values
 from cosmos_exp.tracking.comparison.answer import Answer, axis_labels, value_text
 from cosmos_exp.tracking.comparison.settings import (
+    OF_ALL_SEEDS,
     Ranking,
     Setting,
     default_objective,
@@ -23,14 +24,25 @@ from cosmos_exp.tracking.comparison.settings import (
 MOST_SETTINGS = 24
 """Rows; a larger table is for the page."""
 EXPLAIN = "what a metric means: cosmos-exp explain METRIC"
+FILE_WIDTH = 150
+"""Characters of a line in a file or a pipe, which have no width."""
+
+
+def table_console() -> Console:
+    """Of standard output, wide enough for a table where that is no terminal."""
+    console = Console()
+    if not console.is_terminal:
+        console.width = max(console.width, FILE_WIDTH)
+    return console
 
 
 def print_summary(cells: Sequence[Cell]) -> None:
     """Print the table and the answer of each style to standard output; nothing where there is a single setting or no
     metric. The page has further metrics."""
-    console = Console()
+    console = table_console()
     measured = [name for name in METRIC_INFO if any(name in cell.metrics for cell in cells)]
-    metrics, objective = first_columns(measured), default_objective(measured)
+    metrics = first_columns(measured) + [name for name in OF_ALL_SEEDS if name in measured]
+    objective = default_objective(measured)
     tables = {style: settings for style, settings in settings_of(cells).items() if len(settings) > 1 and metrics}
     for style, settings in tables.items():
         rankings = {metric: rank(settings, metric) for metric in metrics}

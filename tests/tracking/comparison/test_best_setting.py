@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from helpers.browser import browser, require_browser
 
+from cosmos_exp.metrics.info import METRIC_INFO
 from cosmos_exp.runs.sweep_cells import Cell, axis_values
 from cosmos_exp.tracking.comparison.answer import Answer
 from cosmos_exp.tracking.comparison.compare import page_data, render_page
@@ -79,6 +80,8 @@ def test_a_table_begins_with_what_settings_are_compared_by():
     measured = ["edge_f1", "blur_ssim", "tse", "flicker", "tse_matches", "psnr", "style_match", "style_score", "mine"]
     assert first_columns(measured) == ["style_score", "tse", "psnr", "mine"], "one of style, consistency, quality"
     assert first_columns(["depth_edge_auc", "semantic_eta2"]) == ["semantic_eta2", "depth_edge_auc"]
+    of_groups = ["style_score", "mask_miou", "lane_survival", "object_survival", "object_recall", "flicker", "psnr"]
+    assert first_columns(list(METRIC_INFO)) == of_groups
 
 
 def test_another_condition_or_none_leaves_other_settings():
@@ -182,6 +185,16 @@ def test_the_console_has_the_same(capsys):
     assert "paired over 6 scenes" in capsys.readouterr().out, "a metric that few have hides nothing"
     print_summary(cells_of()[:1])
     assert capsys.readouterr().out == ""
+
+
+def test_a_table_in_a_file_has_every_value_in_full(capsys):
+    cells = cells_of(styles=["Snowy"])
+    further = ["mask_miou", "lane_survival", "object_survival", "object_recall", "flicker", "seed_diversity"]
+    for cell in cells:
+        cell.metrics |= dict.fromkeys(further, 12.345)
+    print_summary(cells)
+    said = capsys.readouterr().out
+    assert "Seed diversity" in said and said.count("12.345") >= 6 * len(GUIDANCE) and "…" not in said
 
 
 @pytest.fixture(scope="module")
@@ -349,3 +362,21 @@ def test_a_style_that_was_not_measured_is_said(opened):
 def scene_mean(cells: list[Cell], metric: str, guidance: int, scene: int) -> float:
     chosen = [c for c in cells if (c.axes["sampler.guidance"], c.axes["scene.seed"]) == (guidance, scene)]
     return float(np.mean([cell.metrics[metric] for cell in chosen]))
+
+
+@pytest.mark.parametrize("scenes", [SCENES[:1], SCENES[:3]])
+def test_the_seeds_of_a_scene_are_one_value_of_their_diversity(opened, scenes):
+    """Two seeds have the same difference to each other: an interval over them would be of no width."""
+    cells = cells_of(scenes=scenes, styles=["Snowy"])
+    for cell in cells:
+        cell.metrics["seed_diversity"] = cell.axes["scene.seed"] + cell.axes["sampler.guidance"]
+    setting = settings_of(cells)["Snowy"][0]
+    found = setting.estimate("seed_diversity")
+    assert (found.count, found.half is None) == (len(scenes), len(scenes) == 1)
+    page = opened(cells)
+    of_setting = "settingsOf(data.cells)[0]"
+    mean, half, count = page.run(
+        f"const {{mean, half, count}} = interval(valuesOf({of_setting}, 'seed_diversity')); return [mean, half, count]"
+    )
+    assert (mean, half, count) == (pytest.approx(found.mean), found.half and pytest.approx(found.half), found.count)
+    assert rank(settings_of(cells)["Snowy"], "seed_diversity") is None, "more of it is not better"

@@ -52,7 +52,8 @@ def test_page_data_orders_metrics_and_lists_parts(sweep):
     data = page_data(sweep, read_cells(sweep))
     assert [(m["key"], m["group"]) for m in data["metrics"]] == [("tse", "consistency"), ("blur_ssim", "quality")]
     assert [m["direction"] for m in data["metrics"]] == ["down", "up"]
-    assert data["parts"] == ["rear_tele_30fov"]
+    camera = {"key": "rear_tele_30fov", "label": "rear_tele_30fov"}
+    assert data["parts"] == [{"kind": "Cameras", "parts": [camera]}]
     assert [a["key"] for a in data["axes"]] == ["sampler.guidance", "sampler.num_steps", "style"]
 
 

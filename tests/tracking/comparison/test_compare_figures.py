@@ -229,6 +229,28 @@ def test_without_references_nothing_is_shown_of_them(page):
     assert page.run("return [$('values-label').hidden, document.querySelectorAll('.reference').length]") == [True, 0]
 
 
+def test_metrics_of_cameras_and_of_kinds_of_objects_are_apart(page):
+    cells = cells_of()
+    for cell in cells:
+        cell.metrics |= {"object_recall": 0.5, "object_recall/far": 0.1, "object_recall/large_vehicle": 0.6}
+        cell.metrics |= {"flicker/front_wide_120fov": 3.0}
+    (page.folder / "parts.html").write_text(render_page(page_data(page.folder, cells)))
+    page.open(page.folder / "parts.html")
+    groups = "return [...$('part').querySelectorAll('optgroup')].map(g => [g.label, g.innerText.trim()])"
+    assert page.run(groups) == [
+        ["Cameras", "front_wide_120fov"],
+        ["Object classes", "large vehicle"],
+        ["Object distances", "far"],
+    ]
+    choose(page, "part", "large_vehicle")
+    assert page.run("return measured().map(m => [m.key, metricOf(data.cells[0], m.key)])") == [["object_recall", 0.6]]
+    menus = "return [...['objective', 'scatter-y', 'heat-metric'].map(id => $(id).value), $('scatter').hidden]"
+    assert page.run(menus) == ["object_recall", "object_recall", "object_recall", True]
+    assert "best Object recall, large vehicle among" in page.run("return $('sentences').textContent")
+    choose(page, "part", "")
+    assert page.run(menus) == ["semantic_eta2", "semantic_eta2", "semantic_eta2", False]
+
+
 @pytest.mark.parametrize("width", [400, 1400])
 def test_the_page_fits_its_window(page, width: int):
     page.set_width(width)

@@ -45,7 +45,10 @@ function between(best, metric) {
   return ` From another scene (0) to the renderer's own picture (1), that is ${share.toFixed(2)}.`;
 }
 
-const objectiveName = metric => (metric.group === "map" ? `map adherence (${metric.label})` : metric.label);
+function objectiveName(metric) {
+  const name = state.part ? `${metric.label}, ${partLabel()}` : metric.label;
+  return metric.group === "map" ? `map adherence (${name})` : name;
+}
 function estimate(pairs, metric) {
   const {mean: value, half} = interval(pairs);
   return (
@@ -93,20 +96,14 @@ const settingName = cells =>
     .map(a => `${a.label} ${valueText(cells.find(c => c.acts[a.key]) || cells[0], a)}`)
     .join(", ") || "the only setting";
 
-// The menus: an objective, a metric that bounds what is considered, a relation and a bound.
+const objectives = () =>
+  data.metrics.filter(
+    m => m.direction && m.key !== STYLE && data.cells.some(cell => measuredOf(cell, m.key) !== undefined),
+  );
+// The menus: a metric that bounds what is considered, a relation and a bound.
 function setUpAnswer() {
   const ranked = measured().filter(m => m.direction);
-  const objectives = ranked.filter(m => m.key !== STYLE);
-  $("answer").hidden = !objectives.length || settingsOf(data.cells).length < 2;
-  options(
-    $("objective"),
-    objectives.map(m => [m.key, metricLabel(m)]),
-  );
-  choose($("objective"), state.objective, value => {
-    state.objective = value;
-    showColumn(value);
-    drawAnswer();
-  });
+  $("answer").hidden = !objectives().length || settingsOf(data.cells).length < 2;
   state.constraint = metricNamed(STYLE) ? {...STYLE_KEPT} : null;
   options($("constraint"), [["", "no condition"], ...ranked.map(m => [m.key, metricLabel(m)])]);
   options(

@@ -29,6 +29,52 @@ function drawChips() {
   $("reset").hidden = count === total;
 }
 
+// The menus that choose one metric offer what the cells have of the chosen part. What was wanted returns with the part
+// that has it; until then the first one stands for it.
+const METRIC_MENUS = {
+  objective: value => {
+    state.objective = value;
+    showColumn(value);
+    drawAnswer();
+  },
+  "scatter-y": value => {
+    state.scatter.y = value;
+    drawScatter();
+  },
+  "scatter-x": value => {
+    state.scatter.x = value;
+    drawScatter();
+  },
+  "heat-metric": value => {
+    state.heat.metric = value;
+    drawHeat();
+  },
+};
+function setUpMetricMenus() {
+  for (const [id, apply] of Object.entries(METRIC_MENUS))
+    $(id).onchange = () => apply((state.wanted[id] = $(id).value));
+  drawMetricMenus();
+}
+function drawMetricMenus() {
+  const offered = measured(),
+    compared = offered.filter(m => m.direction);
+  state.objective = offer("objective", objectives(), metricLabel);
+  state.scatter.y = offer("scatter-y", offered);
+  state.scatter.x = offer("scatter-x", offered, m => m.label, state.scatter.y);
+  state.heat.metric = offer("heat-metric", offered);
+  $("scatter").hidden = compared.length < 2 || settingsOf(data.cells).length < 2;
+}
+// Fills a menu, and returns what it shows: what is wanted, else the first metric with a direction that is not `taken`.
+function offer(id, metrics, name = m => m.label, taken = "") {
+  const others = metrics.filter(m => m.direction && m.key !== taken);
+  const here = metrics.find(m => m.key === state.wanted[id]) || others[0] || metrics[0] || {key: ""};
+  options(
+    $(id),
+    metrics.map(m => [m.key, name(m)]),
+  );
+  return ($(id).value = here.key);
+}
+
 function drawMenus() {
   for (const name of ["table", "parallel", "plots"]) {
     const chosen = state.metrics[name];

@@ -107,12 +107,12 @@ function setUpHeat() {
   $("to-heat").hidden = $("heat").hidden = swept.length < 2 || !measured().some(m => m.direction);
   if ($("heat").hidden) return;
   const [x, y] = swept.filter(a => a.key !== "style").length > 1 ? swept.filter(a => a.key !== "style") : swept;
-  state.heat = {x: x.key, y: y.key, metric: state.objective};
+  Object.assign(state.heat, {x: x.key, y: y.key});
   const menu = (id, key, pairs) => {
     options($(id), pairs);
     choose($(id), state.heat[key], value => {
       const other = {x: "y", y: "x"}[key];
-      if (other && state.heat[other] === value) $("heat-" + other).value = state.heat[other] = state.heat[key];
+      if (state.heat[other] === value) $("heat-" + other).value = state.heat[other] = state.heat[key];
       state.heat[key] = value;
       drawHeat();
     });
@@ -123,9 +123,4 @@ function setUpHeat() {
       key,
       axes.map(a => [a.key, a.label]),
     );
-  menu(
-    "heat-metric",
-    "metric",
-    measured().map(m => [m.key, m.label]),
-  );
 }

@@ -46,10 +46,16 @@ const few = axes => axes.filter(a => a.values.length <= 6).sort((a, b) => b.valu
 state.columns = (few(spread) || few(several) || {key: ""}).key;
 tickFirst();
 
-options($("part"), [["", "the whole clip"], ...data.parts.map(p => [p, p])]);
+options($("part"), [["", "the whole clip"]]);
+$("part").append(
+  ...data.parts.map(({kind, parts}) =>
+    make("optgroup", {label: kind}, ...parts.map(p => make("option", {value: p.key, textContent: p.label}))),
+  ),
+);
 choose($("part"), "", value => {
   measured().forEach(m => delete state.ranges[m.key]);
   state.part = value;
+  drawMetricMenus();
   drawMenus();
   draw();
 });
@@ -57,26 +63,14 @@ $("values-label").hidden = !data.cells.some(c => Object.keys(c.references).lengt
 choose($("values"), "", value => {
   measured().forEach(m => delete state.ranges[m.key]);
   state.normalised = value === "normalised";
+  drawMetricMenus();
   drawMenus();
   draw();
 });
 setUpAnswer();
 setUpHeat();
 setUpOverlays();
-const compared = measured().filter(m => m.direction);
-state.scatter = {x: STYLE, y: state.objective};
-if (!metricNamed(STYLE)) state.scatter.x = (compared.find(m => m.key !== state.objective) || {key: ""}).key;
-$("scatter").hidden = compared.length < 2 || settingsOf(data.cells).length < 2;
-for (const which of ["x", "y"]) {
-  options(
-    $("scatter-" + which),
-    measured().map(m => [m.key, m.label]),
-  );
-  choose($("scatter-" + which), state.scatter[which], value => {
-    state.scatter[which] = value;
-    drawScatter();
-  });
-}
+setUpMetricMenus();
 options($("colour"), [["", "nothing"], ...plotted.map(a => [a.key, a.key]), ...measured().map(m => [m.key, m.label])]);
 choose($("colour"), state.colour, value => {
   state.colour = value;

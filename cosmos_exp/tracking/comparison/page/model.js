@@ -25,13 +25,19 @@ const state = {
   means: false,
   part: "",
   normalised: false, // values on the scale of 0, the floor, to 1, the ceiling
-  objective: data.objective,
+  objective: "",
   constraint: null, // {metric, relation, bound} that a setting must satisfy to win
   colour: "",
   x: "",
   baseline: "",
   scatter: {x: "", y: ""},
   heat: {x: "", y: "", metric: ""},
+  wanted: {
+    objective: data.objective,
+    "scatter-x": data.constraint.metric,
+    "scatter-y": data.objective,
+    "heat-metric": data.objective,
+  },
   metrics: {table: new Set(), parallel: new Set(), plots: new Set()},
   show: data.shows[0] || "",
   columns: "",
@@ -70,6 +76,7 @@ const metricLabel = m =>
   m.label +
   ({up: " ↑", down: " ↓"}[directionOf(m)] || "") +
   (state.normalised ? " (norm.)" : m.unit ? ` (${m.unit})` : "");
+const partLabel = () => data.parts.flatMap(kind => kind.parts).find(p => p.key === state.part)?.label;
 const measured = () => data.metrics.filter(m => data.cells.some(c => metricOf(c, m.key) !== undefined));
 
 function shown() {

@@ -57,12 +57,18 @@ function interval(pairs, leftOut = []) {
   return {mean: center, error, half, count, unit: scenes.length > 1 ? "scenes" : "seeds"};
 }
 
-const measuredValues = (cells, metric) =>
-  cells.map(cell => [cell, measuredOf(cell, metric)]).filter(p => p[1] !== undefined);
+// [cell, value] pairs of a metric; those to which all seeds of a scene give one value have one pair for them.
+function pairsOf(cells, metric, value) {
+  const pairs = cells.map(cell => [cell, value(cell, metric)]).filter(p => p[1] !== undefined);
+  if (!data.ofAllSeeds.includes(metric)) return pairs;
+  const others = data.axes.filter(a => a.role !== "seed");
+  return [...groupBy(pairs, ([cell]) => joint(cell, others)).values()].map(of => [of[0][0], mean(of.map(p => p[1]))]);
+}
+const measuredValues = (cells, metric) => pairsOf(cells, metric, measuredOf);
 // Values of a metric as they are shown, as [cell, value]; with a baseline, the difference to the cell that has this value of axis x and is
 // like it in everything else. A cell without such a partner drops out.
 function valuesOf(cells, metric, x, baseline) {
-  const pairs = cells.map(cell => [cell, metricOf(cell, metric)]).filter(p => p[1] !== undefined);
+  const pairs = pairsOf(cells, metric, metricOf);
   if (baseline === undefined) return pairs;
   const others = data.axes.filter(a => a.key !== x);
   const partners = new Map(
@@ -84,7 +90,7 @@ const RELATIONS = {
   "at least": (v, bound) => v >= bound,
   "at most": (v, bound) => v <= bound,
 };
-const wholeClip = (cells, key) => cells.map(cell => [cell, cell.metrics[key]]).filter(p => p[1] !== undefined);
+const wholeClip = (cells, key) => pairsOf(cells, key, cell => cell.metrics[key]);
 function holds(cells, constraint) {
   const pairs = constraint ? wholeClip(cells, constraint.metric) : [];
   return !pairs.length || RELATIONS[constraint.relation](interval(pairs).mean, constraint.bound);
