@@ -39,6 +39,7 @@ def load_evaluator(config: EvaluatorConfig, device: str) -> Evaluator | None:
         from cosmos_exp.evaluators.huggingface import TransformersEvaluator
 
         return TransformersEvaluator(config, device)
-    from cosmos_exp.evaluators.nano import WEIGHTS, NanoEvaluator
+    from cosmos_exp.evaluators.identity import WEIGHTS
+    from cosmos_exp.evaluators.nano import NanoEvaluator
 
     return NanoEvaluator(config.weights or WEIGHTS, device, every=config.every, batch=config.batch)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from huggingface_hub import try_to_load_from_cache
 
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.evaluators.config import EvaluatorConfig
+from cosmos_exp.evaluators.identity import evaluator_identity
 from cosmos_exp.evaluators.types import IGNORED, OBJECT_CLASSES, SEMANTIC_CLASSES, Perception
 
 NO_CLASS = IGNORED - 1
@@ -50,10 +48,7 @@ class TransformersEvaluator:
 
     @cached_property
     def identity(self) -> Mapping[str, object]:
-        """With the revision of each model; no model is loaded or downloaded for it."""
-        names = {key: getattr(self.config, key) for key in ("segmentation", "depth", "detection")}
-        revisions = {key: [name, revision(name)] for key, name in names.items() if name}
-        return {"name": "transformers", "version": 1, "every": self.every, **revisions}
+        return evaluator_identity(self.config) or {}
 
     @cached_property
     def _models(self) -> dict[str, tuple[Any, Any]]:
@@ -127,18 +122,6 @@ class TransformersEvaluator:
             inputs = processor(images=batch, return_tensors="pt").to(self.device)
             results.append(finish(processor, model(**inputs), [frame.shape[:2] for frame in batch]))
         return results
-
-
-def revision(name: str) -> str:
-    """Of a folder, the hash of its files; of a model of the Hub, the commit that is in the local cache, '' for none."""
-    folder = Path(name)
-    if folder.is_dir():
-        digest = hashlib.sha256()
-        for path in sorted(path for path in folder.iterdir() if path.is_file()):
-            digest.update(path.name.encode() + path.read_bytes())
-        return digest.hexdigest()
-    found = try_to_load_from_cache(name, "config.json")
-    return Path(found).parent.name if isinstance(found, str) else ""
 
 
 def _is_relative(config: Any) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -17,11 +16,10 @@ from torch import Tensor
 
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.evaluators.boxes import suppressed
+from cosmos_exp.evaluators.identity import WEIGHTS, nano_identity
 from cosmos_exp.evaluators.network import MULTIPLE, STRIDE, PerceptionNet, Prediction, most_likely
 from cosmos_exp.evaluators.types import Perception
 
-VERSION = 2  # to be increased when other output follows from the same weights
-WEIGHTS = Path(__file__).with_name("nano.safetensors")
 HEIGHT = 144
 """Rows of the pictures that the network was trained on; frames are scaled to as many."""
 MOST_OBJECTS = 48  # of one class in one frame
@@ -40,12 +38,7 @@ class NanoEvaluator:
 
     @cached_property
     def identity(self) -> Mapping[str, object]:
-        return {
-            "name": "nano",
-            "version": VERSION,
-            "every": self.every,
-            "weights": hashlib.sha256(self.path.read_bytes()).hexdigest(),
-        }
+        return nano_identity(self.path, self.every)
 
     @cached_property
     def network(self) -> PerceptionNet:

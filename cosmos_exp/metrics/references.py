@@ -99,4 +99,5 @@ def at_frames(clip: GeneratedClip, frames: np.ndarray) -> GeneratedClip:
         renders={view: part(render) for view, render in clip.renders.items()},
         rig_poses=clip.rig_poses[frames],
         targets={view: target[frames] for view, target in clip.targets.items()},
+        read_every=1,
     )

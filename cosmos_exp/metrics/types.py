@@ -33,6 +33,7 @@ class GeneratedClip:
     targets: {view: uint8 [F,H,W,3]}, the rendered RGB in the clip's own style, where it was rendered: what metrics of
     appearance compare with.
     scene: what is seen, for its labels. evaluator: reads videos for metrics of perception; None leaves these undefined.
+    read_every: it reads one of so many frames; None as it says itself.
     reference_cache: {(metric, view, style): arrays}, what metrics computed from the ground truth alone, or where a
     style is named, from its targets; clips with the same ground truth may share it.
     """
@@ -47,6 +48,7 @@ class GeneratedClip:
     targets: Mapping[str, np.ndarray] = field(default_factory=dict)
     scene: Scene | None = None
     evaluator: Evaluator | None = None
+    read_every: int | None = None
     reference_cache: dict[tuple[str, str, str], Sequence[np.ndarray]] = field(default_factory=dict, init=False)
     _found: dict[tuple[str, ...], Any] = field(default_factory=dict, init=False)
 
@@ -58,7 +60,8 @@ class GeneratedClip:
     @property
     def read_frames(self) -> np.ndarray:
         """[R] indices of the frames that the evaluator reads."""
-        return np.arange(0, len(self.rig_poses), self.evaluator.every if self.evaluator else 1)
+        every = self.read_every or (self.evaluator.every if self.evaluator else 1)
+        return np.arange(0, len(self.rig_poses), every)
 
     def perception(self, view: str) -> Perception | None:
         """What the evaluator sees in the video of a view at `read_frames`; None without an evaluator."""

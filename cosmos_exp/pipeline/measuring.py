@@ -21,6 +21,7 @@ from cosmos_exp.common.stored_arrays import Arrays, load_arrays
 from cosmos_exp.common.video import write_video
 from cosmos_exp.config.run_spec import RunSpec
 from cosmos_exp.evaluators import load_evaluator
+from cosmos_exp.evaluators.identity import evaluator_identity
 from cosmos_exp.evaluators.types import Evaluator, Perception
 from cosmos_exp.metrics import READS_PERCEPTION, READS_TARGETS, SURVIVAL, VERSIONS, evaluate_metric
 from cosmos_exp.metrics.frame_series import FRAME_SERIES, frame_series
@@ -95,8 +96,13 @@ class Measured:
 
     def config(self, name: str) -> dict[str, Any]:
         """What a metric's value follows from, besides its inputs."""
-        reader = {"evaluator": self.evaluator.identity} if self.evaluator and name in READS_PERCEPTION else {}
+        reader = {"evaluator": self.reader} if self.reader and name in READS_PERCEPTION else {}
         return {"metric": name, "version": VERSIONS[name], **reader}
+
+    @cached_property
+    def reader(self) -> Mapping[str, object] | None:
+        """The identity of the evaluator, which is loaded only where something has to be read."""
+        return evaluator_identity(self.spec.config.evaluator)
 
     @cached_property
     def evaluator(self) -> Evaluator | None:
@@ -109,7 +115,7 @@ class Measured:
     @property
     def has_labels(self) -> bool:
         """Whether the run judges labels."""
-        return self.evaluator is not None and bool({*SURVIVAL} & {*self.spec.metrics})
+        return self.reader is not None and bool({*SURVIVAL} & {*self.spec.metrics})
 
     def write_labels(self, folder: RunFolder) -> None:
         """The verdicts of `survival` and their videos, into the run folder. Call where `has_labels`."""

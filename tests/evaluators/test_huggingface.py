@@ -21,7 +21,8 @@ from transformers import (
 
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.evaluators import EvaluatorConfig, load_evaluator
-from cosmos_exp.evaluators.huggingface import NO_CLASS, class_table, object_kinds, revision
+from cosmos_exp.evaluators.huggingface import NO_CLASS, class_table, object_kinds
+from cosmos_exp.evaluators.identity import revision
 from cosmos_exp.evaluators.types import OBJECT_CLASSES, SEMANTIC_CLASSES
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (3, 48, 80, 3), dtype=np.uint8)

@@ -18,7 +18,12 @@ from cosmos_exp.scene.rds_hq.scene import load_rds_hq_scene
 FRONT = "front_wide_120fov"
 OPTIONS = (
     *("model=render", "views=single", "model.num_frames=9", "previews=none", "tracking=disabled", "scene.seed=3"),
-    *("captions.styles=[Sunny]", "metrics.names=[mask_miou,object_survival,lane_survival]", "metrics.references=false"),
+    *(
+        "captions.styles=[Sunny]",
+        "metrics.names=[mask_miou,object_survival,lane_survival]",
+        "metrics.references=false",
+        "evaluator.every=2",
+    ),
 )
 
 
