@@ -11,6 +11,7 @@ from hydra import compose, initialize_config_module
 
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.styles import STYLES
+from cosmos_exp.evaluators.nano import load_network
 from cosmos_exp.models.transfer1.model import WorldModel
 from cosmos_exp.sensors.rigs import build_rig
 from cosmos_exp.train import main as train_main
@@ -123,10 +124,13 @@ def compose_train(*overrides: str):
 def test_stages_end_in_a_model_that_loads(tmp_path, tiny_model, monkeypatch):
     monkeypatch.setattr(train_main, "nano_config", lambda: tiny_model.config)
     loops = [
-        f"{s}.loop.{v}" for s in ("tokenizer", "single_view", "multi_view") for v in ("num_steps=2", "batch_size=1")
+        f"{s}.loop.{v}"
+        for s in ("tokenizer", "single_view", "multi_view", "evaluator")
+        for v in ("num_steps=2", "batch_size=1")
     ]
     size = ["size.num_frames=9", "size.height=32", "size.width=48", "tokenizer.min_clips=1", "tokenizer.crop=16"]
     few = ["single_view_clips.num_clips=2", "multi_view_clips.num_clips=1", "multi_view.views_per_step=2"]
+    few += ["evaluator.num_scenes=1", "evaluator.num_times=1"]
     validation = ["evaluate.num_scenes=1", "evaluate.num_multi_view_scenes=1", "evaluate.num_classifier_scenes=2"]
     validation += ["evaluate.num_steps=1", "evaluate.guidances=[0.0,1.0]", "evaluate.hdmap_weights=[1.0]"]
     cfg = compose_train(f"folder={tmp_path}", "device=cpu", "num_workers=2", *loops, *size, *few, *validation)
@@ -137,6 +141,7 @@ def test_stages_end_in_a_model_that_loads(tmp_path, tiny_model, monkeypatch):
     report = json.loads((tmp_path / "validation" / "report.json").read_text())
     assert set(report["styles"]["psnr"]) == set(STYLES) and set(report["captions"]) >= {"right caption", "untrained"}
     assert (tmp_path / "validation" / "styles.png").stat().st_size > 1000
+    assert load_network(tmp_path / "evaluator.safetensors")
     assert not list((tmp_path / "multi_view_clips").glob("*.npy"))  # pixels are discarded once encoded
 
 
