@@ -82,7 +82,7 @@ def test_a_preempted_job_is_begun_again_and_goes_on_with_its_cell(slurm_sweep) -
     assert (code, sweep.states()) == (0, {0: DONE, 1: DONE}), said
     assert {s.job for s in sweep.statuses().values()} == {job}
     assert [s.attempts for s in sweep.statuses().values()] == [2, 1]
-    assert sweep.statuses()[0].misses["render"] == 1, "of the foreign scene alone, which floors are made of"
+    assert "render" not in sweep.statuses()[0].misses
 
 
 def test_nobody_waits_and_cancel_ends_what_runs_and_what_waits(prepared_sweep, slurm) -> None:
