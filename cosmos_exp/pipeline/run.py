@@ -53,9 +53,7 @@ def run(cfg: DictConfig, folder: Path, *, sweep: str | None = None) -> Status:
             context = RunContext(spec, Results(spec, cache, report.hits, report.misses, report), report.folder)
             record = provenance(context, report.status.run_id)
             write_json(report.folder.provenance, record)
-            report.folder.metrics.unlink(missing_ok=True)
-            report.folder.references.unlink(missing_ok=True)
-            report.folder.frames.unlink(missing_ok=True)
+            report.folder.remove_measurements()
             report.status.weights = {net: dict(weights) for net, weights in spec.model.effective_weights.items()}
             log_notices(spec)
             with out_of_memory_explained(config):

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import time
 from dataclasses import dataclass, field, replace
@@ -139,6 +140,12 @@ class RunFolder:
     def labels(self, style: str) -> Path:
         """Folder of the label verdicts of a style, and of their videos."""
         return self.path / "labels" / style
+
+    def remove_measurements(self) -> None:
+        """What an earlier run measured here, so that none of it is taken for this one's."""
+        for file in (self.metrics, self.references, self.frames):
+            file.unlink(missing_ok=True)
+        shutil.rmtree(self.path / "labels", ignore_errors=True)
 
     def clips(self) -> list[str]:
         """Clips that have captions here."""

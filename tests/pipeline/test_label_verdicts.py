@@ -73,6 +73,15 @@ def test_without_an_evaluator_there_are_no_verdicts_until_one_reads_the_run(root
     assert set(evaluated.metrics["Sunny"]) >= {"psnr"}
 
 
+def test_verdicts_of_an_earlier_run_in_the_folder_are_removed(root):
+    """Metrics and evaluator are no part of a run's id, so the folder is the same run's."""
+    options = [*OPTIONS, f"paths.cache={root}/cache"]
+    made = RunFolder(cx.run(options, root / "twice").path)
+    assert (made.labels("Sunny") / "labels.json").exists()
+    cx.run([*options, "evaluator=none"], root / "twice")
+    assert made.read_metrics() == {"Sunny": {}} and not made.labels("Sunny").exists()
+
+
 def test_what_survives_is_exported(folder, root, capsys):
     export(["rds-hq", "-o", str(root / "clips"), "--surviving", str(folder.path)])
     said = capsys.readouterr().out
