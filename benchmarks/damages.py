@@ -10,10 +10,12 @@ import cv2
 import numpy as np
 
 from cosmos_exp.config.rigs import load_rig
+from cosmos_exp.evaluators.config import EvaluatorConfig
 from cosmos_exp.evaluators.nano import NanoEvaluator
 from cosmos_exp.metrics.references import foreign_frames
 from cosmos_exp.metrics.types import GeneratedClip
 from cosmos_exp.models.transfer1.nano import HEIGHT, WIDTH
+from cosmos_exp.pipeline.foreign_scene import FOREIGN_SEED
 from cosmos_exp.rendering.renderer import Renderer, render_camera
 from cosmos_exp.scene.procedural.street import procedural_scene
 from cosmos_exp.scene.types import ActorClass, LaneLine, Scene, Track, Trajectory
@@ -23,7 +25,6 @@ Videos = Mapping[str, np.ndarray]
 """{view: uint8 [F,H,W,3]}."""
 
 OTHER_STYLE = {"Night": "Sunny"}  # the style that a clip turns into; Night for the others
-FOREIGN_SEED = 2_000_003
 DURATION = 1.0  # seconds
 FPS = 12.0
 LEAD = "lead"  # the car that drives ahead in every scene
@@ -86,7 +87,7 @@ def scene_of(seed: int) -> Scene:
 
 @cache
 def _evaluator() -> NanoEvaluator:
-    return NanoEvaluator()
+    return NanoEvaluator(EvaluatorConfig(every=1))
 
 
 @cache

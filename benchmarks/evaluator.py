@@ -17,6 +17,7 @@ from rich.table import Table
 from cosmos_exp.common.progress import steps
 from cosmos_exp.common.styles import STYLES
 from cosmos_exp.config.rigs import load_rig
+from cosmos_exp.evaluators.config import EvaluatorConfig
 from cosmos_exp.evaluators.nano import NanoEvaluator
 from cosmos_exp.metrics import evaluate_metric
 from cosmos_exp.metrics.types import GeneratedClip
@@ -36,7 +37,7 @@ TIMES = (0.5, 3.0)
 
 def figures(seeds: range) -> dict[str, dict[str, float]]:
     """{style: {key: mean over the scenes that have it}}."""
-    rig, evaluator = load_rig("six_views", size=(WIDTH, HEIGHT)), NanoEvaluator()
+    rig, evaluator = load_rig("six_views", size=(WIDTH, HEIGHT)), NanoEvaluator(EvaluatorConfig(every=1))
     cameras = {camera.name: camera for camera in rig.cameras}
     found: dict[str, dict[str, list[float]]] = {style: defaultdict(list) for style in STYLES}
     times = np.array(TIMES)

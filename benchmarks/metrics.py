@@ -20,8 +20,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
-import numba
 import numpy as np
 import torch
 from rich.console import Console
@@ -42,7 +40,7 @@ from cosmos_exp.metrics.references import (
     with_videos,
 )
 from cosmos_exp.metrics.types import GeneratedClip
-from cosmos_exp.train.rendering import HELD_OUT_SEED
+from cosmos_exp.train.rendering import HELD_OUT_SEED, single_thread
 
 METRIC_OF = {
     "sharpness_error": "sharpness",
@@ -268,8 +266,7 @@ def _mapped(workers: int) -> Iterator[Callable]:
 
 
 def _single_thread() -> None:
-    cv2.setNumThreads(1)
-    numba.set_num_threads(1)
+    single_thread()
     torch.set_num_threads(1)
 
 

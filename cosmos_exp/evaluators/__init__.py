@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cosmos_exp.common.errors import unknown_name
-from cosmos_exp.evaluators.config import EVALUATORS, EvaluatorConfig
+from cosmos_exp.evaluators.config import EVALUATORS, MODELS, EvaluatorConfig
 from cosmos_exp.evaluators.types import Evaluator
 
 
@@ -22,7 +22,7 @@ def evaluator_problems(config: EvaluatorConfig) -> Iterator[str]:
         yield f"evaluator.weights={config.weights}: only evaluator=nano reads it"
     elif config.weights is not None and not Path(config.weights).is_file():
         yield f"evaluator.weights: no file {config.weights!r}"
-    models = {key: getattr(config, key) for key in ("segmentation", "depth", "detection")}
+    models = {key: getattr(config, key) for key in MODELS}
     if config.name == "transformers" and not any(models.values()):
         yield "evaluator=transformers needs evaluator.segmentation, evaluator.depth or evaluator.detection"
     if config.name != "transformers":
@@ -39,7 +39,6 @@ def load_evaluator(config: EvaluatorConfig, device: str) -> Evaluator | None:
         from cosmos_exp.evaluators.huggingface import TransformersEvaluator
 
         return TransformersEvaluator(config, device)
-    from cosmos_exp.evaluators.identity import WEIGHTS
     from cosmos_exp.evaluators.nano import NanoEvaluator
 
-    return NanoEvaluator(config.weights or WEIGHTS, device, every=config.every, batch=config.batch)
+    return NanoEvaluator(config, device)

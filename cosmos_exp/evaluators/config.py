@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 EVALUATORS = ("nano", "transformers", "none")
+MODELS = ("segmentation", "depth", "detection")
+"""Keys of the models of `transformers`."""
 
 
 @dataclass

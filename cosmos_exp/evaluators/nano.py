@@ -16,7 +16,8 @@ from torch import Tensor
 
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.evaluators.boxes import suppressed
-from cosmos_exp.evaluators.identity import WEIGHTS, nano_identity
+from cosmos_exp.evaluators.config import EvaluatorConfig
+from cosmos_exp.evaluators.identity import WEIGHTS, evaluator_identity
 from cosmos_exp.evaluators.network import MULTIPLE, STRIDE, PerceptionNet, Prediction, most_likely
 from cosmos_exp.evaluators.types import Perception
 
@@ -27,29 +28,30 @@ LEAST_SCORE = 0.05
 
 
 class NanoEvaluator:
-    """weights: a safetensors file of `save_network`. device: where the network runs. every, batch: as of
-    EvaluatorConfig."""
+    """config: of `evaluator=nano`, without problems. device: where the network runs."""
 
-    def __init__(self, weights: Path | str = WEIGHTS, device: str = "cpu", *, every: int = 1, batch: int = 8):
-        self.path = Path(weights)
+    def __init__(self, config: EvaluatorConfig | None = None, device: str = "cpu"):
+        self.config = config or EvaluatorConfig()
         self.device = torch.device(device)
-        self.every = every
-        self.batch = batch
+
+    @property
+    def every(self) -> int:
+        return self.config.every
 
     @cached_property
     def identity(self) -> Mapping[str, object]:
-        return nano_identity(self.path, self.every)
+        return evaluator_identity(self.config) or {}
 
     @cached_property
     def network(self) -> PerceptionNet:
-        return channels_last(load_network(self.path).to(self.device)).eval()
+        return channels_last(load_network(Path(self.config.weights or WEIGHTS)).to(self.device)).eval()
 
     @torch.inference_mode()
     def perceive(self, frames: np.ndarray) -> Perception:
         """frames: uint8 [F,H,W,3] RGB."""
         semantic, depth, paint, boxes, features = [], [], [], [], []
-        for first in range(0, len(frames), self.batch):
-            small, scale = _scaled(frames[first : first + self.batch])
+        for first in range(0, len(frames), self.config.batch):
+            small, scale = _scaled(frames[first : first + self.config.batch])
             height, width = small.shape[1:3]
             prediction = self.network(self._input(small))
             semantic.append(most_likely(prediction.semantic_cells)[:, :height, :width].cpu().numpy())
@@ -110,9 +112,9 @@ def channels_last(network: PerceptionNet) -> PerceptionNet:
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # the stubs lack it
 
 
-def save_network(network: PerceptionNet, path: Path, card: Mapping[str, str]) -> None:
-    """In half precision. card: what the model card says of it."""
-    save_file({name: value.half().contiguous().cpu() for name, value in network.state_dict().items()}, path, dict(card))
+def save_network(network: PerceptionNet, path: Path) -> None:
+    """In half precision."""
+    save_file({name: value.half().contiguous().cpu() for name, value in network.state_dict().items()}, path)
 
 
 def load_network(path: Path) -> PerceptionNet:

@@ -19,7 +19,7 @@ def depth_si_rmse(clip: GeneratedClip) -> dict[str, float]:
     """Undefined without an evaluator of depth."""
     values = {}
     for view, render in clip.renders.items():
-        seen = clip.perception(view) if view in clip.videos else None
+        seen = clip.perception(view)
         if seen is None or seen.depth is None:
             continue
         error = si_rmse(seen, render.output("depth")[clip.read_frames])

@@ -20,7 +20,7 @@ def mask_miou(clip: GeneratedClip) -> dict[str, float]:
     are summed over the frames of the view. Undefined without an evaluator of classes."""
     values = {}
     for view, render in clip.renders.items():
-        seen = clip.perception(view) if view in clip.videos else None
+        seen = clip.perception(view)
         if seen is None or seen.semantic is None:
             continue
         tags = render.output("semantic")[clip.read_frames]

@@ -67,7 +67,7 @@ def false_objects(clip: GeneratedClip) -> dict[str, float]:
     for view, frames in _frames(clip):
         total = 0
         for labels, boxes in frames:
-            for kind in boxes[strangers(labels, boxes), 0].astype(int):
+            for kind in boxes[unmatched(labels, boxes), 0].astype(int):
                 counts[tuple(OBJECT_CLASSES)[kind]] += 1
                 total += 1
         views[view] = total / len(frames)
@@ -99,7 +99,7 @@ def scores(labels: Sequence[ObjectLabel], boxes: np.ndarray) -> list[float]:
     return found
 
 
-def strangers(labels: Sequence[ObjectLabel], boxes: np.ndarray) -> np.ndarray:
+def unmatched(labels: Sequence[ObjectLabel], boxes: np.ndarray) -> np.ndarray:
     """bool [N]: boxes with a score of SCORE or more, no tenth of which a label covers."""
     sure = boxes[:, 1] >= SCORE
     if not labels or not len(boxes):

@@ -9,7 +9,6 @@ from pathlib import Path
 from cosmos_exp.common.cache import StageCache
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.files import write_json
-from cosmos_exp.common.stored_arrays import load_json
 from cosmos_exp.config.run_spec import RunSpec
 from cosmos_exp.config.schema import typed
 from cosmos_exp.metrics import METRICS, OPTIONAL, check_names
@@ -57,11 +56,8 @@ def evaluate_run(path: Path, names: Sequence[str] | None = None) -> Evaluated:
         for style in spec.styles:
             measured = context.measured(style)
             before = {k: v for k, v in metrics.get(style, {}).items() if k.partition("/")[0] not in spec.metrics}
-            values = [load_json(measured.metric(name)) for name in spec.metrics]
-            found = before | {key: value for own in values for key, value in own.items()}
-            metrics[style] = dict(sorted(found.items(), key=_place))
-            if measured.has_labels:
-                measured.write_labels(folder)
+            metrics[style] = dict(sorted((before | measured.values(spec.metrics)).items(), key=_place))
+            measured.write_labels(folder)
             frames[style] = frames.get(style, {}) | measured.frame_series(spec.metrics)
         computed = results.misses["metrics"]
         write_json(folder.metrics, metrics)

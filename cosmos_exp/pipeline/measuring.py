@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,12 +17,13 @@ import numpy as np
 from cosmos_exp.common.cache import Entry
 from cosmos_exp.common.files import write_bytes
 from cosmos_exp.common.single_entry_cache import SingleEntryCache
-from cosmos_exp.common.stored_arrays import Arrays, load_arrays
+from cosmos_exp.common.stored_arrays import Arrays, load_arrays, load_json
 from cosmos_exp.common.video import write_video
 from cosmos_exp.config.run_spec import RunSpec
 from cosmos_exp.evaluators import load_evaluator
+from cosmos_exp.evaluators.config import EvaluatorConfig
 from cosmos_exp.evaluators.identity import evaluator_identity
-from cosmos_exp.evaluators.types import Evaluator, Perception
+from cosmos_exp.evaluators.types import Perception
 from cosmos_exp.metrics import READS_PERCEPTION, READS_TARGETS, SURVIVAL, VERSIONS, evaluate_metric
 from cosmos_exp.metrics.frame_series import FRAME_SERIES, frame_series
 from cosmos_exp.metrics.label_file import FILE as LABELS
@@ -44,29 +45,34 @@ _found = SingleEntryCache()  # what the metrics of a clip have found out about i
 
 @dataclass(frozen=True)
 class StoredEvaluator:
-    """An evaluator whose output for the same frames is looked up: generated videos, ceilings and floors share it."""
+    """The evaluator of a run, whose output for the same frames is looked up: generated videos, ceilings and floors
+    share it. Its network is loaded where something has to be read."""
 
-    evaluator: Evaluator
     results: Results
 
     @property
+    def config(self) -> EvaluatorConfig:
+        return self.results.spec.config.evaluator
+
+    @cached_property
     def identity(self) -> Mapping[str, object]:
-        return self.evaluator.identity
+        """Empty without an evaluator."""
+        return evaluator_identity(self.config, self.results.file_identity) or {}
 
     @property
     def every(self) -> int:
-        return self.evaluator.every
+        return self.config.every
 
     def perceive(self, frames: np.ndarray) -> Perception:
         shown = hashlib.sha256(frames.tobytes()).hexdigest()
-        entry = self.results.part(
-            "metrics",
-            "perception",
-            {"evaluator": self.identity, "shape": list(frames.shape)},
-            [shown],
-            lambda: self.evaluator.perceive(frames).arrays(),
-        )
+        config = {"evaluator": self.identity, "shape": list(frames.shape)}
+        entry = self.results.part("metrics", "perception", config, [shown], lambda: self._read(frames).arrays())
         return Perception.from_arrays(load_arrays(entry))
+
+    def _read(self, frames: np.ndarray) -> Perception:
+        device = self.results.spec.config.hardware.device
+        key = *astuple(self.config), device
+        return _evaluators.get(key, lambda: load_evaluator(self.config, device)).perceive(frames)
 
 
 @dataclass(frozen=True)
@@ -88,6 +94,7 @@ class Measured:
         self.scene = scene
         self.results = results
         self.style = style
+        self.evaluator = StoredEvaluator(results)
 
     def metric(self, name: str) -> Entry:
         """{key: value} of one metric."""
@@ -96,29 +103,21 @@ class Measured:
 
     def config(self, name: str) -> dict[str, Any]:
         """What a metric's value follows from, besides its inputs."""
-        reader = {"evaluator": self.reader} if self.reader and name in READS_PERCEPTION else {}
-        return {"metric": name, "version": VERSIONS[name], **reader}
+        evaluator = {"evaluator": self.evaluator.identity} if self.has_evaluator and name in READS_PERCEPTION else {}
+        return {"metric": name, "version": VERSIONS[name], **evaluator}
 
-    @cached_property
-    def reader(self) -> Mapping[str, object] | None:
-        """The identity of the evaluator, which is loaded only where something has to be read."""
-        return evaluator_identity(self.spec.config.evaluator)
-
-    @cached_property
-    def evaluator(self) -> Evaluator | None:
-        config = self.spec.config
-        return _evaluators.get(
-            (tuple(asdict(config.evaluator).items()), config.hardware.device),
-            lambda: load_evaluator(config.evaluator, config.hardware.device),
-        )
+    def values(self, names: Iterable[str]) -> dict[str, float]:
+        """{key: value} of several metrics."""
+        return {key: value for name in names for key, value in load_json(self.metric(name)).items()}
 
     @property
-    def has_labels(self) -> bool:
-        """Whether the run judges labels."""
-        return self.reader is not None and bool({*SURVIVAL} & {*self.spec.metrics})
+    def has_evaluator(self) -> bool:
+        return bool(self.evaluator.identity)
 
     def write_labels(self, folder: RunFolder) -> None:
-        """The verdicts of `survival` and their videos, into the run folder. Call where `has_labels`."""
+        """The verdicts of `survival` and their videos, into the run folder, where the run judges labels."""
+        if not self.has_evaluator or not {*SURVIVAL} & {*self.spec.metrics}:
+            return
         name = SURVIVAL[0]
         config = {"labels": LABELS_VERSION, **self.config(name), "fps": self.spec.fps}
         entry = self.results.part("metrics", "labels", config, self.inputs(name), self._labels)
@@ -143,9 +142,9 @@ class Measured:
         return {name: values for name in FRAME_SERIES if name in names and (values := self._frame_values(name))}
 
     def _frame_values(self, name: str) -> list[float | None]:
-        config = {"metric": name, "version": VERSIONS[name]}
         entry = self.results.part(
-            "metrics", "frame_series", config, self.inputs(name), lambda: {"values": frame_series(self.clip, name)}
+            *("metrics", "frame_series", self.config(name), self.inputs(name)),
+            lambda: {"values": frame_series(self.clip, name)},
         )
         values = load_arrays(entry)["values"].tolist()
         return [None if math.isnan(value) else round(value, 6) for value in values]
@@ -180,7 +179,7 @@ class Measured:
             rig_poses=self.scene.scene.rig_trajectory.sample(self.scene.times[:frames]),
             targets={view: load_arrays(targets[own])["rgb"] for view, own in truth.items() if own in targets},
             scene=self.scene.scene,
-            evaluator=StoredEvaluator(self.evaluator, self.results) if self.evaluator else None,
+            evaluator=self.evaluator if self.has_evaluator else None,
         )
         keys = tuple(renders[request].key for request in truth.values())
         clip.reference_cache.update(_found.get(keys, lambda: clip.reference_cache))

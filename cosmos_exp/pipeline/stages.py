@@ -15,7 +15,7 @@ from cosmos_exp.captions.files import write_captions, write_prompts
 from cosmos_exp.common.cache import Entry
 from cosmos_exp.common.files import write_atomic, write_bytes, write_json
 from cosmos_exp.common.progress import Tick
-from cosmos_exp.common.stored_arrays import load_arrays, load_json
+from cosmos_exp.common.stored_arrays import load_arrays
 from cosmos_exp.common.video import compose_grid, write_video
 from cosmos_exp.models.base import GeneratedVideos, RenderRequest
 from cosmos_exp.pipeline.context import RunContext
@@ -139,12 +139,13 @@ def measure(context: RunContext, tick: Tick) -> None:
         measured = context.measured(style)
         if folder and spec.config.metrics.gate:
             measured.require_sane()
-        entries = [measured.metric(name) for name in spec.metrics]
         if folder:
-            values[style] = {key: value for entry in entries for key, value in load_json(entry).items()}
-            if measured.has_labels:
-                measured.write_labels(folder)
+            values[style] = measured.values(spec.metrics)
+            measured.write_labels(folder)
             frames[style] = measured.frame_series(spec.metrics)
+        else:
+            for name in spec.metrics:
+                measured.metric(name)
         if spec.references:
             limits[style] = _references(context, style)
         tick(i, len(spec.styles))

@@ -180,7 +180,7 @@ class Training:
             progress=report("evaluator"),
         )
         weights = self.folder / "evaluator.safetensors"
-        save_network(net, weights, {})
+        save_network(net, weights)
         log.info("evaluator: %s; network in %s", "finished" if finished else "stopped at its time limit", weights)
 
     def _trained_model(self) -> WorldModel:

@@ -22,7 +22,7 @@ def test_the_weights_stay_within_their_size():
 def test_what_it_sees_covers_the_frames_and_survives_storage():
     clip = perceived_clip()
     frames = clip.single_view
-    seen = NanoEvaluator(batch=2).perceive(frames)
+    seen = NanoEvaluator(EvaluatorConfig(batch=2)).perceive(frames)
     assert seen.semantic.shape == seen.paint.shape == frames.shape[:3]
     assert seen.depth.shape == (len(frames), frames.shape[1] // STRIDE, frames.shape[2] // STRIDE)
     assert seen.semantic.max() < len(SEMANTIC_CLASSES) and seen.paint.max() <= len(PAINT_CLASSES)
@@ -34,7 +34,7 @@ def test_what_it_sees_covers_the_frames_and_survives_storage():
 
 def test_the_size_of_a_batch_does_not_matter():
     frames = perceived_clip().single_view
-    one, all_ = NanoEvaluator(batch=1).perceive(frames), NanoEvaluator(batch=8).perceive(frames)
+    one, all_ = (NanoEvaluator(EvaluatorConfig(batch=batch)).perceive(frames) for batch in (1, 8))
     assert (one.semantic == all_.semantic).mean() > 0.999
     assert np.allclose(one.depth, all_.depth, rtol=1e-3)
 
@@ -81,7 +81,7 @@ def test_intersection_over_union():
 
 def test_a_network_survives_its_file(tmp_path):
     network = PerceptionNet()
-    save_network(network, tmp_path / "net.safetensors", {"data": "none"})
+    save_network(network, tmp_path / "net.safetensors")
     again = load_network(tmp_path / "net.safetensors")
     for name, value in network.state_dict().items():
         assert torch.equal(again.state_dict()[name], value.half().float())

@@ -7,6 +7,7 @@ from functools import cache
 import numpy as np
 
 from cosmos_exp.config.rigs import load_rig
+from cosmos_exp.evaluators.config import EvaluatorConfig
 from cosmos_exp.evaluators.nano import NanoEvaluator
 from cosmos_exp.metrics.types import GeneratedClip
 from cosmos_exp.rendering.renderer import Renderer, render_camera
@@ -53,7 +54,7 @@ def perceived_clip(style: str = "Original", seed: int = HELD_OUT_SEED + 5) -> Ge
         rig_poses=scene.rig_trajectory.sample(times),
         targets=targets,
         scene=scene,
-        evaluator=NanoEvaluator(every=1),
+        evaluator=NanoEvaluator(EvaluatorConfig(every=1)),
     )
 
 

@@ -16,7 +16,7 @@ from cosmos_exp.metrics.depth_si_rmse import depth_si_rmse, si_rmse
 from cosmos_exp.metrics.frechet import frechet, frechet_distance
 from cosmos_exp.metrics.lane_f1 import Counts, lane_f1, near
 from cosmos_exp.metrics.mask_miou import mask_miou, mean_iou
-from cosmos_exp.metrics.objects import false_objects, groups_of, object_recall, scores, strangers
+from cosmos_exp.metrics.objects import false_objects, groups_of, object_recall, scores, unmatched
 from cosmos_exp.metrics.types import GeneratedClip
 
 FRONT, REAR = VIEWS
@@ -81,8 +81,8 @@ def test_each_box_finds_one_label_of_its_class():
 
 def test_false_objects_touch_no_label():
     boxes = np.array([[0, 0.9, 0, 0, 10, 10], [1, 0.9, 5, 0, 15, 10], [0, 0.9, 40, 0, 50, 10], [0, 0.2, 80, 0, 90, 10]])
-    assert strangers([label((0, 0, 10, 10))], boxes).tolist() == [False, False, True, False]
-    assert strangers([], boxes).tolist() == [True, True, True, False]
+    assert unmatched([label((0, 0, 10, 10))], boxes).tolist() == [False, False, True, False]
+    assert unmatched([], boxes).tolist() == [True, True, True, False]
 
 
 def test_labels_are_grouped_by_class_size_distance_and_occlusion():
