@@ -10,14 +10,17 @@ OVERLAP = 0.5
 
 def suppressed(boxes: np.ndarray) -> np.ndarray:
     """Indices of the boxes [N,7] that no box of the same picture and class with a higher score covers by OVERLAP."""
-    kept: list[int] = []
-    groups: dict[tuple[float, float], list[int]] = {}
-    for i in np.argsort(-boxes[:, 2], kind="stable"):
-        group = groups.setdefault((boxes[i, 0], boxes[i, 1]), [])
-        if not group or intersection_over_union(boxes[i : i + 1, 3:], boxes[group, 3:]).max() < OVERLAP:
-            group.append(int(i))
-            kept.append(int(i))
-    return np.sort(np.array(kept, int))
+    kept = np.zeros(len(boxes), bool)
+    for picture, kind in np.unique(boxes[:, :2], axis=0):
+        group = np.flatnonzero((boxes[:, 0] == picture) & (boxes[:, 1] == kind))
+        group = group[np.argsort(-boxes[group, 2], kind="stable")]
+        covers = intersection_over_union(boxes[group, 3:], boxes[group, 3:]) >= OVERLAP
+        free = np.ones(len(group), bool)
+        for i in range(len(group)):
+            if free[i]:
+                free[i + 1 :] &= ~covers[i, i + 1 :]
+        kept[group[free]] = True
+    return np.flatnonzero(kept)
 
 
 def intersection_over_union(a: np.ndarray, b: np.ndarray) -> np.ndarray:

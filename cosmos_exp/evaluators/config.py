@@ -14,7 +14,7 @@ class EvaluatorConfig:
     name: str = "nano"
     """nano: the network that ships with the package; transformers: models of Hugging Face, for photoreal video; none:
     the metrics of perception have no value."""
-    every: int = 3
+    every: int = 4
     """It reads one of so many frames."""
     batch: int = 8
     """Frames that it reads at once."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -79,8 +79,18 @@ class ViewLabels:
     lines: np.ndarray
     paint: np.ndarray
 
+    @property
+    def nbytes(self) -> int:
+        """Of the arrays."""
+        return self.lines.nbytes + self.paint.nbytes
+
     def objects_of(self, frame: int) -> list[ObjectLabel]:
         return [label for label in self.objects if label.frame == frame]
+
+    def at(self, rows: np.ndarray, frames: np.ndarray) -> ViewLabels:
+        """Those of these of the R frames, [r] in ascending order. frames: [r] their indices in the clip."""
+        objects = [replace(o, frame=new) for new, row in enumerate(rows.tolist()) for o in self.objects_of(row)]
+        return ViewLabels(frames, objects, self.lines[rows], self.paint[rows])
 
 
 def view_labels(scene: Scene, camera: Camera, render: CameraRender, frames: np.ndarray) -> ViewLabels:

@@ -48,6 +48,14 @@ class Prediction:
         return F.pixel_shuffle(self.paint_cells, STRIDE)
 
 
+def pointwise(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    """A 1x1 convolution as one matrix product per picture: on a CPU in half the time of that of a channels-last tensor,
+    and the result is contiguous."""
+    weight, bias = conv.weight.flatten(1).expand(len(x), -1, -1), conv.bias
+    assert bias is not None
+    return torch.baddbmm(bias[:, None].expand(len(x), -1, 1), weight, x.flatten(2)).unflatten(2, x.shape[2:])
+
+
 def most_likely(cells: Tensor) -> Tensor:
     """uint8 [B,H,W]: the class of the largest logit. cells: as of Prediction."""
     logits = cells.contiguous().unflatten(1, (-1, STRIDE * STRIDE))
@@ -100,5 +108,5 @@ class PerceptionNet(nn.Module):
         for level in reversed(range(len(self.up))):
             x = F.interpolate(self.up[level](x), scale_factor=2, mode="nearest") + skips[level]
             x = self.decoder[level](x)
-        semantic, paint, log_depth, heat, sides = self.head(F.relu(x)).split(self.split, dim=1)
+        semantic, paint, log_depth, heat, sides = pointwise(self.head, F.relu(x)).split(self.split, dim=1)
         return Prediction(semantic, paint, log_depth[:, 0], heat, sides.exp(), features)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -86,6 +86,16 @@ class Perception:
         """[n,6]: class, score, left, top, right, bottom."""
         assert self.boxes is not None
         return self.boxes[self.boxes[:, 0] == frame, 1:]
+
+    def at(self, rows: np.ndarray) -> Perception:
+        """Of these of the frames, [r]."""
+        maps: dict[str, Any] = {name: getattr(self, name) for name in ("semantic", "depth", "paint", "features")}
+        boxes = self.boxes
+        if boxes is not None:
+            of_rows = [boxes[boxes[:, 0] == row] for row in rows]
+            numbers = np.repeat(np.arange(len(rows)), [len(found) for found in of_rows])
+            boxes = np.concatenate([numbers[:, None], np.concatenate(of_rows)[:, 1:]], axis=1, dtype=np.float32)
+        return replace(self, **{name: x if x is None else x[rows] for name, x in maps.items()}, boxes=boxes)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """For storage; `from_arrays` reads them back."""

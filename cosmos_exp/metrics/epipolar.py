@@ -66,12 +66,16 @@ def _angle(ray: np.ndarray) -> float:
     return float(np.arctan2(np.hypot(ray[0], ray[1]), ray[2]))
 
 
-def detect(frame: np.ndarray, rays: np.ndarray, mask: np.ndarray | None = None) -> Features:
-    """SIFT features of an RGB frame. rays: [H,W,3] of the camera; mask: [H,W] bool, True where features may be."""
-    allowed = None if mask is None else mask.astype(np.uint8)
-    points, descriptors = cv2.SIFT.create(nfeatures=MAX_FEATURES).detectAndCompute(
-        cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), allowed
-    )
+def features_of(clip: GeneratedClip, view: str, frame: int) -> Features:
+    """Of a frame of a view's video, found once for all metrics."""
+    rays = rays_of(clip.cameras[view].model)
+    return clip.once(("features", view, str(frame)), lambda: detect(clip.videos[view][frame], rays))
+
+
+def detect(frame: np.ndarray, rays: np.ndarray) -> Features:
+    """SIFT features of an RGB frame. rays: [H,W,3] of the camera."""
+    grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+    points, descriptors = cv2.SIFT.create(nfeatures=MAX_FEATURES).detectAndCompute(grey, None)
     if not points:
         return Features(np.zeros((0, 3)), np.zeros((0, 128), np.float32), np.zeros((0, 2), int))
     where = np.array([p.pt for p in points], np.float32)

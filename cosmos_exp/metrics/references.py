@@ -100,4 +100,5 @@ def at_frames(clip: GeneratedClip, frames: np.ndarray) -> GeneratedClip:
         rig_poses=clip.rig_poses[frames],
         targets={view: target[frames] for view, target in clip.targets.items()},
         read_every=1,
+        part_of=(clip, frames),
     )

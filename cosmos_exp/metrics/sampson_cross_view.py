@@ -15,7 +15,7 @@ from itertools import combinations
 import cv2
 import numpy as np
 
-from cosmos_exp.metrics.epipolar import Features, detect, match_errors, pinhole_matrix, rays_of, summary, width_of
+from cosmos_exp.metrics.epipolar import Features, features_of, match_errors, pinhole_matrix, rays_of, summary, width_of
 from cosmos_exp.metrics.types import GeneratedClip
 from cosmos_exp.sensors.camera import Camera
 
@@ -42,22 +42,18 @@ def shared_views(a: Camera, b: Camera) -> list[np.ndarray]:
 
 def cse(clip: GeneratedClip) -> dict[str, float]:
     """cse (median, pixels), cse_960, cse_norm, cse_mean, cse_keep, cse_matches, and of each pair, `cse/left+right`."""
-    features: dict[tuple[str, int], Features] = {}
     times = np.unique(np.linspace(0, len(clip.rig_poses) - 1, TIMES).round().astype(int)).tolist()
     groups: dict[str, list[np.ndarray]] = {}
     for a, b in combinations(clip.videos, 2):
         masks = clip.cached_reference("cse", f"{a}+{b}", partial(shared_views, clip.cameras[a], clip.cameras[b]))
         if max(m.mean() for m in masks) < MIN_SHARED:
             continue
-        for view in {a, b} - {view for view, _ in features}:
-            rays = rays_of(clip.cameras[view].model)
-            features |= {(view, t): detect(clip.videos[view][t], rays) for t in times}
-        seen = [(features[a, t].inside(masks[0]), features[b, t].inside(masks[1])) for t in times]
+        seen = [tuple(features_of(clip, v, t).inside(mask) for v, mask in zip((a, b), masks)) for t in times]
         groups[f"{a}+{b}"] = _pair_errors(clip.cameras[a], clip.cameras[b], seen)
     return summary("cse", groups, width_of(clip)) if groups else {}
 
 
-def _pair_errors(a: Camera, b: Camera, seen: Sequence[tuple[Features, Features]]) -> list[np.ndarray]:
+def _pair_errors(a: Camera, b: Camera, seen: Sequence[Sequence[Features]]) -> list[np.ndarray]:
     b_from_a = np.linalg.inv(b.camera_to_rig) @ a.camera_to_rig
     K_a, K_b = pinhole_matrix(a), pinhole_matrix(b)
     return [match_errors(of_a, of_b, K_a, K_b, b_from_a) for of_a, of_b in seen]

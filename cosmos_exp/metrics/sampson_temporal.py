@@ -12,9 +12,12 @@ other scene with the same ego motion scores well. Read it together with `flicker
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 
-from cosmos_exp.metrics.epipolar import detect, match_errors, pinhole_matrix, rays_of, summary, width_of
+from cosmos_exp.metrics.epipolar import Features, features_of, match_errors, pinhole_matrix, summary, width_of
 from cosmos_exp.metrics.flicker import static_mask
 from cosmos_exp.metrics.types import GeneratedClip
 from cosmos_exp.rendering.types import SKY_TAG, CameraRender
@@ -25,19 +28,25 @@ PAIRS = 4
 
 
 def view_errors(
-    video: np.ndarray, render: CameraRender, camera: Camera, rig_poses: np.ndarray, *, gap: int = GAP
+    features_at: Callable[[int], Features],
+    render: CameraRender,
+    camera: Camera,
+    rig_poses: np.ndarray,
+    *,
+    gap: int = GAP,
 ) -> list[np.ndarray]:
-    """Sampson errors [2,N] of each frame pair of one view, in pixels and normalised."""
-    gap = min(gap, len(video) - 1)
+    """Sampson errors [2,N] of each frame pair of one view, in pixels and normalised. features_at: of a frame."""
+    last = len(rig_poses) - 1
+    gap = min(gap, last)
     if gap < 1:
         return []
-    starts = np.unique(np.linspace(0, len(video) - 1 - gap, PAIRS).round().astype(int))
-    K, rays = pinhole_matrix(camera), rays_of(camera.model)
+    starts = np.unique(np.linspace(0, last - gap, PAIRS).round().astype(int))
+    K = pinhole_matrix(camera)
     poses = rig_poses @ camera.camera_to_rig
     frames = sorted({int(t) for s in starts for t in (s, s + gap)})
     semantic = render.output("semantic")
     usable = {t: static_mask(semantic[t]) & (semantic[t] != SKY_TAG) for t in frames}
-    features = {t: detect(video[t], rays, usable[t]) for t in frames}
+    features = {t: features_at(t).inside(usable[t]) for t in frames}
     return [
         match_errors(features[s], features[s + gap], K, K, np.linalg.inv(poses[s + gap]) @ poses[s]) for s in starts
     ]
@@ -48,8 +57,8 @@ def tse(clip: GeneratedClip) -> dict[str, float]:
     return summary(
         "tse",
         {
-            view: view_errors(video, clip.renders[view], clip.cameras[view], clip.rig_poses)
-            for view, video in clip.videos.items()
+            view: view_errors(partial(features_of, clip, view), clip.renders[view], clip.cameras[view], clip.rig_poses)
+            for view in clip.videos
         },
         width_of(clip),
     )

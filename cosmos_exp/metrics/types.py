@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 
+from cosmos_exp.common.memo import Memo
 from cosmos_exp.common.views import VIEWS
 from cosmos_exp.evaluators.labels import ViewLabels, view_labels
 from cosmos_exp.evaluators.types import Evaluator, Perception
@@ -16,8 +18,9 @@ from cosmos_exp.scene.types import Scene
 from cosmos_exp.sensors.camera import Camera
 
 T = TypeVar("T")
+R = TypeVar("R", bound="Sequence[np.ndarray] | ViewLabels")
 MAX_CACHED_BYTES = 64 * 2**20
-"""Largest reference data of one metric and view that is kept for the next clip."""
+"""Largest reference data of one metric and view that is kept for the next metric or clip."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +37,12 @@ class GeneratedClip:
     appearance compare with.
     scene: what is seen, for its labels. evaluator: reads videos for metrics of perception; None leaves these undefined.
     read_every: it reads one of so many frames; None as it says itself.
+    part_of: the clip and the [F] indices of its frames that this one is made of, with the same truth and targets, so
+    that it is not read anew; None for a clip of its own.
     reference_cache: {(metric, view, style): arrays}, what metrics computed from the ground truth alone, or where a
     style is named, from its targets; clips with the same ground truth may share it.
+
+    Several threads may compute metrics of a clip at the same time.
     """
 
     style: str
@@ -49,8 +56,9 @@ class GeneratedClip:
     scene: Scene | None = None
     evaluator: Evaluator | None = None
     read_every: int | None = None
-    reference_cache: dict[tuple[str, str, str], Sequence[np.ndarray]] = field(default_factory=dict, init=False)
-    _found: dict[tuple[str, ...], Any] = field(default_factory=dict, init=False)
+    part_of: tuple[GeneratedClip, np.ndarray] | None = None
+    reference_cache: Memo = field(default_factory=Memo, init=False)
+    _found: Memo = field(default_factory=Memo, init=False)
 
     @property
     def videos(self) -> dict[str, np.ndarray]:
@@ -69,7 +77,11 @@ class GeneratedClip:
 
     def target_perception(self, view: str) -> Perception | None:
         """The same of the scene rendered in the clip's style; None where it was not rendered."""
-        return self._perceive("target", view, self.targets)
+        whole, rows = self._read_by_whole()
+        if whole is None:
+            return self._perceive("target", view, self.targets)
+        seen = whole.target_perception(view)
+        return seen and self.once(("target", view), lambda: seen.at(rows))
 
     def _perceive(self, which: str, view: str, videos: Mapping[str, np.ndarray]) -> Perception | None:
         evaluator = self.evaluator
@@ -82,26 +94,47 @@ class GeneratedClip:
         scene, camera, render = self.scene, self.cameras[view], self.renders[view]
         if scene is None:
             return None
-        return self.once(("labels", view), lambda: view_labels(scene, camera, render, self.read_frames))
+        frames = self.read_frames
+        whole, rows = self._read_by_whole()
+
+        def found() -> ViewLabels:
+            if whole is not None and (labels := whole.labels(view)) is not None:
+                return labels.at(rows, frames)
+            compute = partial(view_labels, scene, camera, render, frames)
+            return self.cached_reference(f"labels of {frames}", view, compute)
+
+        return self.once(("labels", view), found)
+
+    def _read_by_whole(self) -> tuple[GeneratedClip | None, np.ndarray]:
+        """The clip that this one is part of, and the rows of `read_frames` in that of the whole; None where the
+        evaluator reads other frames of it."""
+        if self.part_of is None:
+            return None, np.zeros(0, int)
+        whole, frames = self.part_of
+        wanted, read = frames[self.read_frames], whole.read_frames
+        return (whole, np.searchsorted(read, wanted)) if np.isin(wanted, read).all() else (None, np.zeros(0, int))
 
     def once(self, what: tuple[str, ...], compute: Callable[[], T]) -> T:
         """The result of `compute`, kept for the other metrics of this clip."""
-        if what not in self._found:
-            self._found[what] = compute()
-        return self._found[what]
+        return self._found.once(what, compute)
 
-    def cached_reference(
-        self, metric: str, view: str, compute: Callable[[], Sequence[np.ndarray]], *, style: str = ""
-    ) -> Sequence[np.ndarray]:
+    def cached_reference(self, metric: str, view: str, compute: Callable[[], R], *, style: str = "") -> R:
         """The result of `compute`, which depends on the view's ground truth alone, or on its target in this style;
         cached up to MAX_CACHED_BYTES."""
-        key = metric, view, style
-        if key in self.reference_cache:
-            return self.reference_cache[key]
-        arrays = compute()
-        if sum(array.nbytes for array in arrays) <= MAX_CACHED_BYTES:
-            self.reference_cache[key] = arrays
-        return arrays
+        return self.reference_cache.once(
+            (metric, view, style), compute, keep=lambda value: size(value) <= MAX_CACHED_BYTES
+        )
+
+    def sharing(self, references: Memo) -> GeneratedClip:
+        """The same clip with this reference cache, of clips with the same ground truth."""
+        clip = replace(self)
+        object.__setattr__(clip, "reference_cache", references)
+        return clip
+
+
+def size(reference: Sequence[np.ndarray] | ViewLabels) -> int:
+    """Bytes."""
+    return reference.nbytes if isinstance(reference, ViewLabels) else sum(array.nbytes for array in reference)
 
 
 GROUPS = ("style", "map", "objects", "consistency", "quality")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from cosmos_exp.common.cache import Entry
+from cosmos_exp.common.progress import Tick
 from cosmos_exp.config.run_spec import RunSpec
 from cosmos_exp.models.base import ByRequest, GeneratedVideos, GenerationRequest, RenderRequest, views_of
 from cosmos_exp.models.render_model import rendered_videos
@@ -15,6 +16,7 @@ from cosmos_exp.pipeline.prompts import Prompts
 from cosmos_exp.pipeline.references import References
 from cosmos_exp.pipeline.renders import Renders
 from cosmos_exp.pipeline.scene_loading import LoadedScene
+from cosmos_exp.pipeline.scores import Scores, scored
 from cosmos_exp.runs.run_folder import RunFolder
 
 
@@ -92,8 +94,13 @@ class RunContext:
         result = StyleResult(state.prompts[style], state.generated[style], self.scene_renders(), targets)
         return Measured(self.spec, self.scene, self.results, result)
 
-    def references(self, style: str) -> References:
-        measured = self.measured(style)
+    def scores(self, measured: Measured, tick: Tick) -> Scores:
+        """The metrics of the config, with ceilings and floors where it wants them."""
+        limits = self._references(measured) if self.spec.references else None
+        return scored(measured, limits, self.spec.metrics, tick)
+
+    def _references(self, measured: Measured) -> References:
+        style = measured.style.videos.style
         videos = rendered_videos(self.spec.model, style, measured.style.targets)
         rendered = Measured(self.spec, self.scene, self.results, replace(measured.style, videos=videos))
         return References(rendered, Renders(self.spec, self.foreign_scene, self.results))

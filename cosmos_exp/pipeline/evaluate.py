@@ -52,20 +52,19 @@ def evaluate_run(path: Path, names: Sequence[str] | None = None) -> Evaluated:
         run_stages(context, without=("videos", "metrics"))
         _require_same(context, folder)
         metrics = folder.read_metrics() if folder.metrics.exists() else {}
-        frames = folder.read_frames()
+        limits, frames = folder.read_references(), folder.read_frames()
         for style in spec.styles:
             measured = context.measured(style)
+            scores = context.scores(measured, lambda done, total: None)
             before = {k: v for k, v in metrics.get(style, {}).items() if k.partition("/")[0] not in spec.metrics}
-            metrics[style] = dict(sorted((before | measured.values(spec.metrics)).items(), key=_place))
+            metrics[style] = dict(sorted((before | scores.values()).items(), key=_place))
+            limits[style] = limits.get(style, {}) | scores.references()
             measured.write_labels(folder)
             frames[style] = frames.get(style, {}) | measured.frame_series(spec.metrics)
         computed = results.misses["metrics"]
         write_json(folder.metrics, metrics)
         write_json(folder.frames, frames)
         if spec.references:
-            limits = folder.read_references()
-            for style in spec.styles:
-                limits[style] = limits.get(style, {}) | context.references(style).of(spec.metrics)
             write_json(folder.references, limits)
     return Evaluated(path, metrics, computed)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,8 +16,9 @@ import numpy as np
 
 from cosmos_exp.common.cache import Entry
 from cosmos_exp.common.files import write_bytes
+from cosmos_exp.common.memo import Memo
 from cosmos_exp.common.single_entry_cache import SingleEntryCache
-from cosmos_exp.common.stored_arrays import Arrays, load_arrays, load_json
+from cosmos_exp.common.stored_arrays import Arrays, load_arrays
 from cosmos_exp.common.video import write_video
 from cosmos_exp.config.run_spec import RunSpec
 from cosmos_exp.evaluators import load_evaluator
@@ -87,7 +88,8 @@ class StyleResult:
 
 
 class Measured:
-    """The metrics of one style. Its clip is loaded when the first metric has to be computed."""
+    """The metrics of one style. Its clip is loaded when the first metric has to be computed. Several threads may ask
+    for metrics."""
 
     def __init__(self, spec: RunSpec, scene: LoadedScene, results: Results, style: StyleResult):
         self.spec = spec
@@ -95,6 +97,7 @@ class Measured:
         self.results = results
         self.style = style
         self.evaluator = StoredEvaluator(results)
+        self._memo = Memo()
 
     def metric(self, name: str) -> Entry:
         """{key: value} of one metric."""
@@ -105,10 +108,6 @@ class Measured:
         """What a metric's value follows from, besides its inputs."""
         evaluator = {"evaluator": self.evaluator.identity} if self.has_evaluator and name in READS_PERCEPTION else {}
         return {"metric": name, "version": VERSIONS[name], **evaluator}
-
-    def values(self, names: Iterable[str]) -> dict[str, float]:
-        """{key: value} of several metrics."""
-        return {key: value for name in names for key, value in load_json(self.metric(name)).items()}
 
     @property
     def has_evaluator(self) -> bool:
@@ -164,8 +163,11 @@ class Measured:
         entries = [*style.videos.entries, *style.renders.values(), *targets]
         return [style.videos.style, *(entry.key for entry in entries)]
 
-    @cached_property
+    @property
     def clip(self) -> GeneratedClip:
+        return self._memo.once("clip", self._load_clip)
+
+    def _load_clip(self) -> GeneratedClip:
         style, truth = self.style, self.spec.truth_requests
         videos, renders, targets = style.videos, style.renders, style.targets
         frames = next(iter(truth.values())).shape.frames
@@ -182,5 +184,4 @@ class Measured:
             evaluator=self.evaluator if self.has_evaluator else None,
         )
         keys = tuple(renders[request].key for request in truth.values())
-        clip.reference_cache.update(_found.get(keys, lambda: clip.reference_cache))
-        return clip
+        return clip.sharing(_found.get(keys, Memo))

@@ -6,11 +6,12 @@ with `model=render` the ceiling is the run's own result.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from cosmos_exp.common.cache import Entry
+from cosmos_exp.common.memo import Memo
 from cosmos_exp.common.stored_arrays import load_arrays, load_json
 from cosmos_exp.metrics import evaluate_metric
 from cosmos_exp.metrics.info import metric_info
@@ -40,17 +41,27 @@ class References:
 
     rendered: Measured
     foreign: Renders
+    _memo: Memo = field(default_factory=Memo, init=False, repr=False)
 
-    def of(self, names: Iterable[str]) -> dict[str, Reference]:
-        """{key: ceiling and floor} of these metrics."""
-        return {key: reference for name in names for key, reference in self._metric(name).items()}
+    def lookups(self, name: str) -> dict[str, Callable[[], Entry]]:
+        """Of a metric's ceiling and floor, without that which it has not, or which follows from no video.
 
-    def _metric(self, name: str) -> dict[str, Reference]:
-        """{key: ceiling and floor} of one metric; of keys that are better up or down."""
-        ceiling, floor = self.entries(name)
+        Draws the foreign scene; afterwards several threads may look up.
+        """
+        found: dict[str, Callable[[], Entry]] = {}
+        if name not in UNBOUNDED:
+            found["ceiling"] = lambda: self.rendered.metric(name)
+        floor = floor_of(name)
+        if floor in (FOREIGN, DISPLACED):
+            inputs = [*self.rendered.inputs(name), *(entry.key for entry in self._drawn(floor).values())]
+            found["floor"] = lambda: self._floor(name, floor, inputs)
+        return found
+
+    def of(self, name: str, entries: Mapping[str, Entry]) -> dict[str, Reference]:
+        """{key: ceiling and floor} of a metric, of keys that are better up or down. entries: of its lookups."""
         found: dict[str, Reference] = {}
-        for which, entry in (("ceiling", ceiling), ("floor", floor)):
-            for key, value in (load_json(entry) if entry else {}).items():
+        for which, entry in entries.items():
+            for key, value in load_json(entry).items():
                 found.setdefault(key, {})[which] = value
         given = floor_of(name)
         if isinstance(given, float):
@@ -58,22 +69,18 @@ class References:
                 reference["floor"] = FLOOR_OF_KEY.get(key, given)
         return {key: reference for key, reference in found.items() if metric_info(key).direction}
 
-    def entries(self, name: str) -> tuple[Entry | None, Entry | None]:
-        """The stored ceiling and floor of a metric; None where it has none, or one that follows from no video."""
-        floor = floor_of(name)
-        made = floor in (FOREIGN, DISPLACED)
-        ceiling = None if name in UNBOUNDED else self.rendered.metric(name)
-        return ceiling, self._floor(name, floor) if made else None
-
-    def _floor(self, name: str, floor: Floor) -> Entry:
-        rendered, foreign = self.rendered, self._renders if floor == FOREIGN else {}
+    def _floor(self, name: str, floor: Floor, inputs: list[str]) -> Entry:
+        rendered = self.rendered
         config = {**rendered.config(name), "floor": floor, "floor_version": FLOOR_VERSION}
-        inputs = [*rendered.inputs(name), *(entry.key for entry in foreign.values())]
 
         def compute() -> dict[str, float]:
-            return evaluate_metric(self._foreign_clip if floor == FOREIGN else self._displaced_clip, name)
+            make = self._foreign_clip if floor == FOREIGN else self._displaced_clip
+            return evaluate_metric(self._memo.once(floor, make), name)
 
         return rendered.results.get("metrics", config, inputs, compute, size=rendered.spec.megapixels)
+
+    def _drawn(self, floor: Floor) -> Mapping[str, Entry]:
+        return self._renders if floor == FOREIGN else {}
 
     @cached_property
     def _renders(self) -> Mapping[str, Entry]:
@@ -85,11 +92,9 @@ class References:
             found[view] = self.foreign.render(few, style, ("rgb",))
         return found
 
-    @cached_property
     def _foreign_clip(self) -> GeneratedClip:
         videos = {view: load_arrays(entry)["rgb"] for view, entry in self._renders.items()}
         return foreign_clip(self.rendered.clip, videos)
 
-    @cached_property
     def _displaced_clip(self) -> GeneratedClip:
         return displaced_clip(self.rendered.clip)

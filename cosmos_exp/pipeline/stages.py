@@ -135,20 +135,15 @@ def measure(context: RunContext, tick: Tick) -> None:
     values: dict[str, dict[str, float]] = {}
     limits: dict[str, dict[str, Reference]] = {}
     frames: dict[str, dict[str, list[float | None]]] = {}
-    for i, style in enumerate(spec.styles, 1):
+    for i, style in enumerate(spec.styles):
         measured = context.measured(style)
         if folder and spec.config.metrics.gate:
             measured.require_sane()
+        scores = context.scores(measured, partial(_tick_of_part, tick, i, len(spec.styles)))
         if folder:
-            values[style] = measured.values(spec.metrics)
+            values[style], limits[style] = scores.values(), scores.references()
             measured.write_labels(folder)
             frames[style] = measured.frame_series(spec.metrics)
-        else:
-            for name in spec.metrics:
-                measured.metric(name)
-        if spec.references:
-            limits[style] = _references(context, style)
-        tick(i, len(spec.styles))
     if folder:
         write_json(folder.metrics, values)
         write_json(folder.frames, frames)
@@ -156,14 +151,9 @@ def measure(context: RunContext, tick: Tick) -> None:
         write_json(folder.references, limits)
 
 
-def _references(context: RunContext, style: str) -> dict[str, Reference]:
-    """{key: ceiling and floor}; without a run folder they are looked up alone."""
-    references, names = context.references(style), context.spec.metrics
-    if context.folder:
-        return references.of(names)
-    for name in names:
-        references.entries(name)
-    return {}
+def _tick_of_part(tick: Tick, part: int, parts: int, done: int, total: int) -> None:
+    """Progress of one of several parts of the same number of steps."""
+    tick(part * total + done, parts * total)
 
 
 STAGES = (

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import cv2
 import numpy as np
 import pytest
 from helpers.street import CAMERAS, SIZE, render
 
-from cosmos_exp.metrics.epipolar import fundamental, pinhole_matrix, sampson
+from cosmos_exp.metrics.epipolar import detect, features_of, fundamental, pinhole_matrix, rays_of, sampson
 from cosmos_exp.metrics.flicker import flicker
 from cosmos_exp.metrics.sampson_cross_view import cse, shared_view
 from cosmos_exp.metrics.sampson_temporal import tse, view_errors
@@ -97,14 +98,18 @@ def test_temporal_error_notices_a_wrong_calibration(truth):
 def test_temporal_error_needs_motion(truth):
     standing = replace(truth, rig_poses=np.tile(np.eye(4), (len(truth.rig_poses), 1, 1)))
     assert tse(standing) == {"tse_matches": 0.0}
-    assert view_errors(truth.single_view[:1], truth.renders[FRONT], truth.cameras[FRONT], truth.rig_poses) == []
+    features = partial(features_of, truth, FRONT)
+    assert view_errors(features, truth.renders[FRONT], truth.cameras[FRONT], truth.rig_poses[:1]) == []
 
 
 def test_temporal_error_through_an_ftheta_camera(truth):
     model = FTheta(1920, 1080, (960.0, 540.0), (0.0, 0.0010908, 0.0, 0.0, 0.0, 0.0), True).resized(*SIZE)
     camera = Camera(FRONT, model, truth.cameras[FRONT].camera_to_rig)
     seen = render(camera, truth.rig_poses)
-    errors, _ = np.concatenate(view_errors(seen.rgb, seen, camera, truth.rig_poses), axis=1)
+    rays = rays_of(camera.model)
+    errors, _ = np.concatenate(
+        view_errors(lambda frame: detect(seen.rgb[frame], rays), seen, camera, truth.rig_poses), axis=1
+    )
     assert len(errors) > 80
     assert np.median(errors) < 0.2
 
