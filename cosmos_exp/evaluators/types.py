@@ -89,13 +89,14 @@ class Perception:
 
     def at(self, rows: np.ndarray) -> Perception:
         """Of these of the frames, [r]."""
-        maps: dict[str, Any] = {name: getattr(self, name) for name in ("semantic", "depth", "paint", "features")}
+        whole = {name: getattr(self, name) for name in ("semantic", "depth", "paint", "features")}
+        maps: dict[str, Any] = {name: x[rows] for name, x in whole.items() if x is not None}
         boxes = self.boxes
         if boxes is not None:
             of_rows = [boxes[boxes[:, 0] == row] for row in rows]
             numbers = np.repeat(np.arange(len(rows)), [len(found) for found in of_rows])
             boxes = np.concatenate([numbers[:, None], np.concatenate(of_rows)[:, 1:]], axis=1, dtype=np.float32)
-        return replace(self, **{name: x if x is None else x[rows] for name, x in maps.items()}, boxes=boxes)
+        return replace(self, **maps, boxes=boxes)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """For storage; `from_arrays` reads them back."""
