@@ -5,7 +5,7 @@ from __future__ import annotations
 import cosmos_exp as cx
 from cosmos_exp.runs.run_folder import RunFolder
 
-SMALL = ("views=single", "model=render", "model.num_frames=5", "previews=none", "tracking=disabled")
+SMALL = ("views=single", "model=render", "model.num_frames=9", "previews=none", "tracking=disabled")
 
 
 def test_the_number_of_threads_changes_no_metric(tmp_path) -> None:
