@@ -30,6 +30,7 @@ Usage
   cosmos-exp retry SWEEP_FOLDER [--failed | --cell N]  run the cells that are not done
   cosmos-exp cancel SWEEP_FOLDER         end a sweep, wherever it runs
   cosmos-exp compare SWEEP_FOLDER        write the page that shows a sweep's cells side by side
+  cosmos-exp distance SWEEP_FOLDER --to FOLDER  FID and FVD of its settings to other runs
   cosmos-exp explain METRIC|CONFIG.KEY   what it means, its range and default, what it compares with
   cosmos-exp sync FOLDER [--online]      run folders to W&B, from disk; each run is sent once
   cosmos-exp dashboard SWEEP_FOLDER      save the comparison as a W&B workspace
@@ -152,7 +153,7 @@ def _train(arguments: list[str]) -> int:
 MODULES = (
     *("scene", "show", "controls", "render", "export", "novel-pose", "convert", "download"),
     *("plan", "search", "status", "retry", "cancel", "reproduce", "compare", "sync", "dashboard", "verify", "cache"),
-    *("evaluate", "explain"),
+    *("distance", "evaluate", "explain"),
 )
 
 
