@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
 
 from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.video_decoding import pictures, video_info
 from cosmos_exp.common.views import GRID
 
 CRF = 16  # visually lossless at the sizes made here
@@ -152,78 +152,47 @@ def _sync(path: Path) -> None:
 
 
 def read_video(path: Path | str) -> np.ndarray:
-    """All frames of a video file, uint8 [F,H,W,3] RGB.
-
-    Raises UserError where the file is missing, is no video, or ends before its last frame.
-    """
+    """All frames of a video file, uint8 [F,H,W,3] RGB. Errors: see `pictures` of `video_decoding`."""
     return np.stack(list(stream_video(path)))
 
 
 def stream_video(path: Path | str, *, size: tuple[int, int] | None = None) -> Iterator[np.ndarray]:
-    """The frames of a video file one by one, uint8 [H,W,3] RGB. size: width and height to scale them to, pixels.
+    """The frames of a video file one by one, uint8 [H,W,3] RGB, upright and in square pixels.
 
-    Raises UserError where the file is missing, is no video, or ends before its last frame.
+    size: width and height to scale them to, pixels. Errors: see `pictures` of `video_decoding`.
     """
-    for frame in _decoded(Path(path)):
-        yield _as_array(frame, size)
+    for picture in pictures(path):
+        yield picture.shown(size)
 
 
 def middle_frame(path: Path | str, *, size: tuple[int, int] | None = None) -> np.ndarray:
     """The middle one of a video's frames, uint8 [H,W,3] RGB; those after it are not decoded. size, errors: see
     `stream_video`."""
-    return frames_at(path, [video_shape(path)[0] // 2], size=size)[0]
+    return frames_at(path, [video_info(path).frames // 2], size=size)[0]
 
 
 def frames_at(path: Path | str, numbers: Sequence[int], *, size: tuple[int, int] | None = None) -> np.ndarray:
     """The frames of these numbers, uint8 [N,H,W,3] RGB; those after the last of them are not decoded. size, errors: see
     `stream_video`."""
-    decoded = islice(_decoded(Path(path)), max(numbers) + 1)
-    frames = {i: _as_array(frame, size) for i, frame in enumerate(decoded) if i in numbers}
+    decoded = islice(pictures(path), max(numbers) + 1)
+    frames = {i: picture.shown(size) for i, picture in enumerate(decoded) if i in numbers}
+    if missing := [i for i in numbers if i not in frames]:
+        raise UserError(f"{path} has no frame {missing[0]}; is it truncated?")
     return np.stack([frames[i] for i in numbers])
 
 
-def _as_array(frame: av.VideoFrame, size: tuple[int, int] | None) -> np.ndarray:
-    if size is None:
-        return frame.to_ndarray(format="rgb24")
-    return frame.to_ndarray(format="rgb24", width=size[0], height=size[1], interpolation="AREA")
-
-
-def _decoded(path: Path) -> Iterator[av.VideoFrame]:
-    if not path.is_file():
-        raise UserError(f"no video at {path}")
-    read = announced = 0
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise UserError(f"{path} holds no video stream")
-            announced = container.streams.video[0].frames
-            for frame in container.decode(video=0):
-                yield frame
-                read += 1
-    except av.error.FFmpegError as error:
-        raise UserError(f"cannot read the video {path}: {error.strerror}; is it truncated?") from error
-    if not read or read < announced:
-        raise UserError(f"{path} is truncated: it announces {announced} frames and holds {read}")
-
-
 def frame_rate(path: Path | str) -> float:
-    """Frame rate of a video file, Hz. Raises UserError where it is missing or no video."""
-    return float(_stream_attribute(path, "average_rate"))
+    """Frame rate of a video file, Hz. Errors: see `stream_video`; UserError where it states none."""
+    rate = video_info(path, 1).rate
+    if not rate:
+        raise UserError(f"{path} states no frame rate; is it truncated?")
+    return rate
 
 
 def video_shape(path: Path | str) -> tuple[int, int, int]:
-    """Frames, height and width of a video file. Errors: see `frame_rate`."""
-    frames, height, width = (_stream_attribute(path, name) for name in ("frames", "height", "width"))
-    return frames, height, width
-
-
-def _stream_attribute(path: Path | str, name: str) -> Any:
-    """An attribute of a file's video stream, such as `frames`."""
-    try:
-        with av.open(str(path)) as container:
-            return getattr(container.streams.video[0], name)
-    except (av.error.FFmpegError, IndexError) as error:
-        raise UserError(f"cannot read the video {path}: {error}") from error
+    """Frames, height and width of a video file. Errors: see `stream_video`."""
+    info = video_info(path)
+    return info.frames, info.size[1], info.size[0]
 
 
 def resize(frames: np.ndarray, height: int, width: int, interpolation: int | None = None) -> np.ndarray:

@@ -5,20 +5,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 
 from cosmos_exp.common.errors import UserError
-from cosmos_exp.common.video import read_video, resize
+from cosmos_exp.common.video import resize
+from cosmos_exp.common.video_decoding import VideoInfo, conversion, pictures, video_info
 
 log = logging.getLogger(__name__)
 
 # As Cosmos-Transfer1 resizes its inputs: class colours are not interpolated.
 INTERPOLATION = {"seg": cv2.INTER_NEAREST, "rgb": cv2.INTER_AREA}
 RATE_TOLERANCE = 0.01  # relative: 23.976 Hz is accepted as 24
+UNEVEN = 0.4  # of the time between frames; one frame left out moves others by 0.5 at least
+STRETCH_TOLERANCE = 0.05  # relative; 16:9 becomes 1280x704 without a warning
 
 
 def camera_file(path: Path | str, view: str, clip: str | None = None) -> Path:
@@ -60,24 +63,39 @@ def view_file(folder: Path | str, view: str, views: Sequence[str]) -> Path:
     return numbered if numbered.is_file() else camera_file(folder, view)
 
 
-def check_video(path: Path, frames: int, fps: float | None = None) -> None:
-    """UserError where a file is no video, announces fewer frames or has another rate (Hz); nothing is decoded."""
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise UserError(f"{path} holds no video stream")
-            stream = container.streams.video[0]
-            announced, rate = stream.frames, float(stream.average_rate or 0)
-    except av.error.FFmpegError as error:
-        raise UserError(f"cannot read the video {path}: {error.strerror}; is it truncated?") from error
-    if 0 < announced < frames:
-        raise too_short(path, announced, frames)
+def check_video(path: Path, frames: int, fps: float) -> VideoInfo:
+    """UserError where a file is no video that can be read, has fewer frames, or shows them at other times.
+
+    fps: of the clip, Hz. The first frame alone is decoded. Returns what the file says of itself.
+    """
+    info = video_info(path, frames)
+    if info.frames < frames:
+        raise too_short(path, info.frames, frames)
+    rate, allowed = info.rate, RATE_TOLERANCE
+    if len(info.times) > 1:
+        span, steps = info.times[-1], len(info.times) - 1
+        _check_even(path, info.times, fps)
+        allowed += info.tick / span
+        rate = rate if abs(rate * span / steps - 1) <= allowed else steps / span
     if not rate:
-        raise UserError(f"{path} announces no frame rate; is it truncated?")
-    if fps is not None and abs(rate - fps) > RATE_TOLERANCE * fps:
+        raise UserError(f"{path} states no frame rate; is it truncated?")
+    if abs(rate - fps) > allowed * fps:
         raise UserError(
-            f"{path} has {rate:g} frames per second, the clip has {fps:g}: give model.fps={rate:g}, or convert it"
+            f"{path} has {rate:g} frames per second, the clip has {fps:g}: give model.fps={rate:g}, or convert it, "
+            f"{conversion(path, f'fps={fps:g}')}"
         )
+    return info
+
+
+def _check_even(path: Path, times: Sequence[float], fps: float) -> None:
+    """UserError where the time between frames varies: by number, frames would be at other times than in the file."""
+    even = times[-1] / (len(times) - 1)
+    for number, time in enumerate(times):
+        if not abs(time - number * even) < UNEVEN * even:
+            raise UserError(
+                f"{path} has a variable frame rate: frame {number} is at {time:.3f} s, evenly spaced it were at "
+                f"{number * even:.3f} s; convert it, {conversion(path, f'fps={fps:g}')}"
+            )
 
 
 def too_short(path: Path, given: int, needed: int) -> UserError:
@@ -86,18 +104,36 @@ def too_short(path: Path, given: int, needed: int) -> UserError:
     )
 
 
-def read_user_video(path: Path, kind: str, *, frames: int, height: int, width: int) -> np.ndarray:
-    """A user-provided video, uint8 [frames,height,width,3]; of a longer one the first frames. kind: the control, or
-    `rgb`.
+def read_user_video(path: Path, kind: str, *, frames: int, height: int, width: int, fps: float) -> np.ndarray:
+    """A user-provided video, uint8 [frames,height,width,3]; of a longer one the first frames, no others are decoded.
 
-    Another size is resized without crop or border: by nearest neighbour for seg, by area for rgb, bilinearly for the
-    others. Raises UserError for a file that is no video, ends early or is too short.
+    kind: the control, or `rgb`. fps: of the clip, Hz. Another size is resized without crop or border: by nearest
+    neighbour for seg, by area for rgb, bilinearly for the others. Raises UserError as `check_video` and `pictures` do.
     """
-    video = read_video(path)
-    if len(video) < frames:
-        raise too_short(path, len(video), frames)
-    if len(video) > frames:
-        log.info("%s: the first %d of its %d frames are used", path, frames, len(video))
-    if video.shape[1:3] != (height, width):
-        log.info("%s: resized from %dx%d to %dx%d", path, video.shape[2], video.shape[1], width, height)
-    return resize(video[:frames], height, width, INTERPOLATION.get(kind, cv2.INTER_LINEAR))
+    info = check_video(path, frames, fps)
+    for remark in info.remarks:
+        log.info("%s: %s", path, remark)
+    if info.frames > frames:
+        log.info("%s: the first %d frames are used", path, frames)
+    _log_size(path, info.size, (width, height))
+    video, read = np.empty((frames, height, width, 3), np.uint8), 0
+    for picture in islice(pictures(path), frames):
+        stored = picture.stored()[None]
+        video[read] = resize(stored, height, width, INTERPOLATION.get(kind, cv2.INTER_LINEAR))[0]
+        read += 1
+    if read < frames:
+        raise too_short(path, read, frames)
+    return video
+
+
+def _log_size(path: Path, shown: tuple[int, int], needed: tuple[int, int]) -> None:
+    if shown == needed:
+        return
+    sizes = f"from {shown[0]}x{shown[1]} to {needed[0]}x{needed[1]}"
+    stretch = needed[0] * shown[1] / (needed[1] * shown[0])
+    if abs(stretch - 1) > STRETCH_TOLERANCE:
+        log.warning(
+            "%s: resized %s, which makes things %.2g times as wide; crop it first to avoid that", path, sizes, stretch
+        )
+    else:
+        log.info("%s: resized %s", path, sizes)

@@ -13,8 +13,9 @@ import numpy as np
 from cosmos_exp.common.cache import Entry
 from cosmos_exp.common.stored_arrays import Arrays, load_arrays
 from cosmos_exp.common.video import write_video
+from cosmos_exp.common.video_decoding import READING_VERSION
 from cosmos_exp.config.run_spec import RunSpec
-from cosmos_exp.controls.user_videos import camera_file, read_user_video
+from cosmos_exp.controls.user_videos import camera_file, check_video, read_user_video
 from cosmos_exp.models.base import RenderRequest
 from cosmos_exp.pipeline.cached_results import Results
 from cosmos_exp.pipeline.keys import camera_config, control_config
@@ -74,11 +75,13 @@ class Renders:
 
     def user_control(self, name: str, file: str, request: RenderRequest, clip: str) -> Entry:
         """The same from a user-provided file, or from a folder with one per view."""
-        shape, path = request.shape, camera_file(file, request.view, clip)
-        config = {"control": name, "ready": True, "frames": shape.frames, "size": [shape.width, shape.height]}
+        shape, path, fps = request.shape, camera_file(file, request.view, clip), self.spec.fps
+        check_video(path, shape.frames, fps)
+        size = [shape.width, shape.height]
+        config = {"control": name, "ready": READING_VERSION, "frames": shape.frames, "size": size}
 
         def compute() -> Arrays:
-            return {"video": read_user_video(path, name, **shape._asdict())}
+            return {"video": read_user_video(path, name, **shape._asdict(), fps=fps)}
 
         inputs = [self.results.cache.file_identity(path)]
         return self.results.get("controls", config, inputs, compute, size=shape.megapixels)

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from cosmos_exp.common.errors import UserError, unknown_name
-from cosmos_exp.common.video import read_video
+from cosmos_exp.common.video import stream_video, video_shape
 from cosmos_exp.config.schema import Config, model_type, scene_type
 from cosmos_exp.models.registry import config_types
 from cosmos_exp.pipeline.run import run
@@ -125,7 +125,7 @@ def _video_difference(then: RunFolder, now: RunFolder, what: str) -> float | Non
 def _difference(then: Path, now: Path) -> float | None:
     if not (then.is_file() and now.is_file()):
         return None
-    old, new = read_video(then), read_video(now)
-    if old.shape != new.shape:
+    if video_shape(then) != video_shape(now):
         return 255.0
-    return float(np.mean([np.abs(a.astype(np.int16) - b).mean() for a, b in zip(old, new)]))
+    pairs = zip(stream_video(then), stream_video(now), strict=True)
+    return float(np.mean([np.abs(old.astype(np.int16) - new).mean() for old, new in pairs]))

@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from cosmos_exp.common.errors import UserError, unknown_name
+from cosmos_exp.common.pictures import read_rgb
 from cosmos_exp.rendering.clips.resample import center_crop, resize
 from cosmos_exp.rendering.clips.videos import ClipRenderer, VideoSettings
 from cosmos_exp.scene.rds_hq.clip import CAMERA_TYPES, RdsHqClip
@@ -230,12 +230,7 @@ def _value(entry: Mapping[str, Any], key: str, place: str) -> Any:
 
 def _read_picture(path: Path, sha256: str | None) -> np.ndarray:
     """[H,W,3] RGB; checked against the hash of its RGB bytes where there is one."""
-    if not path.is_file():
-        raise UserError(f"no picture at {path}")
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise UserError(f"{path} is no picture")
-    rgb = np.ascontiguousarray(image[..., ::-1])
+    rgb = np.ascontiguousarray(read_rgb(path))
     if sha256 is not None and hashlib.sha256(rgb.tobytes()).hexdigest() != sha256:
         raise UserError(f"{path} is not the picture that the manifest describes: its SHA-256 differs")
     return rgb

@@ -18,6 +18,7 @@ from cosmos_exp.common.progress import Tick
 from cosmos_exp.common.stored_arrays import Arrays, load_arrays
 from cosmos_exp.common.typed_config import identity
 from cosmos_exp.common.video import resize
+from cosmos_exp.common.video_decoding import READING_VERSION
 from cosmos_exp.controls.user_videos import read_user_video, view_file
 from cosmos_exp.models.base import (
     GeneratedVideos,
@@ -130,14 +131,14 @@ class Generation:
         config: dict[str, Any] = {**chunk_config(video, chunk)}
         source = render.key
         if given != "rgb":
-            config |= {"shape": list(video.shape)}
+            config |= {"shape": list(video.shape), "reading": READING_VERSION}
             source = self.store.file_identity(given)
 
         def compute() -> Arrays:
             if given == "rgb":
                 frames = load_arrays(render)["rgb"]
             else:
-                frames = read_user_video(Path(given), "rgb", **video.shape._asdict())
+                frames = read_user_video(Path(given), "rgb", **video.shape._asdict(), fps=self.model.fps)
             return {"latents": self._encoded(chunk.of(frames)).numpy()}
 
         inputs = [source, self._weights("tokenizer")]
@@ -150,21 +151,23 @@ class Generation:
         if given is None:
             return None
         shape, sources = video.shape._replace(frames=video.overlap), [renders[view].key for view in views]
+        config: dict[str, Any] = {"first_frames": list(shape)}
         files: dict[str, Path] = {}
         if given != "rgb":
+            config["reading"] = READING_VERSION
             files = {view: view_file(given, view, views) for view in views}
             sources = [self.store.file_identity(path) for path in files.values()]
 
         def frames(view: str) -> np.ndarray:
             if given == "rgb":
                 return load_arrays(renders[view])["rgb"][: shape.frames]
-            return read_user_video(files[view], "rgb", **shape._asdict())
+            return read_user_video(files[view], "rgb", **shape._asdict(), fps=self.model.fps)
 
         def compute() -> Arrays:
             return {"latents": np.stack([self._encoded(frames(view)).numpy() for view in views])}
 
         inputs, size = [*sources, self._weights("tokenizer")], len(views) * shape.megapixels
-        return self.store.get("input", {"first_frames": list(shape)}, inputs, compute, size=size)
+        return self.store.get("input", config, inputs, compute, size=size)
 
     # Sampling
 

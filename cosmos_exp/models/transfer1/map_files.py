@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -14,11 +15,15 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from cosmos_exp.common.errors import UserError
-from cosmos_exp.common.video import read_video
+from cosmos_exp.common.pictures import read_grey
+from cosmos_exp.common.video_decoding import conversion, pictures, video_info
+from cosmos_exp.controls.user_videos import check_video
 from cosmos_exp.models.checkpoints.pickled import read_pickled
 from cosmos_exp.models.transfer1.control_weights import trilinear
 
 log = logging.getLogger(__name__)
+
+MAX_VIDEO_VALUES = 2**28  # 1 GiB as float32: 129 frames of 1920x1080
 
 
 def read_map(path: Path, frames: int) -> Tensor:
@@ -28,7 +33,8 @@ def read_map(path: Path, frames: int) -> Tensor:
     255 (or 65535) scaled to 0 to 1. Surplus frames at the end are ignored. Raises UserError for anything else, for too
     few frames and for values that are negative or not finite.
     """
-    values = READERS[suffix_of(path)](path)
+    suffix = suffix_of(path)
+    values = _from_video(path, frames) if suffix in VIDEOS else READERS[suffix](path)
     if values.ndim == 2:
         values = values[None]
     if values.ndim != 3 or not values.numel():
@@ -46,6 +52,17 @@ def read_map(path: Path, frames: int) -> Tensor:
     return values
 
 
+def check_map(path: Path, frames: int, fps: float) -> None:
+    """UserError where `read_map` has one, or a video is of another rate than the clip's, `fps` in Hz.
+
+    Of a video the first frame alone is decoded.
+    """
+    if suffix_of(path) not in VIDEOS:
+        read_map(path, frames)
+    elif video_info(path, frames).frames > 1:
+        check_video(path, frames, fps)
+
+
 def resized(values: Tensor, size: tuple[int, int, int]) -> Tensor:
     """[T,H,W] -> `size`, trilinearly; a single frame is repeated."""
     if values.shape[0] == 1:
@@ -56,10 +73,10 @@ def resized(values: Tensor, size: tuple[int, int, int]) -> Tensor:
 
 
 def suffix_of(path: Path) -> str:
-    """The key of READERS for a file; UserError where there is none."""
+    """The key of READERS for a file, or one of VIDEOS; UserError where there is none."""
     suffix = path.suffix.lower()
-    if suffix not in READERS:
-        raise UserError(f"map {path}: needed is one of {', '.join(READERS)}")
+    if suffix not in (*READERS, *VIDEOS):
+        raise UserError(f"map {path}: needed is one of {', '.join((*READERS, *VIDEOS))}")
     return suffix
 
 
@@ -91,16 +108,21 @@ def _from_numpy(path: Path) -> Tensor:
 
 
 def _from_picture(path: Path) -> Tensor:
-    picture = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
-    if picture is None:
-        raise UserError(f"map {path} cannot be read as a picture")
-    largest = 65535 if picture.dtype == np.uint16 else 255
-    return torch.from_numpy(picture.astype(np.float32) / largest)
+    grey = read_grey(path, f"map {path}")
+    return torch.from_numpy(grey.astype(np.float32) / np.iinfo(grey.dtype).max)
 
 
-def _from_video(path: Path) -> Tensor:
-    grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in read_video(path)]
-    return torch.from_numpy(np.stack(grey).astype(np.float32) / 255)
+def _from_video(path: Path, frames: int) -> Tensor:
+    """Its first frames; of a file that has fewer, all."""
+    info = video_info(path, frames)
+    count, (width, height) = min(frames, info.frames), info.size
+    if count * width * height > MAX_VIDEO_VALUES:
+        raise UserError(
+            f"map {path} has {count} frames of {width}x{height}, at most {MAX_VIDEO_VALUES / 1e6:.0f} million pixels "
+            f"are held: scale it, {conversion(path, 'scale=1280:-2')}"
+        )
+    grey = [cv2.cvtColor(picture.shown(), cv2.COLOR_RGB2GRAY) for picture in islice(pictures(path), count)]
+    return torch.from_numpy(np.stack(grey)).float().div_(255)
 
 
 READERS: dict[str, Callable[[Path], Tensor]] = {
@@ -109,7 +131,6 @@ READERS: dict[str, Callable[[Path], Tensor]] = {
     ".safetensors": _from_safetensors,
     ".png": _from_picture,
     ".jpg": _from_picture,
-    ".mp4": _from_video,
-    ".mkv": _from_video,
-    ".mov": _from_video,
+    ".jpeg": _from_picture,
 }
+VIDEOS = (".mp4", ".mkv", ".mov", ".webm", ".avi")

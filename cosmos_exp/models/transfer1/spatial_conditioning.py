@@ -12,6 +12,7 @@ import numpy as np
 from cosmos_exp.captions.config import CaptionsConfig
 from cosmos_exp.common.cache import Entry
 from cosmos_exp.common.stored_arrays import load_arrays
+from cosmos_exp.common.video_decoding import READING_VERSION
 from cosmos_exp.controls.area import Area, WeightMap
 from cosmos_exp.controls.config import ControlsConfig
 from cosmos_exp.controls.user_videos import camera_file
@@ -163,5 +164,6 @@ def is_file(mask: Path | None) -> bool:
 
 
 def area_config(area: Area) -> dict[str, Any]:
-    """Without the mask, which counts by content."""
-    return {"classes": sorted(area.classes), "box": area.box}
+    """Without the mask, which counts by content and by how it is read."""
+    reading = {} if area.mask is None else {"reading": READING_VERSION}
+    return {"classes": sorted(area.classes), "box": area.box, **reading}

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.pictures import read_rgb
 from cosmos_exp.common.video import VideoWriter
 from cosmos_exp.scene.rds_hq.arrays import encode_npy
 from cosmos_exp.scene.rds_hq.atomic_write import atomic_clip
@@ -170,9 +170,8 @@ def _write_video(source: WaymoSegment, camera: str, path: Path) -> None:
     width, height = (int(v) for v in source.calibrations[camera].intrinsic[4:])
     with VideoWriter(path, width=width, height=height, fps=SOURCE_FPS) as writer:
         for number, jpeg in enumerate(source.images(camera)):
-            image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR) if jpeg else None
-            if image is None or image.shape != (height, width, 3):
-                raise UserError(
-                    f"segment {source.name}: image {number} of camera {camera} is no JPEG of {width}x{height} pixels"
-                )
-            writer.write(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+            place = f"segment {source.name}: image {number} of camera {camera}"
+            image = read_rgb(jpeg or b"", place)
+            if image.shape != (height, width, 3):
+                raise UserError(f"{place} has {image.shape[1]}x{image.shape[0]} pixels, its camera {width}x{height}")
+            writer.write(image)

@@ -98,7 +98,7 @@ def test_source_videos_follow_the_frames(shared: Path, tmp_path: Path) -> None:
     renderer = small_renderer(RdsHqClip(root, CLIP), dataset=SMALL.for_post_training(), camera_type="pinhole")
     files = write_camera_videos(renderer, "videos", FRONT, tmp_path / "out")
     assert [int(frame.mean()) for file in files for frame in read_video(file)] == [10 * i for i in range(12)]
-    with pytest.raises(UserError, match="no source video"):
+    with pytest.raises(UserError, match="no video at"):
         write_camera_videos(small_renderer(RdsHqClip(root, CLIP)), "videos", FRONT, tmp_path / "out")
 
 
