@@ -12,8 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.video_decoding import MAX_PIXELS
 
-FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
-WIDE_GREY = ("I;16", "I;16L", "I;16B", "I")  # Pillow's modes of more than 8 bits
+FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
 
 
 def read_grey(path: Path | str, name: str = "") -> np.ndarray:
@@ -23,7 +22,7 @@ def read_grey(path: Path | str, name: str = "") -> np.ndarray:
     than MAX_PIXELS.
     """
     picture = _upright(path, name)
-    if picture.mode in WIDE_GREY:
+    if picture.mode.startswith("I;16"):
         return np.asarray(picture).astype(np.uint16)
     return np.asarray(picture.convert("RGB").convert("L"))
 
@@ -41,15 +40,17 @@ def _upright(source: Path | str | bytes, name: str) -> Image.Image:
         raise UserError(f"no picture at {source}")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # of less than what Pillow refuses
             picture = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
             _check_size(name, *picture.size)
+            if picture.format in ("PNG", "WEBP") and getattr(picture, "is_animated", False):
+                raise UserError(f"{name} is animated: give one picture, or a video")
             picture = ImageOps.exif_transpose(picture)
             transparent = picture.has_transparency_data and picture.convert("RGBA").getextrema()[3][0] < 255
     except UserError:
         raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise UserError(f"{name} is too large, at most 8192x4352 pixels are read: {error}") from error
+    except Image.DecompressionBombError as error:
+        raise UserError(f"{name} is too large, at most 8192x4352 pixels are read: scale it ({error})") from error
     except Exception as error:  # Pillow's readers raise errors of all kinds at damaged files
         reason = "" if isinstance(error, UnidentifiedImageError) else f" ({error})"
         kinds = ", ".join(FORMATS)

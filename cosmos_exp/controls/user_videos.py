@@ -133,7 +133,7 @@ def _log_size(path: Path, shown: tuple[int, int], needed: tuple[int, int]) -> No
     stretch = needed[0] * shown[1] / (needed[1] * shown[0])
     if abs(stretch - 1) > STRETCH_TOLERANCE:
         log.warning(
-            "%s: resized %s, which makes things %.2g times as wide; crop it first to avoid that", path, sizes, stretch
+            "%s: resized %s, which makes things %.2f times as wide; crop it first to avoid that", path, sizes, stretch
         )
     else:
         log.info("%s: resized %s", path, sizes)

@@ -13,9 +13,10 @@ from safetensors.torch import save_file
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.video import write_video
 from cosmos_exp.controls.area import Area, WeightMap
-from cosmos_exp.models.transfer1.map_files import read_map, resized
+from cosmos_exp.models.transfer1.map_files import check_map, read_map, resized
 from cosmos_exp.models.transfer1.region_masks import area_map, token_mask, weight_values
 from cosmos_exp.rendering.palette import Tag
+from tests.helpers.videos import encode, numbered
 
 SIZE = (9, 32, 48)
 
@@ -86,6 +87,26 @@ def test_every_kind_of_file_holds_the_same_map(suffix, tmp_path):
     read = read_map(written(tmp_path, values, suffix), 9)
     assert read.shape == ((1 if suffix == ".png" else 9), 16, 24)
     np.testing.assert_allclose(resized(read, (9, 16, 24)), values, atol=0.02 if suffix == ".mp4" else 2e-3)
+
+
+def test_a_map_from_a_video_of_another_rate_or_size(tmp_path):
+    path = encode(tmp_path / "mask.mp4", numbered(12), fps=30)
+    check_map(path, 9, 30)
+    with pytest.raises(UserError, match="has 30 frames per second, the clip has 24"):
+        check_map(path, 9, 24)
+    check_map(encode(tmp_path / "still.mp4", numbered(1), fps=30), 9, 24)
+    with pytest.raises(UserError, match="12 frames, the clip has 13"):
+        check_map(path, 13, 30)
+    assert read_map(path, 9).shape == (9, 32, 48)
+
+
+def test_a_mask_that_is_cut_out_of_a_picture_is_refused(tmp_path):
+    """White everywhere, and transparent outside: its grey would count everywhere."""
+    cut_out = np.full((16, 24, 4), 255, np.uint8)
+    cut_out[:, 12:, 3] = 0
+    cv2.imwrite(str(tmp_path / "cut_out.png"), cut_out)
+    with pytest.raises(UserError, match=r"map .*cut_out\.png has transparent pixels"):
+        read_map(tmp_path / "cut_out.png", 9)
 
 
 def test_a_map_of_other_sizes(tmp_path):

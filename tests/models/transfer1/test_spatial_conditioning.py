@@ -200,7 +200,7 @@ def test_ready_videos_take_a_controls_place(plain: RunFolder, run_small, root: P
         ("controls.seg.weight_map.mask=README.md", "controls.seg.weight_map.mask: map README.md: needed is one of .pt"),
         ("controls.hdmap.file=none", "controls.hdmap.file: no file or folder 'none'"),
         ("controls.hdmap.file=pyproject.toml", "all views read hdmap: give a folder with a video for each camera"),
-        ("controls.seg.file=pyproject.toml", "holds no video stream"),
+        ("controls.seg.file=pyproject.toml", "cannot read the video pyproject.toml: it is none of mp4"),
         ("controls.keypoint.weight=1", "unknown control of this model 'keypoint'"),
         ("captions.regions=[{prompt: A.}]", r"captions.regions[0] is everywhere"),
         ("captions.regions=[{classes: [car]}]", "captions.regions[0].prompt is empty"),
