@@ -40,13 +40,14 @@ def _upright(source: Path | str | bytes, name: str) -> Image.Image:
         raise UserError(f"no picture at {source}")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # of less than what Pillow refuses
-            picture = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # of sizes below those that Pillow refuses
+            opened = io.BytesIO(source) if isinstance(source, bytes) else source
+            picture: Image.Image = Image.open(opened, formats=FORMATS)
             _check_size(name, *picture.size)
             if picture.format in ("PNG", "WEBP") and getattr(picture, "is_animated", False):
                 raise UserError(f"{name} is animated: give one picture, or a video")
             picture = ImageOps.exif_transpose(picture)
-            transparent = picture.has_transparency_data and picture.convert("RGBA").getextrema()[3][0] < 255
+            transparent = picture.has_transparency_data and np.asarray(picture.convert("RGBA"))[..., 3].min() < 255
     except UserError:
         raise
     except Image.DecompressionBombError as error:
