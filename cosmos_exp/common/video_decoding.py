@@ -182,7 +182,7 @@ def _video_stream(path: Path, container: InputContainer) -> av.VideoStream:
         held = ", ".join(dict.fromkeys(s.type or "data" for s in container.streams if s not in container.streams.video))
         raise UserError(f"{path} holds no video stream" + (f", only {held}" if held else ""))
     if streams[0].codec_context is None:
-        raise UserError(f"{path} is of a codec that cannot be decoded here: convert it, {conversion(path)}")
+        raise UserError(f"{path} states no codec that can be decoded here; is it truncated?")
     if streams[0].metadata.get("alpha_mode") == "1":  # of WebM, whose decoders leave it out
         raise _transparent(path)
     return streams[0]

@@ -274,7 +274,7 @@ def test_the_size_follows_a_sensor_file(configure, root: Path, t2w: Path, tmp_pa
         ("nowhere.mp4", "sampler.input: no file 'nowhere.mp4': give rgb"),
         ("slow.mp4", "has 12 frames per second, the clip has 24: give model.fps=12"),
         ("short.mp4", "has 9 frames, the clip has 17: give a longer video"),
-        ("cut.mp4", "cut.mp4 is truncated"),
+        ("cut.mp4", "states no codec that can be decoded here; is it truncated?"),
         ("text.mp4", "cannot read the video"),
     ],
 )
