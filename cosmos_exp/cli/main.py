@@ -10,6 +10,7 @@ from cosmos_exp.common import torchrun
 from cosmos_exp.common.entry_points import model_entry_points
 from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.common.interpreter import quick_exit
+from cosmos_exp.common.terminal import plain, plain_output
 from cosmos_exp.config.conf_folder import CONF
 from cosmos_exp.runs.stopping import Stopped
 
@@ -68,7 +69,7 @@ Options
 
 def main() -> None:
     """Entry point of the console script; leaves by SystemExit, after Ctrl-C by KeyboardInterrupt."""
-    with quick_exit():
+    with quick_exit(), plain_output():
         arguments = sys.argv[1:]
         try:
             if torchrun.processes():
@@ -97,7 +98,7 @@ def _join_torchrun() -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    print(f"cosmos-exp: {message}", file=sys.stderr)
+    print(f"cosmos-exp: {plain(message)}", file=sys.stderr)
     sys.exit(code)
 
 

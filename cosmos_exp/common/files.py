@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from pathlib import Path
 from threading import get_native_id
@@ -26,6 +27,19 @@ def write_bytes(path: Path, content: bytes) -> None:
     """As `write_atomic` does; makes the folder where there is none."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, content)
+
+
+def json_text(value: Any, indent: int) -> str:
+    """Plain values as JSON for other programs: ASCII, and null for a number that is not finite, which JSON has not."""
+    return json.dumps(_finite(value), indent=indent, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -8,8 +8,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from cosmos_exp.common.console import Console
 
 log = logging.getLogger(__name__)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from rich.console import Console
 from rich.table import Table
 
+from cosmos_exp.common.console import Console
 from cosmos_exp.metrics.info import metric_info
 from cosmos_exp.runs.run_folder import RunFolder
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from argparse import Namespace
 from collections import defaultdict
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from cosmos_exp.cli.commands.parser import Parser
 from cosmos_exp.common.errors import UserError, nearest_name, unknown_name
+from cosmos_exp.common.files import json_text
 from cosmos_exp.common.units import age_text, parse_age, parse_size, size_text
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def _show(given: Path | None, *, as_json: bool) -> None:
 
     found = survey(_folder(given))
     if as_json:
-        print(json.dumps(_record(found), indent=1))
+        print(json_text(_record(found), indent=1))
     else:
         _print_survey(found)
 
@@ -70,7 +70,7 @@ def _prune(given: Namespace) -> int:
     folder = _folder(given.folder)
     pruned = prune(folder, limits, dry_run=given.dry_run)
     if given.json:
-        print(json.dumps({"folder": str(folder), "dry_run": given.dry_run, **_pruned_record(pruned)}, indent=1))
+        print(json_text({"folder": str(folder), "dry_run": given.dry_run, **_pruned_record(pruned)}, indent=1))
     else:
         _print_pruned(pruned, limits.most_bytes, dry_run=given.dry_run)
     if pruned.failures:
@@ -153,8 +153,9 @@ def _counted(entries: Sequence[Stored]) -> str:
 
 def _print_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     from rich.box import SIMPLE_HEAD
-    from rich.console import Console
     from rich.table import Column, Table
+
+    from cosmos_exp.common.console import Console
 
     columns = [Column(header, justify="right" if i else "left", no_wrap=True) for i, header in enumerate(headers)]
     table = Table(*columns, box=SIMPLE_HEAD)

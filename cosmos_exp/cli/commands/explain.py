@@ -9,8 +9,7 @@ from cosmos_exp.cli.commands.parser import Parser
 from cosmos_exp.common.errors import UserError, nearest_name, unknown_name
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from cosmos_exp.common.console import Console
     from cosmos_exp.config.key_docs import KeyDoc
 
 
@@ -27,7 +26,7 @@ def command_line() -> Parser:
 
 
 def main(arguments: Sequence[str]) -> int:
-    from rich.console import Console
+    from cosmos_exp.common.console import Console
 
     name = command_line().parse(arguments).name.lstrip("+")
     console = Console(highlight=False)

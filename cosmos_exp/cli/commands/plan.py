@@ -61,8 +61,7 @@ def _ask(hours: float | None, above: float) -> None:
 
 
 def _show(plan: Plan, axes: Sequence[dict[str, str]]) -> None:
-    from rich.console import Console
-
+    from cosmos_exp.common.console import Console
     from cosmos_exp.sweeps.plan import free_bytes
 
     console = Console(soft_wrap=True, highlight=False)

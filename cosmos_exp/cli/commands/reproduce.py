@@ -61,8 +61,9 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _show(results: Sequence[Comparison]) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from cosmos_exp.common.console import Console
 
     table = Table("result", "bit for bit", "mean difference (levels)")
     for result in results:

@@ -186,8 +186,9 @@ def _launch(
 def _show(study: Study, objectives: Sequence[str]) -> None:
     """The best trials, as overrides; with several objectives, the Pareto front."""
     from optuna.study import StudyDirection
-    from rich.console import Console
     from rich.table import Table
+
+    from cosmos_exp.common.console import Console
 
     best = study.best_trials
     if len(objectives) == 1:

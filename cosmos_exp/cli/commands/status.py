@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 import time
 from collections import Counter
@@ -13,12 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cosmos_exp.cli.commands.parser import Parser
+from cosmos_exp.common.files import json_text
 from cosmos_exp.runs.run_folder import Status
 from cosmos_exp.runs.states import CANCELLED, DONE, FAILED, INTERRUPTED, KILLED, PREEMPTED, QUEUED, RUNNING
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import RenderableType
 
+    from cosmos_exp.common.console import Console
     from cosmos_exp.sweeps.queue import SweepFolder
 
 COLOURS = {DONE: "green", RUNNING: "cyan", FAILED: "red", KILLED: "red", PREEMPTED: "yellow", CANCELLED: "yellow"}
@@ -38,8 +39,7 @@ def command_line() -> Parser:
 
 
 def main(arguments: Sequence[str]) -> int:
-    from rich.console import Console
-
+    from cosmos_exp.common.console import Console
     from cosmos_exp.sweeps import slurm
     from cosmos_exp.sweeps.queue import SweepFolder
 
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     sweep, console = SweepFolder(given.folder), Console()
     if given.json:
         rows = [{"cell": path.name, **vars(status)} for path, status in sweep.statuses().items()]
-        print(json.dumps(rows, indent=1, ensure_ascii=False))
+        print(json_text(rows, indent=1))
         return 0
     if given.once or not sys.stdout.isatty():
         console.print(overview(sweep, slurm.alive(sweep.jobs())))

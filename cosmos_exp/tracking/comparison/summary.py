@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from rich.console import Console
 from rich.table import Table
 
+from cosmos_exp.common.console import Console
 from cosmos_exp.metrics.info import METRIC_INFO, metric_info
 from cosmos_exp.runs.summary import ARROWS
 from cosmos_exp.runs.sweep_cells import Cell, axis_values

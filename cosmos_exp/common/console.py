@@ -1,0 +1,25 @@
+"""rich's console for tables, styles and bars, on which foreign text has no control over the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import rich.console
+from rich.segment import Segment
+from rich.text import Text
+
+from cosmos_exp.common.terminal import plain
+
+
+class Console(rich.console.Console):
+    """Control characters in what it is given are shown as `terminal.plain` does; its own codes stay."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(plain(text), **options)
+
+    def render(
+        self, renderable: rich.console.RenderableType, options: rich.console.ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=plain(segment.text))
