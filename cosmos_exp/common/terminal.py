@@ -51,7 +51,7 @@ def plain_output() -> Iterator[None]:
     stream = sys.stdout
     if logging.lastResort:
         logging.lastResort.setFormatter(PlainFormatter())
-    sys.stdout = PlainStream(stream)  # type: ignore[assignment]
+    sys.stdout = PlainStream(stream)
     try:
         yield
     finally:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,6 +54,14 @@ class SceneSource:
     rig: Callable[[Mapping[str, Any], str], Rig] | None = None
     every: Mapping[str, Callable[[Mapping[str, Any]], Sequence[str]]] = field(default_factory=dict)
     check: Callable[[Mapping[str, Any]], Iterable[str]] = lambda options: ()
+
+
+def window_problems(start: float, duration: float | None) -> Iterator[str]:
+    """Of a time window of a recording, as far as they can be told without it."""
+    if duration is not None and not 0 < duration < math.inf:
+        yield f"scene.duration={duration:g}: a time window must be longer than 0 s, and finite"
+    if not 0 <= start < math.inf:
+        yield f"scene.start={start:g}: must be 0 s or later, and finite"
 
 
 def own_options(config: SceneConfig) -> dict[str, Any]:

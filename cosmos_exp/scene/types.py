@@ -240,7 +240,8 @@ class Scene:
     ego: the ego vehicle's cuboid. rig_trajectory: poses of the rig frame (FLU, origin on the ground below the rear
     axle), which sensors are mounted on. tracks: all other objects. facts: attributes for captions, such as
     `{"road": "intersection", "area": "residential"}`. ego_origin: [3] origin of the ego actor in the rig frame where
-    the source has actors, as CARLA does. sweeps: recorded LiDAR, where there is one.
+    the source has actors, as CARLA does. sweeps: recorded LiDAR, where there is one. notes: what the
+    user should know of how the scene was chosen, in sentences.
     """
 
     clip_id: str
@@ -255,6 +256,7 @@ class Scene:
     facts: dict[str, str] = field(default_factory=dict)
     ego_origin: np.ndarray | None = None
     sweeps: Sweeps | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def duration(self) -> float:

@@ -9,6 +9,7 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
@@ -56,9 +57,12 @@ def test_tables_show_foreign_controls_and_keep_their_own_colours():
 
 
 def test_rich_goes_past_the_plain_stream():
-    """Its colours are no foreign codes."""
+    """Its colours are no foreign codes; while bars are shown, rich puts a stream of its own in front."""
+    stream = sys.stdout
     with plain_output():
-        assert Console().file is sys.stdout.rich_proxied_file
+        assert Console().file is stream
+        with Live(console=Console(force_terminal=True, file=StringIO())):
+            assert sys.stdout is not stream and Console().file is stream
 
 
 def test_log_lines_are_plain(monkeypatch):

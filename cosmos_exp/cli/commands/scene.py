@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 from cosmos_exp.cli.commands.parser import Parser
+from cosmos_exp.common.files import json_text
 from cosmos_exp.scene.carla.info import format_info, scene_info
 
 
@@ -20,5 +20,5 @@ def command_line() -> Parser:
 def main(arguments: Sequence[str]) -> int:
     options = command_line().parse(arguments)
     info = scene_info(options.log)
-    print(json.dumps(info, indent=2) if options.json else format_info(info))
+    print(json_text(info, indent=2) if options.json else format_info(info))
     return 0

@@ -8,33 +8,39 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from cosmos_exp.common.counted_warnings import CountedWarnings
+from cosmos_exp.common.errors import UserError
+from cosmos_exp.scene.carla.ego import LISTED, EgoPiece, ego_lives, ego_pieces, longest
 from cosmos_exp.scene.carla.packets import Packet
-from cosmos_exp.scene.carla.recorded_actors import RecordedActor, recorded_actors
+from cosmos_exp.scene.carla.recorded_actors import FARTHEST, RecordedActor, recorded_actors
 from cosmos_exp.scene.carla.recorder import MAGIC, ActorType, Frame, RecorderLog, read_log
+from cosmos_exp.scene.carla.tracks import BELOW_GROUND
 
 SAMPLED_LIGHTS = 4  # traffic lights listed in each sampled frame
 SAMPLED_LIGHT_TIMES = 3
-EGO_ROLE = "hero"
 
 
 def scene_info(log: Path | str) -> dict[str, Any]:
     """All contents of a recorder log, as plain values ready for JSON.
 
-    Header, counts, packet counts, every actor (attributes, parent, first and last pose, ranges, bounding box), light
-    transitions (frame, state: 0 red, 1 yellow, 2 green, 3 off), events, and up to seven sampled frames: the first two,
-    the quarters, the last two. Raises UserError as `read_log` does.
+    Header, counts, packet counts, the ego's pieces of the log and which of them a run takes, every actor (attributes,
+    parent, first and last pose, ranges, bounding box), light transitions (frame, state: 0 red, 1 yellow, 2 green, 3
+    off), events, and up to seven sampled frames: the first two, the quarters, the last two. As there is no map, the
+    ground of the ego's pieces is where the lowest light or sign stands. Raises UserError as `read_log` does.
     """
     recording = read_log(log)
-    actors = recorded_actors(recording)
+    warnings = CountedWarnings()
+    actors = recorded_actors(recording, warnings)
     data = recording.path.read_bytes()
-    durations = [f.duration for f in recording.frames if f.duration >= 0.0]
+    durations = [f.duration for f in recording.frames if 0.0 <= f.duration < math.inf]
+    egos, ego = _ego(recording, actors)
     return {
         "file": recording.path.name,
         "size": len(data),
@@ -42,25 +48,48 @@ def scene_info(log: Path | str) -> dict[str, Any]:
         "header": {
             "version": recording.version,
             "magic": MAGIC,
-            "date": int(recording.date.timestamp()),
+            "date": None if recording.date is None else int(recording.date.timestamp()),
             "map": recording.map,
         },
         "frame_count": len(recording.frames),
         "duration_s": recording.duration,
         "frame_duration": _spread(durations),
-        "last_frame_duration": recording.frames[-1].duration,
+        "last_frame_duration": _round(recording.frames[-1].duration, 9),
         "packet_counts": recording.packet_counts,
         "leftover_bytes": recording.leftover_bytes,
         "actor_counts_by_type": _counts(str(a.added.type) for a in actors),
-        "hero_ids": [a.id for a in actors if a.added.role == EGO_ROLE],
+        "hero_ids": egos,
+        "ego": ego,
         "actor_counts_by_type_id": _counts(a.added.type_id for a in actors),
         **_lights(recording),
         "physics_control_ids": [a.id for a in actors if a.physics is not None],
         "events": _events(recording),
         "actors": [_actor(recording, actor) for actor in actors],
         "sampled_frames": [_frame(recording.frames[i], actors) for i in _sampled(len(recording.frames))],
-        "warnings": list(recording.warnings),
+        "warnings": [*recording.warnings, *warnings],
     }
+
+
+def _ego(recording: RecorderLog, actors: list[RecordedActor]) -> tuple[list[int], dict[str, Any]]:
+    """Ids of the ego, and its role, its pieces of the log, which of them a run takes, or why there is none."""
+    signals = [a.added.location[2] for a in actors if a.added.type in (ActorType.TRAFFIC_LIGHT, ActorType.TRAFFIC_SIGN)]
+    ground = min((z for z in signals if abs(z) <= FARTHEST), default=0.0)
+    found: dict[str, Any] = {"role": None, "pieces": [], "taken": None, "problem": None}
+    egos: list[int] = []
+    try:
+        lives = ego_lives(actors, None)
+        egos = list(dict.fromkeys(a.id for a in lives))
+        found["role"] = lives[0].added.role
+        pieces = ego_pieces(lives, recording.times, ground - BELOW_GROUND)
+        found |= {"pieces": [_piece(piece) for piece in pieces], "taken": pieces.index(longest(pieces))}
+    except UserError as error:
+        found["problem"] = str(error)
+    return egos, found
+
+
+def _piece(piece: EgoPiece) -> dict[str, Any]:
+    frames = piece.samples.stop - piece.samples.start
+    return {"id": piece.actor.id, "start": piece.start, "end": piece.end, "frames": frames}
 
 
 def _spread(values: list[float]) -> dict[str, float | None]:
@@ -209,16 +238,19 @@ def _control(row: np.void) -> dict[str, Any]:
 def format_info(info: dict[str, Any]) -> str:
     """Plain text: map, frames, duration, ego, vehicles and walkers one by one, the rest counted, warnings."""
     header = info["header"]
-    date = datetime.fromtimestamp(header["date"], tz=timezone.utc)
+    date = header["date"]
+    recorded = "at an unknown time"
+    if date is not None:
+        recorded = f"{datetime.fromtimestamp(date, tz=timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
     duration, frames = info["duration_s"], info["frame_count"]
     rate = f", {(frames - 1) / duration:.1f} per second on average" if duration > 0 else ""
     lines = [
         f"log       {info['file']} ({info['size']} bytes, version {header['version']})",
         f"map       {header['map']}",
-        f"recorded  {date:%Y-%m-%d %H:%M:%S} UTC",
+        f"recorded  {recorded}",
         f"frames    {frames}{rate}",
         f"duration  {duration:.3f} s",
-        f"ego       {_ego_line(info)}",
+        *_ego_lines(info),
         "",
     ]
     lines += _movers_table(info["actors"])
@@ -228,11 +260,21 @@ def format_info(info: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _ego_line(info: dict[str, Any]) -> str:
-    heroes = info["hero_ids"]
-    if not heroes:
-        return "none: no vehicle has the role 'hero'; choose one by its id"
-    return ", ".join(f"{a['id']} {a['type_id']}" for a in info["actors"] if a["id"] in heroes)
+def _ego_lines(info: dict[str, Any]) -> Iterator[str]:
+    ids, ego = info["hero_ids"], info["ego"]
+    models = dict.fromkeys(f"{a['id']} {a['type_id']}" for a in info["actors"] if a["id"] in ids)
+    yield f"ego       {', '.join(models)} (role {ego['role']})" if ids else f"ego       none: {ego['problem']}"
+    if ids and ego["problem"]:
+        yield f"          {ego['problem']}"
+    pieces = ego["pieces"]
+    for number, piece in enumerate(pieces[:LISTED]):
+        taken = "  a run takes it: the longest" if number == ego["taken"] and len(pieces) > 1 else ""
+        vehicle = f"  vehicle {piece['id']}" if len(ids) > 1 else ""
+        yield f"          on the map from {piece['start']:.3f} to {piece['end']:.3f} s{vehicle}{taken}"
+    if len(pieces) > LISTED:
+        taken = pieces[ego["taken"]]
+        until = f"{taken['start']:.3f} to {taken['end']:.3f} s"
+        yield f"          ... ({len(pieces)} in all); a run takes the longest, {until}"
 
 
 def _movers_table(actors: list[dict[str, Any]]) -> list[str]:

@@ -10,22 +10,24 @@ from pathlib import Path
 
 import numpy as np
 
+from cosmos_exp.common.counted_warnings import CountedWarnings
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.scene.carla.axes import flu_heading, flu_points
+from cosmos_exp.scene.carla.ego import ego_lives, ego_pieces, ego_window, window_note
 from cosmos_exp.scene.carla.packets import Packet
-from cosmos_exp.scene.carla.recorded_actors import RecordedActor, recorded_actors
+from cosmos_exp.scene.carla.recorded_actors import FARTHEST, RecordedActor, recorded_actors
 from cosmos_exp.scene.carla.recorder import ActorType, RecorderLog, read_log
 from cosmos_exp.scene.carla.tracks import (
     BELOW_GROUND,
     actor_box,
     actor_class,
-    clip_trajectory,
+    around,
     is_drawable_prop,
     is_traffic,
     left_out,
     rear_axle,
     tracks_of,
-    trajectories,
+    trajectory,
     vehicle_color,
 )
 from cosmos_exp.scene.crop import crop_map
@@ -39,7 +41,6 @@ logger = logging.getLogger(__name__)
 
 MAP_RADIUS = 150.0  # metres of map kept around the ego's path
 SAME_PLACE = 2.0  # metres within which a recorded light or sign is the map's
-EGO_ROLES = ("hero", "ego_vehicle", "ego")
 LIGHT_STATES = (LightState.RED, LightState.YELLOW, LightState.GREEN, LightState.OFF, LightState.OFF)
 
 
@@ -48,7 +49,7 @@ def load_carla_scene(
     map: Path | str,
     *,
     ego: int | None = None,
-    start: float = 0.0,
+    start: float | None = None,
     duration: float | None = None,
     seed: int = 0,
 ) -> Scene:
@@ -58,31 +59,42 @@ def load_carla_scene(
     Vehicles, walkers and props with a usable bounding box become tracks, at their cuboid's centre; an actor that is
     deleted, parked below the map or teleported gets a new track when it returns.
 
-    ego: actor id; None takes the vehicle whose role_name is hero. start, duration: seconds on the log's clock; the
-    default window runs from the ego's first frame to its last. seed: of the scenery.
-    Raises UserError: a file is missing or broken, the log is of another town, there is no such ego, or the window does
-    not lie within the ego's time.
+    ego: actor id; None takes the vehicle whose role_name is the first of `ego.EGO_ROLES` that there is. start,
+    duration: seconds on the log's clock; the default window is the longest piece of the log that holds the ego without
+    gaps and jumps, and start 0 begins with the first. The scene's notes say which, unless that is nearly all of the
+    log. seed: of the scenery.
+    Raises UserError: a file is missing or broken, the log is of another town, there is no such ego, it has no finite
+    pose, or the window does not lie within the ego's time.
     """
     recording = read_log(log)
     scene_map = load_opendrive(map)
     _check_town(recording, Path(map), scene_map)
-    actors = recorded_actors(recording)
-    times = np.array([frame.elapsed for frame in recording.frames])
-    floor = min(float(lane.left[:, 2].min()) for lane in scene_map.lanes) - BELOW_GROUND
-    hero = choose_ego(actors, ego)
-    path, begin, end = _ego_window(hero, times, floor, start, duration)
+    warnings = CountedWarnings()
+    actors, times = recorded_actors(recording, warnings), recording.times
+    floor = min((float(lane.left[:, 2].min()) for lane in scene_map.lanes), default=0.0) - BELOW_GROUND
+    pieces = ego_pieces(ego_lives(actors, ego), times, floor)
+    piece, begin, end = ego_window(pieces, start, duration)
+    note = window_note(pieces, piece, recording.duration, chosen=start is not None)
+    hero = piece.actor
     for type_id, count in left_out(actors).items():
         logger.info("%d actors %s are not part of the scene", count, type_id)
 
-    box = actor_box(hero)
+    box = actor_box(hero, warnings)
+    path = trajectory(hero, piece.samples, box, times)
+    window = around(path.times, begin, end)
+    assert window is not None, "the window lies in the piece"
+    path = Trajectory(path.times[window], path.poses[window])
     to_rig = np.eye(4)
     axle = rear_axle(hero, box)
     to_rig[:3, 3] = axle - box.centre
     model, role = hero.added.type_id, hero.added.role
-    ego_track = Track(str(hero.id), actor_class(hero), box.size, path, vehicle_color(hero), model, role)
+    ego_track = Track(str(hero.id), actor_class(hero), box.size, path, vehicle_color(hero, warnings), model, role)
     others = [a for a in actors if a is not hero and (is_traffic(a) or is_drawable_prop(a))]
-    tracks = [track for a in others for track in tracks_of(a, times, floor, start=begin, end=end)]
-    scene_map = crop_map(_with_recorded_signals(scene_map, recording, actors, times), path.poses[:, :3, 3], MAP_RADIUS)
+    tracks = [track for a in others for track in tracks_of(a, times, floor, warnings, start=begin, end=end)]
+    scene_map = _with_recorded_signals(scene_map, recording, actors, warnings)
+    scene_map = crop_map(scene_map, path.poses[:, :3, 3], MAP_RADIUS)
+    for text in (*recording.warnings, *warnings):
+        logger.warning("%s: %s", recording.path.name, text)
     facts = scene_facts(scene_map, path)
     return Scene(
         clip_id=clip_id(Path(log), begin, end),
@@ -96,6 +108,7 @@ def load_carla_scene(
         seed=seed,
         facts=facts,
         ego_origin=-axle,
+        notes=(note,) if note else (),
     )
 
 
@@ -128,73 +141,26 @@ def _map_of_town(folder: Path, town: str) -> Path | None:
     return next((p for p in sorted(folder.glob("*.xodr")) if _town(p.stem) == _town(town)), None)
 
 
-def choose_ego(actors: list[RecordedActor], ego: int | None) -> RecordedActor:
-    """The vehicle with the given id, or with None the first whose role_name is hero.
-
-    Raises UserError listing the log's vehicles (id, model, role) when there is none.
-    """
-    vehicles = [a for a in actors if a.added.type == ActorType.VEHICLE]
-    listed = "; ".join(f"{a.id} {a.added.type_id} (role {a.added.role or 'none'})" for a in vehicles)
-    allowed = f"the vehicles are: {listed}" if vehicles else "it has no vehicle at all"
-    if ego is not None:
-        chosen = [a for a in vehicles if a.id == ego]
-        if not chosen:
-            raise UserError(f"the log has no vehicle with id {ego}; {allowed}")
-        return max(chosen, key=lambda a: len(a.frames))
-    for role in EGO_ROLES:
-        heroes = [a for a in vehicles if a.added.role == role]
-        if heroes:
-            if len(heroes) > 1:
-                logger.warning("the log has %d vehicles of role %s: %d is the ego", len(heroes), role, heroes[0].id)
-            return heroes[0]
-    raise UserError(f"the log has no vehicle of role 'hero', so give the ego's id; {allowed}")
-
-
-def _ego_window(
-    hero: RecordedActor, times: np.ndarray, floor: float, start: float, duration: float | None
-) -> tuple[Trajectory, float, float]:
-    """The ego's samples around the window, and its start and end in seconds."""
-    pieces = [p for p in trajectories(hero, actor_box(hero), times, floor) if len(p.times) > 1]
-    if not pieces:
-        raise UserError(f"the ego {hero.id} ({hero.added.type_id}) is nowhere on the map for two frames in a row")
-    valid = " or ".join(f"{p.times[0]:.3f} to {p.times[-1]:.3f} s" for p in pieces)
-    allowed = f"the ego {hero.id} is on the map from {valid}"
-    if not math.isfinite(start) or (duration is not None and not math.isfinite(duration)):
-        raise UserError(f"start {start} s and duration {duration} s must be finite; {allowed}")
-    if duration is not None and duration <= 0:
-        raise UserError(f"duration {duration} s is not a time window: it must be above 0; {allowed}")
-    begin = pieces[0].times[0] if start == 0.0 else start
-    piece = next((p for p in pieces if p.times[0] - 1e-6 <= begin < p.times[-1] - 1e-6), None)
-    if piece is None:
-        raise UserError(f"start {start} s lies outside the log's usable time: {allowed}")
-    end = piece.times[-1] if duration is None else begin + duration
-    if end > piece.times[-1] + 1e-6:
-        longest = math.floor((piece.times[-1] - begin) * 1000 + 1e-6) / 1000
-        raise UserError(
-            f"the window of {duration} s from {begin:.3f} s ends at {end:.3f} s, after the last frame; {allowed}: "
-            f"the longest duration is {longest} s"
-        )
-    path = clip_trajectory(piece, begin, end)
-    assert path is not None
-    return path, float(begin), float(min(end, piece.times[-1]))
-
-
 def _with_recorded_signals(
-    scene_map: SceneMap, recording: RecorderLog, actors: list[RecordedActor], times: np.ndarray
+    scene_map: SceneMap, recording: RecorderLog, actors: list[RecordedActor], warnings: CountedWarnings
 ) -> SceneMap:
     """The map whose lights have the log's states; recorded lights and signs that the map lacks are added to it."""
     lights, poles, signs = list(scene_map.traffic_lights), list(scene_map.poles), list(scene_map.traffic_signs)
-    states = _light_states(recording, times)
+    states = _light_states(recording)
     for actor in actors:
         if actor.added.type not in (ActorType.TRAFFIC_LIGHT, ActorType.TRAFFIC_SIGN):
             continue
+        name = f"{actor.added.type_id} {actor.id}"
         foot = flu_points(np.array(actor.added.location))
+        if not (np.abs(foot) <= FARTHEST).all() or not np.isfinite(actor.added.rotation[2]):
+            warnings.add("signal without a finite place left out", name)
+            continue
         facing = flu_heading(actor.added.rotation[2] + 90.0)  # their models look along the actor's right
         is_light = actor.added.type == ActorType.TRAFFIC_LIGHT
         placed = lights if is_light else signs
         index = _nearest([item.pose[:3, 3] for item in placed], foot)
         if index is None:
-            logger.warning("the map has no signal where the log has %s %d: added", actor.added.type_id, actor.id)
+            warnings.add("signal of the log that the map does not have, added", name)
             index = len(placed)
             if is_light:
                 add_light(lights, poles, f"actor_{actor.id}", foot, facing, NEAR_SIDE_LIGHT)
@@ -218,16 +184,17 @@ def _sign_kind(type_id: str) -> str:
     return type_id.split(".")[1] if "." in type_id else type_id
 
 
-def _light_states(recording: RecorderLog, times: np.ndarray) -> dict[int, list[tuple[float, LightState]]]:
-    """(time, state) at every change, by light id."""
+def _light_states(recording: RecorderLog) -> dict[int, list[tuple[float, LightState]]]:
+    """(time, state) at every change, by light id; times ascend."""
     changes: dict[int, list[tuple[float, LightState]]] = {}
-    for time, frame in zip(times, recording.frames):
+    timed = [frame for frame in recording.frames if math.isfinite(frame.elapsed)]
+    for frame in sorted(timed, key=lambda frame: frame.elapsed):
         rows = frame[Packet.STATE]
         for light_id, value in zip(rows["id"].tolist(), rows["state"].tolist()):
             state = LIGHT_STATES[min(value, len(LIGHT_STATES) - 1)]
             history = changes.setdefault(light_id, [])
             if not history or history[-1][1] is not state:
-                history.append((float(time), state))
+                history.append((frame.elapsed, state))
     return changes
 
 

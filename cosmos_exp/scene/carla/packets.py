@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -12,7 +13,8 @@ import numpy.typing as npt
 
 
 class Packet(IntEnum):
-    """Packet ids. WEATHER has no fixed id across CARLA branches: it is recognised by its size."""
+    """Packets by their ids in CARLA 0.10. Those of ORDERS have other ids in other versions. WEATHER has no fixed id
+    across CARLA's branches: it is recognised by its size."""
 
     FRAME_START = 0
     FRAME_END = 1
@@ -41,6 +43,11 @@ class Packet(IntEnum):
     WEATHER = 24
 
 
+# Ids that differ between versions: of 0.9.15 and 0.9.16, and of 0.10. A log does not say which it was written by.
+ORDERS: tuple[dict[int, Packet], ...] = (
+    {21: Packet.ANIM_VEHICLE_WHEELS, 22: Packet.ANIM_BIKER, 23: Packet.VEHICLE_DOOR},
+    {21: Packet.VEHICLE_DOOR, 22: Packet.ANIM_VEHICLE_WHEELS, 23: Packet.ANIM_BIKER},
+)
 NAMES: dict[int, str] = {p.value: "".join(part.title() for part in p.name.split("_")) for p in Packet}
 
 # Rows of the list packets as stored. Fields that end in _cm lose the suffix and become metres (float64).
@@ -97,7 +104,7 @@ class Payload:
 
     def text(self) -> str:
         length = self.number("<H")
-        return self.take(f"<{length}s")[0].decode("utf-8")
+        return self.take(f"<{length}s")[0].decode("utf-8", "backslashreplace")
 
     def vec3(self, scale: float = 1.0) -> tuple[float, float, float]:
         x, y, z = self.take("<3f")
@@ -131,8 +138,12 @@ def empty_list(packet: Packet) -> np.ndarray:
 
 
 def read_list(packet: Packet, payload: Payload) -> np.ndarray:
-    """Structured rows of a list packet, lengths in metres."""
-    stored = payload.rows(LISTS[packet], payload.number("<H"))
+    """Structured rows of a list packet, lengths in metres. Raises struct.error for longer or fewer records."""
+    count, size = payload.number("<H"), LISTS[packet].itemsize
+    held = len(payload.data) - payload.offset
+    if count > 1 and held > count * size and held % count == 0:
+        raise struct.error(f"{count} records of {held // count} instead of {size} bytes")
+    stored = payload.rows(LISTS[packet], count)
     if LISTS[packet] == _METRIC[packet]:
         return stored.copy()
     rows = np.empty(len(stored), _METRIC[packet])
@@ -252,3 +263,25 @@ RECORDS: dict[Packet, tuple[str, Callable[[Payload], object]]] = {
     Packet.WALKER_BONES: ("walker_bones", _read_bones),
     Packet.ANIM_VEHICLE_WHEELS: ("wheel_angles", _read_wheels),
 }
+
+
+def read_records(packet: Packet, payload: Payload) -> Iterator[object]:
+    """The records of a packet of RECORDS, one by one."""
+    read = RECORDS[packet][1]
+    for _ in range(payload.number("<H")):
+        yield read(payload)
+
+
+def fits(packet: Packet, data: bytes) -> bool:
+    """Whether the bytes are exactly a packet of that layout."""
+    payload = Payload(data)
+    try:
+        if packet in LISTS:
+            read_list(packet, payload)
+        elif packet in NUMBERS:
+            payload.number(NUMBERS[packet])
+        else:
+            deque(read_records(packet, payload), maxlen=0)
+    except struct.error:
+        return False
+    return payload.offset == len(data)

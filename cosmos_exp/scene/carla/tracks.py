@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import logging
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
+from cosmos_exp.common.counted_warnings import CountedWarnings
 from cosmos_exp.scene.carla.axes import carla_rotation, flu_points, flu_poses
 from cosmos_exp.scene.carla.recorded_actors import RecordedActor
 from cosmos_exp.scene.carla.recorder import ActorType
 from cosmos_exp.scene.types import ActorClass, Track, Trajectory
-
-logger = logging.getLogger(__name__)
 
 BELOW_GROUND = 50.0  # metres under the map's lowest point: scenario runners park actors there
 LARGEST_BOX = 30.0
@@ -23,6 +22,8 @@ PROP_COLOR = (0.36, 0.33, 0.29)
 BIKE_HEIGHT = 1.1  # metres: CARLA's boxes of two-wheelers may include the rider
 RIDER_SIZE = (0.55, 0.5, 1.25)
 SADDLE = 0.45  # metres above the ground at which a rider's cuboid begins
+COLOR = re.compile(r"\s*([0-9]{1,3})\s*,\s*([0-9]{1,3})\s*,\s*([0-9]{1,3})\s*")
+SHOWN = 20  # characters of a value in a warning
 WHEELBASE_SHARE = 0.58  # wheelbase over length, typical of passenger cars, where the log has no wheels
 
 BASE_TYPES = {
@@ -82,20 +83,21 @@ def recorded_box(actor: RecordedActor) -> Box | None:
     origin, extent = actor.box_origin, actor.box_extent
     if origin is None or extent is None or not np.isfinite([*origin, *extent]).all():
         return None
-    if (extent <= 0.01).any() or (2 * extent > LARGEST_BOX).any():
+    if (extent <= 0.01).any() or (2 * extent > LARGEST_BOX).any() or (np.abs(origin) > LARGEST_BOX).any():
         return None
     length, width, height = (float(2 * e) for e in extent)
     return Box(flu_points(origin), (length, width, height))
 
 
-def actor_box(actor: RecordedActor) -> Box:
+def actor_box(actor: RecordedActor, warnings: CountedWarnings) -> Box:
     """The recorded box, else the class's default standing on the actor's origin (or, for walkers, around it)."""
     box = recorded_box(actor)
     if box is not None:
         return box
     kind = actor_class(actor)
     size = DEFAULT_SIZES[kind]
-    logger.warning("actor %d (%s) has no usable bounding box: %s is assumed", actor.id, actor.added.type_id, size)
+    place = f"actor {actor.id} ({actor.added.type_id}), taken as {size[0]:g} x {size[1]:g} x {size[2]:g} m"
+    warnings.add("actor without a usable bounding box", place)
     raised = 0.0 if kind is ActorClass.PEDESTRIAN else size[2] / 2
     return Box(np.array([0.0, 0.0, raised]), size)
 
@@ -120,35 +122,39 @@ def left_out(actors: list[RecordedActor]) -> dict[str, int]:
     return dict(Counter(a.added.type_id for a in others))
 
 
-def trajectories(actor: RecordedActor, box: Box, times: np.ndarray, floor: float) -> Iterator[Trajectory]:
-    """The cuboid centre's path, in pieces: a new one after a gap, a jump, or a stay below `floor` (world z, metres)."""
-    above = actor.location[:, 2] > floor
+def trajectory(actor: RecordedActor, samples: slice, box: Box, times: np.ndarray) -> Trajectory:
+    """The path of the cuboid's centre. times: [frames] seconds of the log's frames."""
     to_centre = np.eye(4)
     to_centre[:3, 3] = box.centre
-    for run in actor.continuous_runs(times, above):
-        poses = flu_poses(actor.location[run], actor.rotation[run])
-        yield Trajectory(times[actor.frames[run]], poses @ to_centre)
+    poses = flu_poses(actor.location[samples], actor.rotation[samples])
+    return Trajectory(times[actor.frames[samples]], poses @ to_centre)
 
 
-def tracks_of(actor: RecordedActor, times: np.ndarray, floor: float, *, start: float, end: float) -> Iterator[Track]:
+def tracks_of(
+    actor: RecordedActor, times: np.ndarray, floor: float, warnings: CountedWarnings, *, start: float, end: float
+) -> Iterator[Track]:
     """One track per piece of the actor's path that overlaps [start, end], cut to it plus one sample on either side.
 
-    A two-wheeler's rider, which CARLA makes part of the vehicle, is a track of its own.
+    A two-wheeler's rider, which CARLA makes part of the vehicle, is a track of its own. floor: world z, metres, below
+    which an actor is not there.
     """
-    kind, box = actor_class(actor), actor_box(actor)
+    kind, box = actor_class(actor), actor_box(actor, warnings)
     two_wheeler = kind in (ActorClass.BICYCLE, ActorClass.MOTORCYCLE)
     parts = [(kind, _lowered(box) if two_wheeler else box, "")]
     if two_wheeler:
         parts.append((ActorClass.RIDER, _rider(box), "_rider"))
-    color = vehicle_color(actor) or (PROP_COLOR if kind is ActorClass.OTHER else None)
+    color = vehicle_color(actor, warnings) or (PROP_COLOR if kind is ActorClass.OTHER else None)
+    runs = list(actor.continuous_runs(times, floor))
     for part, cuboid, suffix in parts:
-        for i, trajectory in enumerate(trajectories(actor, cuboid, times, floor)):
-            window = clip_trajectory(trajectory, start, end)
+        for i, run in enumerate(runs):
+            window = around(times[actor.frames[run]], start, end)
             if window is not None:
                 name = f"{actor.id}_{i}" if i else f"{actor.id}"
                 shown = None if part is ActorClass.RIDER else color
                 model, role = actor.added.type_id, actor.added.role
-                yield Track(name + suffix, part, cuboid.size, window, shown, model, role)
+                samples = slice(run.start + window.start, run.start + window.stop)
+                path = trajectory(actor, samples, cuboid, times)
+                yield Track(name + suffix, part, cuboid.size, path, shown, model, role)
 
 
 def _underside(box: Box) -> float:
@@ -165,22 +171,26 @@ def _rider(box: Box) -> Box:
     return Box(np.array([*box.centre[:2], _underside(box) + SADDLE + RIDER_SIZE[2] / 2]), RIDER_SIZE)
 
 
-def clip_trajectory(trajectory: Trajectory, start: float, end: float) -> Trajectory | None:
-    """The samples that bracket [start, end]; None where the trajectory lies outside."""
-    times = trajectory.times
+def around(times: np.ndarray, start: float, end: float) -> slice | None:
+    """Those of the ascending times that bracket [start, end]; None where all lie on one side."""
     if times[-1] < start or times[0] > end:
         return None
     first = max(int(np.searchsorted(times, start, side="right")) - 1, 0)
     last = min(int(np.searchsorted(times, end, side="left")), len(times) - 1)
-    return Trajectory(times[first : last + 1], trajectory.poses[first : last + 1])
+    return slice(first, last + 1)
 
 
-def vehicle_color(actor: RecordedActor) -> tuple[float, float, float] | None:
+def vehicle_color(actor: RecordedActor, warnings: CountedWarnings) -> tuple[float, float, float] | None:
     """RGB in 0..1 from the attribute `color` ("r,g,b" in 0..255), None where it has none."""
-    parts = actor.added.attributes.get("color", "").split(",")
-    if len(parts) != 3 or not all(p.strip().isdigit() for p in parts):
+    given = actor.added.attributes.get("color", "")
+    if not given:
         return None
-    red, green, blue = (min(int(p), 255) / 255 for p in parts)
+    found = COLOR.fullmatch(given)
+    if not found or max(map(int, found.groups())) > 255:
+        shown = given if len(given) <= SHOWN else f"{given[:SHOWN]}... ({len(given)} characters)"
+        warnings.add("color that is not r,g,b, each 0 to 255, ignored", f"{shown!r} of actor {actor.id}")
+        return None
+    red, green, blue = (int(part) / 255 for part in found.groups())
     return red, green, blue
 
 
@@ -203,7 +213,8 @@ def _rear_wheels_x(actor: RecordedActor) -> float | None:
     if len(sample) == 0:
         return None
     k = int(sample[0])
-    local = (actor.physics.wheel_positions - actor.location[k]) @ carla_rotation(actor.rotation[k])
+    with np.errstate(invalid="ignore", over="ignore"):  # numbers that are not finite are refused below
+        local = (actor.physics.wheel_positions - actor.location[k]) @ carla_rotation(actor.rotation[k])
     x = np.sort(local[:, 0])
     half = len(x) // 2
     rear, front = float(x[:half].mean()), float(x[half:].mean())

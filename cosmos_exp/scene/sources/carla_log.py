@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cosmos_exp.scene.source import REQUIRED, SceneConfig, SceneSource
+from cosmos_exp.scene.source import REQUIRED, SceneConfig, SceneSource, window_problems
 from cosmos_exp.scene.types import Scene
 
 
@@ -17,11 +17,12 @@ class CarlaLogConfig(SceneConfig):
     map: str = REQUIRED
     """Path of the .xodr file of the town the log was recorded in."""
     ego: int | None = None
-    """Actor id of the ego vehicle; null: the one with the role hero, ego_vehicle or ego."""
-    start: float = 0.0
-    """Seconds after the log's first frame."""
+    """Actor id of the ego vehicle; null: the one with the role hero, ego_vehicle, ego, or hero0 to hero9."""
+    start: float | None = None
+    """Seconds after the log's first frame; null: where the longest piece of the log begins that holds the ego without
+    gaps and jumps; 0: where the first does."""
     duration: float | None = None
-    """Seconds; null: to the end of the log."""
+    """Seconds; null: to the end of that piece."""
     seed: int = 0
     """Of the scenery (buildings, trees) generated beside the roads."""
 
@@ -33,10 +34,7 @@ def load(log: str, map: str, **options: Any) -> Scene:
 
 
 def check(options: Mapping[str, Any]) -> Iterator[str]:
-    if options["duration"] is not None and options["duration"] <= 0:
-        yield f"scene.duration={options['duration']:g}: a time window must be longer than 0 s"
-    if options["start"] < 0:
-        yield f"scene.start={options['start']:g}: must be 0 s or later"
+    yield from window_problems(options["start"] or 0.0, options["duration"])
 
 
 SOURCE = SceneSource(CarlaLogConfig, load, files=("log", "map"), check=check)

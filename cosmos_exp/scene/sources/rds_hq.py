@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cosmos_exp.common.errors import UserError
-from cosmos_exp.scene.source import ALL, REQUIRED, SceneConfig, SceneSource
+from cosmos_exp.scene.source import ALL, REQUIRED, SceneConfig, SceneSource, window_problems
 from cosmos_exp.scene.types import Scene
 
 if TYPE_CHECKING:
@@ -79,10 +79,7 @@ def check(options: Mapping[str, Any]) -> Iterator[str]:
             find_clip(options["root"], options["clip"])
         except UserError as error:
             yield f"scene: {error}"
-    if options["duration"] is not None and options["duration"] <= 0:
-        yield f"scene.duration={options['duration']:g}: a time window must be longer than 0 s"
-    if options["start"] < 0:
-        yield f"scene.start={options['start']:g}: must be 0 s or later"
+    yield from window_problems(options["start"], options["duration"])
 
 
 SOURCE = SceneSource(

@@ -212,6 +212,100 @@ def test_windows_outside_the_egos_time(load, window, message):
         load(**window)
 
 
+NAN, INF = float("nan"), float("inf")
+
+
+def teleported() -> w.Drive:
+    """The ego at one place in frames 2 and 3, and 300 m further from frame 4 to 9."""
+    drive = small_drive()
+    drive.movers[EGO] = {i: at(TIMES[i] if i < 4 else 100 + TIMES[i]) for i in range(2, 10)}
+    return drive
+
+
+def test_the_longest_piece_of_the_log_is_taken_and_said(load):
+    scene = load(teleported())
+    assert (scene.start, scene.end) == pytest.approx((TIMES[4], TIMES[9]))
+    assert scene.notes == (
+        "the ego 10 is on the map from 0.170 to 0.200 s and from 0.300 to 0.700 s: taken is 0.300 to 0.700 s (the "
+        "longest; scene.start chooses another)",
+    )
+    first = load(teleported(), start=0.17)
+    assert first.end == pytest.approx(TIMES[3]) and first.notes[0].endswith("taken is 0.170 to 0.200 s (by its start)")
+    assert load(teleported(), start=0.0).start == pytest.approx(first.start), "0 is the first"
+    with pytest.raises(UserError, match=r"start 0.25 s lies outside .* 0.170 to 0.200 s and from 0.300 to 0.700 s"):
+        load(teleported(), start=0.25)
+
+
+def test_an_ego_in_part_of_a_log_is_said(load):
+    drive = small_drive()
+    drive.times = [*TIMES, *(TIMES[-1] + 0.5 * np.arange(1, 5))]
+    assert load(drive).notes == ("the ego 10 is on the map from 0.170 to 0.700 s, in a log of 2.800 s",)
+    assert load().notes == (), "nearly the whole log"
+
+
+def test_an_ego_spawned_again_is_found_in_its_longest_life(load):
+    """Under another id, as when a run of routes places a new hero for each."""
+    drive = small_drive()
+    drive.movers[EGO] = {2: at(0), 3: at(0)}
+    drive.add(4, w.deleted(EGO), w.added(w.actor(50, 1, "vehicle.audi.tt", role_name="hero")))
+    drive.movers[50] = {i: at(50) for i in range(4, 10)}
+    scene = load(drive)
+    assert scene.ego.id == "50" and scene.start == pytest.approx(TIMES[4])
+    assert "from 0.170 to 0.200 s (vehicle 10) and from 0.300 to 0.700 s (vehicle 50)" in scene.notes[0]
+
+
+@pytest.mark.parametrize("bad", [(INF, 0, 0, 0, 0, 0), (0, 0, 0, 0, 0, NAN), (1e30, 0, 0, 0, 0, 0)])
+def test_an_ego_without_a_finite_pose_is_refused(load, bad):
+    drive = small_drive()
+    drive.movers[EGO] = dict.fromkeys(range(2, 10), bad)
+    with pytest.raises(UserError, match=r"ego 10 \(vehicle.lincoln.mkz\) has no finite pose .* 8 frames; frame 3: x"):
+        load(drive)
+
+
+def test_poses_that_are_not_finite_end_a_piece_and_are_counted(load, caplog):
+    """One such frame costs neither the log nor the actor."""
+    drive = small_drive()
+    drive.movers[EGO][4] = at(NAN)
+    drive.movers[WALKER][3] = at(20, yaw=INF)
+    scene = load(drive)
+    assert scene.start == pytest.approx(TIMES[5]) and "from 0.170 to 0.200 s and from 0.370" in scene.notes[0]
+    assert all(np.isfinite(track.trajectory.poses).all() for track in scene.tracks)
+    assert caplog.text.count("pose that is not finite") == 1
+    assert "left out: actor 12, frame 4: x, y, z 20, 1.75, 0 m, roll, pitch, yaw 0, 0, inf, and 1 more" in caplog.text
+
+
+def test_frames_hours_apart_hold_no_drive(load):
+    drive = small_drive()
+    drive.times = 1e9 * np.arange(len(TIMES))
+    with pytest.raises(UserError, match=r"nowhere on the map for two frames in a row: .*7 more than 10 s after"):
+        load(drive)
+
+
+def test_signals_without_a_finite_place_are_left_out(load, caplog):
+    drive = small_drive()
+    drive.add(0, w.added(w.actor(17, 4, "traffic.stop", location=(NAN, 0, 0))))
+    assert len(load(drive).map.traffic_signs) == 1
+    assert "signal without a finite place left out: traffic.stop 17" in caplog.text
+
+
+@pytest.mark.parametrize("color", ["9" * 5000 + ",0,0", "²,0,0", "300,0,0", "red"])
+def test_colors_that_are_none_are_counted(load, color, caplog):
+    drive = small_drive()
+    for actor in (40, 41):
+        drive.add(0, w.added(w.actor(actor, 1, "vehicle.audi.tt", color=color)), w.boxes({actor: w.NAN_BOX}))
+        drive.movers[actor] = {i: at(50 + actor) for i in range(len(TIMES))}
+    assert tracks_by_id(load(drive))["40"].color is None
+    (line,) = (record.message for record in caplog.records if "color" in record.message)
+    assert "of actor 40, and 1 more" in line and len(line) < 200
+
+
+@pytest.mark.parametrize("role", ["ego_vehicle", "ego", "hero1"])
+def test_roles_of_other_tools_are_the_ego_too(load, role):
+    drive = small_drive()
+    drive.extra[2][0] = w.added(w.actor(EGO, 1, "vehicle.lincoln.mkz", role_name=role))
+    assert load(drive).ego.role == role
+
+
 def test_ego_by_id_and_unknown_ego(load):
     assert load(ego=CAR).ego.model == "vehicle.nissan.patrol"
     for wrong in (99, WALKER):
@@ -272,7 +366,7 @@ def test_signals_that_the_map_lacks_are_added(load, caplog):
     assert added.id == "actor_16" and added.states == (LightState.YELLOW,)
     np.testing.assert_allclose(added.pose[:3, 0], (-1, 0, 0), atol=1e-6)
     assert scene_map.traffic_signs[1].kind == "stop"
-    assert "the map has no signal where the log has traffic.stop 17" in caplog.text
+    assert "signal of the log that the map does not have, added: traffic.traffic_light 16, and 1 more" in caplog.text
 
 
 def test_missing_boxes_are_assumed_and_said(load, caplog):
@@ -281,7 +375,7 @@ def test_missing_boxes_are_assumed_and_said(load, caplog):
     tracks = tracks_by_id(load(drive))
     assert tracks["11"].size == (4.6, 1.9, 1.55) and tracks["12"].size == (0.5, 0.5, 1.8)
     assert "13" not in tracks, "a prop without a box is no track"
-    assert "actor 11 (vehicle.nissan.patrol) has no usable bounding box" in caplog.text
+    assert "without a usable bounding box: actor 11 (vehicle.nissan.patrol), taken as 4.6 x 1.9 x 1.55 m" in caplog.text
 
 
 @pytest.mark.parametrize(
