@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from cosmos_exp.config.run_spec import RunSpec
 from cosmos_exp.models.base import RenderRequest
 from cosmos_exp.pipeline.keys import scene_key
 from cosmos_exp.scene.actor_frame import in_rig_frame
+from cosmos_exp.scene.finite import require_finite
 from cosmos_exp.scene.sources import load_rig, load_scene
 from cosmos_exp.scene.types import Scene
 from cosmos_exp.sensors.camera import Camera, Rig
@@ -32,12 +34,26 @@ if TYPE_CHECKING:
 _scenes, _renderers = SingleEntryCache(), SingleEntryCache()
 
 
+def check_length(spec: RunSpec, seconds: float, notes: Sequence[str] = ()) -> None:
+    """UserError where a scene of that many seconds is shorter than the longest video. notes: of the scene."""
+    frames, fps = spec.model.front.shape.frames, spec.fps
+    needed = (frames - 1) / fps
+    if needed > seconds + 1e-6:
+        raise UserError(
+            f"{frames} frames at {fps:g} Hz need {needed:.2f} s, the scene is {seconds:.2f} s long: choose a longer "
+            "time window, fewer frames (model.num_frames) or a higher model.fps"
+            + "".join(f"; {note}" for note in notes)
+        )
+
+
 class LoadedScene:
     """cache: remembers the identities of files. scene, rig: given by the caller instead of by the config."""
 
     def __init__(self, spec: RunSpec, cache: StageCache, scene: Scene | None = None, rig: Rig | None = None):
         self.spec = spec
         self.cache = cache
+        if scene is not None:
+            require_finite(scene)
         self._given_scene = scene
         self._given_rig = rig
 
@@ -79,15 +95,8 @@ class LoadedScene:
     @cached_property
     def times(self) -> np.ndarray:
         """[F] seconds, of the longest video."""
-        frames, fps = self.spec.model.front.shape.frames, self.spec.fps
-        times = self.scene.frame_times(frames, fps)
-        if times[-1] > self.scene.end + 1e-6:
-            needed, longest = times[-1] - times[0], self.scene.duration
-            raise UserError(
-                f"{frames} frames at {fps:g} Hz need {needed:.2f} s, the scene is {longest:.2f} s long: "
-                "choose a longer time window, fewer frames (model.num_frames) or a higher model.fps"
-            )
-        return times
+        check_length(self.spec, self.scene.duration, self.scene.notes)
+        return self.scene.frame_times(self.spec.model.front.shape.frames, self.spec.fps)
 
     @cached_property
     def renderer(self) -> Renderer:

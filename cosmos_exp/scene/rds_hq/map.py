@@ -6,12 +6,14 @@ Attributes of NVIDIA's clips keep their names and values; the attributes `juncti
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from cosmos_exp.common.errors import UserError
 from cosmos_exp.scene.map_layers import cuboid_corners
 from cosmos_exp.scene.rds_hq.layers import Label
 from cosmos_exp.scene.types import (
@@ -152,7 +154,28 @@ def _lane_lines(label: Label) -> Iterator[LaneLine]:
     values = values_of(label)
     (points,) = label.vertices
     color = "yellow" if "YELLOW" in _most_common(values.get("colors")) else "white"
-    yield LaneLine(points, _line_style(_most_common(values.get("styles"))), color, float(values.get("width") or 0.15))
+    yield LaneLine(
+        points, _line_style(_most_common(values.get("styles"))), color, _size(values, "width", LaneLine.width)
+    )
+
+
+def _size(values: Mapping[str, Any], name: str, otherwise: float) -> float:
+    """An attribute in metres; the usual size where there is none, or 0."""
+    given = values.get(name)
+    if given is None:
+        return otherwise
+    size = _number(given)
+    if not 0 <= size < math.inf:
+        raise UserError(f"attribute {name} of a label is {given!r}: it must be a finite number, 0 or more")
+    return size or otherwise
+
+
+def _number(given: Any) -> float:
+    """NaN for what is none."""
+    try:
+        return float(given)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
 
 
 def _line_style(name: str) -> str:
@@ -217,7 +240,7 @@ def _poles(label: Label) -> Iterator[Pole]:
     if len(ends) < 2:
         return
     low, high = (ends[0], ends[-1]) if ends[0][2] <= ends[-1][2] else (ends[-1], ends[0])
-    yield Pole(low, high, float(values_of(label).get("radius") or Pole.radius))
+    yield Pole(low, high, _size(values_of(label), "radius", Pole.radius))
 
 
 def _signs(label: Label) -> Iterator[TrafficSign]:
@@ -227,6 +250,11 @@ def _signs(label: Label) -> Iterator[TrafficSign]:
 
 def _lights(label: Label) -> Iterator[TrafficLight]:
     values = values_of(label)
-    states = tuple(LightState[name] for name in values.get("states", ()))
-    times = np.array([float(t) for t in values.get("state_times", ())])
+    states = tuple(LightState.__members__.get(str(name)) for name in values.get("states") or ())
+    times = np.array([_number(text) for text in values.get("state_times") or ()])
+    if len(states) != len(times) or None in states or not np.isfinite(times).all() or (np.diff(times) < 0).any():
+        raise UserError(
+            f"traffic light {values.get('feature_id', '')}: states and state_times are as many names, of "
+            f"{', '.join(LightState.__members__)}, as finite times that ascend"
+        )
     yield TrafficLight(str(values.get("feature_id", "")), *cuboid_pose(label.vertices[0]), times, states)

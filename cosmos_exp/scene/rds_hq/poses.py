@@ -8,6 +8,7 @@ import numpy as np
 
 from cosmos_exp.common.errors import UserError
 
+RIGID = 1e-3  # largest difference of R R^T from the identity
 SINGULAR = 1e-6  # smallest volume that the axes of a pose may span
 
 
@@ -25,6 +26,15 @@ def check_poses(poses: Sequence[np.ndarray], place: Callable[[int], str]) -> Non
     _refuse(~np.all(np.isfinite(stacked), axis=(1, 2)), "has nan or infinite values", place)
     _refuse(np.abs(stacked[:, 3] - [0, 0, 0, 1]).max(axis=1) > 1e-6, "does not end in the row 0 0 0 1", place)
     _refuse(np.abs(np.linalg.det(stacked[:, :3, :3])) < SINGULAR, "is singular: its axes span no volume", place)
+
+
+def check_rigid(poses: np.ndarray, place: Callable[[int], str]) -> None:
+    """UserError unless every matrix of poses [N,4,4] is a finite, rigid motion of a right-handed frame."""
+    check_poses(list(poses), place)
+    rotation = poses[:, :3, :3]
+    error = np.abs(rotation @ rotation.transpose(0, 2, 1) - np.eye(3)).max(axis=(1, 2))
+    _refuse(error > RIGID, "is no rigid motion", place)
+    _refuse(np.linalg.det(rotation) < 0, "is left-handed (determinant -1)", place)
 
 
 def nearest_rotations(matrices: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from cosmos_exp.common.errors import UserError
+from cosmos_exp.scene.finite import require_finite
 from cosmos_exp.scene.rds_hq.arrays import encode_npy
 from cosmos_exp.scene.rds_hq.atomic_write import atomic_clip
 from cosmos_exp.scene.rds_hq.clip import FPS
@@ -18,6 +19,7 @@ from cosmos_exp.scene.rds_hq.datasets import ALL_LAYERS, Block, Dataset
 from cosmos_exp.scene.rds_hq.layers import labels_json
 from cosmos_exp.scene.rds_hq.map import map_labels
 from cosmos_exp.scene.rds_hq.objects import object_type
+from cosmos_exp.scene.rds_hq.poses import check_rigid
 from cosmos_exp.scene.rds_hq.tars import write_tar
 from cosmos_exp.scene.types import Scene, Track
 from cosmos_exp.sensors.camera import Camera, Rig
@@ -27,6 +29,7 @@ from cosmos_exp.sensors.pinhole import Pinhole
 logger = logging.getLogger(__name__)
 
 KEY_STEP = 3  # frames from one sample of the objects to the next: 10 Hz
+FRAMES = 1_000_000  # their numbers have six digits
 CHUNK = 121  # frames of a video
 WIDE = 16 / 9  # aspect ratio of NVIDIA's images
 STATIC_DISTANCE = 0.01  # metres: an object that stays within this distance of its first position is static
@@ -46,8 +49,11 @@ def write_clip(scene: Scene, rig: Rig, root: Path | str, *, caption: str | None 
     the clip: `captions/<clip>.txt` where there is a caption, and `dataset_<clip>.json`, the config to render it with.
 
     A clip of that name is replaced. Tars come under their names when all are complete, `pose`, which makes a clip
-    known, last. Raises UserError where a camera has a name that a tar cannot hold.
+    known, last. Raises UserError where a camera has a name that a tar cannot hold, where the scene is longer than
+    FRAMES, or where it or a camera holds what our own reader would refuse, such as numbers that are not finite.
     """
+    require_finite(scene)
+    _check_frames(scene)
     clip_id, root = re.sub(r"[^A-Za-z0-9_-]", "_", scene.clip_id), Path(root)
     cameras = {camera_name(camera): camera for camera in rig.cameras}
     with atomic_clip(root, clip_id, replace=True) as folder:
@@ -58,6 +64,15 @@ def write_clip(scene: Scene, rig: Rig, root: Path | str, *, caption: str | None 
             (folder / "captions" / f"{clip_id}.txt").write_text(caption + "\n")
         (folder / f"dataset_{clip_id}.json").write_text(dataset_of(scene, clip_id, cameras).to_json())
     return clip_id
+
+
+def _check_frames(scene: Scene) -> None:
+    most = (FRAMES - 1) / FPS
+    if scene.duration > most:
+        raise UserError(
+            f"scene {scene.clip_id} is {scene.duration:g} s long: the format numbers frames with six digits, so that a "
+            f"clip has {most:g} s at most; give a shorter scene.duration"
+        )
 
 
 def camera_name(camera: Camera) -> str:
@@ -126,6 +141,9 @@ def _record(track: Track, pose: np.ndarray, moving: bool) -> dict:
 
 def _folders(scene: Scene, cameras: Mapping[str, Camera]) -> Iterator[tuple[str, Members]]:
     rig_poses = scene.rig_trajectory.sample(clip_times(scene))
+    check_rigid(rig_poses, lambda i: f"scene {scene.clip_id}: the rig's pose in frame {i}")
+    mounts = {name: camera.camera_to_rig for name, camera in cameras.items()}
+    check_rigid(np.stack(list(mounts.values())), lambda i: f"camera {list(mounts)[i]}: camera_to_rig")
     yield "vehicle_pose", ((f"{f:06d}.vehicle_pose.npy", encode_npy(pose)) for f, pose in enumerate(rig_poses))
     yield "pose", _camera_poses(rig_poses, cameras)
     records = object_records(scene).items()

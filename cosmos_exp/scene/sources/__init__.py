@@ -11,6 +11,7 @@ from pkgutil import iter_modules
 
 from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.scene.edits.scene_edits import apply_edits
+from cosmos_exp.scene.finite import require_finite
 from cosmos_exp.scene.source import SceneConfig, SceneSource, own_options
 from cosmos_exp.scene.types import Scene
 from cosmos_exp.sensors.camera import Rig
@@ -26,9 +27,13 @@ SOURCES: dict[str, SceneSource] = {
 
 
 def load_scene(config: SceneConfig) -> Scene:
-    """The scene of a `scene` config, with its edits. Raises UserError as its source and `apply_edits` do."""
+    """The scene of a `scene` config, with its edits. Raises UserError as its source and `apply_edits` do, and where one
+    of its numbers is not finite."""
     scene = SOURCES[config.source].load(**own_options(config))
-    return apply_edits(scene, config.ego_edit, config.edits)
+    require_finite(scene)
+    scene = apply_edits(scene, config.ego_edit, config.edits)
+    require_finite(scene)
+    return scene
 
 
 def load_rig(scene: SceneConfig, sensors: SensorsConfig, *, size: tuple[int, int] | None = None) -> Rig:

@@ -161,6 +161,10 @@ def _objects(source: WaymoSegment, frames: Mapping[int, int], summary: Summary) 
 def _sweeps(source: WaymoSegment, frames: Mapping[int, int], summary: Summary) -> Iterator[tuple[str, bytes]]:
     for time, points in source.sweeps():
         summary.sweeps += 1
+        finite = np.isfinite(points).all(axis=1)
+        if not finite.all():
+            summary.left_out["LiDAR point without a finite place"] += int((~finite).sum())
+            points = points[finite]
         buffer = io.BytesIO()
         np.savez(buffer, xyz=points, lidar_to_world=source.vehicle_poses[time])
         yield f"{frames[time]:06d}.lidar_raw.npz", buffer.getvalue()

@@ -66,12 +66,12 @@ def read_map(path: Path) -> WaymoMap:
             raise UserError(
                 f"{path}: its first frame has no map features; segments have them since version 1.4.2 of the dataset"
             )
-        return _converted(features)
+        return _converted(features, path)
     except BrokenMessage as error:
         raise UserError(f"{path}: its first record is no Waymo frame: {error}") from None
 
 
-def _converted(features: list[memoryview]) -> WaymoMap:
+def _converted(features: list[memoryview], path: Path) -> WaymoMap:
     result = WaymoMap()
     for feature in features:
         identity = next((value for number, value in fields(feature) if number == FEATURE_ID), 0)
@@ -82,6 +82,8 @@ def _converted(features: list[memoryview]) -> WaymoMap:
             if isinstance(value, int):
                 raise BrokenMessage(f"map feature {identity} is a number, not a message")
             vertices = np.array([_point(p) for p in submessages(value, points_field)]).reshape(-1, 3)
+            if not np.isfinite(vertices).all():
+                raise UserError(f"{path}: {kind} {identity} has a point that is not finite")
             if layer is None or len(vertices) < 2:
                 result.left_out[kind if layer is None else f"{kind} of {len(vertices)} points"] += 1
                 continue

@@ -12,6 +12,7 @@ def inclinations(values: np.ndarray | None, lowest: float, highest: float, rows:
     return np.asarray(values, np.float64)[::-1]
 
 
+@np.errstate(invalid="ignore")
 def sweep_points(
     ranges: np.ndarray,
     beams: np.ndarray,
@@ -19,7 +20,9 @@ def sweep_points(
     pixel_poses: np.ndarray | None,
     vehicle_to_world: np.ndarray,
 ) -> np.ndarray:
-    """Points [N,3] float32 in the vehicle frame of the whole sweep; pixels without return (range <= 0) give none.
+    """Points [N,3] float32 in the vehicle frame of the whole sweep.
+
+    Pixels without return (range <= 0) give none, those of a range or pose that is not finite a point that is not.
 
     ranges: [H,W] metres. beams: [H] inclinations. Columns run clockwise from straight behind, in the vehicle's
     azimuth. pixel_poses: [H,W,6] roll, pitch, yaw, x, y, z of the vehicle in the world when each pixel was

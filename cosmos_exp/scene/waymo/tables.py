@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from cosmos_exp.common.errors import UserError, unknown_name
+from cosmos_exp.scene.rds_hq.intrinsics import camera_model
+from cosmos_exp.scene.rds_hq.poses import check_rigid
 from cosmos_exp.scene.waymo.range_image import inclinations, sweep_points
 
 CAMERAS = {1: "front", 2: "front_left", 3: "front_right", 4: "side_left", 5: "side_right"}
@@ -71,24 +74,30 @@ class WaymoSegment:
     @cached_property
     def vehicle_poses(self) -> dict[int, np.ndarray]:
         """{microseconds: vehicle-to-world [4,4]}, ascending."""
-        rows = self._rows("vehicle_pose", [TIME], ["world_from_vehicle.transform"])
-        return dict(sorted((row[TIME], _matrix(row["world_from_vehicle.transform"])) for row in rows))
+        place, column = self._path("vehicle_pose"), "world_from_vehicle.transform"
+        rows = self._rows("vehicle_pose", [TIME], [column])
+        poses = {row[TIME]: _pose(row[column], f"{place}: {column} at {row[TIME]}") for row in rows}
+        return dict(sorted(poses.items()))
 
     @cached_property
     def calibrations(self) -> dict[str, CameraCalibration]:
         """{camera: calibration}."""
         numbers = ["intrinsic.f_u", "intrinsic.f_v", "intrinsic.c_u", "intrinsic.c_v", "width", "height"]
-        found = {}
+        found, path = {}, self._path("camera_calibration")
         for row in self._rows("camera_calibration", [CAMERA], [*numbers, "extrinsic.transform"]):
-            intrinsic = tuple(float(row[name]) for name in numbers)
-            found[_camera(row)] = CameraCalibration(intrinsic, _matrix(row["extrinsic.transform"]))
+            place = f"{path}: camera {_camera(row)}"
+            intrinsic = _finite([row[name] for name in numbers], f"{place}: intrinsic")
+            camera_model("pinhole", np.array(intrinsic), place)
+            pose = _pose(row["extrinsic.transform"], f"{place}: extrinsic.transform")
+            found[_camera(row)] = CameraCalibration(intrinsic, pose)
         return found
 
     def image_poses(self) -> dict[str, dict[int, np.ndarray]]:
         """{camera: {microseconds: vehicle-to-world [4,4] when its image was taken}}."""
         poses: dict[str, dict[int, np.ndarray]] = {}
         for row in self._rows("camera_image", [TIME, CAMERA], ["pose.transform"]):
-            poses.setdefault(_camera(row), {})[row[TIME]] = _matrix(row["pose.transform"])
+            place = f"{self._path('camera_image')}: pose.transform of camera {_camera(row)} at {row[TIME]}"
+            poses.setdefault(_camera(row), {})[row[TIME]] = _pose(row["pose.transform"], place)
         return poses
 
     def images(self, camera: str) -> list[bytes]:
@@ -100,7 +109,7 @@ class WaymoSegment:
         """One row per object and frame that has a camera-synced box, and the number of boxes that have none.
 
         Columns: TIME, OBJECT, `center`, `size` (3 values each, metres) and `heading` (radians) in the vehicle's frame,
-        `type` (number), `speed` (horizontal, m/s, None where unknown).
+        `type` (number), `speed` (horizontal, m/s, None where unknown or not finite).
         """
         names = ["center.x", "center.y", "center.z", "size.x", "size.y", "size.z", "heading"]
         boxes = [f"camera_synced_box.{name}" for name in names]
@@ -111,8 +120,11 @@ class WaymoSegment:
             if box is None:
                 unsynced += 1
                 continue
-            values = [float(box[name]) for name in boxes]
-            speed = None if row["speed.x"] is None else float(np.hypot(row["speed.x"], row["speed.y"]))
+            place = f"{self._path('lidar_camera_synced_box')}: object {row[OBJECT]} at {row[TIME]}"
+            values = list(_finite([box[name] for name in boxes], place))
+            if min(values[3:6]) < 0:
+                raise UserError(f"{place}: the size {values[3:6]} is below 0")
+            speed = _speed(row["speed.x"], row["speed.y"])
             found.append(
                 {TIME: row[TIME], OBJECT: row[OBJECT], "center": values[:3], "size": values[3:6], "heading": values[6]}
                 | {"type": row["type"], "speed": speed}
@@ -148,7 +160,9 @@ class WaymoSegment:
         for row in self._rows("lidar_calibration", [LASER], names):
             if row[LASER] == TOP:
                 values, low, high = (row[f"beam_inclination.{part}"] for part in ("values", "min", "max"))
-                return (values, low, high), _matrix(row["extrinsic.transform"])
+                place = f"{self._path('lidar_calibration')}: roof LiDAR"
+                _finite([low, high] if values is None else values, f"{place}: beam_inclination")
+                return (values, low, high), _pose(row["extrinsic.transform"], f"{place}: extrinsic.transform")
         raise UserError(f"{self._path('lidar_calibration')} has no row of the roof LiDAR ({LASER} = {TOP})")
 
     def _top(self, component: str, names: Sequence[str]) -> Iterator[Row]:
@@ -169,7 +183,10 @@ class WaymoSegment:
         rows = IMAGE_ROWS if any("image" in name for name in names) else ROWS
         for batch in file.iter_batches(batch_size=rows, columns=list(columns.values())):
             for i in range(batch.num_rows):
-                yield {name: _value(batch.column(column)[i]) for name, column in columns.items()}
+                row = {name: _value(batch.column(column)[i]) for name, column in columns.items()}
+                if empty := [key for key in keys if row[key] is None]:
+                    raise UserError(f"{path}: a row without {', '.join(empty)}")
+                yield row
 
 
 def _parquet_file(path: Path):
@@ -206,5 +223,22 @@ def _camera(row: Row) -> str:
     return CAMERAS[row[CAMERA]]
 
 
-def _matrix(values: np.ndarray) -> np.ndarray:
-    return np.asarray(values, np.float64).reshape(4, 4)
+def _pose(values: np.ndarray | None, place: str) -> np.ndarray:
+    """[4,4], a rigid motion."""
+    matrix = np.array([] if values is None else values, np.float64)
+    if matrix.size != 16:
+        raise UserError(f"{place}: a pose has 16 numbers, not {matrix.size}")
+    matrix = matrix.reshape(4, 4)
+    check_rigid(matrix[None], lambda _: place)
+    return matrix
+
+
+def _finite(values: Sequence[Any], place: str) -> tuple[float, ...]:
+    if any(value is None or not math.isfinite(value) for value in values):
+        raise UserError(f"{place}: {', '.join(map(str, values))} are not finite numbers")
+    return tuple(map(float, values))
+
+
+def _speed(x: float | None, y: float | None) -> float | None:
+    speed = math.nan if x is None or y is None else math.hypot(x, y)
+    return speed if math.isfinite(speed) else None

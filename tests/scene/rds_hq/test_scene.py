@@ -236,3 +236,23 @@ def test_the_written_layer_reads_back(tmp_path: Path) -> None:
     label = Label((np.array([[0.0, 0, 0], [1, 0, 0]]),), ({"name": "width", "double": 0.2},))
     write_tar(tmp_path / "3d_lanelines" / "c.tar", "c", {"lanelines.json": labels_json("lanelines", [label])})
     assert SampleTar(tmp_path / "3d_lanelines" / "c.tar").keys == ("lanelines.json",)
+
+
+@pytest.mark.parametrize(
+    ("layer", "attribute", "message"),
+    [
+        ("lanelines", {"name": "width", "double": float("nan")}, "attribute width of a label is nan: .* finite number"),
+        ("poles", {"name": "radius", "double": "thick"}, "attribute radius of a label is 'thick'"),
+        ("poles", {"name": "radius", "double": -1.0}, "attribute radius of a label is -1.0"),
+        (
+            "traffic_lights",
+            {"name": "states", "enumsList": {"enumsList": ["PINK"]}},
+            "states and state_times are as many",
+        ),
+        ("traffic_lights", {"name": "state_times", "textList": {"textList": ["inf"]}}, "finite times that ascend"),
+    ],
+)
+def test_attributes_that_are_no_finite_numbers_are_refused(layer, attribute, message):
+    vertices = cuboid_corners(np.eye(4), (0.1, 0.6, 0.6)) if layer == "traffic_lights" else np.eye(3)[:2]
+    with pytest.raises(UserError, match=message):
+        map_of_labels("clip", {layer: [Label((vertices,), (attribute,))]})

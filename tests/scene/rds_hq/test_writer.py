@@ -239,6 +239,20 @@ def test_a_clip_is_replaced_whole(street: Scene, tmp_path: Path) -> None:
     assert not (tmp_path / "lidar_raw" / f"{clip}.tar").exists()
 
 
+def test_what_our_reader_would_refuse_is_not_written(street: Scene, tmp_path: Path) -> None:
+    poses = street.rig_trajectory.poses.copy()
+    poses[1, 0, 3] = np.nan
+    broken = dataclasses.replace(street, rig_trajectory=Trajectory(street.rig_trajectory.times, poses))
+    with pytest.raises(UserError, match=r"a pose of the rig is nan \(number 1, 0, 3\): it must be finite"):
+        write_clip(broken, rig_of("front"), tmp_path)
+    mirrored = Rig("mine", (Camera("front", Pinhole.from_hfov(64, 36, 1.0), np.diag([1.0, -1.0, 1.0, 1.0])),))
+    with pytest.raises(UserError, match="camera front: camera_to_rig: the pose is left-handed"):
+        write_clip(street, mirrored, tmp_path)
+    with pytest.raises(UserError, match=r"1e\+10 s long: .* six digits, so that a clip has 33333.3 s at most"):
+        write_clip(dataclasses.replace(street, end=1e10), rig_of("front"), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_camera_name_that_a_tar_cannot_hold_is_refused(street: Scene, tmp_path: Path) -> None:
     rig = Rig("mine", (Camera("Front.Wide", Pinhole.from_hfov(64, 36, 1.0), np.eye(4)),))
     with pytest.raises(UserError, match=r"'Front\.Wide'.*lower-case"):

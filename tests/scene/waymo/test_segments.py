@@ -224,3 +224,48 @@ def test_an_image_that_is_missing(tables, tmp_path):
     pq.write_table(table.slice(0, 19), broken / "camera_image" / f"{SEGMENT}.parquet")
     with pytest.raises(UserError, match=f"no image of camera front at 1 of 4 times, the first {START}"):
         convert_segment(broken, SEGMENT, tmp_path / "clips")
+
+
+class Broken(Segment):
+    """vehicle pose, box, range: a value that is not finite in frame 1."""
+
+    place = ""
+
+    def vehicle(self, frame, late=0.0):
+        vehicle = super().vehicle(frame, late)
+        vehicle[0, 3] += np.nan if self.place == "vehicle" and frame == 1 else 0.0
+        return vehicle
+
+    def objects(self, frame):
+        kind, centre, size, heading, speed = (found := super().objects(frame))["car"]
+        broken = np.inf if self.place == "box" and frame == 1 else heading
+        return found | {"car": (kind, centre, size, broken, speed)}
+
+    def ranges(self, number):
+        values = super().ranges(number)
+        values[0, 1, 0] = np.inf if self.place == "range" else values[0, 1, 0]
+        return values
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("vehicle", f"vehicle_pose.*world_from_vehicle.transform at {START + 100_000}: the pose has nan"),
+        ("box", f"lidar_camera_synced_box.*object car at {START + 100_000}: .*inf are not finite numbers"),
+    ],
+)
+def test_numbers_that_are_not_finite_stop_with_their_place(place, message, tmp_path):
+    segment = Broken()
+    segment.place = place
+    with pytest.raises(UserError, match=message):
+        convert_segment(segment.write(tmp_path), SEGMENT, tmp_path / "clips", without_map=True, videos="none")
+
+
+def test_lidar_points_without_a_finite_place_are_counted(tmp_path):
+    segment = Broken()
+    segment.place = "range"
+    root = segment.write(tmp_path)
+    summary = convert_segment(root, SEGMENT, tmp_path / "clips", without_map=True, videos="none")
+    assert summary.left_out["LiDAR point without a finite place"] == 4 * 2
+    points, _ = RdsHqClip(tmp_path / "clips", SEGMENT).lidar(0)
+    assert np.isfinite(points).all()
