@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
     from cosmos_exp.scene.types import Scene
     from cosmos_exp.sensors.camera import Rig
+
+log = logging.getLogger(__name__)
 
 
 def compose(overrides: Sequence[str] = (), *, config_dir: Path | str | None = None) -> DictConfig:
@@ -56,13 +59,17 @@ def config_loader(config_dir: Path | str | None) -> Iterator[tuple[ConfigLoader,
 
 
 def scene_of(cfg: DictConfig) -> Scene:
+    """The scene of a config, its notes logged."""
     from cosmos_exp.config.schema import typed_group
     from cosmos_exp.config.validate import check_scene
     from cosmos_exp.scene.source import SceneConfig
     from cosmos_exp.scene.sources import load_scene
 
     check_scene(cfg)
-    return load_scene(typed_group(cfg.scene, SceneConfig))
+    scene = load_scene(typed_group(cfg.scene, SceneConfig))
+    for note in scene.notes:
+        log.warning("%s", note)
+    return scene
 
 
 def rig_of(cfg: DictConfig, scene: Scene | None, *, default_size: tuple[int, int] | None = None) -> Rig:

@@ -22,10 +22,11 @@ from cosmos_exp.runs.run_folder import RunFolder
 
 @dataclass
 class PipelineState:
-    """What the stages have made so far, as cache entries. clip: its name."""
+    """What the stages have made so far, as cache entries. clip: its name. notes: of the scene."""
 
     clip: str = ""
     description: str = ""
+    notes: tuple[str, ...] = ()
     prompts: dict[str, str] = field(default_factory=dict)  # by style
     renders: dict[str, dict[RenderRequest, Entry]] = field(default_factory=dict)  # by weather
     controls: dict[str, dict[RenderRequest, Entry]] = field(default_factory=dict)  # by control

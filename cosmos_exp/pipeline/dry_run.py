@@ -34,21 +34,26 @@ class Wanted:
 
 @dataclass(frozen=True)
 class DryRun:
-    """wanted: {key: result}. generated: entries of the videos. stages: names of all that store results, in order."""
+    """wanted: {key: result}. generated: entries of the videos. stages: names of all that store results, in order.
+    notes: of the scene, what the user should know."""
 
     wanted: Mapping[str, Wanted]
     generated: tuple[Entry, ...]
     stages: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 def dry_run(spec: RunSpec) -> DryRun:
-    """Builds the scene where its caption is not in the cache, because prompts follow from it; computes nothing else."""
+    """Builds the scene where its caption is not in the cache, because prompts follow from it; computes nothing else.
+
+    Raises UserError where the scene cannot be loaded or is too short.
+    """
     results = DryRunResults(spec, StageCache(spec.config.paths.cache))
     context = RunContext(spec, results)
     with _quiet():
         run_stages(context)
     generated = [entry for videos in context.state.generated.values() for entry in videos.entries]
-    return DryRun(results.wanted, tuple(generated), tuple(results.versions))
+    return DryRun(results.wanted, tuple(generated), tuple(results.versions), context.state.notes)
 
 
 @dataclass

@@ -19,7 +19,7 @@ from cosmos_exp.sensors.carla_yaml import configured_cameras
 from cosmos_exp.sensors.config import SensorsConfig
 from cosmos_exp.sensors.rigs import cameras_of_views
 
-SCENE_VERSION = 1
+SCENE_VERSION = 2
 """Raise it when a reader makes another scene of the same input."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from cosmos_exp.captions.describe import describe
 from cosmos_exp.captions.rewrite import rewrite
@@ -14,20 +15,33 @@ from cosmos_exp.pipeline.scene_loading import LoadedScene
 
 
 @dataclass(frozen=True)
+class Caption:
+    """clip: its name. description: the sentence that every style's prompt is built from. seconds: length of the scene.
+    notes: of the scene, what the user should know."""
+
+    clip: str
+    description: str
+    seconds: float
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Prompts:
     spec: RunSpec
     scene: LoadedScene
     results: Results
 
-    def caption(self) -> tuple[str, str]:
-        """(name of the clip, the sentence that every style's prompt is built from)."""
+    def caption(self) -> Caption:
+        """What is known of the scene once it was loaded."""
 
-        def compute() -> dict[str, str]:
+        def compute() -> dict[str, Any]:
             scene = self.scene.scene
-            return {"clip": scene.clip_id, "description": describe(scene)}
+            known = {"clip": scene.clip_id, "description": describe(scene)}
+            return known | {"seconds": scene.duration, "notes": list(scene.notes)}
 
         facts = load_json(self.results.get("captions", {}, [self.scene.key], compute))
-        return facts["clip"], self.spec.config.captions.prompt or facts["description"]
+        description = self.spec.config.captions.prompt or facts["description"]
+        return Caption(facts["clip"], description, facts["seconds"], tuple(facts["notes"]))
 
     def of_front(self, description: str) -> dict[str, str]:
         """{style: prompt} of the front view."""

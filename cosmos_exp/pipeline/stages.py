@@ -20,6 +20,7 @@ from cosmos_exp.common.video import compose_grid, write_video
 from cosmos_exp.models.base import GeneratedVideos, RenderRequest
 from cosmos_exp.pipeline.context import RunContext
 from cosmos_exp.pipeline.references import Reference
+from cosmos_exp.pipeline.scene_loading import check_length
 from cosmos_exp.runs.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
@@ -41,9 +42,13 @@ class Stage:
 
 
 def describe(context: RunContext, tick: Tick) -> None:
-    """The clip's name, its description, and the prompt of each style."""
+    """The clip's name, its description, and the prompt of each style. UserError where the scene is too short."""
     state, prompts = context.state, context.prompts
-    state.clip, state.description = prompts.caption()
+    caption = prompts.caption()
+    state.clip, state.description, state.notes = caption.clip, caption.description, caption.notes
+    for note in state.notes:
+        log.warning("%s", note)
+    check_length(context.spec, caption.seconds, caption.notes)
     state.prompts = prompts.of_front(state.description)
     if context.folder:
         write_captions(context.folder.captions(state.clip), state.prompts)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from cosmos_exp.common.errors import UserError
 from cosmos_exp.config.run_spec import RunSpec
 from cosmos_exp.config.schema import Config, typed
 from cosmos_exp.pipeline.dry_run import Wanted, dry_run
@@ -27,7 +28,7 @@ LAST = "metrics"  # stage, whatever stages the models have before it
 class PlannedCell:
     """wanted: {key: result}. stages: names of all that it may have, in their order. results: keys of its videos and
     metrics. new: those wanted that neither the cache nor an earlier cell has. same_as: number of the earlier cell with
-    the same results. seconds: estimate; None where something was never measured.
+    the same results. seconds: estimate; None where something was never measured. notes: of the scene.
     """
 
     config: Config
@@ -35,6 +36,7 @@ class PlannedCell:
     rest: Wanted
     stages: Sequence[str]
     results: tuple[str, ...]
+    notes: tuple[str, ...]
     new: list[Wanted] = field(default_factory=list)
     same_as: int | None = None
     seconds: float | None = 0.0
@@ -71,6 +73,11 @@ class Plan:
     def stages(self) -> list[StagePlan]:
         stages = dict.fromkeys(stage for cell in self.cells for stage in cell.stages if stage != LAST)
         return [self._stage(stage) for stage in (*stages, LAST, REST) if any(self._wanted(stage))]
+
+    @property
+    def notes(self) -> list[str]:
+        """Of the scenes, what the user should know; each once."""
+        return list(dict.fromkeys(note for cell in self.cells for note in cell.notes))
 
     @property
     def seconds(self) -> float | None:
@@ -122,8 +129,9 @@ def make_plan(configs: Sequence[DictConfig]) -> Plan:
     """The plan of these cells, which must have passed `validate`; they share the cache of the first.
 
     Builds the scenes whose captions are not in the cache, because prompts follow from them; computes nothing else.
+    Raises UserError for the first cell whose scene cannot be loaded or is too short.
     """
-    cells = [_planned(typed(cfg)) for cfg in configs]
+    cells = [_planned(typed(cfg), f"cell {i}: " if len(configs) > 1 else "") for i, cfg in enumerate(configs)]
     plan = Plan(cells, History(cells[0].config.paths.cache).costs())
     made: set[str] = set()
     first: dict[tuple[str, ...], int] = {}
@@ -138,13 +146,17 @@ def make_plan(configs: Sequence[DictConfig]) -> Plan:
     return plan
 
 
-def _planned(config: Config) -> PlannedCell:
+def _planned(config: Config, place: str) -> PlannedCell:
+    """place: what a message begins with."""
     spec = RunSpec(config)
-    dry = dry_run(spec)
+    try:
+        dry = dry_run(spec)
+    except UserError as error:
+        raise UserError(f"{place}{error}") from error
     made = [entry.key for entry in dry.generated]
     made += [wanted.key for wanted in dry.wanted.values() if wanted.stage == LAST]
     rest = Wanted(REST, "", "", len(spec.styles) * spec.megapixels, 1, cached=False)
-    return PlannedCell(config, dry.wanted, rest, list(dry.stages), tuple(made))
+    return PlannedCell(config, dry.wanted, rest, list(dry.stages), tuple(made), dry.notes)
 
 
 def free_bytes(folder: Path) -> int:

@@ -72,6 +72,8 @@ def _show(plan: Plan, axes: Sequence[dict[str, str]]) -> None:
         if len(plan.cells) > MOST_CELLS:
             console.print(f"and {len(plan.cells) - MOST_CELLS} more cells")
     console.print(_stages(plan.stages))
+    for note in plan.notes:
+        console.print(f"scene:    {note}", markup=False)
     paths = plan.cells[0].config.paths
     same = sum(cell.same_as is not None for cell in plan.cells)
     console.print(
