@@ -250,9 +250,14 @@ def _signs(label: Label) -> Iterator[TrafficSign]:
 
 def _lights(label: Label) -> Iterator[TrafficLight]:
     values = values_of(label)
-    states = tuple(LightState.__members__.get(str(name)) for name in values.get("states") or ())
+    states = tuple(LightState[name] for name in values.get("states") or () if name in LightState.__members__)
     times = np.array([_number(text) for text in values.get("state_times") or ()])
-    if len(states) != len(times) or None in states or not np.isfinite(times).all() or (np.diff(times) < 0).any():
+    if (
+        len(values.get("states") or ()) != len(times)
+        or len(states) != len(times)
+        or not np.isfinite(times).all()
+        or (np.diff(times) < 0).any()
+    ):
         raise UserError(
             f"traffic light {values.get('feature_id', '')}: states and state_times are as many names, of "
             f"{', '.join(LightState.__members__)}, as finite times that ascend"
