@@ -250,7 +250,7 @@ def _signs(label: Label) -> Iterator[TrafficSign]:
 
 def _lights(label: Label) -> Iterator[TrafficLight]:
     values = values_of(label)
-    states = tuple(LightState[name] for name in values.get("states") or () if name in LightState.__members__)
+    states = tuple(LightState[name] for name in map(str, values.get("states") or ()) if name in LightState.__members__)
     times = np.array([_number(text) for text in values.get("state_times") or ()])
     if (
         len(values.get("states") or ()) != len(times)
