@@ -7,17 +7,19 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
+from cosmos_exp.scene.opendrive.notes import Notes
 from cosmos_exp.scene.types import Lane, LaneType
 
 CELL = 0.1  # metres
 RIM = np.ones((5, 5), np.uint8)  # cells a gap is widened by, for the slivers that the cells of its rim leave
+LARGEST_JUNCTION = 500.0  # metres across
 LARGEST_GAP = 300.0  # square metres; larger gaps are traffic islands or building blocks
 ROAD_SHARE = 0.35  # of a gap's rim that must touch drivable surface
 BELOW = 0.01  # metres: keeps lanes on top where a gap's cells overlap them
 DRIVABLE = (LaneType.DRIVING, LaneType.BIKING, LaneType.PARKING, LaneType.SHOULDER)
 
 
-def fill_junctions(junctions: dict[str, list[Lane]], lanes: list[Lane]) -> list[Lane]:
+def fill_junctions(junctions: dict[str, list[Lane]], lanes: list[Lane], notes: Notes) -> list[Lane]:
     """Shoulder lanes that cover the gaps of each junction, named `<junction>:gap:<k>`.
 
     junctions: the lanes of each junction. lanes: all lanes of the map. A gap is bare ground that lanes enclose on all
@@ -27,6 +29,9 @@ def fill_junctions(junctions: dict[str, list[Lane]], lanes: list[Lane]) -> list[
     found: list[Lane] = []
     for junction, own in junctions.items():
         low, high = _bounds(own)
+        if (high - low).max() > LARGEST_JUNCTION:
+            notes.add(f"junctions more than {LARGEST_JUNCTION:g} m across keep their gaps", f"junction {junction!r}")
+            continue
         near = [lane for lane, (a, b) in zip(lanes, boxes) if (a < high).all() and (b > low).all()]
         grid = _Grid(low, high)
         for lane in near:

@@ -1,21 +1,42 @@
-"""Lanes of a road network as strips of sampled points, with their road, section and stations."""
+"""Lanes of a road network as strips of sampled points, with their road, section and stations.
+
+Between the starts of two records everything is smooth. So each such interval is sampled by itself, with its own
+records up to both of its ends, and a step between two intervals is two points at one station.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from cosmos_exp.scene.opendrive.road_network import LaneSection, LaneSpec, Road, RoadMark, RoadNetwork
+from cosmos_exp.common.errors import UserError
+from cosmos_exp.scene.opendrive.notes import Notes
+from cosmos_exp.scene.opendrive.road_geometry import Profile
+from cosmos_exp.scene.opendrive.road_network import (
+    LEFT_OUT,
+    LaneSection,
+    LaneSpec,
+    Malformed,
+    Road,
+    RoadMark,
+    RoadNetwork,
+)
 from cosmos_exp.scene.types import LaneType
 
-CHORD_ERROR = 0.02  # metres between a curve and its polyline
-STRAIGHT_STEP = 5.0
-CURVED_STEP = 1.0  # where widths, offsets or heights follow a cubic
-MIN_STEP = 0.2
-OUTERMOST = 6.0  # metres: a typical lane border's distance from the reference line, where arcs are longer
+POSITION_ERROR = 0.01  # metres between a border and its polyline
+WIDTH_ERROR = 0.004  # metres between a lane's width and that of its strip
+LONGEST_STEP = 5.0
+LONGEST_BANKED_STEP = 1.0  # where superelevation changes, or a connecting road's height
+SHORTEST_STEP = 0.1
+CURVATURE_PROBES = np.array([0.0, 0.25, 0.5, 0.75, 1.0])
+SHORTEST_INTERVAL = 1e-6  # metres: a record that holds for less is skipped
+SMALLEST_STEP = 1e-3  # metres: smaller steps of a border between two records are smoothed out
 MIN_WIDTH = 0.02  # lanes that never exceed this width are dropped
-END_OF_SECTION = 1e-6  # stations stay this far inside their section, where its own records hold
+MOST_POINTS = 5_000_000  # of all lanes
+FARTHEST = 1e8  # metres of any point from the origin; northings in the world's grids have up to 1e7
+WIDEST = 1e4  # metres of any border from its reference line
 
 LANE_TYPES = {
     "driving": LaneType.DRIVING,
@@ -44,7 +65,8 @@ DRIVABLE = (LaneType.DRIVING, LaneType.BIKING, LaneType.PARKING, LaneType.SHOULD
 @dataclass(frozen=True)
 class Strip:
     """One lane of one section. stations: [N]. inner, outer: [N,3] borders towards and away from the road's centre,
-    by increasing station. type None: the centre line, whose borders coincide."""
+    by increasing station; the strips of a section have the same stations, twice where any of them has a step.
+    type None: the centre line, whose borders coincide."""
 
     road: Road
     section: int
@@ -68,71 +90,182 @@ class Strip:
         """Does its traffic run with the stations?"""
         return (self.lane < 0) != self.road.left_hand_traffic
 
+    @cached_property
+    def own_points(self) -> np.ndarray:
+        """[N] bool: which points are not the ones before once more, at a step of another lane."""
+        moved = np.maximum(_distances(self.inner), _distances(self.outer))
+        return np.concatenate([[True], (np.diff(self.stations) > 0) | (moved > SMALLEST_STEP)])
+
     def driving_edges(self) -> tuple[np.ndarray, np.ndarray]:
         """Left and right edges [N,3] in driving direction."""
         order = slice(None) if self.forward else slice(None, None, -1)
         inner_is_left = not self.road.left_hand_traffic
         left, right = (self.inner, self.outer) if inner_is_left else (self.outer, self.inner)
-        return left[order], right[order]
+        return left[self.own_points][order], right[self.own_points][order]
 
 
-def lane_strips(network: RoadNetwork) -> list[tuple[list[Strip], list[Strip]]]:
+def _distances(points: np.ndarray) -> np.ndarray:
+    """[N-1] from each point [N,3] to the next."""
+    return np.linalg.norm(np.diff(points, axis=0), axis=1)
+
+
+def lane_strips(network: RoadNetwork, notes: Notes) -> list[tuple[list[Strip], list[Strip]]]:
     """Per lane section its left and its right side; each is the centre line followed by the lanes outwards.
 
     Lanes without surface (never wider than MIN_WIDTH) are left out. Lanes of no listed type are OTHER between
-    junctions; inside one they are part of its pavement.
+    junctions; inside one they are part of its pavement. A road that leaves the bounds FARTHEST and WIDEST is left out
+    and noted. Raises UserError where the lanes need more than MOST_POINTS.
     """
-    return [_section(road, index, section) for road in network.roads for index, section in enumerate(road.sections)]
+    sections: list[tuple[list[Strip], list[Strip]]] = []
+    left = MOST_POINTS
+    for road in network.roads:
+        try:
+            stations = [_stations(road, section) for section in road.sections]
+            left -= sum(len(s) * (len(x.left) + len(x.right)) for (s, _), x in zip(stations, road.sections))
+            if left < 0:
+                raise UserError(
+                    f"OpenDRIVE map {network.name!r}: its lanes need more than {MOST_POINTS:,} points, the last of "
+                    f"them those of road {road.id!r}, {road.length:g} m long; cut the map to the part that is needed"
+                )
+            sections += [_section(road, section, *pair) for section, pair in zip(road.sections, stations)]
+        except Malformed as error:
+            notes.add(LEFT_OUT["roads"], f"road {road.id!r}: {error}")
+    return sections
 
 
-def _section(road: Road, index: int, section: LaneSection) -> tuple[list[Strip], list[Strip]]:
-    stations = _stations(road, section)
-    inside = np.minimum(stations, section.end - END_OF_SECTION)
-    offset = road.lane_offset(inside)
-    left = _side(road, index, section, section.left, 1.0, inside, offset)
-    right = _side(road, index, section, section.right, -1.0, inside, offset)
-    return left, right
+def _section(road: Road, section: LaneSection, s: np.ndarray, within: np.ndarray) -> tuple[list[Strip], list[Strip]]:
+    frame = _Frame.at(road, s, within)
+    lateral = {1.0: frame.laterals(section.left, 1.0), -1.0: frame.laterals(section.right, -1.0)}
+    borders = {sign: [frame.points(*one) for one in each] for sign, each in lateral.items()}
+    points = np.stack([point for each in borders.values() for point in each])
+    _check_extent(points)
+    steps = np.linalg.norm(np.diff(points, axis=1), axis=-1).max(axis=0)
+    kept = np.concatenate([(np.diff(s) > 0) | (steps > SMALLEST_STEP), [True]])
+    return tuple(
+        _side(road, section, lanes, s[kept], [border[kept] for border in borders[sign]])
+        for lanes, sign in ((section.left, 1.0), (section.right, -1.0))
+    )
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """A road's reference line at N stations. xy: [N,2]. normal: [N,2] unit vectors to the left. height, bank, offset:
+    [N] elevation, superelevation and lane offset."""
+
+    s: np.ndarray
+    within: np.ndarray
+    xy: np.ndarray
+    normal: np.ndarray
+    height: np.ndarray
+    bank: np.ndarray
+    offset: np.ndarray
+
+    @classmethod
+    def at(cls, road: Road, s: np.ndarray, within: np.ndarray) -> _Frame:
+        xy, heading = road.reference.at(s, within)
+        normal = np.stack([-np.sin(heading), np.cos(heading)], axis=-1)
+        profiles = (road.elevation, road.superelevation, road.lane_offset)
+        return cls(s, within, xy, normal, *(p(s, within) for p in profiles))
+
+    def laterals(self, lanes: tuple[LaneSpec, ...], sign: float) -> list[tuple[np.ndarray, np.ndarray]]:
+        """(metres to the left, metres up) [N] of the centre line and of each lane's outer border.
+
+        A level lane keeps the height of its inner border, the others follow the superelevation.
+        """
+        t = self.offset
+        aside, up = t * np.cos(self.bank), t * np.sin(self.bank)
+        borders = [(aside, up)]
+        for lane in lanes:
+            record = lane.width(self.s, self.within)
+            width = self.offset + record - t if lane.is_border else sign * np.maximum(record, 0.0)
+            bank = np.zeros_like(self.bank) if lane.level else self.bank
+            t, aside, up = t + width, aside + width * np.cos(bank), up + width * np.sin(bank)
+            borders.append((aside, up))
+        return borders
+
+    def points(self, aside: np.ndarray, up: np.ndarray) -> np.ndarray:
+        """[N,3] world points."""
+        return np.concatenate([self.xy + aside[:, None] * self.normal, (self.height + up)[:, None]], axis=-1)
+
+
+def _check_extent(points: np.ndarray) -> None:
+    """points: [borders, N, 3], the first of them a centre line."""
+    if not (np.abs(points) <= FARTHEST).all():
+        raise Malformed(f"it reaches {_shown(np.abs(points).max())} m from the origin, {FARTHEST:g} m are allowed")
+    beside = np.abs(points - points[0]).max()
+    if beside > WIDEST:
+        raise Malformed(f"its lanes reach {beside:g} m from its centre line, {WIDEST:g} m are allowed")
+
+
+def _shown(value: float) -> str:
+    return f"{value:g}" if np.isfinite(value) else "no finite number of"
 
 
 def _side(
-    road: Road,
-    index: int,
-    section: LaneSection,
-    lanes: tuple[LaneSpec, ...],
-    sign: float,
-    s: np.ndarray,
-    offset: np.ndarray,
+    road: Road, section: LaneSection, lanes: tuple[LaneSpec, ...], s: np.ndarray, borders: list[np.ndarray]
 ) -> list[Strip]:
-    border = road.points(s, offset)
-    strips = [Strip(road, index, 0, None, s, border, border, section.centre)]
-    t = offset
-    for lane in lanes:
-        record = lane.width(s)
-        outer_t = offset + record if lane.is_border else t + sign * np.maximum(record, 0.0)
-        if np.abs(outer_t - t).max() <= MIN_WIDTH:
+    strips = [Strip(road, section.number, 0, None, s, borders[0], borders[0], section.centre)]
+    inner = borders[0]
+    for lane, outer in zip(lanes, borders[1:]):
+        if np.linalg.norm(outer - inner, axis=1).max() <= MIN_WIDTH:
             continue
-        outer, t = road.points(s, outer_t), outer_t
         untyped = LaneType.OTHER if road.junction is None else LaneType.SHOULDER
         lane_type = LANE_TYPES.get(lane.type, untyped)
-        strips.append(Strip(road, index, lane.id, lane_type, s, border, outer, lane.marks))
-        border = outer
+        strips.append(Strip(road, section.number, lane.id, lane_type, s, inner, outer, lane.marks))
+        inner = outer
     return strips
 
 
-def _stations(road: Road, section: LaneSection) -> np.ndarray:
-    """Every station where a record starts, and enough between them to resolve curves."""
+def _stations(road: Road, section: LaneSection) -> tuple[np.ndarray, np.ndarray]:
+    """Stations [N] and, for each, the middle [N] of the interval between two records that it samples."""
+    breaks = _breaks(road, section)
+    start, end = breaks[:-1], breaks[1:]
+    counts = np.ceil((end - start) / _steps(road, section, start, end) - 1e-9).astype(int) + 1
+    if counts.sum() > MOST_POINTS:
+        raise Malformed(f"its {road.length:g} m need {counts.sum()} points, {MOST_POINTS} are allowed")
+    stations = [np.linspace(a, b, n) for a, b, n in zip(start, end, counts)]
+    return np.concatenate(stations), np.repeat((start + end) / 2, counts)
+
+
+def _breaks(road: Road, section: LaneSection) -> np.ndarray:
+    """The section's start, every station inside it where a record starts, and its end."""
     lanes = section.left + section.right
     profiles = [lane.width for lane in lanes] + [road.lane_offset, road.elevation, road.superelevation]
-    marks = [m.offset + section.start for lane in lanes for m in lane.marks]
-    marks += [m.offset + section.start for m in section.centre]
-    records = [g.s for g in road.reference.geometries] + marks + [float(s) for p in profiles for s in p.starts]
-    inner = [s for s in records if section.start + 1e-3 < s < section.end - 1e-3]
-    breaks = np.unique(np.round([section.start, *inner, section.end], 6))
-    breaks = breaks[np.concatenate([[True], np.diff(breaks) > 1e-3])]
-    longest = CURVED_STEP if any(p.is_curved for p in profiles) else STRAIGHT_STEP
-    probes = breaks[:-1, None] + np.diff(breaks)[:, None] * np.array([0.02, 0.5, 0.98])
-    curvature = road.reference.curvature(probes.ravel()).reshape(-1, 3).max(1)
-    radius = 1 / np.maximum(curvature, 1e-6)
-    step = np.clip(radius * np.sqrt(8 * CHORD_ERROR / (radius + OUTERMOST)), MIN_STEP, longest)
-    pieces = [np.linspace(a, b, int(np.ceil((b - a) / h)) + 1)[:-1] for a, b, h in zip(breaks[:-1], breaks[1:], step)]
-    return np.concatenate([*pieces, breaks[-1:]])
+    marks = [mark.s for lane in lanes for mark in lane.marks] + [mark.s for mark in section.centre]
+    records = np.concatenate([[g.s for g in road.reference.geometries], marks, *(p.starts for p in profiles)])
+    inside = records[(records > section.start + SHORTEST_INTERVAL) & (records < section.end - SHORTEST_INTERVAL)]
+    breaks = np.unique(np.concatenate([[section.start], inside, [section.end]]))
+    apart = np.diff(breaks) > SHORTEST_INTERVAL
+    apart[-1:] = True
+    return breaks[np.concatenate([[True], apart])]
+
+
+def _steps(road: Road, section: LaneSection, start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """[K] metres between stations that keep POSITION_ERROR and WIDTH_ERROR in each interval [start, end].
+
+    A chord over h of a curve r(s) is off by h²/8 |r''|. Across the road that is, at an offset t(s) from a reference
+    line of curvature k, at most k (1 + k |t|) + |t''|.
+    """
+    middle = (start + end) / 2
+    s = start[:, None] + (end - start)[:, None] * CURVATURE_PROBES
+    shape, s, within = s.shape, s.ravel(), np.repeat(middle, len(CURVATURE_PROBES))
+
+    def largest(values: np.ndarray) -> np.ndarray:
+        return np.abs(values).reshape(shape).max(axis=1)
+
+    def bend(profile: Profile) -> np.ndarray:
+        return largest(profile.bend(s, within))
+
+    sides = (section.left, section.right)
+    extent = largest(road.lane_offset(s, within))
+    reach = extent + np.max([sum(largest(lane.width(s, within)) for lane in side) + 0 * extent for side in sides], axis=0)
+    widening = [[bend(lane.width) for lane in side] for side in sides]
+    across = bend(road.lane_offset) + np.max([sum(side) + 0 * extent for side in widening], axis=0)
+    curvature = largest(road.reference.curvature(s, within))
+    banked = bend(road.superelevation) * reach
+    position = np.maximum(curvature * (1 + curvature * reach) + across, bend(road.elevation) + banked)
+    width = np.max([bends for side in widening for bends in side] or [0 * extent], axis=0)
+    needed = np.maximum(position / POSITION_ERROR, width / WIDTH_ERROR)
+    on_slope = not road.superelevation.is_constant or (road.junction is not None and not road.elevation.is_constant)
+    longest = LONGEST_BANKED_STEP if on_slope else LONGEST_STEP
+    return np.clip(np.sqrt(8 / np.maximum(needed, 1e-12)), SHORTEST_STEP, longest)

@@ -1,8 +1,7 @@
 """OpenDRIVE map -> SceneMap: lane surfaces, painted lines, kerbs, crosswalks, wait lines, signs and lights.
 
-Reads the XML text only. Geometries line, arc, spiral, poly3 and paramPoly3; elevation; superelevation; lane
-offset; cubic lane widths and borders; road marks; signals and objects. Left out: crossfall, lateral shapes, lane
-heights (a log message says so where a map has them).
+Reads the XML text only. docs/opendrive.md lists the elements that are read and how; a log message counts what a map
+has that is not.
 """
 
 from __future__ import annotations
@@ -15,10 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
+from cosmos_exp.common.errors import UserError
 from cosmos_exp.scene.opendrive.junction_gaps import fill_junctions
-from cosmos_exp.scene.opendrive.lane_strips import Strip, lane_strips
+from cosmos_exp.scene.opendrive.lane_strips import MIN_WIDTH, Strip, lane_strips
+from cosmos_exp.scene.opendrive.notes import Notes
 from cosmos_exp.scene.opendrive.road_furniture import read_furniture
-from cosmos_exp.scene.opendrive.road_network import RoadMark, read_network
+from cosmos_exp.scene.opendrive.road_network import RoadMark, RoadNetwork, read_network
 from cosmos_exp.scene.types import Lane, LaneLine, LaneType, SceneMap
 
 logger = logging.getLogger(__name__)
@@ -38,33 +39,48 @@ LINE_COLORS = {"yellow": "yellow", "orange": "yellow"}  # any other colour is dr
 DEFAULT_LINE_WIDTH = 0.125
 KERB_PROBE = 0.25  # metres beyond a junction's kerb at which another lane's surface makes it no kerb
 SAME_LINE = 0.1  # metres within which two painted lines of a junction are one
+SAME_POINT = 1e-9  # metres
 JOINT = 0.1  # metres between the ends of lines that continue each other
 STRAIGHT_ON = np.cos(np.radians(20.0))
+BLOCK = 1_000_000
 SHORTEST_LINE = 0.3  # metres: shorter remainders of a line are dropped
 
 
 def load_opendrive(path: Path | str) -> SceneMap:
     """Static map of an OpenDRIVE file, in its inertial frame (right-handed, metres): our world frame.
 
-    Lane ids are `road:section:lane`; bare ground inside a junction is covered by shoulders `junction:gap:k`.
-    Raises UserError when the file is missing, truncated or no OpenDRIVE.
+    Lane ids are `road:section:lane`; bare ground inside a junction is covered by shoulders `junction:gap:k`. What
+    cannot be read or is not modelled is left out, and logged with its count.
+    Raises UserError when the file is missing, truncated or no OpenDRIVE, or has no lane with a surface.
     """
-    network = read_network(path)
-    for note in network.notes:
-        logger.warning("%s: %s", Path(path).name, note)
-    sections = lane_strips(network)
+    notes = Notes()
+    network = read_network(path, notes)
+    sections = lane_strips(network, notes)
     sides = list(chain(*sections))
     strips = [strip for side in sides for strip in side[1:]]
+    if not strips:
+        why = next(iter(notes), f"none is wider than {MIN_WIDTH} m")
+        raise UserError(f"OpenDRIVE map {str(path)!r} has no lane with a surface: {why}")
+    scene_map = _scene_map(network, sections, strips, notes)
+    for note in notes:
+        logger.warning("%s: %s", Path(path).name, note)
+    return scene_map
+
+
+def _scene_map(
+    network: RoadNetwork, sections: list[tuple[list[Strip], list[Strip]]], strips: list[Strip], notes: Notes
+) -> SceneMap:
     lanes = [_lane(strip) for strip in strips]
     junctions: dict[str, list[Lane]] = {}
     for strip, lane in zip(strips, lanes):
         if strip.road.junction is not None:
             junctions.setdefault(strip.road.junction, []).append(lane)
-    furniture = read_furniture(network, strips)
+    furniture = read_furniture(network, strips, notes)
+    sides = list(chain(*sections))
     return SceneMap(
         name=network.name,
-        lanes=tuple(lanes + fill_junctions(junctions, lanes)),
-        lane_lines=tuple(_joined(_unique_lines(_painted_lines(sides)))) + furniture.lane_lines,
+        lanes=tuple(lanes + fill_junctions(junctions, lanes, notes)),
+        lane_lines=tuple(_joined(_unique_lines(_painted_lines(sides, notes)))) + furniture.lane_lines,
         road_boundaries=tuple(_boundaries(sections)),
         crosswalks=furniture.crosswalks,
         road_markings=furniture.road_markings,
@@ -80,30 +96,41 @@ def _lane(strip: Strip) -> Lane:
     return Lane(strip.id, strip.type or LaneType.OTHER, left, right, junction=strip.road.junction is not None)
 
 
-def _mark_runs(strip: Strip) -> Iterator[tuple[RoadMark, slice]]:
-    """Each run of equal marks with the slice of the strip's stations it covers."""
+def _mark_runs(strip: Strip) -> Iterator[tuple[RoadMark, np.ndarray]]:
+    """Each run of equal marks with the indices of the strip's points it covers."""
     marks = strip.marks
-    start = strip.road.sections[strip.section].start
+    middles = (strip.stations[1:] + strip.stations[:-1]) / 2
+    current = np.searchsorted([mark.s for mark in marks], middles, side="right") - 1
     begin = 0
     while begin < len(marks):
         end = begin + 1
         while end < len(marks) and _same_paint(marks[begin], marks[end]):
             end += 1
-        first = int(np.searchsorted(strip.stations, start + marks[begin].offset - 2e-3))
-        if end < len(marks):
-            last = int(np.searchsorted(strip.stations, start + marks[end].offset - 2e-3))
-        else:
-            last = len(strip.stations) - 1
-        if last > first:
-            yield marks[begin], slice(first, last + 1)
+        for run in _stretches(strip, (begin <= current) & (current < end)):
+            yield marks[begin], run
         begin = end
+
+
+def _stretches(strip: Strip, chosen: np.ndarray | None = None) -> Iterator[np.ndarray]:
+    """Indices of points, each point once, of every stretch of the outer border that has no step to the side.
+
+    chosen: [N-1] bool, the pieces between two points that count.
+    """
+    lengths = np.linalg.norm(np.diff(strip.outer, axis=0), axis=1)
+    at_step = np.diff(strip.stations) <= 0
+    there = ~at_step | (lengths < JOINT)
+    for run in _runs(there if chosen is None else there & (chosen | at_step)):
+        indices = np.arange(run.start, run.stop)
+        apart = np.concatenate([[True], lengths[indices[:-1]] > SAME_POINT])
+        if apart.sum() > 1:
+            yield indices[apart]
 
 
 def _same_paint(a: RoadMark, b: RoadMark) -> bool:
     return (a.type, a.color, a.width) == (b.type, b.color, b.width)
 
 
-def _painted_lines(sides: Iterable[list[Strip]]) -> Iterator[tuple[str | None, LaneLine]]:
+def _painted_lines(sides: Iterable[list[Strip]], notes: Notes) -> Iterator[tuple[str | None, LaneLine]]:
     """(junction id or None, line) for every visible mark; the centre line of a section comes once."""
     centres: set[tuple[str, int]] = set()
     for side in sides:
@@ -115,11 +142,11 @@ def _painted_lines(sides: Iterable[list[Strip]]) -> Iterator[tuple[str | None, L
                 centres.add(key)
             for mark, run in _mark_runs(strip):
                 if mark.type not in INVISIBLE_MARKS:
-                    for line in _lines_of_mark(mark, strip.outer[run]):
+                    for line in _lines_of_mark(mark, strip.outer[run], notes):
                         yield strip.road.junction, line
 
 
-def _lines_of_mark(mark: RoadMark, points: np.ndarray) -> list[LaneLine]:
+def _lines_of_mark(mark: RoadMark, points: np.ndarray, notes: Notes) -> list[LaneLine]:
     color = LINE_COLORS.get(mark.color, "white")
     width = mark.width or DEFAULT_LINE_WIDTH
     if mark.type in DOUBLE_MARKS:
@@ -130,7 +157,7 @@ def _lines_of_mark(mark: RoadMark, points: np.ndarray) -> list[LaneLine]:
         ]
     style = LINE_STYLES.get(mark.type)
     if style is None:
-        logger.warning("road mark type %r is drawn as a solid line", mark.type)
+        notes.add("road marks of no listed type are drawn as solid lines", repr(mark.type))
     return [LaneLine(points, style or "solid", color, width)]
 
 
@@ -205,9 +232,19 @@ def _runs(keep: np.ndarray) -> Iterator[slice]:
 def distance_to_polyline(points: np.ndarray, line: np.ndarray) -> np.ndarray:
     """[N] distances in the plane from points [N,2] to a polyline [M,2]."""
     a, step = line[:-1], np.diff(line, axis=0)
-    offset = points[:, None] - a
-    along = np.clip((offset * step).sum(-1) / np.maximum((step * step).sum(-1), 1e-12), 0.0, 1.0)
-    return np.linalg.norm(offset - along[..., None] * step, axis=-1).min(axis=1)
+    squared = np.maximum((step * step).sum(-1), 1e-12)
+    found = np.empty(len(points))
+    for rows in _blocks(len(points), len(a)):
+        offset = points[rows, None] - a
+        along = np.clip((offset * step).sum(-1) / squared, 0.0, 1.0)
+        found[rows] = np.linalg.norm(offset - along[..., None] * step, axis=-1).min(axis=1)
+    return found
+
+
+def _blocks(rows: int, columns: int) -> Iterator[slice]:
+    """Slices of the rows of a table, each with BLOCK cells at most, so that long lines do not fill the memory."""
+    height = max(BLOCK // max(columns, 1), 1)
+    return (slice(i, i + height) for i in range(0, rows, height))
 
 
 def _boundaries(sections: list[tuple[list[Strip], list[Strip]]]) -> Iterator[np.ndarray]:
@@ -240,14 +277,14 @@ class _Border:
     def is_edge(self) -> bool:
         return self.near is None or self.far is None
 
-    def boundary_runs(self) -> Iterator[slice]:
+    def boundary_runs(self) -> Iterator[np.ndarray]:
         near, far = (lane is not None and lane.drivable for lane in (self.near, self.far))
         if near != far:
-            yield slice(None)
+            yield from _stretches(self.strip)
         else:
             yield from self.kerb_runs()
 
-    def kerb_runs(self) -> Iterator[slice]:
+    def kerb_runs(self) -> Iterator[np.ndarray]:
         yield from (run for mark, run in _mark_runs(self.strip) if mark.type in KERB_MARKS)
 
     def across(self) -> np.ndarray:
@@ -299,6 +336,9 @@ class _JunctionSurfaces:
 def inside_quads(points: np.ndarray, quads: np.ndarray) -> np.ndarray:
     """[N] bool: which points [N,2] lie in any of the convex quads [Q,4,2] (either orientation)."""
     edges = np.roll(quads, -1, axis=1) - quads
-    offset = points[:, None, None] - quads
-    side = edges[..., 0] * offset[..., 1] - edges[..., 1] * offset[..., 0]
-    return ((side > 0).all(-1) | (side < 0).all(-1)).any(-1)
+    inside = np.zeros(len(points), bool)
+    for rows in _blocks(len(points), 4 * len(quads)):
+        offset = points[rows, None, None] - quads
+        side = edges[..., 0] * offset[..., 1] - edges[..., 1] * offset[..., 0]
+        inside[rows] = ((side > 0).all(-1) | (side < 0).all(-1)).any(-1)
+    return inside

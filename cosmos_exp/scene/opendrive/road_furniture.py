@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import logging
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from cosmos_exp.scene.opendrive.lane_strips import Strip
+from cosmos_exp.scene.opendrive.notes import Notes
 from cosmos_exp.scene.opendrive.road_network import Road, RoadNetwork, RoadObject, Signal
 from cosmos_exp.scene.types import Building, LaneLine, LaneType, Pole, SceneMap, TrafficLight, TrafficSign, Tree
-
-logger = logging.getLogger(__name__)
 
 LIGHT_SIZE = (0.3, 0.45, 1.15)
 NEAR_SIDE_LIGHT = 3.4  # metres: head height of a light at the stop line
@@ -49,16 +47,16 @@ class _Collected:
     lights: list[TrafficLight] = field(default_factory=list)
     buildings: list[Building] = field(default_factory=list)
     trees: list[Tree] = field(default_factory=list)
-    unknown: Counter[str] = field(default_factory=Counter)
+    notes: Notes = field(default_factory=Notes)
 
 
-def read_furniture(network: RoadNetwork, strips: list[Strip]) -> SceneMap:
+def read_furniture(network: RoadNetwork, strips: list[Strip], notes: Notes) -> SceneMap:
     """Signals and objects of the network, as a SceneMap without lanes.
 
     Traffic lights keep the signal's id and stand at its position; the head faces the lanes it governs. Stop lines come
     from the map's objects; an entry of a signalled junction that has none near gets one across its lane.
     """
-    found = _Collected()
+    found = _Collected(notes=notes)
     for road in network.roads:
         for item in road.objects:
             _add_object(found, road, item)
@@ -67,8 +65,6 @@ def read_furniture(network: RoadNetwork, strips: list[Strip]) -> SceneMap:
         for signal in road.signals:
             _add_signal(found, network, road, signal, entries.get(signal.id, []))
     _add_missing_wait_lines(found, [e for group in entries.values() for e in group])
-    for what, count in sorted(found.unknown.items()):
-        logger.warning("%s: %d objects named %s are not drawn", network.name, count, what)
     return SceneMap(
         name=network.name,
         lane_lines=tuple(found.lane_lines),
@@ -105,7 +101,7 @@ def _junction_entries(network: RoadNetwork, strips: list[Strip]) -> dict[str, li
     for road in network.roads:
         for reference in road.signal_references:
             for strip in lanes[road.id]:
-                first = 0 if strip.forward else len(road.sections) - 1
+                first = road.sections[0 if strip.forward else -1].number
                 if strip.section == first and reference.from_lane <= strip.lane <= reference.to_lane:
                     entries[reference.signal].append(_entry(strip))
     return entries
@@ -113,8 +109,8 @@ def _junction_entries(network: RoadNetwork, strips: list[Strip]) -> dict[str, li
 
 def _entry(strip: Strip) -> _Entry:
     left, right = strip.driving_edges()
-    step = (left[1] + right[1] - left[0] - right[0])[:2]
-    return _Entry(np.stack([left[0], right[0]]), float(np.arctan2(step[1], step[0])))
+    heading = strip.road.heading(float(strip.stations[0 if strip.forward else -1]))
+    return _Entry(np.stack([left[0], right[0]]), heading if strip.forward else heading + np.pi)
 
 
 def _add_missing_wait_lines(found: _Collected, entries: list[_Entry]) -> None:
@@ -239,7 +235,7 @@ def _add_static_object(found: _Collected, road: Road, item: RoadObject, name: st
         footprint = _outline(road, item)
         found.buildings.append(Building(footprint, item.height or 6.0, (0.6, 0.58, 0.55), seed=len(found.buildings)))
     else:
-        found.unknown[item.name or item.type or "(unnamed)"] += 1
+        found.notes.add(f"objects named {item.name or item.type or '(unnamed)'} are not drawn")
 
 
 def _ground(road: Road, s: float, t: float) -> np.ndarray:

@@ -2,19 +2,23 @@
 
 OpenDRIVE's inertial frame is right-handed (x east, y north, z up), so it is our world frame. Metres and radians.
 Formulas: ASAM OpenDRIVE 1.7, chapters 8 (geometries) and 10.5 (elevation).
+
+A record holds from its start to the next record's. Where two meet, `within` says which of them is meant: a station
+[N] inside the record's range, by default the station itself, which takes the record that begins there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 
 GAUSS_NODES, GAUSS_WEIGHTS = np.polynomial.legendre.leggauss(8)
 SPIRAL_PANELS = 16
-ARC_LENGTH_SAMPLES = 256
+CUBIC_PANELS = 64  # of a cubic curve, for its arc length
 
 
 class Curve(Protocol):
@@ -71,58 +75,69 @@ def arc_points(curvature: float, s: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class ParamPoly3:
-    """u(p), v(p) cubic; p runs over [0, 1] (normalised) or [0, length] while s runs over [0, length]."""
+class Cubic:
+    """u(p), v(p) cubic for p in [0, end], with the arc length from p = 0 as station: paramPoly3, and poly3 with u = p.
+
+    Beyond the curve's last point it goes straight on.
+    """
 
     u: tuple[float, float, float, float]
     v: tuple[float, float, float, float]
-    length: float
-    normalized: bool
+    end: float
+
+    @property
+    def arc_length(self) -> float:
+        return float(self._travelled[-1])
+
+    def _speed(self, p: np.ndarray) -> np.ndarray:
+        return np.hypot(slope(self.u, p), slope(self.v, p))
+
+    def _distance(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """[N] arc lengths between p = a and p = b, both [N]: Gauss-Legendre."""
+        nodes = a[:, None] + (b - a)[:, None] * (GAUSS_NODES + 1) / 2
+        return self._speed(nodes) @ GAUSS_WEIGHTS * (b - a) / 2
+
+    @cached_property
+    def _grid(self) -> np.ndarray:
+        return np.linspace(0.0, self.end, CUBIC_PANELS + 1)
+
+    @cached_property
+    def _travelled(self) -> np.ndarray:
+        """[CUBIC_PANELS + 1] arc lengths at the grid."""
+        return np.concatenate([[0.0], np.cumsum(self._distance(self._grid[:-1], self._grid[1:]))])
 
     def _p(self, s: np.ndarray) -> np.ndarray:
-        return s / self.length if self.normalized else s
+        """[N] parameters at arc lengths [N] on the curve: from a table, then two steps of Newton's method."""
+        p = np.interp(s, self._travelled, self._grid)
+        panel = np.clip(np.searchsorted(self._grid, p, side="right") - 1, 0, CUBIC_PANELS - 1)
+        start = self._grid[panel]
+        for _ in range(2):
+            missing = s - self._travelled[panel] - self._distance(start, p)
+            p = np.clip(p + missing / np.maximum(self._speed(p), 1e-9), start, self._grid[panel + 1])
+        return p
 
     def at(self, s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        p = self._p(s)
+        on_curve = np.clip(s, 0.0, self.arc_length)
+        p = self._p(on_curve)
+        heading = np.arctan2(slope(self.v, p), slope(self.u, p))
         points = np.stack([polynomial(self.u, p), polynomial(self.v, p)], axis=-1)
-        return points, np.arctan2(slope(self.v, p), slope(self.u, p))
+        ahead = (s - on_curve)[:, None] * np.stack([np.cos(heading), np.sin(heading)], axis=-1)
+        return points + ahead, heading
 
     def curvature(self, s: np.ndarray) -> np.ndarray:
-        p = self._p(s)
+        p = self._p(np.clip(s, 0.0, self.arc_length))
         return planar_curvature(slope(self.u, p), slope(self.v, p), bend(self.u, p), bend(self.v, p))
-
-
-@dataclass(frozen=True)
-class Poly3:
-    """v(u) cubic in the local frame; the station is the arc length along it."""
-
-    v: tuple[float, float, float, float]
-    length: float
-
-    def _u(self, s: np.ndarray) -> np.ndarray:
-        grid = np.linspace(0.0, self.length, ARC_LENGTH_SAMPLES)
-        speed = np.hypot(1.0, slope(self.v, grid))
-        travelled = np.concatenate([[0.0], np.cumsum((speed[1:] + speed[:-1]) / 2 * np.diff(grid))])
-        return np.interp(s, travelled, grid)
-
-    def at(self, s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        u = self._u(s)
-        return np.stack([u, polynomial(self.v, u)], axis=-1), np.arctan(slope(self.v, u))
-
-    def curvature(self, s: np.ndarray) -> np.ndarray:
-        u = self._u(s)
-        return planar_curvature(np.ones_like(u), slope(self.v, u), np.zeros_like(u), bend(self.v, u))
 
 
 def polynomial(c: Sequence[float] | np.ndarray, x: np.ndarray) -> np.ndarray:
     return c[0] + x * (c[1] + x * (c[2] + x * c[3]))
 
 
-def slope(c: Sequence[float], x: np.ndarray) -> np.ndarray:
+def slope(c: Sequence[float] | np.ndarray, x: np.ndarray) -> np.ndarray:
     return c[1] + x * (2 * c[2] + x * 3 * c[3])
 
 
-def bend(c: Sequence[float], x: np.ndarray) -> np.ndarray:
+def bend(c: Sequence[float] | np.ndarray, x: np.ndarray) -> np.ndarray:
     return 2 * c[2] + 6 * c[3] * x
 
 
@@ -148,49 +163,61 @@ class ReferenceLine:
 
     geometries: tuple[Geometry, ...]
 
-    def _pieces(self, s: np.ndarray):
-        starts = np.array([g.s for g in self.geometries])
-        index = np.clip(np.searchsorted(starts, s + 1e-9, side="right") - 1, 0, len(starts) - 1)
+    @cached_property
+    def _starts(self) -> np.ndarray:
+        return np.array([g.s for g in self.geometries])
+
+    def _pieces(self, s: np.ndarray, within: np.ndarray):
+        index = np.maximum(np.searchsorted(self._starts, within, side="right") - 1, 0)
         for i in np.unique(index):
             chosen = index == i
             yield self.geometries[i], chosen, s[chosen] - self.geometries[i].s
 
-    def at(self, s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def at(self, s: np.ndarray, within: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """World points [N,2] and headings [N] at stations s [N]."""
         points, headings = np.empty((len(s), 2)), np.empty(len(s))
-        for g, chosen, local_s in self._pieces(s):
+        for g, chosen, local_s in self._pieces(s, s if within is None else within):
             local, heading = g.curve.at(local_s)
             c, sn = np.cos(g.heading), np.sin(g.heading)
             points[chosen] = local @ np.array([[c, sn], [-sn, c]]) + (g.x, g.y)
             headings[chosen] = heading + g.heading
         return points, headings
 
-    def curvature(self, s: np.ndarray) -> np.ndarray:
+    def curvature(self, s: np.ndarray, within: np.ndarray | None = None) -> np.ndarray:
         values = np.empty(len(s))
-        for g, chosen, local_s in self._pieces(s):
+        for g, chosen, local_s in self._pieces(s, s if within is None else within):
             values[chosen] = g.curve.curvature(local_s)
         return values
 
 
 @dataclass(frozen=True)
 class Profile:
-    """Piecewise cubic of the station. starts: [K] ordered. coefficients: [K,4] of (station - start). Empty: 0."""
+    """Piecewise cubic of the station. starts: [K] ordered. coefficients: [K,4] of (station - start). 0 before the
+    first record, and everywhere without records."""
 
     starts: np.ndarray
     coefficients: np.ndarray
 
-    def __call__(self, s: np.ndarray) -> np.ndarray:
-        if len(self.starts) == 0:
-            return np.zeros(len(s))
-        i = np.clip(np.searchsorted(self.starts, s + 1e-9, side="right") - 1, 0, len(self.starts) - 1)
-        return polynomial(self.coefficients[i].T, s - self.starts[i])
+    def _records(self, s: np.ndarray, within: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        """Coefficients [4,N] of the records that hold, and the stations [N] since their starts."""
+        i = np.searchsorted(self.starts, s if within is None else within, side="right") - 1
+        held = i >= 0
+        return np.where(held, self.coefficients[i].T, 0.0), np.where(held, s - self.starts[i], 0.0)
+
+    def __call__(self, s: np.ndarray, within: np.ndarray | None = None) -> np.ndarray:
+        return polynomial(*self._records(s, within)) if len(self.starts) else np.zeros(len(s))
+
+    def bend(self, s: np.ndarray, within: np.ndarray | None = None) -> np.ndarray:
+        """[N] second derivatives, 1/m."""
+        return bend(*self._records(s, within)) if len(self.starts) else np.zeros(len(s))
 
     @property
-    def is_curved(self) -> bool:
-        return bool(np.any(np.abs(self.coefficients[:, 2:]) > 1e-9))
+    def is_constant(self) -> bool:
+        """Is it constant between the starts of its records?"""
+        return not self.coefficients[:, 1:].any()
 
 
 def profile(records: Sequence[tuple[float, float, float, float, float]]) -> Profile:
-    """Profile from rows (start, a, b, c, d) in any order."""
-    table = np.array(sorted(records), dtype=np.float64).reshape(-1, 5)
+    """Profile from rows (start, a, b, c, d) in any order; of rows with one start the last holds."""
+    table = np.array(sorted(records, key=lambda row: row[0]), dtype=np.float64).reshape(-1, 5)
     return Profile(table[:, 0], table[:, 1:])
