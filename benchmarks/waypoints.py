@@ -121,23 +121,21 @@ class _Strip:
         self.centre = (lane.left + lane.right) / 2
 
     def against(self, waypoint: Any) -> dict[str, float]:
-        """Metres between the waypoint and the nearest point of the centre, in the plane, across and in height."""
+        """Metres between the waypoint and the lane where the centre is nearest or, beside a step, within the bar."""
         location = waypoint.transform.location
         point = np.array([location.x, -location.y])
         start, step = self.centre[:-1, :2], np.diff(self.centre[:, :2], axis=0)
         share = ((point - start) * step).sum(-1) / np.maximum((step * step).sum(-1), 1e-18)
         share = np.clip(share, 0.0, 1.0)
         distance = np.linalg.norm(start + share[:, None] * step - point, axis=1)
-        candidates = np.flatnonzero(distance <= distance.min() + 1e-3)
-        sides = [[edge[i] + share[i] * (edge[i + 1] - edge[i]) for edge in (self.left, self.right)] for i in candidates]
-        widths = [abs(np.linalg.norm((left - right)[:2]) - waypoint.lane_width) for left, right in sides]
-        best = int(np.argmin(widths))
-        height = (sides[best][0][2] + sides[best][1][2]) / 2
-        return {
-            "position": float(distance[candidates[best]]),
-            "width": float(widths[best]),
-            "height": abs(float(height) - location.z),
-        }
+        candidates = np.flatnonzero(distance <= max(distance.min(), BARS["position"]))  # several beside a step
+        found = []
+        for i in candidates:
+            left, right = (edge[i] + share[i] * (edge[i + 1] - edge[i]) for edge in (self.left, self.right))
+            width = float(np.linalg.norm((left - right)[:2])) - waypoint.lane_width
+            height = float(left[2] + right[2]) / 2 - location.z
+            found.append({"position": float(distance[i]), "width": abs(width), "height": abs(height)})
+        return min(found, key=lambda errors: errors["width"] + errors["height"])
 
 
 def maps() -> list[Path]:

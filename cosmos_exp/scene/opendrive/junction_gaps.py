@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from cosmos_exp.scene.opendrive.notes import Notes
+from cosmos_exp.scene.opendrive.planar import nearest
 from cosmos_exp.scene.types import Lane, LaneType
 
 CELL = 0.1  # metres
@@ -51,8 +52,7 @@ def _bounds(lanes: list[Lane]) -> tuple[np.ndarray, np.ndarray]:
 
 def _on_surface(xy: np.ndarray, surface: np.ndarray) -> np.ndarray:
     """[N,3]: xy at the height of the nearest of the surface's points, a little below."""
-    nearest = np.linalg.norm(xy[:, None] - surface[:, :2], axis=-1).argmin(axis=1)
-    return np.concatenate([xy, surface[nearest, 2:] - BELOW], axis=1)
+    return np.concatenate([xy, surface[nearest(xy, surface[:, :2]), 2:] - BELOW], axis=1)
 
 
 class _Grid:

@@ -256,15 +256,16 @@ def _steps(road: Road, section: LaneSection, start: np.ndarray, end: np.ndarray)
     def bend(profile: Profile) -> np.ndarray:
         return largest(profile.bend(s, within))
 
+    nothing = np.zeros(len(start))
     sides = (section.left, section.right)
-    extent = largest(road.lane_offset(s, within))
-    reach = extent + np.max([sum(largest(lane.width(s, within)) for lane in side) + 0 * extent for side in sides], axis=0)
+    widths = [[largest(lane.width(s, within)) for lane in side] for side in sides]
     widening = [[bend(lane.width) for lane in side] for side in sides]
-    across = bend(road.lane_offset) + np.max([sum(side) + 0 * extent for side in widening], axis=0)
+    reach = largest(road.lane_offset(s, within)) + np.max([sum(side, nothing) for side in widths], axis=0)
+    across = bend(road.lane_offset) + np.max([sum(side, nothing) for side in widening], axis=0)
     curvature = largest(road.reference.curvature(s, within))
     banked = bend(road.superelevation) * reach
     position = np.maximum(curvature * (1 + curvature * reach) + across, bend(road.elevation) + banked)
-    width = np.max([bends for side in widening for bends in side] or [0 * extent], axis=0)
+    width = np.max([nothing, *widening[0], *widening[1]], axis=0)
     needed = np.maximum(position / POSITION_ERROR, width / WIDTH_ERROR)
     on_slope = not road.superelevation.is_constant or (road.junction is not None and not road.elevation.is_constant)
     longest = LONGEST_BANKED_STEP if on_slope else LONGEST_STEP

@@ -11,7 +11,7 @@ NOT_MODELLED = {  # path below the root: what it is
     "road/lateralProfile/shape": "lateral shape records",
     "road/lateralProfile/crossSectionSurface": "cross section surfaces",
     "road/lanes/laneSection/*/lane/height": "lane height records",
-    "road/lanes/laneSection/*/lane/roadMark/type": "line definitions of road marks (their type, width and colour are drawn)",
+    "road/lanes/laneSection/*/lane/roadMark/type": "lines of road marks (their type and width are drawn)",
     "road/lanes/laneSection/*/lane/roadMark/explicit": "explicit lines of road marks",
     "road/lanes/laneSection/*/lane/roadMark/sway": "swaying road marks",
     "road/objects/object/markings": "markings of objects",
@@ -51,5 +51,3 @@ class Notes:
         for what, count in self._counts.items():
             first = self._first[what]
             yield f"{count} {what}" + (f"; the first: {first}" if first else "")
-
-

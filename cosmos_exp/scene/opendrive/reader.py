@@ -18,6 +18,7 @@ from cosmos_exp.common.errors import UserError
 from cosmos_exp.scene.opendrive.junction_gaps import fill_junctions
 from cosmos_exp.scene.opendrive.lane_strips import MIN_WIDTH, Strip, lane_strips
 from cosmos_exp.scene.opendrive.notes import Notes
+from cosmos_exp.scene.opendrive.planar import distance_to_polyline, inside_quads
 from cosmos_exp.scene.opendrive.road_furniture import read_furniture
 from cosmos_exp.scene.opendrive.road_network import RoadMark, RoadNetwork, read_network
 from cosmos_exp.scene.types import Lane, LaneLine, LaneType, SceneMap
@@ -42,7 +43,6 @@ SAME_LINE = 0.1  # metres within which two painted lines of a junction are one
 SAME_POINT = 1e-9  # metres
 JOINT = 0.1  # metres between the ends of lines that continue each other
 STRAIGHT_ON = np.cos(np.radians(20.0))
-BLOCK = 1_000_000
 SHORTEST_LINE = 0.3  # metres: shorter remainders of a line are dropped
 
 
@@ -172,16 +172,18 @@ def _shifted(points: np.ndarray, left: float) -> np.ndarray:
 
 def _unique_lines(lines: Iterable[tuple[str | None, LaneLine]]) -> Iterator[LaneLine]:
     """Lines without the stretches that another connecting road of the same junction has painted already."""
-    painted: dict[str, list[np.ndarray]] = {}
+    painted: dict[str, list[tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]]] = {}
     for junction, line in lines:
         if junction is None:
             yield line
             continue
         before = painted.setdefault(junction, [])
         covered = np.zeros(len(line.points), bool)
-        for other in before:
-            covered |= distance_to_polyline(line.points[:, :2], other[:, :2]) < SAME_LINE
-        before.append(line.points)
+        low, high = line.points[:, :2].min(axis=0) - SAME_LINE, line.points[:, :2].max(axis=0) + SAME_LINE
+        for other, (other_low, other_high) in before:
+            if (other_low < high).all() and (other_high > low).all():
+                covered |= distance_to_polyline(line.points[:, :2], other[:, :2]) < SAME_LINE
+        before.append((line.points, (low, high)))
         for run in _runs(~(covered[:-1] & covered[1:])):
             yield LaneLine(line.points[run], line.style, line.color, line.width)
 
@@ -227,24 +229,6 @@ def _runs(keep: np.ndarray) -> Iterator[slice]:
     edges = np.flatnonzero(np.diff(np.concatenate([[False], keep, [False]])))
     for first, last in zip(edges[::2], edges[1::2]):
         yield slice(int(first), int(last) + 1)
-
-
-def distance_to_polyline(points: np.ndarray, line: np.ndarray) -> np.ndarray:
-    """[N] distances in the plane from points [N,2] to a polyline [M,2]."""
-    a, step = line[:-1], np.diff(line, axis=0)
-    squared = np.maximum((step * step).sum(-1), 1e-12)
-    found = np.empty(len(points))
-    for rows in _blocks(len(points), len(a)):
-        offset = points[rows, None] - a
-        along = np.clip((offset * step).sum(-1) / squared, 0.0, 1.0)
-        found[rows] = np.linalg.norm(offset - along[..., None] * step, axis=-1).min(axis=1)
-    return found
-
-
-def _blocks(rows: int, columns: int) -> Iterator[slice]:
-    """Slices of the rows of a table, each with BLOCK cells at most, so that long lines do not fill the memory."""
-    height = max(BLOCK // max(columns, 1), 1)
-    return (slice(i, i + height) for i in range(0, rows, height))
 
 
 def _boundaries(sections: list[tuple[list[Strip], list[Strip]]]) -> Iterator[np.ndarray]:
@@ -331,14 +315,3 @@ class _JunctionSurfaces:
 
     def _surface(self, junction: str) -> np.ndarray:
         return np.concatenate(self.quads[junction]) if junction in self.quads else np.zeros((0, 4, 2))
-
-
-def inside_quads(points: np.ndarray, quads: np.ndarray) -> np.ndarray:
-    """[N] bool: which points [N,2] lie in any of the convex quads [Q,4,2] (either orientation)."""
-    edges = np.roll(quads, -1, axis=1) - quads
-    inside = np.zeros(len(points), bool)
-    for rows in _blocks(len(points), 4 * len(quads)):
-        offset = points[rows, None, None] - quads
-        side = edges[..., 0] * offset[..., 1] - edges[..., 1] * offset[..., 0]
-        inside[rows] = ((side > 0).all(-1) | (side < 0).all(-1)).any(-1)
-    return inside

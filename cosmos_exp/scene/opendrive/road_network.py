@@ -83,7 +83,7 @@ class LaneSection:
 
 @dataclass(frozen=True)
 class Signal:
-    """s, t: road coordinates. orientation: + | - | none, the traffic it is for. width, height: metres, 0 if not given."""
+    """s, t: road coordinates. orientation: + | - | none, the traffic it is for. width, height: metres; 0: not given."""
 
     id: str
     name: str
@@ -463,7 +463,9 @@ def _copies(item: RoadObject, repeat: Element) -> Iterator[RoadObject]:
     start, length, distance = (_number(repeat, k) for k in ("s", "length", "distance"))
     count = int(max(length, 0.0) / distance * (1 + 1e-9)) + 1
     if count > MOST_COPIES:
-        raise Malformed(f"<repeat> every {distance:g} m over {length:g} m makes {count} objects, of {MOST_COPIES} at most")
+        raise Malformed(
+            f"<repeat> every {distance:g} m over {length:g} m makes {count} objects, of {MOST_COPIES} at most"
+        )
     for k in range(count):
         s = start + k * distance
         share = min(k * distance / length, 1.0) if length > 0.0 else 0.0

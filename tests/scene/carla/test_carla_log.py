@@ -13,7 +13,8 @@ from cosmos_exp.common.errors import UserError
 from cosmos_exp.scene.carla.axes import carla_rotation, flu_heading, flu_points, flu_poses
 from cosmos_exp.scene.carla.log import load_carla_scene
 from cosmos_exp.scene.carla.recorder import ActorType, read_log
-from cosmos_exp.scene.opendrive.reader import distance_to_polyline, load_opendrive
+from cosmos_exp.scene.opendrive.planar import distance_to_polyline
+from cosmos_exp.scene.opendrive.reader import load_opendrive
 from cosmos_exp.scene.types import ActorClass, LaneType, LightState
 
 TIMES = np.cumsum([0.0, 0.05, 0.12, 0.03, 0.1, 0.07, 0.11, 0.02, 0.1, 0.1, 0.1])

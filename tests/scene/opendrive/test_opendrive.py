@@ -11,7 +11,8 @@ import pytest
 from helpers import opendrive_writer as o
 
 from cosmos_exp.common.errors import UserError
-from cosmos_exp.scene.opendrive.reader import distance_to_polyline, load_opendrive
+from cosmos_exp.scene.opendrive.planar import distance_to_polyline
+from cosmos_exp.scene.opendrive.reader import load_opendrive
 from cosmos_exp.scene.types import LaneType
 
 WAYPOINTS = Path(__file__).with_name("town_waypoints.json")
