@@ -22,6 +22,7 @@ from cosmos_exp.scene.opendrive.road_network import (
     Road,
     RoadMark,
     RoadNetwork,
+    check_bounds,
 )
 from cosmos_exp.scene.types import LaneType
 
@@ -34,8 +35,7 @@ CURVATURE_PROBES = np.array([0.0, 0.25, 0.5, 0.75, 1.0])
 SHORTEST_INTERVAL = 1e-6  # metres: a record that holds for less is skipped
 SMALLEST_STEP = 1e-3  # metres: smaller steps of a border between two records are smoothed out
 MIN_WIDTH = 0.02  # lanes that never exceed this width are dropped
-MOST_POINTS = 5_000_000  # of all lanes
-FARTHEST = 1e8  # metres of any point from the origin; northings in the world's grids have up to 1e7
+MOST_POINTS = 2_000_000  # of all lanes
 WIDEST = 1e4  # metres of any border from its reference line
 
 LANE_TYPES = {
@@ -116,24 +116,33 @@ def lane_strips(network: RoadNetwork, notes: Notes) -> list[tuple[list[Strip], l
     junctions; inside one they are part of its pavement. A road that leaves the bounds FARTHEST and WIDEST is left out
     and noted. Raises UserError where the lanes need more than MOST_POINTS.
     """
+    intervals = {id(road): [_Intervals.of(road, section) for section in road.sections] for road in network.roads}
+    _check_points(network, intervals)
     sections: list[tuple[list[Strip], list[Strip]]] = []
-    left = MOST_POINTS
     for road in network.roads:
         try:
-            stations = [_stations(road, section) for section in road.sections]
-            left -= sum(len(s) * (len(x.left) + len(x.right)) for (s, _), x in zip(stations, road.sections))
-            if left < 0:
-                raise UserError(
-                    f"OpenDRIVE map {network.name!r}: its lanes need more than {MOST_POINTS:,} points, the last of "
-                    f"them those of road {road.id!r}, {road.length:g} m long; cut the map to the part that is needed"
-                )
-            sections += [_section(road, section, *pair) for section, pair in zip(road.sections, stations)]
+            sections += [_section(road, *pair) for pair in zip(road.sections, intervals[id(road)])]
         except Malformed as error:
             notes.add(LEFT_OUT["roads"], f"road {road.id!r}: {error}")
     return sections
 
 
-def _section(road: Road, section: LaneSection, s: np.ndarray, within: np.ndarray) -> tuple[list[Strip], list[Strip]]:
+def _check_points(network: RoadNetwork, intervals: dict[int, list[_Intervals]]) -> None:
+    def points(road: Road) -> int:
+        lanes = [len(section.left) + len(section.right) for section in road.sections]
+        return sum(n * int(x.counts.sum()) for n, x in zip(lanes, intervals[id(road)]))
+
+    needed = [points(road) for road in network.roads]
+    if sum(needed) > MOST_POINTS:
+        most, road = max(zip(needed, network.roads), key=lambda pair: pair[0])
+        raise UserError(
+            f"OpenDRIVE map {network.name!r} is too large: its lanes need {sum(needed):,} points, {MOST_POINTS:,} are "
+            f"allowed; {most:,} of them are those of road {road.id!r}, {road.length:g} m long"
+        )
+
+
+def _section(road: Road, section: LaneSection, intervals: _Intervals) -> tuple[list[Strip], list[Strip]]:
+    s, within = intervals.stations()
     frame = _Frame.at(road, s, within)
     lateral = {1.0: frame.laterals(section.left, 1.0), -1.0: frame.laterals(section.right, -1.0)}
     borders = {sign: [frame.points(*one) for one in each] for sign, each in lateral.items()}
@@ -190,15 +199,10 @@ class _Frame:
 
 def _check_extent(points: np.ndarray) -> None:
     """points: [borders, N, 3], the first of them a centre line."""
-    if not (np.abs(points) <= FARTHEST).all():
-        raise Malformed(f"it reaches {_shown(np.abs(points).max())} m from the origin, {FARTHEST:g} m are allowed")
+    check_bounds(points)
     beside = np.abs(points - points[0]).max()
     if beside > WIDEST:
         raise Malformed(f"its lanes reach {beside:g} m from its centre line, {WIDEST:g} m are allowed")
-
-
-def _shown(value: float) -> str:
-    return f"{value:g}" if np.isfinite(value) else "no finite number of"
 
 
 def _side(
@@ -216,15 +220,25 @@ def _side(
     return strips
 
 
-def _stations(road: Road, section: LaneSection) -> tuple[np.ndarray, np.ndarray]:
-    """Stations [N] and, for each, the middle [N] of the interval between two records that it samples."""
-    breaks = _breaks(road, section)
-    start, end = breaks[:-1], breaks[1:]
-    counts = np.ceil((end - start) / _steps(road, section, start, end) - 1e-9).astype(int) + 1
-    if counts.sum() > MOST_POINTS:
-        raise Malformed(f"its {road.length:g} m need {counts.sum()} points, {MOST_POINTS} are allowed")
-    stations = [np.linspace(a, b, n) for a, b, n in zip(start, end, counts)]
-    return np.concatenate(stations), np.repeat((start + end) / 2, counts)
+@dataclass(frozen=True)
+class _Intervals:
+    """The K intervals of a section between two records. start, end: [K] stations. counts: [K] points in each."""
+
+    start: np.ndarray
+    end: np.ndarray
+    counts: np.ndarray
+
+    @classmethod
+    def of(cls, road: Road, section: LaneSection) -> _Intervals:
+        breaks = _breaks(road, section)
+        start, end = breaks[:-1], breaks[1:]
+        counts = np.ceil((end - start) / _steps(road, section, start, end) - 1e-9).astype(int) + 1
+        return cls(start, end, counts)
+
+    def stations(self) -> tuple[np.ndarray, np.ndarray]:
+        """Stations [N] and, for each, the middle [N] of its interval."""
+        stations = [np.linspace(a, b, n) for a, b, n in zip(self.start, self.end, self.counts)]
+        return np.concatenate(stations), np.repeat((self.start + self.end) / 2, self.counts)
 
 
 def _breaks(road: Road, section: LaneSection) -> np.ndarray:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from cosmos_exp.scene.opendrive.lane_strips import Strip
 from cosmos_exp.scene.opendrive.notes import Notes
-from cosmos_exp.scene.opendrive.road_network import Road, RoadNetwork, RoadObject, Signal
+from cosmos_exp.scene.opendrive.road_network import LEFT_OUT, Malformed, Road, RoadNetwork, RoadObject, Signal
 from cosmos_exp.scene.types import Building, LaneLine, LaneType, Pole, SceneMap, TrafficLight, TrafficSign, Tree
 
 LIGHT_SIZE = (0.3, 0.45, 1.15)
@@ -59,11 +60,13 @@ def read_furniture(network: RoadNetwork, strips: list[Strip], notes: Notes) -> S
     found = _Collected(notes=notes)
     for road in network.roads:
         for item in road.objects:
-            _add_object(found, road, item)
+            with _noted(notes, "objects", road):
+                _add_object(found, road, item)
     entries = _junction_entries(network, strips)
     for road in network.roads:
         for signal in road.signals:
-            _add_signal(found, network, road, signal, entries.get(signal.id, []))
+            with _noted(notes, "signals", road):
+                _add_signal(found, network, road, signal, entries.get(signal.id, []))
     _add_missing_wait_lines(found, [e for group in entries.values() for e in group])
     return SceneMap(
         name=network.name,
@@ -77,6 +80,15 @@ def read_furniture(network: RoadNetwork, strips: list[Strip], notes: Notes) -> S
         buildings=tuple(found.buildings),
         trees=tuple(found.trees),
     )
+
+
+@contextmanager
+def _noted(notes: Notes, kind: str, road: Road) -> Iterator[None]:
+    """What turns out to be malformed inside is left out."""
+    try:
+        yield
+    except Malformed as error:
+        notes.add(LEFT_OUT[kind], f"road {road.id!r}: {error}")
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,8 @@ from typing import Protocol
 
 import numpy as np
 
+from cosmos_exp.scene.opendrive.planar import blocks
+
 GAUSS_NODES, GAUSS_WEIGHTS = np.polynomial.legendre.leggauss(8)
 SPIRAL_PANELS = 16
 CUBIC_PANELS = 64  # of a cubic curve, for its arc length
@@ -57,9 +59,11 @@ class Spiral:
         edges = np.linspace(0.0, 1.0, SPIRAL_PANELS + 1)
         nodes = (edges[:-1, None] + (GAUSS_NODES + 1) / 2 * np.diff(edges)[:, None]).ravel()
         weights = np.tile(GAUSS_WEIGHTS / 2 / SPIRAL_PANELS, SPIRAL_PANELS)
-        u = s[:, None] * nodes
-        angle = self.start * u + rate / 2 * u**2
-        points = s[:, None] * np.stack([np.cos(angle) @ weights, np.sin(angle) @ weights], axis=-1)
+        points = np.empty((len(s), 2))
+        for rows in blocks(len(s), len(nodes)):
+            u = s[rows, None] * nodes
+            angle = self.start * u + rate / 2 * u**2
+            points[rows] = s[rows, None] * np.stack([np.cos(angle) @ weights, np.sin(angle) @ weights], axis=-1)
         return points, self.start * s + rate / 2 * s**2
 
     def curvature(self, s: np.ndarray) -> np.ndarray:

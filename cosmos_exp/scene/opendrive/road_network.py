@@ -32,6 +32,7 @@ from cosmos_exp.scene.opendrive.road_geometry import (
 
 Item = TypeVar("Item")
 LARGEST = 1e12  # of any number
+FARTHEST = 1e8  # metres of any point from the origin; northings in the world's grids have up to 1e7
 LONGEST_ROAD = 1e6  # metres
 LONGEST_CONNECTION = 2000.0  # metres of a connecting road; a longer one is drawn as a road between junctions
 LARGEST_OFFSET = 1e4  # metres between a signal or object and its reference line
@@ -43,6 +44,10 @@ SIDES = ("left", "right")
 MOST_COPIES = 10_000  # of a repeated object
 LEFT_OUT = {kind: f"{kind} are left out" for kind in ("roads", "road marks", "signals", "signal references", "objects")}
 BEFORE_DECLARATION = re.compile(rb"\s*(<!--.*?-->\s*)*(?=<\?xml)", re.DOTALL)
+
+
+class Malformed(ValueError):
+    """A record that cannot be read; the message says which and why."""
 
 
 @dataclass(frozen=True)
@@ -142,12 +147,17 @@ class Road:
     objects: tuple[RoadObject, ...] = ()
 
     def points(self, s: np.ndarray, t: np.ndarray) -> np.ndarray:
-        """World points [N,3] at stations s and lateral offsets t (left positive) from the reference line."""
+        """World points [N,3] at stations s and lateral offsets t (left positive) from the reference line.
+
+        Raises Malformed beyond FARTHEST.
+        """
         xy, heading = self.reference.at(s)
         bank = self.superelevation(s)
         normal = np.stack([-np.sin(heading), np.cos(heading)], axis=-1)
         flat = xy + (t * np.cos(bank))[:, None] * normal
-        return np.concatenate([flat, (self.elevation(s) + t * np.sin(bank))[:, None]], axis=-1)
+        points = np.concatenate([flat, (self.elevation(s) + t * np.sin(bank))[:, None]], axis=-1)
+        check_bounds(points)
+        return points
 
     def heading(self, s: float) -> float:
         return float(self.reference.at(np.array([s]))[1][0])
@@ -162,8 +172,12 @@ class RoadNetwork:
     roads: tuple[Road, ...]
 
 
-class Malformed(ValueError):
-    """A record that cannot be read; the message says which and why."""
+def check_bounds(points: np.ndarray) -> None:
+    """Raises Malformed if world points lie beyond FARTHEST or are not finite."""
+    if not (np.abs(points) <= FARTHEST).all():
+        size = np.abs(points).max()
+        reach = f"{size:g} m" if np.isfinite(size) else "no finite place, or one"
+        raise Malformed(f"it reaches {reach} from the origin; {FARTHEST:g} m are allowed")
 
 
 def read_network(path: Path | str, notes: Notes) -> RoadNetwork:
@@ -454,20 +468,19 @@ def _objects(element: Element, length: float, notes: Notes) -> Iterator[RoadObje
         yield item
     for repeat in repeats:
         if _number(repeat, "distance") > 0.0:
-            yield from _copies(item, repeat)
+            yield from _copies(item, repeat, length)
         else:
             notes.add("objects repeated without a gap (walls, guard rails) are not modelled", item.name or item.type)
 
 
-def _copies(item: RoadObject, repeat: Element) -> Iterator[RoadObject]:
-    start, length, distance = (_number(repeat, k) for k in ("s", "length", "distance"))
-    count = int(max(length, 0.0) / distance * (1 + 1e-9)) + 1
+def _copies(item: RoadObject, repeat: Element, road_length: float) -> Iterator[RoadObject]:
+    start, length = _station(repeat, road_length), _number(repeat, "length", most=LONGEST_ROAD)
+    distance = _number(repeat, "distance")
+    count = 1 + max(length, 0.0) / distance * (1 + 1e-9)
     if count > MOST_COPIES:
-        raise Malformed(
-            f"<repeat> every {distance:g} m over {length:g} m makes {count} objects, of {MOST_COPIES} at most"
-        )
-    for k in range(count):
-        s = start + k * distance
+        raise Malformed(f"<repeat> with distance={distance:g} makes {count:g} objects, {MOST_COPIES} are allowed")
+    for k in range(int(count)):
+        s = min(start + k * distance, road_length + BEYOND_ROAD)
         share = min(k * distance / length, 1.0) if length > 0.0 else 0.0
 
         def at(name: str, value: float, share: float = share) -> float:
