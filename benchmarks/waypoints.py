@@ -48,9 +48,13 @@ class Comparison:
         found = []
         for i, place in enumerate(self.places):
             errors = {name: float(values[i]) for name, values in self.errors.items()}
-            if any(errors[name] > bar for name, bar in BARS.items()):
+            if _misses(errors):
                 found.append((place, errors))
         return found
+
+
+def _misses(errors: dict[str, float]) -> bool:
+    return any(errors[name] > bar for name, bar in BARS.items())
 
 
 def has_client() -> bool:
@@ -135,7 +139,7 @@ class _Strip:
             width = float(np.linalg.norm((left - right)[:2])) - waypoint.lane_width
             height = float(left[2] + right[2]) / 2 - location.z
             found.append({"position": float(distance[i]), "width": abs(width), "height": abs(height)})
-        return min(found, key=lambda errors: errors["width"] + errors["height"])
+        return min(found, key=lambda errors: (_misses(errors), errors["position"]))
 
 
 def maps() -> list[Path]:
