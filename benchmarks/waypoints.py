@@ -5,7 +5,7 @@ python -m benchmarks.waypoints [MAP.xodr ...]   needs the extra `carla`; by defa
 
 Compared are all driving lanes every 2 m, and all lanes half a millimetre after the start of every record: lane section,
 lane offset, width, elevation, geometry. CARLA ignores superelevation, so it is taken out of the map first. Not
-compared are waypoints of lanes narrower than 2 cm, which have no surface here.
+compared are waypoints of lanes narrower than 5 mm, which have no surface here.
 """
 
 from __future__ import annotations
@@ -77,10 +77,10 @@ def compare(path: Path) -> Comparison:
     places, missing, narrow = [], [], 0
     for waypoint in _waypoints(reference, text):
         place = (f"{waypoint.road_id}:{waypoint.section_id}", waypoint.lane_id, waypoint.s)
-        if waypoint.lane_width <= MIN_WIDTH:
+        lane = lanes.get(f"{place[0]}:{waypoint.lane_id}")
+        if lane is None and waypoint.lane_width <= MIN_WIDTH:
             narrow += 1
             continue
-        lane = lanes.get(f"{place[0]}:{waypoint.lane_id}")
         if lane is None:
             missing.append(place)
             continue

@@ -34,7 +34,7 @@ SHORTEST_STEP = 0.1
 CURVATURE_PROBES = np.array([0.0, 0.25, 0.5, 0.75, 1.0])
 SHORTEST_INTERVAL = 1e-6  # metres: a record that holds for less is skipped
 SMALLEST_STEP = 1e-3  # metres: smaller steps of a border between two records are smoothed out
-MIN_WIDTH = 0.02  # lanes that never exceed this width are dropped
+MIN_WIDTH = 0.005  # metres: a lane that never exceeds it is dropped, and the next one is that much wider
 MOST_POINTS = 2_000_000  # of all lanes
 WIDEST = 1e4  # metres of any border from its reference line
 
@@ -129,7 +129,7 @@ def lane_strips(network: RoadNetwork, notes: Notes) -> list[tuple[list[Strip], l
 
 def _check_points(network: RoadNetwork, intervals: dict[int, list[_Intervals]]) -> None:
     def points(road: Road) -> int:
-        lanes = [len(section.left) + len(section.right) for section in road.sections]
+        lanes = [len(section.left) + len(section.right) + 1 for section in road.sections]
         return sum(n * int(x.counts.sum()) for n, x in zip(lanes, intervals[id(road)]))
 
     needed = [points(road) for road in network.roads]

@@ -43,6 +43,7 @@ SAME_LINE = 0.1  # metres within which two painted lines of a junction are one
 SAME_POINT = 1e-9  # metres
 JOINT = 0.1  # metres between the ends of lines that continue each other
 STRAIGHT_ON = np.cos(np.radians(20.0))
+SHORTEST_BOUNDARY = 0.01  # metres: shorter ones, of sections of no length to speak of, are dropped
 SHORTEST_LINE = 0.3  # metres: shorter remainders of a line are dropped
 
 
@@ -59,7 +60,7 @@ def load_opendrive(path: Path | str) -> SceneMap:
     sides = list(chain(*sections))
     strips = [strip for side in sides for strip in side[1:]]
     if not strips:
-        why = next(iter(notes), f"none is wider than {MIN_WIDTH} m")
+        why = "; ".join(notes) or f"none is wider than {MIN_WIDTH} m"
         raise UserError(f"OpenDRIVE map {str(path)!r} has no lane with a surface: {why}")
     scene_map = _scene_map(network, sections, strips, notes)
     for note in notes:
@@ -81,7 +82,7 @@ def _scene_map(
         name=network.name,
         lanes=tuple(lanes + fill_junctions(junctions, lanes, notes)),
         lane_lines=tuple(_joined(_unique_lines(_painted_lines(sides, notes)))) + furniture.lane_lines,
-        road_boundaries=tuple(_boundaries(sections)),
+        road_boundaries=tuple(line for line in _boundaries(sections) if _length(line) >= SHORTEST_BOUNDARY),
         crosswalks=furniture.crosswalks,
         road_markings=furniture.road_markings,
         wait_lines=furniture.wait_lines,
@@ -200,8 +201,12 @@ def _joined(lines: Iterable[LaneLine]) -> Iterator[LaneLine]:
                 while (following := _continuation(joined, pieces)) is not None:
                     joined = np.concatenate([joined, following[1:]])
                 joined = joined[::-1]
-            if np.linalg.norm(np.diff(joined, axis=0), axis=1).sum() >= SHORTEST_LINE:
+            if _length(joined) >= SHORTEST_LINE:
                 yield LaneLine(joined, *paint)
+
+
+def _length(line: np.ndarray) -> float:
+    return float(np.linalg.norm(np.diff(line, axis=0), axis=1).sum())
 
 
 def _continuation(line: np.ndarray, pieces: list[np.ndarray]) -> np.ndarray | None:

@@ -43,7 +43,7 @@ MOST_LANES = 10_000
 SIDES = ("left", "right")
 MOST_COPIES = 10_000  # of a repeated object
 LEFT_OUT = {kind: f"{kind} are left out" for kind in ("roads", "road marks", "signals", "signal references", "objects")}
-BEFORE_DECLARATION = re.compile(rb"\s*(<!--.*?-->\s*)*(?=<\?xml)", re.DOTALL)
+COMMENT = re.compile(rb"<!--.*?-->", re.DOTALL)
 
 
 class Malformed(ValueError):
@@ -202,9 +202,11 @@ def read_network(path: Path | str, notes: Notes) -> RoadNetwork:
 def _root(path: Path) -> Element:
     """The root element, tags without namespaces. Comments may stand before the XML declaration, as in CARLA's maps."""
     text = path.read_bytes()
-    before = BEFORE_DECLARATION.match(text.removeprefix(codecs.BOM_UTF8))
+    before, declaration, _ = text.partition(b"<?xml")
+    if declaration and not COMMENT.sub(b"", before.removeprefix(codecs.BOM_UTF8)).strip():
+        text = text[len(before) :]
     try:
-        root = ElementTree.fromstring(text.removeprefix(codecs.BOM_UTF8)[before.end() :] if before else text)
+        root = ElementTree.fromstring(text)
     except (ElementTree.ParseError, ValueError, LookupError) as error:
         raise UserError(f"OpenDRIVE map {str(path)!r} is truncated or not valid XML: {error}") from error
     for element in root.iter():

@@ -142,3 +142,10 @@ def test_an_object_beyond_all_bounds_is_left_out(load, caplog):
     lanes = load(plain(elevation=o.cubic("elevation", 0, 0, 0, 1e-3), objects=line)).lanes
     assert len(lanes) == 1
     assert "1 objects are left out; the first: road '1': it reaches 1e+15 m from the origin" in caplog.text
+
+
+def test_many_comments_and_no_declaration(tmp_path):
+    path = tmp_path / "map.xodr"
+    path.write_text("<!-- a -->" * 100_000 + "<other/>")
+    with pytest.raises(UserError, match="root element is 'other'"):
+        load_opendrive(path)

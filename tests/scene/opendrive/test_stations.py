@@ -151,3 +151,11 @@ def test_strips_stay_near_their_curves(load):
     assert np.abs(np.linalg.norm(left[:, :2] - centre, axis=1) - 20).max() < 0.01
     assert np.abs(np.linalg.norm((left - right)[:, :2], axis=1) - (3 + 0.06 * s**2)).max() < 0.01
     assert np.abs(left[:, 2] - 0.02 * s**2).max() < 0.0101
+
+
+def test_a_lane_too_narrow_to_draw_leaves_no_gap(load):
+    thin = o.lane(-2, width=0.004)
+    lanes = by_id(load(o.road(1, 30, sections=o.section(right=[o.lane(-1), thin, o.lane(-3)]))))
+    assert set(lanes) == {"1:0:-1", "1:0:-3"}
+    np.testing.assert_allclose(lanes["1:0:-3"].left[:, 1], -3.5)
+    np.testing.assert_allclose(lanes["1:0:-3"].right[:, 1], -7.004)
