@@ -150,10 +150,11 @@ def _section(road: Road, section: LaneSection, intervals: _Intervals) -> tuple[l
     _check_extent(points)
     steps = np.linalg.norm(np.diff(points, axis=1), axis=-1).max(axis=0)
     kept = np.concatenate([(np.diff(s) > 0) | (steps > SMALLEST_STEP), [True]])
-    return tuple(
+    left, right = (
         _side(road, section, lanes, s[kept], [border[kept] for border in borders[sign]])
         for lanes, sign in ((section.left, 1.0), (section.right, -1.0))
     )
+    return left, right
 
 
 @dataclass(frozen=True)
