@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.config.hydra_internals import EXPLAINED, HydraBypassError, explain
-from cosmos_exp.sweeps.callbacks import report_failed_sweep
+from cosmos_exp.sweeps.callbacks import release, report_failed_sweep
 from cosmos_exp.sweeps.expand import MULTIRUN, sweep_over_all
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
@@ -37,6 +37,7 @@ def run_app(load: Callable[[], Callable[[], None]], arguments: list[str], config
     except EXPLAINED as error:
         _fail(error, wants_traceback, config)
     finally:
+        release()
         sys.argv = argv
         if given is None:
             os.environ.pop(FULL_ERROR, None)

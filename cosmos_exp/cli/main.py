@@ -12,6 +12,7 @@ from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.common.interpreter import quick_exit
 from cosmos_exp.common.terminal import plain, plain_output
 from cosmos_exp.config.conf_folder import CONF
+from cosmos_exp.runs import stopping
 from cosmos_exp.runs.stopping import Stopped
 
 USAGE = """\
@@ -78,6 +79,7 @@ def main() -> None:
         except UserError as error:
             _fail(str(error), 2)
         except KeyboardInterrupt:
+            stopping.landed()
             print("cosmos-exp: interrupted", file=sys.stderr)
             sys.excepthook = lambda *_: None
             raise  # Python then dies of the signal itself, by which a shell knows to end its loop over scenes too

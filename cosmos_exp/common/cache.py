@@ -13,24 +13,25 @@ that of the last use, the folder's that of its making.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cosmos_exp.common.cache_holds import holds_of, is_removed
-from cosmos_exp.common.files import write_atomic
+from cosmos_exp.common.cache_holds import holds_of
+from cosmos_exp.common.files import remove_partial_files, write_atomic
+from cosmos_exp.common.locks import locked, remove_unused
 
 log = logging.getLogger(__name__)
 
 MANIFEST = "_SUCCESS"
+LOCK = ".lock"
 IDENTITIES = "identity"  # folder of remembered hashes of files
 USE_AGAIN = 60.0  # seconds after which a further use by the same process is recorded
 
@@ -75,7 +76,7 @@ class StageCache:
             _record_use(folder)
             return Entry(key, folder, hit=True)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(folder.with_suffix(".lock")):
+        with locked(folder.with_suffix(LOCK), before_waiting=lambda: _log_waiting(key)):
             if _is_whole(folder):
                 _record_use(folder)
                 return Entry(key, folder, hit=True)
@@ -103,10 +104,13 @@ class StageCache:
             raise
 
     def remove_leftovers(self) -> None:
-        """Delete the partial folders of processes that died."""
+        """Delete the partial folders, the partial files and the locks of processes that died."""
         for partial in self.root.glob("*/*.partial"):
-            with contextlib.suppress(BlockingIOError), _locked(partial.with_suffix(".lock"), wait=False):
+            with contextlib.suppress(BlockingIOError), locked(partial.with_suffix(LOCK), wait=False):
                 shutil.rmtree(partial, ignore_errors=True)
+        for lock in self.root.glob(f"*/*{LOCK}"):
+            remove_unused(lock)
+        remove_partial_files(self.root, f"{IDENTITIES}/.*.partial")
 
     def file_identity(self, path: Path | str) -> str:
         """sha256 (hex) of a file's content, remembered by path, size and time of change."""
@@ -124,22 +128,8 @@ class StageCache:
         return digest
 
 
-@contextlib.contextmanager
-def _locked(path: Path, *, wait: bool = True) -> Iterator[None]:
-    """Hold the exclusive lock of a file; raises BlockingIOError when another holds it and `wait` is false."""
-    while True:
-        with open(path, "a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if not wait:
-                    raise
-                log.info("another process is computing %s: waiting for it", path.stem[:12])
-                fcntl.flock(file, fcntl.LOCK_EX)
-            if is_removed(file.fileno()):  # an eviction has removed it: others lock the one made since
-                continue
-            yield
-            return
+def _log_waiting(key: str) -> None:
+    log.info("another process is computing %s: waiting for it", key[:12])
 
 
 def _record_use(folder: Path) -> None:

@@ -9,13 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cosmos_exp.common.cache import IDENTITIES, MANIFEST
+from cosmos_exp.common.cache import IDENTITIES, LOCK, MANIFEST
 from cosmos_exp.common.cache_holds import FOLDER as HOLDS
 from cosmos_exp.common.cache_holds import InUse, is_locked, read_holds
 from cosmos_exp.common.errors import UserError, nearest_name
 
 HISTORY = "history.jsonl"
-LOCK = ".lock"
 EVICTED = ".evicted"  # <stage>/<key>.<random>.evicted: on its way to be deleted
 KEY = re.compile(r"(?P<key>[0-9a-f]{64})(?P<rest>|\.partial|\.lock|\.[0-9a-f]+\.evicted)")
 

@@ -2,17 +2,45 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
+import re
+import socket
+import time
 from pathlib import Path
 from threading import get_native_id
 from typing import Any
 
+from cosmos_exp.common.processes import is_alive
+
+PARTIAL = re.compile(r"\..*\.(?P<pid>\d+)(?:[.-]\d+)?(?:@(?P<host>.+))?\.partial")
+ABANDONED = 180.0
+"""Seconds after which a partial file of another machine is taken for that of a dead process."""
+
+
+def partial_name(name: str) -> str:
+    """Under which this thread writes a file before it is complete."""
+    return f".{name}.{os.getpid()}-{get_native_id()}@{socket.gethostname()}.partial"
+
+
+def remove_partial_files(folder: Path, pattern: str = "**/.*.partial") -> None:
+    """Delete the incomplete files of processes that died while they wrote them."""
+    for path in folder.glob(pattern):
+        writer = PARTIAL.fullmatch(path.name)
+        if writer is None:
+            continue
+        with contextlib.suppress(OSError):
+            here = writer["host"] == socket.gethostname()
+            dead = not is_alive(int(writer["pid"])) if here else time.time() - path.stat().st_mtime > ABANDONED
+            if dead:
+                path.unlink()
+
 
 def write_atomic(path: Path, content: bytes) -> None:
     """Write a file that appears under its name only when it is complete and on disk."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.{get_native_id()}.partial")
+    partial = path.with_name(partial_name(path.name))
     try:
         with open(partial, "wb") as file:
             file.write(content)

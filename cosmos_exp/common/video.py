@@ -15,6 +15,7 @@ import av
 import numpy as np
 
 from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.files import partial_name
 from cosmos_exp.common.video_decoding import pictures, video_info
 from cosmos_exp.common.views import GRID
 
@@ -50,7 +51,7 @@ class VideoWriter:
         self.path = Path(path)
         self.width, self.height, self.fps, self.encoding = width, height, fps, encoding
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
+        self._partial = self.path.with_name(partial_name(self.path.name))
         self._frames: queue.Queue[av.VideoFrame | None] = queue.Queue(QUEUE_SIZE)
         self._discarded = False
         self._ended = False

@@ -7,6 +7,7 @@ imported here.
 from __future__ import annotations
 
 import errno
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
@@ -15,7 +16,7 @@ from typing import Any
 from hydra._internal.callbacks import Callbacks as Callbacks
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_loader_impl import get_overrides_dirname as get_overrides_dirname
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
@@ -62,6 +63,19 @@ def split_into_cells(overrides: list[Override]) -> list[list[str]]:
 
     batches = BasicSweeper.split_arguments(overrides, max_batch_size=None)
     return [list(cell) for batch in batches for cell in batch]
+
+
+def count_values(override: Override) -> int:
+    """How many cells a swept override gives, without listing them."""
+    value = override.value()
+    if isinstance(value, RangeSweep):
+        if not value.step:
+            raise UserError(f"{override.input_line}: the step of a range must not be 0")
+        assert value.start is not None and value.stop is not None
+        return max(0, math.ceil((value.stop - value.start) / value.step))
+    if isinstance(value, ChoiceSweep):
+        return len(value.list)
+    return sum(1 for _ in override.sweep_string_iterator()) if override.is_discrete_sweep() else 1
 
 
 def explain(error: Exception, config: type | None = None) -> str | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 import socket
@@ -16,26 +15,51 @@ from pathlib import Path
 
 from cosmos_exp.common import progress
 from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.files import remove_partial_files
 from cosmos_exp.common.gpu_memory import PeakMeter
+from cosmos_exp.common.locks import locked
 from cosmos_exp.runs import stopping
-from cosmos_exp.runs.run_folder import HEARTBEAT, RunFolder, Status
+from cosmos_exp.runs.run_folder import HEARTBEAT, SILENCE, RunFolder, Status
 from cosmos_exp.runs.states import CANCELLED, DONE, FAILED, INTERRUPTED, QUEUED, RUNNING
 from cosmos_exp.runs.stopping import Stopped
 
 log = logging.getLogger(__name__)
 
+LOOK = 0.2
+"""Seconds between two looks at a run folder in which another process works."""
+
 
 @contextlib.contextmanager
 def only_run_in(folder: Path) -> Iterator[None]:
-    """Wait until no other process works in this run folder, and keep others out."""
+    """Wait until no other process works in this run folder, keep others out, and remove what dead ones left half
+    written. UserError where the other process gives no sign of life."""
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log.info("another process works in %s: waiting for it", folder)
-            fcntl.flock(file, fcntl.LOCK_EX)
+    with contextlib.ExitStack() as held:
+        began: float | None = None
+        while True:
+            try:
+                held.enter_context(locked(RunFolder(folder).lock, wait=False))
+                break
+            except BlockingIOError:
+                if began is None:
+                    began = time.monotonic()
+                    log.info("another process works in %s: waiting for it", folder)
+            stopping.heed()
+            _require_life(RunFolder(folder), time.monotonic() - began)
+            time.sleep(LOOK)
+        remove_partial_files(folder)
         yield
+
+
+def _require_life(folder: RunFolder, waited: float) -> None:
+    status = folder.read_status()
+    updated = datetime.fromisoformat(status.updated).timestamp() if status and status.updated else 0.0
+    if waited > SILENCE and time.time() - updated > SILENCE:
+        who = f"process {status.pid} of {status.host}" if status and status.pid else "another process"
+        raise UserError(
+            f"{folder.path} is in use by {who}, which has given no sign of life for {SILENCE:g} s: end it, or choose "
+            "another name=..."
+        )
 
 
 class Report:
@@ -80,14 +104,18 @@ class Report:
         heart.start()
         try:
             yield
+            if stopping.interrupted():
+                raise KeyboardInterrupt
         except Stopped as stop:
             self._end(stop.state, str(stop), over)
             raise
         except KeyboardInterrupt:
+            stopping.landed()
             self._end(INTERRUPTED, "interrupted by the user", over)
             raise
         except Exception as error:
             if stopping.interrupted():
+                stopping.landed()
                 self._end(INTERRUPTED, "interrupted by the user", over)
                 raise KeyboardInterrupt from error
             if asked := stopping.asked():  # Slurm's signals reach helper processes too, whose end is no failure

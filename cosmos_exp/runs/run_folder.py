@@ -19,7 +19,6 @@ wandb/                                    the offline W&B run
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import socket
 import time
@@ -33,6 +32,7 @@ import yaml
 from cosmos_exp.captions import files
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.files import write_json
+from cosmos_exp.common.processes import has_open, is_alive
 from cosmos_exp.runs.states import DONE, KILLED, RUNNING
 
 HEARTBEAT = 5.0
@@ -95,6 +95,11 @@ class RunFolder:
     def stop(self) -> Path:
         """Where this file appears, the run at work here ends itself."""
         return self.path / ".stop"
+
+    @property
+    def lock(self) -> Path:
+        """Its lock is that of the one process that works here."""
+        return self.path / ".lock"
 
     @property
     def metrics(self) -> Path:
@@ -214,27 +219,26 @@ class RunFolder:
         if status is None or status.state != RUNNING:
             return status
         where = f"during {status.stage or 'its start'}"
-        if status.host == socket.gethostname() and not _lives(status.pid):
+        if status.host == socket.gethostname() and not is_alive(status.pid):
             return replace(status, state=KILLED, error=where)
         if status.updated and time.time() - datetime.fromisoformat(status.updated).timestamp() > SILENCE:
             silence = f"no sign of life from {status.host} since {status.updated}"
             return replace(status, state=KILLED, error=f"{where}: {silence}")
         return status
 
+    def hanging_process(self) -> int | None:
+        """The process of this machine that works here without a sign of life: stopped, or stuck. None where there is
+        none."""
+        before, now = self.read_status(), self.living_status()
+        if before is None or before.state != RUNNING or now is None or now.state != KILLED:
+            return None
+        here = before.host == socket.gethostname() and is_alive(before.pid)
+        return before.pid if here and has_open(before.pid, self.lock) else None
+
 
 def load_yaml(text: str) -> Any:
     """Plain values of a YAML text. Raises yaml.YAMLError."""
     return yaml.load(text, Loader=YAML)
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _read_json(path: Path) -> Any:

@@ -6,11 +6,15 @@ Slurm's warning before a time limit or a preemption (SIGUSR2, SIGTERM) is such a
 from __future__ import annotations
 
 import signal
+import sys
 from types import FrameType
 
 from cosmos_exp.runs.states import PREEMPTED
 
 SIGNALS = (signal.SIGUSR2, signal.SIGTERM)
+
+AGAIN = 1.0
+"""Seconds after which a KeyboardInterrupt that nothing handles any more is raised again."""
 
 _request: tuple[str, str] | None = None
 _interrupted = False
@@ -42,6 +46,7 @@ def forget() -> None:
     """Take the request back, for the next run of this process."""
     global _request, _interrupted
     _request, _interrupted = None, False
+    landed()
 
 
 def interrupted() -> bool:
@@ -65,14 +70,31 @@ def listen() -> None:
         signal.signal(number, _on_signal)
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as it is in the background of a shell
         signal.signal(signal.SIGINT, _on_interrupt)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (*SIGNALS, signal.SIGINT))
 
 
 def _on_signal(number: int, frame: FrameType | None) -> None:
     request(PREEMPTED, f"preempted by a signal ({signal.Signals(number).name})")
 
 
+def landed() -> None:
+    """The KeyboardInterrupt has come to where it is dealt with: it is not raised again."""
+    signal.setitimer(signal.ITIMER_REAL, 0.0)
+
+
 def _on_interrupt(number: int, frame: FrameType | None) -> None:
+    """Raise KeyboardInterrupt, but not into the handling of one. A callback of C code, such as a compiler's, swallows
+    it, so it comes again until it has landed."""
     global _interrupted
     _interrupted = True
-    raise KeyboardInterrupt
+    signal.signal(signal.SIGALRM, _on_interrupt)
+    signal.setitimer(signal.ITIMER_REAL, AGAIN)
+    if not _is_handled(sys.exc_info()[1]):
+        raise KeyboardInterrupt
+
+
+def _is_handled(error: BaseException | None) -> bool:
+    """Whether an exception that is being handled is, or came of, a KeyboardInterrupt."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None

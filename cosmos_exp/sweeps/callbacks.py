@@ -2,42 +2,75 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from cosmos_exp.common.errors import UserError, ValidationErrors
-from cosmos_exp.config.hydra_internals import HydraBypassError, split_into_cells
+from cosmos_exp.config.hydra_internals import EXPLAINED, HydraBypassError, count_values, split_into_cells
 from cosmos_exp.config.launchers import SLURM, problems
-from cosmos_exp.sweeps.composer import composer_of
+from cosmos_exp.sweeps.composer import composer_of, number_cell, plain_list
 
+OWN_SUBDIR = "${hydra.job.num}_${run_id:}"
+"""hydra.sweep.subdir as conf/config.yaml has it."""
 GRIDS = ("GridSweeper", "BasicSweeper")
 """Sweepers, ours and Hydra's, that run every combination of the swept values."""
 
+MOST_CELLS = 10_000
+"""Of one sweep."""
+
 _sweep_at_work: Path | None = None
+_claims = ExitStack()
 
 
 class SweepReport(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         global _sweep_at_work
-        try:
+        with _past_hydra():
             check_cells(config)
-        except ValidationErrors as error:  # Hydra turns an exception of a callback into a warning
-            raise HydraBypassError(error) from error
-        _sweep_at_work = Path(config.hydra.sweep.dir)
+            sweep = Path(config.hydra.sweep.dir)
+            _claim(sweep)
+        _sweep_at_work = sweep
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         global _sweep_at_work
         _sweep_at_work = None  # what it came to is said here
-        try:
+        release()
+        with _past_hydra():
             conclude(Path(config.hydra.sweep.dir), wait=config.hydra.launcher.get("wait", True))
-        except UserError as error:
-            raise HydraBypassError(error) from error
+
+
+@contextmanager
+def _past_hydra() -> Iterator[None]:
+    """Carries what a user can cause past Hydra, which turns the exception of a callback into a warning."""
+    try:
+        yield
+    except EXPLAINED as error:
+        raise HydraBypassError(error) from error
+
+
+def _claim(sweep: Path) -> None:
+    """Be the one command at work on a sweep until `release`. UserError where another is, or cells are running."""
+    from cosmos_exp.sweeps.queue import RECORD, SweepFolder, commanded
+
+    sweep.mkdir(parents=True, exist_ok=True)
+    _claims.enter_context(commanded(sweep, alone=True))
+    if (sweep / RECORD).exists():
+        SweepFolder(sweep).require_idle()
+
+
+def release() -> None:
+    """End the claim to a sweep, if there is one."""
+    _claims.close()
 
 
 def is_grid(config: DictConfig) -> bool:
@@ -45,10 +78,23 @@ def is_grid(config: DictConfig) -> bool:
     return config.hydra.sweeper._target_.rpartition(".")[2] in GRIDS
 
 
-def cell_overrides(config: DictConfig) -> list[list[str]]:
-    """The overrides of each cell of a multirun, as Hydra's own sweeper expands them."""
+def cell_overrides(loader: ConfigLoader, config: DictConfig) -> list[list[str]]:
+    """The overrides of each cell of a multirun, as Hydra's own sweeper expands them. loader: Hydra's.
+
+    UserError where there are none, or more than `MOST_CELLS`.
+    """
     swept = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
-    overrides = OverridesParser.create().parse_overrides([*swept, *config.hydra.overrides.task])
+    given = [*swept, *plain_list(config.hydra.overrides.task)]
+    overrides = OverridesParser.create(config_loader=loader).parse_overrides(given)
+    total = 1
+    for override in overrides:
+        if override.is_sweep_override():
+            if not (count := count_values(override)):
+                raise UserError(f"{override.input_line}: holds no value, so the sweep would have no cell")
+            total *= count
+    if total > MOST_CELLS:
+        wide = max((o for o in overrides if o.is_sweep_override()), key=count_values).input_line
+        raise UserError(f"the sweep would have {total:,} cells, {MOST_CELLS:,} at most are allowed: see {wide}")
     return split_into_cells(overrides)
 
 
@@ -68,8 +114,10 @@ def checked_cells(config: DictConfig, *, here: bool) -> list[DictConfig]:
     from cosmos_exp.config.validate import validate
 
     cells_with: dict[str, list[int]] = {}
-    composer = composer_of(GlobalHydra.instance().config_loader(), config)
-    cells = [composer.compose(overrides) for overrides in cell_overrides(config)]
+    loader = GlobalHydra.instance().config_loader()
+    composer = composer_of(loader, config)
+    cells = [composer.compose(overrides) for overrides in cell_overrides(loader, config)]
+    check_folders(cells)
     for number, cell in enumerate(cells):
         with open_dict(cell):
             del cell["hydra"]
@@ -81,6 +129,31 @@ def checked_cells(config: DictConfig, *, here: bool) -> list[DictConfig]:
             for error, numbers in cells_with.items()
         )
     return cells
+
+
+def check_folders(cells: Sequence[DictConfig]) -> None:
+    """UserError where hydra.sweep.subdir is not a folder of its own, below that of the sweep, for every cell.
+
+    cells: their configs with `hydra`.
+    """
+    taken: dict[str, int] = {}
+    for number, cell in enumerate(cells):
+        raw = OmegaConf.to_container(cell.hydra.sweep, resolve=False)
+        assert isinstance(raw, dict)
+        if raw["subdir"] == OWN_SUBDIR:
+            return
+        with open_dict(cell):
+            number_cell(cell, number)
+        subdir = os.path.normpath(str(cell.hydra.sweep.subdir))
+        if subdir.startswith("..") or subdir == "." or os.path.isabs(subdir):
+            raise UserError(f"hydra.sweep.subdir={subdir!r} of cell {number}: must be a folder below that of the sweep")
+        for other, first in taken.items():
+            if f"{subdir}/".startswith(f"{other}/") or f"{other}/".startswith(f"{subdir}/"):
+                raise UserError(
+                    f"hydra.sweep.subdir gives cell {first} the folder {other!r} and cell {number} {subdir!r}: each "
+                    f"needs one of its own, as {OWN_SUBDIR} gives"
+                )
+        taken[subdir] = number
 
 
 def write_comparison(sweep: Path) -> Path:
@@ -98,15 +171,19 @@ def write_comparison(sweep: Path) -> Path:
 
 def conclude(sweep: Path, *, wait: bool) -> None:
     """Compare the cells of a sweep, or where nobody waited, say where to look. UserError where some are not done."""
-    from cosmos_exp.runs.states import DONE
+    from cosmos_exp.runs.states import DONE, RUNNING
     from cosmos_exp.sweeps.queue import SweepFolder
 
     if not wait:
         print(f"launched; cosmos-exp status {sweep} shows how it goes")
-    elif all(status.state == DONE for status in SweepFolder(sweep).statuses().values()):
-        print(f"comparison: {write_comparison(sweep)}")
-    else:
+        return
+    states = Counter(status.state for status in SweepFolder(sweep).statuses().values())
+    if set(states) - {DONE, RUNNING}:
         raise UserError(sweep_report(sweep))
+    if states[DONE]:
+        print(f"comparison: {write_comparison(sweep)}")
+    if states[RUNNING]:
+        print(f"another command is running {states[RUNNING]} more cells: see cosmos-exp status {sweep}")
 
 
 def report_failed_sweep() -> str | None:
@@ -123,10 +200,11 @@ def sweep_report(sweep: Path) -> str:
     from cosmos_exp.runs.states import DONE
     from cosmos_exp.sweeps.queue import SweepFolder
 
-    statuses = SweepFolder(sweep).statuses()
+    folder = SweepFolder(sweep)
+    statuses = folder.statuses()
     counts = Counter(status.state for status in statuses.values())
     lines = [f"{len(statuses)} cells: {', '.join(f'{count} {state}' for state, count in counts.items())}"]
-    lines += [f"  {path.name}: {s.state} {s.error}".rstrip() for path, s in statuses.items() if s.state != DONE]
+    lines += [f"  {folder.name(path)}: {s.state} {s.error}".rstrip() for path, s in statuses.items() if s.state != DONE]
     if counts[DONE]:
         lines.append(f"comparison: {write_comparison(sweep)}")
     lines.append(f"to run the rest: cosmos-exp retry {sweep}")

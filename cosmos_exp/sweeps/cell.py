@@ -12,11 +12,11 @@ from hydra import initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 from cosmos_exp.config.hydra_internals import Callbacks
-from cosmos_exp.sweeps.composer import composer_of
-from cosmos_exp.sweeps.queue import OVERRIDES, SweepFolder, cell_number
+from cosmos_exp.sweeps.composer import composer_of, number_cell, plain_list
+from cosmos_exp.sweeps.queue import OVERRIDES, SweepFolder
 
 
 class CellRunner:
@@ -31,8 +31,7 @@ class CellRunner:
         """The config of one cell, `hydra` included."""
         config = composer_of(self.context.config_loader, self.master).compose(overrides)
         with open_dict(config):
-            config.hydra.job.num = number
-            config.hydra.job.id = f"{config.hydra.job.name}_{number}"
+            number_cell(config, number)
             config.hydra.sweep.dir = str(Path(self.master.hydra.sweep.dir).resolve())
         return config
 
@@ -42,11 +41,11 @@ class CellRunner:
         from cosmos_exp.sweeps.callbacks import cell_overrides, is_grid
 
         is_search = (Path(self.master.hydra.sweep.dir) / SEARCH).exists()
-        return cell_overrides(self.master) if is_grid(self.master) and not is_search else []
+        return cell_overrides(self.context.config_loader, self.master) if is_grid(self.master) and not is_search else []
 
     def launcher(self, cell: Path, overrides: Sequence[str]) -> dict[str, Any]:
         """The values of hydra/launcher in the cell's config, with these overrides, which may name another launcher."""
-        recorded = list(self.master.hydra.overrides.hydra)
+        recorded = plain_list(self.master.hydra.overrides.hydra)
         replaced = any(text.startswith("hydra/launcher=") for text in overrides)
         if not replaced and "kind" not in self.master.hydra.launcher:
             overrides, replaced = ["hydra/launcher=local", *overrides], True
@@ -61,7 +60,9 @@ class CellRunner:
         from cosmos_exp.config.schema import run_id, typed
 
         config = self.compose(overrides, number)
-        folder = Path(config.hydra.sweep.dir) / config.hydra.sweep.subdir
+        sweep = SweepFolder(Path(config.hydra.sweep.dir))
+        folder = sweep.path / config.hydra.sweep.subdir
+        sweep.add(folder, number)
         record = folder / OVERRIDES
         record.parent.mkdir(parents=True, exist_ok=True)
         record.write_text(OmegaConf.to_yaml(config.hydra.overrides.task))
@@ -69,7 +70,8 @@ class CellRunner:
 
     def configs(self, folders: Iterable[Path]) -> list[DictConfig]:
         """The configs of prepared cells, without `hydra`."""
-        composed = [self.compose(_recorded_overrides(folder), cell_number(folder)) for folder in folders]
+        number = SweepFolder(Path(self.master.hydra.sweep.dir)).number
+        composed = [self.compose(_recorded_overrides(folder), number(folder)) for folder in folders]
         for config in composed:
             with open_dict(config):
                 del config["hydra"]
@@ -77,8 +79,9 @@ class CellRunner:
 
     def run(self, folder: Path) -> Exception | None:
         """Run a prepared cell; returns the exception that it failed with."""
-        config = self.compose(_recorded_overrides(folder), cell_number(folder))
-        config.hydra.sweep.subdir = folder.name
+        sweep = SweepFolder(Path(self.master.hydra.sweep.dir))
+        config = self.compose(_recorded_overrides(folder), sweep.number(folder))
+        config.hydra.sweep.subdir = sweep.name(folder)
         done: JobReturn = run_job(
             hydra_context=self.context,
             task_function=self.task,
@@ -97,7 +100,9 @@ def launcher_settings(config: DictConfig) -> dict[str, Any]:
 
 
 def _recorded_overrides(folder: Path) -> list[str]:
-    return [str(override) for override in OmegaConf.load(folder / OVERRIDES)]
+    recorded = OmegaConf.load(folder / OVERRIDES)
+    assert isinstance(recorded, ListConfig)
+    return plain_list(recorded)
 
 
 @contextmanager
@@ -108,7 +113,7 @@ def runner_of(sweep: SweepFolder) -> Iterator[CellRunner]:
     master = sweep.config
     with open_dict(master):
         master.hydra.sweep.dir = str(sweep.path)
-        master.hydra.overrides.hydra = [*master.hydra.overrides.hydra, *_own_folders(master)]
+        master.hydra.overrides.hydra = [*plain_list(master.hydra.overrides.hydra), *_own_folders(master)]
     setup_globals()
     with initialize_config_module("cosmos_exp.conf", version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()

@@ -34,7 +34,7 @@ def compose_cells(
             loader.load_configuration("config", given, run_mode=RunMode.RUN)  # refuses comma-separated values
         if not is_grid(master):
             raise UserError(f"{master.hydra.sweeper._target_} chooses cells as it goes: there is no plan of them")
-        return cell_overrides(master), checked_cells(master, here=False)
+        return cell_overrides(loader, master), checked_cells(master, here=False)
 
 
 def compose_multirun(overrides: Sequence[str], config_dir: Path | None) -> DictConfig:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from cosmos_exp.common.single_entry_cache import SingleEntryCache
 from cosmos_exp.config.hydra_internals import apply_overrides, get_overrides_dirname
@@ -21,6 +21,19 @@ def composer_of(loader: ConfigLoader, master: DictConfig) -> CellComposer:
     return _composers.get(id(master), lambda: CellComposer(loader, master))
 
 
+def plain_list(values: ListConfig) -> list[str]:
+    """Recorded overrides as they were given: what they refer to is a matter of each cell."""
+    found = OmegaConf.to_container(values, resolve=False)
+    assert isinstance(found, list)
+    return [str(value) for value in found]
+
+
+def number_cell(config: DictConfig, number: int) -> None:
+    """Give a cell its number, in its config with `hydra`, in which values can be added."""
+    config.hydra.job.num = number
+    config.hydra.job.id = f"{config.hydra.job.name}_{number}"
+
+
 class CellComposer:
     """loader: Hydra's. master: what it composed for the whole multirun."""
 
@@ -31,7 +44,7 @@ class CellComposer:
 
     def compose(self, overrides: Sequence[str]) -> DictConfig:
         """The config of the cell with these overrides, `hydra` included; the caller's own. Raises as Hydra does."""
-        given = OverridesParser.create().parse_overrides(list(overrides))
+        given = OverridesParser.create(config_loader=self.loader).parse_overrides(list(overrides))
         if self._composed is not None:
             before, config = self._composed
             if (changed := changed_values(before, given, config)) is not None:

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
+import logging
 import math
 import os
+import signal
 import socket
 import time
 from collections.abc import Iterable, Iterator
@@ -19,9 +22,15 @@ from typing import IO
 
 from omegaconf import DictConfig, OmegaConf
 
+from cosmos_exp.common.cache_holds import is_removed
 from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.files import remove_partial_files
+from cosmos_exp.common.locks import locked
+from cosmos_exp.common.processes import has_open
 from cosmos_exp.runs.run_folder import RunFolder, Status
 from cosmos_exp.runs.states import CANCELLED, PREEMPTED, QUEUED, RUNNING
+
+log = logging.getLogger(__name__)
 
 WAITING = (QUEUED, PREEMPTED)
 OVERRIDES = Path(".hydra") / "overrides.yaml"
@@ -29,6 +38,10 @@ RECORD = "multirun.yaml"
 JOBS = ".jobs"
 CANCEL = ".cancel"
 FEED = ".feed"
+AT_WORK = ".at_work"
+INDEX = ".cells"
+GRACE = 60.0
+"""Seconds that a worker has to stop, before it is killed."""
 
 
 class SweepFolder:
@@ -48,10 +61,52 @@ class SweepFolder:
         assert isinstance(config, DictConfig)
         return config
 
+    def enter_working_folder(self) -> None:
+        """Go where the sweep was launched, which relative paths in its configs start from. UserError where that is
+        gone."""
+        cwd = Path(self.config.hydra.runtime.cwd)
+        try:
+            os.chdir(cwd)
+        except OSError as error:
+            raise UserError(
+                f"{self.path} was launched in {cwd}, where relative paths of its cells start: {error.strerror}"
+            ) from error
+
     def cells(self) -> list[RunFolder]:
         """Every cell that was ever queued or started, in the order of the sweep."""
-        found = (path.parent for path in self.path.glob("*/status.json"))
-        return [RunFolder(path) for path in sorted(found, key=lambda path: (cell_number(path), path.name))]
+        found = {path.parent for path in self.path.glob("*/status.json")}
+        index = self._index()
+        found |= {path for path in index if (path / "status.json").exists()}
+        order = sorted(found, key=lambda path: (index.get(path, cell_number(path)), self.name(path)))
+        return [RunFolder(path) for path in order]
+
+    def name(self, cell: Path) -> str:
+        """Its folder, seen from that of the sweep."""
+        return cell.relative_to(self.path).as_posix()
+
+    def number(self, cell: Path) -> int:
+        """That Hydra gave it; -1 where it is not known."""
+        return self._index().get(cell, cell_number(cell))
+
+    def add(self, cell: Path, number: int) -> None:
+        """Note the number of a cell whose folder does not tell it. UserError where another cell has the folder."""
+        if cell.parent == self.path and cell_number(cell) == number:
+            return
+        with self._locked():
+            other = self._index().get(cell)
+            if other is not None and other != number:
+                raise UserError(f"cells {other} and {number} would have the same folder {self.name(cell)!r}")
+            if other is None:
+                with open(self.path / INDEX, "a", encoding="utf-8") as file:
+                    file.write(json.dumps([number, self.name(cell)]) + "\n")
+
+    def _index(self) -> dict[Path, int]:
+        """{folder: number} of the cells whose folders do not tell it."""
+        try:
+            lines = (self.path / INDEX).read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            return {}
+        return {self.path / name: number for number, name in map(json.loads, lines)}
 
     def statuses(self) -> dict[Path, Status]:
         """{run folder: its status now}."""
@@ -73,27 +128,50 @@ class SweepFolder:
         Cells that an earlier launch left in the queue are cancelled. UserError where cells of this sweep are running.
         """
         cells = list(cells)
+        remove_partial_files(self.path, ".*.partial")
         with self._locked():
-            statuses = self.statuses()
-            if busy := [path.name for path, status in statuses.items() if status.state == RUNNING]:
-                raise UserError(
-                    f"{self.path} is running ({', '.join(busy)}): see cosmos-exp status {self.path}, or choose another "
-                    "sweep_name"
-                )
-            for path, status in statuses.items():
+            self.require_idle()
+            for path, status in self.statuses().items():
                 if status.state in WAITING:
                     _put(path, status, CANCELLED, "not among the cells of a later launch")
             self._enqueue(cells)
 
+    def require_idle(self) -> None:
+        """UserError where cells of this sweep are running."""
+        if busy := [self.name(path) for path, status in self.statuses().items() if status.state == RUNNING]:
+            raise UserError(
+                f"{self.path} is running ({', '.join(busy)}): see cosmos-exp status {self.path}, or choose another "
+                "sweep_name"
+            )
+
     def enqueue(self, cells: Iterable[tuple[Path, str]]) -> None:
-        """Queue these cells, (run folder, run id), beside those that are queued already."""
+        """Queue these cells, (run folder, run id), beside those that are queued already. One that another command has
+        begun meanwhile stays with it."""
         with self._locked():
             self._enqueue(cells)
 
     def _enqueue(self, cells: Iterable[tuple[Path, str]]) -> None:
         for path, run_id in cells:
-            before = RunFolder(path).read_status()
-            _put(path, Status(QUEUED, run_id, attempts=before.attempts if before else 0))
+            before = RunFolder(path).living_status()
+            if before is None or before.state not in (QUEUED, RUNNING):
+                _put(path, Status(QUEUED, run_id, attempts=before.attempts if before else 0))
+
+    def end_hanging(self, *, orphans: bool) -> None:
+        """End the processes of this machine that hold a cell and do not go on with it.
+
+        Those that are stopped or stuck are killed. orphans: no command is at work, so that those at work have lost
+        theirs and are about to stop; they are waited for, and killed where they take longer than `GRACE`.
+        """
+        deadline = time.monotonic() + GRACE
+        for cell in self.cells():
+            while orphans and time.monotonic() < deadline and _is_orphan(cell.living_status()):
+                time.sleep(0.1)
+            status = cell.living_status()
+            pid = status.pid if orphans and _is_orphan(status) else cell.hanging_process()
+            if pid is not None and has_open(pid, cell.lock):
+                log.info("%s: process %d is stopped or hangs: killed", self.name(cell.path), pid)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
     def take(self, job: str) -> RunFolder | None:
         """Take the next queued or preempted cell for this process; None where there is none.
@@ -116,18 +194,21 @@ class SweepFolder:
 
         The kernel ends this with the process, however that ends. UserError where another process is feeding.
         """
-        with open(self.path / FEED, "a") as file:
-            deadline = time.monotonic() + 1.0  # `is_fed` of a worker holds the lock for a moment
-            while not _lock(file, fcntl.LOCK_EX):
-                if time.monotonic() > deadline:
-                    raise UserError(f"another process adds cells to {self.path}: see cosmos-exp status {self.path}")
-                time.sleep(0.05)
-            yield
+        with _opened(self.path / FEED, fcntl.LOCK_EX) as (_, only):
+            if not only:
+                raise UserError(f"another process adds cells to {self.path}: see cosmos-exp status {self.path}")
+            try:
+                yield
+            finally:
+                (self.path / FEED).unlink(missing_ok=True)
 
     def is_fed(self) -> bool:
         """Whether a process, this one included, is `feeding` the queue."""
-        with open(self.path / FEED, "a") as file:
-            return not _lock(file, fcntl.LOCK_SH)
+        try:
+            with open(self.path / FEED) as file:
+                return not _lock(file, fcntl.LOCK_SH)
+        except FileNotFoundError:
+            return False
 
     def end(self, cell: Path, state: str, error: str) -> None:
         """Record how a cell ended whose process could not do so itself."""
@@ -179,8 +260,7 @@ class SweepFolder:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        with open(self.path / ".lock", "a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with locked(self.path / ".lock"):
             yield
 
 
@@ -193,6 +273,61 @@ def cell_number(path: Path) -> int:
 def _can_be_taken(status: Status, job: str) -> bool:
     """Whether a cell is queued or preempted, or was running in this job before Slurm requeued it."""
     return status.state in WAITING or (bool(job) and status.state == RUNNING and status.job == job)
+
+
+def _is_orphan(status: Status | None) -> bool:
+    """Whether a cell runs in a process of this machine that a command has started and not a job."""
+    return status is not None and (status.state, status.host, status.job) == (RUNNING, socket.gethostname(), "")
+
+
+def _can_be_taken(status: Status, job: str) -> bool:
+    """Whether a cell is queued or preempted, or was running in this job before Slurm requeued it."""
+    return status.state in WAITING or (bool(job) and status.state == RUNNING and status.job == job)
+
+
+def _is_orphan(status: Status | None) -> bool:
+    """Whether a cell runs in a process of this machine that a command has started and not a job."""
+    return status is not None and (status.state, status.host, status.job) == (RUNNING, socket.gethostname(), "")
+
+
+def _is_locked(path: Path) -> bool:
+    """Whether a process has the file's lock, this one included."""
+    try:
+        with open(path) as file:
+            return not _lock(file, fcntl.LOCK_SH if path.name == FEED else fcntl.LOCK_EX)
+    except FileNotFoundError:
+        return False
+
+
+@contextlib.contextmanager
+def _opened(path: Path, kind: int) -> Iterator[tuple[IO[str], bool]]:
+    """Open a file that others may remove, and lock it; gives also whether that was possible within a second."""
+    deadline = time.monotonic() + 1.0  # who looks whether a file is locked holds the lock for a moment
+    while True:
+        with open(path, "a") as file:
+            while not (got := _lock(file, kind)) and time.monotonic() < deadline:
+                time.sleep(0.05)
+            if is_removed(file.fileno()):
+                continue
+            yield file, got
+            return
+
+
+@contextlib.contextmanager
+def commanded(sweep: Path, *, alone: bool = False) -> Iterator[bool]:
+    """While inside, this process counts as a command at work on a sweep; gives whether it was the only one.
+
+    alone: UserError where it is not.
+    """
+    with _opened(sweep / AT_WORK, fcntl.LOCK_EX) as (file, only):
+        if alone and not only:
+            raise UserError(f"{sweep} is run by another command: see cosmos-exp status {sweep}, or choose another name")
+        fcntl.flock(file, fcntl.LOCK_SH)
+        try:
+            yield only
+        finally:
+            if _lock(file, fcntl.LOCK_EX):
+                (sweep / AT_WORK).unlink(missing_ok=True)
 
 
 def _lock(file: IO[str], kind: int) -> bool:

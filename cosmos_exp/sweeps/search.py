@@ -26,7 +26,7 @@ from cosmos_exp.metrics.info import METRIC_INFO
 from cosmos_exp.runs.run_folder import RunFolder
 from cosmos_exp.runs.states import CANCELLED, DONE, FAILED, INTERRUPTED, KILLED, PREEMPTED, RUNNING
 from cosmos_exp.runs.sweep_cells import SEARCH
-from cosmos_exp.sweeps.queue import WAITING, SweepFolder, cell_number
+from cosmos_exp.sweeps.queue import WAITING, SweepFolder
 from cosmos_exp.sweeps.search_space import Axis, written
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ class Search:
 
         self.cancelled_at = self.sweep.cancelled_at()
         statuses = self.sweep.statuses()
-        cells = {cell_number(path): path for path in statuses}
+        cells = {self.sweep.number(path): path for path in statuses}
         self._tell_retried(cells)
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             if trial.number in cells:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-OWN = ("kind", "cells_per_job", "wait", "max_num_timeout")
+OWN = ("kind", "verbose", "cells_per_job", "wait", "max_num_timeout")
 POLL = 20.0
 """Seconds between two calls of squeue, to spare Slurm's controller."""
 NAMES = {"timeout_min": "time", "name": "job_name"}

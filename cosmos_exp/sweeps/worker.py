@@ -18,6 +18,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cosmos_exp.common import progress
+from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.interpreter import quick_exit
 from cosmos_exp.runs import stopping
 from cosmos_exp.runs.run_folder import RunFolder
@@ -29,8 +31,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-ENDED, PREEMPTED_EXIT, DOUBTFUL, INTERRUPTED_EXIT = 0, 75, 76, 130
-"""Exit codes: queue empty; preempted; unforeseen exception, so that a new process should go on; Ctrl-C."""
+ENDED, REFUSED_EXIT, PREEMPTED_EXIT, DOUBTFUL, INTERRUPTED_EXIT = 0, 2, 75, 76, 130
+"""Exit codes: queue empty; a mistake of the user; preempted; unforeseen exception, so that a new process should go on;
+Ctrl-C."""
 
 LOADING = (500_000, 20, 1_000)
 """Thresholds of the garbage collector during the first cell; the usual ones traverse all modules while they load."""
@@ -51,13 +54,18 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--job", default="")
     parser.add_argument("--share", type=int, default=0)
+    parser.add_argument("--parent", type=int)
+    parser.add_argument("--verbose", action="store_true")
     given = parser.parse_args(arguments)
+    if given.parent not in (None, os.getppid()):  # it died before its death could be a signal
+        return PREEMPTED_EXIT
     from cosmos_exp.pipeline.run import lease_gpus
     from cosmos_exp.sweeps.cell import runner_of
     from cosmos_exp.sweeps.queue import SweepFolder
 
     sweep = SweepFolder(given.folder)
-    os.chdir(sweep.config.hydra.runtime.cwd)
+    sweep.enter_working_folder()
+    progress.quiet = not (given.verbose or sweep.config.get("verbose", False))
     lease_gpus(sweep.config.hardware)  # before a cell counts as running
     with runner_of(sweep) as runner:
         return work(sweep, runner, given.job, given.share)
@@ -84,12 +92,21 @@ def work(sweep: SweepFolder, runner: CellRunner, job: str = "", share: int = 0) 
             stopping.forget()
             continue
         except KeyboardInterrupt:
-            return INTERRUPTED_EXIT
+            return _interrupted()
+        if stopping.interrupted():
+            return _interrupted()
         gc.set_threshold(*before)
         longest = max(longest, time.monotonic() - started)
         if error is not None and not _explained(sweep, cell, error):
             return DOUBTFUL
     return PREEMPTED_EXIT if stopping.asked() else ENDED
+
+
+def _interrupted() -> int:
+    """Let no further Ctrl-C disturb the end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    stopping.landed()
+    return INTERRUPTED_EXIT
 
 
 def _explained(sweep: SweepFolder, cell: RunFolder, error: Exception) -> bool:
@@ -114,4 +131,7 @@ if __name__ == "__main__":
         try:
             sys.exit(main(sys.argv[1:]))
         except KeyboardInterrupt:
-            sys.exit(INTERRUPTED_EXIT)
+            sys.exit(_interrupted())
+        except UserError as error:
+            print(error, file=sys.stderr)
+            sys.exit(REFUSED_EXIT)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from cosmos_exp.sweeps.cell import CellRunner
     from cosmos_exp.sweeps.queue import SweepFolder
 
+VERBOSE = "verbose=true", "verbose=false"
 NOT_OVER = (DONE, RUNNING)
 
 
@@ -29,32 +30,39 @@ def command_line() -> Parser:
         "overrides",
         metavar="OVERRIDE",
         nargs="*",
-        help="of the launcher: hydra/launcher=NAME or hydra.launcher.KEY=VALUE",
+        help="of the launcher: hydra/launcher=NAME or hydra.launcher.KEY=VALUE; verbose=true shows all lines of cells",
     )
     return parser
 
 
 def main(arguments: Sequence[str]) -> int:
+    from cosmos_exp.common.progress import ConsoleHandler
     from cosmos_exp.config.launchers import problems
     from cosmos_exp.sweeps.callbacks import conclude
     from cosmos_exp.sweeps.cell import runner_of
     from cosmos_exp.sweeps.pools import start
-    from cosmos_exp.sweeps.queue import SweepFolder
+    from cosmos_exp.sweeps.queue import SweepFolder, commanded
 
     given = command_line().parse(arguments)
-    if other := [text for text in given.overrides if not text.startswith(("hydra/launcher=", "hydra.launcher."))]:
-        raise UserError(f"{other[0]!r}: cells are run as they were; only hydra/launcher and its keys can be given")
+    launcher = [text for text in given.overrides if text.lower() not in VERBOSE]
+    verbose = VERBOSE[0] in map(str.lower, given.overrides)
+    if other := [text for text in launcher if not text.startswith(("hydra/launcher=", "hydra.launcher."))]:
+        raise UserError(
+            f"{other[0]!r}: cells are run as they were; only hydra/launcher, its keys and verbose=true can be given"
+        )
     sweep = SweepFolder(given.folder)
-    with runner_of(sweep) as runner:
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[ConsoleHandler()])
+    with commanded(sweep.path) as only, runner_of(sweep) as runner:
+        sweep.enter_working_folder()
+        sweep.end_hanging(orphans=only)
         chosen = _choose(sweep, runner, given.cell, given.failed)
         if not chosen:
             print("nothing to retry: " + ("no cell failed" if given.failed else "every cell is done or running"))
             return 0
-        settings = _launcher(runner, chosen[0][0], given.overrides)
+        settings = _launcher(runner, chosen[0][0], launcher) | {"verbose": verbose}
         if errors := list(problems(settings)):
             raise UserError("\n".join(errors))
-        print(f"cells to run: {', '.join(path.name for path, _ in chosen)}", flush=True)
-        logging.basicConfig(level=logging.INFO, format="%(message)s")
+        print(f"cells to run: {', '.join(sweep.name(path) for path, _ in chosen)}", flush=True)
         sweep.enqueue(chosen)
         start(sweep, settings, lambda: runner.configs(path for path, _ in chosen))
     conclude(sweep.path, wait=settings.get("wait", True))
@@ -70,11 +78,9 @@ def _launcher(runner: CellRunner, cell: Path, overrides: list[str]) -> dict[str,
 
 def _choose(sweep: SweepFolder, runner: CellRunner, numbers: list[int] | None, failed: bool) -> list[tuple[Path, str]]:
     """(run folder, run id) of the cells to run; those that never began are prepared first."""
-    from cosmos_exp.sweeps.queue import cell_number
-
     statuses = sweep.statuses()
     if numbers:
-        known = {cell_number(path): path for path in statuses}
+        known = {sweep.number(path): path for path in statuses}
         if unknown := [number for number in numbers if number not in known]:
             raise UserError(f"no cell {unknown[0]} in {sweep.path}: it has {', '.join(map(str, sorted(known)))}")
         if busy := [number for number in numbers if statuses[known[number]].state == RUNNING]:
@@ -82,6 +88,6 @@ def _choose(sweep: SweepFolder, runner: CellRunner, numbers: list[int] | None, f
         return [(known[number], statuses[known[number]].run_id) for number in numbers]
     if failed:
         return [(path, s.run_id) for path, s in statuses.items() if s.state in (FAILED, KILLED)]
-    begun = {cell_number(path) for path in statuses}
+    begun = {sweep.number(path) for path in statuses}
     never = [runner.prepare(cell, i) for i, cell in enumerate(runner.grid()) if i not in begun]
     return [*((path, s.run_id) for path, s in statuses.items() if s.state not in NOT_OVER), *never]

@@ -66,7 +66,7 @@ def main(arguments: Sequence[str]) -> int:
     from cosmos_exp.sweeps.callbacks import write_comparison
     from cosmos_exp.sweeps.cell import launcher_settings, runner_of
     from cosmos_exp.sweeps.compose_cells import compose_multirun
-    from cosmos_exp.sweeps.queue import SweepFolder
+    from cosmos_exp.sweeps.queue import SweepFolder, commanded
     from cosmos_exp.sweeps.search import check_objectives, record_search, search
 
     check_objectives(options.objective)
@@ -81,7 +81,8 @@ def main(arguments: Sequence[str]) -> int:
     _record_multirun(folder, master)
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[ConsoleHandler()])
     sweep = SweepFolder(folder)
-    with runner_of(sweep) as runner:
+    with commanded(folder) as only, runner_of(sweep) as runner:
+        sweep.end_hanging(orphans=only)
 
         def prepare(number: int, overrides: list[str]) -> tuple[Path, str]:
             with composing():

@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from collections import namedtuple
 from pathlib import Path
@@ -19,6 +18,7 @@ from huggingface_hub import constants
 
 from cosmos_exp.cli.commands.download import main
 from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.files import partial_name
 from cosmos_exp.models.hub.models import SAMPLE_AV, TRANSFER
 
 TOKENIZER = "nvidia/Cosmos-Tokenize1-CV8x8x8-720p"
@@ -153,7 +153,7 @@ def test_a_copy_in_the_cache_of_huggingface_hub_is_used_if_it_is_right(hub: Hub,
 
 def test_the_disk_fills_up_on_the_way(hub: Hub, folder: Path) -> None:
     (folder / SAMPLE_AV).mkdir(parents=True)
-    note = f"..checked.json.{os.getpid()}.{threading.get_native_id()}.partial"
+    note = partial_name(".checked.json")
     (folder / SAMPLE_AV / note).symlink_to("/dev/full")
     with pytest.raises(UserError, match=r"^the disk is full: make space, run the same command again"):
         main([*AV, "--to", str(folder)])

@@ -1,0 +1,122 @@
+"""How far a sweep is: one bar for all its cells, or lines where there is no terminal, and the time that is left."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from cosmos_exp.common import progress
+from cosmos_exp.common.units import age_text
+from cosmos_exp.runs.run_folder import Status
+from cosmos_exp.runs.states import DONE, PREEMPTED, QUEUED, RUNNING
+from cosmos_exp.sweeps.queue import SweepFolder
+
+log = logging.getLogger(__name__)
+
+OPEN = (QUEUED, PREEMPTED, RUNNING)
+MOST_SHOWN = 2
+"""Cells at work that the bar names."""
+
+
+def seconds_at_work(status: Status) -> float:
+    """From the beginning of the last attempt to its end, or to now; 0 where there was none."""
+    if not status.started:
+        return 0.0
+    end = datetime.now(timezone.utc) if status.state == RUNNING else datetime.fromisoformat(status.updated)
+    return (end - datetime.fromisoformat(status.started)).total_seconds()
+
+
+def seconds_left(statuses: Mapping[Path, Status]) -> float | None:
+    """Until the cells are over, by the mean of those that are done and as many workers as are at work now; None while
+    none is done."""
+    done = [seconds_at_work(status) for status in statuses.values() if status.state == DONE]
+    at_work = [seconds_at_work(status) for status in statuses.values() if status.state == RUNNING]
+    waiting = sum(status.state in (QUEUED, PREEMPTED) for status in statuses.values())
+    if not waiting and not at_work:
+        return 0.0
+    if not done:
+        return None
+    mean = sum(done) / len(done)
+    work = waiting * mean + sum(max(0.0, mean - seconds) for seconds in at_work)
+    return work / max(1, len(at_work))
+
+
+def left_text(statuses: Mapping[Path, Status]) -> str:
+    """The time left in words; empty where it is not known or nothing is left."""
+    seconds = seconds_left(statuses)
+    return f"about {age_text(seconds)} left" if seconds else ""
+
+
+class Watch:
+    """The cells of a command, from its start on."""
+
+    def __init__(self, sweep: SweepFolder):
+        self.sweep = sweep
+        self.cells = list(sweep.unfinished())
+
+    def statuses(self) -> dict[Path, Status]:
+        found = self.sweep.statuses()
+        return {cell: found[cell] for cell in self.cells if cell in found}
+
+    def is_at_work(self) -> bool:
+        """Whether a process, of another command too, runs one of the cells."""
+        return any(status.state == RUNNING for status in self.statuses().values())
+
+    @contextlib.contextmanager
+    def shown(self) -> Iterator[Callable[[], None]]:
+        """Gives what is to be called again and again, to show how far the cells are."""
+        with self._bar() if progress.console.is_terminal else self._lines() as show:
+            yield show
+
+    @contextlib.contextmanager
+    def _bar(self) -> Iterator[Callable[[], None]]:
+        text = TextColumn("{task.fields[left]}"), TextColumn("{task.fields[said]}", markup=False)
+        columns = (TextColumn("cells"), BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn(), *text)
+        with Progress(*columns, console=progress.console, transient=True) as bar:
+            task = bar.add_task("cells", total=len(self.cells), left="", said="")
+
+            def show() -> None:
+                now = self.statuses()
+                said = ", ".join(filter(None, (_faults(now), self._at_work(now))))
+                bar.update(task, completed=_over(now), left=left_text(now), said=said)
+
+            yield show
+
+    @contextlib.contextmanager
+    def _lines(self) -> Iterator[Callable[[], None]]:
+        last, before = -progress.SECONDS_BETWEEN_LINES, 0
+
+        def show(*, at_once: bool = False) -> None:
+            nonlocal last, before
+            now = self.statuses()
+            over = _over(now)
+            if over == before or not (at_once or time.monotonic() - last >= progress.SECONDS_BETWEEN_LINES):
+                return
+            last, before = time.monotonic(), over
+            parts = (f"{over} of {len(self.cells)} cells", _faults(now), left_text(now))
+            log.info("%s", ", ".join(filter(None, parts)))
+
+        yield show
+        show(at_once=True)
+
+    def _at_work(self, statuses: Mapping[Path, Status]) -> str:
+        running = [(path, status) for path, status in statuses.items() if status.state == RUNNING]
+        told = [f"#{self.sweep.number(path)} {status.stage} {status.step}".rstrip() for path, status in running]
+        more = [f"and {len(told) - MOST_SHOWN} more"] if len(told) > MOST_SHOWN else []
+        return ", ".join([*told[:MOST_SHOWN], *more])
+
+
+def _over(statuses: Mapping[Path, Status]) -> int:
+    return sum(status.state not in OPEN for status in statuses.values())
+
+
+def _faults(statuses: Mapping[Path, Status]) -> str:
+    counts = Counter(status.state for status in statuses.values() if status.state not in (*OPEN, DONE))
+    return ", ".join(f"{count} {state}" for state, count in counts.items())
