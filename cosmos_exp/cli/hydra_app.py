@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.config.hydra_internals import EXPLAINED, HydraBypassError, explain
+from cosmos_exp.config.option_files import check_option_files, own_folders
 from cosmos_exp.sweeps.callbacks import release, report_failed_sweep
 from cosmos_exp.sweeps.expand import MULTIRUN, sweep_over_all
 
@@ -30,12 +32,14 @@ def run_app(load: Callable[[], Callable[[], None]], arguments: list[str], config
     arguments = sweep_over_all(arguments)
     flags = [argument for argument in arguments if argument in MULTIRUN]  # Hydra takes them only before overrides
     sys.argv = [sys.argv[0], *flags, *(argument for argument in arguments if argument not in MULTIRUN)]
+    folders = own_folders(arguments)
     try:
+        check_option_files(folders, arguments)
         load()()
     except HydraBypassError as carried:
-        _fail(carried.error, wants_traceback, config)
+        _fail(carried.error, wants_traceback, config, folders)
     except EXPLAINED as error:
-        _fail(error, wants_traceback, config)
+        _fail(error, wants_traceback, config, folders)
     finally:
         release()
         sys.argv = argv
@@ -46,8 +50,8 @@ def run_app(load: Callable[[], Callable[[], None]], arguments: list[str], config
     return 0
 
 
-def _fail(error: Exception, wants_traceback: bool, config: type | None) -> NoReturn:
-    message = explain(error, config)
+def _fail(error: Exception, wants_traceback: bool, config: type | None, folders: Sequence[Path]) -> NoReturn:
+    message = explain(error, config, folders)
     if wants_traceback or message is None:
         traceback.print_exception(error)
     report = report_failed_sweep()

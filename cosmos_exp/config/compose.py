@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.config.hydra_internals import EXPLAINED, explain
+from cosmos_exp.config.option_files import check_option_files, own_folders
 
 if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
@@ -27,24 +28,25 @@ def compose(overrides: Sequence[str] = (), *, config_dir: Path | str | None = No
     overrides: as on the command line, `["scene.seed=3", "sampler.guidance=2"]`. config_dir: a folder of more options.
     Raises UserError for every mistake in the overrides; what `cosmos_exp.config.validate` checks is not checked yet.
     """
-    with config_loader(config_dir) as (_, own):
+    with config_loader(config_dir, overrides) as (_, own):
         from hydra import compose
 
         return compose("config", overrides=[*overrides, *own])
 
 
 @contextmanager
-def composing() -> Iterator[None]:
-    """Turns the mistakes of a user that are found within into one message each."""
+def composing(folders: Sequence[Path] = ()) -> Iterator[None]:
+    """Turns the mistakes of a user that are found within into one message each. folders: of options of their own."""
     try:
         yield
     except EXPLAINED as error:
-        raise UserError(explain(error) or str(error)) from error
+        raise UserError(explain(error, folders=folders) or str(error)) from error
 
 
 @contextmanager
-def config_loader(config_dir: Path | str | None) -> Iterator[tuple[ConfigLoader, list[str]]]:
-    """Hydra's loader of our configs, and the overrides that add a folder of the user's."""
+def config_loader(config_dir: Path | str | None, overrides: Sequence[str]) -> Iterator[tuple[ConfigLoader, list[str]]]:
+    """Hydra's loader of our configs, and the overrides that add a folder of the user's. overrides: that are to be
+    composed, whose option files in this folder are checked."""
     from hydra import initialize_config_module
     from hydra.core.global_hydra import GlobalHydra
 
@@ -53,8 +55,10 @@ def config_loader(config_dir: Path | str | None) -> Iterator[tuple[ConfigLoader,
     if config_dir is not None and not Path(config_dir).is_dir():
         raise UserError(f"--config-dir: no folder {str(config_dir)!r}")
     own = [f"hydra.searchpath=['file://{Path(config_dir).resolve()}']"] if config_dir else []
+    folders = [Path(config_dir)] if config_dir else own_folders(overrides)
+    check_option_files(folders, overrides)
     schema.register()
-    with composing(), initialize_config_module("cosmos_exp.conf", version_base="1.3"):
+    with composing(folders), initialize_config_module("cosmos_exp.conf", version_base="1.3"):
         yield GlobalHydra.instance().config_loader(), own
 
 

@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 from typing import Any
 
 from hydra._internal.callbacks import Callbacks as Callbacks
@@ -22,12 +23,14 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from cosmos_exp.common.errors import UserError, ValidationErrors, nearest_name, unknown_name
+from cosmos_exp.config.option_files import place_of
 
 NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 EXPLAINED = (HydraException, OmegaConfBaseException, UserError, OSError)
 """What `explain` has a message for."""
 
+IN_OPTION = r"In '([^']+)': (\w+) raised while composing config:\s*(.*?)\s*full_key: ?(\S*)"
 UNKNOWN_KEY = r"full_key: (\S+)\s+reference_type=(\S+)"
 NOT_A_TYPE = r"is not a subclass of (\w+)"
 LIST_FOR_MAPPING = "Cannot merge DictConfig with ListConfig"
@@ -78,9 +81,9 @@ def count_values(override: Override) -> int:
     return sum(1 for _ in override.sweep_string_iterator()) if override.is_discrete_sweep() else 1
 
 
-def explain(error: Exception, config: type | None = None) -> str | None:
+def explain(error: Exception, config: type | None = None, folders: Sequence[Path] = ()) -> str | None:
     """One message for what a user can cause; None for an error that is not theirs. config: type of the application's
-    config, by default of the main job."""
+    config, by default of the main job. folders: of options of the user's own."""
     if isinstance(error, ValidationErrors) and len(error.errors) > 1:
         return f"{len(error.errors)} problems\n{error}"
     if isinstance(error, ValidationErrors):
@@ -94,7 +97,7 @@ def explain(error: Exception, config: type | None = None) -> str | None:
     if isinstance(error, OverrideParseException):
         return _explain_grammar(error)
     if isinstance(error, ConfigCompositionException):
-        return _explain_composition(error, config)
+        return _explain_option(str(error), config, folders) or _explain_composition(error, config)
     return " ".join(str(error).split())
 
 
@@ -122,6 +125,22 @@ def _explain_grammar(error: OverrideParseException) -> str:
         f"cannot read the override {error.override!r}: write KEY=VALUE, a list as KEY=[a,b], "
         "and quote values with spaces or special characters: 'KEY=\"two words\"'"
     )
+
+
+def _explain_option(text: str, config: type | None, folders: Sequence[Path]) -> str | None:
+    """What is wrong with the content of an option file, and where it is; None for another problem."""
+    found = re.match(IN_OPTION, text, re.DOTALL)
+    if found is None and (named := re.match(r"In '([^']+)': (.*)", text)):
+        return f"{place_of(folders, named[1], '') or f'option {named[1]}'}: {named[2]}"
+    if found is None:
+        return None
+    option, kind, problem, key = found.groups()
+    place = place_of(folders, option, key) or f"option {option}"
+    if kind != "ConfigKeyError":
+        return f"{place}: {key + ': ' if key else ''}{' '.join(problem.split())}"
+    if key == option.partition("/")[0] or re.fullmatch("_.*_", key):
+        return f"{place}: its values belong to {key!r}, which no config has: begin the file with # @package _global_"
+    return f"{place}: {unknown_key(key, config)}"
 
 
 def _explain_composition(error: ConfigCompositionException, config: type | None) -> str:

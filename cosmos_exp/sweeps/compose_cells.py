@@ -27,7 +27,7 @@ def compose_cells(
     from cosmos_exp.sweeps.expand import sweep_over_all
 
     expanded = sweep_over_all(list(overrides))
-    with config_loader(config_dir) as (loader, own):
+    with config_loader(config_dir, overrides) as (loader, own):
         given = [text for text in expanded if text != "--multirun"] + own
         master = loader.load_configuration("config", given, run_mode=RunMode.MULTIRUN, from_shell=False)
         if not (multirun or len(expanded) > len(overrides) or master.hydra.mode == RunMode.MULTIRUN):
@@ -41,6 +41,6 @@ def compose_multirun(overrides: Sequence[str], config_dir: Path | None) -> DictC
     """The main config with `hydra`, as Hydra composes it for a whole multirun."""
     from hydra.types import RunMode
 
-    with config_loader(config_dir) as (loader, own):
+    with config_loader(config_dir, overrides) as (loader, own):
         given = [*overrides, *own, "hydra.mode=MULTIRUN"]
         return loader.load_configuration("config", given, run_mode=RunMode.MULTIRUN, from_shell=False)
