@@ -14,7 +14,7 @@ from cosmos_exp.common.console import Console
 
 log = logging.getLogger(__name__)
 
-console = Console(stderr=True, soft_wrap=True)
+console = Console(stderr=True, soft_wrap=True, markup=False, emoji=False)
 
 Tick = Callable[[int, int], None]  # progress callback: (steps done, total steps)
 
@@ -39,7 +39,7 @@ class ConsoleHandler(logging.Handler):
                 return
             self._told.add(said)
         style = "red" if record.levelno >= logging.ERROR else "yellow" if record.levelno >= logging.WARNING else None
-        console.print(self.format(record), style=style, markup=False, highlight=False)
+        console.print(self.format(record), style=style, highlight=False)
 
 
 class RunLogHandler(logging.FileHandler):
@@ -60,7 +60,7 @@ def steps(stage: str) -> Iterator[Tick]:
 @contextlib.contextmanager
 def _bar(stage: str) -> Iterator[Tick]:
     columns = (
-        TextColumn("{task.description:<12}"),
+        TextColumn("{task.description:<12}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),

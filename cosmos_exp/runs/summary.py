@@ -13,7 +13,7 @@ ARROWS = {"up": "↑", "down": "↓"}
 
 def show(folder: RunFolder) -> None:
     """Print the summary of a finished run to standard output."""
-    console = Console()
+    console = Console(markup=False, emoji=False)
     console.print(metrics_table(folder))
     status = folder.require_status()
     times = "  ".join(f"{stage} {seconds:.1f}" for stage, seconds in status.seconds.items())

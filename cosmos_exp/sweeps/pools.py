@@ -103,7 +103,7 @@ def run_in_processes(sweep: SweepFolder, settings: Settings, count: int, show: S
 
 
 def _say(line: str) -> None:
-    progress.console.print(line, markup=False, highlight=False, emoji=False)
+    progress.console.print(line, highlight=False)
 
 
 def _interrupt(supervisors: Sequence[Supervisor], ends: Sequence[AsyncResult[None]]) -> None:

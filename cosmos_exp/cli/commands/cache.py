@@ -161,7 +161,7 @@ def _print_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     table = Table(*columns, box=SIMPLE_HEAD)
     for row in rows:
         table.add_row(*row)
-    console = Console(soft_wrap=True, highlight=False)
+    console = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = 120
     console.print(table)

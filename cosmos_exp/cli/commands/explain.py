@@ -29,7 +29,7 @@ def main(arguments: Sequence[str]) -> int:
     from cosmos_exp.common.console import Console
 
     name = command_line().parse(arguments).name.lstrip("+")
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, emoji=False)
     if not (_metric(name, console) or _option(name, console) or _key(name, console)):
         raise UserError(_unknown(name))
     return 0

@@ -64,7 +64,7 @@ def _show(plan: Plan, axes: Sequence[dict[str, str]]) -> None:
     from cosmos_exp.common.console import Console
     from cosmos_exp.sweeps.plan import free_bytes
 
-    console = Console(soft_wrap=True, highlight=False)
+    console = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = WIDTH
     if len(plan.cells) > 1:

@@ -69,4 +69,4 @@ def _show(results: Sequence[Comparison]) -> None:
     for result in results:
         difference = "" if result.difference is None else f"{result.difference:.3f}"
         table.add_row(result.what, "yes" if result.equal else "no", difference)
-    Console().print(table)
+    Console(markup=False, emoji=False).print(table)

@@ -200,4 +200,4 @@ def _show(study: Study, objectives: Sequence[str]) -> None:
     for trial in best:
         params = (f"{value:.4g}" if isinstance(value, float) else str(value) for value in trial.params.values())
         table.add_row(trial.user_attrs.get("run", ""), *params, *(f"{value:.4g}" for value in trial.values))
-    Console().print(table)
+    Console(markup=False, emoji=False).print(table)

@@ -44,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
     from cosmos_exp.sweeps.queue import SweepFolder
 
     given = command_line().parse(arguments)
-    sweep, console = SweepFolder(given.folder), Console()
+    sweep, console = SweepFolder(given.folder), Console(markup=False, emoji=False)
     if given.json:
         rows = [{"cell": path.name, **vars(status)} for path, status in sweep.statuses().items()]
         print(json_text(rows, indent=1))

@@ -30,7 +30,7 @@ FILE_WIDTH = 150
 
 def table_console() -> Console:
     """Of standard output, wide enough for a table where that is no terminal."""
-    console = Console()
+    console = Console(markup=False, emoji=False)
     if not console.is_terminal:
         console.width = max(console.width, FILE_WIDTH)
     return console
