@@ -96,9 +96,9 @@ def _with_styles(cells: list[Cell]) -> list[Cell]:
 
 
 def find_runs(folder: Path) -> list[Path]:
-    """Run folders in and below `folder`: those with a status.json or Hydra's record of overrides, `2` before `10`."""
-    marks = [*folder.rglob("status.json"), *(path.parent for path in folder.rglob(".hydra/overrides.yaml"))]
-    return sorted({mark.parent for mark in marks}, key=lambda run: [_natural(part) for part in run.parts])
+    """Run folders in and below `folder`, those with a status.json, `2` before `10`."""
+    found = {mark.parent for mark in folder.rglob("status.json")}
+    return sorted(found, key=lambda run: [_natural(part) for part in run.parts])
 
 
 def read_overrides(run: Path) -> dict[str, Any]:
@@ -131,6 +131,11 @@ def sweep_cells(folder: Path) -> list[dict[str, Any]]:
 def searched_keys(folder: Path) -> list[str]:
     """The keys that the search in `folder` varies; empty where it holds none."""
     return list((_read_yaml(folder / SEARCH) or {}).get("axes", {}))
+
+
+def search_objectives(folder: Path) -> list[str]:
+    """The metrics that the search in `folder` optimises; empty where it holds none."""
+    return list((_read_yaml(folder / SEARCH) or {}).get("objectives", []))
 
 
 def axis_values(cells: list[Cell]) -> dict[str, list[Any]]:

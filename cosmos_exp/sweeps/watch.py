@@ -34,18 +34,28 @@ def seconds_at_work(status: Status) -> float:
 
 
 def seconds_left(statuses: Mapping[Path, Status]) -> float | None:
-    """Until the cells are over, by the mean of those that are done and as many workers as are at work now; None while
-    none is done."""
+    """Until the cells are over, by the mean of those that are done and as many workers as are at work now.
+
+    While none is done: of a single run the rest of its stage; None for several.
+    """
     done = [seconds_at_work(status) for status in statuses.values() if status.state == DONE]
     at_work = [seconds_at_work(status) for status in statuses.values() if status.state == RUNNING]
     waiting = sum(status.state in (QUEUED, PREEMPTED) for status in statuses.values())
     if not waiting and not at_work:
         return 0.0
     if not done:
-        return None
+        return _of_stage(next(iter(statuses.values()))) if len(statuses) == 1 else None
     mean = sum(done) / len(done)
     work = waiting * mean + sum(max(0.0, mean - seconds) for seconds in at_work)
     return work / max(1, len(at_work))
+
+
+def _of_stage(status: Status) -> float | None:
+    """Seconds left in the stage at work, by its steps so far; None where it counts none."""
+    done, _, total = status.step.partition("/")
+    if not (done.isdigit() and total.isdigit() and int(done)):
+        return None
+    return max(0.0, seconds_at_work(status) - sum(status.seconds.values())) * (int(total) - int(done)) / int(done)
 
 
 def left_text(statuses: Mapping[Path, Status]) -> str:

@@ -100,7 +100,7 @@ def _print_doc(doc: KeyDoc, console: Console) -> None:
         rows["allowed"] = "\n".join(now.allowed)
     rows["with"] = "" if doc.option in USUAL else doc.option
     rows |= {"changes the run id": doc.effect, "declared in": doc.place}
-    console.print(f"[bold]{doc.key}[/]")
+    console.print(doc.key, style="bold")
     for label, text in rows.items():
         if text:
             table.add_row(label, text)
