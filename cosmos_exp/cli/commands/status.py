@@ -28,7 +28,7 @@ WATCHED = (RUNNING, FAILED, KILLED, PREEMPTED, INTERRUPTED, CANCELLED, QUEUED, D
 REFRESH = 2.0
 FRAME = 10
 """Lines around the rows of the table."""
-GAP = 2
+GAP = 3
 """Characters between two columns."""
 LEFT_OUT = ("attempt", "where", "time", "stage")
 """Columns that a narrow terminal goes without, the least important first; then the swept values, the last first."""
@@ -53,9 +53,7 @@ class Shown:
 
 
 def command_line() -> Parser:
-    parser = Parser(
-        "status", "States of a sweep's cells, a search's trials or runs; live on a terminal till all are over."
-    )
+    parser = Parser("status", "States of the cells of a sweep, the trials of a search, or runs; live on a terminal.")
     parser.add_argument(
         "folder", metavar="FOLDER", type=Path, help="of a sweep, a search or a run, or one that holds runs"
     )
@@ -96,9 +94,7 @@ def find(folder: Path) -> Shown:
         return Shown(folder, noun, sweep.statuses, sweep.jobs(), objectives, asked, sweep.is_fed)
     runs = [folder] if (folder / "status.json").is_file() else find_runs(folder)
     if not runs:
-        raise UserError(
-            f"{folder} holds no {RECORD} of a sweep and no status.json of a run: give a folder below outputs"
-        )
+        raise UserError(f"{folder} is of no sweep and of no run: it holds no {RECORD} and no status.json")
     found = [RunFolder(run) for run in runs]
     return Shown(folder, "runs", lambda: {run.path: status for run in found if (status := run.living_status())})
 
@@ -134,12 +130,10 @@ def overview(shown: Shown, tasks: dict[str, int], console: Console, most: int | 
         lines.insert(0, f"and {len(statuses) - len(rows)} more {shown.noun}")
     if tasks:
         lines.append("Slurm: " + ", ".join(f"{count} {state}" for state, count in tasks.items()))
-    faults = [
-        f"  {shown.name(path)}: {status.state} {status.error}" for path, status in statuses.items() if status.error
-    ]
-    return Group(
-        table(shown, rows, console.width if console.is_terminal else None), Text("\n".join(lines + faults[:most]))
-    )
+    faults = {shown.name(path): status for path, status in statuses.items() if status.error}
+    lines += [f"  {name}: {status.state} {status.error}" for name, status in list(faults.items())[:most]]
+    width = console.width if console.is_terminal else None
+    return Group(table(shown, rows, width), Text("\n".join(lines)))
 
 
 def _summary(shown: Shown, statuses: Mapping[Path, Status]) -> list[str]:
@@ -149,7 +143,8 @@ def _summary(shown: Shown, statuses: Mapping[Path, Status]) -> list[str]:
     counts["never begun"] = max(0, shown.asked - len(statuses))
     parts = [f"{counts.pop(state)} {state}" for state in ORDER if state in counts]
     parts += [f"{count} {state}" for state, count in counts.items() if count]
-    lines = [f"{len(statuses)} {shown.noun}: {', '.join(parts)}"]
+    noun = shown.noun if len(statuses) != 1 else shown.noun.removesuffix("s")
+    lines = [f"{len(statuses)} {noun}: {', '.join(parts)}"]
     if left := left_text(statuses):
         lines.append(left)
     if best := _best(shown, statuses):
@@ -180,13 +175,13 @@ def _measured(run: Path, objectives: Sequence[str]) -> list[float]:
 
 
 def table(shown: Shown, statuses: Mapping[Path, Status], width: int | None) -> RenderableType:
-    """One row per cell. width: characters of the terminal, which gets the columns that fit; None: all, without a break."""
+    """One row per cell. width: of the terminal, which gets the columns that fit; None: all, without a break."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Column, Table
 
     columns = _fitting(_columns(shown, statuses), width)
     made = Table(*(Column(name, no_wrap=True, overflow="ellipsis") for name in columns), box=SIMPLE_HEAD)
-    made.width = None if width is not None else _needed(columns) + GAP
+    made.width = None if width is not None else _needed(columns) + 1
     for row in zip(*columns.values()):
         made.add_row(*row)
     return made
@@ -220,7 +215,7 @@ def _fitting(columns: dict[str, list[Any]], width: int | None) -> dict[str, list
     first = next(iter(columns))
     swept = [name for name in columns if name not in (first, "state", *LEFT_OUT)]
     for name in (*LEFT_OUT[:3], *reversed(swept), *LEFT_OUT[3:]):
-        if width is None or _needed(columns) <= width:
+        if width is None or _needed(columns) < width:
             break
         columns = {kept: texts for kept, texts in columns.items() if kept != name}
     return columns
