@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, TypeVar, get_args, get_type_hints
 
 from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
@@ -90,6 +92,8 @@ class Config:
 
 
 Group = TypeVar("Group")
+LONGEST_NAME = 60
+"""Characters of what a sweep varies, in the name of its folder."""
 
 
 def typed(cfg: DictConfig) -> Config:
@@ -137,8 +141,22 @@ def _named_by(root: DictConfig) -> Config:
 
 
 def sweep_folder(sweep_name: str | None, overrides: Sequence[str]) -> str:
-    """Name of a multirun's folder: the given one, or a hash of the command's overrides."""
-    return sweep_name or "sweep_" + hashlib.sha256(" ".join(sorted(overrides)).encode()).hexdigest()[:8]
+    """Name of a multirun's folder: the given one, or what it varies and a hash of the command's overrides."""
+    return sweep_name or f"{varied(overrides)}_{hashlib.sha256(' '.join(sorted(overrides)).encode()).hexdigest()[:8]}"
+
+
+def varied(overrides: Sequence[str]) -> str:
+    """What a sweep with these overrides varies, as part of a folder's name: `guidance_x_hdmap_weight`."""
+    keys, chosen = [], []
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        if override.is_sweep_override():
+            keys.append(override.key_or_group)
+        elif override.key_or_group in ("experiment", "sweep"):
+            chosen.append(override.get_value_element_as_str())
+    short = [key.partition(".")[2] or key for key in keys]
+    names = [name if short.count(name) == 1 else key for key, name in zip(keys, short)]
+    told = "_x_".join(names) or "_".join(chosen) or "sweep"
+    return re.sub(r"[^A-Za-z0-9]+", "_", told)[:LONGEST_NAME].strip("_")
 
 
 def scene_type(source: str) -> DictConfig:

@@ -62,6 +62,17 @@ def _require_life(folder: RunFolder, waited: float) -> None:
         )
 
 
+def same_run(folder: RunFolder, run_id: str) -> Status:
+    """The status of a folder for the run with this id. UserError where the folder holds a run of another config."""
+    before = folder.read_status() or Status(QUEUED, run_id)
+    if before.run_id != run_id:
+        raise UserError(
+            f"{folder.path} holds run {before.run_id}, which has another config than this one ({run_id}): "
+            "choose another name=..."
+        )
+    return before
+
+
 class Report:
     """run_id: of the config; a folder that holds a run of another config is a UserError.
 
@@ -71,12 +82,7 @@ class Report:
     """
 
     def __init__(self, folder: RunFolder, run_id: str, prefix: str = "", device: str = "cpu"):
-        before = folder.read_status() or Status(QUEUED, run_id)
-        if before.run_id != run_id:
-            raise UserError(
-                f"{folder.path} holds run {before.run_id}, which has another config than this one ({run_id}): "
-                "choose another name=..."
-            )
+        before = same_run(folder, run_id)
         self.folder = folder
         self.prefix = prefix
         self.device = device

@@ -73,7 +73,7 @@ def read_cells(folder: Path) -> list[Cell]:
     defaults = {run: _read_yaml(run / "config.yaml") or {} for run in runs}
     cells = []
     for run in runs:
-        values = {axis: overrides[run].get(axis, _lookup(defaults[run], axis)) for axis in axes}
+        values = {axis: overrides[run].get(axis, _as_override(_lookup(defaults[run], axis))) for axis in axes}
         cells += _run_cells(run, folder, values, defaults[run])
     begun = {_signature(overrides[run], axes) for run in runs}
     for values in asked:
@@ -247,6 +247,15 @@ def _lookup(config: dict[str, Any], dotted: str) -> Any:
     for part in dotted.split("."):
         value = value.get(part) if isinstance(value, dict) else None
     return _plain(value.get("name", value) if isinstance(value, dict) and "." not in dotted else value)
+
+
+def _as_override(value: Any) -> Any:
+    """A value of a config as an override would give it: lists and mappings in one line."""
+    if isinstance(value, list):
+        return f"[{','.join(str(_as_override(item)) for item in value)}]"
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{key}:{_as_override(item)}' for key, item in value.items())}}}"
+    return value
 
 
 def _natural(part: str) -> tuple[int, str]:

@@ -1,7 +1,8 @@
-"""Around a multirun: every cell is checked before the first one starts, and one page compares them at the end."""
+"""Around a run and a multirun: all is checked before a folder is made, and one page compares the cells at the end."""
 
 from __future__ import annotations
 
+import copy
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -33,6 +34,10 @@ _claims = ExitStack()
 
 
 class SweepReport(Callback):
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        with _past_hydra():
+            check_run(config)
+
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         global _sweep_at_work
         with _past_hydra():
@@ -56,6 +61,21 @@ def _past_hydra() -> Iterator[None]:
         yield
     except EXPLAINED as error:
         raise HydraBypassError(error) from error
+
+
+def check_run(config: DictConfig) -> None:
+    """UserError for a single run that is refused, before Hydra makes or changes its folder."""
+    from cosmos_exp.config.schema import run_id
+    from cosmos_exp.config.validate import check
+    from cosmos_exp.pipeline.run import lease_gpus
+    from cosmos_exp.runs.report import same_run
+    from cosmos_exp.runs.run_folder import RunFolder
+
+    cfg = copy.deepcopy(config)
+    with open_dict(cfg):
+        del cfg["hydra"]
+    lease_gpus(cfg.hardware)
+    same_run(RunFolder(config.hydra.run.dir), run_id(check(cfg)))
 
 
 def _claim(sweep: Path) -> None:

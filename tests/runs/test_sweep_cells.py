@@ -83,11 +83,19 @@ def test_a_single_run_is_one_cell_without_axes(tmp_path):
     assert (cell.run, cell.axes, cell.state) == (".", {}, "done")
 
 
-def test_a_folder_without_a_status_failed_early(tmp_path):
+def test_a_folder_without_a_status_is_no_run(tmp_path):
     write_run(tmp_path / "run", [])
-    (tmp_path / "run" / "status.json").unlink()
-    (cell,) = read_cells(tmp_path)
-    assert (cell.state, cell.error) == ("failed", "ended before its first stage")
+    write_run(tmp_path / "refused", ["sampler.num_steps=-1"])
+    (tmp_path / "refused" / "status.json").unlink()
+    assert [cell.run for cell in read_cells(tmp_path)] == ["run"]
+
+
+def test_a_list_or_mapping_of_the_config_reads_as_its_override(tmp_path):
+    write_run(tmp_path / "a", [])
+    write_run(tmp_path / "b", ["captions.styles=[Rainy]", "controls.hdmap={weight:0.5}"], styles=("Rainy",))
+    cells = {cell.run: cell.axes for cell in read_cells(tmp_path)}
+    assert cells["b"]["controls.hdmap"] == "{weight:0.5}"
+    assert cells["a"]["controls.hdmap"] == "{weight:1.0}"
 
 
 def test_cells_a_sweep_asks_for(tmp_path):

@@ -145,9 +145,11 @@ def _check(axes: Sequence[Axis], fixed: Sequence[str], options: Namespace, *, he
 
 def _folder(cfg: DictConfig, options: Namespace) -> Path:
     """The same for the same search, whatever its launcher."""
+    from cosmos_exp.config.schema import varied
+
     overrides = sorted(text for text in options.overrides if not text.startswith("hydra"))
     identity = " ".join([*overrides, *options.objective])
-    name = cfg.sweep_name or hashlib.sha256(identity.encode()).hexdigest()[:8]
+    name = cfg.sweep_name or f"{varied(overrides)}_{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
     return (Path(cfg.paths.outputs) / "sweeps" / f"search_{name}").resolve()
 
 

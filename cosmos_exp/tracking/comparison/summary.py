@@ -1,4 +1,4 @@
-"""What a sweep prints at its end: a table per style, its settings by its metrics, and which are best."""
+"""What a sweep prints at its end: its cells by their metrics, and per style its settings and which are best."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from rich.table import Table
 
 from cosmos_exp.common.console import Console
 from cosmos_exp.metrics.info import METRIC_INFO, metric_info
+from cosmos_exp.runs.states import DONE
 from cosmos_exp.runs.summary import ARROWS
 from cosmos_exp.runs.sweep_cells import Cell, axis_values
 from cosmos_exp.tracking.comparison.answer import Answer, axis_labels, value_text
@@ -37,12 +38,16 @@ def table_console() -> Console:
 
 
 def print_summary(cells: Sequence[Cell]) -> None:
-    """Print the table and the answer of each style to standard output; nothing where there is a single setting or no
-    metric. The page has further metrics."""
+    """Print the table of the cells to standard output where several make up a setting, and the table and the answer of
+    each style; nothing where there is a single cell or no metric. The page has further metrics."""
     console = table_console()
     measured = [name for name in METRIC_INFO if any(name in cell.metrics for cell in cells)]
     metrics = first_columns(measured) + [name for name in OF_ALL_SEEDS if name in measured]
     objective = default_objective(measured)
+    if metrics and any(len(s.cells) > 1 for settings in settings_of(cells).values() for s in settings):
+        console.print(cells_table(cells, metrics))
+        if len(cells) > MOST_SETTINGS:
+            console.print(f"and {len(cells) - MOST_SETTINGS} more cells, on the page")
     tables = {style: settings for style, settings in settings_of(cells).items() if len(settings) > 1 and metrics}
     for style, settings in tables.items():
         rankings = {metric: rank(settings, metric) for metric in metrics}
@@ -56,6 +61,22 @@ def print_summary(cells: Sequence[Cell]) -> None:
             console.print(f"and {len(settings) - MOST_SETTINGS} more settings, on the page", highlight=False)
     if tables:
         console.print(EXPLAIN, highlight=False)
+
+
+def cells_table(cells: Sequence[Cell], metrics: Sequence[str]) -> Table:
+    """One row per cell: the axes that vary, the metrics, the state where it is not done."""
+    axes = [axis for axis, values in axis_values(list(cells)).items() if len(values) > 1]
+    labels, table = axis_labels(axes), Table(title="cells", title_justify="left")
+    for axis in axes:
+        table.add_column(labels[axis])
+    for metric in metrics:
+        table.add_column(metric_info(metric).label, justify="right")
+    for cell in cells[:MOST_SETTINGS]:
+        values = [f"{cell.metrics[metric]:.3f}" if metric in cell.metrics else "-" for metric in metrics]
+        if cell.state != DONE and values:
+            values[0] = cell.state
+        table.add_row(*(str(cell.axes.get(axis, "")) for axis in axes), *values)
+    return table
 
 
 def settings_table(style: str, settings: Sequence[Setting], rankings: Mapping[str, Ranking | None]) -> Table:
