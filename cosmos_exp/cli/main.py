@@ -28,7 +28,7 @@ Usage
   cosmos-exp render rds-hq -i ROOT -o OUT  the HD-map and LiDAR videos of RDS-HQ clips
   cosmos-exp controls --sensors FILE -o OUT  the control videos of a CARLA sensor file
   cosmos-exp scene info LOG [--json]     what a CARLA recorder log holds
-  cosmos-exp status SWEEP_FOLDER         states of the cells of a sweep; live on a terminal
+  cosmos-exp status FOLDER               states of a sweep, a search or runs, time left; live on a terminal
   cosmos-exp retry SWEEP_FOLDER [--failed | --cell N]  run the cells that are not done
   cosmos-exp cancel SWEEP_FOLDER         end a sweep, wherever it runs
   cosmos-exp compare SWEEP_FOLDER        write the page that shows a sweep's cells side by side

@@ -107,7 +107,7 @@ class Watch:
             nonlocal last, before
             now = self.statuses()
             over = _over(now)
-            if over == before or not (at_once or time.monotonic() - last >= progress.SECONDS_BETWEEN_LINES):
+            if over <= before or not (at_once or time.monotonic() - last >= progress.SECONDS_BETWEEN_LINES):
                 return
             last, before = time.monotonic(), over
             parts = (f"{over} of {len(self.cells)} cells", _faults(now), left_text(now))

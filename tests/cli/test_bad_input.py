@@ -114,10 +114,11 @@ def test_a_time_window_after_the_end(carla) -> None:
     assert "1000" in message_of(carla("scene.start=1000"))
 
 
-def test_frames_the_model_cannot_make(cosmos_exp) -> None:
+def test_frames_the_model_cannot_make(cosmos_exp, tmp_path: Path) -> None:
     message = message_of(cosmos_exp("model.num_frames=12"))
     assert "9 or 17 frames" in message
     assert "nearest is 9" in message
+    assert not (tmp_path / "out").exists(), "a refused run leaves no folder"
 
 
 @pytest.fixture

@@ -35,6 +35,24 @@ def test_a_killed_worker_costs_one_cell_and_retry_runs_it_alone(prepared_sweep) 
     assert sweep.run("retry", str(sweep.folder))[1].startswith("nothing to retry")
 
 
+def test_after_kill_9_of_everything_retries_at_once_share_what_is_left(prepared_sweep) -> None:
+    """The command stays a zombie of this test, as the workers do where no init collects them."""
+    sweep = prepared_sweep
+    running = sweep.start("hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "sampler.seed=0,1,2", LONG)
+    pids = [running.pid, sweep.at_sampling(0).pid, sweep.at_sampling(1).pid]
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    retries = [sweep.command("retry", str(sweep.folder)) for _ in range(2)]
+    said = [sweep.finish(retry) for retry in retries]
+    assert [code for code, _ in said] == [0, 0], said
+    assert all("comparison:" in text and "to run the rest" not in text for _, text in said)
+    assert sweep.states() == {0: DONE, 1: DONE, 2: DONE}
+    assert sorted(status.attempts for status in sweep.statuses().values()) == [1, 2, 2]
+    left = [path for path in sweep.cwd.rglob(".*") if path.suffix == ".partial" or path.name in (".lock", ".at_work")]
+    assert left + list(sweep.cwd.rglob("*.lock")) == []
+    running.communicate()
+
+
 def test_an_interrupted_sweep_goes_on_where_it_was(sweep) -> None:
     running = sweep.start("sampler.seed=0,1,2", LONG)
     sweep.at_sampling(1)
@@ -50,6 +68,7 @@ def test_an_interrupted_sweep_goes_on_where_it_was(sweep) -> None:
 def test_jobs_of_submitit_outlive_the_command_and_can_be_watched_and_cancelled(prepared_sweep) -> None:
     sweep = prepared_sweep
     settings = ("hydra/launcher=submitit_local", "hydra.launcher.wait=false", "hydra.launcher.workers=2")
+    settings += ("hydra.sweep.subdir=cells/${hydra.job.num}",)
     code, said = sweep.finish(sweep.start(*settings, "sampler.seed=0,1,2,3", *ENDLESS))
     assert code == 0, said
     sweep.at_sampling(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import pytest
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.runs.run_folder import SILENCE, RunFolder, Status
 from cosmos_exp.runs.states import CANCELLED, DONE, KILLED, PREEMPTED, QUEUED, RUNNING
-from cosmos_exp.sweeps.queue import RECORD, SweepFolder
+from cosmos_exp.sweeps.queue import RECORD, SweepFolder, commanded
 
 TAKER = """\
 import sys
@@ -110,3 +111,94 @@ def test_a_sweep_at_work_is_not_launched_again(queue: SweepFolder) -> None:
     queue.take("")
     with pytest.raises(UserError, match=r"is running \(0_abc\): see cosmos-exp status"):
         queue.begin([(queue.path / "0_abc", "abc")])
+
+
+AT_WORK = """\
+import os, socket, sys, time
+from pathlib import Path
+from cosmos_exp.runs.report import only_run_in
+from cosmos_exp.sweeps.queue import SweepFolder
+cell = SweepFolder(Path(sys.argv[1])).take("")
+with only_run_in(cell.path):
+    print(cell.path.name, flush=True)
+    time.sleep(float(sys.argv[2]))
+"""
+
+
+@pytest.fixture
+def at_work(queue: SweepFolder):
+    """A function: a process that works on the next cell for some seconds."""
+    processes = []
+
+    def start(seconds: float = 600.0) -> subprocess.Popen:
+        command = [sys.executable, "-c", AT_WORK, str(queue.path), str(seconds)]
+        processes.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+        assert processes[-1].stdout.readline().strip()
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+def test_a_zombie_holds_no_cell(queue: SweepFolder, at_work) -> None:
+    worker = at_work()
+    assert queue.statuses()[queue.path / "0_abc"].state == RUNNING
+    worker.kill()
+    os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
+    assert queue.statuses()[queue.path / "0_abc"].state == KILLED
+
+
+def test_a_worker_that_is_stopped_is_ended_before_its_cell_is_run_again(queue: SweepFolder, at_work) -> None:
+    worker, cell = at_work(), RunFolder(queue.path / "0_abc")
+    worker.send_signal(signal.SIGSTOP)
+    assert cell.hanging_process() is None, "it was alive a moment ago"
+    write(queue, "0_abc", 2 * SILENCE, state=RUNNING, host=socket.gethostname(), pid=worker.pid)
+    assert cell.hanging_process() == worker.pid
+    queue.end_hanging(orphans=False)
+    assert worker.wait() == -signal.SIGKILL
+    queue.enqueue([(cell.path, "abc")])
+    assert queue.take("").path == cell.path
+
+
+def test_another_process_of_that_number_is_left_alone(queue: SweepFolder) -> None:
+    write(queue, "0_abc", 2 * SILENCE, state=RUNNING, host=socket.gethostname(), pid=os.getpid())
+    queue.end_hanging(orphans=True)
+
+
+def test_workers_that_lost_their_command_are_waited_for_then_killed(queue: SweepFolder, at_work, monkeypatch) -> None:
+    monkeypatch.setattr("cosmos_exp.sweeps.queue.GRACE", 5.0)
+    ends, stays = at_work(0.1), at_work()
+    queue.end_hanging(orphans=True)
+    assert (ends.wait(), stays.wait()) == (0, -signal.SIGKILL)
+
+
+def test_what_another_command_has_begun_stays_with_it(queue: SweepFolder) -> None:
+    """Two retries at once chose the same cells, and one of them was faster."""
+    taken = queue.take("").path
+    queue.enqueue([(taken, "abc")])
+    assert queue.statuses()[taken].state == RUNNING
+
+
+def test_one_command_launches_a_sweep_and_others_may_help(queue: SweepFolder) -> None:
+    with commanded(queue.path, alone=True) as only:
+        assert only
+        with pytest.raises(UserError, match="run by another command"), commanded(queue.path, alone=True):
+            pytest.fail("launched twice")
+        with commanded(queue.path) as only:
+            assert not only
+    with commanded(queue.path, alone=True):
+        pass
+    assert not [path.name for path in queue.path.iterdir() if path.name in (".lock", ".at_work", ".feed")]
+
+
+def test_cells_may_lie_in_any_folders(queue: SweepFolder) -> None:
+    nested = queue.path / "cells" / "guidance=1"
+    queue.add(nested, 12)
+    queue.enqueue([(nested, "abc")])
+    assert queue.cells()[-1].path == nested
+    assert (queue.number(nested), queue.name(nested)) == (12, "cells/guidance=1")
+    assert queue.number(queue.path / "3_abc") == 3
+    with pytest.raises(UserError, match="cells 12 and 13 would have the same folder 'cells/guidance=1'"):
+        queue.add(nested, 13)
