@@ -38,14 +38,20 @@ def evaluate_run(path: Path, names: Sequence[str] | None = None) -> Evaluated:
     results in the stage cache, whose digests must be those of its provenance; renders are made again where they are
     gone. Raises UserError for a run that is not done, and where what it generated is no longer in the cache.
     """
-    folder = RunFolder(path)
+    folder = RunFolder(path.resolve())
     folder.require_done("evaluated")
+    with folder.in_working_folder():
+        return Evaluated(path, *_evaluate(folder, names))
+
+
+def _evaluate(folder: RunFolder, names: Sequence[str] | None) -> tuple[dict[str, dict[str, float]], int]:
+    """(metrics in the folder now, how many were computed)."""
     config = typed(typed_config(folder))
     if names is not None:
         check_names(names)
         config.metrics.names = list(names)
     spec = RunSpec(config)
-    with only_run_in(path):
+    with only_run_in(folder.path):
         _require_generated(spec, folder)
         results = Results(spec, StageCache(config.paths.cache))
         context = RunContext(spec, results)
@@ -66,7 +72,7 @@ def evaluate_run(path: Path, names: Sequence[str] | None = None) -> Evaluated:
         write_json(folder.frames, frames)
         if spec.references:
             write_json(folder.references, limits)
-    return Evaluated(path, metrics, computed)
+    return metrics, computed
 
 
 def _place(item: tuple[str, float]) -> tuple[int, str]:
@@ -83,8 +89,7 @@ def _require_generated(spec: RunSpec, folder: RunFolder) -> None:
         cache = Path(spec.config.paths.cache).resolve()
         raise UserError(
             f"{folder.path}: what it generated is no longer in the cache {cache} ({', '.join(missing)}): run the same "
-            "command again, or evaluate in the working directory of that command where its paths.cache is relative. "
-            "Its videos are no substitute: H.264 changes what metrics see"
+            "command again. Its videos are no substitute: H.264 changes what metrics see"
         )
 
 

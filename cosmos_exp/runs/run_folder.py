@@ -18,10 +18,13 @@ wandb/                                    the offline W&B run
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import shutil
 import socket
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -172,6 +175,18 @@ class RunFolder:
             raise UserError(f"no {self.config.name} at {self.path}: has a run begun there?") from error
         except yaml.YAMLError as error:
             raise UserError(f"{self.config} is not YAML: {error}") from error
+
+    @contextlib.contextmanager
+    def in_working_folder(self) -> Iterator[None]:
+        """Where the run was begun, which relative paths of its config start from, as far as that is recorded and still
+        there; back again afterwards."""
+        before, recorded = Path.cwd(), self.path.resolve() / ".hydra" / "hydra.yaml"
+        with contextlib.suppress(OSError, yaml.YAMLError, KeyError, TypeError):
+            os.chdir(load_yaml(recorded.read_text(encoding="utf-8"))["hydra"]["runtime"]["cwd"])
+        try:
+            yield
+        finally:
+            os.chdir(before)
 
     def read_metrics(self) -> dict[str, dict[str, float]]:
         """{style: {metric: value}}."""

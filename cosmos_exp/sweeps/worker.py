@@ -135,3 +135,7 @@ if __name__ == "__main__":
         except UserError as error:
             print(error, file=sys.stderr)
             sys.exit(REFUSED_EXIT)
+        except Exception:
+            if not stopping.interrupted():  # of an interrupt, libraries make errors of their own
+                raise
+            sys.exit(_interrupted())

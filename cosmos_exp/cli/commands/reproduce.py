@@ -44,7 +44,9 @@ def main(arguments: Sequence[str]) -> int:
     allowed = (GPU_TOLERANCE if on_gpu else 0.0) if options.tolerance is None else options.tolerance
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[ConsoleHandler()])
     with nullcontext(options.keep) if options.keep else tempfile.TemporaryDirectory(prefix="reproduce_") as to:
-        now = rerun(cfg, recorded, Path(to))
+        to = Path(to).resolve()
+        with then.in_working_folder():
+            now = rerun(cfg, recorded, to)
         differences = list(changed(recorded, now.read_provenance()))
         results = compare(then, now, allowed)
     for line in differences:
