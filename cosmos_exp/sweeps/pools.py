@@ -89,9 +89,9 @@ def run_in_processes(sweep: SweepFolder, settings: Settings, count: int, show: S
     watch, environment = Watch(sweep), _share_of_machine(count)
     verbose = settings.get("verbose", False)
     supervisors = [Supervisor(sweep.path, 0, environment, verbose=verbose, say=_say) for _ in range(count)]
-    pool = ThreadPool(max(1, count))
-    ends = [pool.apply_async(supervisor) for supervisor in supervisors]
+    pool, ends = ThreadPool(max(1, count)), []
     try:
+        ends += [pool.apply_async(supervisor) for supervisor in supervisors]
         while not all(end.ready() for end in ends) or (count and watch.is_at_work()):
             show()
             wait_for(ends, POLL)

@@ -47,7 +47,7 @@ def test_millions_of_cells_are_refused_with_their_count(swept: list[str], count:
 
 @pytest.mark.parametrize(
     "subdir",
-    ["${hydra.job.num}", "${hydra.job.override_dirname}", "cells/${sampler.guidance}", "n=${hydra.job.num}/run"],
+    ["${hydra.job.num}", "${hydra.job.override_dirname}", "cells/${sampler.guidance}", "n_${hydra.job.num}/run"],
 )
 def test_any_folder_of_its_own_below_the_sweep_will_do(subdir: str) -> None:
     assert len(cells("sampler.guidance=1,2", f"hydra.sweep.subdir={subdir}")) == 2

@@ -37,6 +37,8 @@ def test_a_sweep_of_guidance_renders_and_encodes_once(sweep, tiny_model_folder: 
     assert done.returncode == 0, done.stderr
     assert [cell.read_status().state for cell in cells.values()] == [DONE, DONE]
     assert set(cells["1"].read_status().misses) == {"single_view", "metrics"}
+    assert "2 of 2 cells" in done.stderr
+    assert "single view" not in done.stderr and "single view" in (cells["0"].path / "run.log").read_text()
     for number, cell in cells.items():
         (recorded,) = cell.wandb.glob("offline-run-*")
         assert recorded.name.endswith(cell.read_status().run_id), number
@@ -51,8 +53,10 @@ def test_a_sweep_of_guidance_renders_and_encodes_once(sweep, tiny_model_folder: 
 
 
 def test_with_joblib_the_cells_race_and_compute_everything_once(sweep, tiny_model_folder: Path, tmp_path: Path) -> None:
-    done, cells = sweep("-m", "hydra/launcher=joblib", f"model.weights={tiny_model_folder}", "sampler.guidance=1,2")
+    swept = ("hydra/launcher=joblib", f"model.weights={tiny_model_folder}", "sampler.guidance=1,2")
+    done, cells = sweep("-m", "verbose=true", *swept)
     assert done.returncode == 0, done.stderr
+    assert "#0 single view Sunny" in done.stderr and "#1 single view Sunny" in done.stderr
     computed = sum((Counter(cell.read_status().misses) for cell in cells.values()), Counter())
     stored = Counter(entry.parent.name for entry in (tmp_path / "out" / "cache").glob("*/*") if entry.is_dir())
     assert computed == {stage: stored[stage] for stage in computed}

@@ -178,12 +178,13 @@ def table(shown: Shown, statuses: Mapping[Path, Status], width: int | None) -> R
     """One row per cell. width: of the terminal, which gets the columns that fit; None: all, without a break."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Column, Table
+    from rich.text import Text
 
     columns = _fitting(_columns(shown, statuses), width)
     made = Table(*(Column(name, no_wrap=True, overflow="ellipsis") for name in columns), box=SIMPLE_HEAD)
     made.width = None if width is not None else _needed(columns) + 1
     for row in zip(*columns.values()):
-        made.add_row(*row)
+        made.add_row(*(text if isinstance(text, Text) else Text(text) for text in row))
     return made
 
 

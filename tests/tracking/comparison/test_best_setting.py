@@ -168,6 +168,13 @@ def test_the_page_says_the_same_of_a_sweep_that_is_not_complete(opened, scenes: 
     assert sentences(page) == [said.sentence(settings) for settings in settings_of(cells).values()]
 
 
+def test_the_console_shows_the_cells_of_a_sweep_over_seeds(capsys):
+    """All cells make up one setting, of which there is nothing to compare."""
+    print_summary(cells_of([11], [0, 1], ["Snowy"])[:2])
+    said = capsys.readouterr().out
+    assert "seed" in said and len([line for line in said.splitlines() if line.startswith("│")]) == 2
+
+
 def test_the_console_has_the_same(capsys):
     print_summary(cells_of())
     said = capsys.readouterr().out
