@@ -26,7 +26,7 @@ from cosmos_exp.common.cache_holds import is_removed
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.files import remove_partial_files
 from cosmos_exp.common.locks import locked
-from cosmos_exp.common.processes import has_open
+from cosmos_exp.common.processes import has_open, is_alive
 from cosmos_exp.runs.run_folder import RunFolder, Status
 from cosmos_exp.runs.states import CANCELLED, PREEMPTED, QUEUED, RUNNING
 
@@ -224,15 +224,22 @@ class SweepFolder:
         return None
 
     def cancel(self) -> tuple[int, int]:
-        """Take all queued cells out of the queue and ask the running ones to stop. Returns how many of each."""
+        """Take all queued cells out of the queue and ask the running ones to stop. Returns how many of each.
+
+        A process of this machine that is stopped or hangs cannot be asked: it is killed.
+        """
         with self._locked():
-            statuses = self.statuses()
+            statuses = dict(self._recorded())
             queued = [path for path, status in statuses.items() if status.state in WAITING]
-            running = [path for path, status in statuses.items() if status.state == RUNNING]
+            running = [path for path, status in statuses.items() if status.state == RUNNING and not _is_dead(path)]
             for path in queued:
                 _put(path, statuses[path], CANCELLED, "by the user")
             for path in running:
-                RunFolder(path).stop.touch()
+                if (pid := RunFolder(path).hanging_process()) is not None:
+                    os.kill(pid, signal.SIGKILL)
+                    _put(path, statuses[path], CANCELLED, "by the user; killed because it gave no sign of life")
+                else:
+                    RunFolder(path).stop.touch()
             (self.path / CANCEL).touch()
         return len(queued), len(running)
 
@@ -275,6 +282,12 @@ def _can_be_taken(status: Status, job: str) -> bool:
     return status.state in WAITING or (bool(job) and status.state == RUNNING and status.job == job)
 
 
+def _is_dead(cell: Path) -> bool:
+    """Whether the process that has a cell ran on this machine and is gone."""
+    status = RunFolder(cell).read_status()
+    return status is not None and status.host == socket.gethostname() and not is_alive(status.pid)
+
+
 def _is_orphan(status: Status | None) -> bool:
     """Whether a cell runs in a process of this machine that a command has started and not a job."""
     return status is not None and (status.state, status.host, status.job) == (RUNNING, socket.gethostname(), "")
@@ -283,6 +296,12 @@ def _is_orphan(status: Status | None) -> bool:
 def _can_be_taken(status: Status, job: str) -> bool:
     """Whether a cell is queued or preempted, or was running in this job before Slurm requeued it."""
     return status.state in WAITING or (bool(job) and status.state == RUNNING and status.job == job)
+
+
+def _is_dead(cell: Path) -> bool:
+    """Whether the process that has a cell ran on this machine and is gone."""
+    status = RunFolder(cell).read_status()
+    return status is not None and status.host == socket.gethostname() and not is_alive(status.pid)
 
 
 def _is_orphan(status: Status | None) -> bool:

@@ -162,6 +162,17 @@ def test_a_worker_that_is_stopped_is_ended_before_its_cell_is_run_again(queue: S
     assert queue.take("").path == cell.path
 
 
+def test_cancel_ends_a_worker_that_is_stopped(queue: SweepFolder, at_work) -> None:
+    worker = at_work()
+    worker.send_signal(signal.SIGSTOP)
+    write(queue, "0_abc", 2 * SILENCE, state=RUNNING, host=socket.gethostname(), pid=worker.pid)
+    write(queue, "1_abc", 2 * SILENCE, state=RUNNING, host="node7", pid=1)
+    assert queue.cancel() == (10, 2)
+    assert worker.wait() == -signal.SIGKILL
+    assert queue.statuses()[queue.path / "0_abc"].state == CANCELLED
+    assert RunFolder(queue.path / "1_abc").stop.exists(), "its supervisor on node7 ends it"
+
+
 def test_another_process_of_that_number_is_left_alone(queue: SweepFolder) -> None:
     write(queue, "0_abc", 2 * SILENCE, state=RUNNING, host=socket.gethostname(), pid=os.getpid())
     queue.end_hanging(orphans=True)
