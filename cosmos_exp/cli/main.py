@@ -79,15 +79,25 @@ def main() -> None:
         except UserError as error:
             _fail(str(error), 2)
         except KeyboardInterrupt:
-            stopping.landed()
-            print("cosmos-exp: interrupted", file=sys.stderr)
-            sys.excepthook = lambda *_: None
+            _interrupted()
             raise  # Python then dies of the signal itself, by which a shell knows to end its loop over scenes too
         except Stopped as stop:
             _fail(f"{stop}; the same command goes on where this run was", 75)
         except BrokenPipeError:
             sys.stderr.close()
             sys.exit(1)
+        except Exception as error:
+            if not stopping.came_of_interrupt(error):
+                raise
+            raise _interrupted() from error
+
+
+def _interrupted() -> KeyboardInterrupt:
+    """Say so once, instead of a traceback."""
+    stopping.landed()
+    print("cosmos-exp: interrupted", file=sys.stderr)
+    sys.excepthook = lambda *_: None
+    return KeyboardInterrupt()
 
 
 def _join_torchrun() -> None:

@@ -140,11 +140,12 @@ def _text(path: Path) -> str:
 
 def _check_levels(path: Path, text: str) -> None:
     """How deep it nests, seen without building anything."""
-    level = 0
+    level, line = 0, 1
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         level += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        line = event.start_mark.line + 1 if event.start_mark else line
         if level > MOST_LEVELS:
-            raise _mistake(path, event.start_mark.line + 1, f"nested more than {MOST_LEVELS} levels deep")
+            raise _mistake(path, line, f"nested more than {MOST_LEVELS} levels deep")
 
 
 def _check_node(path: Path, node: yaml.Node, sizes: dict[int, int], above: list[yaml.Node]) -> int:

@@ -89,12 +89,12 @@ def _on_interrupt(number: int, frame: FrameType | None) -> None:
     _interrupted = True
     signal.signal(signal.SIGALRM, _on_interrupt)
     signal.setitimer(signal.ITIMER_REAL, AGAIN)
-    if not _is_handled(sys.exc_info()[1]):
+    if not came_of_interrupt(sys.exc_info()[1]):
         raise KeyboardInterrupt
 
 
-def _is_handled(error: BaseException | None) -> bool:
-    """Whether an exception that is being handled is, or came of, a KeyboardInterrupt."""
+def came_of_interrupt(error: BaseException | None) -> bool:
+    """Whether an exception is a KeyboardInterrupt, or an error that code has made of one."""
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__context__
     return error is not None
