@@ -162,12 +162,16 @@ class SweepFolder:
         Those that are stopped or stuck are killed. orphans: no command is at work, so that those at work have lost
         theirs and are about to stop; they are waited for, and killed where they take longer than `GRACE`.
         """
-        deadline = time.monotonic() + GRACE
+        deadline, told = time.monotonic() + GRACE, False
         for cell in self.cells():
             while orphans and time.monotonic() < deadline and _is_orphan(cell.living_status()):
+                if not told:
+                    log.info("workers that have lost their command are ending: waiting for them")
+                told = True
                 time.sleep(0.1)
-            status = cell.living_status()
-            pid = status.pid if orphans and _is_orphan(status) else cell.hanging_process()
+            status, pid = cell.living_status(), cell.hanging_process()
+            if orphans and status is not None and _is_orphan(status):
+                pid = status.pid
             if pid is not None and has_open(pid, cell.lock):
                 log.info("%s: process %d is stopped or hangs: killed", self.name(cell.path), pid)
                 with contextlib.suppress(ProcessLookupError):
@@ -291,31 +295,6 @@ def _is_dead(cell: Path) -> bool:
 def _is_orphan(status: Status | None) -> bool:
     """Whether a cell runs in a process of this machine that a command has started and not a job."""
     return status is not None and (status.state, status.host, status.job) == (RUNNING, socket.gethostname(), "")
-
-
-def _can_be_taken(status: Status, job: str) -> bool:
-    """Whether a cell is queued or preempted, or was running in this job before Slurm requeued it."""
-    return status.state in WAITING or (bool(job) and status.state == RUNNING and status.job == job)
-
-
-def _is_dead(cell: Path) -> bool:
-    """Whether the process that has a cell ran on this machine and is gone."""
-    status = RunFolder(cell).read_status()
-    return status is not None and status.host == socket.gethostname() and not is_alive(status.pid)
-
-
-def _is_orphan(status: Status | None) -> bool:
-    """Whether a cell runs in a process of this machine that a command has started and not a job."""
-    return status is not None and (status.state, status.host, status.job) == (RUNNING, socket.gethostname(), "")
-
-
-def _is_locked(path: Path) -> bool:
-    """Whether a process has the file's lock, this one included."""
-    try:
-        with open(path) as file:
-            return not _lock(file, fcntl.LOCK_SH if path.name == FEED else fcntl.LOCK_EX)
-    except FileNotFoundError:
-        return False
 
 
 @contextlib.contextmanager
