@@ -21,8 +21,8 @@ from cosmos_exp.sweeps.queue import SweepFolder
 log = logging.getLogger(__name__)
 
 OPEN = (QUEUED, PREEMPTED, RUNNING)
-MOST_SHOWN = 2
-"""Cells at work that the bar names."""
+BAR, REST = 16, 60
+"""Characters of the bar, and of its line without what the cells at work do."""
 
 
 def seconds_at_work(status: Status) -> float:
@@ -88,13 +88,13 @@ class Watch:
     @contextlib.contextmanager
     def _bar(self) -> Iterator[Callable[[], None]]:
         text = TextColumn("{task.fields[left]}"), TextColumn("{task.fields[said]}", markup=False)
-        columns = (TextColumn("cells"), BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn(), *text)
+        columns = (TextColumn("cells"), BarColumn(BAR), MofNCompleteColumn(), TimeElapsedColumn(), *text)
         with Progress(*columns, console=progress.console, transient=True) as bar:
             task = bar.add_task("cells", total=len(self.cells), left="", said="")
 
             def show() -> None:
                 now = self.statuses()
-                said = ", ".join(filter(None, (_faults(now), self._at_work(now))))
+                said = self._at_work(now, progress.console.width - REST)
                 bar.update(task, completed=_over(now), left=left_text(now), said=said)
 
             yield show
@@ -116,11 +116,17 @@ class Watch:
         yield show
         show(at_once=True)
 
-    def _at_work(self, statuses: Mapping[Path, Status]) -> str:
+    def _at_work(self, statuses: Mapping[Path, Status], room: int) -> str:
+        """How many cells came out badly, then the cells at work as far as there is room for them."""
         running = [(path, status) for path, status in statuses.items() if status.state == RUNNING]
         told = [f"#{self.sweep.number(path)} {status.stage} {status.step}".rstrip() for path, status in running]
-        more = [f"and {len(told) - MOST_SHOWN} more"] if len(told) > MOST_SHOWN else []
-        return ", ".join([*told[:MOST_SHOWN], *more])
+        said = _faults(statuses)
+        for text in told:
+            longer = f"{said}, {text}" if said else text
+            if len(longer) > room:
+                break
+            said = longer
+        return said
 
 
 def _over(statuses: Mapping[Path, Status]) -> int:
