@@ -17,6 +17,7 @@ import yaml
 from helpers.composing import Composer
 from hydra import compose, initialize_config_module
 from hydra._internal.utils import get_args_parser
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import open_dict
 
 import cosmos_exp as cx
@@ -177,7 +178,7 @@ def compose_words(words: list[str], name: str, own_options: Path) -> list:
         config = compose(name, overrides=[*plain, *extra], return_hydra_config=True)
         with open_dict(config):
             config.hydra.overrides.task = list(given.overrides)
-        cells = cell_overrides(config)
+        cells = cell_overrides(GlobalHydra.instance().config_loader(), config)
     assert len(cells) > 1
     return [composer(*cell, *extra) for cell in cells]
 

@@ -95,7 +95,8 @@ def require_cache(root: Path) -> None:
         raise UserError(f"no stage cache {str(root)!r}{_nearest(root)}")
     try:
         names = {item.name for item in os.scandir(root)}
-        if not names or names & {HOLDS, IDENTITIES, HISTORY} or any(_members(stage) for stage in _stages(root)):
+        being_made = any(name.startswith(f".{HOLDS}-") for name in names)
+        if not names or being_made or names & {HOLDS, IDENTITIES, HISTORY} or any(map(_members, _stages(root))):
             return
     except OSError as error:
         raise UserError(f"cannot read {error.filename}: {error.strerror}") from error
