@@ -20,24 +20,20 @@ Tick = Callable[[int, int], None]  # progress callback: (steps done, total steps
 
 SECONDS_BETWEEN_LINES = 15.0
 
-
 quiet = False
 """Whether the console gets warnings alone, each once."""
+_told: set[str] = set()
 
 
 class ConsoleHandler(logging.Handler):
     """Prints log records above the progress bars."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._told: set[str] = set()
-
     def emit(self, record: logging.LogRecord) -> None:
         if quiet:
             said = self.format(record)
-            if record.levelno < logging.WARNING or said in self._told:
+            if record.levelno < logging.WARNING or said in _told:
                 return
-            self._told.add(said)
+            _told.add(said)
         style = "red" if record.levelno >= logging.ERROR else "yellow" if record.levelno >= logging.WARNING else None
         console.print(self.format(record), style=style, highlight=False)
 
