@@ -18,12 +18,12 @@ class Console(rich.console.Console):
     @property
     def file(self) -> IO[str]:
         """Where it writes: past a stream that would escape its own codes, also while bars or a live table are shown."""
-        file = rich.console.Console.file.fget(self)
+        file = super().file
         return file.rich_proxied_file if isinstance(file, PlainStream) else file
 
     @file.setter
     def file(self, file: IO[str]) -> None:
-        rich.console.Console.file.fset(self, file)
+        rich.console.Console.file.fset(self, file)  # type: ignore[attr-defined]  # a property
 
     def render_str(self, text: str, **options: Any) -> Text:
         return super().render_str(plain(text), **options)
