@@ -10,9 +10,9 @@ import os
 import time
 
 import cv2
-import numba
 import numpy as np
 
+from cosmos_exp.common.cores import usable_cores
 from cosmos_exp.rendering.renderer import Renderer, render_camera
 from cosmos_exp.rendering.weather import WEATHERS
 from cosmos_exp.scene.procedural.street import procedural_scene
@@ -111,7 +111,7 @@ def paint(renderer: Renderer, camera, t: float) -> tuple[np.ndarray, np.ndarray]
 
 def main() -> None:
     load = os.getloadavg()[0]
-    print(f"{numba.config.NUMBA_NUM_THREADS} threads, {os.cpu_count()} cores, load average {load:.1f}")
+    print(f"{usable_cores()} threads, {os.cpu_count()} cores, load average {load:.1f}")
     for row in run():
         ratio = f"  {row['ratio']:.1f} x {row['against']}" if row["ratio"] else ""
         print(f"{row['value']:8.1f} {row['unit']}  {row['name']}{ratio}")

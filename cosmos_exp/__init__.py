@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,11 @@ if TYPE_CHECKING:
     from cosmos_exp.sensors.rigs import build_rig as build_rig
 
 __version__ = "0.1.0"
+
+# Threads of torch that wait for others sleep. By default they spin, which on a machine with other work doubles the CPU
+# time and multiplies the wall time. OpenMP reads this once, when torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("KMP_BLOCKTIME", "0")
 
 _HOMES = {
     "describe": "cosmos_exp.captions.describe",

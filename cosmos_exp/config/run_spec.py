@@ -6,13 +6,13 @@ nothing is loaded or computed.
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict
 from functools import cached_property
 from typing import Any
 
 from omegaconf import DictConfig
 
+from cosmos_exp.common.cores import usable_cores
 from cosmos_exp.common.typed_config import identity
 from cosmos_exp.config.schema import Config, typed
 from cosmos_exp.metrics import READS_TARGETS
@@ -166,6 +166,5 @@ def front_aspect(scene: SceneConfig, sensors: SensorsConfig, front: str) -> floa
 
 
 def num_threads(threads: int | None) -> int:
-    """The given number, or as many as this process may use: its cores, or OMP_NUM_THREADS where that is set."""
-    available = len(os.sched_getaffinity(0))
-    return threads or min(available, int(os.environ.get("OMP_NUM_THREADS", available)))
+    """The given number, or as many as this process may use."""
+    return threads or usable_cores()

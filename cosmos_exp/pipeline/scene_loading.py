@@ -100,6 +100,8 @@ class LoadedScene:
 
     @cached_property
     def renderer(self) -> Renderer:
+        from cosmos_exp.rendering.compiled import keep_beside
         from cosmos_exp.rendering.renderer import Renderer
 
+        keep_beside(self.cache.root)
         return _renderers.get(self.key, lambda: Renderer(self.scene))

@@ -21,35 +21,35 @@ from cosmos_exp.rendering.surfaces import (
     between,
     f,
     fill,
-    kernel,
     noise_at,
+    shader,
     smooth,
     u,
 )  # fmt: skip
 
 
-@kernel
-def sky_rows(buffer, start, end, rx, ry, rz, target, light, noise):
-    """Radiance of the sky in the unit directions of rows rx, ry, rz, written to three rows from `target` on.
+@shader
+def sky_rows(buffer, start, end, rx, target, light, noise):
+    """Radiance of the sky in the unit directions of three rows from `rx` on, written to three from `target` on.
 
     Gradient, clouds on a flat layer, halo and disc of the sun. Leaves the directions' z in row UP.
     """
     if light.clouds > f(0):
-        _clouds(buffer, start, end, rx, ry, rz, light.clouds, noise)
+        _clouds(buffer, start, end, rx, light.clouds, noise)
     else:
-        fill(buffer, COARSE, start, end, f(0))
+        fill(buffer[COARSE], start, end, f(0))
     if light.glow > f(0):
-        _halo(buffer, start, end, rx, ry, rz, light)
+        _halo(buffer, start, end, rx, light)
     else:
-        fill(buffer, FINE, start, end, f(0))
+        fill(buffer[FINE], start, end, f(0))
     for x in range(u(start), u(end)):
-        buffer[UP, x] = buffer[rz, x]
+        buffer[UP, x] = buffer[rx + 2, x]
     low, high, sun, ambient = light.horizon, light.zenith, light.sun, light.ambient
     for k in range(3):
         _sky_channel(buffer, start, end, target + k, low[k], high[k], ambient[k], sun[k])
 
 
-@kernel
+@shader
 def _sky_channel(buffer, start, end, target, horizon, zenith, ambient, sun):
     white = f(0.55) * horizon + f(0.45) * ambient + f(0.35) * sun
     for x in range(u(start), u(end)):
@@ -57,22 +57,24 @@ def _sky_channel(buffer, start, end, target, horizon, zenith, ambient, sun):
         buffer[target, x] = clear + buffer[COARSE, x] * (white - clear) + buffer[FINE, x] * sun
 
 
-@kernel
-def _clouds(buffer, start, end, rx, ry, rz, clouds, noise):
+@shader
+def _clouds(buffer, start, end, rx, clouds, noise):
     """Cover 0..1 into row COARSE."""
+    ry, rz = rx + 1, rx + 2
     for x in range(start, end, 2):
         scale = f(14) / (max(buffer[rz, x], f(0)) + f(0.12))
         buffer[COARSE, x] = noise_at(noise, buffer[rx, x] * scale, buffer[ry, x] * scale)
-    between(buffer, COARSE, start, end)
+    between(buffer[COARSE], start, end)
     edge = f(0.75) - f(0.5) * clouds
     for x in range(u(start), u(end)):
         cover = smooth(edge, edge + f(0.30), buffer[COARSE, x])
         buffer[COARSE, x] = f(0.75) * cover * smooth(f(0.02), f(0.20), buffer[rz, x])
 
 
-@kernel
-def _halo(buffer, start, end, rx, ry, rz, light):
+@shader
+def _halo(buffer, start, end, rx, light):
     """Brightness around the sun into row FINE."""
+    ry, rz = rx + 1, rx + 2
     sun, glow = light.sun_direction, light.glow
     sx, sy, sz = sun[0], sun[1], sun[2]
     for x in range(u(start), u(end)):
@@ -91,16 +93,16 @@ def _halo(buffer, start, end, rx, ry, rz, light):
         buffer[FINE, x] = glow * (f(0.10) * t8 + f(0.35) * t64 + f(1.2) * t512 + disc)
 
 
-@kernel
+@shader
 def sky(buffer, start, end, light, noise):
     """The sky, thickening to fog at the horizon: its distance is set so that the fog pass adds just that."""
-    sky_rows(buffer, start, end, DX, DY, DZ, RED, light, noise)
+    sky_rows(buffer, start, end, np.int64(DX), np.int64(RED), light, noise)
     for x in range(u(start), u(end)):
         up = max(buffer[DZ, x], f(0))
         buffer[DISTANCE, x] = f(900) / (f(1) + f(60) * up + f(250) * up * up)
 
 
-@kernel
+@shader
 def fog(buffer, count, light):
     """Blend towards the fog's colour, brighter towards a low sun, then add what shines through it."""
     density = light.fog_density * f(1 / 16)
@@ -123,7 +125,7 @@ def fog(buffer, count, light):
         buffer[BLUE, x] = b + clear * (buffer[BLUE, x] - b) + through * buffer[EMIT_B, x]
 
 
-@kernel
+@shader
 def tone_map(buffer, columns, count, light, out, y):
     """Saturation, exposure, tone curve and sRGB transfer to the listed columns of row y of out [H,W,3] uint8.
 
@@ -142,7 +144,7 @@ def tone_map(buffer, columns, count, light, out, y):
         out[y, column, 2] = np.int32(buffer[BLUE, x])
 
 
-@kernel
+@shader
 def _encoded(value):
     """Radiance to an sRGB level 0.5..255.5."""
     v = f(0.6) * max(value, f(0))

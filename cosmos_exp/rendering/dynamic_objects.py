@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from cosmos_exp.rendering.actors import GAIT_PHASES, STRIDE, actor_mesh
+from cosmos_exp.rendering.compiled import kernel, part
 from cosmos_exp.rendering.geometry import Geometry, compile_mesh, srgb_to_linear
 from cosmos_exp.rendering.lighting import GroundGrid
 from cosmos_exp.rendering.mesh import Material
@@ -139,7 +139,7 @@ class DynamicObjects:
         return GroundGrid(values, low, GRID_CELL)
 
 
-@njit(cache=True, nogil=True)
+@kernel(seconds=0.4)
 def _fill_grid(light, shade, low, cell, lamps, boxes, reach):
     """boxes: [N,8] = centre, heading, half length, half width, has lamps, is in traffic."""
     for i in range(len(lamps)):
@@ -166,7 +166,7 @@ def _fill_grid(light, shade, low, cell, lamps, boxes, reach):
                     light[r, c] += 0.5 * np.exp(-spread * spread) * max(1.0 - ahead / 20.0, 0.0) ** 1.5
 
 
-@njit(cache=True, nogil=True)
+@part()
 def _window(x, y, radius, size):
     """Rows and columns within `radius`, the border left out."""
     rows = (max(int(y - radius), 1), min(int(y + radius) + 2, size - 1))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
+from cosmos_exp.rendering.compiled import kernel
 from cosmos_exp.rendering.geometry import Geometry
 from cosmos_exp.rendering.types import SKY_TAG
 from cosmos_exp.sensors.camera import Camera
@@ -79,7 +79,7 @@ GBUFFER_OUTPUTS = {
 }
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _depth(ids, rz, inverse, out):
     height, width = ids.shape
     for y in range(height):
@@ -87,7 +87,7 @@ def _depth(ids, rz, inverse, out):
             out[y, x] = rz[y, x] / inverse[y, x] if ids[y, x] >= 0 else np.float32(np.inf)
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _codes(ids, static, moving, column, nothing, out):
     height, width = ids.shape
     count = len(static)
@@ -101,7 +101,7 @@ def _codes(ids, static, moving, column, nothing, out):
             out[y, x] = value
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _normals(ids, rays, rotation, static, moving, out):
     height, width = ids.shape
     count = len(static)

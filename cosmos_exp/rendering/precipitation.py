@@ -5,8 +5,8 @@ from __future__ import annotations
 import zlib
 
 import numpy as np
-from numba import njit
 
+from cosmos_exp.rendering.compiled import kernel
 from cosmos_exp.rendering.weather import Weather
 
 REFERENCE_HEIGHT = 704
@@ -30,7 +30,7 @@ def add_precipitation(image: np.ndarray, weather: Weather, t: float, *, seed: in
         _discs(image, centre, np.maximum((0.9 + 3.6 * near) * scale, 0.55), 0.35 + 0.5 * near, 246.0)
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _streaks(image, start, length, slant, alpha, value):
     height, width = image.shape[:2]
     for i in range(len(start)):
@@ -41,7 +41,7 @@ def _streaks(image, start, length, slant, alpha, value):
                     image[y, x, k] += np.uint8(alpha[i] * max(value - image[y, x, k], 0.0))
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _discs(image, centre, radius, alpha, value):
     height, width = image.shape[:2]
     for i in range(len(centre)):

@@ -14,13 +14,13 @@ The kernels hold no lock, so frames can be drawn in parallel threads; the result
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from cosmos_exp.rendering.compiled import kernel, part
 
 NEAR = 0.05
-_kernel = njit(cache=True, nogil=True, error_model="numpy")
 
 
-@_kernel
+@kernel(seconds=1.2)
 def draw_pinhole(
     triangles, two_sided, chunks, spheres, rotation, translation, intrinsics, near, far, first_id, inverse, ids
 ):
@@ -44,7 +44,7 @@ def draw_pinhole(
             _fill_pinhole(a, b, c, two_sided[i], fx, fy, cx, cy, near, box, first_id + i, inverse, ids)
 
 
-@_kernel
+@part()
 def _sphere_in_view(sphere, rotation, translation, fx, fy, cx, cy, width, height, near, far):
     x = rotation[0, 0] * sphere[0] + rotation[0, 1] * sphere[1] + rotation[0, 2] * sphere[2] + translation[0]
     y = rotation[1, 0] * sphere[0] + rotation[1, 1] * sphere[1] + rotation[1, 2] * sphere[2] + translation[1]
@@ -62,14 +62,14 @@ def _sphere_in_view(sphere, rotation, translation, fx, fy, cx, cy, width, height
     )
 
 
-@_kernel
+@part()
 def _to_camera(point, rotation, translation, out):
     x, y, z = point[0], point[1], point[2]
     for j in range(3):
         out[j] = rotation[j, 0] * x + rotation[j, 1] * y + rotation[j, 2] * z + translation[j]
 
 
-@_kernel
+@part()
 def _pinhole_box(a, b, c, fx, fy, cx, cy, near, width, height, box):
     """Sample bounds (x0, x1, y0, y1) of the part beyond the near plane; False where it covers no sample."""
     if a[2] < near and b[2] < near and c[2] < near:
@@ -95,7 +95,7 @@ def _pinhole_box(a, b, c, fx, fy, cx, cy, near, width, height, box):
     return box[0] <= box[1] and box[2] <= box[3]
 
 
-@_kernel
+@part()
 def _fill_pinhole(a, b, c, two_sided, fx, fy, cx, cy, near, box, number, inverse, ids):
     e0x, e0y, e0z = b[1] * c[2] - b[2] * c[1], b[2] * c[0] - b[0] * c[2], b[0] * c[1] - b[1] * c[0]
     e1x, e1y, e1z = c[1] * a[2] - c[2] * a[1], c[2] * a[0] - c[0] * a[2], c[0] * a[1] - c[1] * a[0]
@@ -134,7 +134,7 @@ def _fill_pinhole(a, b, c, two_sided, fx, fy, cx, cy, near, box, number, inverse
                 numbers[x] = number
 
 
-@_kernel
+@part()
 def _cut(A, value, inverse_A, lo, hi):
     """The part of [lo, hi] where A x + value >= 0."""
     if A > 0.0:
@@ -150,7 +150,7 @@ def _cut(A, value, inverse_A, lo, hi):
     return lo, hi
 
 
-@_kernel
+@kernel()
 def draw_ftheta(triangles, two_sided, chunks, spheres, rotation, translation, rays, lens, far, first_id, inverse, ids):
     """As draw_pinhole. rays: [3,H,W] float32 unit directions of the samples.
 
@@ -170,7 +170,7 @@ def draw_ftheta(triangles, two_sided, chunks, spheres, rotation, translation, ra
                 _fill_rays(a, b, c, two_sided[i], rays, box, first_id + i, inverse, ids)
 
 
-@_kernel
+@part()
 def _sphere_in_lens(sphere, rotation, translation, lens, width, height, far):
     """Whether the cone around the sphere comes within the largest angle of the lens."""
     x = rotation[0, 0] * sphere[0] + rotation[0, 1] * sphere[1] + rotation[0, 2] * sphere[2] + translation[0]
@@ -185,13 +185,13 @@ def _sphere_in_lens(sphere, rotation, translation, lens, width, height, far):
     return np.arccos(z / distance) - np.arcsin(r / distance) <= lens[6]
 
 
-@_kernel
+@part()
 def _angle_between(p, q):
     cx, cy, cz = p[1] * q[2] - p[2] * q[1], p[2] * q[0] - p[0] * q[2], p[0] * q[1] - p[1] * q[0]
     return np.arctan2(np.sqrt(cx * cx + cy * cy + cz * cz), p[0] * q[0] + p[1] * q[1] + p[2] * q[2])
 
 
-@_kernel
+@part()
 def _ftheta_pixel(x, y, z, lens):
     across = np.hypot(x, y)
     angle = np.arctan2(across, z)
@@ -205,7 +205,7 @@ def _ftheta_pixel(x, y, z, lens):
     return lens[11] * x * s + lens[12] * y * s + lens[9], lens[13] * x * s + y * s + lens[10]
 
 
-@_kernel
+@part()
 def _ftheta_box(a, b, c, lens, width, height, box):
     """Sample bounds from points at most 0.1 rad apart along the edges.
 
@@ -242,7 +242,7 @@ def _ftheta_box(a, b, c, lens, width, height, box):
     return box[0] <= box[1] and box[2] <= box[3]
 
 
-@_kernel
+@part()
 def _even_parameter(p, q, angle, fraction):
     """Where on the segment p..q the direction has turned by `fraction` of the angle between both."""
     if fraction == 0.0:
@@ -252,7 +252,7 @@ def _even_parameter(p, q, angle, fraction):
     return near / (near + rest) if near + rest > 0.0 else fraction
 
 
-@_kernel
+@part()
 def _fill_rays(a, b, c, two_sided, rays, box, number, inverse, ids):
     e0x, e0y, e0z = b[1] * c[2] - b[2] * c[1], b[2] * c[0] - b[0] * c[2], b[0] * c[1] - b[1] * c[0]
     e1x, e1y, e1z = c[1] * a[2] - c[2] * a[1], c[2] * a[0] - c[0] * a[2], c[0] * a[1] - c[1] * a[0]
@@ -278,7 +278,7 @@ def _fill_rays(a, b, c, two_sided, rays, box, number, inverse, ids):
                     ids[v, u] = number
 
 
-@_kernel
+@kernel()
 def place(triangles, attributes, pose, out_triangles, out_attributes):
     """Local geometry into the world. attributes: [N,16] of the shader; pose: [4,4] local to world."""
     for i in range(len(triangles)):
@@ -286,7 +286,8 @@ def place(triangles, attributes, pose, out_triangles, out_attributes):
             x, y, z = triangles[i, j, 0], triangles[i, j, 1], triangles[i, j, 2]
             for k in range(3):
                 out_triangles[i, j, k] = pose[k, 0] * x + pose[k, 1] * y + pose[k, 2] * z + pose[k, 3]
-        out_attributes[i] = attributes[i]
+        for k in range(3, attributes.shape[1]):
+            out_attributes[i, k] = attributes[i, k]
         x, y, z = attributes[i, 0], attributes[i, 1], attributes[i, 2]
         for k in range(3):
             out_attributes[i, k] = pose[k, 0] * x + pose[k, 1] * y + pose[k, 2] * z

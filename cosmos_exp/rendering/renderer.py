@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 
 import cv2
-import numba
 import numpy as np
 from numpy.typing import ArrayLike
 
+from cosmos_exp.common.cores import usable_cores
 from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.rendering.dynamic_objects import DynamicObjects
 from cosmos_exp.rendering.gbuffer import GBUFFER_OUTPUTS, GBuffer
@@ -166,7 +166,7 @@ def render_camera(
 
     weather: a Weather or the name of a style. outputs: any of OUTPUTS and OPTIONAL_OUTPUTS. samples: per pixel and axis
     for rgb, 1 or 2; None takes 2 for images of up to 360 rows. threads: that render frames in parallel; None takes
-    NUMBA_NUM_THREADS. The result does not depend on it. progress: called with (frames done,
+    all cores this process may use. The result does not depend on it. progress: called with (frames done,
     frames in all).
     Raises UserError on an unknown output or style.
     """
@@ -196,15 +196,11 @@ def render_camera(
             if "rgb" in wanted:
                 arrays["rgb"][i] = renderer.shade(gbuffer, weather, seed=renderer.scene.seed)
 
-    with ThreadPoolExecutor(max_workers=threads or _numba_threads()) as pool:
+    with ThreadPoolExecutor(max_workers=threads or usable_cores()) as pool:
         for done, _ in enumerate(pool.map(draw_frame, range(len(seconds))), start=1):
             if progress is not None:
                 progress(done, len(seconds))
     return CameraRender(camera.name, seconds, **arrays)
-
-
-def _numba_threads() -> int:
-    return numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]  # numba sets it when it is imported
 
 
 def _empty_clip(name: str, frames: int, model: CameraModel) -> np.ndarray:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from cosmos_exp.rendering.atmosphere import fog, sky, sky_rows, tone_map
+from cosmos_exp.rendering.compiled import kernel
 from cosmos_exp.rendering.mesh import Material
 from cosmos_exp.rendering.surfaces import (
     BLUE,
@@ -39,11 +40,11 @@ from cosmos_exp.rendering.surfaces import (
     facade,
     fill,
     grass,
-    kernel,
     mottled,
     paint,
     paving,
     plain,
+    shader,
     smooth,
     u,
 )  # fmt: skip
@@ -60,7 +61,7 @@ _HEADLIGHT, _TAILLIGHT, _LAMP, _SIGNAL = (
 _FARTHEST = 20_000.0
 
 
-@kernel
+@kernel(fastmath=True, seconds=7.5)
 def shade(ids, inverse, rays, static, static_codes, moving, moving_codes, frame, shadow, grid, noise, coarse, out):
     """Fill out [H,W,3] uint8.
 
@@ -91,7 +92,7 @@ def shade(ids, inverse, rays, static, static_codes, moving, moving_codes, frame,
             _row(buffer, columns, rest, y, picture)
 
 
-@kernel
+@shader
 def _spread_even(ids, out, y, missing):
     """The odd columns of a shaded row, from left and right; columns without a match are listed in `missing`."""
     width, count = ids.shape[1], 0
@@ -111,7 +112,7 @@ def _spread_even(ids, out, y, missing):
     return count
 
 
-@kernel
+@shader
 def _spread_odd(ids, out, y, missing):
     """A row between two shaded ones: even columns from above and below, odd ones from the diagonal neighbours."""
     height, width = ids.shape
@@ -152,12 +153,12 @@ def _spread_odd(ids, out, y, missing):
     return count
 
 
-@kernel
+@shader
 def _row(buffer, columns, count, y, picture):
     """Shade the listed columns of row y. picture: what `shade` takes, with the frame's light."""
     ids, inverse, rays, static, static_codes, moving, moving_codes, light, shadow, grid, noise, out = picture
     _positions(buffer, columns, count, inverse, rays, y, light)
-    start = 0
+    start = np.int64(0)  # a plain 0 has a type of its own, for which all below would be compiled once more
     while start < count:
         number = ids[y, columns[start]]
         end = start + 1
@@ -175,7 +176,7 @@ def _row(buffer, columns, count, y, picture):
     tone_map(buffer, columns, count, light, out, y)
 
 
-@kernel
+@shader
 def _positions(buffer, columns, count, inverse, rays, y, light):
     """World positions, distances and unit directions."""
     for x in range(count):
@@ -198,7 +199,7 @@ def _positions(buffer, columns, count, inverse, rays, y, light):
         buffer[EMIT_R, x], buffer[EMIT_G, x], buffer[EMIT_B, x] = f(0), f(0), f(0)
 
 
-@kernel
+@shader
 def _surface(buffer, start, end, a, material, light, shadow, grid, noise):
     """Radiance of a run of samples on one triangle, before fog."""
     towards = a[0] * buffer[DX, start] + a[1] * buffer[DY, start] + a[2] * buffer[DZ, start]
@@ -245,21 +246,21 @@ def _surface(buffer, start, end, a, material, light, shadow, grid, noise):
     if facing > f(0):
         _sunlight(buffer, start, end, f(0.15) * nx, f(0.15) * ny, f(0.15) * nz, facing, light, shadow)
     else:
-        fill(buffer, SUN, start, end, f(0))
+        fill(buffer[SUN], start, end, f(0))
     if ground:
-        _from_grid(buffer, SHADE, start, end, grid, 1, light)
+        _from_grid(buffer, buffer[SHADE], start, end, grid[1], light)
     else:
-        fill(buffer, SHADE, start, end, f(0))
+        fill(buffer[SHADE], start, end, f(0))
     if lamps > f(0.3):
         _lamp_light(buffer, start, end, nz, lamps, grid, light)
     else:
-        fill(buffer, LAMP, start, end, f(0))
+        fill(buffer[LAMP], start, end, f(0))
     _lit(buffer, start, end, nz, light)
     if shine > f(0) or (wet > f(0) and ground):
         _mirrored(buffer, start, end, nx, ny, nz, shine > f(0), light, noise)
 
 
-@kernel
+@shader
 def _glow(buffer, start, end, a, material, lamps):
     """Emission of lights; street lamps need the dark, signals are always on (their seed tells which)."""
     strength = f(0)
@@ -272,16 +273,16 @@ def _glow(buffer, start, end, a, material, lamps):
     elif material == _SIGNAL:
         strength = f(1.6) * a[14]
     if strength > f(0):
-        fill(buffer, EMIT_R, start, end, strength * a[3])
-        fill(buffer, EMIT_G, start, end, strength * a[4])
-        fill(buffer, EMIT_B, start, end, strength * a[5])
+        fill(buffer[EMIT_R], start, end, strength * a[3])
+        fill(buffer[EMIT_G], start, end, strength * a[4])
+        fill(buffer[EMIT_B], start, end, strength * a[5])
 
 
-@kernel
+@shader
 def _sunlight(buffer, start, end, ox, oy, oz, facing, light, shadow):
     """Direct light on a face; (ox, oy, oz) lifts the position off its own surface. Bilinear shadow test."""
     if len(shadow) == 2:
-        fill(buffer, SUN, start, end, facing)
+        fill(buffer[SUN], start, end, facing)
         return
     r, t, focal, darkness = light.shadow_rotation, light.shadow_translation, light.shadow_focal, light.shadows
     r00, r01, r02, t0 = r[0, 0], r[0, 1], r[0, 2], t[0]
@@ -305,29 +306,29 @@ def _sunlight(buffer, start, end, ox, oy, oz, facing, light, shadow):
         a, b = across - f(i), down - f(j)
         low, high = p + a * (q - p), m + a * (n - m)
         buffer[SUN, x] = facing * (f(1) - darkness * (f(1) - low - b * (high - low)))
-    between(buffer, SUN, start, end)
+    between(buffer[SUN], start, end)
 
 
-@kernel
-def _from_grid(buffer, row, start, end, grid, layer, light):
-    """Bilinear values of a ground grid, clamped to its empty border."""
-    scale, last = f(1) / light.grid_cell, f(grid.shape[1] - 2)
+@shader
+def _from_grid(buffer, row, start, end, grid, light):
+    """Bilinear values of a layer of the ground grid, clamped to its empty border, into a row of the buffer."""
+    scale, last = f(1) / light.grid_cell, f(grid.shape[0] - 2)
     x0, y0 = light.grid_origin[0] * scale + f(0.5), light.grid_origin[1] * scale + f(0.5)
     for x in range(start, end, 2):
         across = min(max(buffer[X, x] * scale - x0, f(0)), last)
         up = min(max(buffer[Y, x] * scale - y0, f(0)), last)
         i, j = np.int32(across), np.int32(up)
         a, b = across - f(i), up - f(j)
-        low = grid[layer, j, i] + a * (grid[layer, j, i + 1] - grid[layer, j, i])
-        high = grid[layer, j + 1, i] + a * (grid[layer, j + 1, i + 1] - grid[layer, j + 1, i])
-        buffer[row, x] = low + b * (high - low)
-    between(buffer, row, start, end)
+        low = grid[j, i] + a * (grid[j, i + 1] - grid[j, i])
+        high = grid[j + 1, i] + a * (grid[j + 1, i + 1] - grid[j + 1, i])
+        row[x] = low + b * (high - low)
+    between(row, start, end)
 
 
-@kernel
+@shader
 def _lamp_light(buffer, start, end, nz, lamps, grid, light):
     """Street lamps and other cars' headlights from the ground grid, the ego's headlights as a beam in its frame."""
-    _from_grid(buffer, LAMP, start, end, grid, 0, light)
+    _from_grid(buffer, buffer[LAMP], start, end, grid[0], light)
     upward = f(0.25) + f(0.75) * max(nz, f(0.5))
     beam = light.beam
     b00, b01, b02, b03 = beam[0, 0], beam[0, 1], beam[0, 2], beam[0, 3] - f(3.5)
@@ -347,7 +348,7 @@ def _lamp_light(buffer, start, end, nz, lamps, grid, light):
         buffer[LAMP, x] = lamps * (pool + f(0.55) * min(ahead * f(0.5), f(1)) / spread)
 
 
-@kernel
+@shader
 def _lit(buffer, start, end, nz, light):
     """Albedo to radiance."""
     up = f(0.5) + f(0.5) * nz
@@ -364,7 +365,7 @@ def _lit(buffer, start, end, nz, light):
         buffer[BLUE, x] *= sky_b * ambient + sun_b * direct + LAMP_TINT[2] * lamp
 
 
-@kernel
+@shader
 def _mirrored(buffer, start, end, nx, ny, nz, polished, light, noise):
     """Blend in the sky's mirror image: by Schlick's Fresnel term on paint and glass, flatter on wet ground."""
     base, rise, clear = (f(0), f(0.5), f(1)) if polished else (f(0.95), f(0.85), f(0))
@@ -379,7 +380,7 @@ def _mirrored(buffer, start, end, nx, ny, nz, polished, light, noise):
         gloss = buffer[GLOSS, x]
         amount = gloss * (f(1) - base + rise * fresnel) + clear * f(0.5) * fresnel * (f(1) - f(2) * gloss)
         buffer[GLOSS, x] = min(amount, f(0.92)) * (f(1) - f(0.75) * buffer[SHADE, x])
-    sky_rows(buffer, start, end, MX, MY, MZ, MX, light, noise)
+    sky_rows(buffer, start, end, np.int64(MX), np.int64(MX), light, noise)
     dark_r, dark_g, dark_b = f(0.35) * light.bounce[0], f(0.35) * light.bounce[1], f(0.35) * light.bounce[2]
     for x in range(u(start), u(end)):
         above = max(smooth(f(-0.05), f(0.06), buffer[UP, x]), f(1) - clear)

@@ -9,11 +9,12 @@ sample's footprint exceeds it, so textures are stable when the camera moves.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from cosmos_exp.rendering.compiled import part
 
 f = np.float32
 u = np.uint64  # column index: unsigned, as the wrap-around of negative indices prevents vectorisation
-kernel = njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+shader = part(fastmath=True)
 
 # Rows of the buffer: position, distance, unit direction, colour (albedo, later radiance), mirror strength, emission,
 # received sunlight, contact shade, lamp light, two noises, mirrored direction, elevation.
@@ -25,28 +26,28 @@ SNOW = (f(0.80), f(0.82), f(0.86))
 SHOP_HEIGHT, STOREY = 3.5, 3.1
 
 
-@kernel
+@shader
 def smooth(low, high, x):
     t = min(max((x - low) / (high - low), f(0)), f(1))
     return t * t * (f(3) - f(2) * t)
 
 
-@kernel
-def fill(buffer, row, start, end, value):
+@shader
+def fill(row, start, end, value):
     for x in range(u(start), u(end)):
-        buffer[row, x] = value
+        row[x] = value
 
 
-@kernel
-def between(buffer, row, start, end):
+@shader
+def between(row, start, end):
     """Fill every second entry of a run, start + 1 and on, from its neighbours."""
     for x in range(start + 1, end - 1, 2):
-        buffer[row, x] = f(0.5) * (buffer[row, x - 1] + buffer[row, x + 1])
+        row[x] = f(0.5) * (row[x - 1] + row[x + 1])
     if (end - start) % 2 == 0:
-        buffer[row, end - 1] = buffer[row, end - 2]
+        row[end - 1] = row[end - 2]
 
 
-@kernel
+@shader
 def noise_at(noise, s, t):
     """Bilinear lookup in the tileable texture; one unit is one texel."""
     last = np.int32(255)
@@ -59,23 +60,23 @@ def noise_at(noise, s, t):
     return low + dv * (high - low)
 
 
-@kernel
+@shader
 def coarse_noise(buffer, start, end, noise, ax, ay, az, a0, bx, by, bz, b0):
     """Noise at texel (a . p + a0, b . p + b0) of each position."""
     for x in range(start, end, 2):
         px, py, pz = buffer[X, x], buffer[Y, x], buffer[Z, x]
         buffer[COARSE, x] = noise_at(noise, ax * px + ay * py + az * pz + a0, bx * px + by * py + bz * pz + b0)
-    between(buffer, COARSE, start, end)
+    between(buffer[COARSE], start, end)
 
 
-@kernel
+@shader
 def ground_noise(buffer, start, end, noise, scale):
     for x in range(start, end, 2):
         buffer[COARSE, x] = noise_at(noise, buffer[X, x] * scale, buffer[Y, x] * scale)
-    between(buffer, COARSE, start, end)
+    between(buffer[COARSE], start, end)
 
 
-@kernel
+@shader
 def grain(buffer, start, end, noise, scale):
     """Nearest texel at the ground position, minus one half."""
     last = np.int32(255)
@@ -84,7 +85,7 @@ def grain(buffer, start, end, noise, scale):
         buffer[FINE, x] = noise[j, i] - f(0.5)
 
 
-@kernel
+@shader
 def plain(buffer, start, end, a, snow, gloss):
     """One colour. a: the triangle's attributes; snow: cover of the face 0..1; gloss: strength of the mirror image."""
     r, g, b = a[3] + snow * (SNOW[0] - a[3]), a[4] + snow * (SNOW[1] - a[4]), a[5] + snow * (SNOW[2] - a[5])
@@ -93,7 +94,7 @@ def plain(buffer, start, end, a, snow, gloss):
         buffer[RED, x], buffer[GREEN, x], buffer[BLUE, x], buffer[GLOSS, x] = r, g, b, gloss
 
 
-@kernel
+@shader
 def asphalt(buffer, start, end, a, snow, wet, noise, pixel):
     """Patches, grain, the ruts of the wheels along the lane, and puddles in the rain."""
     ground_noise(buffer, start, end, noise, f(1.9))
@@ -119,7 +120,7 @@ def asphalt(buffer, start, end, a, snow, wet, noise, pixel):
         buffer[GLOSS, x] = wet * (f(0.40) + f(0.60) * smooth(f(0.46), f(0.70), coarse)) * (f(1) - cover)
 
 
-@kernel
+@shader
 def paint(buffer, start, end, a, snow, wet, noise):
     """Worn road paint."""
     ground_noise(buffer, start, end, noise, f(1.9))
@@ -138,7 +139,7 @@ def paint(buffer, start, end, a, snow, wet, noise):
         buffer[GLOSS, x] = f(0.4) * wet * (f(1) - cover)
 
 
-@kernel
+@shader
 def paving(buffer, start, end, a, snow, wet, noise, pixel, slab):
     """Slabs of `slab` metres with dark joints (0: none)."""
     ground_noise(buffer, start, end, noise, f(2.3))
@@ -162,7 +163,7 @@ def paving(buffer, start, end, a, snow, wet, noise, pixel, slab):
         buffer[GLOSS, x] = f(0.30) * wet * (f(1) - cover)
 
 
-@kernel
+@shader
 def grass(buffer, start, end, a, snow, noise, pixel):
     ground_noise(buffer, start, end, noise, f(0.9))
     grain(buffer, start, end, noise, f(17))
@@ -182,7 +183,7 @@ def grass(buffer, start, end, a, snow, noise, pixel):
         buffer[GLOSS, x] = f(0)
 
 
-@kernel
+@shader
 def mottled(buffer, start, end, a, snow, noise, low, high, scale, leafy):
     """Roofs, leaves and bark: brightness from low to low + high; leafy: snow lies on what noise turns up."""
     coarse_noise(buffer, start, end, noise, scale, f(0), f(0.6) * scale, f(0), f(0), scale, -scale, f(0))
@@ -199,7 +200,7 @@ def mottled(buffer, start, end, a, snow, noise, low, high, scale, leafy):
         buffer[GLOSS, x] = f(0)
 
 
-@kernel
+@shader
 def _soft_box(t, low, high, sharpness):
     """1 where low < t < high, with edges 1/sharpness wide."""
     rise = min(max((t - low) * sharpness + f(0.5), f(0)), f(1))
@@ -207,7 +208,7 @@ def _soft_box(t, low, high, sharpness):
     return rise * fall
 
 
-@kernel
+@shader
 def facade(buffer, start, end, a, sky_r, sky_g, sky_b, lamps, noise, pixel):
     """Windows in bays (u) and storeys (v, metres) that mirror the sky, shop fronts below; lamps: some are lit."""
     ux, uy, uz, u0, vx, vy, vz, v0 = a[6], a[7], a[8], a[9], a[10], a[11], a[12], a[13]

@@ -16,6 +16,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from cosmos_exp.common import progress
+from cosmos_exp.common.cores import openmp_threads, usable_cores
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.runs.states import FAILED, RUNNING
 from cosmos_exp.sweeps import slurm
@@ -203,7 +204,7 @@ def _share_of_machine(workers: int) -> dict[str, str | None]:
     """The environment of workers side by side, in which they share the cores and draw no progress bars."""
     if workers <= 1:
         return {"TTY_COMPATIBLE": "0"}
-    cores = os.environ.get("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // workers)))
+    cores = str(openmp_threads() or max(1, usable_cores() // workers))
     return {"OMP_NUM_THREADS": cores, "TTY_COMPATIBLE": "0"}
 
 

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import cv2
-import numba
 import numpy as np
 
 from cosmos_exp.captions.describe import describe
@@ -106,7 +105,6 @@ def _work(job: tuple[ClipSpec, Rig, str]) -> str:
 
 def single_thread() -> None:
     cv2.setNumThreads(1)
-    numba.set_num_threads(1)
 
 
 def render_clips(specs: Iterable[ClipSpec], rig: Rig, folder: Path, num_workers: int) -> Iterator[Path]:

@@ -55,8 +55,9 @@ def main(arguments: Sequence[str]) -> int:
     options = command_line().parse(arguments)
     started = time.monotonic()
     with _lasting_objects():
+        from cosmos_exp.common.cores import usable_cores
         from cosmos_exp.common.progress import steps
-        from cosmos_exp.rendering.clips.jobs import plan, run_jobs, usable_cores
+        from cosmos_exp.rendering.clips.jobs import plan, run_jobs
 
         context = _job_context(options)
         kinds = [kind for kind in SKIPPABLE if kind not in options.skip] + ["videos"] * options.post_training

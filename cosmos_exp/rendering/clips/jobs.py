@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import multiprocessing.sharedctypes
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -12,6 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from cosmos_exp.common.cores import usable_cores
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.rendering.clips.videos import (
     ClipRenderer,
@@ -96,10 +96,6 @@ def _job(context: JobContext, renderer: ClipRenderer, kind: str, camera: str) ->
 def _notes(renderer: ClipRenderer, kinds: Sequence[str], made: Sequence[str]) -> tuple[str, ...]:
     absent = ["no lidar_raw: no LiDAR videos"] if "lidar" in kinds and "lidar" not in made else []
     return (*renderer.clip.notes, *absent)
-
-
-def usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def run_jobs(

@@ -10,7 +10,8 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-from numba import njit
+
+from cosmos_exp.rendering.compiled import kernel, part
 
 RUN = 32  # pixels
 TAPS = 8
@@ -21,8 +22,6 @@ CHROMA_U = (-4865, -9528, 14392)
 CHROMA_V = (14392, -12061, -2332)
 # Halving of the rows of chroma: a bicubic (B = 0, C = 0.6) stretched twofold, 12 fractional bits.
 HALVING = np.array([-58, -173, 493, 1786, 1786, 493, -173, -58], np.int32)
-
-_kernel = njit(cache=True, nogil=True, error_model="numpy")
 
 
 def resize(image: np.ndarray, width: int, height: int) -> np.ndarray:
@@ -58,7 +57,7 @@ def lanczos4_taps(source: int, target: int) -> tuple[np.ndarray, np.ndarray]:
     return np.rint(weights * np.float32(2048)).astype(np.int32), rows.astype(np.int32)
 
 
-@_kernel
+@part()
 def _occupied(flat, run):
     """Whether any byte of each run of `run` bytes is not 0, [rows, runs] uint8."""
     height, width = flat.shape
@@ -73,7 +72,7 @@ def _occupied(flat, run):
     return occupied
 
 
-@_kernel
+@kernel()
 def _resample_rows(flat, weights, rows, run):
     """uint8 [H,B] -> [len(weights),B]: each row the weighted sum of 8 rows, rounded and clipped."""
     width = flat.shape[1]
@@ -91,7 +90,7 @@ def _resample_rows(flat, weights, rows, run):
     return out
 
 
-@_kernel
+@part()
 def _resample_run(flat, weights, rows, used, start, end, sums, out):
     """used: of every row of flat, whether anything is there but 0. sums: scratch [end - start] int32."""
     count = end - start
@@ -129,7 +128,7 @@ class Yuv420:
         return self._planes
 
 
-@_kernel
+@kernel()
 def _luma_and_chroma(flat, weights, rows, full, luma, chroma):
     """full: scratch for chroma before its rows are halved, 6 fractional bits."""
     height, width = luma.shape
@@ -153,7 +152,7 @@ def _luma_and_chroma(flat, weights, rows, full, luma, chroma):
         _halve_rows(full[plane], used, chroma[plane])
 
 
-@_kernel
+@part()
 def _convert(rgb, luma):
     r, g, b = np.int32(LUMA[0]), np.int32(LUMA[1]), np.int32(LUMA[2])
     for x in range(len(luma)):
@@ -161,7 +160,7 @@ def _convert(rgb, luma):
         luma[x] = (((total >> np.int32(9)) << np.int32(1)) + np.int32(64)) >> np.int32(7)
 
 
-@_kernel
+@part()
 def _convert_chroma(rgb, chroma, plane):
     weights = CHROMA_V if plane else CHROMA_U
     r, g, b = np.int32(weights[0]), np.int32(weights[1]), np.int32(weights[2])
@@ -174,7 +173,7 @@ def _convert_chroma(rgb, chroma, plane):
         chroma[x] = (total + np.int32((256 << 15) + (1 << 9))) >> np.int32(10)
 
 
-@_kernel
+@part()
 def _halve_rows(full, occupied, out):
     """int16 [H,W] with 6 fractional bits -> uint8 [H/2,W]; runs of black become 128."""
     height, width = full.shape

@@ -6,8 +6,8 @@ Pixels are 4 bytes (red, green, blue, unused). Only tiles that were drawn on are
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from cosmos_exp.rendering.compiled import kernel
 from cosmos_exp.rendering.hdmap.thick_lines import tile_shift
 
 
@@ -42,7 +42,7 @@ class LayerCanvas:
         _finish(self.mix, self.mixed, 1 << self.shift, out)
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _merge(layer, mix, drawn, mixed, tile):
     for y in range(len(layer)):
         bits = drawn[y]
@@ -62,7 +62,7 @@ def _merge(layer, mix, drawn, mixed, tile):
             start += tile
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _finish(mix, mixed, tile, out):
     for y in range(len(mix)):
         out[y] = 0

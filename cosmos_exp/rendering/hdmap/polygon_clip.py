@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from cosmos_exp.rendering.compiled import kernel, part
 
 BORDERS = 4  # x = 0, x = width, y = 0, y = height
 
@@ -19,14 +20,17 @@ def clip_to_image(corners: np.ndarray, width: int, height: int) -> np.ndarray:
     return whole.astype(np.int32) if area > 0 else np.zeros((0, 2), np.int32)
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _clip(corners, width, height):
     """Sutherland-Hodgman. Besides its place, a corner knows the line of the edge to the next one: the number of an edge
     of the polygon, or that of a border less BORDERS."""
     size = len(corners) + BORDERS + 1
     place, whole, line = np.empty((2, size, 2)), np.empty((2, size, 2), np.int64), np.empty((2, size), np.int64)
     count = len(corners)
-    place[0, :count], whole[0, :count], line[0, :count] = corners, corners, np.arange(count)
+    for i in range(count):
+        for k in range(2):
+            place[0, i, k] = whole[0, i, k] = corners[i, k]
+        line[0, i] = i
     now = 0
     for border in range(BORDERS):
         axis, at = border >> 1, (0, width, 0, height)[border]
@@ -36,7 +40,9 @@ def _clip(corners, width, height):
             j = (i + 1) % count
             inside = sign * (place[now, i, axis] - at) >= 0
             if inside:
-                place[new, made], whole[new, made], line[new, made] = place[now, i], whole[now, i], line[now, i]
+                for k in range(2):
+                    place[new, made, k], whole[new, made, k] = place[now, i, k], whole[now, i, k]
+                line[new, made] = line[now, i]
                 made += 1
             if inside != (sign * (place[now, j, axis] - at) >= 0):
                 _cross(corners, line[now, i], axis, at, width, height, place[new, made], whole[new, made])
@@ -52,7 +58,7 @@ def _clip(corners, width, height):
     return whole[now, :count], abs(area)
 
 
-@njit(cache=True, nogil=True)
+@part()
 def _cross(corners, line, axis, at, width, height, place, whole):
     """Where a line of the polygon, or a border (a negative number), meets the border at the given x or y."""
     other = 1 - axis

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from cosmos_exp.rendering.compiled import kernel, part
 from cosmos_exp.rendering.hdmap.shapes import RANGE
 from cosmos_exp.rendering.hdmap.thick_lines import clip_line, draw_line
 
 FARTHEST = 2.0**28  # pixels
 
 
-@njit(cache=True, nogil=True)
+@part()
 def _whole(pixel, compat):
     """Pixels beyond the range of int32: see `_truncated`."""
     if compat:
@@ -19,7 +19,7 @@ def _whole(pixel, compat):
     return np.int64(min(max(pixel, -FARTHEST), FARTHEST))
 
 
-@njit(cache=True, nogil=True)
+@kernel(seconds=2.0)
 def draw_polylines(
     layer, drawn, shift, rows, depth, pixels, starts, number, cut, color, thickness, caps, compat
 ):  # fmt: skip
@@ -32,7 +32,7 @@ def draw_polylines(
         for i in range(first, last - 1):
             mean = (depth[i] + depth[i + 1]) / 2
             if number[i] >= 0:
-                a, b, c, d = cut[number[i]]
+                a, b, c, d = cut[number[i], 0], cut[number[i], 1], cut[number[i], 2], cut[number[i], 3]
             elif max(depth[i], depth[i + 1]) < 0 or (not compat and depth[i] <= 0):
                 continue
             else:
@@ -44,13 +44,13 @@ def draw_polylines(
                 width - 1, height - 1, _whole(a, compat), _whole(b, compat), _whole(c, compat), _whole(d, compat)
             )
             weight = 2 * (RANGE - min(max(mean, 0.0), RANGE)) / 255
-            packed = np.uint32(0)
+            packed = np.uint64(0)  # of the type of its sum: draw_line is compiled once
             for k in range(3):
                 packed |= np.uint32(weight * color[k]) << np.uint32(8 * k)
             draw_line(layer, drawn, shift, rows, x0, y0, x1, y1, thickness, caps, packed)
 
 
-@njit(cache=True, nogil=True)
+@part()
 def _shown(depth, pixels, first, last, width, height):
     """Whether the reference draws a polyline: one vertex inside the image, one within range."""
     inside = near = False

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
+
+from cosmos_exp.rendering.compiled import kernel
 
 RANGE = 122.5  # metres of depth at which everything has faded to black
 STEP = 0.8  # metres between the points that lane lines and road boundaries are subdivided into
@@ -56,15 +57,18 @@ class Shapes:
         yield from zip(numbers.tolist(), first.tolist(), [*first[1:].tolist(), len(self.layers)])
 
 
-@njit(cache=True, nogil=True)
+@kernel(seconds=0.3)
 def _spheres(points, starts):
     spheres = np.empty((len(starts) - 1, 4))
     for s in range(len(spheres)):
-        low, high = points[starts[s]].copy(), points[starts[s]].copy()
-        for i in range(starts[s], starts[s + 1]):
-            low, high = np.minimum(low, points[i]), np.maximum(high, points[i])
-        spheres[s, :3] = (low + high) / 2
-        spheres[s, 3] = np.sqrt(((high - low) ** 2).sum()) / 2
+        square = 0.0
+        for k in range(3):
+            low = high = points[starts[s], k]
+            for i in range(starts[s], starts[s + 1]):
+                low, high = min(low, points[i, k]), max(high, points[i, k])
+            spheres[s, k] = (low + high) / 2
+            square += (high - low) ** 2
+        spheres[s, 3] = np.sqrt(square) / 2
     return spheres
 
 
@@ -78,18 +82,18 @@ def subdivided(line: np.ndarray) -> np.ndarray:
     return np.concatenate([*parts, line[-1:]])
 
 
-@njit(cache=True, nogil=True)
+@kernel(seconds=0.4)
 def _before(points, starts, spheres, rotation, translation):
     result = np.empty((len(points), 3))
     kept, kept_starts = np.empty(len(spheres), np.int64), np.zeros(len(starts), np.int64)
     shapes = count = 0
     for s in range(len(spheres)):
-        x, y, z, radius = spheres[s]
+        x, y, z, radius = spheres[s, 0], spheres[s, 1], spheres[s, 2], spheres[s, 3]
         depth = rotation[2, 0] * x + rotation[2, 1] * y + rotation[2, 2] * z + translation[2]
         if depth + radius < -SLACK or depth - radius > RANGE + SLACK:
             continue
         for i in range(starts[s], starts[s + 1]):
-            x, y, z = points[i]
+            x, y, z = points[i, 0], points[i, 1], points[i, 2]
             for k in range(3):
                 result[count, k] = (rotation[k, 0] * x + rotation[k, 1] * y + rotation[k, 2] * z) + translation[k]
             count += 1
@@ -99,32 +103,35 @@ def _before(points, starts, spheres, rotation, translation):
     return result[:count], kept_starts[: shapes + 1], kept[:shapes]
 
 
-@njit(cache=True, nogil=True)
+@kernel(seconds=0.4)
 def crossings(points, starts, compat):
     """Edges that pass through the camera plane.
 
     [N] int64: for the vertex that such an edge starts from its number, else -1. [K,2,3]: the ends of the part that is
     drawn, both divided by their depth. compat: an end on the plane itself does not count as behind.
     """
-    number = np.full(len(points), -1, np.int64)
+    number = np.empty(len(points), np.int64)
     ends = np.empty((len(points), 2, 3))
     count = 0
     for s in range(len(starts) - 1):
+        for i in range(starts[s], starts[s + 1]):
+            number[i] = -1
         for i in range(starts[s], starts[s + 1] - 1):
             z0, z1 = points[i, 2], points[i + 1, 2]
             if not (z0 * z1 < 0 if compat else (z0 <= 0) != (z1 <= 0)):
                 continue
             front, back = (i, i + 1) if z0 > z1 else (i + 1, i)
             t = -points[back, 2] / (points[front, 2] - points[back, 2]) + STROKE_CLIP
-            cut = t * points[front] + (1 - t) * points[back]
-            ends[count, 0] = points[front] / points[front, 2]
-            ends[count, 1] = cut / cut[2]
+            depth = t * points[front, 2] + (1 - t) * points[back, 2]
+            for k in range(3):
+                ends[count, 0, k] = points[front, k] / points[front, 2]
+                ends[count, 1, k] = (t * points[front, k] + (1 - t) * points[back, k]) / depth
             number[i] = count
             count += 1
     return number, ends[:count]
 
 
-@njit(cache=True, nogil=True)
+@kernel(seconds=0.4)
 def cut_at_camera_plane(points, starts):
     """Closed walks cut at depth 0: points, starts, and the mean depth of each walk's points."""
     result = np.empty((2 * len(points), 3))
@@ -136,16 +143,19 @@ def cut_at_camera_plane(points, starts):
         for i in range(starts[s], starts[s + 1] - 1):
             here, there = points[i, 2] >= 0, points[i + 1, 2] >= 0
             if here:
-                result[count] = points[i]
+                for k in range(3):
+                    result[count, k] = points[i, k]
                 count += 1
             if here != there:
                 front, back = (i, i + 1) if here else (i + 1, i)
                 t = -points[back, 2] / (points[front, 2] - points[back, 2]) + HULL_CLIP
-                result[count] = points[back] + t * (points[front] - points[back])
+                for k in range(3):
+                    result[count, k] = points[back, k] + t * (points[front, k] - points[back, k])
                 count += 1
         last = starts[s + 1] - 1
         if points[last, 2] >= 0:
-            result[count] = points[last]
+            for k in range(3):
+                result[count, k] = points[last, k]
             count += 1
         cut_starts[s + 1] = count
         if count > first:

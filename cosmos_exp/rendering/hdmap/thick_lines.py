@@ -11,7 +11,8 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-from numba import njit
+
+from cosmos_exp.rendering.compiled import part
 
 ONE = 1 << 16  # of the fixed point
 HALF = ONE >> 1
@@ -35,7 +36,7 @@ def cap(thickness: int) -> np.ndarray:
     return (disc.sum(axis=1).astype(np.int64) - 1) // 2
 
 
-@njit(cache=True, nogil=True)
+@part()
 def clip_line(right, bottom, x0, y0, x1, y1):
     """Clip to 0..right, 0..bottom as `cv2.clipLine`: whether anything is left, and the ends as far as it moved them."""
     a, b = _outcode(right, bottom, x0, y0), _outcode(right, bottom, x1, y1)
@@ -64,12 +65,12 @@ def clip_line(right, bottom, x0, y0, x1, y1):
     return True, x0, y0, x1, y1
 
 
-@njit(cache=True, nogil=True)
+@part()
 def _outcode(right, bottom, x, y):
     return (x < 0) + 2 * (x > right) + 4 * (y < 0) + 8 * (y > bottom)
 
 
-@njit(cache=True, nogil=True)
+@part()
 def draw_line(canvas, drawn, shift, rows, x0, y0, x1, y1, thickness, caps, color):
     """Draw from (x0, y0) to (x1, y1), int64 pixels, on canvas uint32 [H,W].
 
@@ -109,7 +110,7 @@ def draw_line(canvas, drawn, shift, rows, x0, y0, x1, y1, thickness, caps, color
             fill_run(canvas, drawn, shift, y, low, high, color)
 
 
-@njit(cache=True, nogil=True)
+@part()
 def _thin_line(canvas, drawn, shift, x0, y0, x1, y1, color):
     """A line one pixel wide, by Bresenham's algorithm from left to right."""
     height, width = canvas.shape
@@ -136,7 +137,7 @@ def _thin_line(canvas, drawn, shift, x0, y0, x1, y1, color):
             y += down * both
 
 
-@njit(cache=True, nogil=True)
+@part()
 def fill_run(canvas, drawn, shift, y, low, high, color):
     """Columns low..high of row y, which lie inside the image."""
     row = canvas[y]
@@ -147,14 +148,14 @@ def fill_run(canvas, drawn, shift, y, low, high, color):
     drawn[y] |= (full << first) & (full >> (np.uint64(63) - last))
 
 
-@njit(cache=True, nogil=True)
+@part()
 def _include(rows, width, height, y, low, high):
     if 0 <= y < height and high >= 0 and low < width:
         rows[y, 0] = min(rows[y, 0], max(low, 0))
         rows[y, 1] = max(rows[y, 1], min(high, width - 1))
 
 
-@njit(cache=True, nogil=True)
+@part()
 def _band(rows, width, height, x0, y0, x1, y1, thickness):
     """The rectangle of the given thickness around the line, outline included."""
     length = np.sqrt(np.float64(x1 - x0) * (x1 - x0) + np.float64(y1 - y0) * (y1 - y0))
@@ -166,7 +167,7 @@ def _band(rows, width, height, x0, y0, x1, y1, thickness):
     corners[1, 0], corners[1, 1] = x0 * ONE - across, y0 * ONE - along
     corners[2, 0], corners[2, 1] = x1 * ONE - across, y1 * ONE - along
     corners[3, 0], corners[3, 1] = x1 * ONE + across, y1 * ONE + along
-    first = 0
+    first = np.int64(0)
     for i in range(4):
         j = (i + 3) & 3
         _outline(rows, width, height, corners[j, 0], corners[j, 1], corners[i, 0], corners[i, 1])
@@ -175,15 +176,15 @@ def _band(rows, width, height, x0, y0, x1, y1, thickness):
     _fill(rows, width, height, corners, first)
 
 
-@njit(cache=True, nogil=True)
+@part()
 def _fill(rows, width, height, corners, first):
     """Rows of a convex quadrilateral in fixed point, from its uppermost corner down both chains of edges."""
     bottom = max(max(corners[0, 1], corners[1, 1]), max(corners[2, 1], corners[3, 1]))
     bottom = min((bottom + HALF) >> 16, height - 1)
     y = (corners[first, 1] + HALF) >> 16
-    index = np.array([first, first])
-    end = np.array([y, y])
-    x, slope = np.array([-ONE, -ONE]), np.zeros(2, np.int64)
+    index, end, x, slope = np.empty(2, np.int64), np.empty(2, np.int64), np.empty(2, np.int64), np.empty(2, np.int64)
+    for side in range(2):
+        index[side], end[side], x[side], slope[side] = first, y, -ONE, 0
     left_over = 4
     while y <= bottom:
         for side in range(2):
@@ -210,13 +211,13 @@ def _fill(rows, width, height, corners, first):
         y += 1
 
 
-@njit(cache=True, nogil=True)
+@part()
 def _quotient(a, b):
     """a / b rounded towards zero; b > 0."""
     return a // b if a >= 0 else -(-a // b)
 
 
-@njit(cache=True, nogil=True)
+@part()
 def _outline(rows, width, height, x0, y0, x1, y1):
     """A line one pixel wide between points in fixed point."""
     inside, x0, y0, x1, y1 = clip_line(width * ONE - 1, height * ONE - 1, x0, y0, x1, y1)

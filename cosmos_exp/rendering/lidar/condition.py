@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike
 
 from cosmos_exp.common.errors import UserError
+from cosmos_exp.rendering.compiled import kernel
 from cosmos_exp.rendering.lidar.splat import projection_parameters, splat_depth
 from cosmos_exp.scene.rds_hq.clip import RdsHqClip
 from cosmos_exp.scene.rds_hq.objects import ObjectRecord, at_frames, average_static_objects
@@ -28,8 +28,6 @@ MAX_DEPTH = 75.0  # metres, white
 SWEEP_OFFSETS = (-6, -3, 0, 3, 6)  # frames of 1/30 s
 BOX_MARGIN = 1.2
 SWEEPS_KEPT = 8
-
-_kernel = njit(cache=True, nogil=True, error_model="numpy")
 
 Objects = Mapping[float, Mapping[str, ObjectRecord]]
 
@@ -175,7 +173,7 @@ def sweeps_used(frames: Iterable[int], available: ArrayLike, *, last: int | None
     return sorted({number for frame in frames for number in sweep_numbers(frame, available, last=last)})
 
 
-@_kernel
+@kernel()
 def _claim(points, to_box, half, number, nearest, owner):
     """Indices of the points inside a box; where the box is the one they are deepest in, it becomes their owner."""
     reach = half[0] * half[0] + half[1] * half[1] + half[2] * half[2]

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from numba import njit
 from numpy.polynomial.polynomial import polyder, polyval
 
+from cosmos_exp.rendering.compiled import kernel, part
 from cosmos_exp.sensors.camera import CameraModel
 from cosmos_exp.sensors.ftheta import FTheta
 from cosmos_exp.sensors.pinhole import Pinhole
@@ -16,8 +16,6 @@ from cosmos_exp.sensors.pinhole import Pinhole
 SHARPNESS = 50.0  # of the depth weight
 FAR = 1000.0
 RADIUS = 2  # pixels; of the splat
-
-_kernel = njit(cache=True, nogil=True, error_model="numpy")
 
 
 def splat_depth(
@@ -60,7 +58,7 @@ def projection_parameters(model: CameraModel, reference_compat: bool) -> np.ndar
     return np.array([*fw_poly, max_angle, radius, slope, *model.center, *model.linear])
 
 
-@_kernel
+@kernel()
 def _farthest(points, row, offset):
     farthest = 0.0
     for i in range(len(points)):
@@ -70,7 +68,7 @@ def _farthest(points, row, offset):
     return farthest
 
 
-@_kernel
+@part()
 def _project(x, y, z, ftheta, lens):
     if not ftheta:
         return lens[0] * x / z + lens[2], lens[1] * y / z + lens[3]
@@ -88,7 +86,7 @@ def _project(x, y, z, ftheta, lens):
     return lens[11] * qx + lens[12] * qy + lens[9], lens[13] * qx + qy + lens[10]
 
 
-@_kernel
+@kernel()
 def _splat(points, weight, rotation, translation, ftheta, lens, power, sums):
     """Add every point in front of the camera to sums [H,W,2]: total weight and weighted depth."""
     height, width, _ = sums.shape
