@@ -45,6 +45,8 @@ Usage
   cosmos-exp download MODEL ... [--dry-run]  the released checkpoints, from the Hugging Face Hub
   cosmos-exp convert checkpoint SRC -o FOLDER --model NAME  what was downloaded as a model folder
   cosmos-exp train [OVERRIDE ...]        train the nano model
+  cosmos-exp example DIR                 a small log, map, sensor file and clip to try the commands with
+  cosmos-exp warmup                      compile the renderer now, so that the first run need not
   cosmos-exp cache [prune] [FOLDER] ...  what the stage cache holds; prune evicts what was not used for long
 
 Config groups (GROUP=OPTION; * is the default)
@@ -123,6 +125,10 @@ def _dispatch(arguments: list[str]) -> int:
 
         print(f"cosmos-exp {__version__}")
         return 0
+    if arguments[:1] == ["-sc"] and arguments[1:] and arguments[1].startswith("query="):
+        from cosmos_exp.cli import completion
+
+        return completion.main(arguments[1].removeprefix("query="), COMMANDS, run)
     if arguments and _is_command(arguments[0]):
         command = COMMANDS.get(arguments[0])
         if command is None:
@@ -151,8 +157,11 @@ def run(arguments: list[str]) -> int:
 
 
 def _train(arguments: list[str]) -> int:
-    from cosmos_exp.cli.hydra_app import run_app
     from cosmos_exp.train.config import TrainConfig
+
+    if any(argument in ("-h", "--help") for argument in arguments):
+        return _train_help(TrainConfig)
+    from cosmos_exp.cli.hydra_app import run_app
 
     def load() -> Callable[[], None]:
         from cosmos_exp.train.main import main
@@ -162,11 +171,30 @@ def _train(arguments: list[str]) -> int:
     return run_app(load, arguments, TrainConfig)
 
 
+TRAIN_USAGE = """\
+usage: cosmos-exp train [OVERRIDE ...]
+
+Train the nano model; the same command resumes. `cosmos-exp train --cfg job` prints every key with its value.
+
+keys:"""
+
+
+def _train_help(config: type) -> int:
+    from cosmos_exp.common.typed_config import REQUIRED
+    from cosmos_exp.config.key_docs import keys_of
+
+    print(TRAIN_USAGE)
+    for doc in keys_of(config):
+        default = "" if doc.inner or doc.default == REQUIRED else f" = {doc.default}"
+        print(f"  {doc.key}: {doc.type}{default}" + f"\n      {doc.text}" * bool(doc.text))
+    return 0
+
+
 # Subcommands whose module in cosmos_exp/commands has a main(arguments) -> exit status.
 MODULES = (
     *("scene", "show", "controls", "render", "export", "novel-pose", "convert", "download"),
     *("plan", "search", "status", "retry", "cancel", "reproduce", "compare", "sync", "dashboard", "verify", "cache"),
-    *("distance", "evaluate", "explain"),
+    *("distance", "evaluate", "explain", "warmup", "example"),
 )
 
 

@@ -81,6 +81,11 @@ def documented_keys() -> dict[str, list[KeyDoc]]:
     return found
 
 
+def keys_of(kind: type) -> list[KeyDoc]:
+    """The keys of another config, such as that of training, with those of its groups."""
+    return list(_docs(kind, "", "", "yes"))
+
+
 def _docs(kind: type, prefix: str, option: str, effect: str) -> Iterator[KeyDoc]:
     hints = get_type_hints(kind)
     for entry in fields(kind):

@@ -25,11 +25,12 @@ def main(arguments: Sequence[str]) -> int:
     from cosmos_exp.tracking.wandb.upload import check_server
 
     options = command_line().parse(arguments)
+    if not options.spec:
+        check_server()
     workspace = dashboard.workspace(options.folder, project=options.project, entity=options.entity)
     if options.spec:
         write_json(options.spec, dashboard.spec(workspace))
         print(options.spec)
         return 0
-    check_server()
     print(dashboard.save(workspace))
     return 0

@@ -29,7 +29,13 @@ def command_line() -> Parser:
         "--keys", metavar="FILE", type=Path, help='key poses of the front camera: {"frames": [K], "poses": [K][4][4]}'
     )
     parser.add_argument("--no-ground", action="store_true", help="leave the key poses as they are")
-    parser.add_argument("-o", "--output", metavar="FOLDER", default="novel_pose", help="below ROOT; default novel_pose")
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="FOLDER",
+        default="novel_pose",
+        help="in ROOT, as a name or as ROOT/NAME; default novel_pose",
+    )
     return parser
 
 
@@ -47,8 +53,14 @@ def main(arguments: Sequence[str]) -> int:
         novel = keyed_poses(clip, frames, poses, ground=not options.no_ground)
     else:
         novel = edited_poses(clip, _ego_edit(options.edit))
-    print(write_poses(options.input, options.output, clip.clip_id, novel))
+    print(write_poses(options.input, _name_in(options.input, options.output), clip.clip_id, novel))
     return 0
+
+
+def _name_in(root: Path, output: str) -> str:
+    """The name of a folder of the clips that is given by name, or by its path."""
+    path = Path(output)
+    return path.name if path.parent.resolve() == root.resolve() else output
 
 
 def _ego_edit(values: Sequence[str]) -> Any:

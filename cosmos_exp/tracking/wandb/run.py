@@ -64,7 +64,7 @@ def check_mode(mode: str) -> None:
         raise UserError(unknown_name("tracking.mode", mode, MODES))
     if mode != "disabled" and find_spec("wandb") is None:  # to import it takes a third of a second
         raise UserError(NO_WANDB)
-    if mode == "online" and not _has_login(_import_wandb()):
+    if mode == "online" and not has_login(_import_wandb()):
         raise UserError("tracking.mode='online' needs a W&B login (`wandb login` or WANDB_API_KEY), or use 'offline'")
 
 
@@ -260,7 +260,8 @@ def _start(wandb: Any, run_folder: Path, run_id: str, **options: Any) -> Any:
     return run
 
 
-def _has_login(wandb: Any) -> bool:
+def has_login(wandb: Any) -> bool:
+    """Whether there is a login, by whatever means; the server is not asked. UserError where it is not usable."""
     try:
         return wandb.login(prompt=False, verify=False)
     except wandb.errors.Error as error:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.tracking.wandb.file import run_files
-from cosmos_exp.tracking.wandb.run import check_mode
+from cosmos_exp.tracking.wandb.run import check_mode, has_login
 
 REACH_TIMEOUT = 10  # seconds
 AT_ONCE = 4  # runs on their way at a time
@@ -22,6 +22,8 @@ def check_server() -> None:
     """UserError where the server cannot be reached, or does not take the login."""
     import wandb
 
+    if not has_login(wandb):
+        raise UserError("no login to W&B: run `wandb login`, or set WANDB_API_KEY")
     check_mode("online")
     try:
         wandb.Api(timeout=REACH_TIMEOUT)  # asks the server who this is; `wandb.login` does so once a process

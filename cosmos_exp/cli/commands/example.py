@@ -1,0 +1,52 @@
+"""`cosmos-exp example DIR`: small inputs of every kind, generated, with which the commands of the README run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from cosmos_exp.cli.commands.parser import Parser
+from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.files import write_bytes
+
+SENSORS = """\
+# A camera above the windscreen: the format of CARLA's Cosmos exporter
+- sensor: rgb
+  attributes: {image_size_x: 320, image_size_y: 176, fov: 100}
+  transform: {x: 0.4, y: 0.0, z: 1.8, pitch: 0.0, yaw: 0.0, roll: 0.0}
+- sensor: depth
+  attributes: {image_size_x: 320, image_size_y: 176, fov: 100}
+  transform: {x: 0.4, y: 0.0, z: 1.8, pitch: 0.0, yaw: 0.0, roll: 0.0}
+- sensor: rds_hq
+  attributes: {image_size_x: 320, image_size_y: 176, fov: 100}
+  transform: {x: 0.4, y: 0.0, z: 1.8, pitch: 0.0, yaw: 0.0, roll: 0.0}
+"""
+
+
+def command_line() -> Parser:
+    parser = Parser("example", "Write a small recorder log, its map, a sensor file and an RDS-HQ clip, all generated.")
+    parser.add_argument("folder", metavar="DIR", type=Path, help="folder that they are written to")
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    folder = command_line().parse(arguments).folder
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{str(folder)!r} is a file, not a folder")
+    from cosmos_exp.captions.describe import describe
+    from cosmos_exp.config.compose import compose, composing, rig_of, scene_of
+    from cosmos_exp.scene.carla.example import example_log, example_map
+    from cosmos_exp.scene.rds_hq.writer import write_clip
+
+    log, town, sensors, clips = (folder / name for name in ("drive.log", "town.xodr", "sensors.yaml", "clips"))
+    write_bytes(log, example_log())
+    write_bytes(town, example_map().encode())
+    write_bytes(sensors, SENSORS.encode())
+    files = [f"scene.log={str(log)!r}", f"scene.map={str(town)!r}"]
+    cfg = compose(["scene=carla_log", *files, "scene.duration=1.2", "sensors=nvidia_seven"])
+    with composing():
+        scene = scene_of(cfg)
+        clip = write_clip(scene, rig_of(cfg, scene, default_size=(640, 360)), clips, caption=describe(scene))
+    print(f"wrote {log}: a CARLA recorder log\n      {town}: its OpenDRIVE map")
+    print(f"      {sensors}: a CARLA sensor file\n      {clips}: the RDS-HQ clip {clip}, with seven cameras")
+    return 0
