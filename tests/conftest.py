@@ -26,7 +26,7 @@ SLOW = (  # files whose tests start processes, compile, train, or take whole run
         "test_upscale.py",
         "test_spatial_conditioning.py",
     ),
-    *("test_bad_input.py", "test_cli.py", "test_docs.py", "test_cache_command.py", "test_cache_prune.py"),
+    *("test_bad_input.py", "test_cli.py", "test_completion.py", "test_readme_commands.py", "test_docs.py", "test_cache_command.py", "test_cache_prune.py"),
     *("test_training.py", "test_objectives.py", "test_convert.py", "test_download.py", "test_memory_benchmark.py"),
     *("test_compare.py", "test_compare_plots.py", "test_sync.py", "test_wandb.py", "test_dashboard.py"),
     *("test_procedural.py", "test_scenery.py", "test_carla_log.py", "test_opendrive.py", "test_writer.py"),

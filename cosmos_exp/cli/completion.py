@@ -88,7 +88,7 @@ def _values(metavar: str, word: str) -> list[str]:
 
 def _overrides(given: Sequence[str], word: str, hydra: Run) -> list[str]:
     key, equals, value = word.partition("=")
-    if not equals:
+    if not equals or "." not in key:  # a key's beginning, or the options of a group
         return _asked(given, word, hydra)
     listed = value[: max(value.rfind(mark) for mark in "[,") + 1]
     allowed = _allowed(key)

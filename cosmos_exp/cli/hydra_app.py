@@ -40,6 +40,10 @@ def run_app(load: Callable[[], Callable[[], None]], arguments: list[str], config
         _fail(carried.error, wants_traceback, config, folders)
     except EXPLAINED as error:
         _fail(error, wants_traceback, config, folders)
+    except ValueError as error:
+        if not isinstance(error.__cause__, OSError):  # of logging, where the run's log cannot be written
+            raise
+        _fail(error.__cause__, wants_traceback, config, folders)
     finally:
         release()
         sys.argv = argv

@@ -10,6 +10,16 @@ import yaml
 from cosmos_exp.common.errors import UserError, nearest_name
 
 
+def did_you_mean(path: Path | str) -> str:
+    """`: did you mean 'NEAREST'?` where the folder of a path that is not there holds something of a similar name."""
+    path = Path(path)
+    try:
+        near = nearest_name(path.name, sorted(other.name for other in path.parent.iterdir()))
+    except OSError:
+        return ""
+    return f": did you mean {str(path.parent / near)!r}?" if near else ""
+
+
 def existing_file(what: str, path: Path | str) -> Path:
     """`path` as a Path if it is a file; UserError naming the nearest file of that folder if it is not."""
     path = Path(path)
@@ -32,6 +42,6 @@ def read_yaml(what: str, path: Path, *, give: str) -> Any:
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"no {what} {str(path)!r}: give {give}") from None
+        raise UserError(f"no {what} {str(path)!r}{did_you_mean(path) or f': give {give}'}") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserError(f"{what} {str(path)!r} is not readable as YAML: {error}") from error

@@ -17,6 +17,7 @@ from cosmos_exp.captions.rewrite import NUM_PHRASINGS
 from cosmos_exp.common import torchrun
 from cosmos_exp.common.errors import ValidationErrors, attempt, unknown_name
 from cosmos_exp.common.gpu_memory import GIB
+from cosmos_exp.common.input_files import did_you_mean
 from cosmos_exp.common.styles import STYLES
 from cosmos_exp.common.typed_config import REQUIRED
 from cosmos_exp.common.views import VIEWS
@@ -219,10 +220,10 @@ def scene_problems(scene: SceneConfig) -> Iterator[str]:
     yield from ("" for _ in missing)
     for key in source.files:
         if key not in missing and not Path(values[key]).is_file():
-            yield f"scene.{key}: no file {values[key]!r}"
+            yield f"scene.{key}: no file {values[key]!r}{did_you_mean(values[key])}"
     for key in source.folders:
         if key not in missing and not Path(values[key]).is_dir():
-            yield f"scene.{key}: no folder {values[key]!r}"
+            yield f"scene.{key}: no folder {values[key]!r}{did_you_mean(values[key])}"
     if not missing:
         yield from source.check(own_options(scene))
     yield from config_problems(scene.ego_edit, scene.edits, values.get("duration") or math.inf)

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.input_files import did_you_mean
 from cosmos_exp.common.video import resize
 from cosmos_exp.common.video_decoding import VideoInfo, conversion, pictures, video_info
 
@@ -48,7 +49,7 @@ def camera_files(path: Path | str, view: str) -> list[Path]:
     if path.is_file():
         return [path]
     if not path.is_dir():
-        raise UserError(f"no file or folder {str(path)!r}")
+        raise UserError(f"no file or folder {str(path)!r}{did_you_mean(path)}")
     own = [p for p in sorted(path.iterdir()) if p.stem == view or p.stem.endswith(f"_camera_{view}")]
     files = [file for p in own for file in (sorted(p.iterdir()) if p.is_dir() else [p]) if file.is_file()]
     if not files:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cosmos_exp.cli.commands.parser import Parser
 from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.input_files import did_you_mean
 
 
 def command_line() -> Parser:
@@ -28,7 +29,7 @@ def main(arguments: Sequence[str]) -> int:
     from cosmos_exp.runs.sweep_cells import find_runs
 
     if not options.folder.is_dir():
-        raise UserError(f"no folder at {options.folder}")
+        raise UserError(f"no folder at {options.folder}{did_you_mean(options.folder)}")
     runs, errors = find_runs(options.folder), []
     if not runs:
         raise UserError(f"no run folders in {options.folder}: give the folder of a run, or of a sweep")

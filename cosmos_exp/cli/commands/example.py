@@ -13,13 +13,13 @@ SENSORS = """\
 # A camera above the windscreen: the format of CARLA's Cosmos exporter
 - sensor: rgb
   attributes: {image_size_x: 320, image_size_y: 176, fov: 100}
-  transform: {x: 0.4, y: 0.0, z: 1.8, pitch: 0.0, yaw: 0.0, roll: 0.0}
+  transform: {location: {x: 0.4, y: 0.0, z: 1.8}, rotation: {pitch: 0.0, yaw: 0.0, roll: 0.0}}
 - sensor: depth
   attributes: {image_size_x: 320, image_size_y: 176, fov: 100}
-  transform: {x: 0.4, y: 0.0, z: 1.8, pitch: 0.0, yaw: 0.0, roll: 0.0}
+  transform: {location: {x: 0.4, y: 0.0, z: 1.8}, rotation: {pitch: 0.0, yaw: 0.0, roll: 0.0}}
 - sensor: rds_hq
   attributes: {image_size_x: 320, image_size_y: 176, fov: 100}
-  transform: {x: 0.4, y: 0.0, z: 1.8, pitch: 0.0, yaw: 0.0, roll: 0.0}
+  transform: {location: {x: 0.4, y: 0.0, z: 1.8}, rotation: {pitch: 0.0, yaw: 0.0, roll: 0.0}}
 """
 
 

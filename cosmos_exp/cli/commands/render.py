@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from cosmos_exp.cli.commands.parser import Parser
 from cosmos_exp.common.errors import UserError, unknown_name
+from cosmos_exp.common.input_files import did_you_mean
 
 if TYPE_CHECKING:
     from cosmos_exp.rendering.clips.jobs import JobContext, JobResult
@@ -165,7 +166,7 @@ def _clips(options: argparse.Namespace) -> list[str]:
     try:
         listed = json.loads(Path(options.clip).read_text())
     except FileNotFoundError:
-        raise UserError(f"no such list of clips: {options.clip}") from None
+        raise UserError(f"no such list of clips: {options.clip}{did_you_mean(options.clip)}") from None
     except json.JSONDecodeError as error:
         raise UserError(f"{options.clip} is not JSON: {error.msg} at line {error.lineno}") from None
     if not isinstance(listed, list) or not listed or not all(isinstance(name, str) for name in listed):

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.input_files import did_you_mean
 from cosmos_exp.models.checkpoints.pickled import read_pickled
 from cosmos_exp.models.transfer1.control import ControlEncoder
 from cosmos_exp.models.transfer1.transformer import Trunk
@@ -71,7 +72,7 @@ def read_state(path: Path) -> State:
     """
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"weights file not found: {path}")
+        raise UserError(f"weights file not found: {path}{did_you_mean(path)}")
     if path.suffix == ".safetensors":
         try:
             return load_file(path)

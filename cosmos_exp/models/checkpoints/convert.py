@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from cosmos_exp.common.errors import UserError, unknown_name
+from cosmos_exp.common.input_files import did_you_mean
 from cosmos_exp.models.checkpoints.checkpoint import (
     State,
     check_fit,
@@ -125,7 +126,7 @@ def _origin(origin: tuple[str, tuple[str, ...]]) -> str:
 
 def _find_all(source: Path, files: Files) -> dict[str, list[Path]]:
     if not source.exists():
-        raise UserError(f"no file or folder {str(source)!r}")
+        raise UserError(f"no file or folder {str(source)!r}{did_you_mean(source)}")
     root = source.parent if source.is_file() else source
     found: dict[str, list[Path]] = {}
     missing = []

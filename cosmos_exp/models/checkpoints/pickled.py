@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.input_files import did_you_mean
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 DTYPES = {
@@ -72,7 +73,7 @@ def read_pickled(path: Path) -> Any:
     """
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"weights file not found: {path}")
+        raise UserError(f"weights file not found: {path}{did_you_mean(path)}")
     try:
         with path.open("rb") as file:
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.gpu_memory import limit_memory
+from cosmos_exp.common.input_files import did_you_mean
 from cosmos_exp.common.single_entry_cache import SingleEntryCache
 from cosmos_exp.models.base import ResultStore
 from cosmos_exp.models.checkpoints import released
@@ -37,7 +38,7 @@ def model_folder(name: str, weights: str | None) -> Path:
         return folder
     folder = Path(weights) if weights else shipped
     if not folder.is_dir():
-        raise UserError(f"model.weights: no folder {str(folder)!r}")
+        raise UserError(f"model.weights: no folder {str(folder)!r}{did_you_mean(folder)}")
     return folder
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from cosmos_exp.common.errors import UserError, unknown_name
+from cosmos_exp.common.input_files import did_you_mean
 from cosmos_exp.scene.edits.lane_queries import Surface, centre_line, lateral_of_lanes
 from cosmos_exp.scene.edits.maneuvers import (
     HALF_TURN,
@@ -99,7 +100,7 @@ def add_problems(key: str, edit: Add, duration: float) -> Iterator[str]:
         given = f"not {' and '.join(places)} together" if places else "none is given"
         yield f"{key}: give one of gap, lane, position or poses; {given}"
     if edit.poses is not None and not Path(edit.poses).is_file():
-        yield f"{key}.poses: no file {edit.poses!r}"
+        yield f"{key}.poses: no file {edit.poses!r}{did_you_mean(edit.poses)}"
     if edit.poses is not None and edit.poses.endswith(".tar"):
         yield f"{key}.poses: a novel-pose tar holds poses of the ego; give a .csv or .json"
     if edit.lateral and edit.lanes:

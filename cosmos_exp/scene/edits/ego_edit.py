@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from cosmos_exp.common.errors import UserError, ValidationErrors
+from cosmos_exp.common.input_files import did_you_mean
 from cosmos_exp.scene.edits.lane_queries import Surface
 from cosmos_exp.scene.edits.maneuvers import (
     DrivenPath,
@@ -51,7 +52,7 @@ class EgoEdit:
 def ego_edit_problems(edit: EgoEdit, duration: float = math.inf, key: str = "scene.ego_edit") -> Iterator[str]:
     """Problems of an edit in a scene of `duration` seconds, one message per problem."""
     if edit.poses is not None and not Path(edit.poses).is_file():
-        yield f"{key}.poses: no file {edit.poses!r}"
+        yield f"{key}.poses: no file {edit.poses!r}{did_you_mean(edit.poses)}"
     for name, limit, unit in (("shift", MAX_SHIFT, "m"), ("up", MAX_UP, "m"), ("yaw", 180.0, "degrees")):
         value = getattr(edit, name)
         if not math.isfinite(value):

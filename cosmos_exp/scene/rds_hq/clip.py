@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from cosmos_exp.common.errors import UserError, nearest_name, unknown_name
+from cosmos_exp.common.input_files import did_you_mean
 from cosmos_exp.scene.map_layers import LAYER_SHAPES, MapLayers
 from cosmos_exp.scene.rds_hq.arrays import decode_json, decode_npy, decode_npz
 from cosmos_exp.scene.rds_hq.intrinsics import CAMERA_TYPES, camera_model
@@ -27,7 +28,7 @@ def clip_ids(root: Path | str, folder: str = "pose") -> list[str]:
     """Names of the clips below root, sorted: those that have a tar of camera poses."""
     root = Path(root)
     if not root.is_dir():
-        raise UserError(f"no such folder: {root}")
+        raise UserError(f"no such folder: {root}{did_you_mean(root)}")
     if not (root / folder).is_dir():
         below = sorted(p.parent for p in root.glob(f"*/{folder}") if p.is_dir())
         hint = f"; did you mean {below[0]}?" if below else ""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cosmos_exp.common.errors import UserError, ValidationErrors, nearest_name, unknown_name
+from cosmos_exp.common.input_files import did_you_mean
 from cosmos_exp.scene.rds_hq.datasets import BLOCKS, DATASETS, FITS, Block, Dataset
 from cosmos_exp.scene.rds_hq.layers import FORMAT_LAYERS
 
@@ -27,7 +28,7 @@ def read_dataset(path: Path) -> Dataset:
     try:
         document = json.loads(path.read_text())
     except FileNotFoundError:
-        raise UserError(f"no such dataset file: {path}") from None
+        raise UserError(f"no such dataset file: {path}{did_you_mean(path)}") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not JSON: {error}") from None
     if not isinstance(document, dict):
