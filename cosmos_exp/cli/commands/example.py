@@ -12,13 +12,13 @@ from cosmos_exp.common.files import write_bytes
 SENSORS = """\
 # A camera above the windscreen: the format of CARLA's Cosmos exporter
 - sensor: rgb
-  attributes: {image_size_x: 320, image_size_y: 176, fov: 100}
+  attributes: {image_size_x: 256, image_size_y: 144, fov: 100}
   transform: {location: {x: 0.4, y: 0.0, z: 1.8}, rotation: {pitch: 0.0, yaw: 0.0, roll: 0.0}}
 - sensor: depth
-  attributes: {image_size_x: 320, image_size_y: 176, fov: 100}
+  attributes: {image_size_x: 256, image_size_y: 144, fov: 100}
   transform: {location: {x: 0.4, y: 0.0, z: 1.8}, rotation: {pitch: 0.0, yaw: 0.0, roll: 0.0}}
 - sensor: rds_hq
-  attributes: {image_size_x: 320, image_size_y: 176, fov: 100}
+  attributes: {image_size_x: 256, image_size_y: 144, fov: 100}
   transform: {location: {x: 0.4, y: 0.0, z: 1.8}, rotation: {pitch: 0.0, yaw: 0.0, roll: 0.0}}
 """
 
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
     write_bytes(town, example_map().encode())
     write_bytes(sensors, SENSORS.encode())
     files = [f"scene.log={str(log)!r}", f"scene.map={str(town)!r}"]
-    cfg = compose(["scene=carla_log", *files, "scene.duration=1.2", "sensors=nvidia_seven"])
+    cfg = compose(["scene=carla_log", *files, "scene.duration=4", "sensors=nvidia_seven"])
     with composing():
         scene = scene_of(cfg)
         clip = write_clip(scene, rig_of(cfg, scene, default_size=(640, 360)), clips, caption=describe(scene))

@@ -1,4 +1,4 @@
-"""A small recorder log and its OpenDRIVE map, generated: a straight street, and a drive of six seconds along it.
+"""A small recorder log and its OpenDRIVE map, generated: a straight street, and a drive of five seconds along it.
 
 Packets are those that `recorder.py` reads: little-endian, centimetres and degrees in CARLA's left-handed axes.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 TOWN = "ExampleStreet"
 LENGTH = 240.0  # metres of road
-STEP, FRAMES = 0.05, 121  # seconds between frames
+STEP, FRAMES = 0.05, 103  # seconds between frames
 RED, GREEN = 0, 2  # states of traffic lights
 RED_UNTIL = 2.0  # seconds
 EGO = 234
