@@ -7,6 +7,7 @@ from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
 from cosmos_exp.common.errors import UserError, unknown_name
+from cosmos_exp.common.guards import SIDE, shortened
 from cosmos_exp.sampling.frame_rule import FrameRule
 
 GUIDANCE = (
@@ -98,6 +99,7 @@ class Contract:
         if missing:
             raise UserError(f"the contract of the world model lacks {', '.join(missing)}")
         values = dict(values)
+        _check_types(values)
         values["frames"] = FrameRule(**values["frames"])
         for name in ("views", "controls", "multi_view_controls", "overlaps", "multi_view_overlaps"):
             values[name] = tuple(values.get(name, ()))
@@ -106,3 +108,70 @@ class Contract:
         if clip := values.get("multi_view_clip"):
             values["multi_view_clip"] = Clip(**{**clip, "frames": FrameRule(**clip["frames"])})
         return cls(**values)
+
+
+MOST_FRAMES, MOST_TOKENS, MOST_FPS = 10_000, 100_000, 1000
+PIXELS = f"a whole number of pixels, 8 to {SIDE}"
+FRAMES = f"whole numbers base, step, least, most of 0 to {MOST_FRAMES}, a step of 1 or more, a frame count among them"
+
+
+def _check_types(values: Mapping[str, Any]) -> None:
+    """UserError for a value that is not of the field's type, or larger than any model has."""
+    sizes = [*values.get("sizes", ()), *([values["tile"]] if values.get("tile") else [])] if _lists(values) else [None]
+    checks = {
+        "height": (_whole(values["height"], 8, SIDE), PIXELS),
+        "width": (_whole(values["width"], 8, SIDE), PIXELS),
+        "fps": (_number(values["fps"], MOST_FPS), f"a number above 0, at most {MOST_FPS}"),
+        "frames": (_frames(values["frames"]), FRAMES),
+        "text_tokens": (_whole(values["text_tokens"], 1, MOST_TOKENS), f"a whole number of 1 to {MOST_TOKENS}"),
+        "negative_prompt": (isinstance(values.get("negative_prompt"), (str, type(None))), "a text or null"),
+        "guidance": (isinstance(values.get("guidance", ""), str), "a text"),
+        "sizes": (all(map(_size, sizes)), "a list of [height, width], as is tile"),
+        "multi_view_clip": (_clip(values.get("multi_view_clip")), "height, width and frames, or null"),
+        "num_steps": (_whole(values.get("num_steps") or 1, 1, MOST_FRAMES), "a whole number or null"),
+    }
+    checks |= {n: (_texts(values[n]), "a list of names") for n in ("views", "controls", "multi_view_controls")}
+    checks |= {
+        n: (all(_whole(v, 0, MOST_FRAMES) for v in values.get(n, ())) if _lists(values) else False, "a list of numbers")
+        for n in ("overlaps", "multi_view_overlaps")
+    }
+    for name, (right, needed) in checks.items():
+        if not right:
+            raise UserError(f"contract.{name} is {shortened(values.get(name))}: needed is {needed}")
+
+
+def _whole(value: Any, least: int, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def _number(value: Any, most: float) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= most
+
+
+def _frames(value: Any) -> bool:
+    known = [f.name for f in fields(FrameRule)]
+    if not isinstance(value, Mapping) or not all(
+        n in known and _whole(v, 1 if n == "step" else 0, MOST_FRAMES) for n, v in value.items()
+    ):
+        return False
+    return bool(FrameRule(**value).choices())
+
+
+def _size(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and len(value) == 2 and all(_whole(v, 8, SIDE) for v in value)
+
+
+def _clip(value: Any) -> bool:
+    if value is None:
+        return True
+    right = isinstance(value, Mapping) and set(value) == {"height", "width", "frames"}
+    return right and _size([value["height"], value["width"]]) and _frames(value["frames"])
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and all(isinstance(name, str) for name in value)
+
+
+def _lists(values: Mapping[str, Any]) -> bool:
+    names = ("sizes", "overlaps", "multi_view_overlaps")
+    return all(isinstance(values.get(name, ()), (list, tuple)) for name in names)

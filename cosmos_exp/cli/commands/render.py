@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -161,12 +160,12 @@ def _clips(options: argparse.Namespace) -> list[str]:
         return clip_ids(options.input, options.novel_pose_folder or "pose")
     if not options.clip.endswith(".json"):
         return [options.clip]
+    from cosmos_exp.common.guards import read_json
+
     try:
-        listed = json.loads(Path(options.clip).read_text())
+        listed = read_json("list of clips", Path(options.clip))
     except FileNotFoundError:
         raise UserError(f"no such list of clips: {options.clip}") from None
-    except json.JSONDecodeError as error:
-        raise UserError(f"{options.clip} is not JSON: {error.msg} at line {error.lineno}") from None
     if not isinstance(listed, list) or not listed or not all(isinstance(name, str) for name in listed):
         raise UserError(f"{options.clip} is not a JSON list of clip names")
     return listed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.guards import require_pixels, shortened
 from cosmos_exp.sensors.ftheta import FTheta
 from cosmos_exp.sensors.pinhole import Pinhole
 
@@ -20,7 +21,8 @@ def camera_model(camera_type: str, values: np.ndarray, place: str) -> FTheta | P
     """
     if values.ndim != 1 or len(values) not in COUNTS[camera_type] or not np.isfinite(values).all():
         allowed = " or ".join(map(str, COUNTS[camera_type]))
-        raise UserError(f"{place}: {camera_type} intrinsics are {allowed} finite numbers, not {values.tolist()}")
+        given = f"{shortened(values.ravel()[:20].tolist())} of shape {list(values.shape)}"
+        raise UserError(f"{place}: {camera_type} intrinsics are {allowed} finite numbers, not {given}")
     return _ftheta(values, place) if camera_type == "ftheta" else _pinhole(values, place)
 
 
@@ -43,3 +45,4 @@ def _pinhole(values: np.ndarray, place: str) -> Pinhole:
 def _check_size(width: float, height: float, place: str) -> None:
     if width < 1 or height < 1:
         raise UserError(f"{place}: width and height {width:g} x {height:g} must be at least 1")
+    require_pixels(place, width, height)

@@ -185,7 +185,7 @@ def test_default_ftheta_intrinsics(tmp_path, folders):
         (b"\xff", "not JSON: not UTF-8"),
         (b"[]", "an object with a list 'labels'"),
         (b'{"labels": [{"vertices": [[0, 0]]}]}', r"label 0: vertices are a list of finite \[x, y, z\]"),
-        (b'{"labels": [{"vertices": [[0, 0, NaN]]}]}', "label 0: vertices are a list of finite"),
+        (b'{"labels": [{"vertices": [[0, 0, NaN]]}]}', "the number NaN in line 1"),
         (b'{"labels": [{"vertices": [[0, 0, 0], [1, 2]]}]}', "label 0: vertices are a list of finite"),
         (b'{"labels": [{"vertices": "none"}]}', "label 0: vertices are a list of finite"),
     ],
