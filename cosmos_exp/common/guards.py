@@ -160,7 +160,7 @@ def npy_array(content: bytes | mmap.mmap, place: str) -> np.ndarray:
             raise ValueError(f"its shape {list(shape)[:8]} of {dtype} asks for more bytes than it has")
         return np.frombuffer(content, dtype, offset=end, count=count).reshape(shape, order=order)
     except (ValueError, SyntaxError, TypeError, KeyError, MemoryError, RecursionError) as error:
-        raise UserError(f"{place} is not a readable .npy array: {error}") from None
+        raise UserError(f"{place} is not a readable .npy array: {error or 'its header is broken'}") from None
 
 
 def read_npy(what: str, path: Path) -> np.ndarray:

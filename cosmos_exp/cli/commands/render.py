@@ -115,7 +115,7 @@ class _Report:
         if self.failures:
             lines = "\n".join(f"- {failure}" for failure in self.failures)
             console.print(f"{len(self.failures)} failed:\n{lines}", style="red", markup=False, highlight=False)
-        return 1 if self.failures else 0
+        return 2 if self.failures else 0
 
 
 def _job_context(options: argparse.Namespace) -> JobContext:

@@ -93,7 +93,7 @@ def read_record(values: Any, place: str) -> ObjectRecord:
         pose, size = values["object_to_world"], values["object_lwh"]
         moving, kind = values["object_is_moving"], values["object_type"]
     except (KeyError, TypeError):
-        given = shortened(list(values) if isinstance(values, dict) else values)
+        given = ", ".join(list(values)[:8]) if isinstance(values, dict) else shortened(values)
         raise UserError(
             f"{place}: an object has object_to_world, object_lwh, object_is_moving and object_type; given: {given}"
         ) from None
@@ -102,7 +102,7 @@ def read_record(values: Any, place: str) -> ObjectRecord:
     except (TypeError, ValueError, OverflowError):
         raise UserError(f"{place}: object_to_world and object_lwh are lists of numbers") from None
     if len(size) != 3 or not all(0 <= v <= LARGEST for v in size):
-        raise UserError(f"{place}: object_lwh {shortened(size)} is not three sizes of 0 m to {LARGEST:g} m")
+        raise UserError(f"{place}: object_lwh {shortened(list(size))} is not three sizes of 0 m to {LARGEST:g} m")
     return ObjectRecord(pose, size, bool(moving), str(kind))
 
 
