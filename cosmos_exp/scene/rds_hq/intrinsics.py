@@ -6,7 +6,7 @@ import numpy as np
 
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.guards import require_pixels, shortened
-from cosmos_exp.sensors.ftheta import FTheta
+from cosmos_exp.sensors.ftheta import FTheta, has_edge
 from cosmos_exp.sensors.pinhole import Pinhole
 
 CAMERA_TYPES = ("ftheta", "pinhole")
@@ -29,7 +29,7 @@ def camera_model(camera_type: str, values: np.ndarray, place: str) -> FTheta | P
 def _ftheta(values: np.ndarray, place: str) -> FTheta:
     _check_size(values[2], values[3], place)
     model = FTheta.from_array(values)
-    if model.beyond_max[1] < 0:
+    if not has_edge(model):
         raise UserError(f"{place}: the radius must grow with the angle up to the corners of the image")
     return model
 
