@@ -38,6 +38,8 @@ from cosmos_exp.scene.edits.pose_file import read_pose_file
 from cosmos_exp.scene.opendrive.reader import load_opendrive
 from cosmos_exp.scene.rds_hq.clip import RdsHqClip
 from cosmos_exp.scene.rds_hq.dataset_file import read_dataset
+from cosmos_exp.scene.rds_hq.layers import labels_json
+from cosmos_exp.scene.rds_hq.map import map_labels
 from cosmos_exp.scene.rds_hq.objects import average_static_objects
 from cosmos_exp.scene.rds_hq.rig import clip_rig, rig_trajectory
 from cosmos_exp.scene.rds_hq.scene import clip_map, tracks_of
@@ -48,6 +50,7 @@ from cosmos_exp.sensors.carla_yaml import carla_rig, read_carla_sensors
 from helpers.clips import CLIP_ID, members, npz, pose, write_clip
 from helpers.opendrive_writer import arc, cubic, geometry, lane, mark, opendrive, road, section, straight_town
 from helpers.recorder_writer import Drive, actor, added, boxes
+from helpers.streets import street_map
 from helpers.sweep_folder import write_run
 from helpers.waymo_tables import SEGMENT, Segment, map_frame, write_tfrecord
 
@@ -221,7 +224,11 @@ def _written(folder: Path, files: dict[str, bytes | str]) -> list[Path]:
 
 
 def _write_clip(folder: Path) -> list[Path]:
-    write_clip(folder, members())
+    layers = {
+        f"3d_{layer}": {f"{layer}.json": labels_json(layer, labels)}
+        for layer, labels in map_labels(street_map()).items()
+    }
+    write_clip(folder, members() | layers)
     return sorted(folder.glob("*/*.tar"))
 
 
