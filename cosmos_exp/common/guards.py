@@ -29,7 +29,7 @@ from cosmos_exp.common.errors import UserError
 MIB = 1 << 20
 MEMORY = 384 * MIB
 """Bytes that the values of one file may take."""
-JSON_BYTES, YAML_BYTES, XML_BYTES, TABLE_BYTES, CAPTION_BYTES = 64 * MIB, 4 * MIB, 128 * MIB, 64 * MIB, MIB
+JSON_BYTES, YAML_BYTES, XML_BYTES, TABLE_BYTES, CAPTION_BYTES = 64 * MIB, 4 * MIB, 96 * MIB, 64 * MIB, MIB
 DEPTH = 64
 """Levels of lists and objects inside each other."""
 DIGITS = 300
@@ -47,6 +47,8 @@ FARTHEST = 1e8
 NPY_MAGIC = b"\x93NUMPY"
 REAL_KINDS = "biuf"
 NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+EXPONENT = re.compile(rb"[eE]\+?\d{3}")
+ZEROS = bytes(ord("0") if chr(byte).isascii() and chr(byte).isdigit() else ord(" ") for byte in range(256))
 STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
 LONE_SURROGATE = re.compile(rb"\\u[dD][89abAB]|\xed[\xa0-\xbf]")
 NUMBER_TEXT = re.compile(r"[-+\d][-+\d_:.xobeEa-fA-F]*")
@@ -87,8 +89,8 @@ def parse_json(content: bytes | str, place: str, *, finite: bool = True) -> Any:
     except UnicodeDecodeError:
         raise UserError(f"{place} is not JSON: not UTF-8 text") from None
     bare = STRING.sub(b'"', data if json.detect_encoding(data).startswith("utf-8") else text.encode())
-    _check_nesting(bare, place)
     _check_json_memory(bare, place)
+    _check_nesting(bare, place)
 
     def integer(digits: str) -> int:
         if len(digits) > DIGITS:
@@ -104,7 +106,7 @@ def parse_json(content: bytes | str, place: str, *, finite: bool = True) -> Any:
     options: dict[str, Any] = {"parse_int": integer}
     if finite:
         options["parse_constant"] = number
-        if re.search(rb"[eE]\+?\d{3}|\d{300}", bare):  # a call per number, made only where one may be out of range
+        if EXPONENT.search(bare) or b"0" * DIGITS in bare.translate(ZEROS):  # else no number can be out of range
             options["parse_float"] = number
     try:
         values = json.loads(text, **options)
@@ -232,7 +234,7 @@ def _check_nesting(bare: bytes, place: str) -> None:
 
 def _check_json_memory(bare: bytes, place: str) -> None:
     """By what CPython's objects take: a list, a dict, an element with its place in them, a string."""
-    sizes = {b"[": 88, b"{": 232, b",": 40, b'"': 84}
+    sizes = {b"[": 80, b"{": 224, b"]": 8, b"}": 8, b",": 40, b'"': 84}
     _require_memory(place, sum(size * bare.count(mark) for mark, size in sizes.items()))
 
 
