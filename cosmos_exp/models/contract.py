@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
@@ -117,27 +117,32 @@ FRAMES = f"whole numbers base, step, least, most of 0 to {MOST_FRAMES}, a step o
 
 def _check_types(values: Mapping[str, Any]) -> None:
     """UserError for a value that is not of the field's type, or larger than any model has."""
-    sizes = [*values.get("sizes", ()), *([values["tile"]] if values.get("tile") else [])] if _lists(values) else [None]
-    checks = {
-        "height": (_whole(values["height"], 8, SIDE), PIXELS),
-        "width": (_whole(values["width"], 8, SIDE), PIXELS),
-        "fps": (_number(values["fps"], MOST_FPS), f"a number above 0, at most {MOST_FPS}"),
-        "frames": (_frames(values["frames"]), FRAMES),
-        "text_tokens": (_whole(values["text_tokens"], 1, MOST_TOKENS), f"a whole number of 1 to {MOST_TOKENS}"),
-        "negative_prompt": (isinstance(values.get("negative_prompt"), (str, type(None))), "a text or null"),
-        "guidance": (isinstance(values.get("guidance", ""), str), "a text"),
-        "sizes": (all(map(_size, sizes)), "a list of [height, width], as is tile"),
-        "multi_view_clip": (_clip(values.get("multi_view_clip")), "height, width and frames, or null"),
-        "num_steps": (_whole(values.get("num_steps") or 1, 1, MOST_FRAMES), "a whole number or null"),
+    whole = f"a whole number of 0 to {MOST_FRAMES}"
+    checks: dict[str, tuple[Callable[[Any], bool], str]] = {
+        "height": (lambda v: _whole(v, 8, SIDE), PIXELS),
+        "width": (lambda v: _whole(v, 8, SIDE), PIXELS),
+        "fps": (lambda v: _number(v, MOST_FPS), f"a number above 0, at most {MOST_FPS}"),
+        "frames": (_frames, FRAMES),
+        "views": (_texts, "a list of names"),
+        "controls": (_texts, "a list of names"),
+        "multi_view_controls": (_texts, "a list of names"),
+        "text_tokens": (lambda v: _whole(v, 1, MOST_TOKENS), f"a whole number of 1 to {MOST_TOKENS}"),
+        "negative_prompt": (lambda v: v is None or isinstance(v, str), "a text or null"),
+        "guidance": (lambda v: isinstance(v, str), "a text"),
+        "sizes": (lambda v: _list_of(v, _size), "a list of [height, width]"),
+        "tile": (lambda v: not v or _size(v), "[height, width] or null"),
+        "multi_view_clip": (_clip, "height, width and frames, or null"),
+        "overlaps": (lambda v: _list_of(v, lambda n: _whole(n, 0, MOST_FRAMES)), f"a list, each {whole}"),
+        "multi_view_overlaps": (lambda v: _list_of(v, lambda n: _whole(n, 0, MOST_FRAMES)), f"a list, each {whole}"),
+        "num_steps": (lambda v: v is None or _whole(v, 1, MOST_FRAMES), f"{whole}, or null"),
     }
-    checks |= {n: (_texts(values[n]), "a list of names") for n in ("views", "controls", "multi_view_controls")}
-    checks |= {
-        n: (all(_whole(v, 0, MOST_FRAMES) for v in values.get(n, ())) if _lists(values) else False, "a list of numbers")
-        for n in ("overlaps", "multi_view_overlaps")
-    }
-    for name, (right, needed) in checks.items():
-        if not right:
-            raise UserError(f"contract.{name} is {shortened(values.get(name))}: needed is {needed}")
+    for name, (is_right, needed) in checks.items():
+        if name in values and not is_right(values[name]):
+            raise UserError(f"contract.{name} is {shortened(values[name])}: needed is {needed}")
+
+
+def _list_of(value: Any, is_right: Callable[[Any], bool]) -> bool:
+    return isinstance(value, (list, tuple)) and all(map(is_right, value))
 
 
 def _whole(value: Any, least: int, most: int) -> bool:
@@ -169,9 +174,4 @@ def _clip(value: Any) -> bool:
 
 
 def _texts(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) and all(isinstance(name, str) for name in value)
-
-
-def _lists(values: Mapping[str, Any]) -> bool:
-    names = ("sizes", "overlaps", "multi_view_overlaps")
-    return all(isinstance(values.get(name, ()), (list, tuple)) for name in names)
+    return _list_of(value, lambda name: isinstance(name, str))
