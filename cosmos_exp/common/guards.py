@@ -261,7 +261,7 @@ def _check_yaml_events(text: str, place: str) -> None:
         elif isinstance(event, yaml.AliasEvent):
             if event.anchor not in sizes and any(anchor == event.anchor for anchor, _ in opened):
                 raise UserError(f"{place}: the alias *{event.anchor} contains itself{_mark(event)}")
-            total += sizes.get(event.anchor, 1)
+            total += sizes.get(event.anchor or "", 1)
         elif isinstance(event, yaml.ScalarEvent):
             total += 1
             if event.anchor:
@@ -273,7 +273,7 @@ def _check_yaml_events(text: str, place: str) -> None:
 
 
 def _mark(event: yaml.Event) -> str:
-    return f" in line {event.start_mark.line + 1}"
+    return f" in line {event.start_mark.line + 1}" if event.start_mark else ""
 
 
 class _Loader(LOADER):  # type: ignore[misc, valid-type]
