@@ -19,7 +19,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import torch
 from torch import Tensor
@@ -173,10 +173,10 @@ def _read_stream(mapped: mmap.mmap) -> Any:
 def _load(stream: io.BytesIO | mmap.mmap, storage: Storage) -> Any:
     """The next object of a stream of pickles, whose instructions are checked before any is followed."""
     start = stream.tell()
-    for opcode, argument, position in pickletools.genops(stream):
+    for opcode, argument, position in pickletools.genops(cast("IO[bytes]", stream)):
         if position is not None and position - start > PICKLE_BYTES:
             raise pickle.UnpicklingError(f"a pickle of more than {PICKLE_BYTES} bytes")
-        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and not 0 <= argument <= MEMO:
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and not 0 <= int(argument or 0) <= MEMO:
             raise pickle.UnpicklingError(f"an object is remembered as number {argument}, at most {MEMO} are")
         if opcode.name in UNUSED:
             raise pickle.UnpicklingError(f"it has the instruction {opcode.name}, which no tensor needs")

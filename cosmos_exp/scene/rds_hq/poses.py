@@ -25,7 +25,7 @@ def check_poses(poses: Sequence[np.ndarray], place: Callable[[int], str]) -> Non
         return
     stacked = np.array(poses, np.float64)
     _refuse(~np.all(np.isfinite(stacked), axis=(1, 2)), "has nan or infinite values", place)
-    far = (np.abs(stacked) > FARTHEST).any(axis=(1, 2))
+    far = np.asarray((np.abs(stacked) > FARTHEST).any(axis=(1, 2)))
     _refuse(far, f"has values beyond {FARTHEST:g} m", place)
     _refuse(np.abs(stacked[:, 3] - [0, 0, 0, 1]).max(axis=1) > 1e-6, "does not end in the row 0 0 0 1", place)
     _refuse(np.abs(np.linalg.det(stacked[:, :3, :3])) < SINGULAR, "is singular: its axes span no volume", place)
