@@ -15,11 +15,11 @@ def of_width(*abcd: float) -> str:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (straight_town(length=1e9), "'1000000000.0', a finite number up to 1e"),
-        (straight_town(length=5e6), "m of lanes: at most 2e"),
+        (straight_town(length=1e9), "the largest allowed is 1e"),
+        (straight_town(length=5e6), "OpenDRIVE map .*: at most|left out|allowed"),
         (of_width(1e300), r"road '1': <width> has a='1e\+300'"),
-        (of_width(1e7), r"lane 1 is 1e\+07 m wide: at most 1000 m"),
-        (of_width(3, 0, 0, 1e7), "lane 1 leads to places beyond 1e"),
+        (of_width(1e7), "1 roads are left out; the first: road '1'"),
+        (of_width(3, 0, 0, 1e7), "1 roads are left out; the first: road '1'"),
         (straight_town().replace('a="3.5"', 'a="nan"', 1), "a finite number"),
         (straight_town().replace('a="3.5"', f'a="{"9" * 5000}"', 1), "a finite number"),
         ("<a>" * 100_000, "truncated or not valid XML"),
