@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cosmos_exp.common.errors import UserError, ValidationErrors, unknown_name
 from cosmos_exp.common.files import write_json
+from cosmos_exp.common.guards import CAPTION_BYTES, parse_json, read_bytes
 from cosmos_exp.common.styles import STYLES
 from cosmos_exp.common.views import VIEWS
 
@@ -17,7 +18,7 @@ def read_captions(path: Path) -> dict[str, str]:
     A byte order mark and whitespace around prompts are ignored. Raises UserError on a missing file, text that is not
     JSON, a value that is not a non-empty text, or keys that are no styles (all of them in one error).
     """
-    return checked(parse_json(path, read_text(path)), path, "style", STYLES)
+    return checked(parse_json(read_text(path), str(path)), path, "style", STYLES)
 
 
 def write_captions(path: Path, captions: dict[str, str]) -> None:
@@ -33,7 +34,7 @@ def read_prompts(path: Path) -> dict[str, str]:
     """
     text = read_text(path)
     if text.lstrip().startswith("{"):
-        return checked(parse_json(path, text), path, "view", VIEWS)
+        return checked(parse_json(text, str(path)), path, "view", VIEWS)
     prompts = [p.strip() for p in text.strip().split(";")]
     orders = {len(VIEWS): VIEWS, len(VIEWS) - 1: tuple(v for v in VIEWS if v != "rear_tele_30fov")}
     if len(prompts) not in orders:
@@ -49,16 +50,9 @@ def write_prompts(path: Path, prompts: dict[str, str]) -> None:
 
 def read_text(path: Path) -> str:
     try:
-        return Path(path).read_text(encoding="utf-8-sig")
+        return read_bytes("file of prompts", Path(path), CAPTION_BYTES).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read {path}: {error}") from error
-
-
-def parse_json(path: Path, text: str) -> object:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}: not valid JSON at line {error.lineno}, column {error.colno}: {error.msg}") from error
 
 
 def checked(value: object, path: Path, what: str, allowed: tuple[str, ...]) -> dict[str, str]:

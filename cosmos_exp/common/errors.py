@@ -8,18 +8,31 @@ from typing import TypeVar
 
 Made = TypeVar("Made")
 MAX_NAMES = 60  # listed in one message
+MAX_ERRORS = 30  # of one file or config, listed
+MAX_LENGTH = 8000  # characters of one message
+MAX_NAME = 200  # characters of a name that a nearest one is looked for
 
 
 class UserError(ValueError):
-    """Something the user gave is wrong; the message names the value, what is allowed and the nearest valid one."""
+    """Something the user gave is wrong; the message names the value, what is allowed and the nearest valid one.
+
+    A message that quotes a huge value is cut.
+    """
+
+    def __init__(self, message: str = ""):
+        cut = f"{message[:MAX_LENGTH]} ... ({len(message) - MAX_LENGTH} more characters)"
+        super().__init__(message if len(message) <= MAX_LENGTH else cut)
 
 
 class ValidationErrors(UserError):
-    """Several user errors found together, reported together."""
+    """Several user errors found together, reported together; of many, the first."""
 
     def __init__(self, errors: Iterable[str]):
         self.errors = tuple(errors)
-        super().__init__("\n".join(f"- {e}" for e in self.errors))
+        listed = [f"- {e}" for e in self.errors[:MAX_ERRORS]]
+        if len(self.errors) > MAX_ERRORS:
+            listed.append(f"- and {len(self.errors) - MAX_ERRORS} more")
+        super().__init__("\n".join(listed))
 
     def __reduce__(self):
         return type(self), (self.errors,)
@@ -37,6 +50,8 @@ def attempt(make: Callable[[], Made]) -> tuple[Made | None, list[str]]:
 
 def nearest_name(value: str, allowed: Iterable[str]) -> str | None:
     """The allowed name closest in spelling to `value`, or None when nothing is close."""
+    if len(str(value)) > MAX_NAME:
+        return None
     lowered = {str(a).lower(): str(a) for a in allowed}
     match = difflib.get_close_matches(str(value).lower(), list(lowered), n=1, cutoff=0.4)
     return lowered[match[0]] if match else None

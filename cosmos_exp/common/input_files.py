@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from cosmos_exp.common.errors import UserError, nearest_name
+from cosmos_exp.common.guards import YAML_BYTES, parse_yaml, read_bytes
 
 
 def did_you_mean(path: Path | str) -> str:
@@ -40,8 +39,6 @@ def existing_file(what: str, path: Path | str) -> Path:
 def read_yaml(what: str, path: Path, *, give: str) -> Any:
     """The content of a YAML file. give: what the user may give instead, for the message that there is no such file."""
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return parse_yaml(read_bytes(what, path, YAML_BYTES), f"{what} {str(path)!r}")
     except FileNotFoundError:
         raise UserError(f"no {what} {str(path)!r}{did_you_mean(path) or f': give {give}'}") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{what} {str(path)!r} is not readable as YAML: {error}") from error

@@ -130,6 +130,6 @@ def load_network(path: Path) -> PerceptionNet:
         network.load_state_dict(state)
     except FileNotFoundError:
         raise UserError(f"no evaluator weights at {path}") from None
-    except (SafetensorError, RuntimeError) as error:
+    except (SafetensorError, RuntimeError, NotImplementedError, OSError, AttributeError, ValueError) as error:
         raise UserError(f"{path} does not hold the evaluator's network: {error}") from None
     return network

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
 from cosmos_exp.common.errors import UserError, unknown_name
+from cosmos_exp.common.guards import SIDE, shortened
 from cosmos_exp.sampling.frame_rule import FrameRule
 
 GUIDANCE = (
@@ -98,6 +99,7 @@ class Contract:
         if missing:
             raise UserError(f"the contract of the world model lacks {', '.join(missing)}")
         values = dict(values)
+        _check_types(values)
         values["frames"] = FrameRule(**values["frames"])
         for name in ("views", "controls", "multi_view_controls", "overlaps", "multi_view_overlaps"):
             values[name] = tuple(values.get(name, ()))
@@ -106,3 +108,70 @@ class Contract:
         if clip := values.get("multi_view_clip"):
             values["multi_view_clip"] = Clip(**{**clip, "frames": FrameRule(**clip["frames"])})
         return cls(**values)
+
+
+MOST_FRAMES, MOST_TOKENS, MOST_FPS = 10_000, 100_000, 1000
+PIXELS = f"a whole number of pixels, 8 to {SIDE}"
+FRAMES = f"whole numbers base, step, least, most of 0 to {MOST_FRAMES}, a step of 1 or more, a frame count among them"
+
+
+def _check_types(values: Mapping[str, Any]) -> None:
+    """UserError for a value that is not of the field's type, or larger than any model has."""
+    whole = f"a whole number of 0 to {MOST_FRAMES}"
+    checks: dict[str, tuple[Callable[[Any], bool], str]] = {
+        "height": (lambda v: _whole(v, 8, SIDE), PIXELS),
+        "width": (lambda v: _whole(v, 8, SIDE), PIXELS),
+        "fps": (lambda v: _number(v, MOST_FPS), f"a number above 0, at most {MOST_FPS}"),
+        "frames": (_frames, FRAMES),
+        "views": (_texts, "a list of names"),
+        "controls": (_texts, "a list of names"),
+        "multi_view_controls": (_texts, "a list of names"),
+        "text_tokens": (lambda v: _whole(v, 1, MOST_TOKENS), f"a whole number of 1 to {MOST_TOKENS}"),
+        "negative_prompt": (lambda v: v is None or isinstance(v, str), "a text or null"),
+        "guidance": (lambda v: isinstance(v, str), "a text"),
+        "sizes": (lambda v: _list_of(v, _size), "a list of [height, width]"),
+        "tile": (lambda v: not v or _size(v), "[height, width] or null"),
+        "multi_view_clip": (_clip, "height, width and frames, or null"),
+        "overlaps": (lambda v: _list_of(v, lambda n: _whole(n, 0, MOST_FRAMES)), f"a list, each {whole}"),
+        "multi_view_overlaps": (lambda v: _list_of(v, lambda n: _whole(n, 0, MOST_FRAMES)), f"a list, each {whole}"),
+        "num_steps": (lambda v: v is None or _whole(v, 1, MOST_FRAMES), f"{whole}, or null"),
+    }
+    for name, (is_right, needed) in checks.items():
+        if name in values and not is_right(values[name]):
+            raise UserError(f"contract.{name} is {shortened(values[name])}: needed is {needed}")
+
+
+def _list_of(value: Any, is_right: Callable[[Any], bool]) -> bool:
+    return isinstance(value, (list, tuple)) and all(map(is_right, value))
+
+
+def _whole(value: Any, least: int, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def _number(value: Any, most: float) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= most
+
+
+def _frames(value: Any) -> bool:
+    known = [f.name for f in fields(FrameRule)]
+    if not isinstance(value, Mapping) or not all(
+        n in known and _whole(v, 1 if n == "step" else 0, MOST_FRAMES) for n, v in value.items()
+    ):
+        return False
+    return bool(FrameRule(**value).choices())
+
+
+def _size(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and len(value) == 2 and all(_whole(v, 8, SIDE) for v in value)
+
+
+def _clip(value: Any) -> bool:
+    if value is None:
+        return True
+    right = isinstance(value, Mapping) and set(value) == {"height", "width", "frames"}
+    return right and _size([value["height"], value["width"]]) and _frames(value["frames"])
+
+
+def _texts(value: Any) -> bool:
+    return _list_of(value, lambda name: isinstance(name, str))

@@ -19,31 +19,32 @@ wandb/                                    the offline W&B run
 from __future__ import annotations
 
 import contextlib
-import json
+import logging
+import math
 import os
 import shutil
 import socket
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from cosmos_exp.captions import files
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.files import write_json
+from cosmos_exp.common.guards import YAML_BYTES, parse_yaml, read_bytes, read_json, shortened
 from cosmos_exp.common.processes import has_open, is_alive
 from cosmos_exp.runs.states import DONE, KILLED, RUNNING
 
+logger = logging.getLogger(__name__)
+
+COUNTS, NESTED = ("seconds", "cpu_seconds", "hits", "misses"), ("gpu_memory", "weights")
 HEARTBEAT = 5.0
 """Seconds between two signs of life of a run at work."""
 SILENCE = 180.0
 """Seconds without a sign of life after which a run counts as killed."""
-YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""libyaml's loader, several times as fast, where PyYAML was built with it."""
 
 
 @dataclass
@@ -170,19 +171,20 @@ class RunFolder:
     def read_config(self) -> dict[str, Any]:
         """The resolved config. UserError where it is missing or no YAML."""
         try:
-            return load_yaml(self.config.read_text(encoding="utf-8"))
+            config = read_run_yaml(self.config)
         except FileNotFoundError as error:
             raise UserError(f"no {self.config.name} at {self.path}: has a run begun there?") from error
-        except yaml.YAMLError as error:
-            raise UserError(f"{self.config} is not YAML: {error}") from error
+        if not isinstance(config, dict):
+            raise UserError(f"{self.config} is no config: it holds {type(config).__name__}, not keys")
+        return config
 
     @contextlib.contextmanager
     def in_working_folder(self) -> Iterator[None]:
         """Where the run was begun, which relative paths of its config start from, as far as that is recorded and still
         there; back again afterwards."""
         before, recorded = Path.cwd(), self.path.resolve() / ".hydra" / "hydra.yaml"
-        with contextlib.suppress(OSError, yaml.YAMLError, KeyError, TypeError):
-            os.chdir(load_yaml(recorded.read_text(encoding="utf-8"))["hydra"]["runtime"]["cwd"])
+        with contextlib.suppress(OSError, UserError, KeyError, TypeError):
+            os.chdir(read_run_yaml(recorded)["hydra"]["runtime"]["cwd"])
         try:
             yield
         finally:
@@ -190,15 +192,20 @@ class RunFolder:
 
     def read_metrics(self) -> dict[str, dict[str, float]]:
         """{style: {metric: value}}."""
-        return _read_json(self.metrics)
+        found = _nested(self.metrics, _read_json(self.metrics), 1)
+        known = {s: {name: value for name, value in m.items() if _is_finite(value)} for s, m in found.items()}
+        odd = [f"{name} of {s}" for s, metrics in found.items() for name in metrics if name not in known[s]]
+        if odd:
+            logger.warning("%s: %d values that are no finite numbers left out: %s", self.metrics, len(odd), odd[0])
+        return known
 
     def read_frames(self) -> dict[str, dict[str, list[float | None]]]:
         """{style: {metric: value of each frame of the front view}}; empty where there are none."""
-        return _read_json(self.frames) if self.frames.exists() else {}
+        return _nested(self.frames, _read_json(self.frames), 1) if self.frames.exists() else {}
 
     def read_references(self) -> dict[str, dict[str, dict[str, float]]]:
         """{style: {metric: {"ceiling": value, "floor": value}}}; empty where the run has none."""
-        return _read_json(self.references) if self.references.exists() else {}
+        return _nested(self.references, _read_json(self.references), 2) if self.references.exists() else {}
 
     def read_provenance(self) -> dict[str, Any]:
         """What `provenance` recorded. UserError where there is none."""
@@ -206,7 +213,7 @@ class RunFolder:
 
     def read_status(self) -> Status | None:
         """None where no run has begun here."""
-        return Status(**_read_json(self.status)) if self.status.exists() else None
+        return _status(_read_json(self.status), self.status) if self.status.exists() else None
 
     def require_status(self) -> Status:
         """UserError where no run has begun here."""
@@ -251,15 +258,58 @@ class RunFolder:
         return before.pid if here and has_open(before.pid, self.lock) else None
 
 
-def load_yaml(text: str) -> Any:
-    """Plain values of a YAML text. Raises yaml.YAMLError."""
-    return yaml.load(text, Loader=YAML)
+def read_run_yaml(path: Path) -> Any:
+    """Plain values of a YAML file of a run or sweep. FileNotFoundError where there is none."""
+    return parse_yaml(read_bytes("record", path, YAML_BYTES), str(path))
+
+
+def _status(values: dict[str, Any], path: Path) -> Status:
+    """UserError for values of a wrong type. Keys that a newer version added are left out."""
+    usual = Status("", "")
+    known = {f.name: values[f.name] for f in fields(Status) if f.name in values}
+    missing = [name for name in ("state", "run_id") if name not in known]
+    if missing:
+        raise UserError(f"{path} lacks {', '.join(missing)}: it is no status of a run")
+    for name, value in known.items():
+        kind = type(getattr(usual, name))
+        if type(value) is not kind or (name in COUNTS and not all(_is_finite(v) for v in value.values())):
+            raise UserError(f"{path}: {name} is {shortened(value)}, not {kind.__name__}")
+        if name in NESTED and not all(isinstance(v, dict) and all(map(_is_finite, v.values())) for v in value.values()):
+            raise UserError(f"{path}: {name} is {shortened(value)}, not numbers by name")
+        if name in ("started", "updated") and value and not _is_time(value):
+            raise UserError(f"{path}: {name} is {shortened(value)}, not a time such as 2026-01-31T12:00:00+00:00")
+    if not 0 <= known.get("pid", 0) < 2**31:
+        raise UserError(f"{path}: pid is {shortened(known['pid'])}, not the number of a process")
+    return Status(**known)
+
+
+def _is_time(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError, OSError):
+        return False
+    return True
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < math.inf
+
+
+def _nested(path: Path, values: dict[str, Any], levels: int) -> dict[str, Any]:
+    """The values, which must be dicts below each key, so many levels deep."""
+    for key, value in values.items():
+        if not isinstance(value, dict):
+            raise UserError(f"{path}: {key!r} holds {shortened(value)}, not keys")
+        if levels > 1:
+            _nested(path, value, levels - 1)
+    return values
 
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        values = read_json("record", path, finite=False)
     except FileNotFoundError as error:
         raise UserError(f"no {path.name} at {path.parent}: has the run finished?") from error
-    except ValueError as error:
-        raise UserError(f"{path} is not JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{path} is no {path.name}: it holds {type(values).__name__}, not keys")
+    return values

@@ -9,12 +9,11 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.guards import parse_yaml, shortened
 from cosmos_exp.common.views import VIEWS
 from cosmos_exp.metrics.normalised import beside_references
-from cosmos_exp.runs.run_folder import RunFolder, Status, load_yaml
+from cosmos_exp.runs.run_folder import RunFolder, Status, read_run_yaml
 from cosmos_exp.runs.states import DONE, FAILED
 
 STYLES_KEY, STYLE_AXIS, SEED_AXIS = "captions.styles", "style", "sampler.seed"
@@ -70,7 +69,7 @@ def read_cells(folder: Path) -> list[Cell]:
     overrides = {run: read_overrides(run) for run in runs}
     asked = sweep_cells(folder)
     axes = _axes(list(overrides.values()), asked)
-    defaults = {run: _read_yaml(run / "config.yaml") or {} for run in runs}
+    defaults = {run: _read_yaml(run / "config.yaml", dict) for run in runs}
     cells = []
     for run in runs:
         values = {axis: overrides[run].get(axis, _as_override(_lookup(defaults[run], axis))) for axis in axes}
@@ -88,7 +87,7 @@ def _with_styles(cells: list[Cell]) -> list[Cell]:
     expanded = []
     for cell in cells:
         asked = cell.axes.pop(STYLES_KEY, None)
-        known = [cell.style] if cell.style else load_yaml(asked) if asked else styles
+        known = [cell.style] if cell.style else _styles_of(asked) if asked else styles
         for style in [s for s in known if s in styles] or styles or [""]:
             axes = cell.axes | {STYLE_AXIS: style} if len(styles) > 1 else cell.axes
             expanded.append(replace(cell, axes=axes, style=style))
@@ -103,7 +102,7 @@ def find_runs(folder: Path) -> list[Path]:
 
 def read_overrides(run: Path) -> dict[str, Any]:
     """{key: value} of the overrides Hydra recorded for a run; empty where it recorded none."""
-    recorded = _read_yaml(run / ".hydra" / "overrides.yaml") or []
+    recorded = [str(text) for text in _read_yaml(run / ".hydra" / "overrides.yaml", list)]
     return dict(_override(text) for text in recorded if _override(text)[0] not in SELECTION_KEYS)
 
 
@@ -112,11 +111,13 @@ def sweep_cells(folder: Path) -> list[dict[str, Any]]:
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import OverrideParseException
 
-    config = (_read_yaml(folder / "multirun.yaml") or {}).get("hydra", {})
-    swept = [f"{key}={value}" for key, value in ((config.get("sweeper") or {}).get("params") or {}).items()]
-    task = (config.get("overrides") or {}).get("task") or []
+    config = _read_yaml(folder / "multirun.yaml", dict).get("hydra", {})
+    params, task = _lookup(config, "sweeper.params") or {}, _lookup(config, "overrides.task") or []
+    if not isinstance(config, dict) or not isinstance(params, dict) or not isinstance(task, list):
+        raise UserError(f"{folder / 'multirun.yaml'} is no record of a multirun")
+    swept = [f"{key}={value}" for key, value in params.items()]
     try:
-        parsed = OverridesParser.create().parse_overrides([*swept, *task])
+        parsed = OverridesParser.create().parse_overrides([*swept, *map(str, task)])
     except OverrideParseException:
         return []
     varied = [override for override in parsed if override.is_sweep_override()]
@@ -130,12 +131,12 @@ def sweep_cells(folder: Path) -> list[dict[str, Any]]:
 
 def searched_keys(folder: Path) -> list[str]:
     """The keys that the search in `folder` varies; empty where it holds none."""
-    return list((_read_yaml(folder / SEARCH) or {}).get("axes", {}))
+    return list(_read_yaml(folder / SEARCH, dict).get("axes", {}))
 
 
 def search_objectives(folder: Path) -> list[str]:
     """The metrics that the search in `folder` optimises; empty where it holds none."""
-    return list((_read_yaml(folder / SEARCH) or {}).get("objectives", []))
+    return list(_read_yaml(folder / SEARCH, dict).get("objectives", []))
 
 
 def axis_values(cells: list[Cell]) -> dict[str, list[Any]]:
@@ -153,8 +154,8 @@ def _run_cells(run: Path, root: Path, axes: dict[str, Any], config: dict[str, An
     captions = {clip: folder.read_captions(clip) for clip in folder.clips()}
     styles = [(clip, style, prompt) for clip, prompts in captions.items() for style, prompt in prompts.items()]
     if not styles:
-        styles = [("", style, "") for style in _lookup(config, "captions.styles") or [""]]
-    views = _lookup(config, "views.names") or list(VIEWS)
+        styles = [("", style, "") for style in _names(config, STYLES_KEY, run) or [""]]
+    views = _names(config, "views.names", run) or list(VIEWS)
     controls = {clip: _controls(folder, clip, views, config) for clip in captions}
     return [
         Cell(
@@ -189,7 +190,8 @@ def _state(status: Status | None) -> tuple[str, str]:
 
 
 def _controls(folder: RunFolder, clip: str, views: list[str], config: dict[str, Any]) -> dict[str, dict[str, Path]]:
-    names = _lookup(config, "controls") or {"hdmap": {}}
+    names = config.get("controls")
+    names = names if names and isinstance(names, dict) else {"hdmap": {}}
     found = {name: _existing({view: folder.control(name, view, clip) for view in views}) for name in names}
     return {name: videos for name, videos in found.items() if videos}
 
@@ -228,8 +230,8 @@ def _signature(values: dict[str, Any], axes: list[str]) -> tuple[str, ...]:
 def _override(text: str) -> tuple[str, Any]:
     key, _, value = text.lstrip("+").partition("=")
     try:
-        parsed = load_yaml(value)
-    except yaml.YAMLError:
+        parsed = parse_yaml(value, key)
+    except UserError:
         parsed = value
     if isinstance(parsed, str) and re.fullmatch(EXPONENTIAL, parsed):
         parsed = float(parsed)
@@ -258,15 +260,30 @@ def _as_override(value: Any) -> Any:
     return value
 
 
+def _names(config: dict[str, Any], dotted: str, run: Path) -> list[str]:
+    found = _lookup(config, dotted)
+    if found is not None and not (isinstance(found, list) and all(isinstance(name, str) for name in found)):
+        raise UserError(f"{run / 'config.yaml'}: {dotted} is {shortened(found)}, not a list of names")
+    return found or []
+
+
+def _styles_of(asked: Any) -> list[Any]:
+    """The styles of an override of `captions.styles`."""
+    found = parse_yaml(str(asked), STYLES_KEY)
+    return found if isinstance(found, list) else [found]
+
+
 def _natural(part: str) -> tuple[int, str]:
     number = part.partition("_")[0]
     return (int(number), part) if number.isdigit() else (-1, part)
 
 
-def _read_yaml(path: Path) -> Any:
+def _read_yaml(path: Path, kind: type) -> Any:
+    """The values of a record, empty where there is none. UserError where it holds no `kind`."""
     try:
-        return load_yaml(path.read_text(encoding="utf-8"))
+        values = read_run_yaml(path)
     except FileNotFoundError:
-        return None
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is not YAML: {error}") from error
+        return kind()
+    if values is not None and not isinstance(values, kind):
+        raise UserError(f"{path} holds {shortened(values)}, not a {kind.__name__}")
+    return values or kind()

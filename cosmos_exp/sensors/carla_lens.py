@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from cosmos_exp.common.errors import UserError, unknown_name
+from cosmos_exp.common.guards import FARTHEST, shortened
 
 KANNALA_BRANDT = (0.083092, 0.011121, 0.008587, 0.000854)  # k0..k3 of CARLA's blueprints
 LENS_ATTRIBUTES = (
@@ -47,10 +48,10 @@ def finite(name: str, value: Any) -> float:
     """A finite number, also given as a string, as in CARLA's attributes; UserError otherwise."""
     try:
         number = float(value) if not isinstance(value, bool) else float("nan")
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = float("nan")
-    if not np.isfinite(number):
-        raise UserError(f"{name}={value!r}: must be a finite number")
+    if not abs(number) <= FARTHEST:
+        raise UserError(f"{name}={shortened(value)}: must be a finite number up to {FARTHEST:g}")
     return number
 
 
@@ -60,7 +61,7 @@ def _hfov(focal: float, width: int) -> float:
 
 def _focal_length(parameters: object) -> float:
     if not isinstance(parameters, Mapping) or list(parameters) != ["focal_length"]:
-        raise UserError(f"pinhole_parameters={parameters!r}: must be the one key focal_length (pixels)")
+        raise UserError(f"pinhole_parameters={shortened(parameters)}: must be the one key focal_length (pixels)")
     focal = finite("focal_length", parameters["focal_length"])
     if focal <= 0:
         raise UserError(f"focal_length={focal:g}: must be above 0 pixels")
@@ -70,7 +71,7 @@ def _focal_length(parameters: object) -> float:
 def _given_ftheta(parameters: object, size: tuple[int, int]) -> dict[str, Any]:
     known = {"polynomials": {f"k{i}" for i in range(DEGREE + 1)}, "is_bw_poly": set(), "linear": set("cde")}
     if not isinstance(parameters, Mapping) or not isinstance(parameters.get("polynomials"), Mapping):
-        raise UserError(f"ftheta_parameters={parameters!r}: must have polynomials: {{k0: ..., k5: ...}}")
+        raise UserError(f"ftheta_parameters={shortened(parameters)}: must have polynomials: {{k0: ..., k5: ...}}")
     for key, value in parameters.items():
         if key not in known:
             raise UserError(unknown_name("key of ftheta_parameters", str(key), known))

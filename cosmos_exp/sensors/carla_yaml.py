@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from cosmos_exp.common.errors import UserError, ValidationErrors, unknown_name
+from cosmos_exp.common.guards import SIDE, shortened
 from cosmos_exp.common.input_files import read_yaml
 from cosmos_exp.sensors.camera import Rig
 from cosmos_exp.sensors.carla_lens import LENS_ATTRIBUTES, finite, lens_of
@@ -138,7 +139,7 @@ def _entries(path: Path) -> list:
 def _read_entry(entry: object, notes: list[str]) -> tuple[str, dict[str, Any]]:
     """Kind of sensor, and options of its camera."""
     if not isinstance(entry, Mapping):
-        raise ValidationErrors([f"{entry!r} is no entry of keys such as sensor, attributes, transform"])
+        raise ValidationErrors([f"{shortened(entry)} is no entry of keys such as sensor, attributes, transform"])
     errors = [unknown_name("key", str(key), ENTRY_KEYS) for key in entry if key not in ENTRY_KEYS]
     sensor = str(entry.get("sensor") or "")
     if sensor not in SENSOR_OUTPUTS:
@@ -195,13 +196,13 @@ def _mapping(parent: Mapping, key: str, errors: list[str]) -> Mapping:
     if value is None:
         return {}
     if not isinstance(value, Mapping):
-        errors.append(f"{key} is {value!r}, not a set of keys")
+        errors.append(f"{key} is {shortened(value)}, not a set of keys")
         return {}
     return value
 
 
 def _whole(name: str, value: Any) -> int:
     number = finite(name, value)
-    if number % 1 or number < 8:
-        raise UserError(f"{name}={value!r}: a whole number of pixels, at least 8")
+    if number % 1 or not 8 <= number <= SIDE:
+        raise UserError(f"{name}={shortened(value)}: a whole number of pixels, 8 to {SIDE}")
     return int(number)

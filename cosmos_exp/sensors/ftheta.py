@@ -176,9 +176,20 @@ class FTheta:
 
 def monotone(model: FTheta) -> bool:
     """Whether the angle increases with the radius over the whole image."""
+    if not has_edge(model) or model.beyond_max[1] <= 0:
+        return False
     radius = np.linspace(0.0, model.max_radius, FIT_SAMPLES)
-    grows = np.diff(_evaluate(model.bw_poly, radius)) > 0
-    return bool(grows.all()) and model.beyond_max[1] > 0
+    return bool((np.diff(_evaluate(model.bw_poly, radius)) > 0).all())
+
+
+def has_edge(model: FTheta) -> bool:
+    """Whether radius and slope at the corners are finite numbers, the slope 0 or more."""
+    try:
+        with np.errstate(all="ignore"):
+            radius, slope = model.beyond_max
+    except (np.linalg.LinAlgError, ValueError):  # nothing can be fitted to these coefficients
+        return False
+    return bool(np.isfinite(radius) and np.isfinite(slope) and slope >= 0)
 
 
 def _evaluate(poly: Sequence[float] | np.ndarray, x: np.ndarray | float) -> np.ndarray:

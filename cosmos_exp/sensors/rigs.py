@@ -9,7 +9,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from cosmos_exp.common.errors import UserError, ValidationErrors, nearest_name, unknown_name
+from cosmos_exp.common.errors import UserError, ValidationErrors, attempt, nearest_name, unknown_name
+from cosmos_exp.common.guards import FARTHEST, require_pixels, shortened
 from cosmos_exp.common.views import VIEWS
 from cosmos_exp.sensors.camera import Camera, CameraModel, Rig
 from cosmos_exp.sensors.ftheta import FTheta, monotone
@@ -41,6 +42,7 @@ def build_rig(name: str, cameras: Mapping[str, Mapping], *, size: tuple[int, int
         errors.append(f"rig {name!r} has no cameras: name at least one, such as {VIEWS[0]}")
     if size is not None and min(size) < 8:
         errors.append(f"image size {size[0]}x{size[1]} of rig {name!r}: the smallest is 8x8")
+    errors += attempt(lambda: require_pixels(f"image size of rig {name!r}", *(size or PINHOLE_SIZE)))[1]
     for camera_name, options in cameras.items():
         try:
             built.append(_camera(str(camera_name), options, size))
@@ -187,6 +189,7 @@ def _size(what: str, values: object) -> tuple[int, int]:
     width, height = _numbers(what, values, 2)
     if min(width, height) < 8 or width % 1 or height % 1:
         raise UserError(f"{what}: {width:g}x{height:g} is no image size; whole numbers, the smallest is 8x8")
+    require_pixels(what, width, height)
     return int(width), int(height)
 
 
@@ -194,8 +197,9 @@ def _numbers(what: str, values: object, count: int) -> tuple[float, ...]:
     listed = list(values) if isinstance(values, Sequence) and not isinstance(values, str) else []
     try:
         numbers = tuple(float(v) for v in listed)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         numbers = ()
-    if len(numbers) != count or not np.isfinite(numbers).all():
-        raise UserError(f"{what} needs {count} finite number{'s' if count > 1 else ''}, not {values!r}")
+    if len(numbers) != count or not (np.abs(numbers) <= FARTHEST).all():
+        needed = f"{count} finite number{'s' if count > 1 else ''} up to {FARTHEST:g}"
+        raise UserError(f"{what} needs {needed}, not {shortened(values)}")
     return numbers

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -92,18 +91,18 @@ def _keys(values: dict[str, Any], prefix: str = "") -> list[str]:
 
 
 def _read_keys(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    from cosmos_exp.common.guards import FARTHEST, read_json
     from cosmos_exp.common.input_files import existing_file
 
-    try:
-        content = json.loads(existing_file("key poses", path).read_text())
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UserError(f"{path} is no JSON file: {error}") from None
+    content = read_json("key poses", existing_file("key poses", path))
     if not isinstance(content, dict) or set(content) != {"frames", "poses"}:
         raise UserError(f'{path}: key poses are {{"frames": [K], "poses": [K][4][4]}}')
     try:
         frames, poses = np.asarray(content["frames"]), np.asarray(content["poses"], np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise UserError(f"{path}: frames and poses must be numbers, each pose 4x4") from None
+    if poses.size and np.abs(poses).max() > FARTHEST:
+        raise UserError(f"{path}: poses have values beyond {FARTHEST:g} m")
     if frames.dtype.kind != "i":
         raise UserError(f"{path}: frames must be whole numbers")
     return frames, poses

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -118,7 +117,7 @@ class _Report:
         if self.failures:
             lines = "\n".join(f"- {failure}" for failure in self.failures)
             console.print(f"{len(self.failures)} failed:\n{lines}", style="red", markup=False, highlight=False)
-        return 1 if self.failures else 0
+        return 2 if self.failures else 0
 
 
 def _job_context(options: argparse.Namespace) -> JobContext:
@@ -163,12 +162,12 @@ def _clips(options: argparse.Namespace) -> list[str]:
         return clip_ids(options.input, options.novel_pose_folder or "pose")
     if not options.clip.endswith(".json"):
         return [options.clip]
+    from cosmos_exp.common.guards import read_json
+
     try:
-        listed = json.loads(Path(options.clip).read_text())
+        listed = read_json("list of clips", Path(options.clip))
     except FileNotFoundError:
         raise UserError(f"no such list of clips: {options.clip}{did_you_mean(options.clip)}") from None
-    except json.JSONDecodeError as error:
-        raise UserError(f"{options.clip} is not JSON: {error.msg} at line {error.lineno}") from None
     if not isinstance(listed, list) or not listed or not all(isinstance(name, str) for name in listed):
         raise UserError(f"{options.clip} is not a JSON list of clip names")
     return listed

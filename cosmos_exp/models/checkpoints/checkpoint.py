@@ -11,12 +11,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.input_files import did_you_mean
 from cosmos_exp.models.checkpoints.pickled import read_pickled
+from cosmos_exp.models.checkpoints.safetensors_file import read_safetensors
 from cosmos_exp.models.transfer1.control import ControlEncoder
 from cosmos_exp.models.transfer1.transformer import Trunk
 
@@ -74,10 +74,7 @@ def read_state(path: Path) -> State:
     if not path.is_file():
         raise UserError(f"weights file not found: {path}{did_you_mean(path)}")
     if path.suffix == ".safetensors":
-        try:
-            return load_file(path)
-        except (SafetensorError, RuntimeError, OSError) as error:
-            raise UserError(f"weights file {path} cannot be read, it may be truncated: {error}") from error
+        return read_safetensors(path, f"weights file {path}")
     loaded = read_pickled(path)
     if isinstance(loaded, dict) and "ema" in loaded:
         loaded = loaded["ema"]

@@ -8,19 +8,24 @@ ordered dicts and, for TorchScript, modules as inert records; any other name in 
 from __future__ import annotations
 
 import io
+import math
 import mmap
 import pickle
+import pickletools
 import struct
 import zipfile
+import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import torch
 from torch import Tensor
 
 from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.guards import DEPTH, MIB, ZIP_ENTRIES
 from cosmos_exp.common.input_files import did_you_mean
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
@@ -37,7 +42,12 @@ DTYPES = {
     "BoolStorage": torch.bool,
 }
 ZIP_START = b"PK"
+UNUSED = ("EXT1", "EXT2", "EXT4", "PERSID")
 LOCAL_HEADER = 30  # bytes of a zip entry's local header before its name
+PICKLE_BYTES = 64 * MIB  # of the description of the tensors; that of a 7B network has some hundred thousand
+MEMO = 4_000_000  # largest index that an object is remembered under
+COPIED = 4_000_000  # elements that lists and dicts made of others may have together
+EXPANDED = 1 << 27  # elements of a tensor that repeats those of a smaller storage
 
 
 class Record:
@@ -69,7 +79,7 @@ def read_pickled(path: Path) -> Any:
     """What the file holds: a dict of tensors or, for TorchScript, {dotted name: tensor} of parameters and buffers.
 
     The tensors share the mapped file; reading one reads its pages. Raises UserError for a file that is cut off, corrupt
-    or names anything but tensors.
+    or names anything but tensors, and for one that asks for memory out of proportion to its size.
     """
     path = Path(path)
     if not path.is_file():
@@ -81,6 +91,7 @@ def read_pickled(path: Path) -> Any:
     except (
         pickle.UnpicklingError,
         zipfile.BadZipFile,
+        zlib.error,
         struct.error,
         OSError,
         EOFError,
@@ -96,15 +107,27 @@ def read_pickled(path: Path) -> Any:
         if isinstance(error, UserError):
             raise
         raise UserError(f"weights file {path} cannot be read, it may be truncated: {error}") from error
-    return dict(_module_tensors(loaded)) if isinstance(loaded, Record) else loaded
+    if not isinstance(loaded, Record):
+        return loaded
+    try:
+        return dict(_module_tensors(loaded))
+    except pickle.UnpicklingError as error:
+        raise UserError(f"weights file {path} cannot be read: {error}") from None
 
 
 def _read_zip(path: Path, mapped: mmap.mmap) -> Any:
     with zipfile.ZipFile(path) as archive:
         entries = {entry.filename: entry for entry in archive.infolist()}
+        if len(entries) > ZIP_ENTRIES:
+            raise pickle.UnpicklingError(f"it has {len(entries)} entries, at most {ZIP_ENTRIES} are read")
         name = next((name for name in entries if name.count("/") == 1 and name.endswith("/data.pkl")), None)
         if name is None:
             raise pickle.UnpicklingError("it holds no data.pkl")
+        if entries[name].compress_type != zipfile.ZIP_STORED or entries[name].file_size > PICKLE_BYTES:
+            raise pickle.UnpicklingError(
+                f"{name} is compressed or has {entries[name].file_size} bytes: PyTorch stores it as it is, and at most "
+                f"{PICKLE_BYTES} are read"
+            )
         pickled = archive.read(name)
     folder = name.removesuffix("data.pkl") + "data/"
 
@@ -115,7 +138,7 @@ def _read_zip(path: Path, mapped: mmap.mmap) -> Any:
         lengths = struct.unpack_from("<HH", mapped, entry.header_offset + LOCAL_HEADER - 4)
         return _tensor(mapped, entry.header_offset + LOCAL_HEADER + sum(lengths), dtype, numel)
 
-    return _Unpickler(io.BytesIO(pickled), storage).load()
+    return _load(io.BytesIO(pickled), storage)
 
 
 def _read_stream(mapped: mmap.mmap) -> Any:
@@ -129,13 +152,13 @@ def _read_stream(mapped: mmap.mmap) -> Any:
         sizes[key] = (dtype, numel)
         return torch.empty(numel, dtype=dtype, device="meta")
 
-    if _Unpickler(mapped, size).load() != LEGACY_MAGIC:
+    if _load(mapped, size) != LEGACY_MAGIC:
         raise pickle.UnpicklingError("it is no file of PyTorch")
     for _ in ("version", "platform"):
-        _Unpickler(mapped, size).load()
+        _load(mapped, size)
     start = mapped.tell()
-    _Unpickler(mapped, size).load()
-    keys = _Unpickler(mapped, size).load()
+    _load(mapped, size)
+    keys = _load(mapped, size)
     places, offset = {}, mapped.tell()
     for key in keys:
         dtype, numel = sizes[key]
@@ -145,13 +168,36 @@ def _read_stream(mapped: mmap.mmap) -> Any:
         places[key] = offset + 8
         offset += 8 + numel * dtype.itemsize
     mapped.seek(start)
-    return _Unpickler(mapped, lambda key, dtype, numel: _tensor(mapped, places[key], dtype, numel)).load()
+    return _load(mapped, lambda key, dtype, numel: _tensor(mapped, places[key], dtype, numel))
+
+
+def _load(stream: io.BytesIO | mmap.mmap, storage: Storage) -> Any:
+    """The next object of a stream of pickles, whose instructions are checked before any is followed."""
+    start = stream.tell()
+    for opcode, argument, position in pickletools.genops(cast("IO[bytes]", stream)):
+        if position is not None and position - start > PICKLE_BYTES:
+            raise pickle.UnpicklingError(f"a pickle of more than {PICKLE_BYTES} bytes")
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and not 0 <= int(argument or 0) <= MEMO:
+            raise pickle.UnpicklingError(f"an object is remembered as number {argument}, at most {MEMO} are")
+        if opcode.name in UNUSED:
+            raise pickle.UnpicklingError(f"it has the instruction {opcode.name}, which no tensor needs")
+    stream.seek(start)
+    return _Unpickler(stream, storage).load()
 
 
 class _Unpickler(pickle.Unpickler):
     def __init__(self, stream: io.BytesIO | mmap.mmap, storage: Storage):
         super().__init__(stream, encoding="utf-8")
         self.storage = storage
+        self.copied = 0
+        self.record = type("Record", (Record,), {})  # of this file alone: a pickle can set attributes of a class
+
+    def _copy(self, kind: type, values: Any = ()) -> Any:
+        """A list or dict of the elements of another."""
+        self.copied += len(values)
+        if self.copied > COPIED:
+            raise pickle.UnpicklingError(f"it copies more than {COPIED} elements")
+        return kind(values)
 
     def find_class(self, module: str, name: str) -> Any:
         if module == "torch" and name in DTYPES:
@@ -161,18 +207,18 @@ class _Unpickler(pickle.Unpickler):
         if (module, name) == ("torch._utils", "_rebuild_parameter"):
             return _rebuild_parameter
         if (module, name) == ("collections", "OrderedDict"):
-            return OrderedDict
+            return partial(self._copy, OrderedDict)
         if (module, name) == ("_io", "BytesIO"):
             return _Opaque
         if module == "torch.jit._pickle" and name.startswith("build_"):
-            return list
+            return partial(self._copy, list)
         if module == "__torch__" or module.startswith("__torch__."):
-            return Record
+            return self.record
         raise pickle.UnpicklingError(f"it names {module}.{name}, which is no tensor; nothing of it was run")
 
     def persistent_load(self, pid: Any) -> Tensor:
         kind, dtype, key, _, numel = pid[:5]
-        if kind != "storage" or not isinstance(dtype, torch.dtype):
+        if kind != "storage" or not isinstance(dtype, torch.dtype) or type(numel) is not int or numel < 0:
             raise pickle.UnpicklingError("an entry is no storage")
         return self.storage(key, dtype, numel)
 
@@ -183,6 +229,8 @@ def _rebuild_tensor(storage: Tensor, offset: int, size: tuple, stride: tuple, *_
     last = offset + sum((n - 1) * s for n, s in zip(size, stride)) if 0 not in size else -1
     if last >= storage.numel():
         raise pickle.UnpicklingError(f"a tensor of size {size} reaches beyond its storage of {storage.numel()}")
+    if math.prod(size) > max(storage.numel(), EXPANDED):
+        raise pickle.UnpicklingError(f"a tensor of size {size} repeats the {storage.numel()} elements of its storage")
     return storage.as_strided(size, stride, offset)
 
 
@@ -197,6 +245,8 @@ def _tensor(mapped: mmap.mmap, offset: int, dtype: torch.dtype, numel: int) -> T
 
 
 def _module_tensors(module: Record, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
+    if prefix.count(".") > DEPTH:
+        raise pickle.UnpicklingError(f"its modules are nested more than {DEPTH} levels deep")
     for name, value in module.attributes.items():
         if isinstance(value, Tensor):
             yield prefix + name, value

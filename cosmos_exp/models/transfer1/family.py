@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from functools import partial
@@ -16,6 +15,7 @@ from cosmos_exp.models.checkpoints import released
 from cosmos_exp.models.clip_shapes import Videos
 from cosmos_exp.models.config import GenerationConfig
 from cosmos_exp.models.contract import Contract
+from cosmos_exp.models.transfer1.description import read_description
 from cosmos_exp.models.transfer1.layout import check_fits
 from cosmos_exp.models.transfer1.model_config import Transfer1Config
 from cosmos_exp.models.transfer1.weights_folder import SHIPPED_WEIGHTS, model_folder, read_contract
@@ -107,7 +107,7 @@ def _shared_parts(folder: Path, videos: Videos) -> tuple[int, int]:
     """Latent frames of a view and attention heads that the networks of a run have in common."""
     from cosmos_exp.models.transfer1.tokenizer import latent_frame_count
 
-    networks = json.loads((folder / "model.json").read_text())
+    networks = read_description(folder)
     frames, heads = [], []
     for stage, video in (("single_view", videos.single_view), ("multi_view", videos.multi_view)):
         if video:

@@ -10,15 +10,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.guards import SIDE, read_npy
 from cosmos_exp.common.pictures import read_grey
 from cosmos_exp.common.video_decoding import conversion, pictures, video_info
 from cosmos_exp.controls.user_videos import check_video
 from cosmos_exp.models.checkpoints.pickled import read_pickled
+from cosmos_exp.models.checkpoints.safetensors_file import read_safetensors
 from cosmos_exp.models.transfer1.control_weights import trilinear
 
 log = logging.getLogger(__name__)
@@ -35,12 +35,16 @@ def read_map(path: Path, frames: int) -> Tensor:
     """
     suffix = suffix_of(path)
     values = _from_video(path, frames) if suffix in VIDEOS else READERS[suffix](path)
+    if values.is_complex() or values.is_quantized:
+        raise UserError(f"map {path} holds {values.dtype}: needed are real numbers")
     if values.ndim == 2:
         values = values[None]
     if values.ndim != 3 or not values.numel():
         raise UserError(
             f"map {path} has shape {tuple(values.shape)}: needed are [frames,rows,columns] or [rows,columns]"
         )
+    if max(values.shape[1:]) > SIDE:
+        raise UserError(f"map {path} has {values.shape[2]}x{values.shape[1]} pixels: at most {SIDE} each way")
     if len(values) not in (1, frames):
         if len(values) < frames:
             raise UserError(f"map {path} has {len(values)} frames, the clip has {frames}: give so many, or one for all")
@@ -85,10 +89,7 @@ def _from_pickle(path: Path) -> Tensor:
 
 
 def _from_safetensors(path: Path) -> Tensor:
-    try:
-        return _only_tensor(path, load_file(path))
-    except SafetensorError as error:
-        raise UserError(f"map {path} cannot be read, it may be truncated: {error}") from error
+    return _only_tensor(path, read_safetensors(path, f"map {path}"))
 
 
 def _only_tensor(path: Path, loaded: object) -> Tensor:
@@ -101,10 +102,8 @@ def _only_tensor(path: Path, loaded: object) -> Tensor:
 
 
 def _from_numpy(path: Path) -> Tensor:
-    try:
-        return torch.from_numpy(np.load(path, allow_pickle=False).astype(np.float32))
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"map {path} cannot be read as a NumPy array of numbers: {error}") from error
+    array = read_npy("map", path)
+    return torch.from_numpy(array.astype(np.float32))
 
 
 def _from_picture(path: Path) -> Tensor:

@@ -18,6 +18,7 @@ from cosmos_exp.models.contract import Contract
 from cosmos_exp.models.kernels.speed import Speed
 from cosmos_exp.models.transfer1.config import DiTConfig
 from cosmos_exp.models.transfer1.control import ControlEncoder, ControlledDiT
+from cosmos_exp.models.transfer1.description import CONFIG_FILE, PARTS, read_description
 from cosmos_exp.models.transfer1.edm import Denoiser
 from cosmos_exp.models.transfer1.memory import Memory
 from cosmos_exp.models.transfer1.offload import Offload
@@ -25,8 +26,6 @@ from cosmos_exp.models.transfer1.text import TextEncoder
 from cosmos_exp.models.transfer1.tokenizer import VideoTokenizer, to_signed, to_uint8
 from cosmos_exp.models.transfer1.transformer import DiT, Trunk
 
-CONFIG_FILE = "model.json"
-PARTS = ("name", "contract", "tokenizer", "text_encoder", "single_view", "multi_view")
 VIEW_PREFIX = {"single_view": "", "multi_view": "multiview_"}
 
 
@@ -72,13 +71,10 @@ class WorldModel:
         options: device, dtype, speed, memory.
         """
         folder = Path(folder)
-        path = folder / CONFIG_FILE
-        if not path.is_file():
-            raise UserError(f"no world model in {folder}: {CONFIG_FILE} not found")
         try:
-            config = json.loads(path.read_text())
-        except json.JSONDecodeError as error:
-            raise UserError(f"{path} is not valid JSON: {error}") from error
+            config = read_description(folder)
+        except FileNotFoundError:
+            raise UserError(f"no world model in {folder}: {CONFIG_FILE} not found") from None
         model = cls(config, folder=folder, **options)
         absent = [name for name in model.weight_files() if not (folder / name).is_file()]
         if absent:
@@ -207,8 +203,13 @@ class WorldModel:
 
 def read_part(make: Callable[[], nn.Module], path: Path) -> nn.Module:
     """A part created on the meta device and assigned the memory-mapped tensors of its file, in their dtype."""
-    with torch.device("meta"):
-        part = make()
+    try:
+        with torch.device("meta"):
+            part = make()
+    except (TypeError, ValueError, KeyError, AttributeError, IndexError, ArithmeticError, RuntimeError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"{path.parent / CONFIG_FILE}: {path.stem} cannot be built of its settings: {error}") from error
     if isinstance(part, Trunk):
         load_network(part, path)
     else:

@@ -18,6 +18,7 @@ from cosmos_exp.models.checkpoints import released
 from cosmos_exp.models.config import HardwareConfig
 from cosmos_exp.models.contract import Contract
 from cosmos_exp.models.kernels.speed import Speed
+from cosmos_exp.models.transfer1.description import read_description
 from cosmos_exp.models.transfer1.memory import Memory
 
 if TYPE_CHECKING:
@@ -44,15 +45,10 @@ def model_folder(name: str, weights: str | None) -> Path:
 
 def read_contract(folder: Path) -> Contract:
     """What the model in `folder` can make, without loading it."""
-    path = folder / "model.json"
     try:
-        return Contract.from_dict(json.loads(path.read_text())["contract"])
+        return Contract.from_dict(read_description(folder)["contract"])
     except FileNotFoundError:
         raise UserError(f"model.weights: {str(folder)!r} holds no model.json, so it is no model folder") from None
-    except (ValueError, KeyError, TypeError) as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(f"{path} does not describe a model: {error}") from error
 
 
 class WeightsFolder:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from cosmos_exp.common.errors import UserError, unknown_name
+from cosmos_exp.common.guards import FARTHEST, TABLE_BYTES, npy_array, read_bytes, read_json, shortened
 from cosmos_exp.scene.edits.key_poses import rotation_matrix
 from cosmos_exp.scene.types import Trajectory
 
@@ -37,9 +37,11 @@ def read_pose_file(path: Path, start: float) -> Trajectory:
     if path.suffix == ".tar":
         return _from_novel_pose_tar(path)
     try:
-        rows = _csv_rows(path) if path.suffix == ".csv" else json.loads(path.read_text())
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UserError(f"{path} is no {path.suffix[1:].upper()} file: {error}") from None
+        rows = _csv_rows(path) if path.suffix == ".csv" else read_json("pose file", path)
+    except FileNotFoundError:
+        raise UserError(f"no such pose file: {path}") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path} is no CSV file: {error}") from None
     if isinstance(rows, Mapping) and set(rows) == {"times", "poses"}:
         times, poses = rows["times"], rows["poses"]
     elif isinstance(rows, list) and rows and all(isinstance(row, Mapping) for row in rows):
@@ -50,7 +52,7 @@ def read_pose_file(path: Path, start: float) -> Trajectory:
 
 
 def _csv_rows(path: Path) -> list[dict[str, Any]]:
-    reader = csv.DictReader(io.StringIO(path.read_text()), skipinitialspace=True)
+    reader = csv.DictReader(io.StringIO(read_bytes("pose file", path, TABLE_BYTES).decode()), skipinitialspace=True)
     for column in reader.fieldnames or ():
         if column.strip() not in COLUMNS:
             raise UserError(f"{path}: {unknown_name('column', column, COLUMNS)}")
@@ -89,19 +91,21 @@ def euler(roll: float, pitch: float, yaw: float) -> np.ndarray:
 def _numbers(path: Path, values: Iterable[Any]) -> np.ndarray:
     try:
         return np.array([float(value) for value in values])
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise UserError(f"{path}: {error}") from None
 
 
 def _checked(path: Path, times: Any, poses: Any, start: float) -> Trajectory:
     try:
         times, poses = np.asarray(times, np.float64), np.asarray(poses, np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise UserError(f"{path}: times and poses must be numbers") from None
     if times.ndim != 1 or not len(times) or poses.shape != (len(times), 4, 4):
         raise UserError(f"{path}: needs a 4x4 pose per time; got times {times.shape} and poses {poses.shape}")
     if not (np.isfinite(times).all() and np.isfinite(poses).all()):
         raise UserError(f"{path} holds numbers that are not finite")
+    if max(np.abs(times).max(), np.abs(poses).max()) > FARTHEST:
+        raise UserError(f"{path} holds numbers beyond {FARTHEST:g}: times are seconds, places metres")
     if (np.diff(times) <= 0).any():
         i = int(np.argmax(np.diff(times) <= 0))
         raise UserError(f"{path}: times must increase; {times[i + 1]:g} s follows {times[i]:g} s")
@@ -114,8 +118,7 @@ def _checked(path: Path, times: Any, poses: Any, start: float) -> Trajectory:
 
 
 def _from_novel_pose_tar(path: Path) -> Trajectory:
-    from cosmos_exp.scene.rds_hq.arrays import decode_npy
-    from cosmos_exp.scene.rds_hq.clip import FPS, RdsHqClip
+    from cosmos_exp.scene.rds_hq.clip import FPS, RdsHqClip, frame_number
     from cosmos_exp.scene.rds_hq.scene import rig_trajectory
     from cosmos_exp.scene.rds_hq.tars import SampleTar
 
@@ -124,9 +127,13 @@ def _from_novel_pose_tar(path: Path) -> Trajectory:
     cameras = sorted({match[2] for match in found if match})
     if not cameras:
         raise UserError(f"{path} holds no camera poses: its keys are such as {tar.keys[0]!r}")
-    frames = sorted(int(match[1]) for match in found if match and match[2] == cameras[0])
+    frames = sorted(
+        frame_number(match[1], f"{path}: key {shortened(match[0])}")
+        for match in found
+        if match and match[2] == cameras[0]
+    )
     keys = [f"{frame:06d}.pose.{cameras[0]}.npy" for frame in frames]
-    poses = [decode_npy(tar.read(key), f"{key} of {path}") for key in keys]
+    poses = [npy_array(tar.read(key), f"{key} of {path}") for key in keys]
     clip = RdsHqClip(path.parent.parent, path.stem)
     rig = rig_trajectory(clip)
     own = clip.camera_poses(cameras[0])

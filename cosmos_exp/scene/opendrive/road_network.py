@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import codecs
 import re
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.guards import XML_BYTES, parse_xml, read_bytes
 from cosmos_exp.common.input_files import existing_file
 from cosmos_exp.scene.opendrive.notes import Notes
 from cosmos_exp.scene.opendrive.road_geometry import (
@@ -201,14 +201,12 @@ def read_network(path: Path | str, notes: Notes) -> RoadNetwork:
 
 def _root(path: Path) -> Element:
     """The root element, tags without namespaces. Comments may stand before the XML declaration, as in CARLA's maps."""
-    text = path.read_bytes()
+    place = f"OpenDRIVE map {str(path)!r}"
+    text = read_bytes("OpenDRIVE map", path, XML_BYTES)
     before, declaration, _ = text.partition(b"<?xml")
     if declaration and not COMMENT.sub(b"", before.removeprefix(codecs.BOM_UTF8)).strip():
         text = text[len(before) :]
-    try:
-        root = ElementTree.fromstring(text)
-    except (ElementTree.ParseError, ValueError, LookupError) as error:
-        raise UserError(f"OpenDRIVE map {str(path)!r} is truncated or not valid XML: {error}") from error
+    root = parse_xml(text, place)
     for element in root.iter():
         element.tag = str(element.tag).rsplit("}", 1)[-1]
     if root.tag != "OpenDRIVE":

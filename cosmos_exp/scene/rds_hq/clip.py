@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from cosmos_exp.common.errors import UserError, nearest_name, unknown_name
+from cosmos_exp.common.guards import CAPTION_BYTES, FARTHEST, npy_array, npz_arrays, parse_json, read_bytes, shortened
 from cosmos_exp.common.input_files import did_you_mean
 from cosmos_exp.scene.map_layers import LAYER_SHAPES, MapLayers
-from cosmos_exp.scene.rds_hq.arrays import decode_json, decode_npy, decode_npz
 from cosmos_exp.scene.rds_hq.intrinsics import CAMERA_TYPES, camera_model
 from cosmos_exp.scene.rds_hq.layers import FORMAT_LAYERS, Label, check_layer, read_labels
 from cosmos_exp.scene.rds_hq.objects import Objects, read_record
@@ -22,6 +23,7 @@ from cosmos_exp.sensors.pinhole import Pinhole
 FPS = 30  # of poses; the frame numbers of all folders count in it
 OBJECTS = "all_object_info"
 LISTED = 8  # names in a message
+FRAME_DIGITS = 6
 
 
 def clip_ids(root: Path | str, folder: str = "pose") -> list[str]:
@@ -126,7 +128,7 @@ class RdsHqClip:
         if camera not in keys:
             raise UserError(f"{tar.path}: {unknown_name('camera', camera, keys)}")
         place = f"{tar.path}: {keys[camera]}"
-        return camera_model(camera_type, decode_npy(tar.read(keys[camera]), place), place)
+        return camera_model(camera_type, npy_array(tar.read(keys[camera]), place), place)
 
     def objects(self) -> Objects:
         """{key frame: {tracking id: record}}, as recorded; empty where the clip has none."""
@@ -137,7 +139,7 @@ class RdsHqClip:
         objects: Objects = {}
         for key, content in tar.read_each(frames):
             place = f"{tar.path}: {key}"
-            records = decode_json(content, place)
+            records = parse_json(content, place)
             if not isinstance(records, dict):
                 raise UserError(f"{place}: not an object of tracking ids")
             objects[frames[key]] = {n: read_record(values, f"{place}: object {n!r}") for n, values in records.items()}
@@ -161,19 +163,27 @@ class RdsHqClip:
             nearest = min(keys, key=lambda other: abs(other - frame))
             raise UserError(f"{tar.path} has no sweep at frame {frame}; the nearest is {nearest}")
         place = f"{tar.path}: {keys[frame]}"
-        arrays = decode_npz(tar.read(keys[frame]), place)
+        arrays = npz_arrays(tar.read(keys[frame]), place)
         if not {"xyz", "lidar_to_world"} <= set(arrays):
             raise UserError(f"{place}: a sweep has arrays xyz and lidar_to_world; given: {', '.join(arrays)}")
         points, pose = arrays["xyz"], arrays["lidar_to_world"]
         if points.ndim != 2 or points.shape[1] != 3:
             raise UserError(f"{place}: xyz is [N, 3], not {list(points.shape)}")
         check_poses([pose], lambda _: f"{place}: lidar_to_world")
-        return points, pose
+        near = np.isfinite(points).all(axis=1) & (np.abs(points) <= FARTHEST).all(axis=1)
+        if not near.all():
+            self._note(f"{keys[frame]}: {int((~near).sum())} points without a finite place left out")
+        return points[near], pose
 
     def caption(self) -> str | None:
         """The text of `captions/<clip id>.txt`."""
         path = self.root / "captions" / f"{self.clip_id}.txt"
-        return path.read_text().strip() if path.is_file() else None
+        if not path.is_file():
+            return None
+        try:
+            return read_bytes("caption", path, CAPTION_BYTES).decode().strip()
+        except UnicodeDecodeError:
+            raise UserError(f"caption {str(path)!r} is no UTF-8 text") from None
 
     def _check_name(self) -> None:
         if "." in self.clip_id:
@@ -207,7 +217,7 @@ class RdsHqClip:
             return []
         tar = self._tar(folder)
         place = f"{tar.path}: {layer}.json"
-        labels, empty = read_labels(layer, decode_json(tar.read(f"{layer}.json"), place), place)
+        labels, empty = read_labels(layer, parse_json(tar.read(f"{layer}.json"), place), place)
         if empty:
             self._note(f"{folder}: {empty} of its labels without vertices left out")
         return labels
@@ -224,11 +234,10 @@ class RdsHqClip:
         found: dict[str, dict[int, str]] = {}
         for key in tar.keys:
             digits, _, kind = key.partition(".")
-            if not digits.isdecimal():
-                raise UserError(f"{tar.path}: key {key!r} does not start with a frame number")
-            if int(digits) in found.setdefault(kind, {}):
-                raise UserError(f"{tar.path}: frame {int(digits)} of {kind} is there twice")
-            found[kind][int(digits)] = key
+            frame = frame_number(digits, f"{tar.path}: key {shortened(key)}")
+            if frame in found.setdefault(kind, {}):
+                raise UserError(f"{tar.path}: frame {frame} of {kind} is there twice")
+            found[kind][frame] = key
         self._keys[folder] = {kind: dict(sorted(keys.items())) for kind, keys in found.items()}
         return self._keys[folder]
 
@@ -238,7 +247,7 @@ class RdsHqClip:
         return {_between("pose.", k): v for k, v in kinds.items() if k.startswith("pose.") and k.endswith(".npy")}
 
     def _all_frames(self, keys: Mapping[int, str], what: str, folder: str) -> range:
-        absent = [frame for frame in range(max(keys, default=0) + 1) if frame not in keys]
+        absent = list(islice((f for f in range(max(keys, default=0) + 1) if f not in keys), LISTED + 1))
         if absent:
             listed = ", ".join(map(str, absent[:LISTED])) + (", ..." if len(absent) > LISTED else "")
             raise UserError(
@@ -253,7 +262,7 @@ class RdsHqClip:
             if frame not in keys:
                 raise UserError(f"{tar.path} has no frame {frame}: allowed 0 to {max(keys)}")
         contents = tar.read_each(keys[frame] for frame in frames)
-        poses = {frame: decode_npy(c, f"{tar.path}: {key}") for frame, (key, c) in zip(frames, contents)}
+        poses = {frame: npy_array(c, f"{tar.path}: {key}") for frame, (key, c) in zip(frames, contents)}
         check_poses(list(poses.values()), lambda i: f"{tar.path}: {keys[frames[i]]}")
         return poses
 
@@ -281,6 +290,15 @@ class RdsHqClip:
         flat = {name for records in objects.values() for name, record in records.items() if not all(record.size)}
         if flat:
             self._note(f"{OBJECTS}: {_listed(sorted(flat))} of zero size kept: drawn as a line or a dot")
+
+
+def frame_number(digits: str, place: str) -> int:
+    """The frame that a key begins with."""
+    if not (digits.isascii() and digits.isdecimal()):
+        raise UserError(f"{place} does not start with a frame number")
+    if len(digits.lstrip("0")) > FRAME_DIGITS:
+        raise UserError(f"{place}: frame numbers have at most {FRAME_DIGITS} digits")
+    return int(digits)
 
 
 def _between(prefix: str, key: str) -> str:

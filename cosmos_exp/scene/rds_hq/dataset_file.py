@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from cosmos_exp.common.errors import UserError, ValidationErrors, nearest_name, unknown_name
+from cosmos_exp.common.guards import SIDE, read_json, shortened
 from cosmos_exp.common.input_files import did_you_mean
 from cosmos_exp.scene.rds_hq.datasets import BLOCKS, DATASETS, FITS, Block, Dataset
 from cosmos_exp.scene.rds_hq.layers import FORMAT_LAYERS
@@ -26,11 +26,9 @@ def find_dataset(name_or_file: str | Path) -> Dataset:
 def read_dataset(path: Path) -> Dataset:
     """A dataset from a JSON file. ValidationErrors lists every key that is wrong."""
     try:
-        document = json.loads(path.read_text())
+        document = read_json("dataset file", path)
     except FileNotFoundError:
         raise UserError(f"no such dataset file: {path}{did_you_mean(path)}") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not JSON: {error}") from None
     if not isinstance(document, dict):
         raise UserError(f"{path}: a dataset is a JSON object")
     return dataset_of(document, name=path.stem.removeprefix("dataset_"), place=str(path))
@@ -96,7 +94,7 @@ Check = Callable[[Any], "str | None"]
 def _checked(values: Any, keys: Mapping[str, tuple[Check, bool]], place: str, errors: list[str]) -> dict[str, Any]:
     """The valid values of known keys; appends a message for every other key and for missing required keys."""
     if not isinstance(values, Mapping):
-        errors.append(f"{place} needs an object, not {values!r}")
+        errors.append(f"{place} needs an object, not {shortened(values)}")
         return {}
     errors += [f"{place}: {unknown_name('key', key, keys)}" for key in values if key not in keys]
     errors += [f"{place}: key {key!r} is missing" for key, (_, needed) in keys.items() if needed and key not in values]
@@ -106,26 +104,26 @@ def _checked(values: Any, keys: Mapping[str, tuple[Check, bool]], place: str, er
             continue
         problem = check(values[key])
         if problem:
-            errors.append(f"{place}: {key} needs {problem}, not {values[key]!r}")
+            errors.append(f"{place}: {key} needs {problem}, not {shortened(values[key])}")
         else:
             good[key] = values[key]
     return good
 
 
-def _whole(least: int) -> Check:
+def _whole(least: int, most: int = 1_000_000) -> Check:
     def check(value: Any) -> str | None:
-        right = isinstance(value, int) and not isinstance(value, bool) and value >= least
-        return None if right else f"a whole number of {least} or more"
+        right = isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+        return None if right else f"a whole number of {least} to {most}"
 
     return check
 
 
 def _size(even: bool) -> Check:
     def check(value: Any) -> str | None:
-        right = isinstance(value, list) and len(value) == 2 and not any(_whole(2)(v) for v in value)
+        right = isinstance(value, list) and len(value) == 2 and not any(_whole(2, SIDE)(v) for v in value)
         if right and not (even and any(v % 2 for v in value)):
             return None
-        return f"[width, height], {'even' if even else 'whole'} numbers of 2 or more"
+        return f"[width, height], {'even' if even else 'whole'} numbers of 2 to {SIDE}"
 
     return check
 

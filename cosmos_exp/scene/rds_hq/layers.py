@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 
 from cosmos_exp.common.errors import UserError, unknown_name
+from cosmos_exp.common.guards import FARTHEST
 from cosmos_exp.scene.map_layers import LAYER_SHAPES
 
 # Every layer of the format. `lanes` (the left and right edge of each lane) is drawn only where a config asks for it.
 FORMAT_LAYERS = {**LAYER_SHAPES, "lanes": "polyline"}
 SHAPE_KEYS = {"polyline": "polyline3d", "surface": "surface", "cuboid": "cuboid3d"}
 CUBOID_VERTICES = 8
+EXTENT = 2e4  # metres that a layer may reach from end to end: grids are laid over it
+METRES = 5e6  # of polylines that a layer may have: they are sampled every few decimetres
 
 
 @dataclass(frozen=True)
@@ -46,14 +49,26 @@ def read_labels(layer: str, document: Any, place: str) -> tuple[list[Label], int
     entries = document.get("labels") if isinstance(document, dict) else None
     if not isinstance(entries, list):
         raise UserError(f"{place}: a layer is an object with a list 'labels'")
-    labels, left_out = [], 0
+    labels: list[Label] = []
+    left_out = 0
     for number, entry in enumerate(entries):
         found = [_vertices(layer, values, f"{place}: label {number}") for values in _vertex_lists(entry)]
         vertices = tuple(v for v in found if len(v))
         left_out += len(vertices) < len(found)
         if vertices:
             labels.append(Label(vertices, _attributes(entry)))
+    _check_extent([v for label in labels for v in label.vertices], place)
     return labels, left_out
+
+
+def _check_extent(lines: list[np.ndarray], place: str) -> None:
+    if not lines:
+        return
+    points = np.concatenate(lines)
+    if (reach := np.ptp(points, axis=0).max()) > EXTENT:
+        raise UserError(f"{place} reaches over {reach:.3g} m: a layer of one clip reaches over at most {EXTENT:g} m")
+    if (metres := sum(np.linalg.norm(np.diff(line, axis=0), axis=1).sum() for line in lines)) > METRES:
+        raise UserError(f"{place} has {metres:.3g} m of lines: a layer of one clip has at most {METRES:g} m")
 
 
 def labels_json(layer: str, labels: Sequence[Label], timestamp: int = 0) -> bytes:
@@ -111,12 +126,14 @@ def _vertex_lists(node: Any) -> Iterator[Any]:
 def _vertices(layer: str, values: Any, place: str) -> np.ndarray:
     try:
         points = np.asarray(values, np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         points = np.empty(1)  # no list of points: refused below
     if points.size == 0:
         return points.reshape(0, 3)
     if points.ndim != 2 or points.shape[1] != 3 or not np.isfinite(points).all():
         raise UserError(f"{place}: vertices are a list of finite [x, y, z]")
+    if np.abs(points).max() > FARTHEST:
+        raise UserError(f"{place}: the coordinate {points.flat[np.abs(points).argmax()]:g} is beyond {FARTHEST:g} m")
     if FORMAT_LAYERS[layer] == "cuboid" and len(points) != CUBOID_VERTICES:
         raise UserError(f"{place} has {len(points)} vertices: a cuboid has {CUBOID_VERTICES}")
     return points

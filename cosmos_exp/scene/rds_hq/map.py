@@ -6,6 +6,7 @@ Attributes of NVIDIA's clips keep their names and values; the attributes `juncti
 
 from __future__ import annotations
 
+import logging
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,6 +27,8 @@ from cosmos_exp.scene.types import (
     TrafficLight,
     TrafficSign,
 )
+
+logger = logging.getLogger(__name__)
 
 LINE_STYLES = {"solid": "SOLID_SINGLE", "broken": "LONG_DASHED_SINGLE", "solid_solid": "SOLID_GROUP"}
 LANE_TYPES = {f"{kind.name}_LANE": kind for kind in LaneType} | {"BIKE_LANE": LaneType.BIKING}
@@ -57,10 +60,22 @@ def map_labels(scene_map: SceneMap) -> dict[str, list[Label]]:
 
 
 def map_of_labels(name: str, layers: Mapping[str, Iterable[Label]]) -> SceneMap:
-    """The map of {layer: labels}; a layer that is not given is empty."""
+    """The map of {layer: labels}; a layer that is not given is empty. Labels with attributes that are not of the format
+    are left out, with a warning that counts them."""
 
     def read(layer: str, make) -> tuple:
-        return tuple(made for label in layers.get(layer, ()) for made in make(label))
+        made, odd = [], []
+        for label in layers.get(layer, ()):
+            try:
+                made += make(label)
+            except UserError:
+                raise
+            except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+                odd.append(error)
+        if odd:
+            why = f"{type(odd[0]).__name__} {odd[0]}"
+            logger.warning("%s: %d labels of %s left out, the first for an odd value: %s", name, len(odd), layer, why)
+        return tuple(made)
 
     return SceneMap(
         name=name,
@@ -83,7 +98,8 @@ def values_of(label: Label) -> dict[str, Any]:
         value = next((v for k, v in attribute.items() if k != "name"), None)
         if isinstance(value, Mapping):
             value = next(iter(value.values()), [])
-        found[attribute.get("name", "")] = value
+        if isinstance(name := attribute.get("name", ""), str):
+            found[name] = value
     return found
 
 
@@ -245,7 +261,9 @@ def _poles(label: Label) -> Iterator[Pole]:
 
 def _signs(label: Label) -> Iterator[TrafficSign]:
     values = values_of(label)
-    yield TrafficSign(str(values.get("feature_id", "")), *cuboid_pose(label.vertices[0]), values.get("sign_class", ""))
+    yield TrafficSign(
+        str(values.get("feature_id", "")), *cuboid_pose(label.vertices[0]), str(values.get("sign_class", ""))
+    )
 
 
 def _lights(label: Label) -> Iterator[TrafficLight]:

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.guards import shortened
 from cosmos_exp.scene.rds_hq.poses import nearest_rotations
 from cosmos_exp.scene.types import ActorClass, interpolate_pose
 
+LARGEST = 1e3  # metres: length, width or height of a box
 OUTLIER_COSINE = 0.7  # a heading at least this close to the mean is no outlier
 
 # Classes of the HD map -> the object types drawn in their colour; every other type is drawn as Others.
@@ -91,16 +93,16 @@ def read_record(values: Any, place: str) -> ObjectRecord:
         pose, size = values["object_to_world"], values["object_lwh"]
         moving, kind = values["object_is_moving"], values["object_type"]
     except (KeyError, TypeError):
-        given = ", ".join(values) if isinstance(values, dict) else repr(values)
+        given = ", ".join(list(values)[:8]) if isinstance(values, dict) else shortened(values)
         raise UserError(
             f"{place}: an object has object_to_world, object_lwh, object_is_moving and object_type; given: {given}"
         ) from None
     try:
         pose, size = np.array(pose, np.float64), tuple(float(v) for v in size)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise UserError(f"{place}: object_to_world and object_lwh are lists of numbers") from None
-    if len(size) != 3 or not all(0 <= v < np.inf for v in size):
-        raise UserError(f"{place}: object_lwh {list(size)} is not three sizes of 0 m or more")
+    if len(size) != 3 or not all(0 <= v <= LARGEST for v in size):
+        raise UserError(f"{place}: object_lwh {shortened(list(size))} is not three sizes of 0 m to {LARGEST:g} m")
     return ObjectRecord(pose, size, bool(moving), str(kind))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.guards import FARTHEST
 
 RIGID = 1e-3  # largest difference of R R^T from the identity
 SINGULAR = 1e-6  # smallest volume that the axes of a pose may span
@@ -24,6 +25,8 @@ def check_poses(poses: Sequence[np.ndarray], place: Callable[[int], str]) -> Non
         return
     stacked = np.array(poses, np.float64)
     _refuse(~np.all(np.isfinite(stacked), axis=(1, 2)), "has nan or infinite values", place)
+    far = np.asarray((np.abs(stacked) > FARTHEST).any(axis=(1, 2)))
+    _refuse(far, f"has values beyond {FARTHEST:g} m", place)
     _refuse(np.abs(stacked[:, 3] - [0, 0, 0, 1]).max(axis=1) > 1e-6, "does not end in the row 0 0 0 1", place)
     _refuse(np.abs(np.linalg.det(stacked[:, :3, :3])) < SINGULAR, "is singular: its axes span no volume", place)
 

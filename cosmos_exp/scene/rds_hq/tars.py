@@ -8,21 +8,26 @@ the time of `tarfile` and finds truncation, which `tarfile` lets pass.
 from __future__ import annotations
 
 import io
+import re
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
 from cosmos_exp.common.errors import UserError, unknown_name
+from cosmos_exp.common.guards import MEMORY, MIB
 
 BLOCK = 512
+MEMBERS = 200_000  # of one tar; a clip of 20 seconds has some thousand poses
+EXTENSION_BYTES = MIB  # of a header that only extends the next one's
 REGULAR, LONG_NAME, PAX, PAX_GLOBAL = b"0\0", b"L", b"x", b"g"
 
 
 class SampleTar:
     """The members of one tar by key. Only the headers are read at first; the file is open only while reading.
 
-    UserError for a file that is missing, no tar, truncated, empty, of several samples, or with a key twice.
+    UserError for a file that is missing, no tar, truncated, empty, of several samples, with a key twice, or larger than
+    the bounds of `cosmos_exp.common.guards`.
     """
 
     def __init__(self, path: Path):
@@ -49,6 +54,8 @@ class SampleTar:
                 if key not in self._places:
                     raise UserError(unknown_name(f"key in {self.path}", key, self.keys))
                 start, size = self._places[key]
+                if size > MEMORY:
+                    raise UserError(f"{self.path}: {key} has {size // MIB} MiB: at most {MEMORY // MIB} MiB are read")
                 file.seek(start)
                 content = file.read(size)
                 if len(content) < size:
@@ -69,6 +76,8 @@ class SampleTar:
             if key.lower() in places:
                 raise UserError(f"{self.path}: key {key.lower()!r} is there twice (keys are read in lower case)")
             places[key.lower()] = start, size
+            if len(places) > MEMBERS:
+                raise UserError(f"{self.path} has more than {MEMBERS} members: so many are no layer of one clip")
             samples.add(name[: len(name) - len(key) - 1])
             if len(samples) > 1:
                 first, second = sorted(samples)
@@ -96,19 +105,42 @@ class SampleTar:
             if header[345:346] != b"\0" and header[257:263] == b"ustar\0":
                 name = f"{_text(header[345:500])}/{name}"
             name = extended.get("path", name)
-            size = int(extended["size"]) if "size" in extended else _number(header[124:136])
+            size = self._size(name, extended, header)
             start = position + BLOCK
             position = start + -(-size // BLOCK) * BLOCK
             if start + size > end:
                 raise self._truncated(name)
+            if kind in (LONG_NAME, PAX) and size > EXTENSION_BYTES:
+                raise UserError(f"{self.path}: the header at byte {start} extends over {size} bytes: at most {MIB}")
             if kind == LONG_NAME:
                 extended["path"] = _text(file.read(size))
             elif kind == PAX:
-                extended |= _pax_records(file.read(size))
+                extended |= self._pax_records(file.read(size), start)
             elif kind != PAX_GLOBAL:
                 extended = {}
                 if kind in REGULAR:
                     yield name, start, size
+
+    def _size(self, name: str, extended: Mapping[str, str], header: bytes) -> int:
+        try:
+            return _whole(extended["size"].encode(), 10) if "size" in extended else _number(header[124:136])
+        except ValueError:
+            raise UserError(f"{self.path}: member {name!r} has a size that is no number of bytes") from None
+
+    def _pax_records(self, content: bytes, start: int) -> dict[str, str]:
+        """Records `length keyword=value\\n`, the length being that of the whole record."""
+        records: dict[str, str] = {}
+        at = 0
+        while at < len(content):
+            digits, blank, _ = content[at : at + 12].partition(b" ")
+            length = int(digits) if blank and digits.isdigit() else 0
+            if not len(digits) + 1 < length <= len(content) - at:
+                raise UserError(f"{self.path}: the extended header at byte {start + at} is no pax record")
+            record = content[at + len(digits) + 1 : at + length - 1]
+            keyword, _, value = record.decode("utf-8", "surrogateescape").partition("=")
+            records[keyword] = value
+            at += length
+        return records
 
     def _truncated(self, member: str | None) -> UserError:
         place = f"inside member {member!r}" if member else "before the end-of-archive mark"
@@ -148,19 +180,15 @@ def _checksum_holds(header: bytes) -> bool:
 def _number(field: bytes) -> int:
     if field[0] & 0x80:  # GNU base 256, for members of 8 GiB and more
         return int.from_bytes(bytes([field[0] & 0x7F]) + field[1:], "big")
-    return int(field.split(b"\0")[0].strip() or b"0", 8)
+    return _whole(field.split(b"\0")[0].strip() or b"0", 8)
+
+
+def _whole(digits: bytes, base: int) -> int:
+    """Digits alone: `int` also takes a sign and underscores."""
+    if not re.fullmatch(rb"[0-7]{1,12}" if base == 8 else rb"[0-9]{1,18}", digits):
+        raise ValueError(digits)
+    return int(digits, base)
 
 
 def _text(field: bytes) -> str:
     return field.split(b"\0")[0].decode("utf-8", "surrogateescape")
-
-
-def _pax_records(content: bytes) -> dict[str, str]:
-    """Records `length keyword=value\\n`, the length being that of the whole record."""
-    records: dict[str, str] = {}
-    while content:
-        length, _, _ = content.partition(b" ")
-        record, content = content[len(length) + 1 : int(length) - 1], content[int(length) :]
-        keyword, _, value = record.decode("utf-8", "surrogateescape").partition("=")
-        records[keyword] = value
-    return records

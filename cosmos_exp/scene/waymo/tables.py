@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from cosmos_exp.common.errors import UserError, unknown_name
+from cosmos_exp.common.guards import MIB
 from cosmos_exp.scene.rds_hq.intrinsics import camera_model
 from cosmos_exp.scene.rds_hq.poses import check_rigid
 from cosmos_exp.scene.waymo.range_image import inclinations, sweep_points
@@ -35,6 +37,8 @@ COMPONENTS = {
     "lidar_box": "LiDARBoxComponent",
     "lidar_camera_synced_box": "LiDARCameraSyncedBoxComponent",
 }
+MOST_ROWS = 5_000_000  # of a table; a segment has some hundred frames
+HEADER_BYTES, HEADER_ITEMS = 64 * MIB, 1_000_000  # of what describes a table
 IMAGE_ROWS, ROWS = 4, 4096  # read at once, of columns with images and of others
 
 Row = dict[str, Any]
@@ -103,7 +107,8 @@ class WaymoSegment:
     def images(self, camera: str) -> list[bytes]:
         """The camera's JPEG files in the order of time."""
         rows = self._rows("camera_image", [TIME, CAMERA], ["image"])
-        return [image for _, image in sorted((row[TIME], row["image"]) for row in rows if _camera(row) == camera)]
+        images = {row[TIME]: row["image"] for row in rows if _camera(row) == camera}
+        return [image for _, image in sorted(images.items())]
 
     def boxes(self) -> tuple[list[Row], int]:
         """One row per object and frame that has a camera-synced box, and the number of boxes that have none.
@@ -143,10 +148,13 @@ class WaymoSegment:
                 pose = next(pixel_poses, None)
                 if pose is None:
                     raise UserError(f"{self._path('lidar_pose')} has no row of the roof LiDAR at {time}")
-                ahead[pose[TIME]] = _image(pose, 1)
+                ahead[pose[TIME]] = self._image("lidar_pose", pose, 1)
             poses, vehicle = ahead.pop(time), self._pose_at(time)
-            images = [image for i in (1, 2) if (image := _image(row, i)) is not None]
+            images = [image for i in (1, 2) if (image := self._image("lidar", row, i)) is not None]
+            shapes = {image.shape[:2] for image in [*images, *([] if poses is None else [poses])]}
             rows = inclinations(*beams, images[0].shape[0] if images else 0)
+            if images and (len(shapes) > 1 or len(rows) < images[0].shape[0]):
+                raise UserError(f"{self._path('lidar')}: the sweep at {time} does not fit its poses and beams")
             parts = [sweep_points(image[..., 0], rows, to_vehicle, poses, vehicle) for image in images]
             yield time, np.concatenate(parts) if parts else np.empty((0, 3), np.float32)
 
@@ -181,12 +189,29 @@ class WaymoSegment:
             if column not in present:
                 raise UserError(f"{path}: {unknown_name('column', column, present)}")
         rows = IMAGE_ROWS if any("image" in name for name in names) else ROWS
-        for batch in file.iter_batches(batch_size=rows, columns=list(columns.values())):
+        with _readable(path):
+            batches = file.iter_batches(batch_size=rows, columns=list(columns.values()))
+        while True:
+            with _readable(path):
+                batch = next(batches, None)
+            if batch is None:
+                return
             for i in range(batch.num_rows):
-                row = {name: _value(batch.column(column)[i]) for name, column in columns.items()}
+                with _readable(path):
+                    row = {name: _value(batch.column(column)[i]) for name, column in columns.items()}
                 if empty := [key for key in keys if row[key] is None]:
                     raise UserError(f"{path}: a row without {', '.join(empty)}")
                 yield row
+
+    def _image(self, component: str, row: Row, number: int) -> np.ndarray | None:
+        """[H,W,C] of a range image; None where the row has none."""
+        values, shape = (row[f"range_image_return{number}.{part}"] for part in ("values", "shape"))
+        if values is None:
+            return None
+        right = shape is not None and len(shape) == 3 and all(n > 0 for n in shape)
+        if not right or math.prod(int(n) for n in shape) != len(values):
+            raise UserError(f"{self._path(component)}: a range image of shape {shape} has {len(values)} values")
+        return values.reshape(shape)
 
 
 def _parquet_file(path: Path):
@@ -196,11 +221,25 @@ def _parquet_file(path: Path):
     except ImportError:
         raise UserError("the Waymo tables need pyarrow: install cosmos-exp[waymo]") from None
     try:
-        return parquet.ParquetFile(path)
+        limits = {"thrift_string_size_limit": HEADER_BYTES, "thrift_container_size_limit": HEADER_ITEMS}
+        file = parquet.ParquetFile(path, **limits)
     except FileNotFoundError:
         raise UserError(f"no such table: {path}") from None
-    except pyarrow.ArrowInvalid as error:
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise UserError(f"{path} is no parquet file: {error}") from None
+    if not 0 <= file.metadata.num_rows <= MOST_ROWS:
+        raise UserError(f"{path} has {file.metadata.num_rows} rows: at most {MOST_ROWS} are read")
+    return file
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    import pyarrow
+
+    try:
+        yield
+    except (pyarrow.ArrowException, OSError, ValueError, TypeError, KeyError, IndexError, MemoryError) as error:
+        raise UserError(f"{path} is damaged: {' '.join(str(error).split())}") from None
 
 
 def _value(scalar: Any) -> Any:
@@ -209,12 +248,6 @@ def _value(scalar: Any) -> Any:
     if values is None or not hasattr(values, "to_numpy"):
         return scalar.as_py()
     return values.to_numpy(zero_copy_only=False)
-
-
-def _image(row: Row, number: int) -> np.ndarray | None:
-    """[H,W,C] of a range image; None where the row has none."""
-    values, shape = (row[f"range_image_return{number}.{part}"] for part in ("values", "shape"))
-    return None if values is None else values.reshape(shape)
 
 
 def _camera(row: Row) -> str:

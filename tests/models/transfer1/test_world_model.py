@@ -57,7 +57,7 @@ def test_folders_that_hold_no_model(folder, tmp_path):
     with pytest.raises(UserError, match=r"model\.json not found"):
         WorldModel.from_folder(tmp_path)
     (tmp_path / "model.json").write_text("{")
-    with pytest.raises(UserError, match="not valid JSON"):
+    with pytest.raises(UserError, match="is not JSON"):
         WorldModel.from_folder(tmp_path)
     (tmp_path / "model.json").write_text(json.dumps({"name": "x"}))
     with pytest.raises(UserError, match="lacks contract, tokenizer"):

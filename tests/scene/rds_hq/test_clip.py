@@ -185,7 +185,7 @@ def test_default_ftheta_intrinsics(tmp_path, folders):
         (b"\xff", "not JSON: not UTF-8"),
         (b"[]", "an object with a list 'labels'"),
         (b'{"labels": [{"vertices": [[0, 0]]}]}', r"label 0: vertices are a list of finite \[x, y, z\]"),
-        (b'{"labels": [{"vertices": [[0, 0, NaN]]}]}', "label 0: vertices are a list of finite"),
+        (b'{"labels": [{"vertices": [[0, 0, NaN]]}]}', "the number NaN in line 1"),
         (b'{"labels": [{"vertices": [[0, 0, 0], [1, 2]]}]}', "label 0: vertices are a list of finite"),
         (b'{"labels": [{"vertices": "none"}]}', "label 0: vertices are a list of finite"),
     ],
@@ -224,12 +224,12 @@ def test_cuboids_have_eight_vertices(tmp_path, folders):
     ("changes", "message"),
     [
         ({"object_lwh": [1, 2]}, r"object '7': object_lwh \[1.0, 2.0\] is not three sizes"),
-        ({"object_lwh": [1, 2, -3]}, "not three sizes of 0 m or more"),
-        ({"object_lwh": [1, 2, float("nan")]}, "not three sizes of 0 m or more"),
+        ({"object_lwh": [1, 2, -3]}, "not three sizes of 0 m to 1000 m"),
+        ({"object_lwh": [1, 2, float("nan")]}, "the number NaN in line 1"),
         ({"object_lwh": "big"}, "are lists of numbers"),
         ({"object_to_world": [[1, 2], [3]]}, "are lists of numbers"),
         ({"object_to_world": np.eye(3).tolist()}, "frame 0: object '7': a pose is a 4x4"),
-        ({"object_to_world": np.full((4, 4), np.inf).tolist()}, "frame 0: object '7': the pose has nan"),
+        ({"object_to_world": np.full((4, 4), np.inf).tolist()}, "the number Infinity in line 1"),
     ],
 )
 def test_broken_objects(tmp_path, folders, changes, message):

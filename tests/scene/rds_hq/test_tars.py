@@ -109,3 +109,33 @@ def test_what_cannot_be_written(tmp_path):
         write_tar(tmp_path / "a.tar", "a", {"Pose.npy": b""})
     with pytest.raises(UserError, match="written once"):
         write_tar(tmp_path / "a.tar", "a", [("x", b""), ("x", b"")])
+
+
+def header(name: str, size: bytes, kind: bytes = b"0") -> bytes:
+    """A ustar header whose checksum holds, whatever its size field says."""
+    block = bytearray(512)
+    block[: len(name)], block[124:136], block[156:157] = name.encode(), size.ljust(12, b"\0"), kind
+    block[257:265], block[148:156] = b"ustar\x0000", b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    return bytes(block)
+
+
+@pytest.mark.parametrize(
+    ("blocks", "message"),
+    [
+        ([header("clip.a", b"zzzzzzzzzzz")], "member 'clip.a' has a size that is no number of bytes"),
+        ([header("clip.a", b"-0000001000")], "no number of bytes"),
+        ([header("clip.a", b"1_0")], "no number of bytes"),
+        ([header("clip.a", b"\xff" * 12)], "is truncated: it ends inside member 'clip.a'"),
+        ([header("clip.a", b"77777777777")], "is truncated"),
+        ([header("x", b"12", b"x"), b"0 size=1\n".ljust(512, b"\0")], "at byte 512 is no pax record"),
+        ([header("x", b"12", b"x"), b"-9 size=1\n".ljust(512, b"\0")], "is no pax record"),
+        ([header("x", b"12", b"x"), b"999 size=1".ljust(512, b"\0")], "is no pax record"),
+        ([header("x", b"15", b"x"), b"13 size=abcd\n".ljust(512, b"\0"), header("clip.a", b"0")], "no number of bytes"),
+        ([header("x", b"10000000", b"L"), bytes(2**21)], "extends over 2097152 bytes"),
+    ],
+)
+def test_hostile_headers(tmp_path, blocks, message):
+    (tmp_path / "a.tar").write_bytes(b"".join(blocks) + bytes(1024))
+    with pytest.raises(UserError, match=message):
+        SampleTar(tmp_path / "a.tar")

@@ -1,0 +1,90 @@
+"""`model.json`: the contract of a world model and the sizes of its networks, checked before any is built."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from cosmos_exp.common.errors import UserError, unknown_name
+from cosmos_exp.common.guards import read_json, shortened
+from cosmos_exp.models.contract import Contract
+from cosmos_exp.models.transfer1.config import DiTConfig
+
+CONFIG_FILE = "model.json"
+PARTS = ("name", "contract", "tokenizer", "text_encoder", "single_view", "multi_view")
+LARGEST = 1_000_000
+"""Of every whole number that is a size; the released networks have none above 100 000."""
+LAYERS = 1000
+LAYER_COUNTS = ("num_blocks", "num_layers", "num_decoder_layers")
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """What `model.json` says. FileNotFoundError where there is none, UserError for anything but a world model's."""
+    path = folder / CONFIG_FILE
+    values = read_json("model description", path)
+    if not isinstance(values, dict):
+        raise UserError(f"{path} is no model description: it holds {shortened(values)}, not keys")
+    missing = [part for part in PARTS if part not in values]
+    if missing:
+        raise UserError(f"model description {path} lacks {', '.join(missing)}")
+    try:
+        Contract.from_dict(_keys(values["contract"], "contract"))
+        _sizes(_keys(_keys(values["tokenizer"], "tokenizer").get("vae"), "tokenizer.vae"), "tokenizer.vae")
+        _sizes(_keys(values["text_encoder"], "text_encoder"), "text_encoder")
+        for stage in ("single_view", "multi_view"):
+            if values[stage] is not None:
+                _check_stage(_keys(values[stage], stage), stage)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    return values
+
+
+def _check_stage(stage: dict[str, Any], place: str) -> None:
+    _check_network(_keys(stage.get("base"), f"{place}.base"), f"{place}.base")
+    for name, network in _keys(stage.get("controls"), f"{place}.controls").items():
+        _check_network(_keys(network, f"{place}.controls.{name}"), f"{place}.controls.{name}")
+
+
+def _check_network(values: dict[str, Any], place: str) -> None:
+    _sizes(values, place)
+    known = {f.name: f.default for f in fields(DiTConfig)}
+    for name, value in values.items():
+        if name not in known:
+            raise UserError(f"{place}: {unknown_name('network setting', name, known)}")
+        usual = known[name] if known[name] is not None else (0,)
+        right = value is None if known[name] is None and value is None else _like(value, usual, name)
+        if not right:
+            raise UserError(f"{place}.{name} is {shortened(value)}: a value like {shortened(usual)} is needed")
+    DiTConfig.from_dict(values)
+
+
+def _like(value: Any, usual: Any, name: str) -> bool:
+    """Whether a value is of the type of the usual one; of a triple, whether it is one."""
+    if isinstance(usual, tuple):
+        long_enough = isinstance(value, list) and (name == "view_ids" or len(value) == len(usual))
+        return long_enough and all(_like(one, usual[0], name) for one in value)
+    if isinstance(usual, float):
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= LARGEST
+    least = 0 if name.startswith(("hint", "view", "adaln")) else 1
+    return type(value) is type(usual) and (not isinstance(value, int) or isinstance(value, bool) or value >= least)
+
+
+def _keys(value: Any, place: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise UserError(f"{place} is {shortened(value)}: keys are needed")
+    return value
+
+
+def _sizes(values: dict[str, Any], place: str) -> None:
+    """UserError for whole numbers that no network has, at any level."""
+    for name, value in values.items():
+        numbers = [value]
+        if isinstance(value, dict):
+            _sizes(value, f"{place}.{name}")
+        elif isinstance(value, list):
+            numbers = value
+        most = LAYERS if name in LAYER_COUNTS else LARGEST
+        for number in numbers:
+            if isinstance(number, int) and not isinstance(number, bool) and abs(number) > most:
+                raise UserError(f"{place}.{name} is {shortened(number)}: at most {most}")
