@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from cosmos_exp.common.cache_holds import holds_of
-from cosmos_exp.common.files import remove_partial_files, write_atomic
+from cosmos_exp.common.files import file_sha256, file_version, remove_partial_files, write_atomic
 from cosmos_exp.common.locks import locked, remove_unused
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ LOCK = ".lock"
 IDENTITIES = "identity"  # folder of remembered hashes of files
 USE_AGAIN = 60.0  # seconds after which a further use by the same process is recorded
 
-_whole_files: dict[Path, tuple[int, int, int, str]] = {}
+_whole_files: dict[Path, tuple[tuple[int, ...], str]] = {}
 _used: dict[Path, float] = {}  # when this process has recorded a use
 
 
@@ -113,16 +113,15 @@ class StageCache:
         remove_partial_files(self.root, f"{IDENTITIES}/.*.partial")
 
     def file_identity(self, path: Path | str) -> str:
-        """sha256 (hex) of a file's content, remembered by path, size and time of change."""
+        """sha256 (hex) of a file's content, remembered by its path and `file_version`."""
         path = Path(path).resolve()
-        stat = path.stat()
-        memo_key = f"{path}|{stat.st_size}|{stat.st_mtime_ns}"
+        memo_key = "|".join(map(str, (path, *file_version(path.stat()))))
         memo = self.root / IDENTITIES / hashlib.sha256(memo_key.encode()).hexdigest()
         with contextlib.suppress(FileNotFoundError):
             remembered = memo.read_text()
             if len(remembered) == 64:
                 return remembered
-        digest = _sha256(path)
+        digest = file_sha256(path)
         memo.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(memo, digest.encode())
         return digest
@@ -147,7 +146,7 @@ def _seal(folder: Path) -> None:
     manifest = {}
     for path in files:
         _sync(path)
-        manifest[path.relative_to(folder).as_posix()] = {"size": path.stat().st_size, "sha256": _sha256(path)}
+        manifest[path.relative_to(folder).as_posix()] = {"size": path.stat().st_size, "sha256": file_sha256(path)}
     write_atomic(folder / MANIFEST, json.dumps(manifest, indent=1).encode())
     _sync(folder)
 
@@ -155,30 +154,22 @@ def _seal(folder: Path) -> None:
 def _is_whole(folder: Path) -> bool:
     """Whether the manifest is there and every file has the size and hash it states.
 
-    A file that this process has read through is not read again before its size, time or place on the disk change.
+    A file that this process has read through is not read again before its version changes.
     """
     try:
         manifest = json.loads((folder / MANIFEST).read_bytes())
         for name, stated in manifest.items():
             path = folder / name
             stat = path.stat()
-            known = stat.st_ino, stat.st_mtime_ns, stat.st_size, stated["sha256"]
+            known = file_version(stat), stated["sha256"]
             if _whole_files.get(path) == known:
                 continue
-            if stat.st_size != stated["size"] or _sha256(path) != stated["sha256"]:
+            if stat.st_size != stated["size"] or file_sha256(path) != stated["sha256"]:
                 return False
             _whole_files[path] = known
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
     return True
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _sync(path: Path) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 Made = TypeVar("Made")
@@ -46,6 +47,13 @@ def attempt(make: Callable[[], Made]) -> tuple[Made | None, list[str]]:
         return None, list(error.errors)
     except UserError as error:
         return None, [str(error)]
+
+
+def repeated(key: str, names: Iterable[str]) -> Iterator[str]:
+    """A message for each name that a list of the config has more than once."""
+    for name, count in Counter(names).items():
+        if count > 1:
+            yield f"{key} names {name!r} more than once"
 
 
 def nearest_name(value: str, allowed: Iterable[str]) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import math
 import os
@@ -36,6 +37,21 @@ def remove_partial_files(folder: Path, pattern: str = "**/.*.partial") -> None:
             dead = not is_alive(int(writer["pid"])) if here else time.time() - path.stat().st_mtime > ABANDONED
             if dead:
                 path.unlink()
+
+
+def file_sha256(path: Path) -> str:
+    """Of its content, hex."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def file_version(stat: os.stat_result) -> tuple[int, ...]:
+    """What changes with a file's content, whoever changes it: programs can set the time of the content, but not that of
+    the inode."""
+    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
 
 
 def write_atomic(path: Path, content: bytes) -> None:

@@ -1,13 +1,29 @@
-"""Multithreading within a process."""
+"""Multithreading within a process.
+
+No result depends on the number of threads. A sum that torch splits among its threads does, in the last bits, and so do
+its convolutions. On a CPU torch therefore computes with one thread, and pieces of work that need not each other, such
+as views and guidance passes, run side by side: how the work is divided is the same on every machine.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import TypeVar
 
 import cv2
 import numpy as np
+
+Made = TypeVar("Made")
+
+
+def side_by_side(pieces: Sequence[Callable[[], Made]]) -> list[Made]:
+    """What the pieces of work return, in their order. Runs in as many threads as OpenCV has (`cv2.setNumThreads`)."""
+    if (threads := min(len(pieces), cv2.getNumThreads())) <= 1:
+        return [piece() for piece in pieces]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(lambda piece: piece(), pieces))
 
 
 def map_frames(draw: Callable[..., np.ndarray], *clips: np.ndarray) -> np.ndarray:
@@ -25,6 +41,13 @@ def map_frames(draw: Callable[..., np.ndarray], *clips: np.ndarray) -> np.ndarra
         for _ in pool.map(draw_frame, video, *clips):
             pass
     return video
+
+
+def one_torch_thread() -> None:
+    """From now on torch computes with one thread in each thread of this process."""
+    import torch
+
+    torch.set_num_threads(1)
 
 
 @contextmanager

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import queue
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import av
 import numpy as np
@@ -19,14 +21,17 @@ from cosmos_exp.common.files import partial_name
 from cosmos_exp.common.video_decoding import pictures, video_info
 from cosmos_exp.common.views import GRID
 
+Known = TypeVar("Known")
+
 CRF = 16  # visually lossless at the sizes made here
+THREADS = 4  # of the encoder: what it writes depends on their number, so it does not follow from the machine
 QUEUE_SIZE = 4  # frames that wait for the encoder before `write` blocks
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """H.264 settings. lossless: RGB at QP 0, exact to the bit but not playable in browsers. threads: 0 lets the
-    encoder choose."""
+    """H.264 settings. lossless: RGB at QP 0, exact to the bit but not playable in browsers. threads: of the encoder; 0
+    lets it choose by the machine, and then the file depends on the machine."""
 
     crf: int = CRF
     preset: str = "veryfast"
@@ -140,7 +145,7 @@ def write_video(path: Path | str, frames: np.ndarray, fps: float, *, crf: int = 
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3 or not len(frames):
         raise ValueError(f"frames must be uint8 [F,H,W,3] with F >= 1, given {frames.dtype} {list(frames.shape)}")
     height, width = frames.shape[1:3]
-    encoding = Encoding(crf=crf, lossless=lossless)
+    encoding = Encoding(crf=crf, lossless=lossless, threads=THREADS)
     with VideoWriter(path, width=width, height=height, fps=fps, encoding=encoding) as writer:
         for frame in frames:
             writer.write(frame)
@@ -194,6 +199,14 @@ def video_shape(path: Path | str) -> tuple[int, int, int]:
     """Frames, height and width of a video file. Errors: see `stream_video`."""
     info = video_info(path)
     return info.frames, info.size[1], info.size[0]
+
+
+def first_readable(read: Callable[[Path], Known], videos: Iterable[Path]) -> Known | None:
+    """What `read` finds in the first video for which it raises no UserError; None where there is none."""
+    for path in videos:
+        with suppress(UserError):
+            return read(path)
+    return None
 
 
 def resize(frames: np.ndarray, height: int, width: int, interpolation: int | None = None) -> np.ndarray:

@@ -93,8 +93,8 @@ def problems(settings: Mapping[str, Any]) -> Iterator[str]:
     for key, least in LEAST.items():
         if (given := settings.get(key)) is not None and given < least:
             yield f"hydra.launcher.{key}={given}: must be {least} or more"
-    if settings.get("n_jobs") == 0:
-        yield "hydra.launcher.n_jobs=0: must be 1 or more, or -1 for as many as there are cores"
+    if (given := settings.get("n_jobs")) is not None and given < 1 and given != -1:
+        yield f"hydra.launcher.n_jobs={given}: must be 1 or more, or -1 for as many as there are cores"
     if settings.get("kind") == SLURM and (shutil.which("sbatch") is None or shutil.which("srun") is None):
         yield (
             "hydra/launcher=slurm submits with sbatch, which is not on this machine: launch on a login node, or choose "

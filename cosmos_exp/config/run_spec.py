@@ -41,7 +41,7 @@ class RunSpec:
         self.weather: str = config.scene.weather
         self.scene: SceneConfig = config.scene
         self.sensors: SensorsConfig = config.sensors
-        self.metrics: tuple[str, ...] = tuple(dict.fromkeys(config.metrics.names))
+        self.metrics: tuple[str, ...] = tuple(config.metrics.names)
         self.references: bool = config.metrics.references and bool(self.metrics)
         self.preview_names: tuple[str, ...] = tuple(config.previews.names)
 

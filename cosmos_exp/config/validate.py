@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
@@ -15,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from cosmos_exp.captions.rewrite import NUM_PHRASINGS
 from cosmos_exp.common import torchrun
-from cosmos_exp.common.errors import ValidationErrors, attempt, unknown_name
+from cosmos_exp.common.errors import ValidationErrors, attempt, repeated, unknown_name
 from cosmos_exp.common.gpu_memory import GIB
 from cosmos_exp.common.input_files import did_you_mean
 from cosmos_exp.common.styles import STYLES
@@ -40,6 +41,7 @@ from cosmos_exp.models.kernels.speed import EIGHT_BITS, NO_TRANSFORMER_ENGINE, s
 from cosmos_exp.models.registry import contract_of, find_family
 from cosmos_exp.models.transfer1.memory import DTYPES, memory_problems
 from cosmos_exp.sampling.sampler_params import sampler_problems
+from cosmos_exp.sampling.seeds import seed_problems
 from cosmos_exp.scene.edits.scene_edits import config_problems
 from cosmos_exp.scene.source import SceneConfig, own_options
 from cosmos_exp.scene.sources import SOURCES, load_rig
@@ -48,6 +50,9 @@ from cosmos_exp.tracking.wandb.run import check_mode
 
 SHOWN_CONTROLS = ("all", "used")
 FLOAT8_CAPABILITY = (8, 9)
+LONGEST_NAME = 200  # bytes; file systems allow 255, and files beside it have longer names
+MOST_THREADS = 1024
+DEVICE = r"cpu|cuda(:\d{1,3})?"
 _VIEWS_OPTION = {1: "single", 5: "waymo_five", 6: "six"}
 
 
@@ -68,6 +73,7 @@ def validate(cfg: DictConfig, *, here: bool = True) -> list[str]:
     config = typed(cfg)
     errors += _check_model(config, here)
     for rule in (
+        _check_places,
         _check_scene,
         _check_previews,
         _check_captions,
@@ -83,6 +89,26 @@ def validate(cfg: DictConfig, *, here: bool = True) -> list[str]:
 
 def _missing(cfg: DictConfig, prefix: str) -> list[str]:
     return [f"{prefix}{key} is required: give {prefix}{key}=..." for key in sorted(OmegaConf.missing_keys(cfg))]
+
+
+def _check_places(config: Config) -> Iterator[str]:
+    """Where results go, and that names stay below it."""
+    for key, folder in (("outputs", config.paths.outputs), ("cache", config.paths.cache)):
+        if not folder.strip():
+            told = "; COSMOS_EXP_OUTPUTS is empty" if os.environ.get("COSMOS_EXP_OUTPUTS") == "" else ""
+            yield f"paths.{key}={folder!r}: must name a folder, such as the default, outputs{told}"
+    for key, name in (("name", config.name), ("sweep_name", config.sweep_name)):
+        if name is not None and name != REQUIRED and not _is_below(name):
+            nearest = re.sub(r"[^\w.=+-]+", "_", name).strip("._")[:LONGEST_NAME] or "mine"
+            yield f"{key}={name!r}: must name a folder below paths.outputs; nearest: {nearest}"
+
+
+def _is_below(name: str) -> bool:
+    """Whether a relative path leads neither out of a folder nor to it, and can be a folder's name."""
+    parts = name.split("/")
+    return name.isprintable() and all(
+        part.strip() not in ("", ".", "..") and len(part.encode()) <= LONGEST_NAME for part in parts
+    )
 
 
 def _check_model(config: Config, here: bool) -> Iterator[str]:
@@ -224,6 +250,8 @@ def scene_problems(scene: SceneConfig) -> Iterator[str]:
     for key in source.folders:
         if key not in missing and not Path(values[key]).is_dir():
             yield f"scene.{key}: no folder {values[key]!r}{did_you_mean(values[key])}"
+    if isinstance(seed := values.get("seed"), int):
+        yield from seed_problems("scene.seed", seed)
     if not missing:
         yield from source.check(own_options(scene))
     yield from config_problems(scene.ego_edit, scene.edits, values.get("duration") or math.inf)
@@ -233,6 +261,7 @@ def _check_previews(config: Config) -> Iterator[str]:
     for name in config.previews.names:
         if name not in PREVIEWS:
             yield f"previews.names: {unknown_name('preview', name, PREVIEWS)}"
+    yield from repeated("previews.names", config.previews.names)
     if config.previews.controls not in SHOWN_CONTROLS:
         yield f"previews.controls: {unknown_name('choice', config.previews.controls, SHOWN_CONTROLS)}"
 
@@ -244,8 +273,7 @@ def _check_captions(config: Config) -> Iterator[str]:
             yield f"captions.styles: {unknown_name('style', style, STYLES)}"
     if not styles:
         yield f"captions.styles is empty: give one or more of {', '.join(STYLES)}"
-    for style in sorted({s for s in styles if styles.count(s) > 1}):
-        yield f"captions.styles names {style!r} more than once"
+    yield from repeated("captions.styles", styles)
     if not 0 <= config.captions.variant < NUM_PHRASINGS:
         yield f"captions.variant={config.captions.variant}: must be 0 to {NUM_PHRASINGS - 1}"
     if config.captions.prompt is not None and not config.captions.prompt.strip():
@@ -254,6 +282,7 @@ def _check_captions(config: Config) -> Iterator[str]:
 
 def _check_sampler(config: Config) -> Iterator[str]:
     sampler, speed = config.sampler, config.speed
+    yield from seed_problems("sampler.seed", sampler.seed)
     yield from sampler_problems(
         num_steps=sampler.num_steps,
         guidance=sampler.guidance,
@@ -279,12 +308,12 @@ def _check_hardware(config: Config, here: bool) -> Iterator[str]:
     hardware = config.hardware
     if hardware.dtype not in DTYPES:
         yield f"hardware.dtype: {unknown_name('dtype', hardware.dtype, DTYPES)}"
-    if hardware.threads is not None and hardware.threads < 1:
-        yield f"hardware.threads={hardware.threads}: must be 1 or more, or null for all cores"
+    if hardware.threads is not None and not 1 <= hardware.threads <= MOST_THREADS:
+        yield f"hardware.threads={hardware.threads}: must be 1 to {MOST_THREADS}, or null for all cores"
     if hardware.jobs_per_gpu < 1:
         yield f"hardware.jobs_per_gpu={hardware.jobs_per_gpu}: must be 1 (alone on a GPU) or more"
     kind, _, index = hardware.device.partition(":")
-    if kind not in ("cpu", "cuda") or (index and not index.isdigit()):
+    if not re.fullmatch(DEVICE, hardware.device):
         yield f"hardware.device: {unknown_name('device', hardware.device, ('cpu', 'cuda', 'cuda:0'))}"
     elif kind == "cuda" and here:
         yield from _check_cuda(config, int(index or 0))
@@ -355,6 +384,7 @@ def _cuda_devices() -> int:
 def _check_metrics(config: Config) -> Iterator[str]:
     for problem in metric_problems(config.metrics.names):
         yield f"metrics.names: {problem}"
+    yield from repeated("metrics.names", config.metrics.names)
 
 
 def _check_evaluator(config: Config) -> Iterator[str]:

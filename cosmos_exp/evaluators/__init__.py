@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from cosmos_exp.common.errors import unknown_name
+from cosmos_exp.common.errors import attempt, unknown_name
+from cosmos_exp.common.weights_files import check_weights
 from cosmos_exp.evaluators.config import EVALUATORS, MODELS, EvaluatorConfig
 from cosmos_exp.evaluators.types import Evaluator
 
@@ -22,6 +23,9 @@ def evaluator_problems(config: EvaluatorConfig) -> Iterator[str]:
         yield f"evaluator.weights={config.weights}: only evaluator=nano reads it"
     elif config.weights is not None and not Path(config.weights).is_file():
         yield f"evaluator.weights: no file {config.weights!r}"
+    elif config.weights is not None:
+        path = Path(config.weights)
+        yield from (f"evaluator.weights: {problem}" for problem in attempt(lambda: check_weights(path))[1])
     models = {key: getattr(config, key) for key in MODELS}
     if config.name == "transformers" and not any(models.values()):
         yield "evaluator=transformers needs evaluator.segmentation, evaluator.depth or evaluator.detection"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from cosmos_exp.evaluators.config import MODELS, EvaluatorConfig
 
-NANO_VERSION = 2  # to be increased when other output follows from the same weights
-TRANSFORMERS_VERSION = 1
+NANO_VERSION = 3  # to be increased when other output follows from the same weights
+TRANSFORMERS_VERSION = 2
 WEIGHTS = Path(__file__).with_name("nano.safetensors")
 
 FileIdentity = Callable[[Path], str]

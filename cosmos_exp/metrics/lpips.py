@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.threads import one_torch_thread
 from cosmos_exp.metrics.types import GeneratedClip, per_view
 
 BATCH = 8  # frames
@@ -45,6 +46,7 @@ def video_lpips(target: np.ndarray, video: np.ndarray, distance: Distance) -> fl
     if target.shape != video.shape:
         raise ValueError(f"videos differ in shape: {target.shape} and {video.shape}")
     distance.reset()
+    one_torch_thread()
     with torch.inference_mode():
         for start in range(0, len(video), BATCH):
             parts = (np.ascontiguousarray(x[start : start + BATCH].transpose(0, 3, 1, 2)) for x in (video, target))

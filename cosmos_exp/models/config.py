@@ -64,8 +64,8 @@ class HardwareConfig:
     dtype: str = "float32"
     """Of the networks: float32 or bfloat16."""
     threads: int | None = field(default=None, metadata=NO_EFFECT)
-    """CPU threads of renderer, OpenCV and networks; null takes all cores this process may use, by its affinity, the CPU
-    quota of its control group and OMP_NUM_THREADS."""
+    """How much work goes on at the same time on the CPU; changes no result. null: as many as this process may use
+    cores, by its affinity, the CPU quota of its control group and OMP_NUM_THREADS."""
     text_encoder: str = field(default="stay", metadata=NO_EFFECT)
     """swap: on the device while it works, evicted before the other parts are loaded; stay: always there; cpu: works
     there."""

@@ -15,7 +15,7 @@ from cosmos_exp.metrics import METRICS, OPTIONAL, check_names
 from cosmos_exp.pipeline.cached_results import Results
 from cosmos_exp.pipeline.context import RunContext
 from cosmos_exp.pipeline.dry_run import dry_run
-from cosmos_exp.pipeline.provenance import result_digests
+from cosmos_exp.pipeline.provenance import result_digests, written_files
 from cosmos_exp.pipeline.reproduce import typed_config
 from cosmos_exp.pipeline.stages import run_stages
 from cosmos_exp.runs.report import only_run_in
@@ -72,6 +72,7 @@ def _evaluate(folder: RunFolder, names: Sequence[str] | None) -> tuple[dict[str,
         write_json(folder.frames, frames)
         if spec.references:
             write_json(folder.references, limits)
+        _record_written(folder)
     return metrics, computed
 
 
@@ -79,6 +80,13 @@ def _place(item: tuple[str, float]) -> tuple[int, str]:
     """Of a metric's key, in the order of METRICS and OPTIONAL."""
     order, name = [*METRICS, *OPTIONAL], item[0].partition("/")[0]
     return (order.index(name) if name in order else len(order)), item[0]
+
+
+def _record_written(folder: RunFolder) -> None:
+    """What was measured now counts as the run's; all else stays as it was recorded."""
+    record, now = folder.read_provenance(), written_files(folder)
+    measured = {path: digest for path, digest in now.items() if folder.is_measurement(path)}
+    write_json(folder.provenance, record | {"written": record.get("written", {}) | measured})
 
 
 def _require_generated(spec: RunSpec, folder: RunFolder) -> None:

@@ -19,6 +19,7 @@ from cosmos_exp.common.files import write_bytes
 from cosmos_exp.common.memo import Memo
 from cosmos_exp.common.single_entry_cache import SingleEntryCache
 from cosmos_exp.common.stored_arrays import Arrays, load_arrays
+from cosmos_exp.common.threads import one_torch_thread
 from cosmos_exp.common.video import write_video
 from cosmos_exp.config.run_spec import RunSpec
 from cosmos_exp.evaluators import load_evaluator
@@ -73,6 +74,7 @@ class StoredEvaluator:
     def _read(self, frames: np.ndarray) -> Perception:
         device = self.results.spec.config.hardware.device
         key = *astuple(self.config), device
+        one_torch_thread()
         return _evaluators.get(key, lambda: load_evaluator(self.config, device)).perceive(frames)
 
 

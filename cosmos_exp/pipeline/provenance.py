@@ -19,17 +19,21 @@ from typing import Any
 
 from cosmos_exp import __version__
 from cosmos_exp.common.cache import MANIFEST, Entry, StageCache
+from cosmos_exp.common.files import file_sha256
 from cosmos_exp.common.typed_config import plain
 from cosmos_exp.config.schema import Config
 from cosmos_exp.pipeline.context import RunContext
+from cosmos_exp.runs.run_folder import RunFolder
 
 DISTRIBUTION = "cosmos-exp"
 GIT_TIMEOUT = 10  # seconds
+NO_RESULTS = ("status.json", "provenance.json", "wandb")  # nor are logs and hidden files
 
 
 def provenance(context: RunContext, run_id: str) -> dict[str, Any]:
     """Plain values. code: version and git state of the package. stages: versions of what they compute. model: {file:
-    sha256}. files: {path: sha256} of what the config names. seeds: of the config."""
+    sha256}. started_in: the folder that relative paths are of. files: {path: sha256} of what the config names.
+    seeds: of the config."""
     spec, config = context.spec, context.spec.config
     return {
         "run_id": run_id,
@@ -46,6 +50,7 @@ def provenance(context: RunContext, run_id: str) -> dict[str, Any]:
         },
         "stages": context.results.versions,
         "model": {"folder": spec.model.location, "files": spec.model.files(context.results)},
+        "started_in": os.getcwd(),
         "files": named_files(config, context.results.cache),
         "seeds": {name: group.seed for name, group in _groups(config, "scene", "sampler") if hasattr(group, "seed")},
     }
@@ -54,6 +59,20 @@ def provenance(context: RunContext, run_id: str) -> dict[str, Any]:
 def result_digests(made: dict[str, list[Entry]]) -> dict[str, list[str]]:
     """{result: sha256 of each of its parts}, from the manifests of their cache entries."""
     return {name: [_digest(entry) for entry in entries] for name, entries in made.items()}
+
+
+def written_files(folder: RunFolder) -> dict[str, str]:
+    """{path below the run folder: sha256} of the results that a run wrote: what is not older than its config.yaml."""
+    begun = folder.config.stat().st_mtime_ns
+    return {
+        path.relative_to(folder.path).as_posix(): file_sha256(path)
+        for path in sorted(folder.path.rglob("*"))
+        if _is_result(path.relative_to(folder.path)) and path.is_file() and path.stat().st_mtime_ns >= begun
+    }
+
+
+def _is_result(path: Path) -> bool:
+    return path.parts[0] not in NO_RESULTS and path.suffix != ".log" and not any(p.startswith(".") for p in path.parts)
 
 
 def _digest(entry: Entry) -> str:

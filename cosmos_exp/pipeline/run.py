@@ -21,7 +21,7 @@ from cosmos_exp.pipeline.cached_results import Results
 from cosmos_exp.pipeline.config_notices import log_notices
 from cosmos_exp.pipeline.context import RunContext
 from cosmos_exp.pipeline.out_of_memory import out_of_memory_explained
-from cosmos_exp.pipeline.provenance import provenance, result_digests
+from cosmos_exp.pipeline.provenance import provenance, result_digests, written_files
 from cosmos_exp.pipeline.stages import run_stages
 from cosmos_exp.runs import gpu_leases, summary
 from cosmos_exp.runs.cost_history import REST, Cost
@@ -58,8 +58,10 @@ def run(cfg: DictConfig, folder: Path, *, sweep: str | None = None) -> Status:
             log_notices(spec)
             with out_of_memory_explained(config):
                 run_stages(context)
-            made = {"noise": spec.model.seeds(context.state.clip), "results": result_digests(context.state.results())}
-            write_json(report.folder.provenance, record | made)
+            record["noise"] = spec.model.seeds(context.state.clip)
+            record["results"] = result_digests(context.state.results())
+            record["written"] = written_files(report.folder)
+            write_json(report.folder.provenance, record)
             with report.stage("tracking"):
                 _track(config.tracking.mode, report.folder)
         _remember_cost(context, report.folder.path, time.monotonic() - started)

@@ -29,6 +29,7 @@ PACKAGE = Path(__file__).parent
 SECONDS_BETWEEN_LINES = 3.0
 
 _beside: list[Path] = []
+_njit: Any = njit  # whose types lack options that it has
 
 
 def kernel(seconds: float = 0.0, **options: Any) -> Callable[[Callable], Any]:
@@ -39,7 +40,7 @@ def kernel(seconds: float = 0.0, **options: Any) -> Callable[[Callable], Any]:
     """
 
     def decorate(function: Callable) -> Any:
-        dispatcher = njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True, **options)(function)
+        dispatcher = _njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True, **options)(function)
         dispatcher._cache = _KernelCache(function, seconds)
         return dispatcher
 
@@ -56,7 +57,7 @@ def part(**options: Any) -> Callable[[Callable], Any]:
         def refuse(*arguments: Any, **named: Any) -> None:
             raise TypeError(f"{function.__qualname__} is a part of kernels: only compiled code can call it")
 
-        dispatcher = njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)(
+        dispatcher = _njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)(
             function
         )
         dispatcher._insert = lambda *entry: None  # calls from Python find no compiled code, which has no wrapper,
@@ -161,7 +162,7 @@ class _Files(caching.Cache):
             self.save_overload(sig, data)
 
     def __init__(self, function: Callable, folder: Path):
-        self._impl_class = functools.partial(_Layout, folder=folder)
+        self._impl_class: Any = functools.partial(_Layout, folder=folder)
         super().__init__(function)
 
 

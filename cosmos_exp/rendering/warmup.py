@@ -30,7 +30,7 @@ def warm_up(tick: Tick) -> None:
     pinhole, ftheta = cameras
     steps: list[tuple[float, Callable[[], object]]] = [
         (2.0, lambda: _draw(renderer, pinhole, "depth", "semantic", "instance", "normals")),
-        (8.0, lambda: [_draw(renderer, pinhole, "rgb", weather=weather) for weather in WEATHERS]),
+        (8.0, lambda: _draw_weathers(renderer, pinhole)),
         (3.5, lambda: _draw(renderer, pinhole, "hdmap")),
         (2.0, lambda: _draw(renderer, ftheta, "depth", "hdmap")),
         (1.5, lambda: _draw(renderer, pinhole, "lidar")),
@@ -47,6 +47,11 @@ def warm_up(tick: Tick) -> None:
 
 def _draw(renderer: Renderer, camera: Camera, *outputs: str, weather: str = "Original") -> None:
     render_camera(renderer, camera, [0.0], weather=weather, outputs=outputs, threads=1)
+
+
+def _draw_weathers(renderer: Renderer, camera: Camera) -> None:
+    for weather in WEATHERS:
+        _draw(renderer, camera, "rgb", weather=weather)
 
 
 def _resample() -> None:

@@ -6,7 +6,7 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from statistics import median
 
@@ -70,12 +70,13 @@ class History:
         return list(self._read())
 
     def _read(self) -> Iterator[Cost]:
+        known = {entry.name for entry in fields(Cost)}  # a newer version may write more
         if not self.path.exists():
             return
         for line in self.path.read_text(errors="replace").splitlines():
             try:
-                yield Cost(**json.loads(line))
-            except (ValueError, TypeError):
+                yield Cost(**{name: value for name, value in json.loads(line).items() if name in known})
+            except (ValueError, TypeError, AttributeError, RecursionError):
                 continue
 
     def _halve(self) -> None:

@@ -156,6 +156,10 @@ class RunFolder:
             file.unlink(missing_ok=True)
         shutil.rmtree(self.path / "labels", ignore_errors=True)
 
+    def is_measurement(self, path: str) -> bool:
+        """Of a path below this folder."""
+        return path in (self.metrics.name, self.references.name, self.frames.name) or path.startswith("labels/")
+
     def clips(self) -> list[str]:
         """Clips that have captions here."""
         return sorted(p.stem for p in (self.path / "captions").glob("*.json"))
@@ -182,13 +186,20 @@ class RunFolder:
     def in_working_folder(self) -> Iterator[None]:
         """Where the run was begun, which relative paths of its config start from, as far as that is recorded and still
         there; back again afterwards."""
-        before, recorded = Path.cwd(), self.path.resolve() / ".hydra" / "hydra.yaml"
+        before = Path.cwd()
         with contextlib.suppress(OSError, UserError, KeyError, TypeError):
-            os.chdir(read_run_yaml(recorded)["hydra"]["runtime"]["cwd"])
+            os.chdir(self._working_folder())
         try:
             yield
         finally:
             os.chdir(before)
+
+    def _working_folder(self) -> Any:
+        """As the provenance has it, or in runs of older versions Hydra's record."""
+        folder = self.path.resolve()
+        with contextlib.suppress(OSError, UserError, KeyError, TypeError):
+            return RunFolder(folder).read_provenance()["started_in"]
+        return read_run_yaml(folder / ".hydra" / "hydra.yaml")["hydra"]["runtime"]["cwd"]
 
     def read_metrics(self) -> dict[str, dict[str, float]]:
         """{style: {metric: value}}."""
@@ -285,10 +296,9 @@ def _status(values: dict[str, Any], path: Path) -> Status:
 
 def _is_time(text: str) -> bool:
     try:
-        datetime.fromisoformat(text).timestamp()
-    except (ValueError, OverflowError, OSError):
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
         return False
-    return True
 
 
 def _is_finite(value: Any) -> bool:

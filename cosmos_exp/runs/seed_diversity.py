@@ -6,12 +6,13 @@ over its other seeds. The difference is proportional to the share of one video t
 1 - SSIM is about its square, and it finds another scene to be further than a shift by 4 pixels, where 1 - SSIM does
 not. It counts a change of exposure in full. The literature's LPIPS of pairs is on another scale.
 
-Differences are kept in the sweep's folder, by the sizes and times of the two videos.
+Differences are kept in the sweep's folder, by the versions of the two files.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 from collections import defaultdict
 from collections.abc import Iterable
 from itertools import combinations
@@ -20,10 +21,13 @@ from typing import Any
 
 import numpy as np
 
-from cosmos_exp.common.files import write_json
+from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.files import file_version, write_json
 from cosmos_exp.common.video import frames_at, video_shape
 from cosmos_exp.runs.states import DONE
 from cosmos_exp.runs.sweep_cells import SEED_AXIS, Cell
+
+log = logging.getLogger(__name__)
 
 KEY = "seed_diversity"
 FILE = "seed_diversity.json"
@@ -46,7 +50,10 @@ def join_seed_diversity(folder: Path, cells: list[Cell], *, measure: bool = True
             name = f"{_identity(folder, video)} | {_identity(folder, other)}"
             value = kept.get(name)
             if value is None and measure:
-                value = difference(_frames(video, seen), _frames(other, seen))
+                try:
+                    value = difference(_frames(video, seen), _frames(other, seen))
+                except UserError as error:
+                    log.warning("no seed diversity: %s", error)
             if value is not None:
                 differences[name] = value
                 found[i].append(value)
@@ -76,8 +83,7 @@ def _repeated(cells: Iterable[Cell]) -> list[list[tuple[Cell, Path]]]:
 
 
 def _identity(folder: Path, video: Path) -> str:
-    stat = video.stat()
-    return f"{video.relative_to(folder).as_posix()} {stat.st_size} {stat.st_mtime_ns}"
+    return " ".join(map(str, (video.relative_to(folder).as_posix(), *file_version(video.stat()))))
 
 
 def _frames(video: Path, seen: dict[Path, np.ndarray]) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -14,7 +15,9 @@ from cosmos_exp.common.guards import parse_yaml, shortened
 from cosmos_exp.common.views import VIEWS
 from cosmos_exp.metrics.normalised import beside_references
 from cosmos_exp.runs.run_folder import RunFolder, Status, read_run_yaml
-from cosmos_exp.runs.states import DONE, FAILED
+from cosmos_exp.runs.states import DONE, FAILED, UNREADABLE
+
+log = logging.getLogger(__name__)
 
 STYLES_KEY, STYLE_AXIS, SEED_AXIS = "captions.styles", "style", "sampler.seed"
 MISSING = "missing"
@@ -27,11 +30,11 @@ EXPONENTIAL = r"[+-]?\d+\.?\d*[eE][+-]?\d+"  # a number for Hydra, a text for YA
 class Cell:
     """One style of one run folder, or a cell that the sweep asked for and that has no folder.
 
-    run: folder relative to the compared one. axes: {swept key: value}. state: one of a
-    run's (`Status.state`) or missing. metrics: {key: value}. references: {key: {"ceiling", "floor": value}}, either may
-    be missing. weights: {network: {control: weight}} as they count, empty where they count as given.
-    videos: {what it shows: path}. views: in the order of the run. controls: {control: {view: path}}. labels: {view:
-    path} of the videos that lay label verdicts over the generated ones.
+    run: folder relative to the compared one. axes: {swept key: value}. state: one of a run's (`Status.state`), missing,
+    or unreadable. metrics: {key: value}. references: {key: {"ceiling", "floor": value}}, either may be missing.
+    weights: {network: {control: weight}} as they count, empty where they count as given. videos: {what it shows: path}.
+    views: in the order of the run. controls: {control: {view: path}}. labels: {view: path} of the videos that lay label
+    verdicts over the generated ones.
     """
 
     run: str
@@ -59,22 +62,37 @@ class Cell:
 def read_cells(folder: Path) -> list[Cell]:
     """All cells of the run folders in and below `folder`, in the order of their folders; those never begun come last.
 
-    Axes are the overrides that differ between the runs or that the sweep varies. UserError where there is no run.
+    Axes are the overrides that differ between the runs or that the sweep varies. A run with a file that cannot be read
+    is one cell, `unreadable`, with a warning. UserError where there is no run.
     """
     if not folder.is_dir():
         raise UserError(f"no folder at {folder}")
     runs = find_runs(folder)
     if not runs:
         raise UserError(f"no run folders in {folder}: give the folder of a sweep, or one that holds runs")
-    overrides = {run: read_overrides(run) for run in runs}
+    overrides: dict[Path, dict[str, Any]] = {}
+    defaults: dict[Path, dict[str, Any]] = {}
+    unreadable: dict[Path, str] = {}
+    for run in runs:
+        try:
+            overrides[run], defaults[run] = read_overrides(run), _read_yaml(run / "config.yaml", dict)
+        except UserError as error:
+            unreadable[run] = str(error)
     asked = sweep_cells(folder)
     axes = _axes(list(overrides.values()), asked)
-    defaults = {run: _read_yaml(run / "config.yaml", dict) for run in runs}
-    cells = []
+    cells, begun = [], set()
     for run in runs:
-        values = {axis: overrides[run].get(axis, _as_override(_lookup(defaults[run], axis))) for axis in axes}
-        cells += _run_cells(run, folder, values, defaults[run])
-    begun = {_signature(overrides[run], axes) for run in runs}
+        name, values = run.relative_to(folder).as_posix(), dict.fromkeys(axes)
+        if run not in unreadable:
+            values = {axis: overrides[run].get(axis, _as_override(_lookup(defaults[run], axis))) for axis in axes}
+            begun.add(_signature(overrides[run], axes))
+            try:
+                cells += _run_cells(run, folder, values, defaults[run])
+            except UserError as error:
+                unreadable[run] = str(error)
+        if run in unreadable:
+            log.warning("%s: left out: %s", name, unreadable[run])
+            cells.append(Cell(run=name, axes=values, state=UNREADABLE, error=unreadable[run]))
     for values in asked:
         if _signature(values, axes) not in begun:
             cells.append(Cell(run="", axes={axis: values.get(axis) for axis in axes}, state=MISSING))
@@ -180,7 +198,10 @@ def _run_cells(run: Path, root: Path, axes: dict[str, Any], config: dict[str, An
 
 def run_state(folder: RunFolder) -> tuple[str, str]:
     """(state as in `Cell`, why it is not done)."""
-    return _state(folder.living_status())
+    try:
+        return _state(folder.living_status())
+    except UserError as error:
+        return UNREADABLE, str(error)
 
 
 def _state(status: Status | None) -> tuple[str, str]:
@@ -275,7 +296,7 @@ def _styles_of(asked: Any) -> list[Any]:
 
 def _natural(part: str) -> tuple[int, str]:
     number = part.partition("_")[0]
-    return (int(number), part) if number.isdigit() else (-1, part)
+    return (int(number), part) if number.isdecimal() and len(number) < 10 else (-1, part)
 
 
 def _read_yaml(path: Path, kind: type) -> Any:

@@ -15,20 +15,21 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import IO
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from cosmos_exp.common.cache_holds import is_removed
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.files import remove_partial_files
 from cosmos_exp.common.locks import locked
 from cosmos_exp.common.processes import has_open, is_alive
-from cosmos_exp.runs.run_folder import RunFolder, Status
-from cosmos_exp.runs.states import CANCELLED, PREEMPTED, QUEUED, RUNNING
+from cosmos_exp.runs.run_folder import RunFolder, Status, read_run_yaml
+from cosmos_exp.runs.states import CANCELLED, PREEMPTED, QUEUED, RUNNING, UNREADABLE
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,8 @@ AT_WORK = ".at_work"
 INDEX = ".cells"
 GRACE = 60.0
 """Seconds that a worker has to stop, before it is killed."""
+NEEDED = ("hydra.sweep.dir", "hydra.runtime.cwd", "hydra.overrides.task", "hydra.overrides.hydra")
+"""Of the record, what a retry cannot do without."""
 
 
 class SweepFolder:
@@ -56,9 +59,16 @@ class SweepFolder:
 
     @cached_property
     def config(self) -> DictConfig:
-        """What Hydra composed for the whole multirun, `hydra` included."""
-        config = OmegaConf.load(self.path / RECORD)
-        assert isinstance(config, DictConfig)
+        """What Hydra composed for the whole multirun, `hydra` included. UserError where it cannot be read."""
+        path = self.path / RECORD
+        try:
+            config = OmegaConf.create(read_run_yaml(path))
+            if not isinstance(config, DictConfig):
+                raise UserError(f"{path} holds no keys: it is no record of a sweep")
+            if absent := [key for key in NEEDED if OmegaConf.select(config, key) is None]:
+                raise UserError(f"{path} has no {absent[0]}: it is damaged, or of another version")
+        except OmegaConfBaseException as error:
+            raise UserError(f"{path} is no record of a sweep: {' '.join(str(error).split())}") from error
         return config
 
     def enter_working_folder(self) -> None:
@@ -109,8 +119,8 @@ class SweepFolder:
         return {self.path / name: number for number, name in map(json.loads, lines)}
 
     def statuses(self) -> dict[Path, Status]:
-        """{run folder: its status now}."""
-        return {cell.path: status for cell in self.cells() if (status := cell.living_status())}
+        """{run folder: its status now}; `unreadable`, with the reason, where its file cannot be read."""
+        return {cell.path: status for cell in self.cells() if (status := readable(cell.living_status))}
 
     def waiting(self, job: str = "") -> int:
         """How many cells a worker of this job could take; "": of a new job."""
@@ -152,7 +162,7 @@ class SweepFolder:
 
     def _enqueue(self, cells: Iterable[tuple[Path, str]]) -> None:
         for path, run_id in cells:
-            before = RunFolder(path).living_status()
+            before = readable(RunFolder(path).living_status)
             if before is None or before.state not in (QUEUED, RUNNING):
                 _put(path, Status(QUEUED, run_id, attempts=before.attempts if before else 0))
 
@@ -164,13 +174,16 @@ class SweepFolder:
         """
         deadline, told = time.monotonic() + GRACE, False
         for cell in self.cells():
-            while orphans and time.monotonic() < deadline and _is_orphan(cell.living_status()):
+            while orphans and time.monotonic() < deadline and _is_orphan(readable(cell.living_status)):
                 if not told:
                     log.info("workers that have lost their command are ending: waiting for them")
                 told = True
                 time.sleep(0.1)
-            status, pid = cell.living_status(), cell.hanging_process()
-            if orphans and status is not None and _is_orphan(status):
+            status = readable(cell.living_status)
+            if status is None or status.state == UNREADABLE:
+                continue
+            pid = cell.hanging_process()
+            if orphans and _is_orphan(status):
                 pid = status.pid
             if pid is not None and has_open(pid, cell.lock):
                 log.info("%s: process %d is stopped or hangs: killed", self.name(cell.path), pid)
@@ -267,7 +280,7 @@ class SweepFolder:
 
     def _recorded(self) -> Iterator[tuple[Path, Status]]:
         """(run folder, its status as it stands in the file)."""
-        return ((cell.path, status) for cell in self.cells() if (status := cell.read_status()))
+        return ((cell.path, status) for cell in self.cells() if (status := readable(cell.read_status)))
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -275,10 +288,18 @@ class SweepFolder:
             yield
 
 
+def readable(read: Callable[[], Status | None]) -> Status | None:
+    """A status, or one that says why there is none to read."""
+    try:
+        return read()
+    except UserError as error:
+        return Status(UNREADABLE, "", error=str(error))
+
+
 def cell_number(path: Path) -> int:
     """The number that begins a cell's folder name; -1 where none does."""
     number = path.name.partition("_")[0]
-    return int(number) if number.isdigit() else -1
+    return int(number) if number.isdecimal() and len(number) < 10 else -1
 
 
 def _can_be_taken(status: Status, job: str) -> bool:

@@ -152,3 +152,24 @@ def test_the_identity_of_a_file_is_its_content(cache: StageCache, tmp_path: Path
     a.write_text("WEIGHTS")
     os.utime(a, ns=(1, 1))
     assert cache.file_identity(a) != before
+
+
+def test_a_file_changed_in_place_with_its_size_and_time_kept_is_another(cache: StageCache, tmp_path: Path) -> None:
+    file = tmp_path / "map.xodr"
+    file.write_text("one")
+    before, stat = cache.file_identity(file), file.stat()
+    with open(file, "r+") as content:
+        content.write("two")
+    os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert (file.stat().st_size, file.stat().st_mtime_ns) == (stat.st_size, stat.st_mtime_ns)
+    assert cache.file_identity(file) != before
+
+
+def test_a_result_changed_in_place_with_its_size_and_time_kept_is_computed_again(cache: StageCache) -> None:
+    part = cache.get_or_compute("render", KEY, write_number).path / "parts" / "number.txt"
+    cache.get_or_compute("render", KEY, fail_if_called)
+    stat = part.stat()
+    part.write_text("24" * 1000)
+    os.utime(part, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert not cache.get_or_compute("render", KEY, write_number).hit
+    assert part.read_text() == "42" * 1000

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from cosmos_exp.common.threads import map_frames, torch_threads
+from cosmos_exp.common.threads import map_frames, one_torch_thread, side_by_side, torch_threads
 from cosmos_exp.controls import CONTROLS, make_control
 from cosmos_exp.rendering.types import CameraRender
 
@@ -38,6 +38,29 @@ def test_what_a_frame_raises_is_raised():
 
     with pytest.raises(ArithmeticError, match="7"):
         map_frames(draw, np.full((3, 2, 2), 7, np.uint8))
+
+
+def test_pieces_of_work_run_side_by_side_and_come_back_in_order(threads):
+    threads(3)
+    all_there = threading.Barrier(3, timeout=20)
+
+    def piece(number):
+        all_there.wait()
+        return number
+
+    assert side_by_side([lambda n=n: piece(n) for n in range(3)]) == [0, 1, 2]
+    threads(1)
+    assert side_by_side([threading.get_ident] * 2) == [threading.get_ident()] * 2
+
+
+def test_one_torch_thread_is_that_of_threads_that_begin_later_too(threads):
+    before = torch.get_num_threads()
+    try:
+        one_torch_thread()
+        threads(2)
+        assert side_by_side([torch.get_num_threads] * 2) == [1, 1]
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_torch_threads_of_other_threads_and_after():

@@ -13,6 +13,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from cosmos_exp.common.typed_config import REQUIRED, identity, identity_name
+from cosmos_exp.config import launchers
 from cosmos_exp.config.schema import Config, run_id, typed
 from cosmos_exp.config.validate import validate
 from cosmos_exp.models.checkpoints.released import MODELS
@@ -185,6 +186,19 @@ def test_a_released_model_takes_each_of_its_sizes(problems) -> None:
         ("hardware.device=cuda:99", "CUDA devices"),
         ("previews.controls=usd", "did you mean 'used'"),
         ("hardware.threads=0", "hardware.threads=0"),
+        ("hardware.threads=1000000", "must be 1 to 1024"),
+        ("hardware.device=cpu:9", "did you mean 'cpu'"),
+        ("paths.outputs=''", "paths.outputs=''"),
+        ("paths.cache=' '", "paths.cache=' '"),
+        ("name=..", "name='..': must name a folder below paths.outputs"),
+        ("name=../../x", "nearest: x"),
+        ("name=/tmp/x", "nearest: tmp_x"),
+        ("name=a//b", "must name a folder below"),
+        ("sweep_name=a/../..", "sweep_name='a/../..'"),
+        ("metrics.names=[psnr,psnr]", "metrics.names names 'psnr' more than once"),
+        ("previews.names=[rgb,rgb]", "previews.names names 'rgb' more than once"),
+        ("sampler.seed=99999999999999999999", "nearest 9223372036854775807"),
+        ("scene.seed=99999999999999999999", "scene.seed=99999999999999999999"),
         ("hardware.text_encoder=gpu", "did you mean 'cpu'"),
         ("hardware.text_encoder_dtype=half", "allowed: float32, bfloat16"),
         ("hardware.resident=al", "did you mean 'all'"),
@@ -324,3 +338,14 @@ def test_the_configs_of_these_tests_are_those_that_hydra_composes(overrides: tup
     assert OmegaConf.to_yaml(given) == OmegaConf.to_yaml(expected)
     with pytest.raises(HydraException, match=r"sampler\.guidanc"):
         configure("sampler.guidanc=1")
+
+
+@pytest.mark.parametrize(("given", "told"), [(-5, True), (0, True), (-1, False), (2, False)])
+def test_how_many_workers_a_launcher_may_have(given: int, told: bool) -> None:
+    assert [f"n_jobs={given}" in problem for problem in launchers.problems({"kind": "joblib", "n_jobs": given})] == [
+        True
+    ] * told
+
+
+def test_names_of_folders_below_others_are_allowed(configure) -> None:
+    assert not validate(configure("name=day_1/run_2"))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cosmos_exp.cli.commands.parser import Parser
-from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.errors import UserError, repeated
 from cosmos_exp.common.input_files import did_you_mean
 
 
@@ -24,6 +24,8 @@ def main(arguments: Sequence[str]) -> int:
     names = [name for name in options.metrics.split(",") if name] if options.metrics else None
     if names is not None:
         check_names(names)
+        for problem in repeated("--metrics", names):
+            raise UserError(problem)
     from cosmos_exp.common.progress import steps
     from cosmos_exp.pipeline.evaluate import evaluate_run
     from cosmos_exp.runs.sweep_cells import find_runs

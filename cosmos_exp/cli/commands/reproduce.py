@@ -1,4 +1,4 @@
-"""`cosmos-exp reproduce RUN_FOLDER`: rerun from an empty cache and compare."""
+"""`cosmos-exp reproduce RUN_FOLDER`: rerun from an empty cache, and compare with the folder and with its record."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 
 def command_line() -> Parser:
-    parser = Parser("reproduce", "Run a finished run again, with an empty cache, and compare the results.")
+    parser = Parser(
+        "reproduce",
+        "Run a finished run again, with an empty cache, and compare the results with what lies in its folder and with "
+        "what its provenance says. Exit status 1 where anything differs.",
+    )
     parser.add_argument("folder", metavar="RUN_FOLDER", type=Path)
     parser.add_argument(
         "--tolerance",
@@ -37,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
         raise UserError(f"--keep: {options.keep} is not empty")
 
     from cosmos_exp.common.progress import ConsoleHandler
-    from cosmos_exp.pipeline.reproduce import GPU_TOLERANCE, changed, compare, read_run, rerun
+    from cosmos_exp.pipeline.reproduce import GPU_TOLERANCE, altered, changed, compare, read_run, rerun
 
     then, cfg, recorded = read_run(options.folder)
     on_gpu = cfg.hardware.device.startswith("cuda")
@@ -46,29 +50,35 @@ def main(arguments: Sequence[str]) -> int:
     with nullcontext(options.keep) if options.keep else tempfile.TemporaryDirectory(prefix="reproduce_") as to:
         to = Path(to).resolve()
         with then.in_working_folder():
-            now = rerun(cfg, recorded, to)
-        differences = list(changed(recorded, now.read_provenance()))
-        results = compare(then, now, allowed)
-    for line in differences:
+            now = rerun(cfg, to)
+        differences = list(changed(recorded, now.read_provenance())) if recorded else []
+        results = compare(then, now, recorded, allowed)
+    faults = altered(then, recorded)
+    for line in [*differences, *faults]:
         print(line)
     _show(results)
-    judged = [result for result in results if allowed == 0 or result.what != "metrics"]
-    if all(result.same for result in judged):
+    differing = [result.what for result in results if not result.same]
+    if not differing and not faults:
         exact = all(result.equal for result in results)
         print(f"reproduced {'bit for bit' if exact else f'within {allowed:g} levels'}: {options.folder}")
         return 0
-    first = next(result.what for result in judged if not result.same)
-    print(f"not reproduced: {options.folder}; the first result that differs is {first}")
+    reasons = [f"the first result that differs is {differing[0]}"] if differing else []
+    reasons += [f"{len(faults)} differences between folder and record, the first: {faults[0]}"] if faults else []
+    print(f"not reproduced: {options.folder}; {'; '.join(reasons)}")
     return 1
 
 
 def _show(results: Sequence[Comparison]) -> None:
+    """Every result, and of the files those that differ."""
     from rich.table import Table
 
     from cosmos_exp.common.console import Console
 
     table = Table("result", "bit for bit", "mean difference (levels)")
     for result in results:
-        difference = "" if result.difference is None else f"{result.difference:.3f}"
-        table.add_row(result.what, "yes" if result.equal else "no", difference)
+        if not (result.is_file and result.equal):
+            difference = "" if result.difference is None else f"{result.difference:.3f}"
+            table.add_row(result.what, "yes" if result.equal else "no", difference)
     Console(markup=False, emoji=False).print(table)
+    files = [result.equal for result in results if result.is_file]
+    print(f"files in the folder: {sum(files)} of {len(files)} as the new run makes them")

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from cosmos_exp.cli.commands.parser import Parser
 from cosmos_exp.common.errors import UserError
-from cosmos_exp.runs.states import DONE, FAILED, KILLED, RUNNING
+from cosmos_exp.runs.states import DONE, FAILED, KILLED, RUNNING, UNREADABLE
 
 if TYPE_CHECKING:
+    from cosmos_exp.runs.run_folder import Status
     from cosmos_exp.sweeps.cell import CellRunner
     from cosmos_exp.sweeps.queue import SweepFolder
 
@@ -85,9 +86,21 @@ def _choose(sweep: SweepFolder, runner: CellRunner, numbers: list[int] | None, f
             raise UserError(f"no cell {unknown[0]} in {sweep.path}: it has {', '.join(map(str, sorted(known)))}")
         if busy := [number for number in numbers if statuses[known[number]].state == RUNNING]:
             raise UserError(f"cell {busy[0]} is running: cosmos-exp cancel {sweep.path} ends it")
-        return [(known[number], statuses[known[number]].run_id) for number in numbers]
+        return [(known[number], _run_id(runner, known[number], statuses[known[number]])) for number in numbers]
     if failed:
-        return [(path, s.run_id) for path, s in statuses.items() if s.state in (FAILED, KILLED)]
+        again = [path for path, status in statuses.items() if status.state in (FAILED, KILLED, UNREADABLE)]
+        return [(path, _run_id(runner, path, statuses[path])) for path in again]
     begun = {sweep.number(path) for path in statuses}
     never = [runner.prepare(cell, i) for i, cell in enumerate(runner.grid()) if i not in begun]
-    return [*((path, s.run_id) for path, s in statuses.items() if s.state not in NOT_OVER), *never]
+    again = [path for path, status in statuses.items() if status.state not in NOT_OVER]
+    return [*((path, _run_id(runner, path, statuses[path])) for path in again), *never]
+
+
+def _run_id(runner: CellRunner, cell: Path, status: Status) -> str:
+    """As the cell's status has it, or where that cannot be read, as its overrides give it."""
+    from cosmos_exp.config.schema import run_id, typed
+
+    if status.state != UNREADABLE:
+        return status.run_id
+    (config,) = runner.configs([cell])
+    return run_id(typed(config))

@@ -72,6 +72,8 @@ def main(arguments: Sequence[str]) -> int:
     check_objectives(options.objective)
     with composing():
         axes, fixed = _axes(options.overrides)
+    if not 0 <= options.seed < 2**31:
+        raise UserError(f"--seed {options.seed}: must be 0 to {2**31 - 1}")
     master = compose_multirun([*fixed, *_first(axes)], options.config_dir)
     settings = launcher_settings(master)
     _check_launcher(settings)

@@ -15,16 +15,27 @@ from cosmos_exp.cli.commands.parser import Parser
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.files import json_text
 from cosmos_exp.runs.run_folder import RunFolder, Status
-from cosmos_exp.runs.states import CANCELLED, DONE, FAILED, INTERRUPTED, KILLED, PREEMPTED, QUEUED, RUNNING
+from cosmos_exp.runs.states import (
+    CANCELLED,
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    KILLED,
+    PREEMPTED,
+    QUEUED,
+    RUNNING,
+    UNREADABLE,
+)
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from cosmos_exp.common.console import Console
 
-COLOURS = {DONE: "green", RUNNING: "cyan", FAILED: "red", KILLED: "red", PREEMPTED: "yellow", CANCELLED: "yellow"}
-ORDER = (DONE, RUNNING, PREEMPTED, QUEUED, INTERRUPTED, CANCELLED, KILLED, FAILED)
-WATCHED = (RUNNING, FAILED, KILLED, PREEMPTED, INTERRUPTED, CANCELLED, QUEUED, DONE)
+COLOURS = {DONE: "green", RUNNING: "cyan", PREEMPTED: "yellow", CANCELLED: "yellow"}
+COLOURS |= dict.fromkeys((FAILED, KILLED, UNREADABLE), "red")
+ORDER = (DONE, RUNNING, PREEMPTED, QUEUED, INTERRUPTED, CANCELLED, KILLED, FAILED, UNREADABLE)
+WATCHED = (RUNNING, FAILED, KILLED, UNREADABLE, PREEMPTED, INTERRUPTED, CANCELLED, QUEUED, DONE)
 REFRESH = 2.0
 FRAME = 10
 """Lines around the rows of the table."""
@@ -82,7 +93,7 @@ def main(arguments: Sequence[str]) -> int:
 def find(folder: Path) -> Shown:
     """What there is to show in a folder. UserError where it is neither a sweep's nor a run's, nor holds runs."""
     from cosmos_exp.runs.sweep_cells import find_runs, search_objectives, sweep_cells
-    from cosmos_exp.sweeps.queue import RECORD, SweepFolder
+    from cosmos_exp.sweeps.queue import RECORD, SweepFolder, readable
 
     if not folder.is_dir():
         raise UserError(f"no folder at {folder}")
@@ -96,7 +107,7 @@ def find(folder: Path) -> Shown:
     if not runs:
         raise UserError(f"{folder} is of no sweep and of no run: it holds no {RECORD} and no status.json")
     found = [RunFolder(run) for run in runs]
-    return Shown(folder, "runs", lambda: {run.path: status for run in found if (status := run.living_status())})
+    return Shown(folder, "runs", lambda: {run.path: status for run in found if (status := readable(run.living_status))})
 
 
 def _watch(shown: Shown, console: Console) -> None:
@@ -237,7 +248,12 @@ def swept_values(cells: list[Path]) -> dict[Path, dict[str, Any]]:
     """{run folder: {key: value}} of the overrides in which these cells differ."""
     from cosmos_exp.runs.sweep_cells import read_overrides
 
-    overrides = {path: read_overrides(path) for path in cells}
+    overrides = {}
+    for path in cells:
+        try:
+            overrides[path] = read_overrides(path)
+        except UserError:  # `status` goes on: what runs reads its own, and tells
+            overrides[path] = {}
     keys = dict.fromkeys(key for values in overrides.values() for key in values)
     axes = [key for key in keys if len({repr(values.get(key)) for values in overrides.values()}) > 1]
     return {path: {axis: values[axis] for axis in axes if axis in values} for path, values in overrides.items()}

@@ -29,7 +29,7 @@ from cosmos_exp.models.checkpoints.checkpoint import (
 from cosmos_exp.models.checkpoints.pickled import read_pickled
 from cosmos_exp.models.transfer1.config import DiTConfig
 from cosmos_exp.models.transfer1.control import ControlEncoder
-from cosmos_exp.models.transfer1.model import CONFIG_FILE, VIEW_PREFIX
+from cosmos_exp.models.transfer1.description import CONFIG_FILE, VIEW_PREFIX
 from cosmos_exp.models.transfer1.text import TextEncoder
 from cosmos_exp.models.transfer1.tokenizer import VideoTokenizer
 from cosmos_exp.models.transfer1.transformer import DiT

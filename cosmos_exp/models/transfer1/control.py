@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -12,6 +13,8 @@ from diffusers.models.transformers.transformer_cosmos import CosmosPatchEmbed
 from torch import Tensor, nn
 
 from cosmos_exp.common.errors import UserError, unknown_name
+from cosmos_exp.common.threads import side_by_side
+from cosmos_exp.models.kernels.fused import EAGER
 from cosmos_exp.models.transfer1.config import DiTConfig
 from cosmos_exp.models.transfer1.embeddings import Positions
 from cosmos_exp.models.transfer1.parallel import SequenceGroup
@@ -250,7 +253,7 @@ class ControlledDiT(nn.Module):
         """What `forward` returns for each of the prompts; what does not depend on the prompt is computed once.
 
         x, results: the frames that this rank holds. timestep: [1], the same for all samples, or [B]. batched: run the
-        prompts as one batch.
+        prompts as one batch; in inference mode on a CPU they run side by side instead.
         """
         step, positions, grid = self.base.step_inputs(timestep), clip.positions["base"], self.base.grid(x)
         tokens = self.base.tokens(x, clip.channels["base"])
@@ -270,7 +273,14 @@ class ControlledDiT(nn.Module):
                     cache.keep(prompt, part - start)
             return self.base.head(hidden, step, grid)
 
-        if batched:
+        @torch.inference_mode()
+        def finish_alone(prompt: PromptInputs) -> Tensor:
+            return finish([prompt])
+
+        on_cpu = torch.is_inference_mode_enabled() and not x.is_cuda
+        if on_cpu and positions.sequence is None and self.base.blocks[0].fused is EAGER:  # neither ranks nor a compiler
+            return side_by_side([partial(finish_alone, prompt) for prompt in prompts])
+        if batched and not on_cpu:
             return list(finish(prompts).chunk(len(prompts)))
         return [finish([prompt]) for prompt in prompts]
 

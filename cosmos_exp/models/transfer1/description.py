@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ CONFIG_FILE = "model.json"
 PARTS = ("name", "contract", "tokenizer", "text_encoder", "single_view", "multi_view")
 LARGEST = 1_000_000
 """Of every whole number that is a size; the released networks have none above 100 000."""
+VIEW_PREFIX = {"single_view": "", "multi_view": "multiview_"}
+"""Of the names of a network's weights files."""
 LAYERS = 1000
 LAYER_COUNTS = ("num_blocks", "num_layers", "num_decoder_layers")
 
@@ -38,6 +41,16 @@ def read_description(folder: Path) -> dict[str, Any]:
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     return values
+
+
+def weight_files(description: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of the weights files of every part that a model has."""
+    names = ["tokenizer", "text_encoder"]
+    for stage, prefix in VIEW_PREFIX.items():
+        if description[stage] is not None:
+            names.append(f"{prefix}base")
+            names += [f"{prefix}control_{control}" for control in description[stage]["controls"]]
+    return tuple(f"{name}.safetensors" for name in names)
 
 
 def _check_stage(stage: dict[str, Any], place: str) -> None:

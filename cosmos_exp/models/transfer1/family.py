@@ -9,13 +9,14 @@ from pathlib import Path
 
 from cosmos_exp.common import torchrun
 from cosmos_exp.common.errors import attempt
+from cosmos_exp.common.weights_files import check_weights
 from cosmos_exp.controls.user_videos import check_video, view_file
 from cosmos_exp.models.base import ModelFamily, NamedContract, VideoModel
 from cosmos_exp.models.checkpoints import released
 from cosmos_exp.models.clip_shapes import Videos
 from cosmos_exp.models.config import GenerationConfig
 from cosmos_exp.models.contract import Contract
-from cosmos_exp.models.transfer1.description import read_description
+from cosmos_exp.models.transfer1.description import read_description, weight_files
 from cosmos_exp.models.transfer1.layout import check_fits
 from cosmos_exp.models.transfer1.model_config import Transfer1Config
 from cosmos_exp.models.transfer1.weights_folder import SHIPPED_WEIGHTS, model_folder, read_contract
@@ -40,6 +41,7 @@ def known() -> dict[str, Contract]:
 def check(config: GenerationConfig, contract: Contract, here: bool) -> Iterator[str]:
     """Rules of these networks: steps of a distilled one, videos to start from, processes that share a clip."""
     yield from _check_steps(config, contract)
+    yield from _check_weights(config) if here else ()
     model = build(config, contract)
     videos, _ = attempt(lambda: model.videos)  # its problems are told by the contract's rules
     yield from _check_input(config, videos, model.fps)
@@ -54,6 +56,17 @@ def _check_steps(config: GenerationConfig, contract: Contract) -> Iterator[str]:
             f"sampler.num_steps={sampler.num_steps}, sampler.guidance={sampler.guidance:g}: "
             f"{config.model.name} is distilled to sampler.num_steps={steps} sampler.guidance=0"
         )
+
+
+def _check_weights(config: GenerationConfig) -> Iterator[str]:
+    """Whether the files of all networks are whole: they are read long after the scene is rendered."""
+    assert isinstance(config.model, Transfer1Config)
+    name, weights = config.model.name, config.model.weights
+    folder, _ = attempt(lambda: model_folder(name, weights))  # `contract` has told what is wrong with it
+    if folder is None:
+        return
+    for file in weight_files(read_description(folder)):
+        yield from attempt(partial(check_weights, folder / file))[1]
 
 
 def _check_input(config: GenerationConfig, videos: Videos | None, fps: float) -> Iterator[str]:

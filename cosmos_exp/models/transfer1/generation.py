@@ -6,9 +6,11 @@ Each method that returns an `Entry` looks its result up in the store, or compute
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -16,6 +18,7 @@ from cosmos_exp.common import torchrun
 from cosmos_exp.common.cache import Entry
 from cosmos_exp.common.progress import Tick
 from cosmos_exp.common.stored_arrays import Arrays, load_arrays
+from cosmos_exp.common.threads import side_by_side, torch_threads
 from cosmos_exp.common.typed_config import identity
 from cosmos_exp.common.video import resize
 from cosmos_exp.common.video_decoding import READING_VERSION
@@ -41,6 +44,10 @@ if TYPE_CHECKING:
     from cosmos_exp.models.transfer1.model import WorldModel
     from cosmos_exp.models.transfer1.spec import Transfer1Spec
 
+ENCODER_THREADS = 8
+"""Of a text encoder on the CPU beside a GPU: so many on every machine, as its result depends on their number."""
+
+Made = TypeVar("Made")
 Chunks = list[Entry]  # of one video
 
 GIVEN_VIDEOS = ("input", "first_frames")
@@ -74,17 +81,24 @@ class Generation:
         with self.store.stage("hints", "encode controls, prompts") as tick:
             done = count(1)
 
-            def encoded(name: str, request: RenderRequest, video: Video) -> Chunks:
-                control, entries = self.request.controls[name][request], []
-                for chunk in video.chunks:
-                    entries.append(self.hint(control, video, chunk))
-                    tick(next(done), total)
-                return entries
+            def encoded(name: str, request: RenderRequest, video: Video, chunk: Chunk) -> Entry:
+                entry = self.hint(self.request.controls[name][request], video, chunk)
+                tick(next(done), total)
+                return entry
 
-            self.hints = {name: encoded(name, model.front, single) for name in model.weights}
+            wanted = [(name, model.front, single, chunk) for name in model.weights for chunk in single.chunks]
+            if multi:
+                wanted += [
+                    (name, request, multi, chunk)
+                    for name in model.multi_view_controls
+                    for request in model.views.values()
+                    for chunk in multi.chunks
+                ]
+            entries = iter(self._pieces([partial(encoded, *each) for each in wanted]))
+            self.hints = {name: [next(entries) for _ in single.chunks] for name in model.weights}
             if multi:
                 self.multi_view_hints = {
-                    name: {view: encoded(name, request, multi) for view, request in model.views.items()}
+                    name: {view: [next(entries) for _ in multi.chunks] for view in model.views}
                     for name in model.multi_view_controls
                 }
             if model.negative_prompt is not None:
@@ -103,7 +117,10 @@ class Generation:
         """`text` float32 [S,D]; looked up once a request."""
 
         def compute() -> Arrays:
-            return {"text": self.model.folder.model.encode_text(prompt).cpu().numpy()}
+            model, hardware = self.model.folder.model, self.config.hardware
+            beside = hardware.on_gpu and hardware.text_encoder == "cpu"
+            with torch_threads(ENCODER_THREADS) if beside else nullcontext():
+                return {"text": model.encode_text(prompt).cpu().numpy()}
 
         if prompt not in self._embeddings:
             dtype = self.config.hardware.text_encoder_dtype
@@ -314,7 +331,8 @@ class Generation:
                 fps=model.fps,
                 first_frames=first_frames,
             )
-            videos = {f"video/{view}": model.folder.model.decode(part) for view, part in zip(views, latents)}
+            decoded = self._pieces([partial(model.folder.model.decode, part) for part in latents])
+            videos = {f"video/{view}": video for view, video in zip(views, decoded, strict=True)}
             return {"latents": latents.float().cpu().numpy(), **videos}
 
         inputs = [*(entry.key for entry in front), *(texts[view].key for view in views)]
@@ -360,10 +378,15 @@ class Generation:
             folder.source,
             *inputs,
             progress=tick,
-            threads=self.config.threads,
+            threads=self.config.threads if hardware.on_gpu else processes,
             memory_gb=hardware.memory_gb,
             **options,
         )
+
+    def _pieces(self, pieces: Sequence[Callable[[], Made]]) -> list[Made]:
+        """What pieces of work return that need not each other: on a CPU side by side, on a GPU, whose memory they would
+        share, one by one."""
+        return [piece() for piece in pieces] if self.config.hardware.on_gpu else side_by_side(pieces)
 
     def _encoded(self, video: np.ndarray) -> Tensor:
         return encoded(self.model.folder.model, video)

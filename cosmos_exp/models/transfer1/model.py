@@ -18,15 +18,19 @@ from cosmos_exp.models.contract import Contract
 from cosmos_exp.models.kernels.speed import Speed
 from cosmos_exp.models.transfer1.config import DiTConfig
 from cosmos_exp.models.transfer1.control import ControlEncoder, ControlledDiT
-from cosmos_exp.models.transfer1.description import CONFIG_FILE, PARTS, read_description
+from cosmos_exp.models.transfer1.description import (
+    CONFIG_FILE,
+    PARTS,
+    VIEW_PREFIX,
+    read_description,
+    weight_files,
+)
 from cosmos_exp.models.transfer1.edm import Denoiser
 from cosmos_exp.models.transfer1.memory import Memory
 from cosmos_exp.models.transfer1.offload import Offload
 from cosmos_exp.models.transfer1.text import TextEncoder
 from cosmos_exp.models.transfer1.tokenizer import VideoTokenizer, to_signed, to_uint8
 from cosmos_exp.models.transfer1.transformer import DiT, Trunk
-
-VIEW_PREFIX = {"single_view": "", "multi_view": "multiview_"}
 
 
 class WorldModel:
@@ -83,12 +87,8 @@ class WorldModel:
 
     def weight_files(self) -> tuple[str, ...]:
         """Names of the files of every part."""
-        names = ["tokenizer", "text_encoder"]
-        for stage, prefix in self.stages():
-            names.append(f"{prefix}base")
-            names += [f"{prefix}control_{control}" for control in self.config[stage]["controls"]]
         vocabulary = self.config["text_encoder"].get("vocabulary")
-        return (*(f"{name}.safetensors" for name in names), *([vocabulary] if vocabulary else []))
+        return (*weight_files(self.config), *([vocabulary] if vocabulary else []))
 
     def stages(self) -> tuple[tuple[str, str], ...]:
         """(stage, prefix of its weights files) of the nets that this model has."""

@@ -34,7 +34,7 @@ from cosmos_exp.sampling.weight_normalization import normalized_weights
 
 
 class Transfer1Spec(VideoModel):
-    stages: ClassVar[Mapping[str, int]] = {"hints": 1, "input": 1, "text": 1, "single_view": 3, "multi_view": 3}
+    stages: ClassVar[Mapping[str, int]] = {"hints": 2, "input": 2, "text": 2, "single_view": 4, "multi_view": 4}
 
     def __init__(self, config: GenerationConfig, contract: Contract, *, known: Mapping[str, Contract] | None = None):
         super().__init__(config, contract, known=known)

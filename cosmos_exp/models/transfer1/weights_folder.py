@@ -7,12 +7,15 @@ import json
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.files import file_version
 from cosmos_exp.common.gpu_memory import limit_memory
 from cosmos_exp.common.input_files import did_you_mean
 from cosmos_exp.common.single_entry_cache import SingleEntryCache
+from cosmos_exp.common.threads import one_torch_thread
 from cosmos_exp.models.base import ResultStore
 from cosmos_exp.models.checkpoints import released
 from cosmos_exp.models.config import HardwareConfig
@@ -52,7 +55,10 @@ def read_contract(folder: Path) -> Contract:
 
 
 class WeightsFolder:
-    """The weights of a run. speed, memory: how the networks are evaluated and placed. threads: on the CPU."""
+    """The weights of a run.
+
+    speed, memory: how the networks are evaluated and placed. threads: of torch on the CPU beside a GPU.
+    """
 
     def __init__(self, path: Path, hardware: HardwareConfig, speed: Speed, memory: Memory, threads: int):
         self.path = path
@@ -60,15 +66,24 @@ class WeightsFolder:
         self.speed = speed
         self.memory = memory
         self.threads = threads
+        self._loading = Lock()
 
-    @cached_property
+    @property
     def model(self) -> WorldModel:
-        """Kept by the process for its next run."""
+        """Kept by the process for its next run. On a CPU this thread then computes with one thread of torch's."""
         import torch
 
+        if self.hardware.on_gpu:
+            torch.set_num_threads(self.threads)
+        else:
+            one_torch_thread()
+        with self._loading:
+            return self._model
+
+    @cached_property
+    def _model(self) -> WorldModel:
         from cosmos_exp.models.transfer1.model import WorldModel
 
-        torch.set_num_threads(self.threads)
         if self.hardware.on_gpu:
             limit_memory(self.hardware.device, self.hardware.memory_gb)
         folder, options, key = self.source
@@ -79,7 +94,7 @@ class WeightsFolder:
         """What every process of the run loads, each on its own device: folder, options, and a key of files and all."""
         import torch
 
-        files = sorted((p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in self.path.iterdir())
+        files = sorted((p.name, *file_version(p.stat())) for p in self.path.iterdir())
         key = json.dumps([str(self.path), files, asdict(self.hardware), asdict(self.speed)])
         dtype = getattr(torch, self.hardware.dtype)
         return self.path, {"dtype": dtype, "speed": self.speed, "memory": self.memory}, key

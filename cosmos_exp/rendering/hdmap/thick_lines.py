@@ -172,7 +172,7 @@ def _band(rows, width, height, x0, y0, x1, y1, thickness):
         j = (i + 3) & 3
         _outline(rows, width, height, corners[j, 0], corners[j, 1], corners[i, 0], corners[i, 1])
         if corners[i, 1] < corners[first, 1]:
-            first = i
+            first = i  # type: ignore[assignment]  # of one type once compiled
     _fill(rows, width, height, corners, first)
 
 

@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.common.files import write_atomic
-from cosmos_exp.common.video import frame_rate
+from cosmos_exp.common.video import first_readable, frame_rate
 from cosmos_exp.common.views import GRID, VIEWS
 from cosmos_exp.metrics.info import METRIC_INFO, metric_info
 from cosmos_exp.metrics.parts import CAMERAS, grouped_parts
@@ -146,9 +146,8 @@ def _axes(cells: list[Cell]) -> list[dict[str, Any]]:
 
 
 def _fps(cells: list[Cell]) -> float:
-    """Frame rate of the first video, Hz; 0 where there is none."""
-    path = next((path for cell in cells for path in cell.videos.values()), None)
-    return frame_rate(path) if path else 0.0
+    """Frame rate of the first video that can be read, Hz; 0 where there is none."""
+    return first_readable(frame_rate, (path for cell in cells for path in cell.videos.values())) or 0.0
 
 
 def _metric(name: str) -> dict[str, str]:

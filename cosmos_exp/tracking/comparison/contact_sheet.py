@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,12 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from cosmos_exp.common.errors import UserError, unknown_name
-from cosmos_exp.common.video import VideoWriter, frame_rate, middle_frame, stream_video
+from cosmos_exp.common.video import VideoWriter, first_readable, frame_rate, middle_frame, stream_video, video_shape
 from cosmos_exp.runs.sweep_cells import Cell, axis_values
 
+log = logging.getLogger(__name__)
+
+DEFAULT_RATE = 10.0  # Hz, of sheets of videos none of which can be read
 TILE_WIDTH = 384
 SMALLEST_TILE = 128
 SLIDE = (1920, 1080)  # width and height that a video keeps to, pixels
@@ -46,7 +50,11 @@ class ContactSheet:
         """The middle frame of every video."""
         sheet = self.sheet.copy()
         for corner, path in self._places():
-            sheet.paste(Image.fromarray(middle_frame(path, size=self.tile)), corner)
+            try:
+                sheet.paste(Image.fromarray(middle_frame(path, size=self.tile)), corner)
+            except UserError as error:  # of one damaged file
+                log.warning("%s", error)
+                self._draw_empty(ImageDraw.Draw(sheet), corner, str(error))
             self._draw_state(ImageDraw.Draw(sheet), corner)
         return sheet
 
@@ -59,12 +67,12 @@ class ContactSheet:
         if not places:
             raise UserError("none of the cells has a video")
         streams = {corner: stream_video(video, size=self.tile) for corner, video in places.items()}
-        fps = frame_rate(next(iter(places.values())))
+        fps = first_readable(frame_rate, places.values()) or DEFAULT_RATE
         sheet = np.array(self.sheet)
         with VideoWriter(path, width=sheet.shape[1], height=sheet.shape[0], fps=fps) as writer:
             while streams:
                 for corner, stream in list(streams.items()):
-                    frame = next(stream, None)
+                    frame = _next_frame(stream)
                     if frame is None:
                         del streams[corner]
                         continue
@@ -101,9 +109,14 @@ class ContactSheet:
             draw.text((GAP, self._corner(0, r)[1] - LINE), _fitted(label, self.font, size[0] - 2 * GAP), INK, self.font)
         for corner, cell in self._cells():
             if cell is None or id(cell) not in self.videos:
-                draw.rectangle((*corner, corner[0] + width - 1, corner[1] + height - 1), fill=EMPTY)
+                self._draw_empty(draw, corner)
                 self._draw_state(draw, corner)
         return sheet
+
+    def _draw_empty(self, draw: ImageDraw.ImageDraw, corner: tuple[int, int], why: str = "") -> None:
+        (x, y), (width, height) = corner, self.tile
+        draw.rectangle((x, y, x + width - 1, y + height - 1), fill=EMPTY)
+        draw.text((x + 8, y + height // 2), _fitted(why, self.font, width - 16), ALARM, self.font)
 
     def _corner(self, column: int, row: int) -> tuple[int, int]:
         width, height = self.tile
@@ -154,9 +167,18 @@ def _video(cell: Cell, show: str) -> Path | None:
 
 
 def _shape(videos: dict[int, Path]) -> tuple[int, int]:
-    """Height and width of the first video, 9:16 where there is none."""
-    first = next(iter(videos.values()), None)
-    return next(stream_video(first)).shape[:2] if first else (9, 16)
+    """Height and width of the first video that can be read, 9:16 where there is none."""
+    shape = first_readable(video_shape, videos.values())
+    return shape[1:] if shape else (9, 16)
+
+
+def _next_frame(stream: Iterator[np.ndarray]) -> np.ndarray | None:
+    """None at the end, also of a file that ends too early or is damaged."""
+    try:
+        return next(stream, None)
+    except UserError as error:
+        log.warning("%s", error)
+        return None
 
 
 def _fitted(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: float) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.runs.sweep_cells import find_runs, run_state
 from cosmos_exp.runs.run_folder import RunFolder
-from cosmos_exp.runs.states import DONE, PREEMPTED, QUEUED, RUNNING
+from cosmos_exp.runs.states import DONE, PREEMPTED, QUEUED, RUNNING, UNREADABLE
 from cosmos_exp.tracking.wandb.file import run_files
 from cosmos_exp.tracking.wandb.folder import log_folder
 from cosmos_exp.tracking.wandb.upload import check_server, upload
@@ -69,6 +69,8 @@ def sync(
 def _left_out(folder: RunFolder, chosen: dict[str, Path]) -> str:
     """Why a run folder is not logged; empty where it is."""
     state, error = run_state(folder)
+    if state == UNREADABLE:
+        return error
     status = folder.read_status()
     if status is None or not folder.config.exists():
         return error or "it has no config"
@@ -94,7 +96,8 @@ def _versions(folder: RunFolder) -> dict[Path, int]:
 def _one_per_id(runs: list[Path]) -> dict[str, Path]:
     """{run id: its folder}; of several the last, and a done one before others."""
     found: dict[str, Path] = {}
-    for run in sorted(runs, key=lambda run: run_state(RunFolder(run))[0] == DONE):
+    states = {run: run_state(RunFolder(run))[0] for run in runs}
+    for run in sorted((run for run in runs if states[run] != UNREADABLE), key=lambda run: states[run] == DONE):
         status = RunFolder(run).read_status()
         if status is not None:
             found[status.run_id] = run
