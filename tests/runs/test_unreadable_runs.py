@@ -9,7 +9,8 @@ import pytest
 from helpers.sweep_folder import write_run, write_sweep
 
 from cosmos_exp.cli.commands import compare
-from cosmos_exp.cli.commands.status import overview
+from cosmos_exp.cli.commands.status import find, overview
+from cosmos_exp.common.console import Console
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.runs.cost_history import Cost, History
 from cosmos_exp.runs.run_folder import RunFolder
@@ -97,10 +98,8 @@ def test_the_queue_goes_on_past_a_cell_that_it_cannot_read(sweep: Path) -> None:
     states = {path.name: status.state for path, status in folder.statuses().items()}
     assert states["0_0abc"] == UNREADABLE and "done" in states.values()
     assert folder.take("") is None
-    from rich.console import Console
-
     console = Console(width=200, record=True)
-    console.print(overview(folder, {}))
+    console.print(overview(find(sweep), {}, console))
     assert "1 unreadable" in console.export_text()
 
 
