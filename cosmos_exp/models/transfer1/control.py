@@ -13,7 +13,7 @@ from diffusers.models.transformers.transformer_cosmos import CosmosPatchEmbed
 from torch import Tensor, nn
 
 from cosmos_exp.common.errors import UserError, unknown_name
-from cosmos_exp.common.threads import side_by_side
+from cosmos_exp.common.threads import side_by_side, torch_threads
 from cosmos_exp.models.kernels.fused import EAGER
 from cosmos_exp.models.transfer1.config import DiTConfig
 from cosmos_exp.models.transfer1.embeddings import Positions
@@ -32,6 +32,8 @@ from cosmos_exp.models.transfer1.transformer import (
 )
 
 HINT_WIDTHS = (16, 16, 32, 32, 96, 96, 256)
+SINGLE_PASS_THREADS = 2
+"""Of torch on a CPU where there is one prompt, without guidance: so many on every machine, as results depend on it."""
 
 Weight = float | Tensor  # scalar, [B] per sample, or map [B or 1, 1, V*T, h, w] on the patch grid
 PromptInputs = Mapping[str, PromptKeys]  # by network name, as in ClipInputs
@@ -253,7 +255,8 @@ class ControlledDiT(nn.Module):
         """What `forward` returns for each of the prompts; what does not depend on the prompt is computed once.
 
         x, results: the frames that this rank holds. timestep: [1], the same for all samples, or [B]. batched: run the
-        prompts as one batch; in inference mode on a CPU they run side by side instead.
+        prompts as one batch; in inference mode on a CPU they run side by side instead, a single one in
+        SINGLE_PASS_THREADS.
         """
         step, positions, grid = self.base.step_inputs(timestep), clip.positions["base"], self.base.grid(x)
         tokens = self.base.tokens(x, clip.channels["base"])
@@ -279,7 +282,8 @@ class ControlledDiT(nn.Module):
 
         on_cpu = torch.is_inference_mode_enabled() and not x.is_cuda
         if on_cpu and positions.sequence is None and self.base.blocks[0].fused is EAGER:  # neither ranks nor a compiler
-            return side_by_side([partial(finish_alone, prompt) for prompt in prompts])
+            with torch_threads(SINGLE_PASS_THREADS if len(prompts) == 1 else 1):
+                return side_by_side([partial(finish_alone, prompt) for prompt in prompts])
         if batched and not on_cpu:
             return list(finish(prompts).chunk(len(prompts)))
         return [finish([prompt]) for prompt in prompts]
