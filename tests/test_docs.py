@@ -45,6 +45,7 @@ MACHINE = (
     "hardware.device=cuda",
     "hardware.processes=2: each takes its own GPU",
     "tracking.mode='online' needs",
+    "cannot read the weights file",  # of the folder that holds a contract alone
 )
 OF_RECIPES = ("model=flat",)  # options that a recipe of CONTRIBUTING.md adds
 FILES = (".yaml", ".json", ".safetensors")
@@ -238,6 +239,7 @@ def test_files_named_exist(page: Path) -> None:
         "conf/scene/gps_track.yaml",
         "conf/hydra/",
         "site/",
+        "fuzz/",
         "model/",
         "mine/hydra/launcher/cluster.yaml",
     )

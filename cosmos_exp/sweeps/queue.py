@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -65,7 +65,8 @@ class SweepFolder:
             config = OmegaConf.create(read_run_yaml(path))
             if not isinstance(config, DictConfig):
                 raise UserError(f"{path} holds no keys: it is no record of a sweep")
-            if absent := [key for key in NEEDED if OmegaConf.select(config, key) is None]:
+            values = OmegaConf.to_container(config)  # without resolving: what it refers to may be of the launch
+            if absent := [key for key in NEEDED if _value(values, key) is None]:
                 raise UserError(f"{path} has no {absent[0]}: it is damaged, or of another version")
         except OmegaConfBaseException as error:
             raise UserError(f"{path} is no record of a sweep: {' '.join(str(error).split())}") from error
@@ -286,6 +287,13 @@ class SweepFolder:
     def _locked(self) -> Iterator[None]:
         with locked(self.path / ".lock"):
             yield
+
+
+def _value(values: Any, key: str) -> Any:
+    """At a key with dots of nested mappings; None where there is none."""
+    for part in key.split("."):
+        values = values.get(part) if isinstance(values, dict) else None
+    return values
 
 
 def readable(read: Callable[[], Status | None]) -> Status | None:

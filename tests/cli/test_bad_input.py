@@ -123,15 +123,16 @@ def test_frames_the_model_cannot_make(cosmos_exp, tmp_path: Path) -> None:
 
 @pytest.fixture
 def message_with(configure, tiny_model_folder: Path, tmp_path: Path):
-    """A function: the message of a run whose copy of the model has been tampered with."""
+    """A function: the message of a run whose copy of the model has been tampered with. refused: before it begins."""
 
-    def message(tamper: Callable[[Path], None]) -> str:
+    def message(tamper: Callable[[Path], None], *, refused: bool = False) -> str:
         model = shutil.copytree(tiny_model_folder, tmp_path / "model")
         tamper(model)
         cfg = configure(*QUICK, f"model.weights={model}", f"paths.outputs={tmp_path / 'out'}")
         with pytest.raises(UserError) as caught:
             run(cfg, tmp_path / "run")
-        assert RunFolder(tmp_path / "run").read_status().state == FAILED
+        status = RunFolder(tmp_path / "run").read_status()
+        assert (status is None) == refused and (refused or status.state == FAILED)
         return str(caught.value)
 
     return message
@@ -157,11 +158,13 @@ def test_weights_with_an_extra_key(message_with) -> None:
 
 
 def test_a_truncated_weights_file(message_with) -> None:
-    assert "may be truncated" in message_with(lambda model: os.truncate(model / "tokenizer.safetensors", 1000))
+    message = message_with(lambda model: os.truncate(model / "tokenizer.safetensors", 1000), refused=True)
+    assert "may be truncated" in message
 
 
 def test_a_missing_weights_file(message_with) -> None:
-    assert "text_encoder.safetensors" in message_with(lambda model: (model / "text_encoder.safetensors").unlink())
+    message = message_with(lambda model: (model / "text_encoder.safetensors").unlink(), refused=True)
+    assert "text_encoder.safetensors" in message
 
 
 def test_a_folder_one_may_not_write_to(cosmos_exp, tmp_path: Path) -> None:

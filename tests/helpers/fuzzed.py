@@ -1,6 +1,6 @@
 """Every reader of files that others make, with valid files of our own and ways to damage them.
 
-`tests/test_hostile_files.py` reads a few damaged files of each reader, `python -m benchmarks.fuzz` thousands.
+`tests/test_damaged_files.py` reads a few damaged files of each reader, `python -m benchmarks.fuzz` thousands.
 """
 
 from __future__ import annotations

@@ -333,7 +333,7 @@ def test_two_workers_are_watched_killed_and_resumed(at_work: SearchAtWork, capsy
     at_work.until(lambda statuses: [s.state for s in statuses.values()] == [RUNNING, RUNNING])
     assert len({status.pid for status in at_work.statuses().values()}) == 2
     assert status.main([str(at_work.folder), "--once"]) == 0
-    assert "2 cells: 2 running" in capsys.readouterr().out
+    assert "2 trials: 2 running" in capsys.readouterr().out
     at_work.at_sampling(0)
     os.kill(running.pid, signal.SIGKILL)
     running.communicate()
