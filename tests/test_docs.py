@@ -163,7 +163,7 @@ def composer_of(name: str) -> Composer:
 
 
 def compose_words(words: list[str], name: str, own_options: Path) -> list:
-    """The configs that a command line makes: one, or one for each cell of a sweep."""
+    """The configs that a command line makes: one, or one for each setting of a sweep."""
     given = get_args_parser().parse_args(words)
     if name == "train":
         importlib.import_module("cosmos_exp.train.main")  # registers its config type
@@ -181,7 +181,8 @@ def compose_words(words: list[str], name: str, own_options: Path) -> list:
             config.hydra.overrides.task = list(given.overrides)
         cells = cell_overrides(GlobalHydra.instance().config_loader(), config)
     assert len(cells) > 1
-    return [composer(*cell, *extra) for cell in cells]
+    settings = {tuple(word for word in cell if not re.match(r"\w+\.seed=", word)): cell for cell in cells}
+    return [composer(*cell, *extra) for cell in settings.values()]
 
 
 @pytest.mark.parametrize(("page", "words"), OTHERS, ids=ids(OTHERS))

@@ -69,7 +69,7 @@ def test_a_broken_clip_leaves_the_others_alone(root: Path, dataset: str, tmp_pat
                 content = content[: len(content) // 2]
             target.write_bytes(content)
     out = tmp_path / "out"
-    assert main(["rds-hq", "-i", str(root), "-o", str(out), "--dataset", dataset, "--cameras", FRONT]) == 1
+    assert main(["rds-hq", "-i", str(root), "-o", str(out), "--dataset", dataset, "--cameras", FRONT]) == 2
     assert files(out) == [f"hdmap/ftheta_{FRONT}/{name}_0.mp4" for name in ("short", CLIP)]
     error = capsys.readouterr().err
     assert f"1 failed:\n- broken hdmap {FRONT}: " in error and "3d_lanelines/broken.tar" in error
@@ -122,7 +122,7 @@ def test_novel_poses(root: Path, dataset: str, tmp_path: Path) -> None:
 
 def test_a_clip_that_is_too_short(root: Path, dataset: str, tmp_path: Path, capsys) -> None:
     line = ["rds-hq", "-i", str(root), "-o", str(tmp_path / "out"), "--dataset", "rds_hq"]
-    assert main(line) == 1
+    assert main(line) == 2
     assert "gives 40 frames and dataset rds_hq makes videos of 121" in capsys.readouterr().err
     assert main([*line, "--reference-compat"]) == 0
     assert not (tmp_path / "out").exists()
@@ -149,11 +149,11 @@ def test_mistakes_on_the_command_line(tmp_path: Path, options: list[str], messag
 
 def test_mistakes_about_the_clip(root: Path, dataset: str, tmp_path: Path, capsys) -> None:
     line = ["rds-hq", "-i", str(root), "-o", str(tmp_path / "out"), "--dataset", dataset]
-    assert main([*line, "--clip", "synth-a_0_133333"]) == 1
+    assert main([*line, "--clip", "synth-a_0_133333"]) == 2
     assert f"did you mean '{CLIP}'" in capsys.readouterr().err
-    assert main([*line, "--cameras", "camera_front_wide_120"]) == 1
+    assert main([*line, "--cameras", "camera_front_wide_120"]) == 2
     assert f"did you mean '{FRONT}'" in capsys.readouterr().err
-    assert main([*line, "--frames", "40"]) == 1
+    assert main([*line, "--frames", "40"]) == 2
     assert "the nearest is 39" in capsys.readouterr().err
 
 

@@ -139,10 +139,10 @@ def test_files_that_are_no_maps(tmp_path):
     np.save(tmp_path / "pickled.npy", np.array([{}]), allow_pickle=True)
     for name, message in {
         "two.pt": "2 entries",
-        "broken.npy": "NumPy array",
+        "broken.npy": "not a readable .npy array",
         "broken.png": "as a picture",
         "map.txt": "one of .pt, .npy",
-        "pickled.npy": "NumPy array",
+        "pickled.npy": "it holds object, not real numbers",
     }.items():
         with pytest.raises(UserError, match=message):
             read_map(tmp_path / name, 9)

@@ -176,7 +176,7 @@ def test_poses_from_a_file(kind: str, tmp_path: Path) -> None:
         ("a.csv", "time,x,y,z\n0,0,0,0\n", "pose 0 has no yaw"),
         ("a.csv", "time,x,y,z,yaw\n0,nan,0,0,0\n4,0,0,0,0\n", "not finite"),
         ("a.csv", "time,x,y,z,yaw\n1,0,0,0,0\n0,0,0,0,0\n", "times must increase"),
-        ("a.json", "{", "is no JSON file"),
+        ("a.json", "{", "is not JSON"),
         ("a.json", json.dumps({"times": [0, 4], "poses": [np.diag([1.0, 1, -1, 1]).tolist()] * 2}), "no rigid motion"),
         ("a.xml", "", "unknown kind of pose file"),
     ],
