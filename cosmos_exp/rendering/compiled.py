@@ -223,7 +223,7 @@ class _Compilation:
         if not left or kernel not in self.expected:
             return
         if not self._told:
-            log.info("compiling the renderer for this machine, which later runs need not: about %.0f s", left)
+            log.info("compiling the renderer for this machine, which later runs need not: up to a minute")
         elif self._started - self._told >= SECONDS_BETWEEN_LINES:
             pace = self._taken / self._planned if self._planned else 1.0
             log.info("compiling the renderer: about %.0f s left", left * pace)

@@ -90,7 +90,7 @@ def test_first_use_says_that_it_compiles_with_the_time_left(chosen, monkeypatch,
         second(1.0)
         first(1)
     begins, goes_on = caplog.messages
-    assert begins == "compiling the renderer for this machine, which later runs need not: about 5 s"
+    assert begins == "compiling the renderer for this machine, which later runs need not: up to a minute"
     assert goes_on.startswith("compiling the renderer: about ")
 
 
