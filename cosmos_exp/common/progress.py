@@ -20,6 +20,12 @@ Tick = Callable[[int, int], None]  # progress callback: (steps done, total steps
 
 SECONDS_BETWEEN_LINES = 15.0
 
+
+def tick_of_part(tick: Tick, index: int, count: int) -> Tick:
+    """The progress of one of several equal parts, as progress of the whole."""
+    return lambda done, total: tick(index * total + done, count * total)
+
+
 quiet = False
 """Whether the console gets warnings alone, each once."""
 _told: set[str] = set()

@@ -14,7 +14,7 @@ from functools import partial
 from cosmos_exp.captions.files import write_captions, write_prompts
 from cosmos_exp.common.cache import Entry
 from cosmos_exp.common.files import write_atomic, write_bytes, write_json
-from cosmos_exp.common.progress import Tick
+from cosmos_exp.common.progress import Tick, tick_of_part
 from cosmos_exp.common.stored_arrays import load_arrays
 from cosmos_exp.common.video import compose_grid, write_video
 from cosmos_exp.models.base import GeneratedVideos, RenderRequest
@@ -144,7 +144,7 @@ def measure(context: RunContext, tick: Tick) -> None:
         measured = context.measured(style)
         if folder and spec.config.metrics.gate:
             measured.require_sane()
-        scores = context.scores(measured, partial(_tick_of_part, tick, i, len(spec.styles)))
+        scores = context.scores(measured, tick_of_part(tick, i, len(spec.styles)))
         if folder:
             values[style], limits[style] = scores.values(), scores.references()
             measured.write_labels(folder)
@@ -154,11 +154,6 @@ def measure(context: RunContext, tick: Tick) -> None:
         write_json(folder.frames, frames)
     if folder and spec.references:
         write_json(folder.references, limits)
-
-
-def _tick_of_part(tick: Tick, part: int, parts: int, done: int, total: int) -> None:
-    """Progress of one of several parts of the same number of steps."""
-    tick(part * total + done, parts * total)
 
 
 STAGES = (

@@ -16,7 +16,7 @@ import numpy as np
 
 from cosmos_exp.common import torchrun
 from cosmos_exp.common.cache import Entry
-from cosmos_exp.common.progress import Tick
+from cosmos_exp.common.progress import Tick, tick_of_part
 from cosmos_exp.common.stored_arrays import Arrays, load_arrays
 from cosmos_exp.common.threads import side_by_side, torch_threads
 from cosmos_exp.common.typed_config import identity
@@ -206,7 +206,7 @@ class Generation:
             regions = [self.embedding(own) for own, _ in self.spatial.regions]
             for chunk in (chunks := model.videos.single_view.chunks):
                 hints = {name: entries[chunk.index] for name, entries in self.hints.items()}
-                part, before = _part(tick, chunk.index, len(chunks)), front[-1] if front else None
+                part, before = tick_of_part(tick, chunk.index, len(chunks)), front[-1] if front else None
                 start = self.init_video(render, chunk)
                 front.append(self.single_view(chunk, hints, text, start, before, part, render=render, regions=regions))
         return front
@@ -221,7 +221,7 @@ class Generation:
                     name: {view: entries[chunk.index] for view, entries in by_view.items()}
                     for name, by_view in self.multi_view_hints.items()
                 }
-                part, before = _part(tick, chunk.index, len(video.chunks)), views[-1] if views else None
+                part, before = tick_of_part(tick, chunk.index, len(video.chunks)), views[-1] if views else None
                 first = None if before else self.first_frames(video, renders)
                 views.append(self.multi_view(video, chunk, front, hints, texts, first, before, part, renders=renders))
         return views
@@ -425,11 +425,6 @@ def encoded(model: WorldModel, video: np.ndarray) -> Tensor:
     """Latents [16,T,h,w] float32 on the CPU of a video uint8 [F,H,W,3]. The tokenizer is causal: the first frames are
     encoded alone as they are within a longer video."""
     return model.encode_video(video).float().cpu()
-
-
-def _part(tick: Tick, index: int, count: int) -> Tick:
-    """The progress of one of several equal parts, as progress of the whole."""
-    return lambda done, total: tick(index * total + done, count * total)
 
 
 def _tensor(entry: Entry, name: str) -> Tensor:
