@@ -37,6 +37,7 @@ USE_AGAIN = 60.0  # seconds after which a further use by the same process is rec
 
 _whole_files: dict[Path, tuple[tuple[int, ...], str]] = {}
 _used: dict[Path, float] = {}  # when this process has recorded a use
+_computing: set[Path] = set()  # entries that threads of this process are making
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class StageCache:
             _record_use(folder)
             return Entry(key, folder, hit=True)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with locked(folder.with_suffix(LOCK), before_waiting=lambda: _log_waiting(key)):
+        with locked(folder.with_suffix(LOCK), before_waiting=lambda: _log_waiting(folder)):
             if _is_whole(folder):
                 _record_use(folder)
                 return Entry(key, folder, hit=True)
@@ -94,6 +95,7 @@ class StageCache:
         partial = folder.with_suffix(".partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
+        _computing.add(folder)
         try:
             compute(partial)
             _seal(partial)
@@ -102,6 +104,8 @@ class StageCache:
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
+        finally:
+            _computing.discard(folder)
 
     def remove_leftovers(self) -> None:
         """Delete the partial folders, the partial files and the locks of processes that died."""
@@ -127,8 +131,9 @@ class StageCache:
         return digest
 
 
-def _log_waiting(key: str) -> None:
-    log.info("another process is computing %s: waiting for it", key[:12])
+def _log_waiting(folder: Path) -> None:
+    if folder not in _computing:
+        log.info("another process is computing %s: waiting for it", folder.name[:12])
 
 
 def _record_use(folder: Path) -> None:

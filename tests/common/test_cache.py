@@ -9,7 +9,9 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -173,3 +175,21 @@ def test_a_result_changed_in_place_with_its_size_and_time_kept_is_computed_again
     os.utime(part, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert not cache.get_or_compute("render", KEY, write_number).hit
     assert part.read_text() == "42" * 1000
+
+
+def test_threads_of_one_process_wait_without_naming_another(tmp_path: Path, caplog) -> None:
+    cache, begun, asked = StageCache(tmp_path), threading.Event(), threading.Event()
+
+    def compute(folder: Path) -> None:
+        begun.set()
+        asked.wait(20)
+        time.sleep(0.1)
+        (folder / "value").write_text("1")
+
+    with caplog.at_level("INFO"), ThreadPoolExecutor(2) as pool:
+        first = pool.submit(cache.get_or_compute, "render", "ab" * 32, compute)
+        begun.wait(20)
+        second = pool.submit(cache.get_or_compute, "render", "ab" * 32, compute)
+        asked.set()
+        assert [first.result().hit, second.result().hit] == [False, True]
+    assert "another process" not in caplog.text
