@@ -120,8 +120,11 @@ class Measured:
     def shown(self, names: Sequence[str]) -> dict[str, Callable[[], Entry]]:
         """What is looked at beside the values of these metrics: {metric: lookup of its values of frames}, and LABELS
         where the run judges labels."""
-        labels = {LABELS: self._label_files} if self.has_evaluator and {*SURVIVAL} & {*self.spec.metrics} else {}
-        return labels | {name: partial(self._series, name) for name in FRAME_SERIES if name in names}
+        found: dict[str, Callable[[], Entry]] = {}
+        if self.has_evaluator and {*SURVIVAL} & {*self.spec.metrics}:
+            found[LABELS] = self._label_files
+        found |= {name: partial(self._series, name) for name in FRAME_SERIES if name in names}
+        return found
 
     def write_labels(self, folder: RunFolder) -> None:
         """The verdicts of `survival` and their videos, into the run folder, where the run judges labels."""
