@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from helpers.command_line import run_here
 
 from cosmos_exp.config.hydra_internals import unknown_key
 from cosmos_exp.scene.sources import SOURCES
@@ -67,7 +68,7 @@ def test_the_command_imports_nothing_heavy(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_command_is_one_line(arguments: list[str], message: str, tmp_path: Path) -> None:
-    done = cosmos_exp(*arguments, cwd=tmp_path)
+    done = run_here(*arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
@@ -92,7 +93,7 @@ def test_a_wrong_command_is_one_line(arguments: list[str], message: str, tmp_pat
     ],
 )
 def test_a_wrong_override_is_one_line(override: str, message: str, tmp_path: Path) -> None:
-    done = cosmos_exp(override, cwd=tmp_path)
+    done = run_here(override, cwd=tmp_path)
     assert done.returncode == 2
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
