@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 import zipfile
 from pathlib import Path
 
@@ -39,10 +38,13 @@ def test_help_names_every_group_option_and_command(tmp_path: Path) -> None:
 
 
 def test_help_takes_less_than_half_a_second(tmp_path: Path) -> None:
+    """Of one core, which other tests may be using as well."""
+
     def seconds() -> float:
-        started = time.perf_counter()
+        before = os.times()
         cosmos_exp("--help", cwd=tmp_path)
-        return time.perf_counter() - started
+        after = os.times()
+        return after.children_user + after.children_system - before.children_user - before.children_system
 
     assert min(seconds() for _ in range(3)) < 0.5
 
