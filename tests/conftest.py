@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # before anything starts threads: each test process has a core of its own
@@ -63,6 +65,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_collection_finish() -> None:
     """All modules are loaded, and stay: from now on the garbage collector passes them over."""
     gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _exit_status_of_pytest() -> Iterator[None]:
+    """A command that a test runs in this process does not end the process with its own exit status."""
+    from cosmos_exp.cli import main
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(main, "quick_exit", nullcontext)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -23,7 +23,6 @@ def run_here(*arguments: str, cwd: Path) -> CompletedProcess:
     with pytest.MonkeyPatch.context() as patch, _process_as_it_was(), redirect_stdout(out), redirect_stderr(err):
         patch.chdir(cwd)
         patch.setattr("sys.argv", ["cosmos-exp", *arguments])
-        patch.setattr(cli, "quick_exit", nullcontext)  # which would end this process with the command's exit status
         with pytest.raises(SystemExit) as end:
             cli.main()
     return CompletedProcess(arguments, end.value.code, out.getvalue(), err.getvalue())
