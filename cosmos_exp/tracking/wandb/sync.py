@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cosmos_exp.common.errors import UserError
-from cosmos_exp.runs.sweep_cells import find_runs, run_state
 from cosmos_exp.runs.run_folder import RunFolder
 from cosmos_exp.runs.states import DONE, PREEMPTED, QUEUED, RUNNING, UNREADABLE
+from cosmos_exp.runs.sweep_cells import find_runs, run_state
 from cosmos_exp.tracking.wandb.file import run_files
 from cosmos_exp.tracking.wandb.folder import log_folder
 from cosmos_exp.tracking.wandb.upload import check_server, upload
