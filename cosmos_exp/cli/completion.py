@@ -19,7 +19,6 @@ Run = Callable[[list[str]], int]
 
 QUERY = "query="
 LINE = "COMP_LINE"
-RUN_FOLDERS = ("outputs/sweeps/*", "outputs/runs/*")
 NAME = re.compile(r"[\w:]+( \w+)?")  # in the rules that list the values of a key
 
 
@@ -82,7 +81,9 @@ def _values(metavar: str, word: str) -> list[str]:
     if metavar.islower():
         return metavar.split("|")
     if kind.endswith("FOLDER") or kind.startswith("RUN"):
-        return [path for pattern in RUN_FOLDERS for path in glob(pattern)] + _files(word)
+        from cosmos_exp.runs.run_folder import PLACES
+
+        return [path for place in PLACES for path in glob(f"{place}/*")] + _files(word)
     return _files(word)
 
 
