@@ -14,7 +14,6 @@ from cosmos_exp.common.errors import UserError
     ("override", "message"),
     [
         ("stages=[tokeniser]", "unknown training stage 'tokeniser': did you mean 'tokenizer'"),
-        ("sensors.cameras={front:{fv:1}}", "fv"),
         ("device=cuda:99", "no CUDA device here"),
         ("num_wrokers=3", "num_wrokers"),
     ],
