@@ -320,8 +320,8 @@ def _unreadable_yaml(place: str, error: yaml.MarkedYAMLError, text: str = "") ->
     mark, until = error.context_mark or error.problem_mark, error.problem_mark
     where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
     ends = f" (seen in line {until.line + 1})" if mark and until and until.line != mark.line else ""
-    line = text.split("\n")[until.line : until.line + 1] if until else []
-    hint = "; indent with spaces, not tabs" if line and line[0][until.column : until.column + 1] == "\t" else ""
+    rest = "".join(text.split("\n")[until.line : until.line + 1])[until.column :] if until else ""
+    hint = "; indent with spaces, not tabs" if rest.startswith("\t") else ""
     return UserError(f"{place} is not readable as YAML: {told}{where}{ends}{hint}")
 
 
