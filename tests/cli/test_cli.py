@@ -135,6 +135,7 @@ def test_nearest_keys() -> None:
     assert "'controls.hdmap.weight'" in unknown_key("controls.hdmap.wieght")
 
 
+@pytest.mark.skipif(not (Path(__file__).parents[2] / "cosmos_exp").is_dir(), reason="needs the whole repository")
 def test_the_wheel_runs_from_an_empty_folder(tmp_path: Path) -> None:
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", str(tmp_path / "dist"), str(ROOT)]
     subprocess.run(build, check=True, capture_output=True)

@@ -15,8 +15,8 @@ from helpers.wandb_server import API_KEY, wandb_server
 
 from cosmos_exp.cli.main import _dispatch
 from cosmos_exp.common.errors import UserError
-from cosmos_exp.tracking.wandb.sync import sync
 from cosmos_exp.tracking.wandb.file import read_run, run_files
+from cosmos_exp.tracking.wandb.sync import sync
 
 
 @pytest.fixture
