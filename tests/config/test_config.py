@@ -212,7 +212,7 @@ def test_a_released_model_takes_each_of_its_sizes(problems) -> None:
         ("metrics.names=[pnsr]", "did you mean 'psnr'"),
         ("tracking.mode=of", "did you mean 'offline'"),
         ("scene.weather=Rain", "did you mean 'Rainy'"),
-        ("scene.duration=0", "duration 0"),
+        ("scene.duration=0", "scene.duration=0"),
         ("scene.num_pedestrians=-1", "num_pedestrians"),
         ("scene.road=intersektion", "did you mean 'intersection'"),
         ("controls.edge.strength=hi", "did you mean 'high'"),

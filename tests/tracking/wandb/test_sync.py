@@ -117,7 +117,7 @@ def test_project_and_entity_of_the_command(tmp_path):
 
 
 def test_mistakes(tmp_path):
-    with pytest.raises(UserError, match="no run folders in"):
+    with pytest.raises(UserError, match="no folder at"):
         sync(tmp_path / "gone")
     with pytest.raises(UserError, match="did you mean '--online'"):
         _dispatch(["sync", str(tmp_path), "--onlin"])
