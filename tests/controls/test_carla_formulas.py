@@ -11,7 +11,7 @@ import pytest
 
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.controls import make_control
-from cosmos_exp.controls.carla_image import depth_of, instance_of, normals_of, rgb_of, semantic_of
+from cosmos_exp.sensors.carla_image import depth_of, instance_of, normals_of, rgb_of, semantic_of
 from cosmos_exp.controls.depth import depth
 from cosmos_exp.controls.edge import edges_of_masked, masked_rgb
 from cosmos_exp.controls.seg import distinct_palette, prism_palette, shaded, stored_normals

@@ -19,7 +19,7 @@ import yaml
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.video import Encoding, VideoWriter, read_video
 from cosmos_exp.controls import make_control, preview
-from cosmos_exp.controls.carla_image import instance_of
+from cosmos_exp.sensors.carla_image import instance_of
 from cosmos_exp.controls.carla_set import FILES, FRAMES_AT_ONCE, frame_times, write_control_set
 from cosmos_exp.controls.class_filter import read_class_filter
 from cosmos_exp.controls.seg import instance_colors, merged_ids
