@@ -266,7 +266,7 @@ def _captured_problems(scene: SceneConfig) -> Iterator[str]:
         yield f"scene.weather={scene.weather}: scene={scene.source} has the weather of its pictures; leave it out"
     if scene.edits or scene.ego_edit != default.ego_edit:
         yield (
-            f"scene.edits and scene.ego_edit change no captured picture: leave them out, or draw the capture with "
+            "scene.edits and scene.ego_edit change no captured picture: leave them out, or draw the capture with "
             "scene=carla_log scene.log=FOLDER/scene.log scene.map=FOLDER/TOWN.xodr"
         )
 

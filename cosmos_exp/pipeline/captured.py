@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -13,12 +12,11 @@ from cosmos_exp.common.cache import StageCache, stage_key
 from cosmos_exp.common.errors import UserError, ValidationErrors
 from cosmos_exp.common.locks import locked
 from cosmos_exp.common.progress import Tick
-from cosmos_exp.common.stored_arrays import Arrays
 from cosmos_exp.config.run_spec import RunSpec
 from cosmos_exp.models.base import RenderRequest
 from cosmos_exp.pipeline.keys import camera_config
 from cosmos_exp.scene.actor_frame import in_rig_frame
-from cosmos_exp.scene.carla_live.folder import OUTPUTS, Capture, CapturedCamera, array_name, is_finished, open_capture
+from cosmos_exp.scene.carla_live.folder import OUTPUTS, Capture, CapturedCamera, is_finished, open_capture
 from cosmos_exp.scene.source import Pictures, SceneConfig, own_options
 from cosmos_exp.scene.sources import SOURCES, load_rig
 from cosmos_exp.sensors.camera import Camera
@@ -94,14 +92,6 @@ def capture_folder(spec: RunSpec, cache: StageCache) -> Path:
     return Path(spec.config.paths.outputs) / "captures" / stage_key("capture", VERSION, config, inputs)[:16]
 
 
-def captured_arrays(spec: RunSpec, capture: Capture, request: RenderRequest, outputs: Sequence[str]) -> Arrays:
-    """Those of the outputs that were captured, of a request's frames; pages of the capture's files, verified."""
-    name = camera_name(spec, request)
-    names = [output for output in outputs if output in OUTPUTS]
-    capture.verify(*(array_name(name, output) for output in names))
-    return {output: capture.array(name, output)[: request.shape.frames] for output in names}
-
-
 def camera_name(spec: RunSpec, request: RenderRequest) -> str:
     """The view's, with the size where it is seen at several."""
     sizes = {other.shape[1:] for other in spec.model.render_requests if other.view == request.view}
@@ -148,6 +138,8 @@ def _check(spec: RunSpec, capture: Capture) -> None:
 def _difference(camera: Camera, found: CapturedCamera) -> str:
     if (found.width, found.height) != (camera.model.width, camera.model.height):
         return f"{found.width}x{found.height} pixels, the run needs {camera.model.width}x{camera.model.height}"
+    if found.lens != repr(camera.model):
+        return f"its lens is {found.lens}, that of the run {camera.model}"
     if not np.allclose(found.camera_to_ego, camera.camera_to_rig, atol=SAME_POSE):
         return "mounted elsewhere than the run's camera"
     missing = [output for output in OUTPUTS if output not in found.outputs]

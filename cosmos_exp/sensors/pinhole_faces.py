@@ -140,10 +140,10 @@ def _face(rays: np.ndarray, mask: np.ndarray, axis: np.ndarray) -> Face:
     local = rays @ rotation
     with np.errstate(divide="ignore", invalid="ignore"):
         plane = local[..., :2] / local[..., 2:]
-    apart = [
-        np.linalg.norm(np.diff(plane, axis=i), axis=-1)[both]
-        for i, both in enumerate((mask[1:] & mask[:-1], mask[:, 1:] & mask[:, :-1]))
-    ]
+        apart = [
+            np.linalg.norm(np.diff(plane, axis=i), axis=-1)[both]
+            for i, both in enumerate((mask[1:] & mask[:-1], mask[:, 1:] & mask[:, :-1]))
+        ]
     focal = 1.0 / min(float(steps.min(initial=np.inf)) for steps in apart)
     width, height = (2 * int(np.ceil(focal * half + MARGIN)) for half in np.abs(plane[mask]).max(axis=0))
     if max(width, height) > SIDE:

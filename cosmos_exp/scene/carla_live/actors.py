@@ -36,7 +36,7 @@ class ActorRecorder:
     """Writes scene.log, a frame for each tick. world: a `carla.World`. ego: its vehicle, whose physics is recorded."""
 
     def __init__(self, path: Path, town: str, world: Any, ego: Any):
-        self._file = open(path, "wb")
+        self._file = open(path, "wb")  # noqa: SIM115, `close` closes it
         self._writer = LogWriter(self._file, town, datetime.now(timezone.utc))
         self._world = world
         self._ego = ego

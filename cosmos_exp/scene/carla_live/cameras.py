@@ -85,9 +85,7 @@ class ImageStream:
                 self._images.get_nowait()
 
 
-def mount(
-    world: Any, ego: Any, cameras: Sequence[WantedCamera], undoing: contextlib.ExitStack
-) -> list[LiveOutput]:
+def mount(world: Any, ego: Any, cameras: Sequence[WantedCamera], undoing: contextlib.ExitStack) -> list[LiveOutput]:
     """Spawn the cameras on the ego, one for every output and face, and listen. undoing: stops and destroys them.
 
     Raises CaptureError where the server lacks a blueprint or does not spawn one.

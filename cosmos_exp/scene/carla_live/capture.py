@@ -30,7 +30,7 @@ from cosmos_exp.scene.carla_live.actors import ActorRecorder, recorded
 from cosmos_exp.scene.carla_live.cameras import LiveOutput, WantedCamera, mount
 from cosmos_exp.scene.carla_live.connection import CaptureError, Server, answers, connect, restoring, undo
 from cosmos_exp.scene.carla_live.ego import Vehicle, find_ego, live_vehicles
-from cosmos_exp.scene.carla_live.folder import LOG, CapturedCamera, CaptureWriter, Capture, open_capture
+from cosmos_exp.scene.carla_live.folder import LOG, Capture, CapturedCamera, CaptureWriter, open_capture
 from cosmos_exp.scene.carla_live.recording import (
     RecordedVehicle,
     Recording,
@@ -42,7 +42,7 @@ from cosmos_exp.scene.carla_live.recording import (
 
 WARM_UP = 3  # ticks before the first frame, in which cameras come to life
 LOADING = 120.0  # seconds that a server is given to load a map
-SAME_TIME = 1e-5  # seconds: CARLA's step of a tick is a float32
+SAME_TIME, SAME_ELAPSED = 1e-5, 1e-3  # seconds: CARLA's step of a tick is a float32, and it sums steps
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,8 @@ def ego_origin(vehicle: Any) -> np.ndarray:
 
 def _captured(wanted: WantedCamera) -> CapturedCamera:
     camera = wanted.camera
-    return CapturedCamera(camera.name, camera.model.width, camera.model.height, camera.camera_to_rig, wanted.outputs)
+    model = camera.model
+    return CapturedCamera(camera.name, model.width, model.height, repr(model), camera.camera_to_rig, wanted.outputs)
 
 
 def _set_up(
@@ -225,7 +226,13 @@ class _Drive:
     """The ticks of a capture."""
 
     def __init__(
-        self, stage: _Stage, server: Server, fps: float, outputs: Sequence[LiveOutput], writer: CaptureWriter, threads: int
+        self,
+        stage: _Stage,
+        server: Server,
+        fps: float,
+        outputs: Sequence[LiveOutput],
+        writer: CaptureWriter,
+        threads: int,
     ):
         self.stage = stage
         self.server = server
@@ -278,7 +285,8 @@ class _Drive:
     def _follows(self, before: Any, now: Any) -> bool:
         step = 1.0 / self.fps
         even = abs(now.delta_seconds - step) < SAME_TIME
-        return even and now.frame == before.frame + 1 and abs(now.elapsed_seconds - before.elapsed_seconds - step) < 1e-3
+        on_time = abs(now.elapsed_seconds - before.elapsed_seconds - step) < SAME_ELAPSED
+        return even and on_time and now.frame == before.frame + 1
 
     def _images(self, frame: int) -> list[list[Any]]:
         deadline = time.monotonic() + self.server.timeout

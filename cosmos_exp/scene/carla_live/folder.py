@@ -41,11 +41,13 @@ MOST = 1 << 24  # bytes of capture.json
 
 @dataclass(frozen=True)
 class CapturedCamera:
-    """width, height: pixels. camera_to_ego: [4,4], OpenCV camera axes to the ego actor's frame (FLU, metres)."""
+    """width, height: pixels. lens: its model, as text. camera_to_ego: [4,4], OpenCV camera axes to the ego actor's
+    frame (FLU, metres)."""
 
     name: str
     width: int
     height: int
+    lens: str
     camera_to_ego: np.ndarray
     outputs: tuple[str, ...]
 
@@ -82,6 +84,7 @@ class CaptureWriter:
             camera.name: {
                 "width": camera.width,
                 "height": camera.height,
+                "lens": camera.lens,
                 "camera_to_ego": np.asarray(camera.camera_to_ego).tolist(),
                 "outputs": list(camera.outputs),
             }
@@ -116,7 +119,7 @@ class _ArrayFile:
         self.missing = frames
         self.path = folder / array_name(camera.name, output)
         self.digest = hashlib.sha256()
-        self.file = open(self.path, "wb")
+        self.file = open(self.path, "wb")  # noqa: SIM115, `close` closes it
         header = {"descr": dtype, "fortran_order": False, "shape": (frames, *self.shape)}
         text = f"{header!r}".encode()
         text += b" " * (-(len(text) + 11) % 64) + b"\n"
@@ -190,6 +193,7 @@ class Capture:
                 name,
                 camera["width"],
                 camera["height"],
+                camera["lens"],
                 np.array(camera["camera_to_ego"], np.float64),
                 tuple(camera["outputs"]),
             )

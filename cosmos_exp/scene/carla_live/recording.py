@@ -89,8 +89,8 @@ def parse_info(name: str, text: str) -> Recording:
 
 
 def replayed_ego(recorded: RecordedVehicle, vehicles: Sequence[Vehicle]) -> Vehicle:
-    """The live vehicle that plays a vehicle of the log: that with its id, or, where the server gave it another, the only
-    one of its type and role. Raises CaptureError that lists the vehicles where there is none, or more than one."""
+    """The live vehicle that plays a vehicle of the log: that with its id, or, where the server gave it another, the
+    only one of its type and role. Raises CaptureError that lists the vehicles where there is none, or more than one."""
     wanted = recorded.vehicle
     same = [v for v in vehicles if (v.type_id, v.role) == (wanted.type_id, wanted.role)]
     exact = [v for v in same if v.id == wanted.id]
@@ -115,7 +115,6 @@ def check_window(recording: Recording, start: float, step: float, frames: int) -
         raise UserError(f"start {start:g} s lies outside the log, which is {recording.duration:g} s long")
     if frames > most:
         raise UserError(
-            f"{frames} frames {step:.4g} s of the log apart end at {start + (frames - 1) * step:.3f} s, after the end of "
-            f"{recording.name!r} at {recording.duration:g} s: at most {most} frames from {start:g} s on"
+            f"{frames} frames {step:.4g} s of the log apart end at {start + (frames - 1) * step:.3f} s, after the end "
+            f"of {recording.name!r} at {recording.duration:g} s: at most {most} frames from {start:g} s on"
         )
-

@@ -16,9 +16,7 @@ def captured_scene(capture: Capture, *, seed: int = 0) -> Scene:
     Raises UserError as `load_carla_scene` does, such as where the ego was teleported between two frames.
     """
     duration = (capture.frames - 1) / capture.fps
-    scene = load_carla_scene(
-        capture.log, capture.map, ego=capture.ego, start=0.0, duration=duration or None, seed=seed
-    )
+    scene = load_carla_scene(capture.log, capture.map, ego=capture.ego, start=0.0, duration=duration or None, seed=seed)
     playing = capture.about["playing"]
     begin = playing["start"] or 0.0
     name = clip_id(Path(playing["log"] or "live"), begin, begin + duration * playing["time_factor"])
