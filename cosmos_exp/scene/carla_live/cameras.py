@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import queue
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,10 +22,12 @@ WAITING = 8  # images of one camera that may wait; a tick makes one
 
 @dataclass(frozen=True)
 class WantedCamera:
-    """camera: its pose is relative to the ego actor's origin (FLU, metres). outputs: of BLUEPRINTS."""
+    """camera: its pose is relative to the ego actor's origin (FLU, metres). outputs: of BLUEPRINTS. attributes:
+    {output: further attributes of its blueprint}."""
 
     camera: Camera
     outputs: tuple[str, ...]
+    attributes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 class LiveOutput:
@@ -98,7 +100,8 @@ def mount(world: Any, ego: Any, cameras: Sequence[WantedCamera], undoing: contex
             streams = []
             for i, face in enumerate(faces.faces):
                 label = f"{wanted.camera.name}, {output}" + (f", face {i}" if len(faces.faces) > 1 else "")
-                sensor = _spawn(world, library, ego, wanted.camera, face, output, label)
+                blueprint = _blueprint(library, face, output, wanted.attributes.get(output, {}), label)
+                sensor = _spawn(world, ego, blueprint, wanted.camera, face, label)
                 undo(undoing, f"{label}: the camera cannot be removed", sensor.destroy)
                 stream = ImageStream(sensor, label)
                 undo(undoing, f"{label}: the camera cannot be stopped", stream.stop)
@@ -107,7 +110,7 @@ def mount(world: Any, ego: Any, cameras: Sequence[WantedCamera], undoing: contex
     return live
 
 
-def _spawn(world: Any, library: Any, ego: Any, camera: Camera, face: Face, output: str, label: str) -> Any:
+def _blueprint(library: Any, face: Face, output: str, attributes: Mapping[str, str], label: str) -> Any:
     try:
         blueprint = library.find(BLUEPRINTS[output])
     except IndexError:
@@ -115,8 +118,14 @@ def _spawn(world: Any, library: Any, ego: Any, camera: Camera, face: Face, outpu
     model = face.model
     fov = np.degrees(2 * np.arctan(model.width / (2 * model.fx)))
     values = {"image_size_x": str(model.width), "image_size_y": str(model.height), "fov": shortest(fov)}
-    for name, value in values.items():
+    for name, value in {**attributes, **values}.items():
+        if not blueprint.has_attribute(name):
+            raise CaptureError(f"{label}: {BLUEPRINTS[output]} of this server has no attribute {name!r}")
         blueprint.set_attribute(name, value)
+    return blueprint
+
+
+def _spawn(world: Any, ego: Any, blueprint: Any, camera: Camera, face: Face, label: str) -> Any:
     pose = camera.camera_to_rig.copy()
     pose[:3, :3] = pose[:3, :3] @ face.rotation
     with answers(f"{label}: the camera cannot be spawned"):
