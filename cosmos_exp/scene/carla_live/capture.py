@@ -142,15 +142,19 @@ def _set_up(
     if playing.log is None:
         return _live(world, server, playing, wanted)
     recording = recording_info(client, playing.log)
-    hero = recording.ego(wanted.ego)
-    start = math.ceil(hero.seconds * 1e3) / 1e3 if playing.start is None else playing.start
+    hero = recording.ego(wanted.ego) if recording.vehicles else None
+    first = math.ceil(hero.seconds * 1e3) / 1e3 if hero else 0.0
+    start = first if playing.start is None else playing.start
     step = playing.time_factor / wanted.fps
     frames = wanted.frames or last_frame(recording, start, step) + 1
     check_window(recording, start, step, frames)
     world = _fresh_world(client, world, server, recording)
     _go_synchronous(world, wanted.fps, server)
-    vehicle = _replay(client, world, server, playing, recording, hero, start, undoing)
-    return _Stage(world, world.get_actor(vehicle.id), vehicle, frames, start)
+    _stand_still(client, world, server, playing, recording, hero, start, undoing)
+    with answers(f"the server does not tell what it replays of {recording.name!r}"):
+        vehicles = live_vehicles(world)
+        ego = replayed_ego(hero, vehicles) if hero else find_ego(vehicles, wanted.ego)
+        return _Stage(world, world.get_actor(ego.id), ego, frames, start)
 
 
 def _live(world: Any, server: Server, playing: Playing, wanted: Wanted) -> _Stage:
@@ -187,28 +191,27 @@ def _go_synchronous(world: Any, fps: float, server: Server) -> None:
         world.apply_settings(settings, server.timeout)
 
 
-def _replay(
+def _stand_still(
     client: Any,
     world: Any,
     server: Server,
     playing: Playing,
     recording: Recording,
-    hero: RecordedVehicle,
+    hero: RecordedVehicle | None,
     start: float,
     undoing: contextlib.ExitStack,
-) -> Vehicle:
-    """Let the log stand still at its start; the live vehicle that is the ego."""
+) -> None:
+    """Let the log be replayed and stand still at its start."""
     with answers(f"the server cannot replay {recording.name!r}"):
         client.set_replayer_time_factor(0.0)
         client.set_replayer_ignore_hero(playing.ignore_hero)
         client.set_replayer_ignore_spectator(playing.ignore_spectator)
-        told = client.replay_file(recording.name, start, 0.0, hero.vehicle.id, playing.replay_sensors)
+        told = client.replay_file(recording.name, start, 0.0, hero.vehicle.id if hero else 0, playing.replay_sensors)
         if "not found" in told:
             raise CaptureError(f"the server cannot replay {recording.name!r}: {' '.join(told.split())}")
         undo(undoing, "the replay cannot be stopped", lambda: client.stop_replayer(False))
         undo(undoing, "the replay's time factor cannot be put back", lambda: client.set_replayer_time_factor(1.0))
         world.tick(server.timeout)
-        return replayed_ego(hero, live_vehicles(world))
 
 
 def _starter(client: Any, playing: Playing) -> Callable[[], None]:

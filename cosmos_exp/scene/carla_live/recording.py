@@ -28,7 +28,7 @@ class RecordedVehicle:
 @dataclass(frozen=True)
 class Recording:
     """name: of the log, as the server knows it. town: of its map, without folders. frames: their number. duration:
-    seconds, as exactly as the server prints it. vehicles: in order of creation."""
+    seconds, as exactly as the server prints it. vehicles: in order of creation; none where the server lists none."""
 
     name: str
     town: str
