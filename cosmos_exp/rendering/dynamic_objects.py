@@ -32,7 +32,7 @@ class DynamicObjects:
 
     def __init__(self, scene_map: SceneMap, origin: np.ndarray):
         self.origin = origin
-        self.templates: dict[int, dict[int, Geometry]] = {}
+        self.templates: dict[int, dict[tuple[str, int], Geometry]] = {}
         lights = scene_map.traffic_lights
         self.lenses = np.array([np.stack(signal_lamps(light)) - origin for light in lights]).reshape(-1, 3, 6, 3, 3)
         heads = [head - origin for _, head in street_lamps(scene_map, [light.pose[:2, 3] for light in lights])]
@@ -71,12 +71,11 @@ class DynamicObjects:
         return Geometry(triangles, two_sided, attributes, codes, chunks, spheres)
 
     def _template(self, item: PlacedObject) -> Geometry:
-        phases = self.templates.setdefault(item.instance, {})
-        if item.phase not in phases:
-            phases[item.phase] = compile_mesh(
-                actor_mesh(item.track, item.instance, item.phase), np.zeros(3), chunked=False
-            )
-        return phases[item.phase]
+        meshes, key = self.templates.setdefault(item.instance, {}), (item.track.id, item.phase)
+        if key not in meshes:
+            mesh = actor_mesh(item.track, item.instance, item.phase)
+            meshes[key] = compile_mesh(mesh, np.zeros(3), chunked=False)
+        return meshes[key]
 
     def _write_lenses(
         self, frame: FrameObjects, triangles: np.ndarray, attributes: np.ndarray, codes: np.ndarray

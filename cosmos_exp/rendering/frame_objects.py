@@ -17,8 +17,8 @@ WALKING = (ActorClass.PEDESTRIAN,)
 class PlacedObject:
     """An object to be drawn: what it looks like, and its cuboid's pose [4,4] in the world.
 
-    instance: its number in the instance output, 1 to 65535; of two objects with the same number, which is of one
-    appearance, one is drawn. phase: 0 to GAIT_PHASES - 1, of a walker's gait. The track's trajectory is not read.
+    instance: its number in the instance output, 1 to 65535. track: its appearance, kept by instance and id; its
+    trajectory is not read. phase: 0 to GAIT_PHASES - 1, of a walker's gait.
     """
 
     instance: int
