@@ -16,7 +16,14 @@ from cosmos_exp.config.run_spec import RunSpec
 from cosmos_exp.models.base import RenderRequest
 from cosmos_exp.pipeline.keys import camera_config
 from cosmos_exp.scene.actor_frame import in_rig_frame
-from cosmos_exp.scene.carla_live.folder import OUTPUTS, Capture, CapturedCamera, is_finished, open_capture
+from cosmos_exp.scene.carla_live.folder import (
+    OUTPUTS,
+    Capture,
+    CapturedCamera,
+    is_finished,
+    lens_text,
+    open_capture,
+)
 from cosmos_exp.scene.source import Pictures, SceneConfig, own_options
 from cosmos_exp.scene.sources import SOURCES, load_rig
 from cosmos_exp.sensors.camera import Camera
@@ -138,8 +145,8 @@ def _check(spec: RunSpec, capture: Capture) -> None:
 def _difference(camera: Camera, found: CapturedCamera) -> str:
     if (found.width, found.height) != (camera.model.width, camera.model.height):
         return f"{found.width}x{found.height} pixels, the run needs {camera.model.width}x{camera.model.height}"
-    if found.lens != repr(camera.model):
-        return f"its lens is {found.lens}, that of the run {camera.model}"
+    if found.lens != lens_text(camera.model):
+        return f"its lens is {found.lens}, that of the run {lens_text(camera.model)}"
     if not np.allclose(found.camera_to_ego, camera.camera_to_rig, atol=SAME_POSE):
         return "mounted elsewhere than the run's camera"
     missing = [output for output in OUTPUTS if output not in found.outputs]

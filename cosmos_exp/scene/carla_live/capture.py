@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -30,7 +31,15 @@ from cosmos_exp.scene.carla_live.actors import ActorRecorder, recorded
 from cosmos_exp.scene.carla_live.cameras import LiveOutput, WantedCamera, mount
 from cosmos_exp.scene.carla_live.connection import CaptureError, Server, answers, connect, restoring, undo
 from cosmos_exp.scene.carla_live.ego import Vehicle, find_ego, live_vehicles
-from cosmos_exp.scene.carla_live.folder import LOG, Capture, CapturedCamera, CaptureWriter, open_capture
+from cosmos_exp.scene.carla_live.folder import (
+    LOG,
+    REPLAYED,
+    Capture,
+    CapturedCamera,
+    CaptureWriter,
+    lens_text,
+    open_capture,
+)
 from cosmos_exp.scene.carla_live.recording import (
     RecordedVehicle,
     Recording,
@@ -78,13 +87,29 @@ class Wanted:
 
 @dataclass(frozen=True)
 class _Stage:
-    """The world when the first frame is due. vehicle: a `carla.Vehicle`. seconds: of the log, at frame 0."""
+    """The world when the first frame is due. vehicle: a `carla.Vehicle`. replay: what is replayed."""
 
     world: Any
     vehicle: Any
     ego: Vehicle
     frames: int
-    seconds: float | None
+    replay: _Replay | None = None
+
+
+@dataclass(frozen=True)
+class _Replay:
+    """recorded: the ego in the log; None where the server does not list its vehicles. start: seconds of the log at
+    frame 0. duration: seconds of the log, one step more than is captured, so that the replay goes on until then."""
+
+    recording: Recording
+    recorded: RecordedVehicle | None
+    start: float
+    duration: float
+
+    @property
+    def follow(self) -> int:
+        """Id in the log."""
+        return self.recorded.vehicle.id if self.recorded else 0
 
 
 def capture(
@@ -116,6 +141,8 @@ def capture(
             numbers = drive.run(_starter(client, playing), tick)
             about = _about(client, stage, server, playing, wanted, origin, numbers)
             about["map"] = _write_map(stage.world, writer.partial)
+            if stage.replay and Path(stage.replay.recording.name).is_file():
+                shutil.copyfile(stage.replay.recording.name, writer.partial / REPLAYED)
         except BaseException:
             writer.discard()
             raise
@@ -133,7 +160,9 @@ def ego_origin(vehicle: Any) -> np.ndarray:
 def _captured(wanted: WantedCamera) -> CapturedCamera:
     camera = wanted.camera
     model = camera.model
-    return CapturedCamera(camera.name, model.width, model.height, repr(model), camera.camera_to_rig, wanted.outputs)
+    return CapturedCamera(
+        camera.name, model.width, model.height, lens_text(model), camera.camera_to_rig, wanted.outputs
+    )
 
 
 def _set_up(
@@ -148,13 +177,14 @@ def _set_up(
     step = playing.time_factor / wanted.fps
     frames = wanted.frames or last_frame(recording, start, step) + 1
     check_window(recording, start, step, frames)
-    world = _fresh_world(client, world, server, recording)
+    replay = _Replay(recording, hero, start, frames * step)
+    world = _clear_world(client, world, server, recording)
     _go_synchronous(world, wanted.fps, server)
-    _stand_still(client, world, server, playing, recording, hero, start, undoing)
+    _stand_still(client, world, server, playing, replay, undoing)
     with answers(f"the server does not tell what it replays of {recording.name!r}"):
         vehicles = live_vehicles(world)
         ego = replayed_ego(hero, vehicles) if hero else find_ego(vehicles, wanted.ego)
-        return _Stage(world, world.get_actor(ego.id), ego, frames, start)
+        return _Stage(world, world.get_actor(ego.id), ego, frames, replay)
 
 
 def _live(world: Any, server: Server, playing: Playing, wanted: Wanted) -> _Stage:
@@ -166,20 +196,23 @@ def _live(world: Any, server: Server, playing: Playing, wanted: Wanted) -> _Stag
         for _ in range(round((playing.start or 0.0) * wanted.fps)):
             world.tick(server.timeout)
         ego = find_ego(live_vehicles(world), wanted.ego)
-        return _Stage(world, world.get_actor(ego.id), ego, wanted.frames, None)
+        return _Stage(world, world.get_actor(ego.id), ego, wanted.frames)
 
 
-def _fresh_world(client: Any, world: Any, server: Server, recording: Recording) -> Any:
-    """A world of the log's town without the actors of others."""
-    client.set_timeout(max(server.timeout, LOADING))
-    try:
-        with answers(f"the server cannot load {recording.town}, the town of {recording.name!r}"):
-            loaded = world.get_map().name.rsplit("/", 1)[-1]
-            if loaded == recording.town:
-                return client.reload_world(False)
-            return client.load_world(recording.town, False)
-    finally:
+def _clear_world(client: Any, world: Any, server: Server, recording: Recording) -> Any:
+    """A world of the log's town without the vehicles and walkers of others: this one, or else loaded anew."""
+    with answers(f"the server cannot load {recording.town}, the town of {recording.name!r}"):
+        same = town_of(world) == recording.town
+        if same and not any(kind in a.type_id for a in world.get_actors() for kind in ("vehicle.", "walker.")):
+            return world
+        settings = world.get_settings()
+        if settings.synchronous_mode:  # of a client that is gone: a server loads a map while it ticks
+            settings.synchronous_mode = False
+            world.apply_settings(settings)
+        client.set_timeout(max(server.timeout, LOADING))
+        loaded = client.reload_world(False) if same else client.load_world(recording.town, False)
         client.set_timeout(server.timeout)
+        return loaded
 
 
 def _go_synchronous(world: Any, fps: float, server: Server) -> None:
@@ -192,23 +225,17 @@ def _go_synchronous(world: Any, fps: float, server: Server) -> None:
 
 
 def _stand_still(
-    client: Any,
-    world: Any,
-    server: Server,
-    playing: Playing,
-    recording: Recording,
-    hero: RecordedVehicle | None,
-    start: float,
-    undoing: contextlib.ExitStack,
+    client: Any, world: Any, server: Server, playing: Playing, replay: _Replay, undoing: contextlib.ExitStack
 ) -> None:
     """Let the log be replayed and stand still at its start."""
-    with answers(f"the server cannot replay {recording.name!r}"):
+    name = replay.recording.name
+    with answers(f"the server cannot replay {name!r}"):
         client.set_replayer_time_factor(0.0)
         client.set_replayer_ignore_hero(playing.ignore_hero)
         client.set_replayer_ignore_spectator(playing.ignore_spectator)
-        told = client.replay_file(recording.name, start, 0.0, hero.vehicle.id if hero else 0, playing.replay_sensors)
+        told = client.replay_file(name, replay.start, replay.duration, replay.follow, playing.replay_sensors)
         if "not found" in told:
-            raise CaptureError(f"the server cannot replay {recording.name!r}: {' '.join(told.split())}")
+            raise CaptureError(f"the server cannot replay {name!r}: {' '.join(told.split())}")
         undo(undoing, "the replay cannot be stopped", lambda: client.stop_replayer(False))
         undo(undoing, "the replay's time factor cannot be put back", lambda: client.set_replayer_time_factor(1.0))
         world.tick(server.timeout)
@@ -247,7 +274,7 @@ class _Drive:
 
     def run(self, start: Callable[[], None], tick: Tick) -> list[int]:
         """All frames. start: called after the first one. Returns CARLA's numbers of the frames."""
-        for _ in range(WARM_UP - 1 if self.stage.seconds is not None else 0):
+        for _ in range(WARM_UP if self.stage.replay else 0):  # live traffic has no time to lose
             self._tick()
         numbers: list[int] = []
         log = ActorRecorder(self.writer.partial / LOG, town_of(self.stage.world), self.stage.world, self.stage.vehicle)
@@ -336,10 +363,19 @@ def _about(
         "town": town_of(stage.world),
         "weather": weather_values(weather),
         "ego": {**dataclasses.asdict(stage.ego), "origin": origin.tolist()},
-        "playing": {**dataclasses.asdict(playing), "start": stage.seconds},
+        "playing": dataclasses.asdict(playing),
+        "replay": _replay_values(stage.replay),
         "fps": wanted.fps,
         "frames": list(numbers),
     }
+
+
+def _replay_values(replay: _Replay | None) -> dict[str, Any] | None:
+    """Of capture.json: the log's name, the ego's id in it (0 where it is not known), start and duration."""
+    if replay is None:
+        return None
+    values = {"log": replay.recording.name, "ego": replay.follow}
+    return {**values, "start": replay.start, "duration": replay.duration}
 
 
 def weather_values(weather: Any) -> Mapping[str, float]:

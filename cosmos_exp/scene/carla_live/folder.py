@@ -3,6 +3,7 @@
     capture.json             what was captured, and the size and SHA-256 of every other file
     scene.log                actors, boxes and traffic lights, as a recorder log; frame i is at i / fps seconds
     <town>.xodr              the map
+    replayed.log             the log that the server replayed, where this machine has it
     <camera>.<output>.npy    one array for each camera and output: [frames, height, width, ...] of a `CameraRender`
 
 Everything is written into a partial folder beside it, capture.json last, which is then renamed.
@@ -10,7 +11,9 @@ Everything is written into a partial folder beside it, capture.json last, which 
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -25,9 +28,10 @@ import numpy as np
 from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.common.files import file_sha256, json_text, partial_name, write_atomic
 from cosmos_exp.common.guards import parse_json, read_bytes, read_npy
+from cosmos_exp.sensors.camera import CameraModel
 
 FORMAT = 1
-ABOUT, LOG = "capture.json", "scene.log"
+ABOUT, LOG, REPLAYED = "capture.json", "scene.log", "replayed.log"
 OUTPUTS: Mapping[str, tuple[str, tuple[int, ...]]] = {
     "rgb": ("|u1", (3,)),
     "depth": ("<f4", ()),
@@ -149,6 +153,13 @@ def _sync(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def lens_text(model: CameraModel) -> str:
+    """A lens as text that is the same for equal lenses."""
+    assert dataclasses.is_dataclass(model) and not isinstance(model, type), "lenses are dataclasses"
+    values = dataclasses.asdict(model)
+    return json.dumps({"model": type(model).__name__} | values, default=float)
 
 
 def array_name(camera: str, output: str) -> str:
