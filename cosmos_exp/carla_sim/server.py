@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import time
@@ -217,10 +218,8 @@ class Simulation:
         while True:
             self._woken.clear()
             if self.world.settings.synchronous or not self.clients:
-                try:
+                with contextlib.suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(self._woken.wait(), None if self.world.settings.synchronous else IDLE)
-                except asyncio.TimeoutError:
-                    pass
                 continue
             began = time.monotonic()
             await self.tick()
