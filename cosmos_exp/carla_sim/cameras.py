@@ -11,10 +11,9 @@ import numpy as np
 from cosmos_exp.carla_sim.actors import Actor
 from cosmos_exp.carla_sim.messages import Moment, image_message
 from cosmos_exp.common.errors import UserError
-from cosmos_exp.rendering.compiled import kernel
+from cosmos_exp.rendering.carla_pixels import draw_pixels
 from cosmos_exp.rendering.gbuffer import GBuffer
 from cosmos_exp.rendering.renderer import SMALL_IMAGE, Frame, Renderer
-from cosmos_exp.rendering.types import SKY_TAG
 from cosmos_exp.rendering.weather import Weather
 from cosmos_exp.sensors.camera import Camera
 from cosmos_exp.sensors.carla_lens import lens_of
@@ -28,8 +27,6 @@ OUTPUTS = {
     "normals": "normals", "cosmos_visualization": "hdmap", "hdmap": "hdmap", "sky_mask": "sky",
 }  # fmt: skip
 DEFAULT_SIZE = (800, 600)
-DEPTH_RANGE = 1000.0  # metres that the largest value of a depth image stands for
-DEPTH_LARGEST = 2**24 - 1
 
 
 def is_camera(actor: Actor) -> bool:
@@ -84,8 +81,10 @@ class View:
     weather: Weather
     sensors: tuple[CameraSensor, ...]
 
-    def render(self, moment: Moment, type_number: Callable[[str], int]) -> list[tuple[int, bytearray]]:
-        """(stream, message) of each sensor."""
+    def render(
+        self, moment: Moment, type_number: Callable[[str], int], new: Callable[[int], bytearray]
+    ) -> list[tuple[int, bytearray]]:
+        """(stream, message) of each sensor. new: memory of a size for a message."""
         model = self.camera.model
         outputs = {sensor.output for sensor in self.sensors}
         samples = 2 if model.height <= SMALL_IMAGE and "rgb" in outputs else 1
@@ -95,7 +94,7 @@ class View:
         for sensor in self.sensors:
             actor = sensor.actor
             data, pixels = image_message(
-                type_number(actor.type_id), moment, actor.transform, model.width, model.height, sensor.fov
+                type_number(actor.type_id), moment, actor.transform, model.width, model.height, sensor.fov, new
             )
             if sensor.output in pixels_of:
                 pixels[:] = pixels_of[sensor.output]
@@ -114,16 +113,8 @@ class View:
         if output == "rgb":
             rgb = self.renderer.shade(gbuffer, self.weather, frame=self.frame, seed=self.renderer.scene.seed)
             cv2.cvtColor(rgb, cv2.COLOR_RGB2BGRA, dst=out)
-        elif output == "depth":
-            _write_depth(gbuffer.depth, out)
-        elif output == "normals":
-            _write_normals(gbuffer.normals, out)
-        elif output == "sky":
-            sky = gbuffer.semantic == SKY_TAG
-            out[..., :3], out[..., 3] = np.where(sky, 255, 0)[..., None], 255
         else:
-            instance = gbuffer.instance if output == "instance" else np.zeros(out.shape[:2], np.uint16)
-            _write_codes(gbuffer.semantic, instance, out)
+            draw_pixels(gbuffer, output, out)
 
 
 def views(
@@ -134,41 +125,3 @@ def views(
     for sensor in sensors:
         groups.setdefault(sensor.key, []).append(sensor)
     return [View(*place(group[0]), tuple(group)) for group in groups.values()]
-
-
-@kernel()
-def _write_depth(depth, out):
-    """metres = 1000 (R + 256 G + 65536 B) / (2^24 - 1), rounded to the nearest; beyond it, the largest."""
-    height, width = depth.shape
-    for y in range(height):
-        for x in range(width):
-            share = min(max(np.float64(depth[y, x]) / DEPTH_RANGE, 0.0), 1.0)
-            value = np.int64(share * DEPTH_LARGEST + 0.5)
-            out[y, x, 0] = (value >> 16) & 255
-            out[y, x, 1] = (value >> 8) & 255
-            out[y, x, 2] = value & 255
-            out[y, x, 3] = 255
-
-
-@kernel()
-def _write_codes(tags, instances, out):
-    """The tag in R; the instance in G (high byte) and B."""
-    height, width = tags.shape
-    for y in range(height):
-        for x in range(width):
-            number = np.int64(instances[y, x])
-            out[y, x, 0] = number & 255
-            out[y, x, 1] = (number >> 8) & 255
-            out[y, x, 2] = tags[y, x]
-            out[y, x, 3] = 255
-
-
-@kernel()
-def _write_normals(normals, out):
-    """x, y, z of the camera's OpenCV axes in R, G, B: -127 to 127 as 0 to 255, rounded to the nearest."""
-    height, width, _ = normals.shape
-    for y in range(height):
-        for x in range(width):
-            for k in range(3):
-                out[y, x, 2 - k] = np.uint8((np.int64(normals[y, x, k]) + 127) * 255.0 / 254.0 + 0.5)
-            out[y, x, 3] = 255

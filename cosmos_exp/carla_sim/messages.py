@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,11 +71,12 @@ def snapshot(
 
 
 def image_message(
-    type_number: int, moment: Moment, transform: Transform, width: int, height: int, fov: float
-) -> tuple[bytearray, np.ndarray]:
-    """The message of an image, and its pixels [H,W,4] uint8 BGRA, to be filled in place."""
+    type_number: int, moment: Moment, transform: Transform, width: int, height: int, fov: float,
+    new: Callable[[int], bytearray] = bytearray,
+) -> tuple[bytearray, np.ndarray]:  # fmt: skip
+    """The message of an image, and its pixels [H,W,4] uint8 BGRA, to be filled in place. new: memory of a size."""
     start = SIZE.size + HEADER.size + IMAGE.size
-    data = bytearray(start + 4 * width * height)
+    data = new(start + 4 * width * height)
     SIZE.pack_into(data, 0, len(data) - SIZE.size)
     data[SIZE.size : start] = header(type_number, moment, transform) + IMAGE.pack(width, height, fov)
     return data, np.frombuffer(data, np.uint8, offset=start).reshape(height, width, 4)

@@ -31,7 +31,7 @@ from cosmos_exp.rendering.frame_objects import (
     gait_offset,
     gait_phase,
 )
-from cosmos_exp.rendering.renderer import Frame, Renderer
+from cosmos_exp.rendering.renderer import Renderer
 from cosmos_exp.scene.carla.axes import flu_points
 from cosmos_exp.scene.carla.log import LIGHT_STATES, recorded_scene
 from cosmos_exp.scene.carla.packets import ActorAdded

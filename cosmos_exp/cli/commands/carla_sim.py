@@ -14,8 +14,9 @@ from cosmos_exp.common.errors import UserError
 def command_line() -> Parser:
     parser = Parser(
         "carla-sim",
-        "A CARLA server without CARLA, for the client of `pip install carla==0.9.16`: maps, actors, replays and sensors "
-        "drawn by our renderer. It simulates geometry, not physics. Whoever can connect may use it: it has no passwords.",
+        "A CARLA server without CARLA, for the client of `pip install carla==0.9.16`: maps, actors, replays, and "
+        "sensors drawn by our renderer. It simulates geometry, not physics. It has no password: whoever can connect to "
+        "--host may use it.",
     )
     parser.add_argument("--port", type=int, default=2000, help="default 2000; the streams take the next one; 0: any")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on, default 127.0.0.1")
