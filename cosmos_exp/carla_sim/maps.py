@@ -1,0 +1,73 @@
+"""Towns: OpenDRIVE files by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from cosmos_exp.common.errors import UserError, unknown_name
+from cosmos_exp.common.guards import XML_BYTES, read_bytes
+from cosmos_exp.common.input_files import existing_file
+from cosmos_exp.scene.opendrive.reader import load_opendrive
+from cosmos_exp.scene.types import SceneMap
+
+FOLDER = "Carla/Maps"  # CARLA's asset folder, in the names that clients see
+SUFFIX = ".xodr"
+
+
+def base_name(name: str) -> str:
+    """`/Game/Carla/Maps/Town10HD_Opt` -> `town10hd`."""
+    return name.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1].removesuffix(SUFFIX).lower().removesuffix("_opt")
+
+
+@dataclass(frozen=True)
+class Town:
+    """An OpenDRIVE map. name: without folder and suffix. text: as the client reads it."""
+
+    name: str
+    path: Path
+    text: str
+
+    @cached_property
+    def map(self) -> SceneMap:
+        return load_opendrive(self.path)
+
+    @property
+    def asset(self) -> str:
+        return f"{FOLDER}/{self.name}"
+
+
+class Towns:
+    """The maps of a server: OpenDRIVE files given by path, and all of some folders."""
+
+    def __init__(self, files: Sequence[Path] = (), folders: Sequence[Path] = ()):
+        self.paths: dict[str, Path] = {}
+        for folder in folders:
+            if not folder.is_dir():
+                raise UserError(f"no folder of maps {str(folder)!r}")
+            for path in sorted(folder.glob(f"*{SUFFIX}")):
+                self.paths.setdefault(base_name(path.name), path)
+        for file in files:
+            path = existing_file("OpenDRIVE map", file)
+            self.paths[base_name(path.name)] = path
+        self._loaded: dict[str, Town] = {}
+
+    @property
+    def names(self) -> list[str]:
+        return [path.stem for path in self.paths.values()]
+
+    def town(self, name: str) -> Town:
+        """The town of that name, in any case, with or without folder and `_Opt`.
+
+        Raises UserError on an unknown name, and where the file is no OpenDRIVE map.
+        """
+        key = base_name(name)
+        if key not in self.paths:
+            raise UserError(unknown_name("map", name, self.names))
+        if key not in self._loaded:
+            path = self.paths[key]
+            text = read_bytes("OpenDRIVE map", path, XML_BYTES).decode("utf-8", "replace")
+            self._loaded[key] = Town(path.stem, path, text)
+        return self._loaded[key]
