@@ -49,7 +49,7 @@ def test_what_was_written_is_read(folder: Path) -> None:
 def test_an_unfinished_capture_is_none(tmp_path: Path) -> None:
     writer = begun(tmp_path / "capture", frames=2)
     assert not is_finished(tmp_path / "capture")
-    with pytest.raises(ValueError, match="front.rgb.npy lacks 1 frames"):
+    with pytest.raises(ValueError, match=r"front\.rgb\.npy lacks 1 frames"):
         writer.finish(ABOUT)
     assert not is_finished(tmp_path / "capture")
     writer.discard()

@@ -73,7 +73,7 @@ def test_a_replayed_ego_is_found_under_another_id() -> None:
     assert replayed_ego(hero, [Vehicle(50, "autopilot", "vehicle.audi.tt"), played]) is played
     same_id = Vehicle(174, "hero", "vehicle.lincoln.mkz_2017")
     assert replayed_ego(hero, [played, same_id]) is same_id
-    with pytest.raises(CaptureError, match="174 vehicle.lincoln.mkz_2017 .role hero. of the log: 2 vehicles are of"):
+    with pytest.raises(CaptureError, match=r"174 vehicle.lincoln.mkz_2017 .role hero. of the log: 2 vehicles are of"):
         replayed_ego(hero, [played, Vehicle(10, "hero", "vehicle.lincoln.mkz_2017")])
     other = Vehicle(174, "", "vehicle.audi.tt")
     with pytest.raises(CaptureError, match=r"no vehicle is of its type.*174 vehicle\.audi\.tt.*from 1\.25 s on"):
@@ -84,9 +84,9 @@ def test_frames_do_not_go_past_the_end() -> None:
     recording = parse_info("drive.log", INFO)
     assert last_frame(recording, 0.0, 1 / 24) == 593 and last_frame(recording, 24.0, 2 / 24) == 8
     check_window(recording, 19.7, 1 / 24, 121)
-    with pytest.raises(UserError, match="121 frames 0.04167 s of the log apart end at 25.000 s.*at most 114 frames"):
+    with pytest.raises(UserError, match=r"121 frames 0.04167 s of the log apart end at 25.000 s.*at most 114 frames"):
         check_window(recording, 20.0, 1 / 24, 121)
-    with pytest.raises(UserError, match="start 30 s lies outside the log, which is 24.7237 s long"):
+    with pytest.raises(UserError, match=r"start 30 s lies outside the log, which is 24.7237 s long"):
         check_window(recording, 30.0, 1 / 24, 1)
 
 
