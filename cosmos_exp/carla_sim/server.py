@@ -22,12 +22,9 @@ from cosmos_exp.carla_sim.messages import MAP_CHANGE, snapshot
 from cosmos_exp.carla_sim.msgpack_rpc import RpcConnection
 from cosmos_exp.carla_sim.renderers import (
     Appearances,
-    FrameOfWorld,
-    Placement,
     ReplayedScene,
+    TickPictures,
     TownPieces,
-    replay_placement,
-    town_placement,
 )
 from cosmos_exp.carla_sim.replay import Recording, ReplayOptions
 from cosmos_exp.carla_sim.streaming import WORLD_STREAM, Streams
@@ -36,7 +33,6 @@ from cosmos_exp.carla_sim.versions import DEFAULT, WORLD, version_of
 from cosmos_exp.carla_sim.world import Settings, World
 from cosmos_exp.common.cores import usable_cores
 from cosmos_exp.common.errors import UserError, unknown_name
-from cosmos_exp.rendering.renderer import Frame
 from cosmos_exp.rendering.warmup import warm_up
 from cosmos_exp.rendering.weather import WEATHERS, Weather
 from cosmos_exp.scene.carla.recorder import read_log
@@ -247,18 +243,13 @@ class Simulation:
             return
         loop = asyncio.get_running_loop()
         moment = self.world.moment
-        frame = FrameOfWorld(self.world, self.appearances)
         if self.pieces is None:
             self.pieces = TownPieces(self.world.town)
-        pieces, scene, world = self.pieces, self.scene, self.world
-        frames: dict[tuple, Frame] = {}
+        pictures = TickPictures(self.world, self.appearances, self.pieces, self.scene)
 
         def placed(sensor: CameraSensor) -> tuple:
-            found: Placement | None = replay_placement(sensor, world, frame, scene) if scene else None
-            found = found or town_placement(sensor, world, frame, pieces)
-            if found.key not in frames:
-                frames[found.key] = found.renderer.frame(found.objects)
-            return found.renderer, frames[found.key], found.camera, self.weather
+            found = pictures.place(sensor)
+            return found.renderer, found.frame, found.camera, self.weather
 
         drawn: list[View] = await loop.run_in_executor(self.builder, views, listened, placed)
         type_number, new = self.version.type_number, self.streams.buffers.take
