@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.common.guards import XML_BYTES, read_bytes
@@ -15,6 +16,7 @@ from cosmos_exp.scene.types import SceneMap
 
 FOLDER = "Carla/Maps"  # CARLA's asset folder, in the names that clients see
 SUFFIX = ".xodr"
+SENT = "OpenDriveMap"  # CARLA's name of a map that a client has sent
 
 
 def base_name(name: str) -> str:
@@ -53,6 +55,17 @@ class Towns:
             path = existing_file("OpenDRIVE map", file)
             self.paths[base_name(path.name)] = path
         self._loaded: dict[str, Town] = {}
+        self._sent: TemporaryDirectory | None = None
+
+    def add_text(self, text: str) -> None:
+        """A map that a client sends, under the name that it then loads. Raises UserError where it is no OpenDRIVE."""
+        if self._sent is None:
+            self._sent = TemporaryDirectory(prefix="carla-sim-")
+        path = Path(self._sent.name, f"{SENT}{SUFFIX}")
+        path.write_text(text, encoding="utf-8")
+        town = Town(SENT, path, text)
+        _ = town.map
+        self.paths[base_name(SENT)], self._loaded[base_name(SENT)] = path, town
 
     @property
     def names(self) -> list[str]:

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cosmos_exp.carla_sim import methods
-from cosmos_exp.carla_sim.actors import Actor
-from cosmos_exp.carla_sim.cameras import CameraSensor, View, camera_sensor, views
+from cosmos_exp.carla_sim import methods, methods_actors, methods_world  # noqa: F401  # the last two fill its table
+from cosmos_exp.carla_sim.actors import Actor, Attributes
+from cosmos_exp.carla_sim.cameras import CameraSensor, View, camera_sensor, is_camera, views
 from cosmos_exp.carla_sim.maps import Towns, base_name
 from cosmos_exp.carla_sim.messages import MAP_CHANGE, snapshot
 from cosmos_exp.carla_sim.msgpack_rpc import RpcConnection
@@ -85,6 +85,7 @@ class Simulation:
         self.recordings: dict[tuple, Recording] = {}
         self.definitions: list = DEFINITIONS
         self.clients: set[RpcConnection] = set()
+        self.traffic_managers: dict[int, tuple[str, int]] = {}
         self._ticking = asyncio.Lock()
         self._woken = asyncio.Event()
         self._last_tick = time.monotonic()
@@ -98,8 +99,17 @@ class Simulation:
     def spawn_points(self) -> list[Transform]:
         return []
 
-    def set_weather(self, weather: tuple[float, ...]) -> None:
-        self.world.weather = weather
+    def set_weather(self, weather: Sequence[float]) -> None:
+        self.world.weather = tuple(float(value) for value in weather)
+
+    def spawn(self, type_id: str, transform: Transform, attributes: Attributes, **options: Any) -> Actor:
+        """A new actor. Raises UserError where its blueprint is none, or its attributes make no camera."""
+        if type_id.startswith("sensor.camera."):
+            camera_sensor(Actor(0, type_id, transform, attributes))
+        actor = self.world.spawn(type_id, transform, dict(attributes), **options)
+        if is_camera(actor):
+            self.cameras[actor.id] = camera_sensor(actor)
+        return actor
 
     def place_camera(self, actor: Actor) -> None:
         """The sensor was moved relative to its parent."""

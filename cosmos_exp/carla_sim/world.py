@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -114,6 +115,23 @@ class World:
             actor = self.actors[actor.parent]
         return actor
 
+    def of_kind(self, kind: ActorType) -> list[Actor]:
+        return [actor for actor in self.actors.values() if actor.kind is kind]
+
+    def set_light(self, actor: Actor, **changes: Any) -> None:
+        """Change state (from its beginning), times (seconds) or freezing of a traffic light."""
+        if "state" in changes:
+            changes["elapsed"] = 0.0
+        actor.light = replace(actor.light, **changes)
+
+    def light_group(self, actor: Actor) -> list[Actor]:
+        """The lights of the same junction."""
+        return [actor]
+
+    def reset_lights(self, lights: Sequence[Actor]) -> None:
+        for light in lights:
+            self.set_light(light, state=0)
+
     def states(self) -> Iterator[bytes]:
         """ACTOR_STATE of all actors."""
         lights = {a.id: a.light.state for a in self.actors.values() if a.kind is ActorType.TRAFFIC_LIGHT}
@@ -128,7 +146,13 @@ class World:
         if self.replay is not None:
             self._step_replay(delta)
         for actor in self.actors.values():
-            if not actor.driven and not actor.parent and actor.velocity.any():
+            if actor.driven or actor.parent:
+                continue
+            if actor.constant_velocity is not None:
+                forward, right, up = actor.constant_velocity.tolist()
+                ahead = actor.transform.pose[:3, :3] @ [forward, -right, up]
+                actor.velocity = ahead * [1.0, -1.0, 1.0]
+            if actor.velocity.any() or actor.angular_velocity.any():
                 moved = actor.transform.location + actor.velocity * delta
                 actor.transform = Transform(moved, actor.transform.rotation + actor.angular_velocity * delta)
         self.place_attached()
@@ -151,6 +175,11 @@ class World:
         for child in self.children.get(number, ()):
             self._place(self.actors[child])
             self._place_children(child)
+
+    def place(self, actor: Actor) -> None:
+        """Move an attached actor to where its parent is now, and what is attached to it."""
+        self._place(actor)
+        self._place_children(actor.id)
 
     def _place(self, actor: Actor) -> None:
         parent = self.actors.get(actor.parent)
