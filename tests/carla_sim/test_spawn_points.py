@@ -14,7 +14,7 @@ def test_points_stand_on_both_lanes_of_a_street_and_head_along_them(tmp_path):
     path = tmp_path / "street.xodr"
     path.write_text(example_map())
     points = spawn_points(load_opendrive(path))
-    assert len(points) == 38
+    assert len(points) == 20
     for point in points:
         x, y, z = point.location
         assert 5 <= x <= 235 and z == pytest.approx(ABOVE)
