@@ -11,10 +11,9 @@ import numpy as np
 from cosmos_exp.carla_sim.actors import Actor
 from cosmos_exp.carla_sim.messages import Moment, image_message
 from cosmos_exp.common.errors import UserError
-from cosmos_exp.rendering.carla_pixels import write_depth, write_normals, write_tags
+from cosmos_exp.rendering.carla_pixels import draw_pixels
 from cosmos_exp.rendering.gbuffer import GBuffer
 from cosmos_exp.rendering.renderer import SMALL_IMAGE, Frame, Renderer
-from cosmos_exp.rendering.types import SKY_TAG
 from cosmos_exp.rendering.weather import Weather
 from cosmos_exp.sensors.camera import Camera
 from cosmos_exp.sensors.carla_lens import lens_of
@@ -82,8 +81,10 @@ class View:
     weather: Weather
     sensors: tuple[CameraSensor, ...]
 
-    def render(self, moment: Moment, type_number: Callable[[str], int]) -> list[tuple[int, bytearray]]:
-        """(stream, message) of each sensor."""
+    def render(
+        self, moment: Moment, type_number: Callable[[str], int], new: Callable[[int], bytearray]
+    ) -> list[tuple[int, bytearray]]:
+        """(stream, message) of each sensor. new: memory of a size for a message."""
         model = self.camera.model
         outputs = {sensor.output for sensor in self.sensors}
         samples = 2 if model.height <= SMALL_IMAGE and "rgb" in outputs else 1
@@ -93,7 +94,7 @@ class View:
         for sensor in self.sensors:
             actor = sensor.actor
             data, pixels = image_message(
-                type_number(actor.type_id), moment, actor.transform, model.width, model.height, sensor.fov
+                type_number(actor.type_id), moment, actor.transform, model.width, model.height, sensor.fov, new
             )
             if sensor.output in pixels_of:
                 pixels[:] = pixels_of[sensor.output]
@@ -112,16 +113,8 @@ class View:
         if output == "rgb":
             rgb = self.renderer.shade(gbuffer, self.weather, frame=self.frame, seed=self.renderer.scene.seed)
             cv2.cvtColor(rgb, cv2.COLOR_RGB2BGRA, dst=out)
-        elif output == "depth":
-            write_depth(gbuffer.depth, out)
-        elif output == "normals":
-            write_normals(gbuffer.normals, out)
-        elif output == "sky":
-            sky = gbuffer.semantic == SKY_TAG
-            out[..., :3], out[..., 3] = np.where(sky, 255, 0)[..., None], 255
         else:
-            instance = gbuffer.instance if output == "instance" else np.zeros(out.shape[:2], np.uint16)
-            write_tags(gbuffer.semantic, instance, out)
+            draw_pixels(gbuffer, output, out)
 
 
 def views(

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import socket
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,12 +22,9 @@ from cosmos_exp.carla_sim.messages import MAP_CHANGE, snapshot
 from cosmos_exp.carla_sim.msgpack_rpc import RpcConnection
 from cosmos_exp.carla_sim.renderers import (
     Appearances,
-    FrameOfWorld,
-    Placement,
     ReplayedScene,
+    TickPictures,
     TownPieces,
-    replay_placement,
-    town_placement,
 )
 from cosmos_exp.carla_sim.replay import Recording, ReplayOptions
 from cosmos_exp.carla_sim.streaming import WORLD_STREAM, Streams
@@ -35,7 +33,7 @@ from cosmos_exp.carla_sim.versions import DEFAULT, WORLD, version_of
 from cosmos_exp.carla_sim.world import Settings, World
 from cosmos_exp.common.cores import usable_cores
 from cosmos_exp.common.errors import UserError, unknown_name
-from cosmos_exp.rendering.renderer import Frame
+from cosmos_exp.rendering.warmup import warm_up
 from cosmos_exp.rendering.weather import WEATHERS, Weather
 from cosmos_exp.scene.carla.recorder import read_log
 
@@ -76,7 +74,7 @@ class Simulation:
             raise UserError("the server needs a map: give an OpenDRIVE file or a folder of them")
         self.replay_options = ReplayOptions()
         self.world = World(self.towns.town(name), replay_options=self.replay_options)
-        self.streams = Streams(self._greet)
+        self.streams = Streams(self._greeting)
         self.cameras: dict[int, CameraSensor] = {}
         self.appearances = Appearances()
         self.weather: Weather = WEATHERS["Original"]
@@ -226,9 +224,8 @@ class Simulation:
             step = self.world.settings.fixed_delta or ASYNCHRONOUS_STEP
             await asyncio.sleep(max(step - (time.monotonic() - began), 0.0))
 
-    def _greet(self, stream: int, writer: asyncio.StreamWriter) -> None:
-        if stream == WORLD_STREAM:
-            writer.write(self._snapshot())
+    def _greeting(self, stream: int) -> bytes | None:
+        return self._snapshot() if stream == WORLD_STREAM else None
 
     def _send_snapshot(self, state: int = 0) -> None:
         self.streams.send(WORLD_STREAM, self._snapshot(state))
@@ -246,27 +243,23 @@ class Simulation:
             return
         loop = asyncio.get_running_loop()
         moment = self.world.moment
-        frame = FrameOfWorld(self.world, self.appearances)
         if self.pieces is None:
             self.pieces = TownPieces(self.world.town)
-        pieces, scene, world = self.pieces, self.scene, self.world
-        frames: dict[tuple, Frame] = {}
+        pictures = TickPictures(self.world, self.appearances, self.pieces, self.scene)
 
         def placed(sensor: CameraSensor) -> tuple:
-            found: Placement | None = replay_placement(sensor, world, frame, scene) if scene else None
-            found = found or town_placement(sensor, world, frame, pieces)
-            if found.key not in frames:
-                frames[found.key] = found.renderer.frame(found.objects)
-            return found.renderer, frames[found.key], found.camera, self.weather
+            found = pictures.place(sensor)
+            return found.renderer, found.frame, found.camera, self.weather
 
         drawn: list[View] = await loop.run_in_executor(self.builder, views, listened, placed)
-        jobs = [loop.run_in_executor(self.pool, view.render, moment, self.version.type_number) for view in drawn]
+        type_number, new = self.version.type_number, self.streams.buffers.take
+        jobs = [loop.run_in_executor(self.pool, view.render, moment, type_number, new) for view in drawn]
         for done in asyncio.as_completed(jobs):
             for stream, data in await done:
                 self.streams.send(stream, data)
 
-    def close(self) -> None:
-        self.streams.close_all()
+    async def close(self) -> None:
+        await self.streams.close_all()
         for client in list(self.clients):
             client.writer.close()
         if self.pieces is not None:
@@ -275,12 +268,13 @@ class Simulation:
         self.builder.shutdown(wait=False, cancel_futures=True)
 
 
-async def serve(options: ServerOptions, listening: Callable[[int], None]) -> None:
-    """Run a server until it is cancelled. listening: called with the port once clients can connect.
+async def serve(options: ServerOptions, ready: Callable[[int], None]) -> None:
+    """Run a server until it is cancelled. ready: called with the port once clients can connect.
 
     Raises UserError where the map cannot be read or a port is taken.
     """
     simulation = Simulation(options)
+    await asyncio.get_running_loop().run_in_executor(simulation.builder, warm_up, lambda done, total: None)
 
     async def rpc(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = RpcConnection(reader, writer, lambda name, params: methods.call(simulation, name, params))
@@ -291,27 +285,29 @@ async def serve(options: ServerOptions, listening: Callable[[int], None]) -> Non
         finally:
             simulation.clients.discard(connection)
 
-    servers = await _listen(options.host, options.port, rpc, simulation.streams.serve)
-    port, simulation.streams.port = (server.sockets[0].getsockname()[1] for server in servers)
-    listening(port)
+    rpc_socket, stream_socket = _listen(options.host, options.port)
+    port, simulation.streams.port = (listening.getsockname()[1] for listening in (rpc_socket, stream_socket))
+    server = await asyncio.start_server(rpc, sock=rpc_socket)
+    streams = asyncio.ensure_future(simulation.streams.serve(stream_socket))
+    ready(port)
     try:
         await simulation.run()
     finally:
-        for server in servers:
-            server.close()
-        simulation.close()
+        server.close()
+        streams.cancel()
+        stream_socket.close()
+        await simulation.close()
 
 
 TRIES = 50
 
 
-async def _listen(host: str, port: int, rpc: Any, stream: Any) -> tuple[asyncio.Server, asyncio.Server]:
-    """Servers on a port and the one after it; port 0: any two free ones."""
+def _listen(host: str, port: int) -> tuple[socket.socket, socket.socket]:
+    """Sockets that listen on a port and the one after it; port 0: any two free ones."""
     for _ in range(TRIES if port == 0 else 1):
-        first = await _bind(host, port, rpc)
-        second_port = first.sockets[0].getsockname()[1] + 1
+        first = _bind(host, port)
         try:
-            return first, await _bind(host, second_port, stream)
+            return first, _bind(host, first.getsockname()[1] + 1)
         except UserError:
             first.close()
             if port:
@@ -319,13 +315,15 @@ async def _listen(host: str, port: int, rpc: Any, stream: Any) -> tuple[asyncio.
     raise UserError(f"no two free ports in a row were found on {host}")
 
 
-async def _bind(host: str, port: int, handler: Any) -> asyncio.Server:
+def _bind(host: str, port: int) -> socket.socket:
     try:
-        return await asyncio.start_server(handler, host, port)
+        found = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OverflowError:
         raise UserError(f"port {port}: 1 to 65534, or 0 for any") from None
     except OSError as error:
         raise UserError(f"cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}") from None
+    found.setblocking(False)
+    return found
 
 
 CAMERA_ATTRIBUTES = (("image_size_x", 2, "800"), ("image_size_y", 2, "600"), ("fov", 3, "90.0"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -15,7 +16,7 @@ from cosmos_exp.carla_sim.actors import (
     spectator,
 )
 from cosmos_exp.carla_sim.maps import Town
-from cosmos_exp.carla_sim.messages import ACTOR_STATE, Moment
+from cosmos_exp.carla_sim.messages import Moment
 from cosmos_exp.carla_sim.replay import Pose, Recording, Replay, ReplayOptions
 from cosmos_exp.carla_sim.transforms import Transform
 from cosmos_exp.scene.carla.ego import EGO_ROLES
@@ -90,6 +91,7 @@ class World:
         if parent:
             actor.relative = transform
             self.children.setdefault(parent, set()).add(number)
+            self.actors[parent].carries += 1
         self._add(actor)
         self._place(actor)
         return actor
@@ -100,7 +102,9 @@ class World:
         if actor is None or actor is self.spectator:
             return []
         gone = [child for each in list(self.children.pop(number, ())) for child in self.destroy(each)]
-        self.children.get(actor.parent, set()).discard(number)
+        if actor.parent in self.actors:
+            self.children[actor.parent].discard(number)
+            self.actors[actor.parent].carries -= 1
         del self.actors[number]
         return [*gone, actor]
 
@@ -110,13 +114,10 @@ class World:
             actor = self.actors[actor.parent]
         return actor
 
-    def states(self) -> np.ndarray:
-        """[N] ACTOR_STATE of all actors."""
-        rows = np.zeros(len(self.actors), ACTOR_STATE)
+    def states(self) -> Iterator[bytes]:
+        """ACTOR_STATE of all actors."""
         lights = {a.id: a.light.state for a in self.actors.values() if a.kind is ActorType.TRAFFIC_LIGHT}
-        for row, actor in zip(rows, self.actors.values()):
-            actor.fill(row, lights)
-        return rows
+        return (actor.state(lights) for actor in self.actors.values())
 
     # Time
 
@@ -202,7 +203,9 @@ class World:
             present.add(index)
             if index not in replay.ids:
                 replay.ids[index] = self._replayed_actor(index, recorded)
-            self._follow_recording(self.actors.get(replay.ids[index]), recording.pose(recorded, t))
+            actor = self.actors.get(replay.ids[index])
+            if actor is not None and not (actor.driven and recording.stands_still(index)):
+                self._follow_recording(actor, recording.pose(recorded, t))
         for index in [i for i in replay.ids if i not in present]:
             number = replay.ids.pop(index)
             if number in self.actors and self.actors[number].kind not in SIGNALS:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from cosmos_exp.common.progress import Tick
-from cosmos_exp.rendering.carla_pixels import write_depth, write_normals, write_tags
+from cosmos_exp.rendering.carla_pixels import draw_pixels
 from cosmos_exp.rendering.clips.resample import Yuv420, resize
 from cosmos_exp.rendering.renderer import Renderer, render_camera
 from cosmos_exp.scene.procedural.street import procedural_scene
@@ -36,7 +36,7 @@ def warm_up(tick: Tick) -> None:
         (2.0, lambda: _draw(renderer, ftheta, "depth", "hdmap")),
         (1.5, lambda: _draw(renderer, pinhole, "lidar")),
         (1.5, _resample),
-        (1.0, _carla_pixels),
+        (1.5, lambda: _carla_pixels(renderer, pinhole)),
     ]
     total = round(sum(seconds for seconds, _ in steps))
     done = 0.0
@@ -62,8 +62,9 @@ def _resample() -> None:
     Yuv420(WIDTH, HEIGHT, 2 * HEIGHT)(image)
 
 
-def _carla_pixels() -> None:
+def _carla_pixels(renderer: Renderer, camera: Camera) -> None:
     pixels = np.zeros((HEIGHT, WIDTH, 4), np.uint8)
-    write_depth(np.zeros((HEIGHT, WIDTH), np.float32), pixels)
-    write_tags(np.zeros((HEIGHT, WIDTH), np.uint8), np.zeros((HEIGHT, WIDTH), np.uint16), pixels)
-    write_normals(np.zeros((HEIGHT, WIDTH, 3), np.int8), pixels)
+    for samples in (1, 2):
+        gbuffer = renderer.gbuffer(camera, 0.0, samples=samples)
+        for output in ("depth", "semantic", "normals"):
+            draw_pixels(gbuffer, output, pixels)
