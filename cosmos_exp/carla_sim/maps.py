@@ -8,6 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from cosmos_exp.carla_sim.lights import SignalPlan, signal_plan
+from cosmos_exp.carla_sim.road_surface import RoadSurface
+from cosmos_exp.carla_sim.spawn_points import spawn_points
+from cosmos_exp.carla_sim.transforms import Transform
 from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.common.guards import XML_BYTES, read_bytes
 from cosmos_exp.common.input_files import existing_file
@@ -35,6 +39,18 @@ class Town:
     @cached_property
     def map(self) -> SceneMap:
         return load_opendrive(self.path)
+
+    @cached_property
+    def surface(self) -> RoadSurface:
+        return RoadSurface(self.map.lanes)
+
+    @cached_property
+    def signals(self) -> SignalPlan:
+        return signal_plan(self.path)
+
+    @cached_property
+    def spawn_points(self) -> list[Transform]:
+        return spawn_points(self.map)
 
     @property
     def asset(self) -> str:

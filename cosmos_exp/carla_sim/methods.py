@@ -45,7 +45,7 @@ def _unknown(name: str) -> None:
     logger.warning("a client called %s(), which the embedded server does not have: it has no effect", name[:60])
 
 
-def existing(sim: Simulation, number: int) -> Actor:
+def actor_of(sim: Simulation, number: int) -> Actor:
     """The actor of an id. Raises Refused where there is none."""
     actor = sim.world.actor(number)
     if actor is None:

@@ -91,39 +91,12 @@ def get_environment_objects(sim: Simulation, tag: int) -> list:
 
 @method()
 def get_weather_parameters(sim: Simulation) -> list:
-    return list(sim.world.weather)
+    return list(sim.world.weather.values)
 
 
 @method(void=True)
 def set_weather_parameters(sim: Simulation, weather: list) -> None:
     sim.set_weather(weather)
-
-
-# The traffic manager runs in a client; the server keeps the addresses of those that run.
-
-
-@method()
-def is_traffic_manager_running(sim: Simulation, port: int) -> bool:
-    return port in sim.traffic_managers
-
-
-@method()
-def get_traffic_manager_running(sim: Simulation, port: int) -> list:
-    return list(sim.traffic_managers.get(port, ("", 0)))
-
-
-@method()
-def add_traffic_manager_running(sim: Simulation, address: list) -> bool:
-    host, port = address
-    if port in sim.traffic_managers:
-        return False
-    sim.traffic_managers[port] = (str(host), int(port))
-    return True
-
-
-@method()
-def destroy_traffic_manager(sim: Simulation, port: int) -> bool:
-    return sim.traffic_managers.pop(port, None) is not None
 
 
 # Recorder and replayer

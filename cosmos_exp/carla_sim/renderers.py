@@ -7,6 +7,7 @@ are the same. Everything else is drawn by renderers of pieces of the town, which
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -127,6 +128,12 @@ def _axle(actor: Actor) -> np.ndarray:
     recorded = as_recorded(actor)
     box = recorded_box(recorded)
     return np.zeros(3) if box is None or actor.kind is not ActorType.VEHICLE else rear_axle(recorded, box)
+
+
+def heading(renderer: Renderer) -> float:
+    """Degrees, counter-clockwise from the world's x, that the azimuth of a weather's sun counts from."""
+    forward = renderer.scene.rig_trajectory.poses[0][:2, 0]
+    return math.degrees(math.atan2(forward[1], forward[0]))
 
 
 class TownPieces:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -19,12 +18,13 @@ from cosmos_exp.carla_sim.actors import (
 from cosmos_exp.carla_sim.maps import Town
 from cosmos_exp.carla_sim.messages import Moment
 from cosmos_exp.carla_sim.replay import Pose, Recording, Replay, ReplayOptions
+from cosmos_exp.carla_sim.traffic import Traffic
 from cosmos_exp.carla_sim.transforms import Transform
+from cosmos_exp.carla_sim.weather_parameters import PRESETS
 from cosmos_exp.scene.carla.ego import EGO_ROLES
 from cosmos_exp.scene.carla.packets import Packet
 from cosmos_exp.scene.carla.recorder import ActorType
 
-CLEAR_NOON = (5.0, 0.0, 0.0, 10.0, -1.0, 45.0, 2.0, 0.75, 0.1, 0.0, 1.0, 0.03, 0.0331, 0.0)
 SAME_PLACE = 2.0  # metres within which a recorded light or sign is the map's
 SIGNALS = (ActorType.TRAFFIC_LIGHT, ActorType.TRAFFIC_SIGN)
 CARLA_DEGREES = -90.0  # a signal's model looks along its right
@@ -64,13 +64,14 @@ class World:
     def __post_init__(self) -> None:
         self.actors: dict[int, Actor] = {}
         self.children: dict[int, set[int]] = {}
-        self.weather: tuple[float, ...] = CLEAR_NOON
+        self.weather = PRESETS["ClearNoon"]
         self.elapsed, self.delta = 0.0, 0.0
         self.replay: Replay | None = None
         self.began = time.monotonic()
         self._next_id = 1
         self._clock = (0.0, 0, 0.0)  # elapsed before the current step length, steps of it, seconds of one
         self.spectator = self._add(spectator(self._new_id()))
+        self.traffic = Traffic(self.town)
         self._add_signals()
 
     @property
@@ -104,7 +105,7 @@ class World:
             return []
         gone = [child for each in list(self.children.pop(number, ())) for child in self.destroy(each)]
         if actor.parent in self.actors:
-            self.children[actor.parent].discard(number)
+            self.children.get(actor.parent, set()).discard(number)
             self.actors[actor.parent].carries -= 1
         del self.actors[number]
         return [*gone, actor]
@@ -117,20 +118,6 @@ class World:
 
     def of_kind(self, kind: ActorType) -> list[Actor]:
         return [actor for actor in self.actors.values() if actor.kind is kind]
-
-    def set_light(self, actor: Actor, **changes: Any) -> None:
-        """Change state (from its beginning), times (seconds) or freezing of a traffic light."""
-        if "state" in changes:
-            changes["elapsed"] = 0.0
-        actor.light = replace(actor.light, **changes)
-
-    def light_group(self, actor: Actor) -> list[Actor]:
-        """The lights of the same junction."""
-        return [actor]
-
-    def reset_lights(self, lights: Sequence[Actor]) -> None:
-        for light in lights:
-            self.set_light(light, state=0)
 
     def states(self) -> Iterator[bytes]:
         """ACTOR_STATE of all actors."""
@@ -145,16 +132,7 @@ class World:
         self._advance_clock(delta)
         if self.replay is not None:
             self._step_replay(delta)
-        for actor in self.actors.values():
-            if actor.driven or actor.parent:
-                continue
-            if actor.constant_velocity is not None:
-                forward, right, up = actor.constant_velocity.tolist()
-                ahead = actor.transform.pose[:3, :3] @ [forward, -right, up]
-                actor.velocity = ahead * [1.0, -1.0, 1.0]
-            if actor.velocity.any() or actor.angular_velocity.any():
-                moved = actor.transform.location + actor.velocity * delta
-                actor.transform = Transform(moved, actor.transform.rotation + actor.angular_velocity * delta)
+        self.traffic.step(list(self.actors.values()), delta, lights=self.replay is None)
         self.place_attached()
 
     def _advance_clock(self, delta: float) -> None:
@@ -276,9 +254,8 @@ class World:
         for row in replay.recording.rows(Packet.STATE, frame):
             actor = self.actors.get(ids.get(int(row["id"]), 0))
             if actor is not None:
-                actor.light = replace(
-                    actor.light, state=int(row["state"]), elapsed=float(row["elapsed"]), frozen=bool(row["frozen"])
-                )
+                light = actor.light
+                light.state, light.elapsed, light.frozen = int(row["state"]), float(row["elapsed"]), bool(row["frozen"])
         for row in replay.recording.rows(Packet.ANIM_VEHICLE, frame):
             actor = self.actors.get(ids.get(int(row["id"]), 0))
             if actor is not None:
@@ -318,6 +295,7 @@ class World:
             self.light_ids.append(self._add_signal("traffic.traffic_light", light.id, light.pose).id)
         for sign in scene_map.traffic_signs:
             self._add_signal(f"traffic.{sign.kind or 'unknown'}", sign.id, sign.pose)
+        self.traffic.add_lights(self.actors[number] for number in self.light_ids)
 
     def _add_signal(self, type_id: str, name: str, pose: np.ndarray) -> Actor:
         head = Transform.of_pose(pose)
