@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from cosmos_exp.carla_sim.messages import ALIVE, LIGHT_STATE, UNION, VEHICLE_STATE, WALKER_STATE, floats
+from cosmos_exp.carla_sim.messages import ACTOR_STATE, ALIVE, LIGHT_STATE, UNION, VEHICLE_STATE, WALKER_STATE, floats
 from cosmos_exp.carla_sim.transforms import ORIGIN, Transform
 from cosmos_exp.scene.carla.recorder import ActorType
 
@@ -103,15 +103,21 @@ class Actor:
     control: VehicleControl = field(default_factory=VehicleControl)
     light: LightPhase = field(default_factory=LightPhase)
     lamps: int = 0  # bits of the vehicle's lights
+    constant_velocity: np.ndarray | None = None  # in its own frame
+    physics: bool = True
     driven: bool = False
+    carries: int = 0  # actors that are attached to it
     walker_speed: float = 0.0
     walker_direction: np.ndarray = field(default_factory=lambda: np.zeros(3))
     speed_limit: float = SPEED_LIMIT
     at_light: int = 0  # the traffic light that holds the vehicle
 
+    def __post_init__(self) -> None:
+        self.kind = actor_type(self.type_id)
+
     @property
-    def kind(self) -> ActorType:
-        return actor_type(self.type_id)
+    def is_sensor(self) -> bool:
+        return self.kind is ActorType.SENSOR
 
     @property
     def role(self) -> str:
@@ -143,13 +149,12 @@ class Actor:
         description = [self.description, self.type_id, attributes]
         return [self.id, self.parent, description, self.box(with_actor=box_has_actor), self.tags, token]
 
-    def fill(self, row: np.void, light_states: Mapping[int, int]) -> None:
-        """Write the state of a snapshot. light_states: {id: state} of the traffic lights."""
-        row["id"], row["state"], row["transform"] = self.id, ALIVE, floats(self.transform)
-        row["velocity"], row["angular_velocity"] = self.velocity, self.angular_velocity
-        row["acceleration"] = self.acceleration
-        union = self._union(light_states)
-        row["union"][: len(union)] = np.frombuffer(union, np.uint8)
+    def state(self, light_states: Mapping[int, int]) -> bytes:
+        """ACTOR_STATE of a snapshot. light_states: {id: state} of the traffic lights."""
+        return ACTOR_STATE.pack(
+            self.id, ALIVE, *floats(self.transform), *self.velocity.tolist(), *self.angular_velocity.tolist(),
+            *self.acceleration.tolist(), self._union(light_states),
+        )  # fmt: skip
 
     def _union(self, light_states: Mapping[int, int]) -> bytes:
         if self.kind is ActorType.VEHICLE:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,18 +16,8 @@ EPISODE = struct.Struct("<Qdf3iI")
 IMAGE = struct.Struct("<IIf")
 SIZE = struct.Struct("<I")
 UNION = 54
-ACTOR_STATE = np.dtype(
-    [
-        ("id", "<u4"),
-        ("state", "u1"),
-        ("transform", "<f4", (6,)),  # x, y, z, pitch, yaw, roll
-        ("velocity", "<f4", (3,)),
-        ("angular_velocity", "<f4", (3,)),
-        ("acceleration", "<f4", (3,)),
-        ("union", "u1", (UNION,)),
-    ]
-)
-assert ACTOR_STATE.itemsize == 119
+ACTOR_STATE = struct.Struct(f"<IB6f3f3f3f{UNION}s")  # id, state, transform, velocities, acceleration, union
+assert ACTOR_STATE.size == 119
 ALIVE, DORMANT = 1, 2
 VEHICLE_STATE = struct.Struct("<3f3Bif2BIB")
 LIGHT_STATE = struct.Struct("<32s4fIBB")
@@ -60,13 +50,13 @@ def message(*parts: bytes) -> bytes:
 
 def snapshot(
     type_number: int, moment: Moment, transform: Transform, *, episode: int, platform: float, delta: float, state: int,
-    actors: np.ndarray,
+    actors: Iterable[bytes],
 ) -> bytes:  # fmt: skip
-    """The message of a world snapshot. actors: [N] ACTOR_STATE. delta: seconds since the last one."""
+    """The message of a world snapshot. actors: ACTOR_STATE of each. delta: seconds since the last one."""
     return message(
         header(type_number, moment, transform),
         EPISODE.pack(episode, platform, delta, 0, 0, 0, state),
-        actors.tobytes(),
+        *actors,
     )
 
 

@@ -7,9 +7,10 @@ are the same. Everything else is drawn by renderers of pieces of the town, which
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -31,7 +32,7 @@ from cosmos_exp.rendering.frame_objects import (
     gait_offset,
     gait_phase,
 )
-from cosmos_exp.rendering.renderer import Renderer
+from cosmos_exp.rendering.renderer import Frame, Renderer
 from cosmos_exp.scene.carla.axes import flu_points
 from cosmos_exp.scene.carla.log import LIGHT_STATES, recorded_scene
 from cosmos_exp.scene.carla.packets import ActorAdded
@@ -87,6 +88,8 @@ class Appearances:
         drawn = self._drawn.get(actor.id)
         if drawn is None:
             drawn = self._drawn[actor.id] = Drawn(_parts(actor), actor.transform.location)
+        if not drawn.parts:
+            return []
         step = float(np.linalg.norm(actor.transform.location - drawn.place))
         drawn.walked, drawn.place = drawn.walked + step, actor.transform.location
         pose = actor.transform.pose
@@ -125,6 +128,12 @@ def _axle(actor: Actor) -> np.ndarray:
     recorded = as_recorded(actor)
     box = recorded_box(recorded)
     return np.zeros(3) if box is None or actor.kind is not ActorType.VEHICLE else rear_axle(recorded, box)
+
+
+def heading(renderer: Renderer) -> float:
+    """Degrees, counter-clockwise from the world's x, that the azimuth of a weather's sun counts from."""
+    forward = renderer.scene.rig_trajectory.poses[0][:2, 0]
+    return math.degrees(math.atan2(forward[1], forward[0]))
 
 
 class TownPieces:
@@ -203,36 +212,6 @@ class ReplayedScene:
         return None if built is None else int(built[0].scene.ego.id)
 
 
-class FrameOfWorld:
-    """What the cameras see of one tick. Everything is read when it is made; nothing changes later."""
-
-    def __init__(self, world: World, appearances: Appearances):
-        self.elapsed = world.elapsed
-        self.objects: dict[int, list[PlacedObject]] = {}
-        for actor in world.actors.values():
-            placed = appearances.placed(actor)
-            if placed:
-                self.objects[actor.id] = placed
-        lights = world.town.map.traffic_lights
-        self.lights: dict[str, LightState] = {
-            light.id: LIGHT_STATES[min(world.actors[number].light.state, len(LIGHT_STATES) - 1)]
-            for light, number in zip(lights, world.light_ids)
-            if number in world.actors
-        }
-
-    def around(self, renderer: Renderer, ego: np.ndarray, without: Iterable[int]) -> FrameObjects:
-        """The objects near an ego pose [4,4], but for those of some actors, on a piece of the town."""
-        left_out = set(without)
-        objects = [
-            item
-            for number, placed in self.objects.items()
-            for item in placed
-            if number not in left_out and np.abs(item.pose[:3, 3] - ego[:3, 3]).max() < RANGE
-        ]
-        states = tuple(self.lights.get(light.id, LightState.OFF) for light in renderer.scene.map.traffic_lights)
-        return FrameObjects(self.elapsed, ego, tuple(objects), states)
-
-
 def stands_off(sensor: CameraSensor, carrier: Actor) -> bool:
     """Whether a camera stands so far off its carrier's box that it sees it, as one behind a car does."""
     if not carrier.box_extent.any():
@@ -241,67 +220,108 @@ def stands_off(sensor: CameraSensor, carrier: Actor) -> bool:
     return bool((np.abs(place) - carrier.box_extent).max() > OFF)
 
 
-def in_rig(camera: Camera, axle: np.ndarray) -> Camera:
-    """A camera given relative to its carrier's origin, relative to the rig's."""
-    shift = np.eye(4)
-    shift[:3, 3] = -axle
-    return replace(camera, camera_to_rig=shift @ camera.camera_to_rig)
+def _moved(offset: np.ndarray) -> np.ndarray:
+    pose = np.eye(4)
+    pose[:3, 3] = offset
+    return pose
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a camera stands and what it sees."""
+    """What a camera sees, and the camera relative to the frame's ego pose."""
 
     renderer: Renderer
-    objects: FrameObjects
+    frame: Frame
     camera: Camera
 
-    @property
-    def key(self) -> tuple:
-        """Cameras of equal keys see one frame."""
-        return (id(self.renderer), self.objects.ego.tobytes(), tuple(map(id, self.objects.objects)))
 
+class TickPictures:
+    """What the cameras see of one tick. All of the world is read when it is made; frames are made once, when asked for.
 
-def town_placement(sensor: CameraSensor, world: World, frame: FrameOfWorld, pieces: TownPieces) -> Placement:
-    """A camera in the town: on its carrier, or standing by itself."""
-    actor = sensor.actor
-    carrier = world.root(actor)
-    renderer = pieces.renderer(flu_points(carrier.transform.location))
-    if carrier is actor:
-        ego = np.eye(4)
-        ego[:3, 3] = sensor.camera.camera_to_rig[:3, 3]
-        camera = replace(sensor.camera, camera_to_rig=np.linalg.inv(ego) @ sensor.camera.camera_to_rig)
-        return Placement(renderer, frame.around(renderer, ego, ()), camera)
-    axle = _axle(carrier)
-    to_rig = np.eye(4)
-    to_rig[:3, 3] = axle
-    ego = carrier.transform.pose @ to_rig
-    hidden = () if stands_off(sensor, carrier) else (carrier.id,)
-    camera = in_rig(sensor.camera, axle)
-    if actor.parent != carrier.id or actor.relative is None:  # carried by what is carried
-        camera = replace(camera, camera_to_rig=np.linalg.inv(ego) @ _camera_pose(world, sensor))
-    return Placement(renderer, frame.around(renderer, ego, hidden), camera)
+    Used in one thread.
+    """
 
+    def __init__(self, world: World, appearances: Appearances, pieces: TownPieces, scene: ReplayedScene | None):
+        self.pieces = pieces
+        self.elapsed = world.elapsed
+        self.actors = {actor.id: replace(actor) for actor in world.actors.values() if actor.carries or actor.is_sensor}
+        self.objects: dict[int, list[PlacedObject]] = {}
+        for actor in world.actors.values():
+            if placed := appearances.placed(actor):
+                self.objects[actor.id] = placed
+        self.lights = {
+            light.id: LIGHT_STATES[min(world.actors[number].light.state, len(LIGHT_STATES) - 1)]
+            for light, number in zip(world.town.map.traffic_lights, world.light_ids)
+            if number in world.actors
+        }
+        self.scene = scene if scene is not None and scene.replay is world.replay else None
+        if self.scene is not None:
+            replay = self.scene.replay
+            self.time = replay.time
+            self.live_ids = {replay.recording.actors[index].id: number for index, number in replay.ids.items()}
+        self._frames: dict[tuple, tuple[Renderer, Frame] | None] = {}
 
-def _camera_pose(world: World, sensor: CameraSensor) -> np.ndarray:
-    """[4,4] camera to world."""
-    return world.actors[sensor.actor.parent].transform.pose @ sensor.camera.camera_to_rig
+    def place(self, sensor: CameraSensor) -> Placement:
+        """What a sensor's camera sees."""
+        carrier = self._root(sensor.actor)
+        off = carrier.id != sensor.actor.id and stands_off(sensor, carrier)
+        if sensor.actor.parent == carrier.id:
+            found = self._once(("replay", carrier.id, off), lambda: self._replay_frame(carrier, with_carrier=off))
+            if found is not None:
+                renderer, frame = found
+                offset = renderer.scene.ego_origin
+                assert offset is not None, "scenes of logs have actors"
+                camera = replace(sensor.camera, camera_to_rig=_moved(offset) @ sensor.camera.camera_to_rig)
+                return Placement(renderer, frame, camera)
+        found = self._once(("town", carrier.id, off), lambda: self._town_frame(carrier, with_carrier=off))
+        assert found is not None
+        renderer, frame = found
+        if sensor.actor.parent == carrier.id:
+            to_rig = _moved(-_axle(carrier)) @ sensor.camera.camera_to_rig
+        else:
+            pose = sensor.camera.camera_to_rig
+            if sensor.actor.parent:
+                pose = self.actors[sensor.actor.parent].transform.pose @ pose
+            to_rig = np.linalg.inv(frame.objects.ego) @ pose
+        return Placement(renderer, frame, replace(sensor.camera, camera_to_rig=to_rig))
 
+    def _root(self, actor: Actor) -> Actor:
+        while actor.parent in self.actors:
+            actor = self.actors[actor.parent]
+        return actor
 
-def replay_placement(sensor: CameraSensor, world: World, frame: FrameOfWorld, scene: ReplayedScene) -> Placement | None:
-    """A camera fixed to the actor that a replay follows, as the pipeline sees it; None for any other."""
-    replay = scene.replay
-    found = scene.at(replay.time)
-    if found is None or world.replay is not replay:
-        return None
-    renderer, objects = found
-    ids = {replay.recording.actors[index].id: number for index, number in replay.ids.items()}
-    if sensor.actor.parent != ids.get(scene.ego or 0) or renderer.scene.ego_origin is None:
-        return None
-    replayed = set(replay.ids.values())
-    others = [item for number, placed in frame.objects.items() if number not in replayed for item in placed]
-    carrier = world.actors[sensor.actor.parent]
-    if stands_off(sensor, carrier):
-        others += frame.objects.get(carrier.id, [])
-    objects = replace(objects, objects=(*objects.objects, *others))
-    return Placement(renderer, objects, in_rig(sensor.camera, -renderer.scene.ego_origin))
+    def _once(self, key: tuple, make: Callable[[], tuple[Renderer, Frame] | None]) -> tuple[Renderer, Frame] | None:
+        if key not in self._frames:
+            self._frames[key] = make()
+        return self._frames[key]
+
+    def _replay_frame(self, carrier: Actor, *, with_carrier: bool) -> tuple[Renderer, Frame] | None:
+        """The frame of the replay's scene, where the carrier is its ego; None for any other."""
+        if self.scene is None:
+            return None
+        found = self.scene.at(self.time)
+        if found is None or self.live_ids.get(self.scene.ego or 0) != carrier.id:
+            return None
+        renderer, objects = found
+        replayed = set(self.live_ids.values()) - ({carrier.id} if with_carrier else set())
+        others = [
+            item
+            for number, placed in self.objects.items()
+            for item in placed
+            if number not in replayed and (with_carrier or number != carrier.id)
+        ]
+        return renderer, renderer.frame(replace(objects, objects=(*objects.objects, *others)))
+
+    def _town_frame(self, carrier: Actor, *, with_carrier: bool) -> tuple[Renderer, Frame]:
+        """The town around a carrier, or around a camera that stands by itself."""
+        pose = carrier.transform.pose
+        renderer = self.pieces.renderer(pose[:3, 3])
+        ego = _moved(pose[:3, 3]) if carrier.is_sensor else pose @ _moved(_axle(carrier))
+        objects = [
+            item
+            for number, placed in self.objects.items()
+            for item in placed
+            if (with_carrier or number != carrier.id) and np.abs(item.pose[:3, 3] - ego[:3, 3]).max() < RANGE
+        ]
+        states = tuple(self.lights.get(light.id, LightState.OFF) for light in renderer.scene.map.traffic_lights)
+        return renderer, renderer.frame(FrameObjects(self.elapsed, ego, tuple(objects), states))

@@ -60,11 +60,18 @@ class Recording:
     def __init__(self, log: RecorderLog):
         self.log = log
         self.actors = recorded_actors(log, CountedWarnings())
+        self._still = [
+            bool((a.location == a.location[:1]).all() and (a.rotation == a.rotation[:1]).all()) for a in self.actors
+        ]
         self.times = np.maximum.accumulate(np.nan_to_num(log.times, nan=-np.inf))
 
     def frame_at(self, t: float) -> int:
         """Index of the last frame that is not later than t."""
         return max(int(np.searchsorted(self.times, t + 1e-9, side="right")) - 1, 0)
+
+    def stands_still(self, index: int) -> bool:
+        """Whether an actor of the log is always where it is first."""
+        return self._still[index]
 
     def present(self, frame: int) -> Iterator[RecordedActor]:
         """Actors that exist in a frame."""

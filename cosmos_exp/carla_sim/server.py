@@ -8,38 +8,39 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cosmos_exp.carla_sim import methods
-from cosmos_exp.carla_sim.actors import Actor
-from cosmos_exp.carla_sim.cameras import CameraSensor, View, camera_sensor, views
+import numpy as np
+
+from cosmos_exp.carla_sim import methods, methods_actors, methods_world, traffic_methods  # noqa: F401  # fill its table
+from cosmos_exp.carla_sim.actors import Actor, Attributes
+from cosmos_exp.carla_sim.blueprints import blueprint, definitions
+from cosmos_exp.carla_sim.cameras import CameraSensor, View, camera_sensor, is_camera, views
 from cosmos_exp.carla_sim.maps import Towns, base_name
 from cosmos_exp.carla_sim.messages import MAP_CHANGE, snapshot
 from cosmos_exp.carla_sim.msgpack_rpc import RpcConnection
+from cosmos_exp.carla_sim.recording import blocked_actors, collisions, file_info
 from cosmos_exp.carla_sim.renderers import (
     Appearances,
-    FrameOfWorld,
-    Placement,
     ReplayedScene,
+    TickPictures,
     TownPieces,
-    replay_placement,
-    town_placement,
+    heading,
 )
 from cosmos_exp.carla_sim.replay import Recording, ReplayOptions
 from cosmos_exp.carla_sim.streaming import WORLD_STREAM, Streams
 from cosmos_exp.carla_sim.transforms import ORIGIN, Transform
 from cosmos_exp.carla_sim.versions import DEFAULT, WORLD, version_of
+from cosmos_exp.carla_sim.weather_parameters import WeatherParameters, weather_of
 from cosmos_exp.carla_sim.world import Settings, World
 from cosmos_exp.common.cores import usable_cores
 from cosmos_exp.common.errors import UserError, unknown_name
-from cosmos_exp.rendering.renderer import Frame
 from cosmos_exp.rendering.warmup import warm_up
-from cosmos_exp.rendering.weather import WEATHERS, Weather
-from cosmos_exp.scene.carla.recorder import read_log
+from cosmos_exp.scene.carla.recorder import RecorderLog, read_log
 
 logger = logging.getLogger(__name__)
 
@@ -81,14 +82,14 @@ class Simulation:
         self.streams = Streams(self._greeting)
         self.cameras: dict[int, CameraSensor] = {}
         self.appearances = Appearances()
-        self.weather: Weather = WEATHERS["Original"]
         self.pool = ThreadPoolExecutor(options.threads or usable_cores(), thread_name_prefix="render")
         self.builder = ThreadPoolExecutor(1, thread_name_prefix="scene")
         self.pieces: TownPieces | None = None
         self.scene: ReplayedScene | None = None
         self.recordings: dict[tuple, Recording] = {}
-        self.definitions: list = DEFINITIONS
+        self.definitions: list = definitions()
         self.clients: set[RpcConnection] = set()
+        self.traffic_managers: dict[int, str] = {}  # host by port
         self._ticking = asyncio.Lock()
         self._woken = asyncio.Event()
         self._last_tick = time.monotonic()
@@ -100,10 +101,28 @@ class Simulation:
         return actor.wire(token, box_has_actor=self.version.box_has_actor)
 
     def spawn_points(self) -> list[Transform]:
-        return []
+        return self.world.town.spawn_points
 
-    def set_weather(self, weather: tuple[float, ...]) -> None:
-        self.world.weather = weather
+    def set_weather(self, weather: Sequence[float]) -> None:
+        self.world.weather = WeatherParameters.of(weather)
+
+    def spawn(self, type_id: str, transform: Transform, attributes: Attributes, **options: Any) -> Actor:
+        """A new actor. Raises UserError where there is no such blueprint, where its attributes make no camera, or where
+        its place is not free.
+        """
+        kind = blueprint(type_id)
+        given = kind.defaults | dict(attributes)
+        extent = np.array(kind.box or (0.0, 0.0, 0.0))
+        alone = kind.is_solid and not options.get("parent")
+        if alone and not self.world.traffic.is_free(transform, extent, self.world.actors.values()):
+            raise UserError("Spawn failed because of collision at spawn position")  # as CARLA says it
+        if type_id.startswith("sensor.camera."):
+            camera_sensor(Actor(0, type_id, transform, given))
+        actor = self.world.spawn(type_id, transform, given, **options)
+        actor.box_center, actor.box_extent = np.array(kind.box_center), extent
+        if is_camera(actor):
+            self.cameras[actor.id] = camera_sensor(actor)
+        return actor
 
     def place_camera(self, actor: Actor) -> None:
         """The sensor was moved relative to its parent."""
@@ -171,11 +190,24 @@ class Simulation:
             self.recordings = {key: Recording(read_log(path))}
         return self.recordings[key]
 
-    def recorder_info(self, name: str) -> str:
-        log = self.recording(name).log
-        date = "" if log.date is None else f"{log.date:%m/%d/%y %H:%M:%S}"
-        lines = [f"Version: {log.version}", f"Map: {log.map}", f"Date: {date}", "", f"Frames: {log.frames[-1].id}"]
-        return "\n".join([*lines, f"Duration: {log.duration:g} seconds", ""])
+    def _told(self, name: str, tell: Callable[[RecorderLog], str]) -> Awaitable[str]:
+        """What is to be told of a recording, found in another thread."""
+        loop = asyncio.get_running_loop()
+        return loop.run_in_executor(self.builder, lambda: tell(self.recording(name).log))
+
+    def recorder_info(self, name: str, *, show_all: bool) -> Awaitable[str]:
+        return self._told(name, lambda log: file_info(log, show_all=show_all))
+
+    def recorder_collisions(self, name: str, kind1: str, kind2: str) -> Awaitable[str]:
+        return self._told(name, lambda log: collisions(log, kind1, kind2))
+
+    def recorder_blocked(self, name: str, min_time: float, min_distance: float) -> Awaitable[str]:
+        return self._told(name, lambda log: blocked_actors(log, min_time, min_distance))
+
+    def start_recorder(self, name: str, *, additional: bool) -> str:
+        raise UserError("the embedded server cannot record yet")
+
+    def stop_recorder(self) -> None: ...
 
     async def replay_file(
         self, name: str, start: float, duration: float, follow: int, *, sensors: bool, offset: Any
@@ -247,18 +279,14 @@ class Simulation:
             return
         loop = asyncio.get_running_loop()
         moment = self.world.moment
-        frame = FrameOfWorld(self.world, self.appearances)
         if self.pieces is None:
             self.pieces = TownPieces(self.world.town)
-        pieces, scene, world = self.pieces, self.scene, self.world
-        frames: dict[tuple, Frame] = {}
+        weather = self.world.weather
+        pictures = TickPictures(self.world, self.appearances, self.pieces, self.scene)
 
         def placed(sensor: CameraSensor) -> tuple:
-            found: Placement | None = replay_placement(sensor, world, frame, scene) if scene else None
-            found = found or town_placement(sensor, world, frame, pieces)
-            if found.key not in frames:
-                frames[found.key] = found.renderer.frame(found.objects)
-            return found.renderer, frames[found.key], found.camera, self.weather
+            found = pictures.place(sensor)
+            return found.renderer, found.frame, found.camera, weather_of(weather, heading=heading(found.renderer))
 
         drawn: list[View] = await loop.run_in_executor(self.builder, views, listened, placed)
         type_number, new = self.version.type_number, self.streams.buffers.take
@@ -333,22 +361,3 @@ def _bind(host: str, port: int) -> socket.socket:
         raise UserError(f"cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}") from None
     found.setblocking(False)
     return found
-
-
-CAMERA_ATTRIBUTES = (("image_size_x", 2, "800"), ("image_size_y", 2, "600"), ("fov", 3, "90.0"))
-CAMERAS = (
-    "rgb", "depth", "semantic_segmentation", "instance_segmentation", "normals", "cosmos_visualization", "sky_mask",
-)  # fmt: skip
-
-
-def _definition(uid: int, name: str, attributes: Sequence[tuple[str, int, str]]) -> list:
-    tags = ",".join(name.split("."))
-    shared = [*attributes, ("role_name", 4, "default")]
-    return [uid, name, tags, [[key, kind, value, [], True, False] for key, kind, value in shared]]
-
-
-DEFINITIONS = [
-    *(_definition(i, f"sensor.camera.{name}", CAMERA_ATTRIBUTES) for i, name in enumerate(CAMERAS, 1)),
-    _definition(20, "vehicle.lincoln.mkz_2017", [("number_of_wheels", 2, "4"), ("color", 5, "16,16,16")]),
-    _definition(21, "vehicle.tesla.model3", [("number_of_wheels", 2, "4"), ("color", 5, "16,16,16")]),
-]

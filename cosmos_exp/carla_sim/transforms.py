@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-
-from cosmos_exp.scene.carla.axes import MIRROR, carla_rotation, flu_points
 
 
 def shortest(value: float) -> float:
@@ -36,17 +35,23 @@ class Transform:
     @classmethod
     def of_pose(cls, pose: np.ndarray) -> Transform:
         """From a pose [4,4] in the world frame (FLU)."""
-        R = MIRROR @ pose[:3, :3] @ MIRROR
-        angles = np.arctan2(-R[2, 1], R[2, 2]), np.arcsin(np.clip(R[2, 0], -1, 1)), np.arctan2(R[1, 0], R[0, 0])
-        return cls(flu_points(pose[:3, 3]), np.degrees(angles))
+        (a, _, _, x), (b, _, _, y), (c, d, e, z), _ = pose.tolist()
+        angles = math.atan2(d, e), math.asin(min(max(c, -1.0), 1.0)), math.atan2(-b, a)
+        return cls(np.array([x, -y, z]), np.degrees(angles))
 
     @property
     def pose(self) -> np.ndarray:
-        """[4,4] in the world frame (FLU)."""
-        pose = np.eye(4)
-        pose[:3, :3] = MIRROR @ carla_rotation(self.rotation) @ MIRROR
-        pose[:3, 3] = flu_points(self.location)
-        return pose
+        """[4,4] in the world frame (FLU): `flu_poses` of one transform."""
+        x, y, z = self.location.tolist()
+        cr, cp, cy, sr, sp, sy = (f(math.radians(a)) for f in (math.cos, math.sin) for a in self.rotation.tolist())
+        return np.array(
+            [
+                [cp * cy, sy * cr - cy * sp * sr, -cy * sp * cr - sy * sr, x],
+                [-cp * sy, sy * sp * sr + cy * cr, sy * sp * cr - cy * sr, -y],
+                [sp, cp * sr, cp * cr, z],
+                [0.0, 0.0, 0.0, 1.0],
+            ]
+        )
 
     @property
     def wire(self) -> list[list[float]]:

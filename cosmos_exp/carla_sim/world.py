@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -15,14 +16,15 @@ from cosmos_exp.carla_sim.actors import (
     spectator,
 )
 from cosmos_exp.carla_sim.maps import Town
-from cosmos_exp.carla_sim.messages import ACTOR_STATE, Moment
+from cosmos_exp.carla_sim.messages import Moment
 from cosmos_exp.carla_sim.replay import Pose, Recording, Replay, ReplayOptions
+from cosmos_exp.carla_sim.traffic import Traffic
 from cosmos_exp.carla_sim.transforms import Transform
+from cosmos_exp.carla_sim.weather_parameters import PRESETS
 from cosmos_exp.scene.carla.ego import EGO_ROLES
 from cosmos_exp.scene.carla.packets import Packet
 from cosmos_exp.scene.carla.recorder import ActorType
 
-CLEAR_NOON = (5.0, 0.0, 0.0, 10.0, -1.0, 45.0, 2.0, 0.75, 0.1, 0.0, 1.0, 0.03, 0.0331, 0.0)
 SAME_PLACE = 2.0  # metres within which a recorded light or sign is the map's
 SIGNALS = (ActorType.TRAFFIC_LIGHT, ActorType.TRAFFIC_SIGN)
 CARLA_DEGREES = -90.0  # a signal's model looks along its right
@@ -62,13 +64,14 @@ class World:
     def __post_init__(self) -> None:
         self.actors: dict[int, Actor] = {}
         self.children: dict[int, set[int]] = {}
-        self.weather: tuple[float, ...] = CLEAR_NOON
+        self.weather = PRESETS["ClearNoon"]
         self.elapsed, self.delta = 0.0, 0.0
         self.replay: Replay | None = None
         self.began = time.monotonic()
         self._next_id = 1
         self._clock = (0.0, 0, 0.0)  # elapsed before the current step length, steps of it, seconds of one
         self.spectator = self._add(spectator(self._new_id()))
+        self.traffic = Traffic(self.town)
         self._add_signals()
 
     @property
@@ -90,6 +93,7 @@ class World:
         if parent:
             actor.relative = transform
             self.children.setdefault(parent, set()).add(number)
+            self.actors[parent].carries += 1
         self._add(actor)
         self._place(actor)
         return actor
@@ -100,7 +104,9 @@ class World:
         if actor is None or actor is self.spectator:
             return []
         gone = [child for each in list(self.children.pop(number, ())) for child in self.destroy(each)]
-        self.children.get(actor.parent, set()).discard(number)
+        if actor.parent in self.actors:
+            self.children.get(actor.parent, set()).discard(number)
+            self.actors[actor.parent].carries -= 1
         del self.actors[number]
         return [*gone, actor]
 
@@ -110,13 +116,13 @@ class World:
             actor = self.actors[actor.parent]
         return actor
 
-    def states(self) -> np.ndarray:
-        """[N] ACTOR_STATE of all actors."""
-        rows = np.zeros(len(self.actors), ACTOR_STATE)
+    def of_kind(self, kind: ActorType) -> list[Actor]:
+        return [actor for actor in self.actors.values() if actor.kind is kind]
+
+    def states(self) -> Iterator[bytes]:
+        """ACTOR_STATE of all actors."""
         lights = {a.id: a.light.state for a in self.actors.values() if a.kind is ActorType.TRAFFIC_LIGHT}
-        for row, actor in zip(rows, self.actors.values()):
-            actor.fill(row, lights)
-        return rows
+        return (actor.state(lights) for actor in self.actors.values())
 
     # Time
 
@@ -126,10 +132,7 @@ class World:
         self._advance_clock(delta)
         if self.replay is not None:
             self._step_replay(delta)
-        for actor in self.actors.values():
-            if not actor.driven and not actor.parent and actor.velocity.any():
-                moved = actor.transform.location + actor.velocity * delta
-                actor.transform = Transform(moved, actor.transform.rotation + actor.angular_velocity * delta)
+        self.traffic.step(list(self.actors.values()), delta, lights=self.replay is None)
         self.place_attached()
 
     def _advance_clock(self, delta: float) -> None:
@@ -150,6 +153,11 @@ class World:
         for child in self.children.get(number, ()):
             self._place(self.actors[child])
             self._place_children(child)
+
+    def place(self, actor: Actor) -> None:
+        """Move an attached actor to where its parent is now, and what is attached to it."""
+        self._place(actor)
+        self._place_children(actor.id)
 
     def _place(self, actor: Actor) -> None:
         parent = self.actors.get(actor.parent)
@@ -202,7 +210,9 @@ class World:
             present.add(index)
             if index not in replay.ids:
                 replay.ids[index] = self._replayed_actor(index, recorded)
-            self._follow_recording(self.actors.get(replay.ids[index]), recording.pose(recorded, t))
+            actor = self.actors.get(replay.ids[index])
+            if actor is not None and not (actor.driven and recording.stands_still(index)):
+                self._follow_recording(actor, recording.pose(recorded, t))
         for index in [i for i in replay.ids if i not in present]:
             number = replay.ids.pop(index)
             if number in self.actors and self.actors[number].kind not in SIGNALS:
@@ -244,9 +254,8 @@ class World:
         for row in replay.recording.rows(Packet.STATE, frame):
             actor = self.actors.get(ids.get(int(row["id"]), 0))
             if actor is not None:
-                actor.light = replace(
-                    actor.light, state=int(row["state"]), elapsed=float(row["elapsed"]), frozen=bool(row["frozen"])
-                )
+                light = actor.light
+                light.state, light.elapsed, light.frozen = int(row["state"]), float(row["elapsed"]), bool(row["frozen"])
         for row in replay.recording.rows(Packet.ANIM_VEHICLE, frame):
             actor = self.actors.get(ids.get(int(row["id"]), 0))
             if actor is not None:
@@ -286,6 +295,7 @@ class World:
             self.light_ids.append(self._add_signal("traffic.traffic_light", light.id, light.pose).id)
         for sign in scene_map.traffic_signs:
             self._add_signal(f"traffic.{sign.kind or 'unknown'}", sign.id, sign.pose)
+        self.traffic.add_lights(self.actors[number] for number in self.light_ids)
 
     def _add_signal(self, type_id: str, name: str, pose: np.ndarray) -> Actor:
         head = Transform.of_pose(pose)

@@ -14,7 +14,7 @@ def test_points_stand_on_both_lanes_of_a_street_and_head_along_them(tmp_path):
     path = tmp_path / "street.xodr"
     path.write_text(example_map())
     points = spawn_points(load_opendrive(path))
-    assert len(points) == 40
+    assert len(points) == 20
     for point in points:
         x, y, z = point.location
         assert 5 <= x <= 235 and z == pytest.approx(ABOVE)
@@ -37,6 +37,6 @@ def test_towns_have_as_many_as_carla_has_or_so_and_none_in_a_junction(shared, to
         waypoint = theirs.get_waypoint(carla.Location(x, y, z))
         middle = waypoint.transform
         assert not waypoint.is_junction
-        assert np.hypot(middle.location.x - x, middle.location.y - y) < 0.1
+        assert np.hypot(middle.location.x - x, middle.location.y - y) < 0.25
         assert abs(middle.location.z + ABOVE - z) < 0.05
         assert abs((middle.rotation.yaw - point.rotation[2] + 180) % 360 - 180) < 3.0
