@@ -15,7 +15,8 @@ from cosmos_exp.scene.types import Scene
 from cosmos_exp.sensors.camera import Camera
 
 MOVERS = (12, 13, 14, 15, 16, 17, 18, 19)  # CityScapes tags of pedestrians, riders and vehicles
-EVERY = 3  # pixels, either way, and frames that are looked at
+EVERY = 3  # frames, of which one is looked at
+FINEST = 256  # rows, up to which every pixel is looked at
 MARGIN = 0.3  # metres beyond a cuboid that pixels of its object may lie
 LAST = 65535
 
@@ -57,7 +58,8 @@ def _vote(
     semantic: np.ndarray,
 ) -> None:
     """Count, for each object, its pixels in each track's cuboid at time t."""
-    few = np.s_[::EVERY, ::EVERY]
+    step = -(-len(instance) // FINEST)
+    few = np.s_[::step, ::step]
     numbers, metres = instance[few], depth[few]
     seen = np.isin(semantic[few], MOVERS) & (numbers > 0) & np.isfinite(metres)
     if not seen.any():

@@ -109,14 +109,14 @@ def check(options: Mapping[str, Any]) -> Iterator[str]:
     yield from window_problems(options["start"] or 0.0, options["duration"])
     if not 0 < options["time_factor"] < math.inf:
         yield f"scene.time_factor={options['time_factor']:g}: must be above 0, and finite; 1 is the log's own speed"
+    elif options["log"] is None and options["time_factor"] != 1.0:
+        yield f"scene.time_factor={options['time_factor']:g} is of a replay: give scene.log, or leave it out"
     if not 0 < options["timeout"] < math.inf:
         yield f"scene.timeout={options['timeout']:g}: must be above 0 s, and finite"
     if not 1 <= options["port"] <= 65534:
         yield f"scene.port={options['port']}: must be 1 to 65534; a CARLA server also uses the next one"
     if options["ego"] is not None and not options["ego"].strip():
         yield "scene.ego is empty: give an actor id, a role name or a type, or null"
-    if options["log"] is None and options["time_factor"] != 1.0:
-        yield f"scene.time_factor={options['time_factor']:g} is of a replay: give scene.log, or leave it out"
 
 
 SOURCE = SceneSource(CarlaLiveConfig, load, contents=contents, take=take, check=check)
