@@ -107,6 +107,7 @@ class Actor:
     physics: bool = True
     driven: bool = False
     carries: int = 0  # actors that are attached to it
+    measured: float | None = None  # seconds at which a sensor last sent something
     walker_speed: float = 0.0
     walker_direction: np.ndarray = field(default_factory=lambda: np.zeros(3))
     speed_limit: float = SPEED_LIMIT
@@ -122,6 +123,14 @@ class Actor:
     @property
     def role(self) -> str:
         return self.attribute("role_name", "")
+
+    def is_due(self, elapsed: float) -> bool:
+        """Whether a sensor is to measure at a time: its `sensor_tick` has passed since it last did."""
+        try:
+            every = float(self.attribute("sensor_tick", "0"))
+        except ValueError:
+            every = 0.0
+        return self.measured is None or elapsed - self.measured >= every - 1e-6
 
     def attribute(self, name: str, default: str) -> str:
         return self.attributes[name][1] if name in self.attributes else default
