@@ -4,83 +4,21 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.carla_clients import FPS, camera, hero, synchronous
 
-from cosmos_exp.carla_sim.process import ServerProcess, server_process
-from cosmos_exp.scene.carla.example import EGO, TOWN, example_log, example_map
+from cosmos_exp.carla_sim.process import ServerProcess
+from cosmos_exp.scene.carla.example import EGO, TOWN
 from cosmos_exp.scene.carla.log import load_carla_scene
 
 carla = pytest.importorskip("carla", reason="CARLA's client is not installed: pip install 'cosmos-exp[carla]'")
 pytest.importorskip("msgpack", reason="msgpack is not installed: pip install 'cosmos-exp[carla]'")
 
-FPS = 20
-KINDS = (
-    "rgb",
-    "depth",
-    "semantic_segmentation",
-    "instance_segmentation",
-    "normals",
-    "sky_mask",
-    "cosmos_visualization",
-)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("carla")
-    (folder / f"{TOWN}.xodr").write_text(example_map())
-    (folder / "drive.log").write_bytes(example_log())
-    return folder
-
-
-@pytest.fixture(scope="module")
-def server(folder: Path) -> Iterator[ServerProcess]:
-    options = ["--map", str(folder / f"{TOWN}.xodr"), "--recordings", str(folder), "--port", "0"]
-    with server_process(options) as server:
-        yield server
-
-
-@pytest.fixture()
-def client(server: ServerProcess) -> Iterator:
-    client = carla.Client(server.host, server.port)
-    client.set_timeout(60)
-    client.load_world(TOWN)
-    yield client
-    client.reload_world()
-
-
-def synchronous(world, fps: float = FPS) -> None:
-    settings = world.get_settings()
-    settings.synchronous_mode, settings.fixed_delta_seconds = True, 1 / fps
-    world.apply_settings(settings)
-
-
-def until(condition, seconds: float = 5.0):
-    """The condition's value once it is true."""
-    end = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < end, "nothing happened"
-        time.sleep(0.01)
-    return value
-
-
-def hero(world):
-    return until(lambda: next((a for a in world.get_actors() if a.attributes.get("role_name") == "hero"), None))
-
-
-def camera(world, kind: str, carrier=None, *, width: int = 160, height: int = 96, **place: float):
-    blueprint = world.get_blueprint_library().find(f"sensor.camera.{kind}")
-    blueprint.set_attribute("image_size_x", str(width))
-    blueprint.set_attribute("image_size_y", str(height))
-    rotation = carla.Rotation(pitch=place.pop("pitch", 0.0), yaw=place.pop("yaw", 0.0))
-    sensor = world.spawn_actor(blueprint, carla.Transform(carla.Location(**place), rotation), attach_to=carrier)
-    images: queue.Queue = queue.Queue()
-    sensor.listen(images.put)
-    return sensor, images
+SEGMENTATION = ("semantic_segmentation", "instance_segmentation")
+KINDS = ("rgb", "depth", *SEGMENTATION, "normals", "sky_mask", "cosmos_visualization")
 
 
 def test_the_client_meets_a_server_of_its_own_version(client) -> None:
@@ -94,7 +32,7 @@ def test_the_client_meets_a_server_of_its_own_version(client) -> None:
 
 
 def test_a_log_is_replayed_and_every_image_has_the_frame_of_its_tick(client) -> None:
-    world = client.reload_world()
+    world = client.get_world()
     info = client.show_recorder_file_info("drive.log", False)
     assert "Frames: 103\n" in info and "Duration: 5.1 seconds" in info
     synchronous(world)
@@ -165,14 +103,14 @@ def test_a_sensor_tick_thins_the_images(client) -> None:
     sensor.destroy()
 
 
-def test_what_is_recorded_can_be_replayed_and_read(client, folder: Path) -> None:
+def test_what_is_recorded_can_be_replayed_and_read(client, recordings: Path) -> None:
     world = client.get_world()
     synchronous(world)
     library = world.get_blueprint_library()
     hero_blueprint = library.find("vehicle.tesla.model3")
     hero_blueprint.set_attribute("role_name", "hero")
     path = client.start_recorder("own.log", True)
-    assert Path(path) == folder / "own.log"
+    assert Path(path) == recordings / "own.log"
     car = world.spawn_actor(hero_blueprint, carla.Transform(carla.Location(20, 1.75, 0.1)))
     car.enable_constant_velocity(carla.Vector3D(8.0, 0.0, 0.0))
     for _ in range(30):
@@ -180,7 +118,7 @@ def test_what_is_recorded_can_be_replayed_and_read(client, folder: Path) -> None
     client.stop_recorder()
     assert f"Duration: {30 / FPS:g} seconds" in client.show_recorder_file_info("own.log", False)
 
-    scene = load_carla_scene(path, folder / f"{TOWN}.xodr")
+    scene = load_carla_scene(path, recordings / f"{TOWN}.xodr")
     way = np.linalg.norm(scene.ego.trajectory.poses[-1, :3, 3] - scene.ego.trajectory.poses[0, :3, 3])
     assert way == pytest.approx(8.0 * 29 / FPS, abs=0.05)
 
