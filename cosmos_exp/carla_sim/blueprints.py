@@ -60,6 +60,11 @@ class Blueprint:
         return ",".join(self.id.split("."))
 
     @property
+    def is_solid(self) -> bool:
+        """Does it need a free place to be spawned at?"""
+        return self.box is not None and self.id.startswith(("vehicle.", "walker."))
+
+    @property
     def defaults(self) -> dict[str, tuple[int, str]]:
         """{attribute: (type, value)}."""
         return {attribute.name: (int(attribute.type), attribute.value) for attribute in self.attributes}

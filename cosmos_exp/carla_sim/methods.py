@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cosmos_exp.carla_sim.actors import RIGID, SPRING_ARM, SPRING_ARM_GHOST, VehicleControl
+from cosmos_exp.carla_sim.actors import RIGID, SPRING_ARM, SPRING_ARM_GHOST, Actor
+from cosmos_exp.carla_sim.blueprints import blueprint
 from cosmos_exp.carla_sim.cameras import camera_sensor, is_camera
 from cosmos_exp.carla_sim.transforms import Transform
 from cosmos_exp.carla_sim.world import Settings
@@ -24,6 +25,15 @@ ATTACHMENTS = (RIGID, SPRING_ARM, SPRING_ARM_GHOST)
 METHODS: dict[str, Callable[..., Any]] = {}
 VOID: set[str] = set()  # methods without a result
 BARE: set[str] = set()  # methods whose result is not wrapped
+SPAWN_ACTOR, DESTROY_ACTOR = 0, 1
+# The other commands of a batch by their index in the client's variant, as the methods that do the same.
+COMMANDS = {
+    2: "apply_control_to_vehicle", 4: "apply_control_to_walker", 6: "set_actor_transform", 7: "set_walker_state",
+    8: "set_actor_target_velocity", 9: "set_actor_target_angular_velocity", 14: "set_actor_simulate_physics",
+    15: "set_actor_enable_gravity", 16: "set_actor_autopilot", 18: "set_vehicle_light_state", 19: "set_actor_location",
+    21: "set_traffic_light_state",
+}  # fmt: skip
+COMMAND_FIELDS = {16: 2}  # fields that are the method's arguments, where there are more
 
 
 class Refused(Exception):
@@ -202,19 +212,26 @@ def spawn_actor(sim: Simulation, description: list, transform: list) -> list:
 def spawn_actor_with_parent(
     sim: Simulation, description: list, transform: list, parent: int, attachment: int, bone: str = ""
 ) -> list:
+    return sim.actor_wire(_attach(sim, description, transform, parent, attachment))
+
+
+def _attach(sim: Simulation, description: list, transform: list, parent: int, attachment: int) -> Actor:
     if parent not in sim.world.actors:
         raise Refused(f"unable to attach actor: there is no actor {parent}")
     if attachment not in ATTACHMENTS:
         raise Refused(f"unable to attach actor: unknown attachment type {attachment}")
-    return sim.actor_wire(_spawn(sim, description, transform, parent=parent, attachment=attachment))
+    return _spawn(sim, description, transform, parent=parent, attachment=attachment)
 
 
-def _spawn(sim: Simulation, description: list, transform: list, *, parent: int = 0, attachment: int = RIGID):
+def _spawn(sim: Simulation, description: list, transform: list, *, parent: int = 0, attachment: int = RIGID) -> Actor:
     uid, type_id, attributes = description
-    given = {name: (int(kind), str(value)) for name, kind, value in attributes}
-    actor = sim.world.spawn(
-        type_id, Transform.of(transform), given, description=uid, parent=parent, attachment=attachment
-    )
+    kind, place = blueprint(type_id), Transform.of(transform)
+    given = kind.defaults | {name: (int(kind), str(value)) for name, kind, value in attributes}
+    center, extent = np.array(kind.box_center), np.array(kind.box or (0.0, 0.0, 0.0))
+    if not parent and kind.is_solid and not sim.world.traffic.is_free(place, extent, sim.world.actors.values()):
+        raise Refused("Spawn failed because of collision at spawn position")
+    actor = sim.world.spawn(type_id, place, given, description=uid, parent=parent, attachment=attachment)
+    actor.box_center, actor.box_extent = center, extent
     if is_camera(actor):
         try:
             sim.cameras[actor.id] = camera_sensor(actor)
@@ -231,7 +248,7 @@ def destroy_actor(sim: Simulation, number: int) -> bool:
 
 @method()
 def get_actor_bounding_box(sim: Simulation, number: int) -> list:
-    return _actor(sim, number).box(with_actor=sim.version.box_has_actor)
+    return actor_of(sim, number).box(with_actor=sim.version.box_has_actor)
 
 
 @method()
@@ -240,7 +257,7 @@ def get_sensor_token(sim: Simulation, stream: int) -> list:
     return [sim.streams.token(stream)]
 
 
-def _actor(sim: Simulation, number: int):
+def actor_of(sim: Simulation, number: int) -> Actor:
     actor = sim.world.actor(number)
     if actor is None:
         raise Refused(f"there is no actor {number}: it was destroyed, or never spawned")
@@ -248,7 +265,7 @@ def _actor(sim: Simulation, number: int):
 
 
 def _move(sim: Simulation, number: int, transform: Transform) -> None:
-    actor = _actor(sim, number)
+    actor = actor_of(sim, number)
     if actor.parent:
         actor.relative = transform
         sim.place_camera(actor)
@@ -266,49 +283,39 @@ def set_actor_transform(sim: Simulation, number: int, transform: list) -> None:
 
 @method(void=True)
 def set_actor_location(sim: Simulation, number: int, location: list) -> None:
-    actor = _actor(sim, number)
+    actor = actor_of(sim, number)
     here = actor.relative if actor.parent and actor.relative else actor.transform
     _move(sim, number, Transform(Transform.of([location, [0, 0, 0]]).location, here.rotation))
 
 
 @method(void=True)
 def set_actor_target_velocity(sim: Simulation, number: int, velocity: list) -> None:
-    _actor(sim, number).velocity = np.array(velocity, np.float64)
+    actor_of(sim, number).velocity = np.array(velocity, np.float64)
 
 
 @method(void=True)
 def set_actor_target_angular_velocity(sim: Simulation, number: int, velocity: list) -> None:
-    _actor(sim, number).angular_velocity = np.array(velocity, np.float64)
-
-
-@method(void=True)
-def set_actor_simulate_physics(sim: Simulation, number: int, enabled: bool) -> None:
-    _actor(sim, number)
+    actor_of(sim, number).angular_velocity = np.array(velocity, np.float64)
 
 
 @method(void=True)
 def set_actor_enable_gravity(sim: Simulation, number: int, enabled: bool) -> None:
-    _actor(sim, number)
+    actor_of(sim, number)
 
 
 @method(void=True)
 def set_actor_collisions(sim: Simulation, number: int, enabled: bool) -> None:
-    _actor(sim, number)
+    actor_of(sim, number)
 
 
 @method(void=True)
 def set_actor_autopilot(sim: Simulation, number: int, enabled: bool) -> None:
-    _actor(sim, number)
-
-
-@method(void=True)
-def apply_control_to_vehicle(sim: Simulation, number: int, control: list) -> None:
-    _actor(sim, number).control = VehicleControl(*control)
+    actor_of(sim, number)
 
 
 @method()
 def get_vehicle_light_state(sim: Simulation, number: int) -> list:
-    return [_actor(sim, number).lamps]
+    return [actor_of(sim, number).lamps]
 
 
 @method()
@@ -318,7 +325,7 @@ def get_vehicle_light_states(sim: Simulation) -> list:
 
 @method(void=True)
 def set_vehicle_light_state(sim: Simulation, number: int, state: list) -> None:
-    _actor(sim, number).lamps = int(state[0])
+    actor_of(sim, number).lamps = int(state[0])
 
 
 @method(bare=True)
@@ -329,17 +336,32 @@ async def apply_batch(sim: Simulation, commands: list, do_tick: bool = False) ->
     return answers
 
 
-APPLY_TRANSFORM = 6
-
-
 def _command(sim: Simulation, index: int, fields: list) -> list:
     try:
-        if index != APPLY_TRANSFORM:
+        if index == SPAWN_ACTOR:
+            return [[1, _spawn_command(sim, *fields)]]
+        if index == DESTROY_ACTOR:
+            if not destroy_actor(sim, *fields):
+                raise Refused(f"there is no actor {fields[0]}")
+        elif index in COMMANDS:
+            METHODS[COMMANDS[index]](sim, *fields[: COMMAND_FIELDS.get(index)])
+        else:
             raise Refused(f"the embedded server has no command {index}")
-        set_actor_transform(sim, *fields)
         return [[1, fields[0]]]
     except Exception as error:
         return [[0, [_message("apply_batch", error)]]]
+
+
+def _spawn_command(sim: Simulation, description: list, transform: list, parent: list, *rest: Any) -> int:
+    """Spawn, then the commands that are to follow, which take the new actor's id."""
+    if parent and parent[0]:
+        actor = _attach(sim, description, transform, parent[1], RIGID)
+    else:
+        actor = _spawn(sim, description, transform)
+    for after in rest[-1] if rest and isinstance(rest[-1], list) else []:
+        index, fields = after[0]
+        _command(sim, index, [actor.id, *fields[1:]])
+    return actor.id
 
 
 # Recorder and replayer

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cosmos_exp.carla_sim import methods
+from cosmos_exp.carla_sim import methods, traffic_methods  # noqa: F401 (registers its methods)
 from cosmos_exp.carla_sim.actors import Actor
+from cosmos_exp.carla_sim.blueprints import definitions
 from cosmos_exp.carla_sim.cameras import CameraSensor, View, camera_sensor, views
 from cosmos_exp.carla_sim.maps import Towns, base_name
 from cosmos_exp.carla_sim.messages import MAP_CHANGE, snapshot
@@ -27,6 +28,7 @@ from cosmos_exp.carla_sim.renderers import (
     TownPieces,
 )
 from cosmos_exp.carla_sim.replay import Recording, ReplayOptions
+from cosmos_exp.carla_sim.spawn_points import spawn_points
 from cosmos_exp.carla_sim.streaming import WORLD_STREAM, Streams
 from cosmos_exp.carla_sim.transforms import ORIGIN, Transform
 from cosmos_exp.carla_sim.versions import DEFAULT, WORLD, version_of
@@ -83,7 +85,9 @@ class Simulation:
         self.pieces: TownPieces | None = None
         self.scene: ReplayedScene | None = None
         self.recordings: dict[tuple, Recording] = {}
-        self.definitions: list = DEFINITIONS
+        self.definitions: list = definitions()
+        self.traffic_managers: dict[int, str] = {}  # host by port
+        self._spawn_points: tuple[str, list[Transform]] = ("", [])
         self.clients: set[RpcConnection] = set()
         self._ticking = asyncio.Lock()
         self._woken = asyncio.Event()
@@ -96,7 +100,10 @@ class Simulation:
         return actor.wire(token, box_has_actor=self.version.box_has_actor)
 
     def spawn_points(self) -> list[Transform]:
-        return []
+        town = self.world.town
+        if self._spawn_points[0] != town.name:
+            self._spawn_points = (town.name, spawn_points(town.map))
+        return self._spawn_points[1]
 
     def set_weather(self, weather: tuple[float, ...]) -> None:
         self.world.weather = weather
@@ -324,22 +331,3 @@ def _bind(host: str, port: int) -> socket.socket:
         raise UserError(f"cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}") from None
     found.setblocking(False)
     return found
-
-
-CAMERA_ATTRIBUTES = (("image_size_x", 2, "800"), ("image_size_y", 2, "600"), ("fov", 3, "90.0"))
-CAMERAS = (
-    "rgb", "depth", "semantic_segmentation", "instance_segmentation", "normals", "cosmos_visualization", "sky_mask",
-)  # fmt: skip
-
-
-def _definition(uid: int, name: str, attributes: Sequence[tuple[str, int, str]]) -> list:
-    tags = ",".join(name.split("."))
-    shared = [*attributes, ("role_name", 4, "default")]
-    return [uid, name, tags, [[key, kind, value, [], True, False] for key, kind, value in shared]]
-
-
-DEFINITIONS = [
-    *(_definition(i, f"sensor.camera.{name}", CAMERA_ATTRIBUTES) for i, name in enumerate(CAMERAS, 1)),
-    _definition(20, "vehicle.lincoln.mkz_2017", [("number_of_wheels", 2, "4"), ("color", 5, "16,16,16")]),
-    _definition(21, "vehicle.tesla.model3", [("number_of_wheels", 2, "4"), ("color", 5, "16,16,16")]),
-]

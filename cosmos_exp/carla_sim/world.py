@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from cosmos_exp.carla_sim.actors import (
 from cosmos_exp.carla_sim.maps import Town
 from cosmos_exp.carla_sim.messages import Moment
 from cosmos_exp.carla_sim.replay import Pose, Recording, Replay, ReplayOptions
+from cosmos_exp.carla_sim.traffic import Traffic
 from cosmos_exp.carla_sim.transforms import Transform
 from cosmos_exp.scene.carla.ego import EGO_ROLES
 from cosmos_exp.scene.carla.packets import Packet
@@ -70,6 +71,7 @@ class World:
         self._next_id = 1
         self._clock = (0.0, 0, 0.0)  # elapsed before the current step length, steps of it, seconds of one
         self.spectator = self._add(spectator(self._new_id()))
+        self.traffic = Traffic(self.town)
         self._add_signals()
 
     @property
@@ -127,10 +129,7 @@ class World:
         self._advance_clock(delta)
         if self.replay is not None:
             self._step_replay(delta)
-        for actor in self.actors.values():
-            if not actor.driven and not actor.parent and actor.velocity.any():
-                moved = actor.transform.location + actor.velocity * delta
-                actor.transform = Transform(moved, actor.transform.rotation + actor.angular_velocity * delta)
+        self.traffic.step(list(self.actors.values()), delta, lights=self.replay is None)
         self.place_attached()
 
     def _advance_clock(self, delta: float) -> None:
@@ -247,9 +246,8 @@ class World:
         for row in replay.recording.rows(Packet.STATE, frame):
             actor = self.actors.get(ids.get(int(row["id"]), 0))
             if actor is not None:
-                actor.light = replace(
-                    actor.light, state=int(row["state"]), elapsed=float(row["elapsed"]), frozen=bool(row["frozen"])
-                )
+                light = actor.light
+                light.state, light.elapsed, light.frozen = int(row["state"]), float(row["elapsed"]), bool(row["frozen"])
         for row in replay.recording.rows(Packet.ANIM_VEHICLE, frame):
             actor = self.actors.get(ids.get(int(row["id"]), 0))
             if actor is not None:
@@ -289,6 +287,7 @@ class World:
             self.light_ids.append(self._add_signal("traffic.traffic_light", light.id, light.pose).id)
         for sign in scene_map.traffic_signs:
             self._add_signal(f"traffic.{sign.kind or 'unknown'}", sign.id, sign.pose)
+        self.traffic.add_lights(self.actors[number] for number in self.light_ids)
 
     def _add_signal(self, type_id: str, name: str, pose: np.ndarray) -> Actor:
         head = Transform.of_pose(pose)
