@@ -103,8 +103,6 @@ class Actor:
     control: VehicleControl = field(default_factory=VehicleControl)
     light: LightPhase = field(default_factory=LightPhase)
     lamps: int = 0  # bits of the vehicle's lights
-    constant_velocity: np.ndarray | None = None  # in its own frame
-    physics: bool = True
     driven: bool = False
     carries: int = 0  # actors that are attached to it
     measured: float | None = None  # seconds at which a sensor last sent something
@@ -112,6 +110,8 @@ class Actor:
     walker_direction: np.ndarray = field(default_factory=lambda: np.zeros(3))
     speed_limit: float = SPEED_LIMIT
     at_light: int = 0  # the traffic light that holds the vehicle
+    physics: bool = True  # does it move by its controls?
+    constant_velocity: np.ndarray | None = None  # in its own frame, held whatever the controls say
 
     def __post_init__(self) -> None:
         self.kind = actor_type(self.type_id)

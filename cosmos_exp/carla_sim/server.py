@@ -35,13 +35,14 @@ from cosmos_exp.carla_sim.renderers import (
 from cosmos_exp.carla_sim.replay import Recording, ReplayOptions
 from cosmos_exp.carla_sim.sensor_data import GeoReference
 from cosmos_exp.carla_sim.sensors import INSTRUMENTS, SILENT, Instrument, Reading
-from cosmos_exp.carla_sim.streaming import WORLD_STREAM, Streams
+from cosmos_exp.carla_sim.streaming import PATIENCE, WORLD_STREAM, Streams
 from cosmos_exp.carla_sim.transforms import ORIGIN, Transform
 from cosmos_exp.carla_sim.versions import DEFAULT, WORLD, version_of
 from cosmos_exp.carla_sim.weather_parameters import WeatherParameters, weather_of
 from cosmos_exp.carla_sim.world import Settings, World
 from cosmos_exp.common.cores import usable_cores
 from cosmos_exp.common.errors import UserError, unknown_name
+from cosmos_exp.common.input_files import existing_file
 from cosmos_exp.rendering.warmup import warm_up
 from cosmos_exp.scene.carla.recorder import RecorderLog, read_log
 
@@ -56,7 +57,7 @@ IDLE = 0.2  # seconds between looks for clients
 class ServerOptions:
     """maps: OpenDRIVE files, the first is loaded; folders: of further ones. recordings: the folder that file names of
     clients are confined to; logs: further files that they may name. port 0: any free pair of ports. threads: that
-    draw.
+    draw. patience: seconds that a client may leave its data unread before its connection is closed.
     """
 
     maps: Sequence[Path] = ()
@@ -68,6 +69,7 @@ class ServerOptions:
     logs: Sequence[Path] = ()
     version: str = DEFAULT
     threads: int | None = None
+    patience: float = PATIENCE
 
 
 class Simulation:
@@ -77,12 +79,16 @@ class Simulation:
         self.options = options
         self.version = version_of(options.version)
         self.towns = Towns(options.maps, options.folders)
+        for log in options.logs:
+            existing_file("recorder log", log)
+        if options.recordings is not None and not options.recordings.is_dir():
+            raise UserError(f"no folder of recordings {str(options.recordings)!r}: make it first")
         name = options.town or next(iter(self.towns.names), None)
         if name is None:
             raise UserError("the server needs a map: give an OpenDRIVE file or a folder of them")
         self.replay_options = ReplayOptions()
         self.world = World(self.towns.town(name), replay_options=self.replay_options)
-        self.streams = Streams(self._greeting)
+        self.streams = Streams(self._greeting, options.patience)
         self.cameras: dict[int, CameraSensor] = {}
         self.instruments: dict[int, Instrument] = {}
         self.appearances = Appearances()

@@ -12,11 +12,11 @@ import time
 from pathlib import Path
 
 import pytest
+from helpers.carla_clients import camera, hero, synchronous, until
 
 from cosmos_exp.carla_sim.process import ServerProcess, server_process
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.scene.carla.example import EGO, TOWN
-from helpers.carla_clients import camera, hero, synchronous, until
 
 carla = pytest.importorskip("carla", reason="CARLA's client is not installed: pip install 'cosmos-exp[carla]'")
 msgpack = pytest.importorskip("msgpack", reason="msgpack is not installed: pip install 'cosmos-exp[carla]'")
@@ -89,7 +89,9 @@ def test_unknown_calls_and_wrong_arguments_are_answered_and_the_connection_goes_
     assert raw.call("make_coffee") == [[0, ["the embedded server has no make_coffee()"]]]
     assert "takes 1 arguments, not 2" in str(raw.call("get_actors_by_id", [1], 2))
     assert "arguments of another form" in str(raw.call("get_actors_by_id", None))
-    assert "there is no actor 999999" in str(raw.call("get_actor_transform_of", 1) and raw.call("get_physics_control", 999999))
+    assert "there is no actor 999999" in str(
+        raw.call("get_actor_transform_of", 1) and raw.call("get_physics_control", 999999)
+    )
     assert "finite" in str(raw.call("set_actor_transform", 1, [[float("nan"), 0, 0], [0, 0, 0]]))
     assert raw.call("version") == [[1, "0.9.16"]]
 
