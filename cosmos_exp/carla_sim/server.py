@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -384,8 +383,14 @@ async def serve(options: ServerOptions, ready: Callable[[int], None]) -> None:
 
     Raises UserError where the map cannot be read or a port is taken.
     """
-    simulation = Simulation(options)
-    await asyncio.get_running_loop().run_in_executor(simulation.builder, warm_up, lambda done, total: None)
+    rpc_socket, stream_socket = _listen(options.host, options.port)
+    try:
+        simulation = Simulation(options)
+        await asyncio.get_running_loop().run_in_executor(simulation.builder, warm_up, lambda done, total: None)
+    except BaseException:
+        rpc_socket.close()
+        stream_socket.close()
+        raise
 
     async def rpc(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = RpcConnection(reader, writer, lambda name, params: methods.call(simulation, name, params))
@@ -396,7 +401,6 @@ async def serve(options: ServerOptions, ready: Callable[[int], None]) -> None:
         finally:
             simulation.clients.discard(connection)
 
-    rpc_socket, stream_socket = _listen(options.host, options.port)
     port, simulation.streams.port = (listening.getsockname()[1] for listening in (rpc_socket, stream_socket))
     server = await asyncio.start_server(rpc, sock=rpc_socket)
     streams = asyncio.ensure_future(simulation.streams.serve(stream_socket))
@@ -432,6 +436,7 @@ def _bind(host: str, port: int) -> socket.socket:
     except OverflowError:
         raise UserError(f"port {port}: 1 to 65534, or 0 for any") from None
     except OSError as error:
-        raise UserError(f"cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}") from None
+        why = error.strerror or str(error)
+        raise UserError(f"cannot listen on {host}:{port}: {why.partition(' (')[0]}") from None
     found.setblocking(False)
     return found
