@@ -44,12 +44,14 @@ def signal_plan(path: Path | str) -> SignalPlan:
     strips = [strip for sides in lane_strips(network, notes) for side in sides for strip in side[1:]]
     lights = {signal.id for road in network.roads for signal in road.signals if signal.dynamic}
     entries = {key: found for key, found in junction_entries(network, strips).items() if key in lights}
-    groups = [
-        tuple(tuple(key for key in phase if key in lights) for phase in phases) for phases in network.signal_phases
-    ]
-    controlled = {key for phases in groups for phase in phases for key in phase}
-    groups += _uncontrolled(network, lights - controlled)
-    return SignalPlan(tuple(tuple(phase for phase in phases if phase) for phases in groups), entries)
+    groups, free = [], set(lights)
+    for phases in network.signal_phases:
+        group = []
+        for phase in phases:
+            group.append(tuple(key for key in phase if key in free))  # a signal of two controllers is the first one's
+            free.difference_update(phase)
+        groups.append(tuple(phase for phase in group if phase))
+    return SignalPlan((*(group for group in groups if group), *_uncontrolled(network, free)), entries)
 
 
 def _uncontrolled(network: RoadNetwork, lights: set[str]) -> list[tuple[tuple[str, ...], ...]]:
@@ -128,7 +130,7 @@ class LightCycles:
     def _begin(self, group: _Group) -> None:
         for light in self._lights(group):
             light.state, light.elapsed = RED, 0.0
-        group.active = 0
+        group.active = len(group.phases) - 1  # as CARLA begins
         self._enter(group, GREEN)
 
     def _enter(self, group: _Group, stage: int) -> None:

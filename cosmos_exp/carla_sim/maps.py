@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 
 from cosmos_exp.carla_sim.lights import SignalPlan, signal_plan
 from cosmos_exp.carla_sim.road_surface import RoadSurface
+from cosmos_exp.carla_sim.sensor_data import GeoReference
 from cosmos_exp.carla_sim.spawn_points import spawn_points
 from cosmos_exp.carla_sim.transforms import Transform
 from cosmos_exp.common.errors import UserError, unknown_name
@@ -51,6 +52,10 @@ class Town:
     @cached_property
     def spawn_points(self) -> list[Transform]:
         return spawn_points(self.map)
+
+    @cached_property
+    def geo_reference(self) -> GeoReference:
+        return GeoReference.of_map(self.text)
 
     @property
     def asset(self) -> str:

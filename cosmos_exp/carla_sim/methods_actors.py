@@ -81,7 +81,8 @@ def destroy_actor(sim: Simulation, number: int) -> bool:
 
 @method()
 def get_actor_bounding_box(sim: Simulation, number: int) -> list:
-    return actor_of(sim, number).box(with_actor=sim.version.box_has_actor)
+    actor = sim.world.gone.get(number) or actor_of(sim, number)  # a traffic manager asks after it, and dies of an error
+    return actor.box(with_actor=sim.version.box_has_actor)
 
 
 @method()

@@ -25,6 +25,7 @@ from cosmos_exp.scene.carla.ego import EGO_ROLES
 from cosmos_exp.scene.carla.packets import Packet
 from cosmos_exp.scene.carla.recorder import ActorType
 
+REMEMBERED = 1000  # destroyed actors that clients may still ask after
 SAME_PLACE = 2.0  # metres within which a recorded light or sign is the map's
 SIGNALS = (ActorType.TRAFFIC_LIGHT, ActorType.TRAFFIC_SIGN)
 CARLA_DEGREES = -90.0  # a signal's model looks along its right
@@ -64,6 +65,7 @@ class World:
     def __post_init__(self) -> None:
         self.actors: dict[int, Actor] = {}
         self.children: dict[int, set[int]] = {}
+        self.gone: dict[int, Actor] = {}  # the last ones that were destroyed
         self.weather = PRESETS["ClearNoon"]
         self.elapsed, self.delta = 0.0, 0.0
         self.replay: Replay | None = None
@@ -77,6 +79,11 @@ class World:
     @property
     def moment(self) -> Moment:
         return Moment(self.frame, self.elapsed)
+
+    @property
+    def platform_time(self) -> float:
+        """Wall seconds since the episode began."""
+        return time.monotonic() - self.began
 
     # Actors
 
@@ -108,6 +115,9 @@ class World:
             self.children.get(actor.parent, set()).discard(number)
             self.actors[actor.parent].carries -= 1
         del self.actors[number]
+        self.gone[number] = actor
+        while len(self.gone) > REMEMBERED:
+            del self.gone[next(iter(self.gone))]
         return [*gone, actor]
 
     def root(self, actor: Actor) -> Actor:
