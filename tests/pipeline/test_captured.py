@@ -141,7 +141,10 @@ def test_a_damaged_picture_is_told(given, capture: Capture, tmp_path: Path) -> N
     ("more", "message"),
     [
         (["scene.weather=Rainy"], "scene.weather=Rainy: scene=carla_live has the weather of its pictures"),
-        (["+scene.edits.gone={kind: drop, roles: [parked]}"], "scene.edits and scene.ego_edit change no captured picture"),
+        (
+            ["+scene.edits.gone={kind: drop, roles: [parked]}"],
+            "scene.edits and scene.ego_edit change no captured picture",
+        ),
         (["scene.time_factor=0"], "scene.time_factor=0: must be above 0"),
         (["scene.time_factor=2"], "scene.time_factor=2 is of a replay: give scene.log"),
         (["scene.port=0"], "scene.port=0: must be 1 to 65534"),
