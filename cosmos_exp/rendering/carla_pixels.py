@@ -1,6 +1,6 @@
 """The g-buffer as pixels of CARLA's cameras: uint8 [H,W,4], blue, green, red, alpha.
 
-`cosmos_exp/controls/carla_image.py` reads them back.
+`cosmos_exp.sensors.carla_image.py` reads them back.
 """
 
 from __future__ import annotations

@@ -9,12 +9,12 @@ import pytest
 from helpers.carla_clients import camera, hero, pixels, synchronous
 
 from cosmos_exp.carla_sim.weather_parameters import PRESETS, weather_of
-from cosmos_exp.controls.carla_image import depth_of, instance_of, normals_of, rgb_of, semantic_of
 from cosmos_exp.rendering.renderer import Renderer, render_camera
 from cosmos_exp.rendering.types import SKY_TAG
 from cosmos_exp.scene.actor_frame import actor_origin
 from cosmos_exp.scene.carla.example import EGO, TOWN
 from cosmos_exp.scene.carla.log import load_carla_scene
+from cosmos_exp.sensors.carla_image import depth_of, instance_of, normals_of, rgb_of, semantic_of
 from cosmos_exp.sensors.carla_yaml import carla_rig, read_carla_sensors
 
 carla = pytest.importorskip("carla", reason="CARLA's client is not installed: pip install 'cosmos-exp[carla]'")

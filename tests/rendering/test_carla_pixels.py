@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cosmos_exp.controls.carla_image import depth_of, instance_of, normals_of, semantic_of
 from cosmos_exp.rendering.carla_pixels import draw_pixels
 from cosmos_exp.rendering.gbuffer import GBuffer
 from cosmos_exp.rendering.renderer import Renderer
 from cosmos_exp.rendering.types import SKY_TAG
 from cosmos_exp.scene.procedural.street import procedural_scene
+from cosmos_exp.sensors.carla_image import depth_of, instance_of, normals_of, semantic_of
 from cosmos_exp.sensors.rigs import build_rig
 
 FRONT = {"front": {"hfov": 90, "position": [1.5, 0, 1.6], "rotation": [0, 0, 0]}}
