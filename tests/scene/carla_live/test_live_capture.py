@@ -150,6 +150,24 @@ def test_a_camera_of_another_lens_is_resampled(server: Server, drive, tmp_path: 
     assert np.abs(made.array("wide", "rgb")[0].astype(int) - drawn.output("rgb")[0]).mean() < 8
 
 
+def test_live_traffic_is_captured_as_it_goes_on(server: Server, tmp_path: Path) -> None:
+    """The ego by its role; the vehicle of another client stays where it is."""
+    with second_client(server) as client:
+        world = client.get_world()
+        blueprint = world.get_blueprint_library().find("vehicle.lincoln.mkz_2020")
+        blueprint.set_attribute("role_name", "taxi")
+        car = world.spawn_actor(blueprint, carla.Transform(carla.Location(30.0, 1.75, 0.2)))
+        try:
+            live = capture(server, Playing(None, start=0.25), wanted(frames=4, ego="taxi"), tmp_path / "live")
+        finally:
+            car.destroy()
+    scene = captured_scene(live)
+    assert (live.about["ego"]["id"], live.frames, live.about["replay"]) == (car.id, 4, None)
+    assert scene.clip_id == "live_0_125000" and scene.ego.role == "taxi"
+    assert abs(scene.ego.trajectory.poses[0, 0, 3] - 30.0) < 1.0
+    assert (live.array("front", "semantic") == 1).mean() > 0.1, "the road"
+
+
 # What goes wrong
 
 
