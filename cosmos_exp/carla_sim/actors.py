@@ -103,14 +103,15 @@ class Actor:
     control: VehicleControl = field(default_factory=VehicleControl)
     light: LightPhase = field(default_factory=LightPhase)
     lamps: int = 0  # bits of the vehicle's lights
+    constant_velocity: np.ndarray | None = None  # in its own frame
+    physics: bool = True
     driven: bool = False
     carries: int = 0  # actors that are attached to it
+    measured: float | None = None  # seconds at which a sensor last sent something
     walker_speed: float = 0.0
     walker_direction: np.ndarray = field(default_factory=lambda: np.zeros(3))
     speed_limit: float = SPEED_LIMIT
     at_light: int = 0  # the traffic light that holds the vehicle
-    physics: bool = True  # does it move by its controls?
-    constant_velocity: np.ndarray | None = None  # in its own frame, held whatever the controls say
 
     def __post_init__(self) -> None:
         self.kind = actor_type(self.type_id)
@@ -122,6 +123,14 @@ class Actor:
     @property
     def role(self) -> str:
         return self.attribute("role_name", "")
+
+    def is_due(self, elapsed: float) -> bool:
+        """Whether a sensor is to measure at a time: its `sensor_tick` has passed since it last did."""
+        try:
+            every = float(self.attribute("sensor_tick", "0"))
+        except ValueError:
+            every = 0.0
+        return self.measured is None or elapsed - self.measured >= every - 1e-6
 
     def attribute(self, name: str, default: str) -> str:
         return self.attributes[name][1] if name in self.attributes else default

@@ -16,7 +16,7 @@ from cosmos_exp.rendering.gbuffer import GBuffer
 from cosmos_exp.rendering.renderer import SMALL_IMAGE, Frame, Renderer
 from cosmos_exp.rendering.weather import Weather
 from cosmos_exp.sensors.camera import Camera
-from cosmos_exp.sensors.carla_lens import lens_of
+from cosmos_exp.sensors.carla_lens import finite, lens_of
 from cosmos_exp.sensors.rigs import build_rig
 
 PREFIX = "sensor.camera."
@@ -58,7 +58,7 @@ def camera_sensor(actor: Actor) -> CameraSensor:
     if output is None:
         raise UserError(f"there is no {actor.type_id}: cameras are {', '.join(sorted(OUTPUTS))}")
     values = {name: value for name, (_, value) in actor.attributes.items()}
-    size = tuple(int(values.get(f"image_size_{axis}", default)) for axis, default in zip("xy", DEFAULT_SIZE))
+    size = tuple(int(finite(n, values.get(n, d))) for n, d in zip(("image_size_x", "image_size_y"), DEFAULT_SIZE))
     notes: list[str] = []
     wide = kind.endswith(WIDE)
     lens = {k: v for k, v in values.items() if wide or k == "fov"}
@@ -68,7 +68,7 @@ def camera_sensor(actor: Actor) -> CameraSensor:
     roll, pitch, yaw = placed.rotation.tolist()
     options |= {"position": [x, 0.0 - y, z], "rotation": [roll, 0.0 - pitch, 0.0 - yaw]}
     camera = build_rig("sensor", {"camera": options}).camera("camera")
-    return CameraSensor(actor, output, camera, float(values.get("fov", 90.0)))
+    return CameraSensor(actor, output, camera, finite("fov", values.get("fov", 90.0)))
 
 
 @dataclass(frozen=True)

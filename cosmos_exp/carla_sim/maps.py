@@ -6,7 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from cosmos_exp.carla_sim.lights import SignalPlan, signal_plan
+from cosmos_exp.carla_sim.road_surface import RoadSurface
+from cosmos_exp.carla_sim.sensor_data import GeoReference
+from cosmos_exp.carla_sim.spawn_points import spawn_points
+from cosmos_exp.carla_sim.transforms import Transform
 from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.common.guards import XML_BYTES, read_bytes
 from cosmos_exp.common.input_files import existing_file
@@ -15,6 +21,7 @@ from cosmos_exp.scene.types import SceneMap
 
 FOLDER = "Carla/Maps"  # CARLA's asset folder, in the names that clients see
 SUFFIX = ".xodr"
+SENT = "OpenDriveMap"  # CARLA's name of a map that a client has sent
 
 
 def base_name(name: str) -> str:
@@ -33,6 +40,22 @@ class Town:
     @cached_property
     def map(self) -> SceneMap:
         return load_opendrive(self.path)
+
+    @cached_property
+    def surface(self) -> RoadSurface:
+        return RoadSurface(self.map.lanes)
+
+    @cached_property
+    def signals(self) -> SignalPlan:
+        return signal_plan(self.path)
+
+    @cached_property
+    def spawn_points(self) -> list[Transform]:
+        return spawn_points(self.map)
+
+    @cached_property
+    def geo_reference(self) -> GeoReference:
+        return GeoReference.of_map(self.text)
 
     @property
     def asset(self) -> str:
@@ -53,6 +76,17 @@ class Towns:
             path = existing_file("OpenDRIVE map", file)
             self.paths[base_name(path.name)] = path
         self._loaded: dict[str, Town] = {}
+        self._sent: TemporaryDirectory | None = None
+
+    def add_text(self, text: str) -> None:
+        """A map that a client sends, under the name that it then loads. Raises UserError where it is no OpenDRIVE."""
+        if self._sent is None:
+            self._sent = TemporaryDirectory(prefix="carla-sim-")
+        path = Path(self._sent.name, f"{SENT}{SUFFIX}")
+        path.write_text(text, encoding="utf-8")
+        town = Town(SENT, path, text)
+        _ = town.map
+        self.paths[base_name(SENT)], self._loaded[base_name(SENT)] = path, town
 
     @property
     def names(self) -> list[str]:

@@ -7,6 +7,7 @@ are the same. Everything else is drawn by renderers of pieces of the town, which
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -16,7 +17,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cosmos_exp.carla_sim.actors import Actor
-from cosmos_exp.carla_sim.cameras import CameraSensor
 from cosmos_exp.carla_sim.maps import Town
 from cosmos_exp.carla_sim.replay import Replay
 from cosmos_exp.carla_sim.world import World
@@ -31,6 +31,7 @@ from cosmos_exp.rendering.frame_objects import (
     gait_offset,
     gait_phase,
 )
+from cosmos_exp.rendering.gbuffer import GBuffer
 from cosmos_exp.rendering.renderer import Frame, Renderer
 from cosmos_exp.scene.carla.axes import flu_points
 from cosmos_exp.scene.carla.log import LIGHT_STATES, recorded_scene
@@ -129,6 +130,12 @@ def _axle(actor: Actor) -> np.ndarray:
     return np.zeros(3) if box is None or actor.kind is not ActorType.VEHICLE else rear_axle(recorded, box)
 
 
+def heading(renderer: Renderer) -> float:
+    """Degrees, counter-clockwise from the world's x, that the azimuth of a weather's sun counts from."""
+    forward = renderer.scene.rig_trajectory.poses[0][:2, 0]
+    return math.degrees(math.atan2(forward[1], forward[0]))
+
+
 class TownPieces:
     """Renderers of pieces of a town, built on demand and ahead of it in a thread; the least recently used go."""
 
@@ -205,12 +212,13 @@ class ReplayedScene:
         return None if built is None else int(built[0].scene.ego.id)
 
 
-def stands_off(sensor: CameraSensor, carrier: Actor) -> bool:
-    """Whether a camera stands so far off its carrier's box that it sees it, as one behind a car does."""
+def stands_off(place: np.ndarray, carrier: Actor) -> bool:
+    """Whether a sensor at a place [3] of its carrier's frame (FLU) stands so far off the carrier's box that it sees it,
+    as a camera behind a car does.
+    """
     if not carrier.box_extent.any():
         return False
-    place = sensor.camera.camera_to_rig[:3, 3] - flu_points(carrier.box_center)
-    return bool((np.abs(place) - carrier.box_extent).max() > OFF)
+    return bool((np.abs(place - flu_points(carrier.box_center)) - carrier.box_extent).max() > OFF)
 
 
 def _moved(offset: np.ndarray) -> np.ndarray:
@@ -221,11 +229,15 @@ def _moved(offset: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Placement:
-    """What a camera sees, and the camera relative to the frame's ego pose."""
+    """What a sensor sees. to_rig: [4,4] the sensor relative to the frame's ego pose."""
 
     renderer: Renderer
     frame: Frame
-    camera: Camera
+    to_rig: np.ndarray
+
+    def look(self, camera: Camera) -> GBuffer:
+        """What a camera in the rig sees."""
+        return self.renderer.gbuffer(camera, self.frame)
 
 
 class TickPictures:
@@ -254,29 +266,23 @@ class TickPictures:
             self.live_ids = {replay.recording.actors[index].id: number for index, number in replay.ids.items()}
         self._frames: dict[tuple, tuple[Renderer, Frame] | None] = {}
 
-    def place(self, sensor: CameraSensor) -> Placement:
-        """What a sensor's camera sees."""
-        carrier = self._root(sensor.actor)
-        off = carrier.id != sensor.actor.id and stands_off(sensor, carrier)
-        if sensor.actor.parent == carrier.id:
+    def place(self, sensor: Actor, pose: np.ndarray) -> Placement:
+        """What a sensor sees. pose: [4,4] relative to the actor that it is attached to, or to the world."""
+        carrier = self._root(sensor)
+        off = carrier.id != sensor.id and stands_off(pose[:3, 3], carrier)
+        if sensor.parent == carrier.id:
             found = self._once(("replay", carrier.id, off), lambda: self._replay_frame(carrier, with_carrier=off))
             if found is not None:
-                renderer, frame = found
-                offset = renderer.scene.ego_origin
+                offset = found[0].scene.ego_origin
                 assert offset is not None, "scenes of logs have actors"
-                camera = replace(sensor.camera, camera_to_rig=_moved(offset) @ sensor.camera.camera_to_rig)
-                return Placement(renderer, frame, camera)
+                return Placement(*found, _moved(offset) @ pose)
         found = self._once(("town", carrier.id, off), lambda: self._town_frame(carrier, with_carrier=off))
         assert found is not None
-        renderer, frame = found
-        if sensor.actor.parent == carrier.id:
-            to_rig = _moved(-_axle(carrier)) @ sensor.camera.camera_to_rig
-        else:
-            pose = sensor.camera.camera_to_rig
-            if sensor.actor.parent:
-                pose = self.actors[sensor.actor.parent].transform.pose @ pose
-            to_rig = np.linalg.inv(frame.objects.ego) @ pose
-        return Placement(renderer, frame, replace(sensor.camera, camera_to_rig=to_rig))
+        if sensor.parent == carrier.id:
+            return Placement(*found, _moved(-_axle(carrier)) @ pose)
+        if sensor.parent:
+            pose = self.actors[sensor.parent].transform.pose @ pose
+        return Placement(*found, np.linalg.inv(found[1].objects.ego) @ pose)
 
     def _root(self, actor: Actor) -> Actor:
         while actor.parent in self.actors:

@@ -8,9 +8,8 @@ from functools import cached_property
 import numpy as np
 
 from cosmos_exp.carla_sim.actors import Actor, LightPhase
-from cosmos_exp.carla_sim.lights import LightCycles, SignalPlan, StopLines, signal_plan, trigger_box
+from cosmos_exp.carla_sim.lights import LightCycles, SignalPlan, StopLines, trigger_box
 from cosmos_exp.carla_sim.maps import Town
-from cosmos_exp.carla_sim.road_surface import RoadSurface
 from cosmos_exp.carla_sim.transforms import Transform
 from cosmos_exp.carla_sim.vehicles import drive, is_free
 from cosmos_exp.carla_sim.walkers import walk
@@ -23,17 +22,9 @@ class Traffic:
     """The rules of one town. Actors that a recording drives are left alone."""
 
     def __init__(self, town: Town):
-        self._town = town
+        self.surface, self.plan = town.surface, town.signals
         self.cycles = LightCycles(SignalPlan(), {})
         self._lights: dict[str, Actor] = {}
-
-    @cached_property
-    def surface(self) -> RoadSurface:
-        return RoadSurface(self._town.map.lanes)
-
-    @cached_property
-    def plan(self) -> SignalPlan:
-        return signal_plan(self._town.path)
 
     @cached_property
     def _stop_lines(self) -> StopLines:

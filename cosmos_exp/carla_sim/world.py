@@ -20,11 +20,12 @@ from cosmos_exp.carla_sim.messages import Moment
 from cosmos_exp.carla_sim.replay import Pose, Recording, Replay, ReplayOptions
 from cosmos_exp.carla_sim.traffic import Traffic
 from cosmos_exp.carla_sim.transforms import Transform
+from cosmos_exp.carla_sim.weather_parameters import PRESETS
 from cosmos_exp.scene.carla.ego import EGO_ROLES
 from cosmos_exp.scene.carla.packets import Packet
 from cosmos_exp.scene.carla.recorder import ActorType
 
-CLEAR_NOON = (5.0, 0.0, 0.0, 10.0, -1.0, 45.0, 2.0, 0.75, 0.1, 0.0, 1.0, 0.03, 0.0331, 0.0)
+REMEMBERED = 1000  # destroyed actors that clients may still ask after
 SAME_PLACE = 2.0  # metres within which a recorded light or sign is the map's
 SIGNALS = (ActorType.TRAFFIC_LIGHT, ActorType.TRAFFIC_SIGN)
 CARLA_DEGREES = -90.0  # a signal's model looks along its right
@@ -64,7 +65,8 @@ class World:
     def __post_init__(self) -> None:
         self.actors: dict[int, Actor] = {}
         self.children: dict[int, set[int]] = {}
-        self.weather: tuple[float, ...] = CLEAR_NOON
+        self.gone: dict[int, Actor] = {}  # the last ones that were destroyed
+        self.weather = PRESETS["ClearNoon"]
         self.elapsed, self.delta = 0.0, 0.0
         self.replay: Replay | None = None
         self.began = time.monotonic()
@@ -77,6 +79,11 @@ class World:
     @property
     def moment(self) -> Moment:
         return Moment(self.frame, self.elapsed)
+
+    @property
+    def platform_time(self) -> float:
+        """Wall seconds since the episode began."""
+        return time.monotonic() - self.began
 
     # Actors
 
@@ -105,9 +112,12 @@ class World:
             return []
         gone = [child for each in list(self.children.pop(number, ())) for child in self.destroy(each)]
         if actor.parent in self.actors:
-            self.children[actor.parent].discard(number)
+            self.children.get(actor.parent, set()).discard(number)
             self.actors[actor.parent].carries -= 1
         del self.actors[number]
+        self.gone[number] = actor
+        while len(self.gone) > REMEMBERED:
+            del self.gone[next(iter(self.gone))]
         return [*gone, actor]
 
     def root(self, actor: Actor) -> Actor:
@@ -115,6 +125,9 @@ class World:
         while actor.parent in self.actors:
             actor = self.actors[actor.parent]
         return actor
+
+    def of_kind(self, kind: ActorType) -> list[Actor]:
+        return [actor for actor in self.actors.values() if actor.kind is kind]
 
     def states(self) -> Iterator[bytes]:
         """ACTOR_STATE of all actors."""
@@ -150,6 +163,11 @@ class World:
         for child in self.children.get(number, ()):
             self._place(self.actors[child])
             self._place_children(child)
+
+    def place(self, actor: Actor) -> None:
+        """Move an attached actor to where its parent is now, and what is attached to it."""
+        self._place(actor)
+        self._place_children(actor.id)
 
     def _place(self, actor: Actor) -> None:
         parent = self.actors.get(actor.parent)

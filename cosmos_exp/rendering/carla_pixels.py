@@ -20,7 +20,8 @@ WHITE = 0xFFFFFFFF
 def draw_pixels(gbuffer: GBuffer, output: str, out: np.ndarray) -> None:
     """Fill out [H,W,4] uint8. output: depth, normals, sky (white where the sky is seen), semantic or instance.
 
-    depth: metres = 1000 (R + 256 G + 65536 B) / (2^24 - 1), rounded to the nearest; the sky is the largest.
+    depth: metres = 1000 (R + 256 G + 65536 B) / (2^24 - 1), rounded to the nearest; the sky is the largest, what a
+    wide lens sees behind its plane 0.
     semantic, instance: the tag in R; of an instance the high byte in G, the low one in B. normals: the camera's x, y
     and z (OpenCV axes) in R, G and B, -127 to 127 as 0 to 255, rounded to the nearest.
     """
@@ -44,7 +45,7 @@ def _depth(ids, rz, inverse, out):
     for y in range(height):
         for x in range(width):
             metres = rz[y, x] / inverse[y, x] if ids[y, x] >= 0 else np.float32(DEPTH_RANGE)
-            value = np.uint32(min(metres * scale, float(DEPTH_LARGEST)) + 0.5)
+            value = np.uint32(min(max(metres * scale, 0.0), float(DEPTH_LARGEST)) + 0.5)
             low, middle, high = value & 255, (value >> 8) & 255, value >> 16
             out[y, x] = np.uint32(OPAQUE) | (low << 16) | (middle << 8) | high
 
