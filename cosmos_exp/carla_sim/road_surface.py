@@ -8,44 +8,54 @@ import numpy as np
 
 from cosmos_exp.scene.types import Lane
 
-CELL = 8.0  # metres of the grid by which quads are found
+CELL = 8.0  # metres of the grid by which triangles are found
 LAYER = 2.5  # metres between a height and the surface that belongs to it
+SMALLEST = 1e-9  # m^2: a smaller triangle is none
+EDGE = 1e-6  # share of a triangle that it is larger, so that no point falls between two
 
 
 class RoadSurface:
-    """Quads between the edges of lanes, by cell. World frame (FLU)."""
+    """Triangles between the edges of lanes, by cell. World frame (FLU)."""
 
     def __init__(self, lanes: Iterable[Lane]):
         strips = [np.stack([lane.left[:-1], lane.left[1:], lane.right[1:], lane.right[:-1]], 1) for lane in lanes]
-        self._quads = np.concatenate(strips) if strips else np.zeros((0, 4, 3))
-        flat = self._quads[..., :2]
-        low, high = (np.floor(edge / CELL).astype(int).tolist() for edge in (flat.min(axis=1), flat.max(axis=1)))
-        self._cells: dict[tuple[int, int], list[int]] = {}
-        for number, ((x0, y0), (x1, y1)) in enumerate(zip(low, high)):
-            for x in range(x0, x1 + 1):
-                for y in range(y0, y1 + 1):
-                    self._cells.setdefault((x, y), []).append(number)
-
-    def height(self, x: float, y: float, z: float) -> float | None:
-        """Height of the surface at (x, y) that is nearest to z; None where there is none within LAYER metres of it."""
-        found = self._cells.get((int(np.floor(x / CELL)), int(np.floor(y / CELL))))
-        if not found:
-            return None
-        quads = self._quads[found]
-        heights = np.concatenate([_heights(quads[:, corners], x, y) for corners in ((0, 1, 2), (0, 2, 3))])
-        away = np.abs(heights - z)
-        away[np.isnan(away)] = np.inf
-        best = int(np.argmin(away))
-        return float(heights[best]) if away[best] <= LAYER else None
-
-
-def _heights(triangles: np.ndarray, x: float, y: float) -> np.ndarray:
-    """[N] heights of triangles [N,3,3] at (x, y), NaN beside them."""
-    a, b, c = (triangles[:, k] for k in range(3))
-    u, v, p = b - a, c - a, np.array([x, y]) - a[:, :2]
-    with np.errstate(divide="ignore", invalid="ignore"):
+        quads = np.concatenate(strips) if strips else np.zeros((0, 4, 3))
+        triangles = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
+        u, v = triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]
         area = u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]
-        s = (p[:, 0] * v[:, 1] - p[:, 1] * v[:, 0]) / area
-        t = (u[:, 0] * p[:, 1] - u[:, 1] * p[:, 0]) / area
-        inside = (s >= -1e-9) & (t >= -1e-9) & (s + t <= 1 + 1e-9)
-        return np.where(inside, a[:, 2] + s * u[:, 2] + t * v[:, 2], np.nan)
+        kept = np.abs(area) > SMALLEST
+        triangles, u, v, area = triangles[kept], u[kept], v[kept], area[kept, None]
+        self._corner = triangles[:, 0]
+        # Shares s, t of the edges u and v at a place p from the corner, as rows to be multiplied by p; then the height.
+        self._s = np.stack([v[:, 1], -v[:, 0]], 1) / area
+        self._t = np.stack([-u[:, 1], u[:, 0]], 1) / area
+        self._rise = self._s * u[:, 2:] + self._t * v[:, 2:]
+        self._cells = _by_cell(triangles[..., :2])
+
+    def heights(self, points: np.ndarray) -> np.ndarray:
+        """[K] height of the surface at points [K,3] that is nearest to each; NaN where none is within LAYER metres."""
+        cells = {(x, y) for x, y in np.floor(points[:, :2] / CELL).astype(int).tolist()}
+        found = [self._cells[cell] for cell in cells if cell in self._cells]
+        if not found:
+            return np.full(len(points), np.nan)
+        index = found[0] if len(found) == 1 else np.concatenate(found)
+        place = points[:, None, :2] - self._corner[None, index, :2]
+        s = (place * self._s[index]).sum(axis=2)
+        t = (place * self._t[index]).sum(axis=2)
+        height = self._corner[index, 2] + (place * self._rise[index]).sum(axis=2)
+        away = np.abs(height - points[:, 2:])
+        away[(s < -EDGE) | (t < -EDGE) | (s + t > 1 + EDGE)] = np.inf
+        best = away.argmin(axis=1)
+        rows = np.arange(len(points))
+        return np.where(away[rows, best] <= LAYER, height[rows, best], np.nan)
+
+
+def _by_cell(triangles: np.ndarray) -> dict[tuple[int, int], np.ndarray]:
+    """Indices of the triangles [N,3,2] whose bounding boxes meet each cell."""
+    low, high = (np.floor(edge / CELL).astype(int).tolist() for edge in (triangles.min(axis=1), triangles.max(axis=1)))
+    cells: dict[tuple[int, int], list[int]] = {}
+    for number, ((x0, y0), (x1, y1)) in enumerate(zip(low, high)):
+        for x in range(x0, x1 + 1):
+            for y in range(y0, y1 + 1):
+                cells.setdefault((x, y), []).append(number)
+    return {cell: np.array(found) for cell, found in cells.items()}

@@ -17,7 +17,6 @@ from cosmos_exp.carla_sim.actors import VehicleControl
 from cosmos_exp.carla_sim.road_surface import RoadSurface
 from cosmos_exp.carla_sim.transforms import Transform
 from cosmos_exp.scene.box_overlap import overlaps
-from cosmos_exp.scene.carla.axes import carla_rotation
 from cosmos_exp.scene.carla.tracks import WHEELBASE_SHARE
 
 STEP = 0.02  # seconds: a tick is integrated in steps of at most this
@@ -56,10 +55,10 @@ def drive(
 
     constant: [3] m/s in the vehicle's frame, a velocity that is held whatever the controls say.
     """
-    forward = carla_rotation(transform.rotation)[:, 0]
+    pitch, yaw = (math.radians(angle) for angle in transform.rotation[1:].tolist())
+    forward = np.array([math.cos(pitch) * math.cos(yaw), math.cos(pitch) * math.sin(yaw), math.sin(pitch)])
     speed = float(velocity @ forward) if constant is None else float(constant[0])
     x, y, z = transform.location.tolist()
-    yaw = math.radians(transform.rotation[2])
     wheelbase = 2 * WHEELBASE_SHARE * max(float(extent[0]), 0.3)
     back = wheelbase / 2
     steps = max(1, math.ceil(delta / STEP - 1e-9))
@@ -117,17 +116,18 @@ def on_ground(transform: Transform, extent: np.ndarray, surface: RoadSurface) ->
     yaw = math.radians(transform.rotation[2])
     half_base = max(WHEELBASE_SHARE * float(extent[0]), 0.2)
     half_track = max(TRACK_SHARE * float(extent[1]), 0.05)
-    heights: list[float | None] = []
-    for along, across in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
-        dx, dy = along * half_base, across * half_track
-        wx = x + dx * math.cos(yaw) - dy * math.sin(yaw)
-        wy = y + dx * math.sin(yaw) + dy * math.cos(yaw)
-        heights.append(surface.height(wx, -wy, z))
-    known = [height for height in heights if height is not None]
-    if not known:
+    cos, sin = math.cos(yaw), math.sin(yaw)
+    wheels = np.array(
+        [
+            [x + along * cos - across * sin, -y - along * sin - across * cos, z]
+            for along in (half_base, -half_base)
+            for across in (half_track, -half_track)
+        ]
+    )
+    heights = surface.heights(wheels)
+    if np.isnan(heights).all():
         return None
-    mean = sum(known) / len(known)
-    front_right, front_left, rear_right, rear_left = (mean if height is None else height for height in heights)
+    front_right, front_left, rear_right, rear_left = np.where(np.isnan(heights), np.nanmean(heights), heights).tolist()
     pitch = math.atan2((front_right + front_left - rear_right - rear_left) / 2, 2 * half_base)
     roll = math.atan2((front_left + rear_left - front_right - rear_right) / 2, 2 * half_track)
     height = (front_right + front_left + rear_right + rear_left) / 4

@@ -38,5 +38,5 @@ def walk(
 def standing(transform: Transform, half_height: float, surface: RoadSurface) -> Transform:
     """The transform with its feet on the ground, where there is one below."""
     x, y, z = transform.location.tolist()
-    height = surface.height(x, -y, z - half_height)
-    return transform if height is None else Transform(np.array([x, y, height + half_height]), transform.rotation)
+    (height,) = surface.heights(np.array([[x, -y, z - half_height]])).tolist()
+    return transform if math.isnan(height) else Transform(np.array([x, y, height + half_height]), transform.rotation)

@@ -118,7 +118,8 @@ def test_off_the_road_a_car_keeps_its_height(plain):
 
 def test_a_bridge_and_the_street_below_it_are_told_apart():
     both = RoadSurface([lane((-50, 0, 0), (50, 0, 0)), lane((-50, 0, 6), (50, 0, 6))])
-    assert (both.height(0, 0, 0.5), both.height(0, 0, 5.5), both.height(0, 0, 3.0)) == (0.0, 6.0, None)
+    heights = both.heights(np.array([[0.0, 0.0, 0.5], [0.0, 0.0, 5.5], [0.0, 0.0, 3.0], [90.0, 0.0, 0.0]]))
+    np.testing.assert_equal(heights, [0.0, 6.0, np.nan, np.nan])
 
 
 def test_a_constant_velocity_is_held(plain):
