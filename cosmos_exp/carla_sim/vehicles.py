@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from cosmos_exp.carla_sim.actors import VehicleControl
-from cosmos_exp.carla_sim.road_surface import RoadSurface
 from cosmos_exp.carla_sim.transforms import Transform
 from cosmos_exp.scene.box_overlap import overlaps
 from cosmos_exp.scene.carla.tracks import WHEELBASE_SHARE
+from cosmos_exp.scene.lane_surface import LaneSurface
 
 STEP = 0.02  # seconds: a tick is integrated in steps of at most this
 MAX_STEER = 70.0  # degrees of the front wheels
@@ -28,6 +28,7 @@ BRAKE, HAND_BRAKE = 8.0, 6.0  # m/s^2
 ROLLING, ENGINE_BRAKE, DRAG = 0.15, 0.35, 0.0003  # m/s^2, without throttle, 1/m
 GRAVITY = 9.81
 CREEP = 0.05  # m/s: slower without throttle is standing
+LAYER = 2.5  # metres from the road that a vehicle is on it
 TRACK_SHARE = 0.8  # of the width, between left and right wheels
 
 
@@ -47,7 +48,7 @@ def drive(
     control: VehicleControl,
     extent: np.ndarray,
     delta: float,
-    surface: RoadSurface,
+    surface: LaneSurface,
     *,
     constant: np.ndarray | None = None,
 ) -> Motion:
@@ -107,7 +108,7 @@ def _yaw_rate(speed: float, control: VehicleControl, wheelbase: float) -> float:
     return min(max(rate, -most), most)
 
 
-def on_ground(transform: Transform, extent: np.ndarray, surface: RoadSurface) -> Transform | None:
+def on_ground(transform: Transform, extent: np.ndarray, surface: LaneSurface) -> Transform | None:
     """The transform with its height, pitch and roll from the road below the wheels; None off the road.
 
     Where only some wheels are on it, the others are as high as those.
@@ -124,7 +125,7 @@ def on_ground(transform: Transform, extent: np.ndarray, surface: RoadSurface) ->
             for across in (half_track, -half_track)
         ]
     )
-    heights = surface.heights(wheels)
+    heights = surface.heights(wheels, LAYER)
     if np.isnan(heights).all():
         return None
     front_right, front_left, rear_right, rear_left = np.where(np.isnan(heights), np.nanmean(heights), heights).tolist()

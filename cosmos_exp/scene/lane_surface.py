@@ -9,12 +9,11 @@ import numpy as np
 from cosmos_exp.scene.types import Lane
 
 CELL = 8.0  # metres of the grid by which triangles are found
-LAYER = 2.5  # metres between a height and the surface that belongs to it
 SMALLEST = 1e-9  # m^2: a smaller triangle is none
 EDGE = 1e-6  # share of a triangle that it is larger, so that no point falls between two
 
 
-class RoadSurface:
+class LaneSurface:
     """Triangles between the edges of lanes, by cell. World frame (FLU)."""
 
     def __init__(self, lanes: Iterable[Lane]):
@@ -32,8 +31,9 @@ class RoadSurface:
         self._rise = self._s * u[:, 2:] + self._t * v[:, 2:]
         self._cells = _by_cell(triangles[..., :2])
 
-    def heights(self, points: np.ndarray) -> np.ndarray:
-        """[K] height of the surface at points [K,3] that is nearest to each; NaN where none is within LAYER metres."""
+    def heights(self, points: np.ndarray, within: float = np.inf) -> np.ndarray:
+        """[N] z of the surface at the x, y of points [N,3], the level nearest to their z; NaN beside all lanes, and
+        where the level is more than `within` metres away."""
         cells = {(x, y) for x, y in np.floor(points[:, :2] / CELL).astype(int).tolist()}
         found = [self._cells[cell] for cell in cells if cell in self._cells]
         if not found:
@@ -44,10 +44,10 @@ class RoadSurface:
         t = (place * self._t[index]).sum(axis=2)
         height = self._corner[index, 2] + (place * self._rise[index]).sum(axis=2)
         away = np.abs(height - points[:, 2:])
-        away[(s < -EDGE) | (t < -EDGE) | (s + t > 1 + EDGE)] = np.inf
+        away[(s < -EDGE) | (t < -EDGE) | (s + t > 1 + EDGE) | (away > within)] = np.inf
         best = away.argmin(axis=1)
         rows = np.arange(len(points))
-        return np.where(away[rows, best] <= LAYER, height[rows, best], np.nan)
+        return np.where(np.isfinite(away[rows, best]), height[rows, best], np.nan)
 
 
 def _by_cell(triangles: np.ndarray) -> dict[tuple[int, int], np.ndarray]:
