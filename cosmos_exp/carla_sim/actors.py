@@ -103,8 +103,6 @@ class Actor:
     control: VehicleControl = field(default_factory=VehicleControl)
     light: LightPhase = field(default_factory=LightPhase)
     lamps: int = 0  # bits of the vehicle's lights
-    constant_velocity: np.ndarray | None = None  # in its own frame
-    physics: bool = True
     driven: bool = False
     carries: int = 0  # actors that are attached to it
     measured: float | None = None  # seconds at which a sensor last sent something

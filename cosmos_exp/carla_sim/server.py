@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -35,13 +34,14 @@ from cosmos_exp.carla_sim.renderers import (
 from cosmos_exp.carla_sim.replay import Recording, ReplayOptions
 from cosmos_exp.carla_sim.sensor_data import GeoReference
 from cosmos_exp.carla_sim.sensors import INSTRUMENTS, SILENT, Instrument, Reading
-from cosmos_exp.carla_sim.streaming import WORLD_STREAM, Streams
+from cosmos_exp.carla_sim.streaming import PATIENCE, WORLD_STREAM, Streams
 from cosmos_exp.carla_sim.transforms import ORIGIN, Transform
 from cosmos_exp.carla_sim.versions import DEFAULT, WORLD, version_of
 from cosmos_exp.carla_sim.weather_parameters import WeatherParameters, weather_of
 from cosmos_exp.carla_sim.world import Settings, World
 from cosmos_exp.common.cores import usable_cores
 from cosmos_exp.common.errors import UserError, unknown_name
+from cosmos_exp.common.input_files import existing_file
 from cosmos_exp.rendering.warmup import warm_up
 from cosmos_exp.scene.carla.recorder import RecorderLog, read_log
 
@@ -56,7 +56,7 @@ IDLE = 0.2  # seconds between looks for clients
 class ServerOptions:
     """maps: OpenDRIVE files, the first is loaded; folders: of further ones. recordings: the folder that file names of
     clients are confined to; logs: further files that they may name. port 0: any free pair of ports. threads: that
-    draw.
+    draw. patience: seconds that a client may leave its data unread before its connection is closed.
     """
 
     maps: Sequence[Path] = ()
@@ -68,6 +68,7 @@ class ServerOptions:
     logs: Sequence[Path] = ()
     version: str = DEFAULT
     threads: int | None = None
+    patience: float = PATIENCE
 
 
 class Simulation:
@@ -77,12 +78,16 @@ class Simulation:
         self.options = options
         self.version = version_of(options.version)
         self.towns = Towns(options.maps, options.folders)
+        for log in options.logs:
+            existing_file("recorder log", log)
+        if options.recordings is not None and not options.recordings.is_dir():
+            raise UserError(f"no folder of recordings {str(options.recordings)!r}: make it first")
         name = options.town or next(iter(self.towns.names), None)
         if name is None:
             raise UserError("the server needs a map: give an OpenDRIVE file or a folder of them")
         self.replay_options = ReplayOptions()
         self.world = World(self.towns.town(name), replay_options=self.replay_options)
-        self.streams = Streams(self._greeting)
+        self.streams = Streams(self._greeting, options.patience)
         self.cameras: dict[int, CameraSensor] = {}
         self.instruments: dict[int, Instrument] = {}
         self.appearances = Appearances()
@@ -378,8 +383,14 @@ async def serve(options: ServerOptions, ready: Callable[[int], None]) -> None:
 
     Raises UserError where the map cannot be read or a port is taken.
     """
-    simulation = Simulation(options)
-    await asyncio.get_running_loop().run_in_executor(simulation.builder, warm_up, lambda done, total: None)
+    rpc_socket, stream_socket = _listen(options.host, options.port)
+    try:
+        simulation = Simulation(options)
+        await asyncio.get_running_loop().run_in_executor(simulation.builder, warm_up, lambda done, total: None)
+    except BaseException:
+        rpc_socket.close()
+        stream_socket.close()
+        raise
 
     async def rpc(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = RpcConnection(reader, writer, lambda name, params: methods.call(simulation, name, params))
@@ -390,7 +401,6 @@ async def serve(options: ServerOptions, ready: Callable[[int], None]) -> None:
         finally:
             simulation.clients.discard(connection)
 
-    rpc_socket, stream_socket = _listen(options.host, options.port)
     port, simulation.streams.port = (listening.getsockname()[1] for listening in (rpc_socket, stream_socket))
     server = await asyncio.start_server(rpc, sock=rpc_socket)
     streams = asyncio.ensure_future(simulation.streams.serve(stream_socket))
@@ -426,6 +436,7 @@ def _bind(host: str, port: int) -> socket.socket:
     except OverflowError:
         raise UserError(f"port {port}: 1 to 65534, or 0 for any") from None
     except OSError as error:
-        raise UserError(f"cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}") from None
+        why = error.strerror or str(error)
+        raise UserError(f"cannot listen on {host}:{port}: {why.partition(' (')[0]}") from None
     found.setblocking(False)
     return found

@@ -1,7 +1,7 @@
 """The streams of sensor data: one TCP connection per stream and client, on the port after that of the RPC.
 
 A client writes the stream's number (u32) and then only reads. What it leaves unread holds up the next tick, for at most
-PATIENCE seconds; then its connection is closed, and that is logged.
+`patience` seconds; then its connection is closed, and that is logged.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Callable
 logger = logging.getLogger(__name__)
 
 WORLD_STREAM = 1
-PATIENCE = 30.0  # seconds that a client may leave its data unread
+PATIENCE = 30.0  # seconds that a client may leave its data unread, by default
 ARRIVAL = 5.0  # seconds from the request of a stream's token to the connection
 HIGH_WATER = 4 << 20  # bytes that may wait for a client when the next tick begins
 SOCKET_BUFFER = 4 << 20
@@ -103,8 +103,9 @@ class Streams:
     greeting: the first message of a stream, for a client that has just connected to it.
     """
 
-    def __init__(self, greeting: Callable[[int], bytes | None] = lambda stream: None):
+    def __init__(self, greeting: Callable[[int], bytes | None] = lambda stream: None, patience: float = PATIENCE):
         self.port = 0
+        self.patience = patience
         self.greeting = greeting
         self.buffers = Buffers()
         self._listeners: dict[int, set[Listener]] = {}
@@ -149,11 +150,11 @@ class Streams:
         slow = [one for listeners in self._listeners.values() for one in listeners if one.size > HIGH_WATER]
         if slow:
             waits = [asyncio.ensure_future(listener.drained()) for listener in slow]
-            await asyncio.wait(waits, timeout=PATIENCE)
+            await asyncio.wait(waits, timeout=self.patience)
             for listener, wait in zip(slow, waits):
                 if not wait.done():
                     wait.cancel()
-                    logger.warning("a client did not read a stream for %g s: its connection is closed", PATIENCE)
+                    logger.warning("a client did not read a stream for %g s: its connection is closed", self.patience)
                     _shut(listener.connection)
 
     async def serve(self, server: socket.socket) -> None:

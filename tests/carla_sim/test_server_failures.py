@@ -12,11 +12,12 @@ import time
 from pathlib import Path
 
 import pytest
+from helpers.carla_clients import camera, hero, synchronous, until
 
 from cosmos_exp.carla_sim.process import ServerProcess, server_process
+from cosmos_exp.cli.commands.carla_sim import main
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.scene.carla.example import EGO, TOWN
-from helpers.carla_clients import camera, hero, synchronous, until
 
 carla = pytest.importorskip("carla", reason="CARLA's client is not installed: pip install 'cosmos-exp[carla]'")
 msgpack = pytest.importorskip("msgpack", reason="msgpack is not installed: pip install 'cosmos-exp[carla]'")
@@ -59,26 +60,29 @@ class RawClient:
         (["--map", "Nowhere.xodr"], "OpenDRIVE map 'Nowhere.xodr' not found"),
         (["--map", "ExampleStret", "--maps", "{folder}"], "did you mean 'ExampleStreet'?"),
         ([], "the server needs a map"),
-        (["--map", "{folder}/drive.log.xodr"], "not found"),
         (["--map", "{map}", "--port", "70000"], "port 70000: 1 to 65534"),
         (["--map", "{map}", "--client", "0.9.9"], "unknown version of CARLA '0.9.9'"),
         (["--map", "{map}", "--log", "none.log"], "recorder log 'none.log' not found"),
         (["--map", "{map}", "--recordings", "{folder}/none"], "no folder of recordings"),
+        (["--map", "{map}", "--host", "no.such.host.invalid"], "cannot listen on no.such.host.invalid"),
     ],
 )
 def test_a_server_that_cannot_start_says_why(recordings: Path, options: list[str], said: str) -> None:
     values = {"folder": str(recordings), "map": str(recordings / f"{TOWN}.xodr")}
-    with pytest.raises(UserError) as error, server_process([option.format(**values) for option in options]):
-        pass
-    assert said in str(error.value) and "Traceback" not in str(error.value)
+    with pytest.raises(UserError) as error:
+        main([option.format(**values) for option in options])
+    assert said in str(error.value)
 
 
 def test_a_port_in_use(server: ServerProcess, recordings: Path) -> None:
     for port in (server.port, server.port - 1):  # the second one's streams would be on the first one's port
-        options = ["--map", str(recordings / f"{TOWN}.xodr"), "--port", str(port)]
         with pytest.raises(UserError, match=f"cannot listen on 127.0.0.1:{server.port}: Address already in use"):
-            with server_process(options):
-                pass
+            main(["--map", str(recordings / f"{TOWN}.xodr"), "--port", str(port)])
+
+
+def test_a_process_that_does_not_start_says_why() -> None:
+    with pytest.raises(UserError, match="the server needs a map"), server_process(["--port", "0"]):
+        pass
 
 
 # Calls
@@ -89,7 +93,9 @@ def test_unknown_calls_and_wrong_arguments_are_answered_and_the_connection_goes_
     assert raw.call("make_coffee") == [[0, ["the embedded server has no make_coffee()"]]]
     assert "takes 1 arguments, not 2" in str(raw.call("get_actors_by_id", [1], 2))
     assert "arguments of another form" in str(raw.call("get_actors_by_id", None))
-    assert "there is no actor 999999" in str(raw.call("get_actor_transform_of", 1) and raw.call("get_physics_control", 999999))
+    assert "there is no actor 999999" in str(
+        raw.call("get_actor_transform_of", 1) and raw.call("get_physics_control", 999999)
+    )
     assert "finite" in str(raw.call("set_actor_transform", 1, [[float("nan"), 0, 0], [0, 0, 0]]))
     assert raw.call("version") == [[1, "0.9.16"]]
 
@@ -121,7 +127,7 @@ def test_errors_reach_the_python_caller(client) -> None:
     library = world.get_blueprint_library()
     with pytest.raises(RuntimeError, match="unknown map 'Town99'"):
         client.load_world("Town99")
-    with pytest.raises(RuntimeError, match="no recording 'missing.log'"):
+    with pytest.raises(RuntimeError, match=r"no recording 'missing\.log'"):
         client.replay_file("missing.log", 0, 0, 0, False)
     place = carla.Transform(carla.Location(40, 1.75, 0.1))
     car = world.spawn_actor(library.find("vehicle.tesla.model3"), place)
@@ -134,7 +140,7 @@ def test_errors_reach_the_python_caller(client) -> None:
         world.spawn_actor(blueprint, carla.Transform(), attach_to=car)
     blueprint.set_attribute("fov", "90")
     blueprint.set_attribute("image_size_x", "1000000")
-    with pytest.raises(RuntimeError, match="1000000"):
+    with pytest.raises(RuntimeError, match="at most 8192 each way"):
         world.spawn_actor(blueprint, carla.Transform(), attach_to=car)
 
 
@@ -156,7 +162,7 @@ def test_batches_say_which_commands_failed(client) -> None:
     assert [bool(answer.error) for answer in answers] == [False, True, True]
     assert "not physics" in answers[1].error
     client.apply_batch_sync([command.DestroyActor(first.actor_id)], True)
-    assert world.get_actor(first.actor_id) is None or not world.get_actor(first.actor_id).is_alive
+    assert first.actor_id not in [actor.id for actor in world.get_actors()]
 
 
 def test_maps_change_and_a_client_may_send_one(client, recordings: Path) -> None:
@@ -213,7 +219,8 @@ import carla, os, queue, sys
 client = carla.Client(sys.argv[1], int(sys.argv[2]))
 client.set_timeout(20)
 world = client.get_world()
-sensor = world.spawn_actor(world.get_blueprint_library().find("sensor.camera.rgb"), carla.Transform(carla.Location(z=2)))
+camera = world.get_blueprint_library().find("sensor.camera.rgb")
+sensor = world.spawn_actor(camera, carla.Transform(carla.Location(z=2)))
 images = queue.Queue()
 sensor.listen(images.put)
 world.tick()

@@ -25,6 +25,10 @@ def command_line() -> Parser:
     parser.add_argument("--log", metavar="LOG", type=Path, help="a recorder log that clients may replay")
     parser.add_argument("--recordings", metavar="DIR", type=Path, help="folder that clients record to and replay from")
     parser.add_argument("--client", metavar="VERSION", default="0.9.16", help="version of the clients, default 0.9.16")
+    parser.add_argument(
+        "--patience", metavar="SECONDS", type=float, default=30.0,
+        help="that a client may leave images unread, which holds up the ticks, until it is cut off; default 30",
+    )  # fmt: skip
     return parser
 
 
@@ -48,6 +52,7 @@ def main(arguments: Sequence[str]) -> int:
         recordings=given.recordings,
         logs=[given.log] if given.log else [],
         version=given.client,
+        patience=given.patience,
     )
     asyncio.run(serve(options, lambda port: print(f"{LISTENING} {given.host}:{port}", flush=True)))
     return 0
