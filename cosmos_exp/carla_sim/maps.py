@@ -9,13 +9,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from cosmos_exp.carla_sim.lights import SignalPlan, signal_plan
-from cosmos_exp.carla_sim.road_surface import RoadSurface
 from cosmos_exp.carla_sim.sensor_data import GeoReference
 from cosmos_exp.carla_sim.spawn_points import spawn_points
 from cosmos_exp.carla_sim.transforms import Transform
 from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.common.guards import XML_BYTES, read_bytes
 from cosmos_exp.common.input_files import existing_file
+from cosmos_exp.scene.lane_surface import LaneSurface
 from cosmos_exp.scene.opendrive.reader import load_opendrive
 from cosmos_exp.scene.types import SceneMap
 
@@ -42,8 +42,8 @@ class Town:
         return load_opendrive(self.path)
 
     @cached_property
-    def surface(self) -> RoadSurface:
-        return RoadSurface(self.map.lanes)
+    def surface(self) -> LaneSurface:
+        return LaneSurface(self.map.lanes)
 
     @cached_property
     def signals(self) -> SignalPlan:

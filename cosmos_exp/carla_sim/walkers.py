@@ -10,14 +10,15 @@ import math
 
 import numpy as np
 
-from cosmos_exp.carla_sim.road_surface import RoadSurface
 from cosmos_exp.carla_sim.transforms import Transform
+from cosmos_exp.scene.lane_surface import LaneSurface
 
 FASTEST = 20.0  # m/s
+LAYER = 2.5  # metres from the ground that a walker is on it
 
 
 def walk(
-    transform: Transform, direction: np.ndarray, speed: float, half_height: float, delta: float, surface: RoadSurface
+    transform: Transform, direction: np.ndarray, speed: float, half_height: float, delta: float, surface: LaneSurface
 ) -> tuple[Transform, np.ndarray]:
     """Transform and velocity [3] m/s after `delta` seconds. direction: [3], CARLA's frame; its length does not count.
 
@@ -35,8 +36,8 @@ def walk(
     return standing(moved, half_height, surface), velocity
 
 
-def standing(transform: Transform, half_height: float, surface: RoadSurface) -> Transform:
+def standing(transform: Transform, half_height: float, surface: LaneSurface) -> Transform:
     """The transform with its feet on the ground, where there is one below."""
     x, y, z = transform.location.tolist()
-    height = surface.height(x, -y, z - half_height)
-    return transform if height is None else Transform(np.array([x, y, height + half_height]), transform.rotation)
+    (height,) = surface.heights(np.array([[x, -y, z - half_height]]), LAYER).tolist()
+    return transform if math.isnan(height) else Transform(np.array([x, y, height + half_height]), transform.rotation)

@@ -17,6 +17,7 @@ from cosmos_exp.carla_sim.weather_parameters import (
 )
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.rendering.weather import Weather
+from cosmos_exp.rendering.weather import weather_of as weather_of_style
 
 NOON = PRESETS["ClearNoon"]
 
@@ -55,8 +56,12 @@ def test_presets_are_those_of_the_client():
 
 
 @pytest.mark.parametrize("style", STYLE_PARAMETERS)
-def test_parameters_of_a_style_have_that_style(style):
-    assert style_of(parameters_of(style)) == style
+def test_parameters_of_a_style_are_drawn_as_that_style_exactly(style):
+    """Also after a client has sent them as float32."""
+    sent = WeatherParameters.of(np.float32(parameters_of(style).values))
+    assert style_of(sent) == style and weather_of(sent, heading=70.0) == weather_of_style(style)
+    near = weather_of(replace(sent, cloudiness=sent.cloudiness + 1))
+    assert near != weather_of_style(style)
 
 
 def test_snow_and_unknown_styles_are_refused():
