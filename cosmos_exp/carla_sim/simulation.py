@@ -93,7 +93,7 @@ class Simulation:
         self.pieces: TownPieces | None = None
         self.scene: ReplayedScene | None = None
         self.recordings: dict[tuple, Recording] = {}
-        self.definitions: list = definitions()
+        self.definitions: list = definitions(self.version.first_attribute_type)
         self.clients: set[RpcConnection] = set()
         self.recorder: WorldRecorder | None = None
         self.traffic_managers: dict[int, str] = {}  # host by port
@@ -105,13 +105,14 @@ class Simulation:
 
     def actor_wire(self, actor: Actor) -> list[Any]:
         token = self.streams.token(actor.id) if actor.type_id.startswith("sensor.") else b""
-        return actor.wire(token, box_has_actor=self.version.box_has_actor)
+        return actor.wire(token, self.version)
 
     def spawn_points(self) -> list[Transform]:
         return self.world.town.spawn_points
 
     def set_weather(self, weather: Sequence[float]) -> None:
-        self.world.weather = WeatherParameters.of(weather)
+        missing = len(WeatherParameters().values) - len(weather)  # 0.9.13 has no dust storm
+        self.world.weather = WeatherParameters.of([*weather, *[0.0] * missing])
 
     def spawn(self, type_id: str, transform: Transform, attributes: Attributes, **options: Any) -> Actor:
         """A new actor. Raises UserError where there is no such blueprint, where its attributes make no camera, or where
@@ -181,6 +182,7 @@ class Simulation:
             self.world = World(
                 town or old.town, old.episode + 1, old.frame + 1, settings, replay_options=self.replay_options
             )
+            self.world.remember((*old.gone.values(), *old.actors.values()))
             self.scene = None
             self._send_snapshot(MAP_CHANGE)
         self.wake()
