@@ -40,6 +40,7 @@ from cosmos_exp.carla_sim.world import Settings, World
 from cosmos_exp.common.cores import usable_cores
 from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.common.input_files import existing_file
+from cosmos_exp.rendering.weather import Weather
 from cosmos_exp.scene.carla.recorder import RecorderLog, read_log
 
 logger = logging.getLogger(__name__)
@@ -334,11 +335,14 @@ class Simulation:
             actor.measured = world.elapsed
         loop, weather = asyncio.get_running_loop(), world.weather
         type_number, new = self.version.type_number, self.streams.buffers.take
+        weathers: dict[int, Weather] = {}
 
         def placed(sensor: CameraSensor) -> tuple:
             found = pictures.place(sensor.actor, sensor.camera.camera_to_rig)
             camera = replace(sensor.camera, camera_to_rig=found.to_rig)
-            return found.renderer, found.frame, camera, weather_of(weather, heading=heading(found.renderer))
+            if id(found.renderer) not in weathers:
+                weathers[id(found.renderer)] = weather_of(weather, heading=heading(found.renderer))
+            return found.renderer, found.frame, camera, weathers[id(found.renderer)]
 
         def looking(number: int) -> Reading:
             actor = self.instruments[number].actor
