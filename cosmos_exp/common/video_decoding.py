@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import av
 import numpy as np
 from av.container import InputContainer
+from av.video.reformatter import VideoReformatter
 
 from cosmos_exp.common.errors import UserError
 
@@ -37,9 +38,16 @@ STRAIGHT = 0.02  # of a display matrix: sine of an angle that counts as none
 HDR = {8: "linear", 9: "log100", 10: "log316", 16: "smpte2084", 18: "arib-std-b67"}
 """Transfer functions of which 8-bit RGB shows another picture; numbers and names of ITU-T H.273 and FFmpeg."""
 HDR_NAMES = {8: "linear light", 16: "PQ (HDR10)", 18: "HLG"}
-WIDE = {9: "BT.2020", 10: "XYZ", 11: "DCI-P3", 12: "Display P3"}
+BT2020 = 9
+WIDE = {BT2020: "BT.2020", 10: "XYZ", 11: "DCI-P3", 12: "Display P3"}
 """Primaries of which the numbers of RGB are other colours, by their numbers of ITU-T H.273."""
 WIDE_FILTER = "zscale=p=bt709:t=bt709:m=bt709:r=tv,format=yuv420p"
+TONE_MAPPING = (
+    "zscale=t=linear:npl=100,format=gbrpf32le,zscale=p=bt709,tonemap=hable:desat=0,"
+    "zscale=t=bt709:m=bt709:r=tv,format=yuv420p"
+)
+UNSTATED = 2
+"""Transfer, primaries or matrix of which a file says nothing."""
 
 
 class Turn(NamedTuple):
@@ -61,11 +69,16 @@ class Turn(NamedTuple):
 
 @dataclass(frozen=True)
 class Picture:
-    """One decoded frame. aspect: width of its pixels over their height, as stored."""
+    """One decoded frame. aspect: width of its pixels over their height, as stored.
+
+    reformatter: converts the frames of a file, in the thread that asks. A frame's own would start a thread per core,
+    and keep these and the pixels until the next garbage collection.
+    """
 
     frame: av.VideoFrame
     turn: Turn
     aspect: Fraction
+    reformatter: VideoReformatter
 
     @property
     def size(self) -> tuple[int, int]:
@@ -74,7 +87,7 @@ class Picture:
 
     def stored(self) -> np.ndarray:
         """uint8 [H,W,3] RGB, upright, in the pixels of the file."""
-        return self.turn.of(self.frame.to_ndarray(format="rgb24"))
+        return self.turn.of(self._rgb())
 
     def shown(self, size: tuple[int, int] | None = None) -> np.ndarray:
         """uint8 [H,W,3] RGB, upright, in square pixels. size: width and height to scale it to."""
@@ -82,7 +95,10 @@ class Picture:
             return self.stored()
         width, height = self.turn.size(size or self.size)
         method = "AREA" if size else "BICUBIC"
-        return self.turn.of(self.frame.to_ndarray(format="rgb24", width=width, height=height, interpolation=method))
+        return self.turn.of(self._rgb(width=width, height=height, interpolation=method))
+
+    def _rgb(self, **scaling: Any) -> np.ndarray:
+        return self.reformatter.reformat(self.frame, format="rgb24", threads=1, **scaling).to_ndarray()
 
 
 @dataclass(frozen=True)
@@ -107,15 +123,15 @@ def pictures(path: Path | str) -> Iterator[Picture]:
     """
     path, count = Path(path), 0
     with _opened(path) as (container, stream):
-        aspect, size = _pixel_aspect(path, stream), None
+        aspect, size, reformatter = _pixel_aspect(path, stream), None, VideoReformatter()
         try:
             for frame in container.decode(stream):
                 size = size or (frame.width, frame.height)
                 if (frame.width, frame.height) != size:
                     was, now = (f"{width}x{height}" for width, height in (size, (frame.width, frame.height)))
                     raise UserError(f"{path} changes its size from {was} to {now} at frame {count}: cut it there")
-                _check_frame(path, count, frame)
-                yield Picture(frame, _turn(path, frame), aspect)
+                _check_frame(path, count, frame, reformatter)
+                yield Picture(frame, _turn(path, frame), aspect, reformatter)
                 count += 1
         except av.FFmpegError as error:
             raise UserError(
@@ -215,7 +231,7 @@ def _pixel_aspect(path: Path, stream: av.VideoStream) -> Fraction:
     return aspect
 
 
-def _check_frame(path: Path, number: int, frame: av.VideoFrame) -> None:
+def _check_frame(path: Path, number: int, frame: av.VideoFrame, reformatter: VideoReformatter) -> None:
     """UserError where 8-bit RGB shows another picture than the one that is meant."""
     if frame.is_corrupt:
         raise UserError(f"{path} is damaged: frame {number} cannot be decoded as a whole")
@@ -224,25 +240,29 @@ def _check_frame(path: Path, number: int, frame: av.VideoFrame) -> None:
         raise UserError(f"{path} is interlaced, each frame shows two moments: convert it, {command}")
     transfer, primaries = int(frame.color_trc), int(frame.color_primaries)
     if transfer in HDR:
-        command = conversion(path, _tone_mapping(transfer, primaries))
+        command = conversion(path, _all_stated(frame) + TONE_MAPPING)
         raise UserError(
             f"{path} has colours of {HDR_NAMES.get(transfer, HDR[transfer])}, needed are those of BT.709 (SDR): "
             f"convert it, {command}"
         )
     if primaries in WIDE:
-        command = conversion(path, WIDE_FILTER)
+        command = conversion(path, _all_stated(frame) + WIDE_FILTER)
         raise UserError(f"{path} has colours of {WIDE[primaries]}, needed are those of BT.709: convert it, {command}")
-    if _is_transparent(frame):
+    if _is_transparent(frame, reformatter):
         raise _transparent(path)
 
 
-def _tone_mapping(transfer: int, primaries: int) -> str:
-    """Filters of ffmpeg; where the file does not state them, the primaries are taken to be those of BT.2020."""
-    stated = f"setparams=color_trc={HDR[transfer]}:color_primaries=bt2020:colorspace=bt2020nc,"
-    return (
-        f"{'' if primaries in WIDE else stated}zscale=t=linear:npl=100,format=gbrpf32le,zscale=p=bt709,"
-        "tonemap=hable:desat=0,zscale=t=bt709:m=bt709:r=tv,format=yuv420p"
-    )
+def _all_stated(frame: av.VideoFrame) -> str:
+    """A filter that states what the file does not, without which others cannot convert its colours: those of BT.2020,
+    or the matrix and transfer of BT.709 beside other primaries."""
+    transfer, primaries, matrix = int(frame.color_trc), int(frame.color_primaries), int(frame.colorspace)
+    usual = {
+        "color_trc": "bt709" if transfer == UNSTATED else "",
+        "color_primaries": "bt2020" if primaries == UNSTATED else "",
+        "colorspace": "" if matrix != UNSTATED else "bt2020nc" if primaries in (UNSTATED, BT2020) else "bt709",
+    }
+    missing = [f"{name}={value}" for name, value in usual.items() if value]
+    return f"setparams={':'.join(missing)}," if missing else ""
 
 
 def _transparent(path: Path) -> UserError:
@@ -252,10 +272,10 @@ def _transparent(path: Path) -> UserError:
     )
 
 
-def _is_transparent(frame: av.VideoFrame) -> bool:
+def _is_transparent(frame: av.VideoFrame, reformatter: VideoReformatter) -> bool:
     if not (frame.format.has_palette or any(part.is_alpha for part in frame.format.components)):
         return False
-    return bool(frame.to_ndarray(format="rgba")[..., 3].min() < 255)
+    return bool(reformatter.reformat(frame, format="rgba", threads=1).to_ndarray()[..., 3].min() < 255)
 
 
 def _turn(path: Path, frame: av.VideoFrame) -> Turn:

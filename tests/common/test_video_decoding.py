@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from fractions import Fraction
 from pathlib import Path
 
@@ -84,8 +85,8 @@ def test_what_an_edit_list_cuts_off_is_not_shown(tmp_path: Path) -> None:
     ("transfer", "primaries", "message"),
     [
         (16, 9, r"colours of PQ \(HDR10\), needed are those of BT.709 \(SDR\).*zscale=t=linear.*tonemap=hable"),
-        (18, 2, r"colours of HLG.*setparams=color_trc=arib-std-b67:color_primaries=bt2020"),
-        (1, 9, r"colours of BT.2020.*ffmpeg -i .* -vf zscale=p=bt709"),
+        (18, 2, r"colours of HLG.*setparams=color_primaries=bt2020:colorspace=bt2020nc,"),
+        (1, 9, r"colours of BT.2020.*ffmpeg -i .* -vf setparams=colorspace=bt2020nc,zscale=p=bt709"),
     ],
 )
 def test_colours_that_8_bits_do_not_show(transfer, primaries, message, tmp_path: Path) -> None:
@@ -201,3 +202,21 @@ def test_mutated_videos_are_read_or_refused(tmp_path: Path) -> None:
         except UserError:
             refused += 1
     assert 20 < refused < 150
+
+
+def test_a_frame_starts_no_threads_and_is_not_kept(tmp_path: Path) -> None:
+    """A frame's own conversion would start a thread per core, which lasts until the next garbage collection."""
+
+    def threads() -> int:
+        return len(list(Path("/proc/self/task").iterdir()))
+
+    path = encode(tmp_path / "clip.mp4", numbered(40))
+    frames = stream_video(path)
+    next(frames)
+    gc.disable()
+    try:
+        before = threads()
+        for _ in frames:
+            assert threads() <= before
+    finally:
+        gc.enable()
