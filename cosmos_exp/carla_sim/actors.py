@@ -110,6 +110,8 @@ class Actor:
     walker_direction: np.ndarray = field(default_factory=lambda: np.zeros(3))
     speed_limit: float = SPEED_LIMIT
     at_light: int = 0  # the traffic light that holds the vehicle
+    physics: bool = True  # does it move by its controls?
+    constant_velocity: np.ndarray | None = None  # in its own frame, held whatever the controls say
 
     def __post_init__(self) -> None:
         self.kind = actor_type(self.type_id)
