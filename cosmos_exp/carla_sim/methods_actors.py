@@ -12,7 +12,7 @@ from cosmos_exp.carla_sim.transforms import Transform
 from cosmos_exp.scene.carla.recorder import ActorType
 
 if TYPE_CHECKING:
-    from cosmos_exp.carla_sim.server import Simulation
+    from cosmos_exp.carla_sim.simulation import Simulation
 
 ATTACHMENTS = (RIGID, SPRING_ARM, SPRING_ARM_GHOST)
 

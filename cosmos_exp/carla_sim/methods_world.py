@@ -9,7 +9,7 @@ from cosmos_exp.carla_sim.streaming import WORLD_STREAM
 from cosmos_exp.carla_sim.world import Settings
 
 if TYPE_CHECKING:
-    from cosmos_exp.carla_sim.server import Simulation
+    from cosmos_exp.carla_sim.simulation import Simulation
 
 
 @method()

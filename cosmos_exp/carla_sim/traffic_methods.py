@@ -13,7 +13,7 @@ from cosmos_exp.carla_sim.vehicles import physics_control
 from cosmos_exp.scene.carla.recorder import ActorType
 
 if TYPE_CHECKING:
-    from cosmos_exp.carla_sim.server import Simulation
+    from cosmos_exp.carla_sim.simulation import Simulation
 
 
 def _vehicle(sim: Simulation, number: int) -> Actor:
