@@ -44,6 +44,9 @@ __version__ = "0.1.0"
 # time and multiplies the wall time. OpenMP reads this once, when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("KMP_BLOCKTIME", "0")
+# Those of NumPy's OpenBLAS spin too, and take the cores from threads of ours that run side by side: a matrix product
+# has one thread. OpenBLAS reads this once, when NumPy is imported.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 _HOMES = {
     "describe": "cosmos_exp.captions.describe",

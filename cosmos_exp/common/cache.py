@@ -5,9 +5,10 @@
     <root>/<stage>/<key>.lock      flock of the key; the kernel frees it when its holder dies
     <root>/holds/                  what running processes use, see `cache_holds.py`
 
-A result is computed into the partial folder, synced to disk, sealed with `_SUCCESS`, and renamed. So a folder under
-its final name is whole unless something damaged it later, which the manifest shows. The manifest's time of change is
-that of the last use, the folder's that of its making.
+A result is computed into the partial folder, sealed with `_SUCCESS`, synced to disk, and renamed. So a folder under
+its final name is whole unless something damaged it later, which the manifest shows. Of a result that is soon computed
+again the sync may be left out: what a machine that loses its power then loses is such damage. The manifest's time of
+change is that of the last use, the folder's that of its making.
 """
 
 from __future__ import annotations
@@ -65,8 +66,10 @@ class StageCache:
     def __init__(self, root: Path | str):
         self.root = Path(root)
 
-    def get_or_compute(self, stage: str, key: str, compute: Callable[[Path], None]) -> Entry:
+    def get_or_compute(self, stage: str, key: str, compute: Callable[[Path], None], *, synced: bool = True) -> Entry:
         """The entry of `key`; where there is none, `compute(folder)` writes its files into an empty folder.
+
+        synced: a new entry is on disk when this returns; without, it may be lost where the machine loses its power.
 
         Of several processes asking at once, one computes and the others wait for it. `cosmos-exp cache prune` leaves
         the entry alone until this process ends.
@@ -84,14 +87,14 @@ class StageCache:
             if folder.exists():
                 log.warning("stage result %s is damaged: computing it again", folder)
                 shutil.rmtree(folder)
-            self._compute(folder, compute)
+            self._compute(folder, compute, synced)
         return Entry(key, folder, hit=False)
 
     def has(self, stage: str, key: str) -> bool:
         """Whether there is an entry, by its manifest alone. It may be evicted at any time."""
         return (self.root / stage / key / MANIFEST).is_file()
 
-    def _compute(self, folder: Path, compute: Callable[[Path], None]) -> None:
+    def _compute(self, folder: Path, compute: Callable[[Path], None], synced: bool) -> None:
         partial = folder.with_suffix(".partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
@@ -99,8 +102,11 @@ class StageCache:
         try:
             compute(partial)
             _seal(partial)
+            if synced:
+                _sync(*partial.rglob("*"), partial)
             os.rename(partial, folder)
-            _sync(folder.parent)
+            if synced:
+                _sync(folder.parent)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
@@ -146,14 +152,13 @@ def _record_use(folder: Path) -> None:
 
 
 def _seal(folder: Path) -> None:
-    """Sync every file to disk, then write the manifest."""
+    """Write the manifest."""
     files = sorted(p for p in folder.rglob("*") if p.is_file())
-    manifest = {}
-    for path in files:
-        _sync(path)
-        manifest[path.relative_to(folder).as_posix()] = {"size": path.stat().st_size, "sha256": file_sha256(path)}
-    write_atomic(folder / MANIFEST, json.dumps(manifest, indent=1).encode())
-    _sync(folder)
+    manifest = {
+        path.relative_to(folder).as_posix(): {"size": path.stat().st_size, "sha256": file_sha256(path)}
+        for path in files
+    }
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1))
 
 
 def _is_whole(folder: Path) -> bool:
@@ -177,9 +182,10 @@ def _is_whole(folder: Path) -> bool:
     return True
 
 
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _sync(*paths: Path) -> None:
+    for path in paths:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import av
 import numpy as np
 from av.container import InputContainer
+from av.video.reformatter import VideoReformatter
 
 from cosmos_exp.common.errors import UserError
 
@@ -61,11 +62,16 @@ class Turn(NamedTuple):
 
 @dataclass(frozen=True)
 class Picture:
-    """One decoded frame. aspect: width of its pixels over their height, as stored."""
+    """One decoded frame. aspect: width of its pixels over their height, as stored.
+
+    reformatter: converts the frames of a file, in the thread that asks. A frame's own would start a thread per core,
+    and keep these and the pixels until the next garbage collection.
+    """
 
     frame: av.VideoFrame
     turn: Turn
     aspect: Fraction
+    reformatter: VideoReformatter
 
     @property
     def size(self) -> tuple[int, int]:
@@ -74,7 +80,7 @@ class Picture:
 
     def stored(self) -> np.ndarray:
         """uint8 [H,W,3] RGB, upright, in the pixels of the file."""
-        return self.turn.of(self.frame.to_ndarray(format="rgb24"))
+        return self.turn.of(self._rgb())
 
     def shown(self, size: tuple[int, int] | None = None) -> np.ndarray:
         """uint8 [H,W,3] RGB, upright, in square pixels. size: width and height to scale it to."""
@@ -82,7 +88,10 @@ class Picture:
             return self.stored()
         width, height = self.turn.size(size or self.size)
         method = "AREA" if size else "BICUBIC"
-        return self.turn.of(self.frame.to_ndarray(format="rgb24", width=width, height=height, interpolation=method))
+        return self.turn.of(self._rgb(width=width, height=height, interpolation=method))
+
+    def _rgb(self, **scaling: Any) -> np.ndarray:
+        return self.reformatter.reformat(self.frame, format="rgb24", threads=1, **scaling).to_ndarray()
 
 
 @dataclass(frozen=True)
@@ -107,15 +116,15 @@ def pictures(path: Path | str) -> Iterator[Picture]:
     """
     path, count = Path(path), 0
     with _opened(path) as (container, stream):
-        aspect, size = _pixel_aspect(path, stream), None
+        aspect, size, reformatter = _pixel_aspect(path, stream), None, VideoReformatter()
         try:
             for frame in container.decode(stream):
                 size = size or (frame.width, frame.height)
                 if (frame.width, frame.height) != size:
                     was, now = (f"{width}x{height}" for width, height in (size, (frame.width, frame.height)))
                     raise UserError(f"{path} changes its size from {was} to {now} at frame {count}: cut it there")
-                _check_frame(path, count, frame)
-                yield Picture(frame, _turn(path, frame), aspect)
+                _check_frame(path, count, frame, reformatter)
+                yield Picture(frame, _turn(path, frame), aspect, reformatter)
                 count += 1
         except av.FFmpegError as error:
             raise UserError(
@@ -215,7 +224,7 @@ def _pixel_aspect(path: Path, stream: av.VideoStream) -> Fraction:
     return aspect
 
 
-def _check_frame(path: Path, number: int, frame: av.VideoFrame) -> None:
+def _check_frame(path: Path, number: int, frame: av.VideoFrame, reformatter: VideoReformatter) -> None:
     """UserError where 8-bit RGB shows another picture than the one that is meant."""
     if frame.is_corrupt:
         raise UserError(f"{path} is damaged: frame {number} cannot be decoded as a whole")
@@ -232,7 +241,7 @@ def _check_frame(path: Path, number: int, frame: av.VideoFrame) -> None:
     if primaries in WIDE:
         command = conversion(path, WIDE_FILTER)
         raise UserError(f"{path} has colours of {WIDE[primaries]}, needed are those of BT.709: convert it, {command}")
-    if _is_transparent(frame):
+    if _is_transparent(frame, reformatter):
         raise _transparent(path)
 
 
@@ -252,10 +261,10 @@ def _transparent(path: Path) -> UserError:
     )
 
 
-def _is_transparent(frame: av.VideoFrame) -> bool:
+def _is_transparent(frame: av.VideoFrame, reformatter: VideoReformatter) -> bool:
     if not (frame.format.has_palette or any(part.is_alpha for part in frame.format.components)):
         return False
-    return bool(frame.to_ndarray(format="rgba")[..., 3].min() < 255)
+    return bool(reformatter.reformat(frame, format="rgba", threads=1).to_ndarray()[..., 3].min() < 255)
 
 
 def _turn(path: Path, frame: av.VideoFrame) -> Turn:

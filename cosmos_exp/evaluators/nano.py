@@ -15,7 +15,6 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from cosmos_exp.common.errors import UserError
-from cosmos_exp.common.threads import torch_threads
 from cosmos_exp.evaluators.boxes import suppressed
 from cosmos_exp.evaluators.config import EvaluatorConfig
 from cosmos_exp.evaluators.identity import WEIGHTS, evaluator_identity
@@ -47,12 +46,9 @@ class NanoEvaluator:
     def network(self) -> PerceptionNet:
         return channels_last(load_network(Path(self.config.weights or WEIGHTS)).to(self.device)).eval()
 
+    @torch.inference_mode()
     def perceive(self, frames: np.ndarray) -> Perception:
-        """frames: uint8 [F,H,W,3] RGB. On a CPU in one thread: several metrics are computed at the same time."""
-        with torch.inference_mode(), torch_threads(1):
-            return self._perceive(frames)
-
-    def _perceive(self, frames: np.ndarray) -> Perception:
+        """frames: uint8 [F,H,W,3] RGB."""
         semantic, depth, paint, boxes, features = [], [], [], [], []
         for first in range(0, len(frames), self.config.batch):
             small, scale = _scaled(frames[first : first + self.config.batch])

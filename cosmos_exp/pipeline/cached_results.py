@@ -24,6 +24,8 @@ OWN_VERSIONS = {"captions": 2, "render": 2, "controls": 2, "videos": 2, "metrics
 changes what it computes from the same input."""
 
 AT_ONCE = 4  # results, each of which may hold a clip
+UNSYNCED = frozenset({"metrics"})
+"""Stages of many small results, for which the disk is not waited: one that a power failure takes is soon made again."""
 
 
 def stage_versions(spec: RunSpec) -> dict[str, int]:
@@ -112,6 +114,9 @@ class Results:
     def key(self, stage: str, config: Mapping[str, Any], inputs: list[str]) -> str:
         return stage_key(stage, self.versions[stage], config, inputs)
 
+    def part_key(self, stage: str, name: str, config: Mapping[str, Any], inputs: list[str]) -> str:
+        return stage_key(name, self.versions[stage], config, inputs)
+
     def get(
         self,
         stage: str,
@@ -139,7 +144,9 @@ class Results:
                 self.computed += seconds
             self.history.add(Cost(stage, self.spec.cost_setting(stage), size, passes, seconds, stored))
 
-        entry = self.cache.get_or_compute(stage, self.key(stage, config, inputs), measured)
+        entry = self.cache.get_or_compute(
+            stage, self.key(stage, config, inputs), measured, synced=stage not in UNSYNCED
+        )
         with self._counting:
             (self.hits if entry.hit else self.misses)[stage] += 1
         return entry
@@ -165,5 +172,7 @@ class Results:
 
         config, inputs: as of `get`.
         """
-        key = stage_key(name, self.versions[stage], config, inputs)
-        return self.cache.get_or_compute(name, key, lambda folder: save_result(folder, compute()))
+        key = self.part_key(stage, name, config, inputs)
+        return self.cache.get_or_compute(
+            name, key, lambda folder: save_result(folder, compute()), synced=stage not in UNSYNCED
+        )

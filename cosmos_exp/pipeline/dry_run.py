@@ -14,6 +14,7 @@ from typing import Any
 
 from cosmos_exp.common.cache import Entry, StageCache
 from cosmos_exp.common.progress import Tick
+from cosmos_exp.common.stored_arrays import Arrays
 from cosmos_exp.config.run_spec import RunSpec
 from cosmos_exp.pipeline.cached_results import Results
 from cosmos_exp.pipeline.context import RunContext
@@ -79,6 +80,12 @@ class DryRunResults(Results):
             entry = replace(entry, hit=True)
         self.wanted[key] = Wanted(stage, key, self.spec.cost_setting(stage), size, passes, entry.hit)
         return entry
+
+    def part(
+        self, stage: str, name: str, config: Mapping[str, Any], inputs: list[str], compute: Callable[[], Arrays]
+    ) -> Entry:
+        key = self.part_key(stage, name, config, inputs)
+        return Entry(key, self.cache.root / name / key, hit=self.cache.has(name, key))
 
     def together(self, lookups: Sequence[Callable[[], Entry]], tick: Tick) -> list[Entry]:
         return [lookup() for lookup in lookups]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -28,8 +28,7 @@ from cosmos_exp.evaluators.identity import evaluator_identity
 from cosmos_exp.evaluators.types import Perception
 from cosmos_exp.metrics import READS_PERCEPTION, READS_TARGETS, SURVIVAL, VERSIONS, evaluate_metric
 from cosmos_exp.metrics.frame_series import FRAME_SERIES, frame_series
-from cosmos_exp.metrics.label_file import FILE as LABELS
-from cosmos_exp.metrics.label_file import label_values
+from cosmos_exp.metrics.label_file import FILE, label_values
 from cosmos_exp.metrics.label_overlay import label_overlay
 from cosmos_exp.metrics.survival import survival
 from cosmos_exp.metrics.types import GeneratedClip
@@ -39,7 +38,9 @@ from cosmos_exp.pipeline.scene_loading import LoadedScene
 from cosmos_exp.rendering.stored import load_render
 from cosmos_exp.runs.run_folder import RunFolder
 
-LABELS_VERSION = 1  # of the verdicts' file and videos
+LABELS = "labels"
+"""The verdicts of `survival`, as a file and as videos."""
+LABELS_VERSION = 1
 
 _evaluators = SingleEntryCache()
 _found = SingleEntryCache()  # what the metrics of a clip have found out about its truth
@@ -72,6 +73,7 @@ class StoredEvaluator:
         return Perception.from_arrays(load_arrays(entry))
 
     def _read(self, frames: np.ndarray) -> Perception:
+        """On a CPU in one thread: several metrics are computed at the same time."""
         device = self.results.spec.config.hardware.device
         key = *astuple(self.config), device
         one_torch_thread()
@@ -115,23 +117,33 @@ class Measured:
     def has_evaluator(self) -> bool:
         return bool(self.evaluator.identity)
 
+    def shown(self, names: Sequence[str]) -> dict[str, Callable[[], Entry]]:
+        """What is looked at beside the values of these metrics: {metric: lookup of its values of frames}, and LABELS
+        where the run judges labels."""
+        found: dict[str, Callable[[], Entry]] = {}
+        if self.has_evaluator and {*SURVIVAL} & {*self.spec.metrics}:
+            found[LABELS] = self._label_files
+        found |= {name: partial(self._series, name) for name in FRAME_SERIES if name in names}
+        return found
+
     def write_labels(self, folder: RunFolder) -> None:
         """The verdicts of `survival` and their videos, into the run folder, where the run judges labels."""
-        if not self.has_evaluator or not {*SURVIVAL} & {*self.spec.metrics}:
-            return
+        if lookup := self.shown(()).get(LABELS):
+            target = folder.labels(self.style.videos.style)
+            for file, content in load_arrays(lookup()).items():
+                write_bytes(target / file, content.tobytes())
+
+    def _label_files(self) -> Entry:
         name = SURVIVAL[0]
         config = {"labels": LABELS_VERSION, **self.config(name), "fps": self.spec.fps}
-        entry = self.results.part("metrics", "labels", config, self.inputs(name), self._labels)
-        target = folder.labels(self.style.videos.style)
-        for file, content in load_arrays(entry).items():
-            write_bytes(target / file, content.tobytes())
+        return self.results.part("metrics", LABELS, config, self.inputs(name), self._labels)
 
     def _labels(self) -> Arrays:
         """{file name: uint8 [bytes]}."""
         found = survival(self.clip)
         if found is None:
             raise ValueError("labels are judged with an evaluator and the scene rendered in the style")
-        files = {LABELS: np.frombuffer(json.dumps(label_values(self.clip, found)).encode(), np.uint8)}
+        files = {FILE: np.frombuffer(json.dumps(label_values(self.clip, found)).encode(), np.uint8)}
         with TemporaryDirectory() as folder:
             for view in self.clip.videos:
                 path = write_video(Path(folder) / f"{view}.mp4", label_overlay(self.clip, found, view), self.spec.fps)
@@ -143,12 +155,14 @@ class Measured:
         return {name: values for name in FRAME_SERIES if name in names and (values := self._frame_values(name))}
 
     def _frame_values(self, name: str) -> list[float | None]:
-        entry = self.results.part(
+        values = load_arrays(self._series(name))["values"].tolist()
+        return [None if math.isnan(value) else round(value, 6) for value in values]
+
+    def _series(self, name: str) -> Entry:
+        return self.results.part(
             *("metrics", "frame_series", self.config(name), self.inputs(name)),
             lambda: {"values": frame_series(self.clip, name)},
         )
-        values = load_arrays(entry)["values"].tolist()
-        return [None if math.isnan(value) else round(value, 6) for value in values]
 
     def require_sane(self) -> None:
         """SanityError where a generated video is black, frozen or not a number."""

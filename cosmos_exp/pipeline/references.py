@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 
 from cosmos_exp.common.cache import Entry
 from cosmos_exp.common.memo import Memo
@@ -44,17 +43,14 @@ class References:
     _memo: Memo = field(default_factory=Memo, init=False, repr=False)
 
     def lookups(self, name: str) -> dict[str, Callable[[], Entry]]:
-        """Of a metric's ceiling and floor, without that which it has not, or which follows from no video.
-
-        Draws the foreign scene; afterwards several threads may look up.
-        """
+        """Of a metric's ceiling and floor, without that which it has not, or which follows from no video. Several
+        threads may look up; the first that asks for a foreign floor draws its scene."""
         found: dict[str, Callable[[], Entry]] = {}
         if name not in UNBOUNDED:
             found["ceiling"] = lambda: self.rendered.metric(name)
         floor = floor_of(name)
         if floor in (FOREIGN, DISPLACED):
-            inputs = [*self.rendered.inputs(name), *(entry.key for entry in self._drawn(floor).values())]
-            found["floor"] = lambda: self._floor(name, floor, inputs)
+            found["floor"] = lambda: self._floor(name, floor)
         return found
 
     def of(self, name: str, entries: Mapping[str, Entry]) -> dict[str, Reference]:
@@ -69,8 +65,9 @@ class References:
                 reference["floor"] = FLOOR_OF_KEY.get(key, given)
         return {key: reference for key, reference in found.items() if metric_info(key).direction}
 
-    def _floor(self, name: str, floor: Floor, inputs: list[str]) -> Entry:
+    def _floor(self, name: str, floor: Floor) -> Entry:
         rendered = self.rendered
+        inputs = [*rendered.inputs(name), *(entry.key for entry in self._drawn(floor).values())]
         config = {**rendered.config(name), "floor": floor, "floor_version": FLOOR_VERSION}
 
         def compute() -> dict[str, float]:
@@ -80,10 +77,9 @@ class References:
         return rendered.results.get("metrics", config, inputs, compute, size=rendered.spec.megapixels)
 
     def _drawn(self, floor: Floor) -> Mapping[str, Entry]:
-        return self._renders if floor == FOREIGN else {}
+        return self._memo.once("renders", self._render) if floor == FOREIGN else {}
 
-    @cached_property
-    def _renders(self) -> Mapping[str, Entry]:
+    def _render(self) -> Mapping[str, Entry]:
         """{view: the other scene in this style}."""
         style, found = self.rendered.style.videos.style, {}
         for view, request in self.rendered.spec.truth_requests.items():
@@ -93,7 +89,7 @@ class References:
         return found
 
     def _foreign_clip(self) -> GeneratedClip:
-        videos = {view: load_arrays(entry)["rgb"] for view, entry in self._renders.items()}
+        videos = {view: load_arrays(entry)["rgb"] for view, entry in self._drawn(FOREIGN).items()}
         return foreign_clip(self.rendered.clip, videos)
 
     def _displaced_clip(self) -> GeneratedClip:

@@ -14,7 +14,7 @@ from cosmos_exp.common.cache import StageCache
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.files import write_atomic, write_json
 from cosmos_exp.config.run_spec import RunSpec
-from cosmos_exp.config.schema import run_id
+from cosmos_exp.config.schema import Config, run_id
 from cosmos_exp.config.validate import check
 from cosmos_exp.models.config import HardwareConfig
 from cosmos_exp.pipeline.cached_results import Results
@@ -33,13 +33,14 @@ log = logging.getLogger(__name__)
 UPLOAD_TIMEOUT = 600  # seconds that a finished run waits for W&B
 
 
-def run(cfg: DictConfig, folder: Path, *, sweep: str | None = None) -> Status:
-    """One run of the whole pipeline into `folder`. sweep: name of the sweep that this run is a cell of.
+def run(cfg: DictConfig, folder: Path, *, sweep: str | None = None, config: Config | None = None) -> Status:
+    """One run of the whole pipeline into `folder`. sweep: name of the sweep that this run is a cell of. config: what
+    `check` made of `cfg`; None where it has not been called.
 
     Raises ValidationErrors before any work where the config cannot run.
     """
     lease_gpus(cfg.hardware)
-    config = check(cfg)
+    config = config or check(cfg)
     with only_run_in(folder):
         cell = f"#{folder.name.partition('_')[0]} " if sweep else ""
         report = Report(RunFolder(folder), run_id(config), prefix=cell, device=config.hardware.device)

@@ -10,7 +10,7 @@ from cosmos_exp.common.cache import Entry
 from cosmos_exp.common.progress import Tick
 from cosmos_exp.common.stored_arrays import load_json
 from cosmos_exp.metrics import READS_PERCEPTION, SURVIVAL
-from cosmos_exp.pipeline.measuring import Measured
+from cosmos_exp.pipeline.measuring import LABELS, Measured
 from cosmos_exp.pipeline.references import Reference, References
 
 
@@ -38,19 +38,24 @@ class Scores:
 
 
 def scored(measured: Measured, limits: References | None, names: Sequence[str], tick: Tick) -> Scores:
-    """Look these metrics up, or compute them. limits: None without ceilings and floors."""
+    """Look these metrics up, or compute them, and at the same time label verdicts and series of frames, which
+    `measured` then finds in the cache. limits: None without ceilings and floors."""
     lookups: dict[tuple[str, str], Callable[[], Entry]] = {}
     lookups |= {(name, "value"): partial(measured.metric, name) for name in names}
     if limits is not None:
         for name in names:
             lookups |= {(name, which): lookup for which, lookup in limits.lookups(name).items()}
-    order = sorted(lookups, key=lambda lookup: _rank(*lookup))
-    entries = dict(zip(order, measured.results.together([lookups[what] for what in order], tick), strict=True))
+    every = lookups | {(name, "shown"): lookup for name, lookup in measured.shown(names).items()}
+    order = sorted(every, key=lambda lookup: _rank(*lookup))
+    entries = dict(zip(order, measured.results.together([every[what] for what in order], tick), strict=True))
     return Scores({what: entries[what] for what in lookups}, limits)
 
 
 def _rank(name: str, which: str) -> int:
-    """What reads videos first, in one thread, and what waits for the same reading last."""
-    if name == SURVIVAL[0] and which == "value":
-        return 0
-    return 2 if name in READS_PERCEPTION else 1
+    """What reads videos early, each in one thread, and what waits for the same reading last. `survival` reads all that
+    any metric does, and label verdicts follow from it."""
+    if name == SURVIVAL[0]:
+        return {"value": 0, "floor": 2}.get(which, 4)
+    if name == LABELS:
+        return 3
+    return 4 if name in READS_PERCEPTION else 1

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
@@ -21,6 +21,9 @@ from cosmos_exp.config.hydra_internals import EXPLAINED, HydraBypassError, count
 from cosmos_exp.config.launchers import SLURM, problems
 from cosmos_exp.sweeps.composer import composer_of, number_cell, plain_list
 
+if TYPE_CHECKING:
+    from cosmos_exp.config.schema import Config
+
 OWN_SUBDIR = "${hydra.job.num}_${run_id:}"
 """hydra.sweep.subdir as conf/config.yaml has it."""
 GRIDS = ("GridSweeper", "BasicSweeper")
@@ -31,6 +34,7 @@ MOST_CELLS = 10_000
 
 _sweep_at_work: Path | None = None
 _claims = ExitStack()
+_checked: Config | None = None
 
 
 class SweepReport(Callback):
@@ -65,6 +69,7 @@ def _past_hydra() -> Iterator[None]:
 
 def check_run(config: DictConfig) -> None:
     """UserError for a single run that is refused, before Hydra makes or changes its folder."""
+    global _checked
     from cosmos_exp.config.schema import run_id
     from cosmos_exp.config.validate import check
     from cosmos_exp.pipeline.run import lease_gpus
@@ -75,7 +80,13 @@ def check_run(config: DictConfig) -> None:
     with open_dict(cfg):
         del cfg["hydra"]
     lease_gpus(cfg.hardware)
-    same_run(RunFolder(config.hydra.run.dir), run_id(check(cfg)))
+    _checked = check(cfg)
+    same_run(RunFolder(config.hydra.run.dir), run_id(_checked))
+
+
+def checked_config() -> Config | None:
+    """What `check_run` has found the single run's config to be; None where it was not called."""
+    return _checked
 
 
 def _claim(sweep: Path) -> None:

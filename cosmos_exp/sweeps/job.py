@@ -19,12 +19,14 @@ schema.register()
 def job(cfg: DictConfig) -> None:
     """One run: a composed config in, a run folder out."""
     from cosmos_exp.pipeline.run import run
+    from cosmos_exp.sweeps.callbacks import checked_config
 
     stopping.listen()
     hydra_cfg = HydraConfig.get()
     in_sweep = hydra_cfg.mode == RunMode.MULTIRUN
     try:
-        run(cfg, Path(hydra_cfg.runtime.output_dir), sweep=Path(hydra_cfg.sweep.dir).name if in_sweep else None)
+        sweep = Path(hydra_cfg.sweep.dir).name if in_sweep else None
+        run(cfg, Path(hydra_cfg.runtime.output_dir), sweep=sweep, config=None if in_sweep else checked_config())
     except EXPLAINED as error:
         if in_sweep:
             raise

@@ -80,6 +80,37 @@ def test_a_damaged_result_is_computed_again(cache: StageCache, damage, name: str
     assert cache.get_or_compute("render", KEY, fail_if_called).hit
 
 
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("name", ["parts/number.txt", MANIFEST])
+def test_what_was_not_synced_when_the_power_failed_is_computed_again(cache: StageCache, name: str) -> None:
+    entry = cache.get_or_compute("metrics", KEY, write_number, synced=False)
+    empty(entry.path / name)  # as file systems leave a file that was renamed before its content was written
+    again = cache.get_or_compute("metrics", KEY, write_number, synced=False)
+    assert not again.hit
+    assert (again.path / "parts" / "number.txt").read_text() == "42" * 1000
+
+
+def test_all_of_a_result_is_synced_unless_it_is_not_to_be(cache: StageCache, monkeypatch) -> None:
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def recorded(descriptor: int) -> None:
+        synced.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")).name)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", recorded)
+    cache.get_or_compute("metrics", KEY, write_number, synced=False)
+    assert not {"number.txt", MANIFEST} & {*synced}
+    cache.get_or_compute("render", KEY, write_number)
+    assert [*sorted(synced[-5:-2]), *synced[-2:]] == sorted([MANIFEST, "number.txt", "parts"]) + [
+        f"{KEY}.partial",
+        "render",
+    ]
+
+
 def test_an_error_leaves_nothing_behind(cache: StageCache) -> None:
     def half(folder: Path) -> None:
         write_number(folder)

@@ -58,3 +58,15 @@ def test_waiting_threads_sleep_unless_the_user_chose_otherwise(given: dict[str, 
     code = "import cosmos_exp, os; print(os.environ['OMP_WAIT_POLICY'])"
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == policy
+
+
+@pytest.mark.parametrize("given", ["", "2"])
+def test_matrix_products_of_numpy_have_one_thread_unless_the_user_chose_otherwise(given: str):
+    environment = {k: v for k, v in os.environ.items() if k != "OPENBLAS_NUM_THREADS"}
+    environment |= {"OPENBLAS_NUM_THREADS": given} if given else {}
+    code = (
+        "import cosmos_exp, os; import numpy as np; x = np.ones((600, 600)); x @ x;"
+        "print(len(os.listdir('/proc/self/task')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert int(done.stdout) == (min(int(given), len(os.sched_getaffinity(0))) if given else 1)

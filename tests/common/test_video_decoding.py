@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from fractions import Fraction
 from pathlib import Path
 
@@ -201,3 +202,21 @@ def test_mutated_videos_are_read_or_refused(tmp_path: Path) -> None:
         except UserError:
             refused += 1
     assert 20 < refused < 150
+
+
+def test_a_frame_starts_no_threads_and_is_not_kept(tmp_path: Path) -> None:
+    """A frame's own conversion would start a thread per core, which lasts until the next garbage collection."""
+
+    def threads() -> int:
+        return len(list(Path("/proc/self/task").iterdir()))
+
+    path = encode(tmp_path / "clip.mp4", numbered(40))
+    frames = stream_video(path)
+    next(frames)
+    gc.disable()
+    try:
+        before = threads()
+        for _ in frames:
+            assert threads() <= before
+    finally:
+        gc.enable()
