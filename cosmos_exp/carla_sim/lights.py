@@ -62,8 +62,8 @@ def _uncontrolled(network: RoadNetwork, lights: set[str]) -> list[tuple[tuple[st
             if reference.signal in lights and road.junction is not None:
                 junctions[road.junction].setdefault(reference.signal)
     used = {key for found in junctions.values() for key in found}
-    alone = [((key,),) for key in sorted(lights - used)]
-    return [tuple((key,) for key in found) for found in junctions.values()] + alone
+    groups: list[tuple[tuple[str, ...], ...]] = [tuple((key,) for key in found) for found in junctions.values()]
+    return groups + [((key,),) for key in sorted(lights - used)]
 
 
 @dataclass
