@@ -28,6 +28,16 @@ def town(shared) -> Iterator:
         yield client
 
 
+@pytest.fixture()
+def manager(town) -> Iterator:
+    """It ends before the server does: its thread ends the client's process where the server is gone."""
+    manager = town.get_trafficmanager(TM_PORT)
+    manager.set_synchronous_mode(True)
+    manager.set_random_device_seed(1)
+    yield manager
+    manager.shut_down()
+
+
 def flat_speed(vehicle) -> float:
     velocity = vehicle.get_velocity()
     return math.hypot(velocity.x, velocity.y)
@@ -44,12 +54,10 @@ def in_its_way(vehicle, other) -> float:
     return along - vehicle.bounding_box.extent.x - other.bounding_box.extent.x
 
 
-def test_autopilot_follows_lanes_keeps_gaps_and_waits_at_red_lights(town) -> None:
+def test_autopilot_follows_lanes_keeps_gaps_and_waits_at_red_lights(town, manager) -> None:
     """All lights are red: cars come up to them, and none enters a junction that a light holds it from."""
     world = town.get_world()
-    plan, manager = world.get_map(), town.get_trafficmanager(TM_PORT)
-    manager.set_synchronous_mode(True)
-    manager.set_random_device_seed(1)
+    plan = world.get_map()
     for light in world.get_actors().filter("traffic.traffic_light"):
         light.set_state(carla.TrafficLightState.Red)
         light.freeze(True)
@@ -59,7 +67,7 @@ def test_autopilot_follows_lanes_keeps_gaps_and_waits_at_red_lights(town) -> Non
     assert world.try_spawn_actor(model, spots[0]) is None, "a place is free for one"
     world.tick()
     for car in cars:
-        car.set_autopilot(True, TM_PORT)
+        car.set_autopilot(True, manager.get_port())
 
     moved = dict.fromkeys((car.id for car in cars), 0.0)
     astray, gap, outside = 0.0, math.inf, {}
@@ -88,4 +96,3 @@ def test_autopilot_follows_lanes_keeps_gaps_and_waits_at_red_lights(town) -> Non
     for _ in range(5 * RATE):
         world.tick()
     assert all(car.get_location().distance(before[car.id]) > 3 for car in waiting), "they go on when it is green"
-    manager.set_synchronous_mode(False)

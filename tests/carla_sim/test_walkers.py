@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from helpers.carla_clients import synchronous
 
+from cosmos_exp.carla_sim.navigation_mesh import navigation_mesh
 from cosmos_exp.carla_sim.transforms import Transform
 from cosmos_exp.carla_sim.walkers import FASTEST, walk
 from cosmos_exp.scene.lane_surface import LaneSurface
@@ -71,3 +72,10 @@ def test_a_walker_is_led_by_the_clients_ai_along_its_sidewalk(client, tmp_path):
     assert walker.get_velocity().x == pytest.approx(2.0, abs=0.1)
     assert walker.get_location().z == pytest.approx(walker.bounding_box.extent.z, abs=0.3)
     controller.stop()
+
+
+def test_a_map_without_sidewalks_has_no_navigation_mesh():
+    road = Lane("1", LaneType.DRIVING, np.array([[0.0, 2, 0], [9, 2, 0]]), np.array([[0.0, -2, 0], [9, -2, 0]]))
+    walk_beside = Lane("2", LaneType.SIDEWALK, road.left + [0, 2, 0], road.left)
+    assert navigation_mesh([road]) == b""
+    assert len(navigation_mesh([road, walk_beside])) > len(navigation_mesh([walk_beside])) > 0
