@@ -17,8 +17,8 @@ from cosmos_exp.carla_sim.actors import LightPhase
 from cosmos_exp.carla_sim.transforms import Transform
 from cosmos_exp.scene.opendrive.lane_strips import lane_strips
 from cosmos_exp.scene.opendrive.notes import Notes
-from cosmos_exp.scene.opendrive.road_furniture import Entry, junction_entries
 from cosmos_exp.scene.opendrive.records import RoadNetwork
+from cosmos_exp.scene.opendrive.road_furniture import Entry, junction_entries
 from cosmos_exp.scene.opendrive.road_network import read_network
 
 RED, YELLOW, GREEN, OFF = range(4)
@@ -64,7 +64,7 @@ def _uncontrolled(network: RoadNetwork, lights: set[str]) -> list[tuple[tuple[st
                 junctions[road.junction].setdefault(reference.signal)
     used = {key for found in junctions.values() for key in found}
     groups: list[tuple[tuple[str, ...], ...]] = [tuple((key,) for key in found) for found in junctions.values()]
-    return [*groups, *(((key,),) for key in sorted(lights - used))]
+    return groups + [((key,),) for key in sorted(lights - used)]
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from cosmos_exp.carla_sim.lights import SignalPlan, signal_plan
+from cosmos_exp.carla_sim.navigation_mesh import navigation_mesh
 from cosmos_exp.carla_sim.sensor_data import GeoReference
 from cosmos_exp.carla_sim.spawn_points import spawn_points
 from cosmos_exp.carla_sim.transforms import Transform
@@ -52,6 +54,16 @@ class Town:
     @cached_property
     def spawn_points(self) -> list[Transform]:
         return spawn_points(self.map)
+
+    @cached_property
+    def navigation_mesh(self) -> bytes:
+        return navigation_mesh(self.map.lanes)
+
+    @cached_property
+    def navigation_file(self) -> str:
+        """Name of the mesh's file among those that clients keep, another for another mesh."""
+        digest = hashlib.sha256(self.navigation_mesh).hexdigest()[:16]
+        return f"{FOLDER}/Nav/{self.name}_{digest}.bin"
 
     @cached_property
     def geo_reference(self) -> GeoReference:

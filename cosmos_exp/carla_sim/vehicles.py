@@ -101,11 +101,15 @@ def _speed_after(speed: float, control: VehicleControl, slope: float, h: float) 
 
 def _yaw_rate(speed: float, control: VehicleControl, wheelbase: float) -> float:
     """rad/s, positive to the right, at most what the tyres hold."""
-    kmh, share = zip(*STEERING_CURVE)
-    angle = math.radians(control.steer * MAX_STEER * float(np.interp(abs(speed) * 3.6, kmh, share)))
-    rate = speed * math.tan(angle) / wheelbase
+    rate = speed * math.tan(math.radians(steering_angle(control.steer, speed))) / wheelbase
     most = GRIP / max(abs(speed), 1e-6)
     return min(max(rate, -most), most)
+
+
+def steering_angle(steer: float, speed: float) -> float:
+    """Degrees of the front wheels, to the right. steer: -1 to 1. speed: m/s."""
+    kmh, share = zip(*STEERING_CURVE)
+    return steer * MAX_STEER * float(np.interp(abs(speed) * 3.6, kmh, share))
 
 
 def on_ground(transform: Transform, extent: np.ndarray, surface: LaneSurface) -> Transform | None:

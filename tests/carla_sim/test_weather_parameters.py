@@ -113,12 +113,12 @@ def test_it_gets_brighter_as_the_sun_rises_and_lamps_go_out():
 def test_nothing_jumps(parameter):
     """A small step changes colours and numbers little; there is no light when the sun gives way to the moon."""
     low, high = (-20.0, 90.0) if parameter == "sun_altitude_angle" else (0.0, 100.0)
-    weathers = sweep(parameter, np.linspace(low, high, 1101))
+    weathers = sweep(parameter, np.linspace(low, high, 441))
     for field in fields(Weather):
         if field.name in ("sun_azimuth", "sun_elevation"):
             continue
         values = np.array([getattr(w, field.name) for w in weathers]).reshape(len(weathers), -1)
-        assert np.abs(np.diff(values, axis=0)).max() < 0.04, field.name
+        assert np.abs(np.diff(values, axis=0)).max() < 0.1, field.name
     assert max(weather_of(replace(NOON, sun_altitude_angle=0.0)).sun) < 0.001
 
 
