@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,13 +10,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from cosmos_exp.carla_sim.lights import SignalPlan, signal_plan
-from cosmos_exp.carla_sim.road_surface import RoadSurface
+from cosmos_exp.carla_sim.navigation_mesh import navigation_mesh
 from cosmos_exp.carla_sim.sensor_data import GeoReference
 from cosmos_exp.carla_sim.spawn_points import spawn_points
 from cosmos_exp.carla_sim.transforms import Transform
 from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.common.guards import XML_BYTES, read_bytes
 from cosmos_exp.common.input_files import existing_file
+from cosmos_exp.scene.lane_surface import LaneSurface
 from cosmos_exp.scene.opendrive.reader import load_opendrive
 from cosmos_exp.scene.types import SceneMap
 
@@ -42,8 +44,8 @@ class Town:
         return load_opendrive(self.path)
 
     @cached_property
-    def surface(self) -> RoadSurface:
-        return RoadSurface(self.map.lanes)
+    def surface(self) -> LaneSurface:
+        return LaneSurface(self.map.lanes)
 
     @cached_property
     def signals(self) -> SignalPlan:
@@ -52,6 +54,16 @@ class Town:
     @cached_property
     def spawn_points(self) -> list[Transform]:
         return spawn_points(self.map)
+
+    @cached_property
+    def navigation_mesh(self) -> bytes:
+        return navigation_mesh(self.map.lanes)
+
+    @cached_property
+    def navigation_file(self) -> str:
+        """Name of the mesh's file among those that clients keep, another for another mesh."""
+        digest = hashlib.sha256(self.navigation_mesh).hexdigest()[:16]
+        return f"{FOLDER}/Nav/{self.name}_{digest}.bin"
 
     @cached_property
     def geo_reference(self) -> GeoReference:

@@ -12,7 +12,7 @@ from cosmos_exp.carla_sim.actors import Actor
 from cosmos_exp.common.errors import UserError
 
 if TYPE_CHECKING:
-    from cosmos_exp.carla_sim.server import Simulation
+    from cosmos_exp.carla_sim.simulation import Simulation
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from cosmos_exp.carla_sim.streaming import WORLD_STREAM
 from cosmos_exp.carla_sim.world import Settings
 
 if TYPE_CHECKING:
-    from cosmos_exp.carla_sim.server import Simulation
+    from cosmos_exp.carla_sim.simulation import Simulation
 
 
 @method()
@@ -66,12 +66,21 @@ def get_available_maps(sim: Simulation) -> list:
 
 @method()
 def get_required_files(sim: Simulation, folder: str) -> list:
-    return []
+    """Files that the client keeps: the map's navigation mesh."""
+    town = sim.world.town
+    return [town.navigation_file] if folder in ("", "Nav") and town.navigation_mesh else []
+
+
+@method()
+def request_file(sim: Simulation, name: str) -> bytes:
+    if name != sim.world.town.navigation_file:
+        raise Refused(f"the embedded server has no file {name!r}")
+    return sim.world.town.navigation_mesh
 
 
 @method()
 def get_navigation_mesh(sim: Simulation) -> bytes:
-    return b""
+    return sim.world.town.navigation_mesh
 
 
 @method()

@@ -12,7 +12,7 @@ from cosmos_exp.carla_sim.lights import LightCycles, SignalPlan, StopLines, trig
 from cosmos_exp.carla_sim.maps import Town
 from cosmos_exp.carla_sim.transforms import Transform
 from cosmos_exp.carla_sim.vehicles import drive, is_free
-from cosmos_exp.carla_sim.walkers import walk
+from cosmos_exp.carla_sim.walkers import FASTEST, walk
 from cosmos_exp.scene.carla.recorder import ActorType
 
 SOLID = (ActorType.VEHICLE, ActorType.WALKER, ActorType.OTHER)
@@ -25,6 +25,7 @@ class Traffic:
         self.surface, self.plan = town.surface, town.signals
         self.cycles = LightCycles(SignalPlan(), {})
         self._lights: dict[str, Actor] = {}
+        self._places: dict[int, np.ndarray] = {}  # of walkers at the last tick
 
     @cached_property
     def _stop_lines(self) -> StopLines:
@@ -55,6 +56,7 @@ class Traffic:
             elif actor.velocity.any():
                 moved = actor.transform.location + actor.velocity * delta
                 actor.transform = Transform(moved, actor.transform.rotation + actor.angular_velocity * delta)
+        self._places = {actor.id: self._places[actor.id] for actor in actors if actor.id in self._places}
         for actor in actors:
             if actor.kind is ActorType.VEHICLE:
                 actor.at_light = self._holding(actor)
@@ -70,11 +72,15 @@ class Traffic:
         actor.acceleration, actor.angular_velocity = motion.acceleration, motion.angular_velocity
 
     def _walk(self, actor: Actor, delta: float) -> None:
-        before = actor.velocity
-        actor.transform, actor.velocity = walk(
+        actor.transform = walk(
             actor.transform, actor.walker_direction, actor.walker_speed, float(actor.box_extent[2]), delta, self.surface
         )
-        actor.acceleration = (actor.velocity - before) / delta if delta > 0 else np.zeros(3)
+        here, before = actor.transform.location, self._places.get(actor.id)
+        self._places[actor.id] = here
+        moved = (here - before) / delta if before is not None and delta > 0 else np.zeros(3)
+        velocity = moved if np.linalg.norm(moved) <= FASTEST else np.zeros(3)  # faster, it was put there
+        actor.acceleration = (velocity - actor.velocity) / delta if delta > 0 else np.zeros(3)
+        actor.velocity = velocity
 
     def _holding(self, actor: Actor) -> int:
         """Id of the light that the vehicle comes up to, else 0."""

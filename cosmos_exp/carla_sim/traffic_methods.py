@@ -9,11 +9,11 @@ import numpy as np
 from cosmos_exp.carla_sim.actors import Actor, VehicleControl
 from cosmos_exp.carla_sim.methods import Refused, actor_of, method
 from cosmos_exp.carla_sim.transforms import Transform
-from cosmos_exp.carla_sim.vehicles import physics_control
+from cosmos_exp.carla_sim.vehicles import physics_control, steering_angle
 from cosmos_exp.scene.carla.recorder import ActorType
 
 if TYPE_CHECKING:
-    from cosmos_exp.carla_sim.server import Simulation
+    from cosmos_exp.carla_sim.simulation import Simulation
 
 
 def _vehicle(sim: Simulation, number: int) -> Actor:
@@ -51,6 +51,13 @@ def apply_control_to_vehicle(sim: Simulation, number: int, control: list) -> Non
 def get_physics_control(sim: Simulation, number: int) -> list:
     actor = _vehicle(sim, number)
     return physics_control(actor.transform, actor.box_extent)
+
+
+@method()
+def get_wheel_steer_angle(sim: Simulation, number: int, wheel: int) -> float:
+    """Degrees; wheels 0 and 1 are in front."""
+    actor = _vehicle(sim, number)
+    return steering_angle(actor.control.steer, float(np.linalg.norm(actor.velocity))) if wheel < 2 else 0.0
 
 
 @method(void=True)

@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 
 from cosmos_exp.carla_sim.actors import VehicleControl
-from cosmos_exp.carla_sim.road_surface import RoadSurface
 from cosmos_exp.carla_sim.transforms import Transform
 from cosmos_exp.scene.box_overlap import overlaps
-from cosmos_exp.scene.carla.axes import carla_rotation
 from cosmos_exp.scene.carla.tracks import WHEELBASE_SHARE
+from cosmos_exp.scene.lane_surface import LaneSurface
 
 STEP = 0.02  # seconds: a tick is integrated in steps of at most this
 MAX_STEER = 70.0  # degrees of the front wheels
@@ -29,6 +28,7 @@ BRAKE, HAND_BRAKE = 8.0, 6.0  # m/s^2
 ROLLING, ENGINE_BRAKE, DRAG = 0.15, 0.35, 0.0003  # m/s^2, without throttle, 1/m
 GRAVITY = 9.81
 CREEP = 0.05  # m/s: slower without throttle is standing
+LAYER = 2.5  # metres from the road that a vehicle is on it
 TRACK_SHARE = 0.8  # of the width, between left and right wheels
 
 
@@ -48,7 +48,7 @@ def drive(
     control: VehicleControl,
     extent: np.ndarray,
     delta: float,
-    surface: RoadSurface,
+    surface: LaneSurface,
     *,
     constant: np.ndarray | None = None,
 ) -> Motion:
@@ -56,10 +56,10 @@ def drive(
 
     constant: [3] m/s in the vehicle's frame, a velocity that is held whatever the controls say.
     """
-    forward = carla_rotation(transform.rotation)[:, 0]
+    pitch, yaw = (math.radians(angle) for angle in transform.rotation[1:].tolist())
+    forward = np.array([math.cos(pitch) * math.cos(yaw), math.cos(pitch) * math.sin(yaw), math.sin(pitch)])
     speed = float(velocity @ forward) if constant is None else float(constant[0])
     x, y, z = transform.location.tolist()
-    yaw = math.radians(transform.rotation[2])
     wheelbase = 2 * WHEELBASE_SHARE * max(float(extent[0]), 0.3)
     back = wheelbase / 2
     steps = max(1, math.ceil(delta / STEP - 1e-9))
@@ -101,14 +101,18 @@ def _speed_after(speed: float, control: VehicleControl, slope: float, h: float) 
 
 def _yaw_rate(speed: float, control: VehicleControl, wheelbase: float) -> float:
     """rad/s, positive to the right, at most what the tyres hold."""
-    kmh, share = zip(*STEERING_CURVE)
-    angle = math.radians(control.steer * MAX_STEER * float(np.interp(abs(speed) * 3.6, kmh, share)))
-    rate = speed * math.tan(angle) / wheelbase
+    rate = speed * math.tan(math.radians(steering_angle(control.steer, speed))) / wheelbase
     most = GRIP / max(abs(speed), 1e-6)
     return min(max(rate, -most), most)
 
 
-def on_ground(transform: Transform, extent: np.ndarray, surface: RoadSurface) -> Transform | None:
+def steering_angle(steer: float, speed: float) -> float:
+    """Degrees of the front wheels, to the right. steer: -1 to 1. speed: m/s."""
+    kmh, share = zip(*STEERING_CURVE)
+    return steer * MAX_STEER * float(np.interp(abs(speed) * 3.6, kmh, share))
+
+
+def on_ground(transform: Transform, extent: np.ndarray, surface: LaneSurface) -> Transform | None:
     """The transform with its height, pitch and roll from the road below the wheels; None off the road.
 
     Where only some wheels are on it, the others are as high as those.
@@ -117,17 +121,18 @@ def on_ground(transform: Transform, extent: np.ndarray, surface: RoadSurface) ->
     yaw = math.radians(transform.rotation[2])
     half_base = max(WHEELBASE_SHARE * float(extent[0]), 0.2)
     half_track = max(TRACK_SHARE * float(extent[1]), 0.05)
-    heights: list[float | None] = []
-    for along, across in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
-        dx, dy = along * half_base, across * half_track
-        wx = x + dx * math.cos(yaw) - dy * math.sin(yaw)
-        wy = y + dx * math.sin(yaw) + dy * math.cos(yaw)
-        heights.append(surface.height(wx, -wy, z))
-    known = [height for height in heights if height is not None]
-    if not known:
+    cos, sin = math.cos(yaw), math.sin(yaw)
+    wheels = np.array(
+        [
+            [x + along * cos - across * sin, -y - along * sin - across * cos, z]
+            for along in (half_base, -half_base)
+            for across in (half_track, -half_track)
+        ]
+    )
+    heights = surface.heights(wheels, LAYER)
+    if np.isnan(heights).all():
         return None
-    mean = sum(known) / len(known)
-    front_right, front_left, rear_right, rear_left = (mean if height is None else height for height in heights)
+    front_right, front_left, rear_right, rear_left = np.where(np.isnan(heights), np.nanmean(heights), heights).tolist()
     pitch = math.atan2((front_right + front_left - rear_right - rear_left) / 2, 2 * half_base)
     roll = math.atan2((front_left + rear_left - front_right - rear_right) / 2, 2 * half_track)
     height = (front_right + front_left + rear_right + rear_left) / 4

@@ -1,8 +1,9 @@
 """CARLA's weather parameters as a weather of the renderer.
 
 The time of day mixes the renderer's weathers by the sun's altitude; clouds, rain, fog and dust are laid over it. All of
-it is continuous. Without effect, as the renderer has nothing of the kind: wind, the distance and height of fog, and the
-three scattering scales. Snow has no parameter in CARLA.
+it is continuous, except at the very parameters that stand for a caption style. Without effect, as the renderer has
+nothing of the kind: wind, the distance and height of fog, and the three scattering scales. Snow has no parameter in
+CARLA.
 """
 
 from __future__ import annotations
@@ -87,11 +88,12 @@ STYLE_PARAMETERS: dict[str, WeatherParameters] = {
     "Original": _preset(75, 0, 0, 10, 55, 2),
     "Golden hour": _preset(30, 0, 0, 10, 11, 2),
     "Morning": _preset(15, 0, 0, 10, 22, 3),
-    "Night": PRESETS["ClearNight"],
-    "Rainy": PRESETS["HardRainNoon"],
+    "Night": _preset(0, 0, 0, 10, -40, 5),
+    "Rainy": _preset(100, 100, 100, 20, 60, 10, 100),
     "Sunny": _preset(20, 0, 0, 10, 58, 2),
-    "Foggy": _preset(40, 0, 0, 10, 50, 100),
+    "Foggy": _preset(0, 0, 0, 10, 50, 100, 25),
 }
+"""Parameters that stand for the caption styles; exactly these are drawn exactly as the style."""
 
 DARK = -6.0  # degrees of altitude at which the night is complete
 HIGH_SUN = 35.0  # degrees from which on it is day
@@ -107,9 +109,13 @@ DUSTY = replace(OVERCAST, ambient=DUST, zenith=DUST, horizon=DUST, fog=DUST, bou
 def weather_of(parameters: WeatherParameters, *, heading: float = 0.0) -> Weather:
     """The renderer's weather. heading: degrees, counter-clockwise from the world's x, that its azimuth counts from.
 
-    CARLA's azimuth is the yaw, in its own frame, at which the sun stands. Below the horizon the moon shines.
+    CARLA's azimuth is the yaw, in its own frame, at which the sun stands. Below the horizon the moon shines. For the
+    parameters of a style it is the style's weather, azimuth included.
     """
     p = parameters
+    for style, meant in STYLE_PARAMETERS.items():
+        if np.allclose(p.values, meant.values, rtol=1e-6, atol=0.0):
+            return WEATHERS[style]
     base = _time_of_day(p.sun_altitude_angle)
     light = _brightness(base.ambient) / _brightness(DAY.ambient)
     cover, rain, fog, dust = (_share(v) for v in (p.cloudiness, p.precipitation, p.fog_density, p.dust_storm))

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from cosmos_exp.carla_sim.actors import VehicleControl
-from cosmos_exp.carla_sim.road_surface import RoadSurface
 from cosmos_exp.carla_sim.transforms import Transform
 from cosmos_exp.carla_sim.vehicles import GRIP, Motion, drive, is_free, on_ground
+from cosmos_exp.scene.lane_surface import LaneSurface
 from cosmos_exp.scene.types import Lane, LaneType
 
 CAR = np.array([2.4, 1.0, 0.75])
@@ -21,11 +21,11 @@ def lane(*points: tuple[float, float, float], width: float = 400.0) -> Lane:
 
 
 @pytest.fixture(scope="module")
-def plain() -> RoadSurface:
-    return RoadSurface([lane((-400.0, 0.0, 0.0), (400.0, 0.0, 0.0))])
+def plain() -> LaneSurface:
+    return LaneSurface([lane((-400.0, 0.0, 0.0), (400.0, 0.0, 0.0))])
 
 
-def driven(control: VehicleControl, seconds: float, surface: RoadSurface, *, speed: float = 0.0, delta: float = 0.05):
+def driven(control: VehicleControl, seconds: float, surface: LaneSurface, *, speed: float = 0.0, delta: float = 0.05):
     motion = Motion(
         Transform(np.array([0.0, 0.0, 0.3]), np.zeros(3)), np.array([speed, 0, 0]), np.zeros(3), np.zeros(3)
     )
@@ -92,7 +92,7 @@ def test_results_hardly_depend_on_the_length_of_ticks(plain):
 
 def test_a_car_stands_on_the_road_and_leans_with_it():
     """A street that climbs one in ten along x; the world's y is CARLA's -y."""
-    slope = RoadSurface([lane((-50.0, 0.0, -5.0), (50.0, 0.0, 5.0))])
+    slope = LaneSurface([lane((-50.0, 0.0, -5.0), (50.0, 0.0, 5.0))])
     placed = on_ground(Transform(np.array([10.0, 3.0, 1.6]), np.zeros(3)), CAR, slope)
     assert placed.location == pytest.approx([10.0, 3.0, 1.0], abs=1e-6)
     assert placed.rotation == pytest.approx([0.0, np.degrees(np.arctan(0.1)), 0.0], abs=1e-6)
@@ -101,7 +101,7 @@ def test_a_car_stands_on_the_road_and_leans_with_it():
 
 
 def test_a_car_rolls_downhill_and_stands_with_its_brake():
-    steep = RoadSurface([lane((-200.0, 0.0, 20.0), (200.0, 0.0, -20.0))])
+    steep = LaneSurface([lane((-200.0, 0.0, 20.0), (200.0, 0.0, -20.0))])
     start = Transform(np.array([0.0, 0.0, 0.0]), np.array([0.0, -np.degrees(np.arctan(0.1)), 0.0]))
     free = held = Motion(start, np.zeros(3), np.zeros(3), np.zeros(3))
     for _ in range(40):
@@ -117,8 +117,9 @@ def test_off_the_road_a_car_keeps_its_height(plain):
 
 
 def test_a_bridge_and_the_street_below_it_are_told_apart():
-    both = RoadSurface([lane((-50, 0, 0), (50, 0, 0)), lane((-50, 0, 6), (50, 0, 6))])
-    assert (both.height(0, 0, 0.5), both.height(0, 0, 5.5), both.height(0, 0, 3.0)) == (0.0, 6.0, None)
+    both = LaneSurface([lane((-50, 0, 0), (50, 0, 0)), lane((-50, 0, 6), (50, 0, 6))])
+    heights = both.heights(np.array([[0.0, 0.0, 0.5], [0.0, 0.0, 5.5], [0.0, 0.0, 3.0], [90.0, 0.0, 0.0]]), 2.5)
+    np.testing.assert_equal(heights, [0.0, 6.0, np.nan, np.nan])
 
 
 def test_a_constant_velocity_is_held(plain):

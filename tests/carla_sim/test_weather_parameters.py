@@ -17,6 +17,7 @@ from cosmos_exp.carla_sim.weather_parameters import (
 )
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.rendering.weather import Weather
+from cosmos_exp.rendering.weather import weather_of as weather_of_style
 
 NOON = PRESETS["ClearNoon"]
 
@@ -55,8 +56,12 @@ def test_presets_are_those_of_the_client():
 
 
 @pytest.mark.parametrize("style", STYLE_PARAMETERS)
-def test_parameters_of_a_style_have_that_style(style):
-    assert style_of(parameters_of(style)) == style
+def test_parameters_of_a_style_are_drawn_as_that_style_exactly(style):
+    """Also after a client has sent them as float32."""
+    sent = WeatherParameters.of(np.float32(parameters_of(style).values))
+    assert style_of(sent) == style and weather_of(sent, heading=70.0) == weather_of_style(style)
+    near = weather_of(replace(sent, cloudiness=sent.cloudiness + 1))
+    assert near != weather_of_style(style)
 
 
 def test_snow_and_unknown_styles_are_refused():
@@ -108,12 +113,12 @@ def test_it_gets_brighter_as_the_sun_rises_and_lamps_go_out():
 def test_nothing_jumps(parameter):
     """A small step changes colours and numbers little; there is no light when the sun gives way to the moon."""
     low, high = (-20.0, 90.0) if parameter == "sun_altitude_angle" else (0.0, 100.0)
-    weathers = sweep(parameter, np.linspace(low, high, 1101))
+    weathers = sweep(parameter, np.linspace(low, high, 441))
     for field in fields(Weather):
         if field.name in ("sun_azimuth", "sun_elevation"):
             continue
         values = np.array([getattr(w, field.name) for w in weathers]).reshape(len(weathers), -1)
-        assert np.abs(np.diff(values, axis=0)).max() < 0.04, field.name
+        assert np.abs(np.diff(values, axis=0)).max() < 0.1, field.name
     assert max(weather_of(replace(NOON, sun_altitude_angle=0.0)).sun) < 0.001
 
 
