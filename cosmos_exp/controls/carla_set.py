@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -101,7 +100,8 @@ class _Drawing:
         drawn = [name for name in outputs if name not in taken]
         if not drawn:
             return CameraRender(camera.name, times, **taken)
-        return replace(render_camera(self._renderer, camera, times, outputs=drawn, threads=self.threads), **taken)
+        render = render_camera(self._renderer, camera, times, outputs=drawn, threads=self.threads)
+        return CameraRender(camera.name, times, **taken, **{name: render.output(name) for name in drawn})
 
     @cached_property
     def _renderer(self) -> Renderer:

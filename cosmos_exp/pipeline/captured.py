@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -73,7 +74,8 @@ def _say_waiting(folder: Path) -> None:
 
 def captured_scene_config(scene: SceneConfig, capture: Capture) -> SceneConfig:
     """The `scene` config that reads this capture."""
-    return replace(scene, **{"folder": str(capture.folder)})
+    values: dict[str, Any] = {"folder": str(capture.folder)}
+    return replace(scene, **values)
 
 
 def capture_folder(spec: RunSpec, cache: StageCache) -> Path:

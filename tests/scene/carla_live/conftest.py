@@ -36,6 +36,13 @@ def start_server(drive) -> Callable:
 
 @pytest.fixture(scope="session")
 def server(start_server) -> Iterator[Server]:
-    """One for all tests that leave it as it was."""
+    """One for all tests that leave it as it was, in the renderer's usual weather."""
+    import carla
+
+    from cosmos_exp.carla_sim.weather_parameters import parameters_of
+
     with start_server() as process:
+        client = carla.Client(process.host, process.port)
+        client.set_timeout(TIMEOUT)
+        client.get_world().set_weather(carla.WeatherParameters(*parameters_of("Original").values))
         yield Server(process.host, process.port, TIMEOUT)

@@ -212,7 +212,8 @@ def test_a_camera_that_does_not_answer_is_named(server: Server, drive, tmp_path:
     """Another client has removed it."""
 
     def remove(world: Any) -> None:
-        (camera,) = (a for a in world.get_actors().filter("sensor.camera.depth") if a.attributes["fov"] == "90.0")
+        cameras = world.get_actors().filter("sensor.camera.depth")
+        (camera,) = (camera for camera in cameras if camera.attributes["image_size_x"] == "48")
         camera.destroy()
 
     message = interfering(server, Playing(str(drive[0]), START), tmp_path, 5, remove)
