@@ -20,6 +20,7 @@ ORDER = (
     "sensors",
     "scene",
     "rendering",
+    "carla_sim",
     "controls",
     "captions",
     "evaluators",

@@ -27,7 +27,9 @@ Usage
   cosmos-exp novel-pose -i ROOT ...      a novel ego trajectory of an RDS-HQ clip
   cosmos-exp render rds-hq -i ROOT -o OUT  the HD-map and LiDAR videos of RDS-HQ clips
   cosmos-exp controls --sensors FILE -o OUT  the control videos of a CARLA sensor file
+  cosmos-exp capture --sensors FILE -f LOG -o OUT  the same from a running CARLA server
   cosmos-exp scene info LOG [--json]     what a CARLA recorder log holds
+  cosmos-exp carla-sim [--map X.xodr]    a CARLA server for the `carla` client, without CARLA
   cosmos-exp status FOLDER               states of a sweep, a search or runs, time left; live on a terminal
   cosmos-exp retry SWEEP_FOLDER [--failed | --cell N]  run the cells that are not done
   cosmos-exp cancel SWEEP_FOLDER         end a sweep, wherever it runs
@@ -192,9 +194,9 @@ def _train_help(config: type) -> int:
 
 # Subcommands whose module in cosmos_exp/commands has a main(arguments) -> exit status.
 MODULES = (
-    *("scene", "show", "controls", "render", "export", "novel-pose", "convert", "download"),
+    *("scene", "show", "controls", "capture", "render", "export", "novel-pose", "convert", "download"),
     *("plan", "search", "status", "retry", "cancel", "reproduce", "compare", "sync", "dashboard", "verify", "cache"),
-    *("distance", "evaluate", "explain", "warmup", "example"),
+    *("distance", "evaluate", "explain", "warmup", "example", "carla-sim"),
 )
 
 

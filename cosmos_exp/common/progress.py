@@ -8,7 +8,17 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 from cosmos_exp.common.console import Console
 
@@ -59,12 +69,20 @@ def steps(stage: str) -> Iterator[Tick]:
         yield tick
 
 
+class RateColumn(ProgressColumn):
+    """Steps per second; frames, where a step is one."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:.1f}/s" if task.speed else "")
+
+
 @contextlib.contextmanager
 def _bar(stage: str) -> Iterator[Tick]:
     columns = (
         TextColumn("{task.description:<12}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
+        RateColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
@@ -83,6 +101,7 @@ def _lines(stage: str) -> Iterator[Tick]:
         if done and done < total and now - last >= SECONDS_BETWEEN_LINES:
             last = now
             left = (now - started) * (total - done) / done
-            log.info("%s: step %d of %d, about %.0f s left", stage, done, total, left)
+            rate = done / (now - started)
+            log.info("%s: step %d of %d, %.2g per second, about %.0f s left", stage, done, total, rate, left)
 
     yield tick

@@ -81,7 +81,7 @@ def rig_of(cfg: DictConfig, scene: Scene | None, *, default_size: tuple[int, int
     from omegaconf import OmegaConf
 
     from cosmos_exp.config.schema import typed_group
-    from cosmos_exp.scene.actor_frame import in_rig_frame
+    from cosmos_exp.scene.actor_frame import actor_origin, in_rig_frame
     from cosmos_exp.scene.source import SceneConfig
     from cosmos_exp.scene.sources import load_rig
     from cosmos_exp.sensors.config import SensorsConfig
@@ -93,7 +93,7 @@ def rig_of(cfg: DictConfig, scene: Scene | None, *, default_size: tuple[int, int
     if default_size:
         sensors.cameras = {name: _at_size(camera, default_size) for name, camera in sensors.cameras.items()}
     rig = load_rig(typed_group(cfg.scene, SceneConfig), sensors)
-    return in_rig_frame(rig, sensors, lambda: scene or scene_of(cfg))
+    return in_rig_frame(rig, sensors, lambda: actor_origin(scene or scene_of(cfg)))
 
 
 def _at_size(camera: Any, size: tuple[int, int]) -> Any:

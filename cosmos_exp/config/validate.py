@@ -255,6 +255,20 @@ def scene_problems(scene: SceneConfig) -> Iterator[str]:
     if not missing:
         yield from source.check(own_options(scene))
     yield from config_problems(scene.ego_edit, scene.edits, values.get("duration") or math.inf)
+    if source.take:
+        yield from _captured_problems(scene)
+
+
+def _captured_problems(scene: SceneConfig) -> Iterator[str]:
+    """Of values that pictures which were captured cannot follow."""
+    default = SceneConfig()
+    if scene.weather != default.weather:
+        yield f"scene.weather={scene.weather}: scene={scene.source} has the weather of its pictures; leave it out"
+    if scene.edits or scene.ego_edit != default.ego_edit:
+        yield (
+            "scene.edits and scene.ego_edit change no captured picture: leave them out, or draw the capture with "
+            "scene=carla_log scene.log=FOLDER/scene.log scene.map=FOLDER/TOWN.xodr"
+        )
 
 
 def _check_previews(config: Config) -> Iterator[str]:

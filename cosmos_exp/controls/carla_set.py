@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.video import Encoding, VideoWriter
 from cosmos_exp.controls.previews import preview
 from cosmos_exp.rendering.renderer import Renderer, render_camera
+from cosmos_exp.rendering.types import CameraRender
 from cosmos_exp.scene.actor_frame import actor_origin
 from cosmos_exp.scene.types import Scene
 from cosmos_exp.sensors.camera import Camera
@@ -47,16 +49,18 @@ def write_control_set(
     encoding: Encoding = Encoding(),
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
+    pictures: Callable[[str, str], np.ndarray] | None = None,
 ) -> list[Path]:
     """Write every video of FILES whose renderer outputs are requested for a camera; returns the files.
 
     They are in `folder`, or with several cameras in a subfolder for each. All videos have the
     frames of `frame_times`. edge, seg: parameters of these controls, such as class_filter and reference_compat.
     progress: called with (frames done, frames in all). Few frames are in memory at a time. The files of a camera
-    appear together when all are complete, and not at all when one fails.
+    appear together when all are complete, and not at all when one fails. pictures: from a camera and a renderer output,
+    hdmap excepted, to its frames [F,H,W,...], in place of what the renderer would draw.
     """
     folder, times = Path(folder), frame_times(scene, fps, num_frames)
-    cameras, renderer = carla_rig(sensors, actor_origin(scene)).cameras, Renderer(scene)
+    cameras, draw = carla_rig(sensors, actor_origin(scene)).cameras, _Drawing(scene, threads, pictures)
     written: list[Path] = []
     for index, camera in enumerate(cameras):
         _check_size(camera, encoding)
@@ -71,7 +75,7 @@ def write_control_set(
             }
             for first in range(0, len(times), FRAMES_AT_ONCE):
                 part = times[first : first + FRAMES_AT_ONCE]
-                render = render_camera(renderer, camera, part, outputs=sorted(requested), threads=threads)
+                render = draw(camera, part, first, sorted(requested))
                 for name, writer in writers.items():
                     for frame in preview(FILES[name][0], render, edge=edge, seg=seg):
                         writer.write(frame)
@@ -79,6 +83,29 @@ def write_control_set(
                     progress(index * len(times) + first + len(part), len(cameras) * len(times))
         written += [writer.path for writer in writers.values()]
     return written
+
+
+class _Drawing:
+    """Renders of a scene, with given pictures where there are any."""
+
+    def __init__(self, scene: Scene, threads: int | None, pictures: Callable[[str, str], np.ndarray] | None):
+        self.scene = scene
+        self.threads = threads
+        self.pictures = pictures
+
+    def __call__(self, camera: Camera, times: np.ndarray, first: int, outputs: Sequence[str]) -> CameraRender:
+        """times: [F] seconds. first: number of the first of these frames in the pictures."""
+        given = [name for name in outputs if self.pictures and name != "hdmap"]
+        taken = {name: self.pictures(camera.name, name)[first : first + len(times)] for name in given if self.pictures}
+        drawn = [name for name in outputs if name not in taken]
+        if not drawn:
+            return CameraRender(camera.name, times, **taken)
+        render = render_camera(self._renderer, camera, times, outputs=drawn, threads=self.threads)
+        return CameraRender(camera.name, times, **taken, **{name: render.output(name) for name in drawn})
+
+    @cached_property
+    def _renderer(self) -> Renderer:
+        return Renderer(self.scene)
 
 
 def frame_times(scene: Scene, fps: float, num_frames: int | None = None) -> np.ndarray:

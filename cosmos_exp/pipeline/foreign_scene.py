@@ -35,6 +35,10 @@ class ForeignScene(LoadedScene):
         self.own = own
         self.seed = FOREIGN_SEED + (getattr(own.spec.scene, "seed", None) == FOREIGN_SEED)
 
+    @property
+    def has_pictures(self) -> bool:
+        return False
+
     @cached_property
     def key(self) -> str:
         config = {"foreign": self.seed, "duration": DURATION, "instants": len(self.times)}

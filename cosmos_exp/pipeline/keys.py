@@ -28,6 +28,8 @@ def scene_key(scene: SceneConfig, cache: StageCache) -> str:
     source = SOURCES[scene.source]
     paths = {key: Path(getattr(scene, key)) for key in source.files}
     own = {key: value for key, value in identity(scene).items() if key in own_options(scene)}
+    if source.take:
+        own = {key: value for key, value in own.items() if key == "seed"}
     config = own | {k: p.name for k, p in paths.items()} | {"source": scene.source}
     for folder in source.folders:
         del config[folder]

@@ -18,6 +18,7 @@ from cosmos_exp.config.run_spec import RunSpec
 from cosmos_exp.controls.user_videos import camera_file, check_video, read_user_video
 from cosmos_exp.models.base import RenderRequest
 from cosmos_exp.pipeline.cached_results import Results
+from cosmos_exp.pipeline.captured_arrays import captured_arrays
 from cosmos_exp.pipeline.keys import camera_config, control_config
 from cosmos_exp.pipeline.scene_loading import LoadedScene
 from cosmos_exp.rendering.stored import load_render
@@ -30,7 +31,8 @@ class Renders:
     results: Results
 
     def render(self, request: RenderRequest, weather: str, outputs: tuple[str, ...]) -> Entry:
-        """One camera's pixels. outputs: which of the renderer's."""
+        """One camera's pixels. outputs: which of the renderer's; those that were captured with the scene are taken from
+        there, in its own weather."""
         spec, shape = self.spec, request.shape
         front = spec.model.front.shape
         config = {
@@ -45,20 +47,28 @@ class Renders:
             config["resized_from"] = [front.width, front.height]
 
         def compute() -> Arrays:
-            from cosmos_exp.rendering.renderer import render_camera
-
-            render = render_camera(
-                self.scene.renderer,
-                self.scene.camera(request),
-                self.scene.times[: shape.frames],
-                weather=weather,
-                outputs=outputs,
-                threads=spec.threads,
-            )
-            return {"times": render.times} | {name: getattr(render, name) for name in outputs}
+            own = self.scene.has_pictures and weather == spec.weather
+            captured = captured_arrays(self.scene, request, outputs) if own else {}
+            drawn = tuple(name for name in outputs if name not in captured)
+            return {"times": self.scene.times[: shape.frames], **captured, **self._draw(request, weather, drawn)}
 
         inputs = [self.scene.key, request.view]
         return self.results.get("render", config, inputs, compute, size=shape.megapixels)
+
+    def _draw(self, request: RenderRequest, weather: str, outputs: tuple[str, ...]) -> Arrays:
+        from cosmos_exp.rendering.renderer import render_camera
+
+        if not outputs:
+            return {}
+        render = render_camera(
+            self.scene.renderer,
+            self.scene.camera(request),
+            self.scene.times[: request.shape.frames],
+            weather=weather,
+            outputs=outputs,
+            threads=self.spec.threads,
+        )
+        return {name: getattr(render, name) for name in outputs}
 
     def control(self, name: str, request: RenderRequest, render: Entry) -> Entry:
         """A control's video, `video` uint8 [F,H,W,3], from a camera's render."""

@@ -17,12 +17,15 @@ import numpy as np
 
 from cosmos_exp.common.cache import StageCache
 from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.progress import Tick
 from cosmos_exp.common.single_entry_cache import SingleEntryCache
 from cosmos_exp.config.run_spec import RunSpec
 from cosmos_exp.models.base import RenderRequest
+from cosmos_exp.pipeline.captured import captured_scene_config, is_captured, take_pictures
 from cosmos_exp.pipeline.keys import scene_key
-from cosmos_exp.scene.actor_frame import in_rig_frame
+from cosmos_exp.scene.actor_frame import actor_origin, in_rig_frame
 from cosmos_exp.scene.finite import require_finite
+from cosmos_exp.scene.source import SceneConfig
 from cosmos_exp.scene.sources import load_rig, load_scene
 from cosmos_exp.scene.types import Scene
 from cosmos_exp.sensors.camera import Camera, Rig
@@ -30,6 +33,7 @@ from cosmos_exp.sensors.rigs import resized, rig_of_views
 
 if TYPE_CHECKING:
     from cosmos_exp.rendering.renderer import Renderer
+    from cosmos_exp.scene.carla_live.folder import Capture
 
 _scenes, _renderers = SingleEntryCache(), SingleEntryCache()
 
@@ -61,8 +65,27 @@ class LoadedScene:
     def key(self) -> str:
         """Identity of the scene; with that of a rig that was given, which no config describes."""
         if self._given_scene is None:
-            return scene_key(self.spec.scene, self.cache)
+            return scene_key(self._config, self.cache)
         return hashlib.sha256(pickle.dumps((self._given_scene, self._given_rig))).hexdigest()
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether it comes with pictures of its own."""
+        return self._given_scene is None and is_captured(self.spec)
+
+    @cached_property
+    def capture(self) -> Capture:
+        """Of a scene with pictures of its own; made where there is none yet."""
+        return self.take_pictures(lambda done, total: None)
+
+    def take_pictures(self, tick: Tick) -> Capture:
+        """Make the capture, unless it is there. tick: told (frames done, frames in all)."""
+        self.__dict__["capture"] = take_pictures(self.spec, self.cache, tick)
+        return self.capture
+
+    @property
+    def _config(self) -> SceneConfig:
+        return captured_scene_config(self.spec.scene, self.capture) if self.has_pictures else self.spec.scene
 
     @property
     def has_cameras(self) -> bool:
@@ -74,7 +97,7 @@ class LoadedScene:
     def scene(self) -> Scene:
         if self._given_scene is not None:
             return self._given_scene
-        return _scenes.get(self.key, lambda: load_scene(self.spec.scene))
+        return _scenes.get(self.key, lambda: load_scene(self._config))
 
     @cached_property
     def rig(self) -> Rig:
@@ -84,7 +107,7 @@ class LoadedScene:
             rig = resized(self._given_rig, shape.width, shape.height)
         else:
             rig = load_rig(spec.scene, spec.sensors, size=(shape.width, shape.height))
-            rig = in_rig_frame(rig, spec.sensors, lambda: self.scene)
+            rig = in_rig_frame(rig, spec.sensors, lambda: actor_origin(self.scene))
         return rig_of_views(rig, spec.sensors.views, spec.views)
 
     def camera(self, request: RenderRequest) -> Camera:

@@ -32,13 +32,20 @@ VIDEOS = "videos"
 class Stage:
     """name: in status.json and of its results in the cache. run: does its work; is given where to tell its progress.
 
-    label: what the user sees, where it is more than the name. has_own: it times and shows stages of its own.
+    label: what the user sees, where it is more than the name. has_own: it times and shows stages of its own. needed:
+    whether a run has it.
     """
 
     name: str
     run: Callable[[RunContext, Tick], None]
     label: str = ""
     has_own: bool = False
+    needed: Callable[[RunContext], bool] = lambda context: True
+
+
+def capture(context: RunContext, tick: Tick) -> None:
+    """The pictures of a scene that comes with them."""
+    context.scene.take_pictures(tick)
 
 
 def describe(context: RunContext, tick: Tick) -> None:
@@ -157,6 +164,7 @@ def measure(context: RunContext, tick: Tick) -> None:
 
 
 STAGES = (
+    Stage("capture", capture, needed=lambda context: context.scene.has_pictures),
     Stage("captions", describe),
     Stage("render", render),
     Stage("controls", make_controls),
@@ -164,13 +172,13 @@ STAGES = (
     Stage("generate", generate, has_own=True),
     Stage("metrics", measure),
 )
-"""Of every run. `generate` stands for the stages of the model."""
+"""In their order. `generate` stands for the stages of the model."""
 
 
 def run_stages(context: RunContext, *, without: Collection[str] = ()) -> None:
     """All stages but those named in `without`, which nothing that runs may need."""
     for stage in STAGES:
-        if stage.name in without:
+        if stage.name in without or not stage.needed(context):
             continue
         if stage.has_own:
             stage.run(context, lambda done, total: None)

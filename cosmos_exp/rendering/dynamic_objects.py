@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from cosmos_exp.rendering.actors import GAIT_PHASES, STRIDE, actor_mesh
+from cosmos_exp.rendering.actors import actor_mesh
 from cosmos_exp.rendering.compiled import kernel, part
+from cosmos_exp.rendering.frame_objects import FrameObjects, PlacedObject
 from cosmos_exp.rendering.geometry import Geometry, compile_mesh, srgb_to_linear
 from cosmos_exp.rendering.lighting import GroundGrid
 from cosmos_exp.rendering.mesh import Material
 from cosmos_exp.rendering.palette import Tag
 from cosmos_exp.rendering.raster_kernels import place
 from cosmos_exp.rendering.structures import signal_lamps, street_lamps
-from cosmos_exp.scene.types import ActorClass, LightState, Scene, Track
+from cosmos_exp.scene.types import ActorClass, LightState, SceneMap
 
-RANGE = 300.0  # metres around the ego in which moving objects are drawn
 GRID_CELLS = 320
 GRID_CELL = 0.5
 LENS_COLORS = {
@@ -24,107 +24,82 @@ LENS_COLORS = {
 }
 LENS_ORDER = (LightState.RED, LightState.YELLOW, LightState.GREEN)
 LAMP_REACH = 11.0
-WALKING = (ActorClass.PEDESTRIAN,)
 LIT = (ActorClass.CAR, ActorClass.TRUCK, ActorClass.BUS, ActorClass.MOTORCYCLE)
 
 
-class Gait:
-    """Gait phase of a walking track, from the distance it has covered."""
-
-    def __init__(self, track: Track):
-        steps = np.linalg.norm(np.diff(track.trajectory.poses[:, :2, 3], axis=0), axis=1)
-        self.times = track.trajectory.times
-        self.distance = np.concatenate([[0.0], np.cumsum(steps)])
-        self.offset = sum(track.id.encode()) % GAIT_PHASES if self.distance[-1] > 0.2 else 0
-
-    def phase(self, t: float) -> int:
-        gone = float(np.interp(t, self.times, self.distance))
-        return int(gone / STRIDE * GAIT_PHASES + self.offset) % GAIT_PHASES
-
-
 class DynamicObjects:
-    """Geometry of a scene's tracks and signals at any time, relative to `origin` [3]."""
+    """Geometry of moving objects and of the map's signals, relative to `origin` [3]. Meshes are kept by instance."""
 
-    def __init__(self, scene: Scene, origin: np.ndarray):
-        self.scene, self.origin = scene, origin
-        self.templates: dict[tuple[int, int], Geometry] = {}
-        self.gaits = {i: Gait(track) for i, track in enumerate(scene.tracks) if track.actor_class in WALKING}
-        lenses = [np.stack(signal_lamps(light)) - origin for light in scene.map.traffic_lights]
-        self.lenses = np.array(lenses).reshape(-1, 3, 6, 3, 3)
-        excluded = [light.pose[:2, 3] for light in scene.map.traffic_lights]
-        heads = [head - origin for _, head in street_lamps(scene.map, excluded)]
+    def __init__(self, scene_map: SceneMap, origin: np.ndarray):
+        self.origin = origin
+        self.templates: dict[int, dict[tuple[str, int], Geometry]] = {}
+        lights = scene_map.traffic_lights
+        self.lenses = np.array([np.stack(signal_lamps(light)) - origin for light in lights]).reshape(-1, 3, 6, 3, 3)
+        heads = [head - origin for _, head in street_lamps(scene_map, [light.pose[:2, 3] for light in lights])]
         self.lamp_heads = np.array(heads).reshape(-1, 3)
 
-    def ego_pose(self, t: float) -> np.ndarray:
-        """[4,4] rig to world, relative to the origin."""
-        return self._relative(self.scene.rig_trajectory.at(t))
-
-    def _relative(self, pose: np.ndarray) -> np.ndarray:
+    def relative(self, pose: np.ndarray) -> np.ndarray:
+        """A world pose [4,4] relative to the origin."""
         pose = pose.copy()
         pose[:3, 3] -= self.origin
         return pose
 
-    def placed_tracks(self, t: float) -> list[tuple[int, Track, np.ndarray]]:
-        """Index, track and pose of the tracks that exist at t within range of the ego."""
-        ego = self.ego_pose(t)[:3, 3]
-        placed = []
-        for i, track in enumerate(self.scene.tracks):
-            if not track.exists_at(t):
-                continue
-            pose = self._relative(track.trajectory.at(t))
-            if np.abs(pose[:3, 3] - ego).max() < RANGE:
-                placed.append((i, track, pose))
-        return placed
+    def forget(self, instance: int) -> None:
+        """Drop the meshes of an object that will not be drawn again."""
+        self.templates.pop(instance, None)
 
-    def geometry(self, t: float, placed: list[tuple[int, Track, np.ndarray]]) -> Geometry:
-        templates = [self._template(i, track, t) for i, track, _ in placed]
+    def geometry(self, frame: FrameObjects) -> Geometry:
+        placed = [self.relative(item.pose) for item in frame.objects]
+        templates = [self._template(item) for item in frame.objects]
         lens_count = self.lenses.shape[0] * 18
         total = sum(map(len, templates)) + lens_count
         triangles, attributes = np.empty((total, 3, 3), np.float32), np.empty((total, 16), np.float32)
         codes, two_sided = np.empty((total, 3), np.int32), np.zeros(total, bool)
         chunks, spheres = np.zeros(len(placed) + 2, np.int64), np.empty((len(placed) + 1, 4))
         start = 0
-        for k, ((_, _, pose), local) in enumerate(zip(placed, templates)):
+        for k, (pose, local) in enumerate(zip(placed, templates)):
             end = start + len(local)
             place(local.triangles, local.attributes, pose, triangles[start:end], attributes[start:end])
             codes[start:end], two_sided[start:end] = local.codes, local.two_sided
             spheres[k, :3] = pose[:3, :3] @ local.spheres[0, :3] + pose[:3, 3]
             spheres[k, 3] = local.spheres[0, 3]
             chunks[k + 1] = start = end
-        self._write_lenses(t, triangles[start:], attributes[start:], codes[start:])
+        self._write_lenses(frame, triangles[start:], attributes[start:], codes[start:])
         two_sided[start:] = True
         spheres[-1] = (0, 0, 0, 1e6)
         chunks[-1] = total
         return Geometry(triangles, two_sided, attributes, codes, chunks, spheres)
 
-    def _template(self, index: int, track: Track, t: float) -> Geometry:
-        phase = self.gaits[index].phase(t) if index in self.gaits else 0
-        if (index, phase) not in self.templates:
-            mesh = actor_mesh(track, index + 1, phase)
-            self.templates[index, phase] = compile_mesh(mesh, np.zeros(3), chunked=False)
-        return self.templates[index, phase]
+    def _template(self, item: PlacedObject) -> Geometry:
+        meshes, key = self.templates.setdefault(item.instance, {}), (item.track.id, item.phase)
+        if key not in meshes:
+            mesh = actor_mesh(item.track, item.instance, item.phase)
+            meshes[key] = compile_mesh(mesh, np.zeros(3), chunked=False)
+        return meshes[key]
 
-    def _write_lenses(self, t: float, triangles: np.ndarray, attributes: np.ndarray, codes: np.ndarray) -> None:
+    def _write_lenses(
+        self, frame: FrameObjects, triangles: np.ndarray, attributes: np.ndarray, codes: np.ndarray
+    ) -> None:
         if not len(triangles):
             return
         triangles[:] = self.lenses.reshape(-1, 3, 3)
         attributes[:] = 0
         attributes[:, 2] = 1
         codes[:] = (Material.SIGNAL, Tag.TRAFFIC_LIGHT, 0)
-        for i, light in enumerate(self.scene.map.traffic_lights):
-            state = light.state_at(t)
+        for i, state in enumerate(frame.light_states):
             for k, lens in enumerate(LENS_ORDER):
                 rows = slice(18 * i + 6 * k, 18 * i + 6 * k + 6)
                 lit = state is lens
                 attributes[rows, 3:6] = srgb_to_linear(LENS_COLORS[lens]) * (1.0 if lit else 0.06)
                 attributes[rows, 14] = float(lit)
 
-    def ground_grid(self, t: float, placed: list[tuple[int, Track, np.ndarray]]) -> GroundGrid:
+    def ground_grid(self, frame: FrameObjects) -> GroundGrid:
         """Light of street lamps and headlights, and contact shadows under vehicles, around the ego."""
-        centre = self.ego_pose(t)[:2, 3]
+        centre = self.relative(frame.ego)[:2, 3]
         low = np.floor(centre / GRID_CELL) * GRID_CELL - GRID_CELLS / 2 * GRID_CELL
-        boxes = np.zeros((len(placed), 8))
-        for k, (_, track, pose) in enumerate(placed):
+        boxes = np.zeros((len(frame.objects), 8))
+        for k, item in enumerate(frame.objects):
+            track, pose = item.track, self.relative(item.pose)
             length, width, _ = track.size
             boxes[k] = (
                 *pose[:2, 3],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import cv2
@@ -13,12 +14,13 @@ from numpy.typing import ArrayLike
 from cosmos_exp.common.cores import usable_cores
 from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.rendering.dynamic_objects import DynamicObjects
+from cosmos_exp.rendering.frame_objects import FrameObjects, SceneFrames
 from cosmos_exp.rendering.gbuffer import GBUFFER_OUTPUTS, GBuffer
-from cosmos_exp.rendering.geometry import compile_mesh
+from cosmos_exp.rendering.geometry import Geometry, compile_mesh
 from cosmos_exp.rendering.hdmap.drawing import Box, HdMap
 from cosmos_exp.rendering.lidar.condition import LidarRenderer
 from cosmos_exp.rendering.lidar.simulated import lidar_image, scene_lidar
-from cosmos_exp.rendering.lighting import NO_SHADOW, ShadowMap, noise_texture, shading_parameters
+from cosmos_exp.rendering.lighting import NO_SHADOW, GroundGrid, ShadowMap, noise_texture, shading_parameters
 from cosmos_exp.rendering.mesh import join
 from cosmos_exp.rendering.precipitation import add_precipitation
 from cosmos_exp.rendering.rasterizer import empty_shadow_map, rasterize, rasterize_shadows, sample_rays
@@ -37,68 +39,96 @@ SHADOW_STEP = 10.0
 CACHE_SIZE = 16
 
 
+@dataclass(frozen=True)
+class Frame:
+    """What moves in a frame, shared by all its cameras. shadows: {sun's direction: its shadow map}, filled on use."""
+
+    objects: FrameObjects
+    moving: Geometry
+    grid: GroundGrid
+    shadows: dict[tuple, ShadowMap] = field(default_factory=dict)
+
+
 class Renderer:
-    """Renders the frames of a scene. Methods may be called from several threads."""
+    """Renders a static map with what moves on it: the tracks of its scene, or frames given from outside.
+
+    The static part of `scene` is compiled once. Methods may be called from several threads.
+    """
 
     def __init__(self, scene: Scene):
         self.scene = scene
         self.origin = np.floor(scene.rig_trajectory.poses[0][:3, 3])
         area = scene.facts.get("area", "")
         self.static = compile_mesh(join([road_mesh(scene.map, area), structure_mesh(scene.map)]), self.origin)
-        self.dynamic = DynamicObjects(scene, self.origin)
+        self.dynamic = DynamicObjects(scene.map, self.origin)
         self.hd_map = HdMap(map_layers(scene.map))
         self._heading = _level(scene.rig_trajectory.poses[0][:3, :3])
-        self._frames: dict[float, tuple] = {}
-        self._shadow_maps: dict[tuple, ShadowMap] = {}
+        self._scene_frames = SceneFrames(scene)
+        self._frames: dict[float, Frame] = {}
         self._static_shadow_maps: dict[tuple, ShadowMap] = {}
 
-    def gbuffer(self, camera: Camera, t: float, *, samples: int = 1) -> GBuffer:
-        """Rasterise the frame at time t with samples x samples samples per pixel (1 or 2)."""
+    def frame(self, objects: FrameObjects) -> Frame:
+        """What moves, as geometry."""
+        return Frame(objects, self.dynamic.geometry(objects), self.dynamic.ground_grid(objects))
+
+    def frame_at(self, t: float) -> Frame:
+        """The scene's frame at t; the last few frames are cached for the other cameras."""
+        frame = self._frames.get(t)
+        if frame is None:
+            frame = self.frame(self._scene_frames.at(t))
+            _cache(self._frames, t, frame)
+        return frame
+
+    def gbuffer(self, camera: Camera, t: float | Frame, *, samples: int = 1) -> GBuffer:
+        """Rasterise a frame, or the scene's frame at time t, with samples x samples samples per pixel (1 or 2)."""
+        frame = self._frame(t)
         model = camera.model
         sampled = model if samples == 1 else model.resized(model.width * samples, model.height * samples)
         rays = sample_rays(sampled)
-        _, moving, _ = self._frame(t)
-        pose = self.dynamic.ego_pose(t) @ camera.camera_to_rig
+        pose = self.dynamic.relative(frame.objects.ego) @ camera.camera_to_rig
         inverse = np.zeros(rays.shape[1:], np.float32)
         ids = np.full(rays.shape[1:], -1, np.int32)
         rasterize(sampled, rays, self.static, pose, 0, inverse, ids)
-        rasterize(sampled, rays, moving, pose, len(self.static), inverse, ids)
-        return GBuffer(camera, t, samples, ids, inverse, rays, pose, self.static, moving)
+        rasterize(sampled, rays, frame.moving, pose, len(self.static), inverse, ids)
+        return GBuffer(camera, frame.objects.t, samples, ids, inverse, rays, pose, self.static, frame.moving)
 
-    def shade(self, gbuffer: GBuffer, weather: Weather, *, seed: int = 0, coarse: bool = True) -> np.ndarray:
-        """[H,W,3] uint8 RGB of a g-buffer in a weather. seed: of raindrops and snowflakes.
+    def shade(
+        self, gbuffer: GBuffer, weather: Weather, *, frame: Frame | None = None, seed: int = 0, coarse: bool = True
+    ) -> np.ndarray:
+        """[H,W,3] uint8 RGB of a g-buffer in a weather. frame: that of the g-buffer, None for the scene's at its time.
 
-        coarse: shade one of 2x2 samples and interpolate inside each triangle; outlines stay at full resolution.
+        seed: of raindrops and snowflakes. coarse: shade one of 2x2 samples and interpolate inside each triangle;
+        outlines stay at full resolution.
         """
-        t = gbuffer.t
-        _, _, grid = self._frame(t)
-        shadow = self._shadow_map(t, weather)
-        pose, ego = gbuffer.camera_to_world, self.dynamic.ego_pose(t)
-        frame = shading_parameters(weather, self._heading, pose, ego, _sample_angle(gbuffer), shadow, grid)
+        if frame is None:
+            frame = self.frame_at(gbuffer.t)
+        shadow = self._shadow_map(frame, weather)
+        pose, ego, grid = gbuffer.camera_to_world, self.dynamic.relative(frame.objects.ego), frame.grid
+        parameters = shading_parameters(weather, self._heading, pose, ego, _sample_angle(gbuffer), shadow, grid)
         out = np.empty((*gbuffer.ids.shape, 3), np.uint8)
         static, moving = gbuffer.static, gbuffer.moving
         shade(
             gbuffer.ids, gbuffer.inverse, gbuffer.rays, static.attributes, static.codes, moving.attributes,
-            moving.codes, frame, shadow.inverse, grid.values, noise_texture(), coarse, out,
+            moving.codes, parameters, shadow.inverse, grid.values, noise_texture(), coarse, out,
         )  # fmt: skip
         if gbuffer.samples > 1:
             out = _tent_filtered(out)
         if weather.rain or weather.flakes:
-            add_precipitation(out, weather, t, seed=seed, camera=gbuffer.camera.name)
+            add_precipitation(out, weather, gbuffer.t, seed=seed, camera=gbuffer.camera.name)
         return out
 
-    def hdmap(self, camera: Camera, t: float) -> np.ndarray:
-        """[H,W,3] uint8 HD-map control frame: map elements and object boxes on black."""
-        placed, _, _ = self._frame(t)
+    def hdmap(self, camera: Camera, t: float | Frame) -> np.ndarray:
+        """[H,W,3] uint8 HD-map control frame, of a frame or the scene's at time t: map elements and boxes on black."""
+        objects = self._frame(t).objects
         boxes = [
             Box(
-                track.id,
-                hdmap_class(object_type(track.actor_class)),
-                cuboid_corners(track.trajectory.at(t), track.size),
+                item.track.id,
+                hdmap_class(object_type(item.track.actor_class)),
+                cuboid_corners(item.pose, item.track.size),
             )
-            for _, track, _ in placed
+            for item in objects.objects
         ]
-        return self.hd_map.draw(camera.model, self.scene.rig_trajectory.at(t) @ camera.camera_to_rig, boxes)
+        return self.hd_map.draw(camera.model, objects.ego @ camera.camera_to_rig, boxes)
 
     def lidar(self, camera: Camera, t: float) -> np.ndarray:
         """[H,W,3] uint8 LiDAR control frame, from the scene's own sweeps or simulated ones."""
@@ -111,30 +141,24 @@ class Renderer:
     def clear_frame_cache(self) -> None:
         """Drop the cached data of the last frames, for timing."""
         self._frames.clear()
-        self._shadow_maps.clear()
 
-    def _frame(self, t: float) -> tuple:
-        """Placed tracks, moving geometry and ground grid at t; the last few frames are cached for the other cameras."""
-        frame = self._frames.get(t)
-        if frame is None:
-            placed = self.dynamic.placed_tracks(t)
-            frame = (placed, self.dynamic.geometry(t, placed), self.dynamic.ground_grid(t, placed))
-            _cache(self._frames, t, frame)
-        return frame
+    def _frame(self, t: float | Frame) -> Frame:
+        return t if isinstance(t, Frame) else self.frame_at(t)
 
-    def _shadow_map(self, t: float, weather: Weather) -> ShadowMap:
+    def _shadow_map(self, frame: Frame, weather: Weather) -> ShadowMap:
         if weather.shadows == 0:
             return NO_SHADOW
-        key = (t, weather.sun_elevation, weather.sun_azimuth)
-        found = self._shadow_maps.get(key)
+        key = (weather.sun_elevation, weather.sun_azimuth)
+        found = frame.shadows.get(key)
         if found is None:
-            found = self._with_dynamic_shadows(self._static_shadow_map(t, weather), t)
-            _cache(self._shadow_maps, key, found)
+            found = self._with_dynamic_shadows(self._static_shadow_map(frame, weather), frame)
+            frame.shadows[key] = found
         return found
 
-    def _static_shadow_map(self, t: float, weather: Weather) -> ShadowMap:
+    def _static_shadow_map(self, frame: Frame, weather: Weather) -> ShadowMap:
         """Shadows of static geometry, around the ego's position rounded to SHADOW_STEP metres."""
-        centre = np.round(self.dynamic.ego_pose(t)[:3, 3] / SHADOW_STEP) * SHADOW_STEP
+        ego = self.dynamic.relative(frame.objects.ego)[:3, 3]
+        centre = np.round(ego / SHADOW_STEP) * SHADOW_STEP
         key = (*centre.tolist(), weather.sun_elevation, weather.sun_azimuth)
         found = self._static_shadow_maps.get(key)
         if found is None:
@@ -143,10 +167,10 @@ class Renderer:
             _cache(self._static_shadow_maps, key, found)
         return found
 
-    def _with_dynamic_shadows(self, static: ShadowMap, t: float) -> ShadowMap:
-        _, moving, _ = self._frame(t)
+    @staticmethod
+    def _with_dynamic_shadows(static: ShadowMap, frame: Frame) -> ShadowMap:
         shadows = static._replace(inverse=static.inverse.copy())
-        rasterize_shadows(shadows, moving)
+        rasterize_shadows(shadows, frame.moving)
         shadows.inverse[[0, -1]] = shadows.inverse[:, [0, -1]] = 0
         return shadows
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from cosmos_exp.common.progress import Tick
+from cosmos_exp.rendering.carla_pixels import draw_pixels
 from cosmos_exp.rendering.clips.resample import Yuv420, resize
 from cosmos_exp.rendering.renderer import Renderer, render_camera
 from cosmos_exp.scene.procedural.street import procedural_scene
@@ -35,6 +36,7 @@ def warm_up(tick: Tick) -> None:
         (2.0, lambda: _draw(renderer, ftheta, "depth", "hdmap")),
         (1.5, lambda: _draw(renderer, pinhole, "lidar")),
         (1.5, _resample),
+        (1.5, lambda: _carla_pixels(renderer, pinhole)),
     ]
     total = round(sum(seconds for seconds, _ in steps))
     done = 0.0
@@ -58,3 +60,11 @@ def _resample() -> None:
     image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     resize(image, WIDTH, 2 * HEIGHT)
     Yuv420(WIDTH, HEIGHT, 2 * HEIGHT)(image)
+
+
+def _carla_pixels(renderer: Renderer, camera: Camera) -> None:
+    pixels = np.zeros((HEIGHT, WIDTH, 4), np.uint8)
+    for samples in (1, 2):
+        gbuffer = renderer.gbuffer(camera, 0.0, samples=samples)
+        for output in ("depth", "semantic", "normals"):
+            draw_pixels(gbuffer, output, pixels)

@@ -21,12 +21,12 @@ def actor_origin(scene: Scene) -> np.ndarray:
     return np.array([centre[0], centre[1], 0.0])
 
 
-def in_rig_frame(rig: Rig, sensors: SensorsConfig, scene: Callable[[], Scene]) -> Rig:
+def in_rig_frame(rig: Rig, sensors: SensorsConfig, origin: Callable[[], np.ndarray]) -> Rig:
     """The rig of a `sensors` config in the rig frame. Only cameras of a sensor file are moved.
 
-    scene: loads the scene; called only where `sensors.actor_origin` does not give the offset.
+    origin: [3] of the scene's ego actor in the rig frame; called only where `sensors.actor_origin` does not give it.
     """
     if not sensors.file:
         return rig
     given = sensors.actor_origin
-    return translated(rig, np.array(given) if given else actor_origin(scene()))
+    return translated(rig, np.array(given) if given else origin())

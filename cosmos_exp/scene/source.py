@@ -8,12 +8,15 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from cosmos_exp.common.typed_config import NO_EFFECT, REQUIRED
 from cosmos_exp.scene.edits.ego_edit import EgoEdit
 from cosmos_exp.scene.types import Scene
 
 if TYPE_CHECKING:
-    from cosmos_exp.sensors.camera import Rig
+    from cosmos_exp.common.progress import Tick
+    from cosmos_exp.sensors.camera import Camera, Rig
 
 ALL = "all"
 
@@ -35,6 +38,23 @@ class SceneConfig:
 
 
 @dataclass(frozen=True)
+class Pictures:
+    """What a run needs of a source that delivers pictures with the scene.
+
+    cameras: from the origin [3] of the ego actor in the rig frame to the cameras, whose poses are relative to that
+    actor (FLU metres). outputs: of a `CameraRender`. frames: 1/fps apart from the scene's start on. threads: to work
+    with. tick: told (frames done, frames in all).
+    """
+
+    cameras: Callable[[np.ndarray], Sequence[Camera]]
+    outputs: tuple[str, ...]
+    fps: float
+    frames: int
+    threads: int
+    tick: Tick
+
+
+@dataclass(frozen=True)
 class SceneSource:
     """config: type of its `scene` group. load: takes the fields that this type adds to SceneConfig as keywords.
 
@@ -42,6 +62,8 @@ class SceneSource:
     folders: those that are paths of folders, checked likewise. contents: from the values of these fields to the files
     below the folders that the scene is made of; they count in the cache by content.
     rig: from these values and a camera type (ftheta or pinhole) to the cameras of the recording.
+    take: of a source with pictures of its own: capture them into a folder, from these values. Such a source has the
+    fields `folder`, which `load` reads, and `seed`; of its fields seed alone counts in the cache beside `contents`.
     every: {field: function from these values to all values of that field that have a scene}, for the value `all`.
     check: from these values to their problems, one message each.
     """
@@ -52,6 +74,7 @@ class SceneSource:
     folders: tuple[str, ...] = ()
     contents: Callable[[Mapping[str, Any]], Iterable[Path]] = lambda options: ()
     rig: Callable[[Mapping[str, Any], str], Rig] | None = None
+    take: Callable[[Mapping[str, Any], Pictures, Path], None] | None = None
     every: Mapping[str, Callable[[Mapping[str, Any]], Sequence[str]]] = field(default_factory=dict)
     check: Callable[[Mapping[str, Any]], Iterable[str]] = lambda options: ()
 

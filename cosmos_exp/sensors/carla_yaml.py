@@ -56,21 +56,32 @@ DEFAULT_SIZE = {"image_size_x": 800, "image_size_y": 600}  # of CARLA's blueprin
 class CarlaSensors:
     """cameras: `{camera_0: options}` in the file's order, as `build_rig` takes them, but with positions relative to the
     ego actor's origin (FLU metres). outputs: {camera: renderer outputs}. sensors: {camera: sensors as the file names
-    them}. notes: settings of the file that are ignored.
+    them}. photographic: {camera: {renderer output: {attribute: value}}} of exposure and post-processing, which CARLA's
+    own cameras follow. notes: settings of the file that are ignored; those that only the renderer ignores are in
+    `not_drawn`.
     """
 
     cameras: dict[str, dict[str, Any]]
     outputs: dict[str, tuple[str, ...]]
     sensors: dict[str, tuple[str, ...]]
+    photographic: dict[str, dict[str, dict[str, str]]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    @property
+    def not_drawn(self) -> tuple[str, ...]:
+        given = {name for camera in self.photographic.values() for values in camera.values() for name in values}
+        return tuple(
+            f"attribute {name} has no counterpart in the renderer and is not followed" for name in sorted(given)
+        )
 
 
 @dataclass
 class _Group:
-    """Entries of one camera."""
+    """Entries of one camera. photographic: {sensor: attributes}."""
 
     options: dict[str, Any]
     sensors: list[str] = field(default_factory=list)
+    photographic: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 def read_carla_sensors(path: str | Path) -> CarlaSensors:
@@ -84,7 +95,7 @@ def read_carla_sensors(path: str | Path) -> CarlaSensors:
     notes: list[str] = []
     for number, entry in enumerate(_entries(path), start=1):
         try:
-            sensor, options = _read_entry(entry, notes)
+            sensor, options, photographic = _read_entry(entry, notes)
         except ValidationErrors as error:
             errors += [f"{path.name}, entry {number}: {text}" for text in error.errors]
             continue
@@ -95,6 +106,7 @@ def read_carla_sensors(path: str | Path) -> CarlaSensors:
             notes.append(f"entry {number} repeats an earlier {sensor} of the same lens and transform: one is enough")
         else:
             group.sensors.append(sensor)
+            group.photographic[SENSOR_OUTPUTS[sensor]] = photographic
     if errors:
         raise ValidationErrors(errors)
     named = {f"camera_{i}": group for i, group in enumerate(groups)}
@@ -102,6 +114,7 @@ def read_carla_sensors(path: str | Path) -> CarlaSensors:
         {name: group.options for name, group in named.items()},
         {name: tuple(dict.fromkeys(SENSOR_OUTPUTS[s] for s in group.sensors)) for name, group in named.items()},
         {name: tuple(group.sensors) for name, group in named.items()},
+        {name: group.photographic for name, group in named.items()},
         tuple(dict.fromkeys(notes)),
     )
 
@@ -136,15 +149,16 @@ def _entries(path: Path) -> list:
     return given
 
 
-def _read_entry(entry: object, notes: list[str]) -> tuple[str, dict[str, Any]]:
-    """Kind of sensor, and options of its camera."""
+def _read_entry(entry: object, notes: list[str]) -> tuple[str, dict[str, Any], dict[str, str]]:
+    """Kind of sensor, options of its camera, and photographic attributes."""
     if not isinstance(entry, Mapping):
         raise ValidationErrors([f"{shortened(entry)} is no entry of keys such as sensor, attributes, transform"])
     errors = [unknown_name("key", str(key), ENTRY_KEYS) for key in entry if key not in ENTRY_KEYS]
     sensor = str(entry.get("sensor") or "")
     if sensor not in SENSOR_OUTPUTS:
         errors.append(unknown_name("sensor", sensor, SENSOR_OUTPUTS) if sensor else "has no key `sensor`")
-    attributes = _attributes(_mapping(entry, "attributes", errors), errors, notes)
+    attributes = _mapping(entry, "attributes", errors)
+    errors += [unknown_name("attribute", str(name), ATTRIBUTES) for name in attributes if name not in ATTRIBUTES]
     options: dict[str, Any] = {}
     try:
         width, height = (_whole(name, attributes.get(name, default)) for name, default in DEFAULT_SIZE.items())
@@ -159,14 +173,7 @@ def _read_entry(entry: object, notes: list[str]) -> tuple[str, dict[str, Any]]:
             errors += [text.removeprefix("rig 'sensor': ") for text in error.errors]
     if errors:
         raise ValidationErrors(errors)
-    return sensor, options
-
-
-def _attributes(given: Mapping, errors: list[str], notes: list[str]) -> dict[str, Any]:
-    errors += [unknown_name("attribute", str(name), ATTRIBUTES) for name in given if name not in ATTRIBUTES]
-    for name in sorted(PHOTOGRAPHIC & set(given)):
-        notes.append(f"attribute {name} has no counterpart in the renderer and is not followed")
-    return dict(given)
+    return sensor, options, {name: str(value) for name, value in attributes.items() if name in PHOTOGRAPHIC}
 
 
 def _mounting(transform: Mapping, errors: list[str]) -> dict[str, Any]:

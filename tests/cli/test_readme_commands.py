@@ -19,6 +19,7 @@ INPUTS = ("drive.log", "town.xodr", "clips", "sensors.yaml")
 NEEDS = {  # what a command is given that `example` does not write
     "--surviving": "a run",
     "waymo": "Waymo's tables",
+    "carla_live": "a server",
 }
 
 

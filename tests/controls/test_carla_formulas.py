@@ -11,12 +11,12 @@ import pytest
 
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.controls import make_control
-from cosmos_exp.controls.carla_image import depth_of, instance_of, normals_of, rgb_of, semantic_of
 from cosmos_exp.controls.depth import depth
 from cosmos_exp.controls.edge import edges_of_masked, masked_rgb
 from cosmos_exp.controls.seg import distinct_palette, prism_palette, shaded, stored_normals
 from cosmos_exp.rendering.palette import PALETTE, Tag
 from cosmos_exp.rendering.types import CameraRender
+from cosmos_exp.sensors.carla_image import depth_of, instance_of, normals_of, rgb_of, semantic_of
 
 # of the table that matplotlib 3.11 (`get_cmap("prism")` at linspace(0, 1, 65536)) and numpy.random.seed(140) make
 PRISM_SHA256 = "cc20f73c65bc303c1bf4694299ee08f322509263ae98d179ecd992a6e1187f65"

@@ -19,7 +19,6 @@ import yaml
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.video import Encoding, VideoWriter, read_video
 from cosmos_exp.controls import make_control, preview
-from cosmos_exp.controls.carla_image import instance_of
 from cosmos_exp.controls.carla_set import FILES, FRAMES_AT_ONCE, frame_times, write_control_set
 from cosmos_exp.controls.class_filter import read_class_filter
 from cosmos_exp.controls.seg import instance_colors, merged_ids
@@ -30,6 +29,7 @@ from cosmos_exp.scene.actor_frame import actor_origin
 from cosmos_exp.scene.carla.axes import flu_poses
 from cosmos_exp.scene.procedural.street import procedural_scene
 from cosmos_exp.scene.types import Scene
+from cosmos_exp.sensors.carla_image import instance_of
 from cosmos_exp.sensors.carla_lens import lens_of
 from cosmos_exp.sensors.carla_yaml import carla_rig, read_carla_sensors
 

@@ -126,9 +126,11 @@ def test_a_coarse_fit_is_said(read):
 
 
 def test_what_the_renderer_cannot_follow_is_said(read):
-    notes = read(entries("rgb", "rgb", attributes="fov: 90, motion_blur_intensity: 0.4")).notes
-    assert "motion_blur_intensity has no counterpart" in notes[0]
-    assert "entry 2 repeats" in notes[1]
+    sensors = read(entries("rgb", "rgb", attributes="fov: 90, motion_blur_intensity: 0.4"))
+    assert sensors.photographic == {"camera_0": {"rgb": {"motion_blur_intensity": "0.4"}}}
+    (note,) = sensors.not_drawn
+    assert "motion_blur_intensity has no counterpart" in note
+    assert "entry 2 repeats" in sensors.notes[0]
 
 
 @pytest.mark.parametrize(

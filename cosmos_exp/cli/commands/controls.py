@@ -42,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     classes.required(CANNY)
     classes.required(SHADED)
     scene = scene_of(compose(options.overrides))
-    for note in (*sensors.notes, *classes.notes):
+    for note in (*sensors.notes, *sensors.not_drawn, *classes.notes):
         print(f"note: {note}")
     params = {"class_filter": options.class_filter_config, "reference_compat": options.reference_compat}
     with steps("controls") as tick:

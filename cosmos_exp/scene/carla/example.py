@@ -1,13 +1,14 @@
-"""A small recorder log and its OpenDRIVE map, generated: a straight street, and a drive of five seconds along it.
-
-Packets are those that `recorder.py` reads: little-endian, centimetres and degrees in CARLA's left-handed axes.
-"""
+"""A small recorder log and its OpenDRIVE map, generated: a straight street, and a drive of five seconds along it."""
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
+from io import BytesIO
+
+from cosmos_exp.scene.carla.log_writer import STRING, LogWriter
+from cosmos_exp.scene.carla.packets import ActorAdded, Packet, list_rows
+from cosmos_exp.scene.carla.recorder import ActorType, Frame
 
 TOWN = "ExampleStreet"
 LENGTH = 240.0  # metres of road
@@ -21,11 +22,11 @@ EGO = 234
 class Actor:
     """id: in the log. start: (x, y, z) of its origin at 0 s, metres in CARLA's axes. speed: m/s along the heading.
 
-    kind: 1 a vehicle, 2 a walker, 3 a traffic light. half: half extent of its box, metres. heading: degrees.
+    half: half extent of its box, metres. heading: degrees.
     """
 
     id: int
-    kind: int
+    kind: ActorType
     type_id: str
     start: tuple[float, float, float]
     half: tuple[float, float, float] = (0.0, 0.0, 0.0)
@@ -33,67 +34,68 @@ class Actor:
     heading: float = 0.0
     attributes: tuple[tuple[str, str], ...] = ()
 
-    def position(self, seconds: float) -> tuple[float, ...]:
-        """x, y, z in centimetres; roll, pitch, yaw. The street is along x, so headings are 0, 180 or across."""
+    def position(self, seconds: float) -> tuple[float, float, float]:
+        """x, y, z in metres. The street is along x, so headings are 0, 180 or across."""
         way = self.speed * seconds
         dx, dy = {0.0: (1, 0), 180.0: (-1, 0), 90.0: (0, 1)}[self.heading]
         x, y, z = self.start
-        return (100 * (x + dx * way), 100 * (y + dy * way), 100 * z, 0.0, 0.0, self.heading)
+        return x + dx * way, y + dy * way, z
+
+    @property
+    def middle(self) -> float:
+        """Height of the box's centre above the actor's origin, metres: a walker's origin is its centre."""
+        return self.half[2] - self.start[2]
+
+    def added(self) -> ActorAdded:
+        attributes = dict(self.attributes)
+        types = dict.fromkeys(attributes, STRING)
+        rotation = (0.0, 0.0, self.heading)
+        return ActorAdded(self.id, self.kind, self.type_id, 0, self.start, rotation, attributes, types)
 
 
 CAR = (2.3, 0.95, 0.75)
 ACTORS = (
-    Actor(EGO, 1, "vehicle.lincoln.mkz_2020", (20, 1.75, 0), CAR, 9.0, attributes=(("role_name", "hero"),)),
-    Actor(235, 1, "vehicle.nissan.patrol", (40, 1.75, 0), (2.3, 0.97, 0.93), 9.5, attributes=(("color", "120,20,25"),)),
-    Actor(236, 1, "vehicle.audi.tt", (130, -1.75, 0), CAR, 10.0, 180.0, (("color", "20,60,140"),)),
-    Actor(237, 2, "walker.pedestrian.0012", (60, 6.5, 0.93), (0.2, 0.2, 0.93), 1.3),
-    Actor(238, 3, "traffic.traffic_light", (120, 4.5, 0)),
+    Actor(
+        EGO, ActorType.VEHICLE, "vehicle.lincoln.mkz_2020", (20, 1.75, 0), CAR, 9.0, attributes=(("role_name", "hero"),)
+    ),
+    Actor(
+        235,
+        ActorType.VEHICLE,
+        "vehicle.nissan.patrol",
+        (40, 1.75, 0),
+        (2.3, 0.97, 0.93),
+        9.5,
+        attributes=(("color", "120,20,25"),),
+    ),
+    Actor(236, ActorType.VEHICLE, "vehicle.audi.tt", (130, -1.75, 0), CAR, 10.0, 180.0, (("color", "20,60,140"),)),
+    Actor(237, ActorType.WALKER, "walker.pedestrian.0012", (60, 6.5, 0.93), (0.2, 0.2, 0.93), 1.3),
+    Actor(238, ActorType.TRAFFIC_LIGHT, "traffic.traffic_light", (120, 4.5, 0)),
 )
 
 
 def example_log() -> bytes:
     """The recorder log: the ego, vehicle 234, behind another car, one coming up, a walker, a traffic light."""
-    head = struct.pack("<H", 1) + _text("CARLA_RECORDER") + struct.pack("<q", 1_700_000_000) + _text(TOWN)
-    return head + b"".join(map(_frame, range(FRAMES)))
+    file = BytesIO()
+    writer = LogWriter(file, TOWN, datetime.fromtimestamp(1_700_000_000, tz=timezone.utc))
+    for index in range(FRAMES):
+        writer.write(_frame(index))
+    return file.getvalue()
 
 
-def _frame(index: int) -> bytes:
+def _frame(index: int) -> Frame:
     seconds = index * STEP
-    duration = STEP if index + 1 < FRAMES else -1.0
-    moving = [actor for actor in ACTORS if actor.kind != 3]
-    packets = [_packet(0, struct.pack("<Qdd", index + 1, duration, seconds))]
-    if index == 0:
-        packets.append(_packet(2, struct.pack("<H", len(ACTORS)) + b"".join(map(_added, ACTORS))))
-        boxes = ((actor.id, 0, 0, _middle(actor), *(100 * h for h in actor.half)) for actor in moving)
-        packets.append(_rows(13, "I6f", boxes))
-    packets.append(_rows(6, "I6f", ((actor.id, *actor.position(seconds)) for actor in moving)))
+    moving = [actor for actor in ACTORS if actor.kind != ActorType.TRAFFIC_LIGHT]
+    lights = [actor for actor in ACTORS if actor.kind == ActorType.TRAFFIC_LIGHT]
     state = RED if seconds < RED_UNTIL else GREEN
-    packets.append(_rows(7, "I?fB", ((actor.id, False, seconds, state) for actor in ACTORS if actor.kind == 3)))
-    return b"".join([*packets, _packet(1)])
-
-
-def _middle(actor: Actor) -> float:
-    """Height of the box's centre above the actor's origin, cm: a walker's origin is its centre."""
-    return 100 * (actor.half[2] - actor.start[2])
-
-
-def _added(actor: Actor) -> bytes:
-    data = struct.pack("<IB6fI", actor.id, actor.kind, *actor.position(0.0), 0) + _text(actor.type_id)
-    data += struct.pack("<H", len(actor.attributes))
-    return data + b"".join(struct.pack("<B", 3) + _text(name) + _text(value) for name, value in actor.attributes)
-
-
-def _text(value: str) -> bytes:
-    return struct.pack("<H", len(value)) + value.encode()
-
-
-def _packet(kind: int, payload: bytes = b"") -> bytes:
-    return struct.pack("<BI", kind, len(payload)) + payload
-
-
-def _rows(kind: int, layout: str, rows: Iterable[Sequence[float]]) -> bytes:
-    packed = [struct.pack("<" + layout, *row) for row in rows]
-    return _packet(kind, struct.pack("<H", len(packed)) + b"".join(packed))
+    lists = {
+        Packet.POSITION: ((actor.id, actor.position(seconds), (0.0, 0.0, actor.heading)) for actor in moving),
+        Packet.STATE: ((actor.id, False, seconds, state) for actor in lights),
+    }
+    if index == 0:
+        lists[Packet.BOUNDING_BOX] = ((actor.id, (0.0, 0.0, actor.middle), actor.half) for actor in moving)
+    frame = Frame(index + 1, -1.0, seconds, lists={packet: [list_rows(packet, rows)] for packet, rows in lists.items()})
+    frame.added = [actor.added() for actor in ACTORS] if index == 0 else []
+    return frame
 
 
 def example_map() -> str:

@@ -69,6 +69,19 @@ def load_carla_scene(
     recording = read_log(log)
     scene_map = load_opendrive(map)
     _check_town(recording, Path(map), scene_map)
+    return recorded_scene(recording, scene_map, ego=ego, start=start, duration=duration, seed=seed)
+
+
+def recorded_scene(
+    recording: RecorderLog,
+    scene_map: SceneMap,
+    *,
+    ego: int | None = None,
+    start: float | None = None,
+    duration: float | None = None,
+    seed: int = 0,
+) -> Scene:
+    """What `load_carla_scene` returns, of a log and its town's map that are already read."""
     warnings = CountedWarnings()
     actors, times = recorded_actors(recording, warnings), recording.times
     floor = min((float(lane.left[:, 2].min()) for lane in scene_map.lanes), default=0.0) - BELOW_GROUND
@@ -97,7 +110,7 @@ def load_carla_scene(
         logger.warning("%s: %s", recording.path.name, text)
     facts = scene_facts(scene_map, path)
     return Scene(
-        clip_id=clip_id(Path(log), begin, end),
+        clip_id=clip_id(recording.path, begin, end),
         source="carla_log",
         map=add_scenery(scene_map, seed, area=facts["area"]),
         ego=ego_track,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -137,6 +137,20 @@ def empty_list(packet: Packet) -> np.ndarray:
     return _EMPTY[packet]
 
 
+def list_rows(packet: Packet, rows: Iterable[tuple]) -> np.ndarray:
+    """Structured rows of a list packet, from tuples in the order of its fields in LISTS; lengths in metres."""
+    return np.array(list(rows), _METRIC[packet])
+
+
+def stored_rows(packet: Packet, rows: np.ndarray) -> bytes:
+    """The bytes of structured rows of a list packet, as `read_list` reads them after the count."""
+    stored = np.empty(len(rows), LISTS[packet])
+    for name in stored.dtype.names or ():
+        with np.errstate(invalid="ignore", over="ignore"):
+            stored[name] = rows[name[:-3]] * 100 if name.endswith("_cm") else rows[name]
+    return stored.tobytes()
+
+
 def read_list(packet: Packet, payload: Payload) -> np.ndarray:
     """Structured rows of a list packet, lengths in metres. Raises struct.error for longer or fewer records."""
     count, size = payload.number("<H"), LISTS[packet].itemsize
@@ -176,13 +190,18 @@ class ActorAdded:
 
 @dataclass(frozen=True)
 class PhysicsControl:
-    """Vehicle physics of CARLA 0.9.10 to 0.9.12. mass kg; wheel rows as stored, see WHEEL_FIELDS."""
+    """Vehicle physics of CARLA 0.9.10 to 0.9.12. mass kg; wheel rows as stored, see WHEEL_FIELDS.
+
+    engine: values of ENGINE as stored. curves: float32 rows of CURVES as stored.
+    """
 
     id: int
     mass: float
     drag: float
     centre_of_mass: tuple[float, float, float]
     wheels: np.ndarray
+    engine: tuple[float, ...]
+    curves: tuple[np.ndarray, ...]
 
     @property
     def wheel_positions(self) -> np.ndarray:
@@ -190,6 +209,8 @@ class PhysicsControl:
         return self.wheels[:, 9:12].astype(np.float64) / 100
 
 
+ENGINE = "<5f?2f"  # rpm, inertia, three dampings, automatic, strength of the clutch, final ratio
+CURVES = (2, 3, 2)  # numbers in a row: torque, forward gears, steering
 WHEEL_FIELDS = (
     "friction",
     "damping",
@@ -235,14 +256,15 @@ def _read_actor(payload: Payload) -> ActorAdded:
 
 def _read_physics(payload: Payload) -> PhysicsControl:
     (actor_id,) = payload.take("<I")
-    payload.take("<5f?2f")  # engine and gearbox
+    engine = payload.take(ENGINE)
     mass, drag = payload.take("<2f")
     centre = payload.vec3()
-    for floats in (2, 3, 2):  # torque curve, forward gears, steering curve
-        payload.rows(np.dtype("<f4"), floats * payload.number("<I"))
-    count = payload.number("<I")
-    wheels = payload.rows(np.dtype("<f4"), len(WHEEL_FIELDS) * count).reshape(count, len(WHEEL_FIELDS))
-    return PhysicsControl(actor_id, mass, drag, centre, wheels)
+    curves = tuple(_read_table(payload, columns) for columns in CURVES)
+    return PhysicsControl(actor_id, mass, drag, centre, _read_table(payload, len(WHEEL_FIELDS)), engine, curves)
+
+
+def _read_table(payload: Payload, columns: int) -> np.ndarray:
+    return payload.rows(np.dtype("<f4"), columns * payload.number("<I")).reshape(-1, columns)
 
 
 def _read_bones(payload: Payload) -> WalkerBones:

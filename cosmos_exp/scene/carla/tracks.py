@@ -138,23 +138,35 @@ def tracks_of(
     A two-wheeler's rider, which CARLA makes part of the vehicle, is a track of its own. floor: world z, metres, below
     which an actor is not there.
     """
-    kind, box = actor_class(actor), actor_box(actor, warnings)
-    two_wheeler = kind in (ActorClass.BICYCLE, ActorClass.MOTORCYCLE)
-    parts = [(kind, _lowered(box) if two_wheeler else box, "")]
-    if two_wheeler:
-        parts.append((ActorClass.RIDER, _rider(box), "_rider"))
-    color = vehicle_color(actor, warnings) or (PROP_COLOR if kind is ActorClass.OTHER else None)
     runs = list(actor.continuous_runs(times, floor))
-    for part, cuboid, suffix in parts:
+    for part in actor_parts(actor, warnings):
         for i, run in enumerate(runs):
             window = around(times[actor.frames[run]], start, end)
             if window is not None:
                 name = f"{actor.id}_{i}" if i else f"{actor.id}"
-                shown = None if part is ActorClass.RIDER else color
                 model, role = actor.added.type_id, actor.added.role
                 samples = slice(run.start + window.start, run.start + window.stop)
-                path = trajectory(actor, samples, cuboid, times)
-                yield Track(name + suffix, part, cuboid.size, path, shown, model, role)
+                path = trajectory(actor, samples, part.box, times)
+                yield Track(name + part.suffix, part.kind, part.box.size, path, part.color, model, role)
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is drawn of an actor. suffix: of the track's id. color: RGB in 0..1 where known."""
+
+    kind: ActorClass
+    box: Box
+    suffix: str
+    color: tuple[float, float, float] | None
+
+
+def actor_parts(actor: RecordedActor, warnings: CountedWarnings) -> list[Part]:
+    """The actor itself, and of a two-wheeler its rider."""
+    kind, box = actor_class(actor), actor_box(actor, warnings)
+    color = vehicle_color(actor, warnings) or (PROP_COLOR if kind is ActorClass.OTHER else None)
+    if kind not in (ActorClass.BICYCLE, ActorClass.MOTORCYCLE):
+        return [Part(kind, box, "", color)]
+    return [Part(kind, _lowered(box), "", color), Part(ActorClass.RIDER, _rider(box), "_rider", None)]
 
 
 def _underside(box: Box) -> float:

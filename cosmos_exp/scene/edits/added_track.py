@@ -11,7 +11,7 @@ import numpy as np
 
 from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.common.input_files import did_you_mean
-from cosmos_exp.scene.edits.lane_queries import Surface, centre_line, lateral_of_lanes
+from cosmos_exp.scene.edits.lane_queries import centre_line, lateral_of_lanes
 from cosmos_exp.scene.edits.maneuvers import (
     HALF_TURN,
     MAX_SPEED,
@@ -29,6 +29,7 @@ from cosmos_exp.scene.edits.maneuvers import (
     yaw_matrices,
 )
 from cosmos_exp.scene.edits.pose_file import read_pose_file
+from cosmos_exp.scene.lane_surface import LaneSurface
 from cosmos_exp.scene.types import ActorClass, Lane, Scene, Track, Trajectory
 
 # class: (length, width, height) metres, speed in m/s; None: that of the ego
@@ -148,7 +149,7 @@ def _ego_speed(scene: Scene, step: float = 0.1) -> float:
 
 def _ground_poses(scene: Scene, edit: Add, size: Sequence[float], times: np.ndarray, driven: np.ndarray) -> np.ndarray:
     """Poses [T,4,4] of the ground below the track's middle. times: [T] from 0."""
-    lanes, surface = scene.map.lanes, Surface(scene.map.lanes)
+    lanes, surface = scene.map.lanes, LaneSurface(scene.map.lanes)
     path, first = _place(scene, edit, size)
     start = _reaching(path, np.array([first]), lanes).at(np.array([first]))
     lateral = lateral_of_lanes(lanes, start[0], edit.lanes) if edit.lanes else edit.lateral
@@ -198,6 +199,6 @@ def _place(scene: Scene, edit: Add, size: Sequence[float]) -> tuple[DrivenPath, 
     assert edit.position is not None  # `add_problems`: exactly one of gap, lane, position and poses is given
     pose = np.eye(4)
     pose[:3, 3] = *edit.position, scene.rig_trajectory.at(scene.start)[2, 3]
-    height = Surface(scene.map.lanes).height(pose[None, :3, 3])[0]
+    height = LaneSurface(scene.map.lanes).heights(pose[None, :3, 3])[0]
     pose[2, 3] = pose[2, 3] if math.isnan(height) else height
     return DrivenPath(np.zeros(1), pose[None]), 0.0

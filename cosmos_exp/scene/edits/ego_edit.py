@@ -11,7 +11,6 @@ import numpy as np
 
 from cosmos_exp.common.errors import UserError, ValidationErrors
 from cosmos_exp.common.input_files import did_you_mean
-from cosmos_exp.scene.edits.lane_queries import Surface
 from cosmos_exp.scene.edits.maneuvers import (
     DrivenPath,
     LaneChange,
@@ -26,6 +25,7 @@ from cosmos_exp.scene.edits.maneuvers import (
     yaw_matrices,
 )
 from cosmos_exp.scene.edits.pose_file import read_pose_file
+from cosmos_exp.scene.lane_surface import LaneSurface
 from cosmos_exp.scene.types import Lane, Scene, Trajectory
 
 MAX_SHIFT = 30.0  # metres
@@ -93,7 +93,7 @@ def edited_rig(rig: Trajectory, edit: EgoEdit, lanes: Sequence[Lane], start: flo
     poses = rig.sample(times)
     if edit.speed != SpeedChange():
         poses = _at_speed(poses, times - start, edit.speed, lanes)
-    surface = Surface(lanes)
+    surface = LaneSurface(lanes)
     if edit.shift:
         poses = displaced(poses, np.full(len(times), edit.shift), np.zeros(len(times)), surface)
     try:

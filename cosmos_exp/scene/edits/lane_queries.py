@@ -1,4 +1,4 @@
-"""Queries on the lanes of a map: lanes beside a pose, the lane ahead, the surface height."""
+"""Queries on the lanes of a map: lanes beside a pose, the lane ahead."""
 
 from __future__ import annotations
 
@@ -143,35 +143,3 @@ def _up_to(points: np.ndarray, length: float) -> np.ndarray:
     inside = stations < length
     end = [np.interp(length, stations, points[:, k]) for k in range(3)]
     return np.concatenate([points[inside], [end]])
-
-
-class Surface:
-    """The surface of all lanes, as triangles between the stations of each lane."""
-
-    def __init__(self, lanes: Sequence[Lane]):
-        parts = [np.zeros((0, 3, 3))]
-        for lane in lanes:
-            a, b, c, d = lane.left[:-1], lane.right[:-1], lane.left[1:], lane.right[1:]
-            parts += [np.stack([a, b, c], axis=1), np.stack([b, d, c], axis=1)]
-        triangles = np.concatenate(parts)
-        edge1, edge2 = triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]
-        area = edge1[:, 0] * edge2[:, 1] - edge1[:, 1] * edge2[:, 0]
-        flat = np.abs(area) > 1e-9
-        self.corner, self.edge1, self.edge2, self.area = triangles[flat, 0], edge1[flat], edge2[flat], area[flat]
-        self.low, self.high = triangles[flat, :, :2].min(axis=1), triangles[flat, :, :2].max(axis=1)
-
-    def height(self, points: np.ndarray) -> np.ndarray:
-        """[N] z of the surface at the x, y of points [N,3], the level nearest to their z; nan beside all lanes."""
-        return np.array([self._height(point) for point in points])
-
-    def _height(self, point: np.ndarray) -> float:
-        near = np.flatnonzero(((self.low <= point[:2]) & (point[:2] <= self.high)).all(axis=1))
-        offset = point[:2] - self.corner[near, :2]
-        edge1, edge2 = self.edge1[near], self.edge2[near]
-        u = (offset[:, 0] * edge2[:, 1] - offset[:, 1] * edge2[:, 0]) / self.area[near]
-        v = (edge1[:, 0] * offset[:, 1] - edge1[:, 1] * offset[:, 0]) / self.area[near]
-        inside = (u >= -1e-9) & (v >= -1e-9) & (u + v <= 1 + 1e-9)
-        if not inside.any():
-            return float("nan")
-        heights = (self.corner[near, 2] + u * edge1[:, 2] + v * edge2[:, 2])[inside]
-        return float(heights[np.argmin(np.abs(heights - point[2]))])

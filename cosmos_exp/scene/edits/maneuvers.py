@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from cosmos_exp.common.errors import UserError
-from cosmos_exp.scene.edits.lane_queries import Surface, lane_ahead, lateral_of_lanes, reversed_lane
+from cosmos_exp.scene.edits.lane_queries import lane_ahead, lateral_of_lanes, reversed_lane
+from cosmos_exp.scene.lane_surface import LaneSurface
 from cosmos_exp.scene.types import Lane, Trajectory
 
 STEEPEST = 15 / 8  # largest slope of `smoothstep`
@@ -105,7 +106,7 @@ def blend_weight(change: SpeedChange, times: np.ndarray) -> np.ndarray:
 
 
 def change_lane(
-    poses: np.ndarray, times: np.ndarray, change: LaneChange, lanes: Sequence[Lane], surface: Surface
+    poses: np.ndarray, times: np.ndarray, change: LaneChange, lanes: Sequence[Lane], surface: LaneSurface
 ) -> np.ndarray:
     """Poses [T,4,4] on the ground after a lane change. times: [T] seconds after the scene's start.
 
@@ -220,7 +221,7 @@ def poses_along(points: np.ndarray) -> np.ndarray:
     return poses
 
 
-def displaced(poses: np.ndarray, offset: np.ndarray, slope: np.ndarray, surface: Surface) -> np.ndarray:
+def displaced(poses: np.ndarray, offset: np.ndarray, slope: np.ndarray, surface: LaneSurface) -> np.ndarray:
     """Poses [T,4,4] moved `offset` [T] metres to their left, on the ground, facing along the new path.
 
     slope: [T] change of the offset per metre of the old path. The ground is that of the lanes where both old and new
@@ -228,7 +229,7 @@ def displaced(poses: np.ndarray, offset: np.ndarray, slope: np.ndarray, surface:
     """
     moved = poses.copy()
     moved[:, :3, 3] += offset[:, None] * poses[:, :3, 1]
-    rise = surface.height(moved[:, :3, 3]) - surface.height(poses[:, :3, 3])
+    rise = surface.heights(moved[:, :3, 3]) - surface.heights(poses[:, :3, 3])
     moved[:, 2, 3] = np.where(np.isnan(rise), moved[:, 2, 3], poses[:, 2, 3] + rise)
     return moved @ yaw_matrices(np.arctan2(slope, 1 - _curvature(poses) * offset))
 

@@ -125,8 +125,10 @@ class Road:
 
 @dataclass(frozen=True)
 class RoadNetwork:
-    """name: the header's, or the file's stem where that is empty."""
+    """name: the header's, or the file's stem where that is empty. signal_phases: per junction with controllers, in
+    their order, the ids of the signals that each switches together."""
 
     name: str
     vendor: str
     roads: tuple[Road, ...]
+    signal_phases: tuple[tuple[tuple[str, ...], ...], ...] = ()

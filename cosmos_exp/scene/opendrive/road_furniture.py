@@ -63,7 +63,7 @@ def read_furniture(network: RoadNetwork, strips: list[Strip], notes: Notes) -> S
         for item in road.objects:
             with _noted(notes, "objects", road):
                 _add_object(found, road, item)
-    entries = _junction_entries(network, strips)
+    entries = junction_entries(network, strips)
     for road in network.roads:
         for signal in road.signals:
             with _noted(notes, "signals", road):
@@ -93,7 +93,7 @@ def _noted(notes: Notes, kind: str, road: Road) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class _Entry:
+class Entry:
     """Where a governed lane enters its junction. line: [2,3] across the lane. heading: of the traffic."""
 
     line: np.ndarray
@@ -104,13 +104,13 @@ class _Entry:
         return self.line.mean(axis=0)
 
 
-def _junction_entries(network: RoadNetwork, strips: list[Strip]) -> dict[str, list[_Entry]]:
+def junction_entries(network: RoadNetwork, strips: list[Strip]) -> dict[str, list[Entry]]:
     """Entries of the lanes that each signal governs, by the signal's id."""
     lanes: dict[str, list[Strip]] = defaultdict(list)
     for strip in strips:
         if strip.type is LaneType.DRIVING and strip.road.junction is not None:
             lanes[strip.road.id].append(strip)
-    entries: dict[str, list[_Entry]] = defaultdict(list)
+    entries: dict[str, list[Entry]] = defaultdict(list)
     for road in network.roads:
         for reference in road.signal_references:
             for strip in lanes[road.id]:
@@ -120,13 +120,13 @@ def _junction_entries(network: RoadNetwork, strips: list[Strip]) -> dict[str, li
     return entries
 
 
-def _entry(strip: Strip) -> _Entry:
+def _entry(strip: Strip) -> Entry:
     left, right = strip.driving_edges()
     heading = strip.road.heading(float(strip.stations[0 if strip.forward else -1]))
-    return _Entry(np.stack([left[0], right[0]]), heading if strip.forward else heading + np.pi)
+    return Entry(np.stack([left[0], right[0]]), heading if strip.forward else heading + np.pi)
 
 
-def _add_missing_wait_lines(found: _Collected, entries: list[_Entry]) -> None:
+def _add_missing_wait_lines(found: _Collected, entries: list[Entry]) -> None:
     painted = [line.mean(axis=0) for line in found.wait_lines]
     added: list[np.ndarray] = []
     for entry in entries:
@@ -137,7 +137,7 @@ def _add_missing_wait_lines(found: _Collected, entries: list[_Entry]) -> None:
         found.wait_lines.append(entry.line)
 
 
-def _add_signal(found: _Collected, network: RoadNetwork, road: Road, signal: Signal, entries: list[_Entry]) -> None:
+def _add_signal(found: _Collected, network: RoadNetwork, road: Road, signal: Signal, entries: list[Entry]) -> None:
     foot = _ground(road, signal.s, signal.t)
     facing = _facing(network, road, signal, entries)
     if signal.dynamic:
@@ -165,14 +165,14 @@ def add_light(
     poles.append(Pole(foot, _above(foot, height + size[2] / 2), 0.09))
 
 
-def _light_height(foot: np.ndarray, entries: list[_Entry]) -> float:
+def _light_height(foot: np.ndarray, entries: list[Entry]) -> float:
     if not entries:
         return NEAR_SIDE_LIGHT
     ahead = [(foot - e.middle)[:2] @ [np.cos(e.heading), np.sin(e.heading)] for e in entries]
     return NEAR_SIDE_LIGHT if min(ahead) < NEAR_SIDE_REACH else FAR_SIDE_LIGHT
 
 
-def _facing(network: RoadNetwork, road: Road, signal: Signal, entries: list[_Entry]) -> float:
+def _facing(network: RoadNetwork, road: Road, signal: Signal, entries: list[Entry]) -> float:
     """Direction the plate looks: towards the governed traffic where that is known, else by the signal's own heading.
 
     RoadRunner (VectorZero) writes the whole heading of the traffic into hOffset; the standard turns it by the

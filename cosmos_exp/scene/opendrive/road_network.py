@@ -67,7 +67,25 @@ def read_network(path: Path | str, notes: Notes) -> RoadNetwork:
     roads = tuple(kept(elements, lambda e: [_road(e, notes)], "roads", notes))
     if not roads:
         raise UserError(f"OpenDRIVE map {str(path)!r}: {notes.first(LEFT_OUT['roads'])}")
-    return RoadNetwork(attributes.get("name") or path.stem, attributes.get("vendor", ""), roads)
+    return RoadNetwork(attributes.get("name") or path.stem, attributes.get("vendor", ""), roads, _signal_phases(root))
+
+
+def _signal_phases(root: Element) -> tuple[tuple[tuple[str, ...], ...], ...]:
+    controlled = {
+        element.get("id", ""): tuple(dict.fromkeys(each.get("signalId", "") for each in element.findall("control")))
+        for element in root.findall("controller")
+    }
+    junctions = []
+    for junction in root.findall("junction"):
+        ordered = sorted(junction.findall("controller"), key=lambda element: _whole(element.get("sequence")))
+        phases = tuple(controlled[key] for key in (e.get("id", "") for e in ordered) if controlled.get(key))
+        if phases:
+            junctions.append(phases)
+    return tuple(junctions)
+
+
+def _whole(text: str | None) -> int:
+    return int(text) if text is not None and re.fullmatch(r"\d{1,9}", text) else 0
 
 
 def _root(path: Path) -> Element:

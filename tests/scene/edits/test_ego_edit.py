@@ -11,8 +11,8 @@ import pytest
 
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.scene.edits.ego_edit import EgoEdit, edit_ego
-from cosmos_exp.scene.edits.lane_queries import Surface
 from cosmos_exp.scene.edits.maneuvers import LaneChange, SpeedChange
+from cosmos_exp.scene.lane_surface import LaneSurface
 from cosmos_exp.scene.types import ActorClass, Lane, LaneType, Scene, SceneMap, Track, Trajectory
 
 SPEED = 10.0
@@ -217,6 +217,6 @@ def test_a_standing_ego_cannot_change_lanes() -> None:
 def test_the_surface_takes_the_level_nearest_to_the_point() -> None:
     low, high = lane("low", 0.0), lane("high", 0.0)
     lift = np.array([0.0, 0.0, 6.0])
-    surface = Surface([low, replace(high, left=high.left + lift, right=high.right + lift)])
-    heights = surface.height(np.array([[3.0, 0.5, 0.4], [3.0, 0.5, 5.0], [3.0, 9.0, 0.0]]))
+    surface = LaneSurface([low, replace(high, left=high.left + lift, right=high.right + lift)])
+    heights = surface.heights(np.array([[3.0, 0.5, 0.4], [3.0, 0.5, 5.0], [3.0, 9.0, 0.0]]))
     np.testing.assert_allclose(heights, [0.0, 6.0, np.nan])

@@ -1,0 +1,38 @@
+"""A running server on a street of our own, and clients of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cosmos_exp.carla_sim.process import ServerProcess, server_process
+from cosmos_exp.scene.carla.example import TOWN, example_log, example_map
+
+
+@pytest.fixture(scope="session")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the street's map and a drive along it, drive.log."""
+    folder = tmp_path_factory.mktemp("carla")
+    (folder / f"{TOWN}.xodr").write_text(example_map())
+    (folder / "Other.xodr").write_text(example_map().replace(TOWN, "Other"))
+    (folder / "drive.log").write_bytes(example_log())
+    return folder
+
+
+@pytest.fixture(scope="session")
+def server(recordings: Path) -> Iterator[ServerProcess]:
+    options = ["--map", TOWN, "--maps", str(recordings), "--recordings", str(recordings), "--port", "0"]
+    with server_process(options) as server:
+        yield server
+
+
+@pytest.fixture()
+def client(server: ServerProcess) -> Iterator:
+    """A client on a fresh world of the street."""
+    carla = pytest.importorskip("carla", reason="CARLA's client is not installed: pip install 'cosmos-exp[carla]'")
+    client = carla.Client(server.host, server.port)
+    client.set_timeout(60)
+    client.load_world(TOWN)
+    yield client

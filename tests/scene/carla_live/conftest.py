@@ -1,0 +1,48 @@
+"""A real client against the embedded server, which replays a generated log on its street."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from cosmos_exp.scene.carla.example import example_log, example_map
+from cosmos_exp.scene.carla_live.connection import Server
+
+TIMEOUT = 120.0  # seconds: the first picture of a machine waits for the renderer to be compiled
+
+
+@pytest.fixture(scope="session")
+def drive(tmp_path_factory) -> tuple[Path, Path]:
+    """A recorder log of five seconds and the map of its town."""
+    folder = tmp_path_factory.mktemp("drive")
+    log, town = folder / "drive.log", folder / "ExampleStreet.xodr"
+    log.write_bytes(example_log())
+    town.write_text(example_map())
+    return log, town
+
+
+@pytest.fixture(scope="session")
+def start_server(drive) -> Callable:
+    """A function: runs `carla-sim` with the log and the map; yields what captures connect to, and its process."""
+    pytest.importorskip("carla")
+    pytest.importorskip("msgpack")
+    from cosmos_exp.carla_sim.process import server_process
+
+    log, town = drive
+    return lambda *more: server_process(["--port", "0", "--map", str(town), "--log", str(log), *more])
+
+
+@pytest.fixture(scope="session")
+def server(start_server) -> Iterator[Server]:
+    """One for all tests that leave it as it was, in the renderer's usual weather."""
+    import carla
+
+    from cosmos_exp.carla_sim.weather_parameters import parameters_of
+
+    with start_server() as process:
+        client = carla.Client(process.host, process.port)
+        client.set_timeout(TIMEOUT)
+        client.get_world().set_weather(carla.WeatherParameters(*parameters_of("Original").values))
+        yield Server(process.host, process.port, TIMEOUT)
