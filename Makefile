@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV   ?= .venv
 STAMP  := $(VENV)/.installed
-# Test processes; the tests of a file stay together and share its fixtures. TESTS: further options of pytest. COVERAGE: a
-# JSON file to write line coverage to, by SlipCover, which unlike coverage.py does not double the time.
-PARALLEL ?= -n 3 --dist loadfile --no-loadscope-reorder
+# Test processes, more than there are cores, since some wait for others that they start; the tests of a file stay together
+# and share its fixtures. TESTS: further options of pytest. COVERAGE: a JSON file to write line coverage to, by SlipCover,
+# which unlike coverage.py does not double the time.
+PARALLEL ?= -n 4 --dist loadfile --no-loadscope-reorder
 TESTS    ?=
 PYTEST    = $(VENV)/bin/python $(if $(COVERAGE),-m slipcover --json --out $(COVERAGE)) -m pytest $(PARALLEL)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # before anything starts threads: each test process has a core of its own
@@ -43,10 +46,11 @@ SLOW = (  # files whose tests start processes, compile, train, or take whole run
     ),
 )
 
-FIRST = (  # a file that compiles the kernels of the renderer, one that needs none, then those that take longest
-    *("test_renderer.py", "test_config.py", "test_slurm_sweeps.py", "test_search.py", "test_local_sweeps.py"),
-    *("test_sync.py", "test_sweep.py", "test_workers.py", "test_bad_input.py", "test_docs.py", "test_pipeline.py"),
-    *("test_cli.py", "test_long_video.py", "test_speed.py", "test_plan.py", "test_plugin_model.py"),
+FIRST = (  # a file that compiles the kernels of the renderer, some that need none, then those that take longest
+    *("test_renderer.py", "test_config.py", "test_cli.py", "test_convert.py", "test_sync.py", "test_docs.py"),
+    *("test_slurm_sweeps.py", "test_search.py", "test_local_sweeps.py", "test_workers.py", "test_sweep.py"),
+    *("test_bad_input.py", "test_pipeline.py", "test_long_video.py", "test_speed.py", "test_validity.py"),
+    *("test_plan.py", "test_plugin_model.py", "test_training.py", "test_parallel.py", "test_api.py"),
 )
 
 
@@ -56,6 +60,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.path.name in SLOW:
             item.add_marker("slow")
     items.sort(key=lambda item: FIRST.index(item.path.name) if item.path.name in FIRST else len(FIRST))
+
+
+def pytest_collection_finish() -> None:
+    """All modules are loaded, and stay: from now on the garbage collector passes them over."""
+    gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _exit_status_of_pytest() -> Iterator[None]:
+    """A command that a test runs in this process does not end the process with its own exit status."""
+    from cosmos_exp.cli import main
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(main, "quick_exit", nullcontext)
+        yield
 
 
 @pytest.fixture(scope="session")

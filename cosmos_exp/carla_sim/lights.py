@@ -17,8 +17,9 @@ from cosmos_exp.carla_sim.actors import LightPhase
 from cosmos_exp.carla_sim.transforms import Transform
 from cosmos_exp.scene.opendrive.lane_strips import lane_strips
 from cosmos_exp.scene.opendrive.notes import Notes
+from cosmos_exp.scene.opendrive.records import RoadNetwork
 from cosmos_exp.scene.opendrive.road_furniture import Entry, junction_entries
-from cosmos_exp.scene.opendrive.road_network import RoadNetwork, read_network
+from cosmos_exp.scene.opendrive.road_network import read_network
 
 RED, YELLOW, GREEN, OFF = range(4)
 REACH = 10.0  # metres before a stop line in which its light holds a vehicle; at speed, what it needs to brake

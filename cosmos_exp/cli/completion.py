@@ -1,13 +1,18 @@
 """Shell completion: subcommands with their flags and arguments, and for overrides what Hydra knows and what a key
-allows. The scripts of `-sc install=SHELL` are Hydra's; they ask for words with `-sc query=SHELL`."""
+allows.
+
+`-sc install=SHELL` prints a script that asks for words with `-sc query=SHELL`. That for bash and zsh is our own:
+Hydra's takes no word that contains a space.
+"""
 
 from __future__ import annotations
 
 import io
 import os
 import re
+import shlex
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from glob import glob
 from importlib import import_module
 from pathlib import Path
@@ -17,23 +22,62 @@ from cosmos_exp.common.errors import UserError
 
 Run = Callable[[list[str]], int]
 
-QUERY = "query="
 LINE = "COMP_LINE"
-RUN_FOLDERS = ("outputs/sweeps/*", "outputs/runs/*")
+SPECIAL = re.compile(r"([\s'\"\\$`&|;<>()*?!#])")
+"""What a shell would not take as part of a word."""
 NAME = re.compile(r"[\w:]+( \w+)?")  # in the rules that list the values of a key
 
 
-def main(shell: str, commands: Iterable[str], hydra: Run) -> int:
-    """Print the words that may stand where the line of the environment ends. hydra: the main job."""
-    line = os.environ.get(LINE, "")
-    print(("\n" if shell == "fish" else " ").join(complete(line, commands, hydra)))
-    return 0
+INSTALL = """\
+_cosmos_exp_words() {
+    local word
+    COMPREPLY=()
+    while IFS= read -r word; do
+        COMPREPLY+=("$word")
+    done < <(COMP_LINE="${COMP_LINE:0:$COMP_POINT}" "$1" -sc query=bash 2> /dev/null)
+}
+COMP_WORDBREAKS=${COMP_WORDBREAKS//=}
+complete -o nospace -o default -F _cosmos_exp_words cosmos-exp
+"""
+UNINSTALL = """\
+complete -r cosmos-exp
+unset -f _cosmos_exp_words
+"""
+
+
+def main(action: str, commands: Iterable[str], hydra: Run) -> int:
+    """What follows `-sc`: query=SHELL prints the words that may stand where the line of the environment ends, a line
+    each; install=SHELL and uninstall=SHELL print scripts. hydra: the main job."""
+    what, _, shell = action.partition("=")
+    if what == "query":
+        line = os.environ.get(LINE, "")
+        found = complete(line, commands, hydra)
+        print("\n".join(found if shell == "fish" or _begun(line)[1] else map(quoted, found)))
+        return 0
+    if what in ("install", "uninstall") and shell in ("bash", "zsh"):
+        print(INSTALL if what == "install" else UNINSTALL, end="")
+        return 0
+    return hydra(["-sc", action])
+
+
+def quoted(word: str) -> str:
+    """As it is typed: characters that mean something to a shell after a backslash."""
+    return SPECIAL.sub(r"\\\1", word)
+
+
+def _begun(line: str) -> tuple[list[str], str]:
+    """(words of a line that may end within one, the quotation mark that is open at its end)."""
+    for mark in ("", "'", '"'):
+        with suppress(ValueError):  # it is in quotation marks, or ends with a backslash
+            return shlex.split(line + mark), mark
+    return shlex.split(line[:-1]), ""
 
 
 def complete(line: str, commands: Iterable[str], hydra: Run) -> list[str]:
     """line: the command with its program's name, up to the cursor."""
-    given = line.split()[1:]
-    word = "" if line.endswith(" ") or not given else given.pop()
+    words, mark = _begun(line)
+    given, ended = words[1:], line.endswith(" ") and not line.endswith("\\ ") and not mark
+    word = "" if ended or not given else given.pop()
     if given and given[0] in commands and given[0] != "run":
         found = _of_command(given[0], given[1:], word, hydra)
     else:
@@ -78,11 +122,13 @@ def _values(metavar: str, word: str) -> list[str]:
     if kind == "STYLE":
         from cosmos_exp.common.styles import STYLES
 
-        return [name for name in STYLES if " " not in name]
+        return list(STYLES)
     if metavar.islower():
         return metavar.split("|")
     if kind.endswith("FOLDER") or kind.startswith("RUN"):
-        return [path for pattern in RUN_FOLDERS for path in glob(pattern)] + _files(word)
+        from cosmos_exp.runs.run_folder import PLACES
+
+        return [path for place in PLACES for path in glob(f"{place}/*")] + _files(word)
     return _files(word)
 
 
@@ -106,13 +152,14 @@ def _allowed(key: str) -> list[str]:
         return ["true", "false"]
     rules = [rule for doc in docs for rule in usual(doc).allowed]
     lists = [rule.split(", ") for rule in rules]
-    return [name for names in lists if all(map(NAME.fullmatch, names)) for name in names if " " not in name]
+    return [name for names in lists if all(map(NAME.fullmatch, names)) for name in names]
 
 
 def _asked(given: Sequence[str], word: str, hydra: Run) -> list[str]:
     """Hydra's words; none where what is given before does not compose."""
     before, printed = os.environ.get(LINE), io.StringIO()
-    os.environ[LINE] = " ".join(["cosmos-exp", *given, word])
+    composed = [value for value in given if " " not in value]  # Hydra takes the line apart at spaces
+    os.environ[LINE] = " ".join(["cosmos-exp", *composed, word])
     try:
         with redirect_stdout(printed):
             hydra(["-sc", "query=bash"])

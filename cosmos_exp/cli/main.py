@@ -126,10 +126,10 @@ def _dispatch(arguments: list[str]) -> int:
 
         print(f"cosmos-exp {__version__}")
         return 0
-    if arguments[:1] == ["-sc"] and arguments[1:] and arguments[1].startswith("query="):
+    if len(arguments) == 2 and arguments[0] == "-sc":
         from cosmos_exp.cli import completion
 
-        return completion.main(arguments[1].removeprefix("query="), COMMANDS, run)
+        return completion.main(arguments[1], COMMANDS, run)
     if arguments and _is_command(arguments[0]):
         command = COMMANDS.get(arguments[0])
         if command is None:

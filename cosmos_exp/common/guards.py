@@ -16,6 +16,7 @@ import stat
 import xml.etree.ElementTree as ElementTree
 import zipfile
 import zlib
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -120,20 +121,48 @@ def parse_json(content: bytes | str, place: str, *, finite: bool = True) -> Any:
 
 
 def parse_yaml(content: bytes | str, place: str) -> Any:
-    """The values of a YAML text: plain ones, without a key twice in a mapping, of bounded size with all aliases."""
+    """The values of a YAML text: plain ones, see `compose_yaml` for what else is refused."""
+    node = compose_yaml(content, place)
+    try:
+        return None if node is None else _Constructor().construct_document(node)
+    except yaml.MarkedYAMLError as error:
+        raise _unreadable_yaml(place, error) from error
+
+
+def compose_yaml(content: bytes | str, place: str, loader: Any = LOADER) -> yaml.Node | None:
+    """The nodes of a YAML text, which know their lines; None of an empty one. loader: yaml.SafeLoader refuses a little
+    more than libyaml's, such as a tab after a colon.
+
+    UserError for a text that is not YAML, gives a key of a mapping twice, or is out of bounds, with all aliases.
+    """
     _require_size(place, len(content), YAML_BYTES)
     try:
         text = content if isinstance(content, str) else content.decode("utf-8-sig")
-        _check_yaml_events(text, place)
-        return yaml.load(text, Loader=_Loader)
-    except UserError:
-        raise
+        _check_yaml_events(text, place, loader)
+        root = yaml.compose(text, Loader=loader)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise UserError(f"{place} is not readable as YAML: {error.problem or error.context}{where}") from error
+        raise _unreadable_yaml(place, error, text) from error
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise UserError(f"{place} is not readable as YAML: {' '.join(str(error).split())}") from error
+    for node in yaml_nodes(root):
+        if isinstance(node, yaml.MappingNode):
+            _require_single_keys(node, place)
+    return root
+
+
+def yaml_nodes(root: yaml.Node | None) -> Iterator[yaml.Node]:
+    """Every value of a tree of nodes, itself included, once, in the order of the file."""
+    waiting, seen = [root] if root else [], set[int]()
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        yield node
+        if isinstance(node, yaml.MappingNode):
+            waiting += [value for _, value in reversed(node.value)]
+        elif isinstance(node, yaml.SequenceNode):
+            waiting += reversed(node.value)
 
 
 def parse_xml(content: bytes, place: str) -> Element:
@@ -244,11 +273,11 @@ def _line(bare: bytes, digits: str) -> str:
     return "" if at < 0 else f" in line {line}"
 
 
-def _check_yaml_events(text: str, place: str) -> None:
+def _check_yaml_events(text: str, place: str, loader: Any) -> None:
     """Depth, long numbers and the number of values, without building any of them."""
     sizes: dict[str, int] = {}  # of anchored values
     total, opened = 0, []  # opened: (anchor, total before) of the collections that are not closed yet
-    for event in yaml.parse(text, Loader=LOADER):
+    for event in yaml.parse(text, Loader=loader):
         if isinstance(event, yaml.CollectionStartEvent):
             opened.append((event.anchor, total))
             total += 1
@@ -276,8 +305,28 @@ def _mark(event: yaml.Event) -> str:
     return f" in line {event.start_mark.line + 1}" if event.start_mark else ""
 
 
-class _Loader(LOADER):  # type: ignore[misc, valid-type]
-    """Says where a value stands that is not of its type, and refuses a key that is there twice."""
+def _require_single_keys(mapping: yaml.MappingNode, place: str) -> None:
+    lines: dict[tuple[str, str], int] = {}
+    for key, _ in mapping.value:
+        if isinstance(key, yaml.ScalarNode) and not key.tag.endswith(":merge"):
+            name, line = (key.tag, key.value), key.start_mark.line + 1
+            if name in lines:
+                raise UserError(f"{place} has the key {key.value!r} twice, in lines {lines[name]} and {line}")
+            lines[name] = line
+
+
+def _unreadable_yaml(place: str, error: yaml.MarkedYAMLError, text: str = "") -> UserError:
+    told = ", ".join(filter(None, (error.context, error.problem)))
+    mark, until = error.context_mark or error.problem_mark, error.problem_mark
+    where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+    ends = f" (seen in line {until.line + 1})" if mark and until and until.line != mark.line else ""
+    rest = "".join(text.split("\n")[until.line : until.line + 1])[until.column :] if until else ""
+    hint = "; indent with spaces, not tabs" if rest.startswith("\t") else ""
+    return UserError(f"{place} is not readable as YAML: {told}{where}{ends}{hint}")
+
+
+class _Constructor(yaml.constructor.SafeConstructor):
+    """Says where a value stands that is not of its type."""
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
@@ -290,17 +339,6 @@ class _Loader(LOADER):  # type: ignore[misc, valid-type]
             raise yaml.constructor.ConstructorError(
                 None, None, f"{given!r} is no {kind}: {error}", node.start_mark
             ) from None
-
-    def construct_mapping(self, node: yaml.Node, deep: bool = False) -> dict:
-        seen: set[tuple[str, str]] = set()
-        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
-            if isinstance(key, yaml.ScalarNode) and not key.tag.endswith(":merge"):
-                if (key.tag, key.value) in seen:
-                    raise yaml.constructor.ConstructorError(
-                        None, None, f"the key {key.value!r} is there twice", key.start_mark
-                    )
-                seen.add((key.tag, key.value))
-        return super().construct_mapping(node, deep=deep)
 
 
 @lru_cache(maxsize=64)

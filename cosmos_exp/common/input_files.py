@@ -9,14 +9,25 @@ from cosmos_exp.common.errors import UserError, nearest_name
 from cosmos_exp.common.guards import YAML_BYTES, parse_yaml, read_bytes
 
 
-def did_you_mean(path: Path | str) -> str:
-    """`: did you mean 'NEAREST'?` where the folder of a path that is not there holds something of a similar name."""
-    path = Path(path)
+def did_you_mean(path: Path | str, *others: Path | str) -> str:
+    """`: did you mean 'NEAREST'?` where something of a similar name is there for each part of a path that is not.
+    others: what the path may stand for too."""
+    found = {near.name: near for place in (path, *others) if (near := _nearest(Path(place)))}
+    name = nearest_name(Path(path).name, found) or next(iter(found), None)
+    return f": did you mean {str(found[name])!r}?" if name else ""
+
+
+def _nearest(path: Path) -> Path | None:
+    """With the parts that are not there replaced by the nearest name, or by one that begins with the part and `_`, as
+    those of cells begin with their number."""
+    parent = path.parent if path.parent.is_dir() or path.parent == path else _nearest(path.parent)
     try:
-        near = nearest_name(path.name, sorted(other.name for other in path.parent.iterdir()))
+        names = sorted(other.name for other in parent.iterdir()) if parent else []
     except OSError:
-        return ""
-    return f": did you mean {str(path.parent / near)!r}?" if near else ""
+        return None
+    begun = [name for name in names if name.startswith(f"{path.name}_")]
+    near = path.name if path.name in names else begun[0] if len(begun) == 1 else nearest_name(path.name, names)
+    return parent / near if parent and near else None
 
 
 def existing_file(what: str, path: Path | str) -> Path:

@@ -38,9 +38,16 @@ STRAIGHT = 0.02  # of a display matrix: sine of an angle that counts as none
 HDR = {8: "linear", 9: "log100", 10: "log316", 16: "smpte2084", 18: "arib-std-b67"}
 """Transfer functions of which 8-bit RGB shows another picture; numbers and names of ITU-T H.273 and FFmpeg."""
 HDR_NAMES = {8: "linear light", 16: "PQ (HDR10)", 18: "HLG"}
-WIDE = {9: "BT.2020", 10: "XYZ", 11: "DCI-P3", 12: "Display P3"}
+BT2020 = 9
+WIDE = {BT2020: "BT.2020", 10: "XYZ", 11: "DCI-P3", 12: "Display P3"}
 """Primaries of which the numbers of RGB are other colours, by their numbers of ITU-T H.273."""
 WIDE_FILTER = "zscale=p=bt709:t=bt709:m=bt709:r=tv,format=yuv420p"
+TONE_MAPPING = (
+    "zscale=t=linear:npl=100,format=gbrpf32le,zscale=p=bt709,tonemap=hable:desat=0,"
+    "zscale=t=bt709:m=bt709:r=tv,format=yuv420p"
+)
+UNSTATED = 2
+"""Transfer, primaries or matrix of which a file says nothing."""
 
 
 class Turn(NamedTuple):
@@ -233,25 +240,29 @@ def _check_frame(path: Path, number: int, frame: av.VideoFrame, reformatter: Vid
         raise UserError(f"{path} is interlaced, each frame shows two moments: convert it, {command}")
     transfer, primaries = int(frame.color_trc), int(frame.color_primaries)
     if transfer in HDR:
-        command = conversion(path, _tone_mapping(transfer, primaries))
+        command = conversion(path, _all_stated(frame) + TONE_MAPPING)
         raise UserError(
             f"{path} has colours of {HDR_NAMES.get(transfer, HDR[transfer])}, needed are those of BT.709 (SDR): "
             f"convert it, {command}"
         )
     if primaries in WIDE:
-        command = conversion(path, WIDE_FILTER)
+        command = conversion(path, _all_stated(frame) + WIDE_FILTER)
         raise UserError(f"{path} has colours of {WIDE[primaries]}, needed are those of BT.709: convert it, {command}")
     if _is_transparent(frame, reformatter):
         raise _transparent(path)
 
 
-def _tone_mapping(transfer: int, primaries: int) -> str:
-    """Filters of ffmpeg; where the file does not state them, the primaries are taken to be those of BT.2020."""
-    stated = f"setparams=color_trc={HDR[transfer]}:color_primaries=bt2020:colorspace=bt2020nc,"
-    return (
-        f"{'' if primaries in WIDE else stated}zscale=t=linear:npl=100,format=gbrpf32le,zscale=p=bt709,"
-        "tonemap=hable:desat=0,zscale=t=bt709:m=bt709:r=tv,format=yuv420p"
-    )
+def _all_stated(frame: av.VideoFrame) -> str:
+    """A filter that states what the file does not, without which others cannot convert its colours: those of BT.2020,
+    or the matrix and transfer of BT.709 beside other primaries."""
+    transfer, primaries, matrix = int(frame.color_trc), int(frame.color_primaries), int(frame.colorspace)
+    usual = {
+        "color_trc": "bt709" if transfer == UNSTATED else "",
+        "color_primaries": "bt2020" if primaries == UNSTATED else "",
+        "colorspace": "" if matrix != UNSTATED else "bt2020nc" if primaries in (UNSTATED, BT2020) else "bt709",
+    }
+    missing = [f"{name}={value}" for name, value in usual.items() if value]
+    return f"setparams={':'.join(missing)}," if missing else ""
 
 
 def _transparent(path: Path) -> UserError:

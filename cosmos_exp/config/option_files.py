@@ -14,13 +14,8 @@ from omegaconf.errors import GrammarParseError
 from omegaconf.grammar_parser import parse as parse_interpolation
 
 from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.guards import YAML_BYTES, compose_yaml, read_bytes, yaml_nodes
 
-MOST_BYTES = 1 << 20
-MOST_LEVELS = 50
-MOST_VALUES = 100_000
-"""With what aliases repeat."""
-LONGEST_NUMBER = 400
-"""Digits."""
 PLAIN_TAGS = {
     f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "timestamp", "map", "seq")
 }
@@ -57,7 +52,7 @@ def place_of(folders: Sequence[Path], option: str, key: str) -> str:
     path = _find(folders, option)
     if path is None:
         return ""
-    node, parts = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader), key.split(".")
+    node, parts = _composed(path), key.split(".")
     for start in range(len(parts)):
         if line := _line_of(node, parts[start:]):
             return f"{path}, line {line}"
@@ -104,30 +99,20 @@ def _check_tree(folders: Sequence[Path], option: str, above: tuple[str, ...], ch
 
 def _checked_node(path: Path) -> yaml.Node | None:
     """The content of an option file. UserError where it cannot be one."""
-    text = _text(path)
-    try:
-        _check_levels(path, text)
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        raise UserError(_yaml_mistake(path, error)) from error
-    except yaml.YAMLError as error:
-        line = _line_at(text, getattr(error, "position", 0))
-        raise _mistake(path, line, " ".join(str(error).split("\n")[0].split())) from error
-    if node is None:
-        return None
-    if not isinstance(node, yaml.MappingNode):
-        raise _mistake(path, _line(node), "an option file is a mapping: write KEY: VALUE")
-    _check_node(path, node, {}, [])
-    return node
+    root = _composed(path)
+    if root is not None and not isinstance(root, yaml.MappingNode):
+        raise _mistake(path, _line(root), "an option file is a mapping: write KEY: VALUE")
+    for node in yaml_nodes(root):
+        _check_node(path, node)
+    return root
+
+
+def _composed(path: Path) -> yaml.Node | None:
+    return compose_yaml(_text(path), str(path), yaml.SafeLoader)  # which Hydra reads it with
 
 
 def _text(path: Path) -> str:
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            raise UserError(f"{path}: {path.stat().st_size:,} bytes are too many for an option file ({MOST_BYTES:,})")
-        content = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    content = read_bytes("option file", path, YAML_BYTES)
     for mark, encoding in ENCODINGS.items():
         if content.startswith(mark):
             raise UserError(f"{path}, line 1: the file is {encoding}: save it as plain UTF-8")
@@ -138,58 +123,18 @@ def _text(path: Path) -> str:
         raise UserError(f"{path}, line {line}: byte 0x{byte:02x} is not UTF-8: save it as UTF-8") from error
 
 
-def _check_levels(path: Path, text: str) -> None:
-    """How deep it nests, seen without building anything."""
-    level, line = 0, 1
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        level += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        line = event.start_mark.line + 1 if event.start_mark else line
-        if level > MOST_LEVELS:
-            raise _mistake(path, line, f"nested more than {MOST_LEVELS} levels deep")
-
-
-def _check_node(path: Path, node: yaml.Node, sizes: dict[int, int], above: list[yaml.Node]) -> int:
-    """Check a value and those in it; returns how many they are. sizes: of those checked before, for aliases."""
-    if any(node is other for other in above):
-        raise _mistake(path, _line(node), "the value contains itself")
-    if id(node) in sizes:
-        return sizes[id(node)]
+def _check_node(path: Path, node: yaml.Node) -> None:
+    """That a value is one that Hydra takes; those in it apart."""
     if node.tag not in PLAIN_TAGS:
         raise _mistake(path, _line(node), f"the tag {node.tag.replace(STANDARD, '!!')} is not allowed")
-    parts: list[yaml.Node] = []
-    if isinstance(node, yaml.MappingNode):
-        _check_keys(path, node)
-        parts = [value for _, value in node.value]
-    elif isinstance(node, yaml.SequenceNode):
-        parts = node.value
-    else:
-        _check_scalar(path, node)
-    size = 1 + sum(_check_node(path, part, sizes, [*above, node]) for part in parts)
-    if size > MOST_VALUES:
-        raise _mistake(path, _line(node), f"{size:,} values, repeated ones included; {MOST_VALUES:,} are allowed")
-    sizes[id(node)] = size
-    return size
-
-
-def _check_keys(path: Path, node: yaml.MappingNode) -> None:
-    first: dict[str, int] = {}
-    for key, _ in node.value:
+    for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
         if not isinstance(key, yaml.ScalarNode):
             raise _mistake(path, _line(key), "a key must be a name, not a list or a mapping")
-        if key.value in first:
-            raise _mistake(path, _line(key), f"{key.value!r} is given twice, first in line {first[key.value]}")
-        first[key.value] = _line(key)
-
-
-def _check_scalar(path: Path, node: yaml.Node) -> None:
-    value = str(node.value)
-    if node.tag.endswith((":int", ":float")) and len(value) > LONGEST_NUMBER:
-        raise _mistake(path, _line(node), f"a number of {len(value):,} digits; {LONGEST_NUMBER} are allowed")
-    if "${" in value:
+    if isinstance(node, yaml.ScalarNode) and "${" in node.value:
         try:
-            parse_interpolation(value)
+            parse_interpolation(node.value)
         except GrammarParseError as error:
-            raise _mistake(path, _line(node), f"cannot read the interpolation {value!r}") from error
+            raise _mistake(path, _line(node), f"cannot read the interpolation {node.value!r}") from error
 
 
 def _defaults(path: Path, node: yaml.Node | None) -> list[tuple[str, int]]:
@@ -220,23 +165,9 @@ def _of_group(path: Path, key: yaml.Node, value: yaml.Node) -> list[str]:
     return [f"{group}/{option.value}" for option in options if not option.tag.endswith(":null")]
 
 
-def _yaml_mistake(path: Path, error: yaml.MarkedYAMLError) -> str:
-    mark = error.context_mark or error.problem_mark
-    line = f", line {mark.line + 1}" if mark else ""
-    until = error.problem_mark
-    ends = f" (line {until.line + 1})" if mark and until and until.line != mark.line else ""
-    told = ": ".join(filter(None, (error.context, error.problem)))
-    hint = "; indent with spaces, not tabs" if r"'\t'" in told else ""
-    return f"{path}{line}: {told}{ends}{hint}"
-
-
 def _mistake(path: Path, line: int, problem: str) -> UserError:
     return UserError(f"{path}, line {line}: {problem}")
 
 
 def _line(node: yaml.Node) -> int:
     return node.start_mark.line + 1
-
-
-def _line_at(text: str, position: int) -> int:
-    return text[:position].count("\n") + 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.guards import read_json
 from cosmos_exp.metrics.lane_f1 import TOLERANCE
 from cosmos_exp.metrics.objects import OVERLAP, SCORE
 from cosmos_exp.metrics.survival import LEAST_RECALL, LEVEL, LOST, SHOWN, Survival, Verdict
@@ -80,7 +80,7 @@ class Shares:
 def read_shares(path: Path) -> Shares:
     """Of a file `labels.json`. UserError where it is none."""
     try:
-        values = json.loads(path.read_text())
+        values = read_json("label verdicts", path)
         if values["schema"] != SCHEMA:
             raise UserError(f"{path}: schema {values['schema']!r}; this version reads {SCHEMA}")
         return Shares(_shares(values["objects"], "id"), _shares(values["lane_lines"], "line"))

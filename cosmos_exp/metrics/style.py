@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 
 from cosmos_exp.common.errors import UserError, unknown_name
+from cosmos_exp.common.guards import read_json
 from cosmos_exp.metrics.types import GeneratedClip
 
 FEATURES = (
@@ -115,7 +116,7 @@ def save(classifier: StyleClassifier, path: Path) -> None:
 
 def load(path: Path) -> StyleClassifier:
     """Read a classifier; UserError where the file was made for other features."""
-    content = json.loads(path.read_text())
+    content = read_json("style classifier", path)
     if content["features"] != list(FEATURES):
         raise UserError(f"{path} was fitted for other features than {', '.join(FEATURES)}: fit it again")
     centroids: Mapping[str, list[float]] = content["centroids"]

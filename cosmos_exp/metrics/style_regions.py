@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 
 from cosmos_exp.common.errors import UserError, unknown_name
+from cosmos_exp.common.guards import read_json
 from cosmos_exp.metrics.style import SIZE, StyleClassifier, fit
 from cosmos_exp.metrics.types import GeneratedClip
 from cosmos_exp.rendering.palette import Tag
@@ -92,7 +93,7 @@ def save(classifiers: Mapping[str, StyleClassifier], path: Path) -> None:
 
 def load(path: Path) -> dict[str, StyleClassifier]:
     """Read them; UserError where the file was made for other features."""
-    content = json.loads(path.read_text())
+    content = read_json("style classifiers", path)
     if content["features"] != list(FEATURES):
         raise UserError(f"{path} was fitted for other features than {', '.join(FEATURES)}: fit it again")
     return {

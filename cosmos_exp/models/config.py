@@ -82,7 +82,8 @@ class HardwareConfig:
     jobs_per_gpu: int = field(default=1, metadata=NO_EFFECT)
     """How many runs of this machine may share a GPU; a run waits until one is free."""
     processes: int | None = field(default=None, metadata=NO_EFFECT)
-    """That sample a clip together, on a GPU each with device=cuda; null: one, or those that torchrun started."""
+    """That sample a clip together, on a GPU each with device=cuda; null: one, or those that torchrun started. More than
+    one are in the keys of results, which differ by rounding, but in no run id."""
 
     @property
     def on_gpu(self) -> bool:

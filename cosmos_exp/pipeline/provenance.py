@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from cosmos_exp import __version__
+from cosmos_exp.common import torchrun
 from cosmos_exp.common.cache import MANIFEST, Entry, StageCache
 from cosmos_exp.common.files import file_sha256
 from cosmos_exp.common.typed_config import plain
@@ -44,6 +45,7 @@ def provenance(context: RunContext, run_id: str) -> dict[str, Any]:
             "platform": platform.platform(),
             "device": device_name(config.hardware.device),
             "threads": spec.threads,
+            "processes": torchrun.process_count(config.hardware.processes),
             "environment": {
                 k: v for k, v in sorted(os.environ.items()) if k in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")
             },

@@ -7,7 +7,6 @@ makes.
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.common.files import file_sha256
+from cosmos_exp.common.guards import read_json
 from cosmos_exp.common.video import stream_video, video_shape
 from cosmos_exp.config.schema import Config, model_type, scene_type
 from cosmos_exp.models.registry import config_types
@@ -157,8 +157,8 @@ def _compare_files(then: RunFolder, now: RunFolder, path: str, allowed: float) -
     if not equal and path.endswith(".mp4"):
         difference = _difference(old, new)
     elif not equal and measured:
-        with contextlib.suppress(ValueError, RecursionError):
-            equal = _within(json.loads(new.read_text()), json.loads(old.read_text()))
+        with contextlib.suppress(UserError):
+            equal = _within(*(read_json("measurements", file, finite=False) for file in (new, old)))
     return Comparison(path, equal, difference, allowed, is_file=True, measured=measured)
 
 

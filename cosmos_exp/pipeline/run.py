@@ -41,6 +41,8 @@ def run(cfg: DictConfig, folder: Path, *, sweep: str | None = None, config: Conf
     """
     lease_gpus(cfg.hardware)
     config = config or check(cfg)
+    if ranks := torchrun.processes():  # so that the folder says what its results follow from
+        cfg.hardware.processes = config.hardware.processes = ranks
     with only_run_in(folder):
         cell = f"#{folder.name.partition('_')[0]} " if sweep else ""
         report = Report(RunFolder(folder), run_id(config), prefix=cell, device=config.hardware.device)

@@ -11,7 +11,7 @@ import numpy as np
 
 from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.common.video import read_video
-from cosmos_exp.runs.run_folder import RunFolder, Status
+from cosmos_exp.runs.run_folder import RunFolder, Status, existing_folder
 from cosmos_exp.runs.seed_diversity import join_seed_diversity
 from cosmos_exp.runs.sweep_cells import Cell, axis_values, read_cells
 
@@ -151,10 +151,7 @@ class Sweep:
 
 def load_run(folder: Path | str) -> Run:
     """Raises UserError for a folder that is not a run's."""
-    path = Path(folder)
-    if not path.is_dir():
-        raise UserError(f"no folder at {path}")
-    run = Run(RunFolder(path))
+    run = Run(RunFolder(existing_folder(folder)))
     _ = run.status
     return run
 

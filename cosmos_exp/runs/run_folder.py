@@ -35,12 +35,15 @@ from cosmos_exp.captions import files
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.files import write_json
 from cosmos_exp.common.guards import YAML_BYTES, parse_yaml, read_bytes, read_json, shortened
+from cosmos_exp.common.input_files import did_you_mean
 from cosmos_exp.common.processes import has_open, is_alive
 from cosmos_exp.runs.states import DONE, KILLED, RUNNING
 
 logger = logging.getLogger(__name__)
 
 COUNTS, NESTED = ("seconds", "cpu_seconds", "hits", "misses"), ("gpu_memory", "weights")
+PLACES = ("outputs/sweeps", "outputs/runs")
+"""Where runs lie unless they are told otherwise."""
 HEARTBEAT = 5.0
 """Seconds between two signs of life of a run at work."""
 SILENCE = 180.0
@@ -235,8 +238,7 @@ class RunFolder:
 
     def require_done(self, purpose: str) -> None:
         """UserError for any folder but that of a finished run. purpose: what only such a run can be."""
-        if not self.path.is_dir():
-            raise UserError(f"no folder at {self.path}")
+        existing_folder(self.path)
         state = self.require_status().state
         if state != DONE:
             raise UserError(f"{self.path} holds a run that is {state}: only a finished one can be {purpose}")
@@ -267,6 +269,18 @@ class RunFolder:
             return None
         here = before.host == socket.gethostname() and is_alive(before.pid)
         return before.pid if here and has_open(before.pid, self.lock) else None
+
+
+def existing_folder(path: Path | str) -> Path:
+    """The folder of a run, of a sweep, or of several. UserError with the nearest one where there is none; a name alone
+    may be one of the usual places'."""
+    path = Path(path)
+    if path.is_file():
+        raise UserError(f"{path} is a file, not a folder; it is in {path.absolute().parent}")
+    if not path.is_dir():
+        hint = did_you_mean(path, *(Path(place, path.name) for place in PLACES))
+        raise UserError(f"no folder at {path}{hint}")
+    return path
 
 
 def read_run_yaml(path: Path) -> Any:

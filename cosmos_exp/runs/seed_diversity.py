@@ -11,7 +11,6 @@ Differences are kept in the sweep's folder, by the versions of the two files.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import defaultdict
 from collections.abc import Iterable
@@ -23,6 +22,7 @@ import numpy as np
 
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.files import file_version, write_json
+from cosmos_exp.common.guards import read_json
 from cosmos_exp.common.video import frames_at, video_shape
 from cosmos_exp.runs.states import DONE
 from cosmos_exp.runs.sweep_cells import SEED_AXIS, Cell
@@ -98,7 +98,7 @@ def _frames(video: Path, seen: dict[Path, np.ndarray]) -> np.ndarray:
 def _read(file: Path) -> dict[str, Any]:
     """Empty where there is none, or none that can be read: it is made again."""
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = read_json("diversity of seeds", file)
+    except (FileNotFoundError, UserError):
         return {}
     return found if isinstance(found, dict) else {}

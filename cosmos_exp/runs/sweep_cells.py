@@ -14,7 +14,7 @@ from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.guards import parse_yaml, shortened
 from cosmos_exp.common.views import VIEWS
 from cosmos_exp.metrics.normalised import beside_references
-from cosmos_exp.runs.run_folder import RunFolder, Status, read_run_yaml
+from cosmos_exp.runs.run_folder import RunFolder, Status, existing_folder, read_run_yaml
 from cosmos_exp.runs.states import DONE, FAILED, UNREADABLE
 
 log = logging.getLogger(__name__)
@@ -65,9 +65,7 @@ def read_cells(folder: Path) -> list[Cell]:
     Axes are the overrides that differ between the runs or that the sweep varies. A run with a file that cannot be read
     is one cell, `unreadable`, with a warning. UserError where there is no run.
     """
-    if not folder.is_dir():
-        raise UserError(f"no folder at {folder}")
-    runs = find_runs(folder)
+    runs = find_runs(existing_folder(folder))
     if not runs:
         raise UserError(f"no run folders in {folder}: give the folder of a sweep, or one that holds runs")
     overrides: dict[Path, dict[str, Any]] = {}

@@ -39,12 +39,12 @@ _checked: Config | None = None
 
 class SweepReport(Callback):
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        with _past_hydra():
+        with past_hydra():
             check_run(config)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         global _sweep_at_work
-        with _past_hydra():
+        with past_hydra():
             check_cells(config)
             sweep = Path(config.hydra.sweep.dir)
             _claim(sweep)
@@ -54,12 +54,12 @@ class SweepReport(Callback):
         global _sweep_at_work
         _sweep_at_work = None  # what it came to is said here
         release()
-        with _past_hydra():
+        with past_hydra():
             conclude(Path(config.hydra.sweep.dir), wait=config.hydra.launcher.get("wait", True))
 
 
 @contextmanager
-def _past_hydra() -> Iterator[None]:
+def past_hydra() -> Iterator[None]:
     """Carries what a user can cause past Hydra, which turns the exception of a callback into a warning."""
     try:
         yield

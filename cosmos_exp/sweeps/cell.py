@@ -12,9 +12,12 @@ from hydra import initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
+from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.guards import shortened
 from cosmos_exp.config.hydra_internals import Callbacks
+from cosmos_exp.runs.run_folder import read_run_yaml
 from cosmos_exp.sweeps.composer import composer_of, number_cell, plain_list
 from cosmos_exp.sweeps.queue import OVERRIDES, SweepFolder
 
@@ -80,7 +83,10 @@ class CellRunner:
     def run(self, folder: Path) -> Exception | None:
         """Run a prepared cell; returns the exception that it failed with."""
         sweep = SweepFolder(Path(self.master.hydra.sweep.dir))
-        config = self.compose(_recorded_overrides(folder), sweep.number(folder))
+        try:
+            config = self.compose(_recorded_overrides(folder), sweep.number(folder))
+        except UserError as error:
+            return error
         config.hydra.sweep.subdir = sweep.name(folder)
         done: JobReturn = run_job(
             hydra_context=self.context,
@@ -100,9 +106,14 @@ def launcher_settings(config: DictConfig) -> dict[str, Any]:
 
 
 def _recorded_overrides(folder: Path) -> list[str]:
-    recorded = OmegaConf.load(folder / OVERRIDES)
-    assert isinstance(recorded, ListConfig)
-    return plain_list(recorded)
+    """UserError where the record is missing or damaged."""
+    try:
+        recorded = read_run_yaml(folder / OVERRIDES)
+    except FileNotFoundError:
+        raise UserError(f"{folder / OVERRIDES} is missing: nothing says what the cell was") from None
+    if not isinstance(recorded, list):
+        raise UserError(f"{folder / OVERRIDES} holds {shortened(recorded)}, not a list of overrides")
+    return [str(text) for text in recorded]
 
 
 @contextmanager

@@ -28,7 +28,7 @@ from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.files import remove_partial_files
 from cosmos_exp.common.locks import locked
 from cosmos_exp.common.processes import has_open, is_alive
-from cosmos_exp.runs.run_folder import RunFolder, Status, read_run_yaml
+from cosmos_exp.runs.run_folder import RunFolder, Status, existing_folder, read_run_yaml
 from cosmos_exp.runs.states import CANCELLED, PREEMPTED, QUEUED, RUNNING, UNREADABLE
 
 log = logging.getLogger(__name__)
@@ -51,9 +51,7 @@ class SweepFolder:
     """The folder of a multirun. UserError where there is none."""
 
     def __init__(self, path: Path):
-        self.path = path.resolve()
-        if not self.path.is_dir():
-            raise UserError(f"no folder at {path}")
+        self.path = existing_folder(path).resolve()
         if not (self.path / RECORD).is_file():
             raise UserError(f"{path} is no sweep: it holds no {RECORD}; give a folder below outputs/sweeps")
 

@@ -22,6 +22,7 @@ import numpy as np
 
 from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.common.files import write_json
+from cosmos_exp.common.guards import read_json
 from cosmos_exp.metrics.info import METRIC_INFO
 from cosmos_exp.runs.run_folder import RunFolder
 from cosmos_exp.runs.states import CANCELLED, DONE, FAILED, INTERRUPTED, KILLED, PREEMPTED, RUNNING
@@ -77,7 +78,7 @@ def record_search(folder: Path, axes: Sequence[Axis], objectives: Sequence[str])
     """Write search.json. UserError where the folder holds a search over other axes or objectives."""
     asked = {"objectives": list(objectives), "axes": {axis.key: vars(axis) for axis in axes}}
     record = folder / SEARCH
-    if record.exists() and json.loads(record.read_text()) != json.loads(json.dumps(asked)):
+    if record.exists() and read_json("search", record) != json.loads(json.dumps(asked)):
         raise UserError(f"{folder} holds a search over other axes or objectives: choose another sweep_name=...")
     write_json(record, asked)
 

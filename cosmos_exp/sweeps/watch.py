@@ -21,8 +21,8 @@ from cosmos_exp.sweeps.queue import SweepFolder
 log = logging.getLogger(__name__)
 
 OPEN = (QUEUED, PREEMPTED, RUNNING)
-BAR, REST = 16, 60
-"""Characters of the bar, and of its line without what the cells at work do."""
+BAR, REST = 16, 44
+"""Characters of the bar, and of its line without the time left and what the cells at work do."""
 
 
 def seconds_at_work(status: Status) -> float:
@@ -87,15 +87,16 @@ class Watch:
 
     @contextlib.contextmanager
     def _bar(self) -> Iterator[Callable[[], None]]:
-        text = TextColumn("{task.fields[left]}"), TextColumn("{task.fields[said]}", markup=False)
-        columns = (TextColumn("cells"), BarColumn(BAR), MofNCompleteColumn(), TimeElapsedColumn(), *text)
+        text = TextColumn("{task.fields[said]}", markup=False)
+        columns = (TextColumn("cells"), BarColumn(BAR), MofNCompleteColumn(), TimeElapsedColumn(), text)
         with Progress(*columns, console=progress.console, transient=True) as bar:
-            task = bar.add_task("cells", total=len(self.cells), left="", said="")
+            task = bar.add_task("cells", total=len(self.cells), said="")
 
             def show() -> None:
                 now = self.statuses()
-                said = self._at_work(now, progress.console.width - REST)
-                bar.update(task, completed=_over(now), left=left_text(now), said=said)
+                left = left_text(now)
+                said = self._at_work(now, progress.console.width - REST - len(left))
+                bar.update(task, completed=_over(now), said=", ".join(filter(None, (left, said))))
 
             yield show
 

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from cosmos_exp.common.guards import read_json, read_npy
+
 
 @dataclass
 class ClipSize:
@@ -71,6 +73,6 @@ def write_clip(clip: Clip, folder: Path) -> None:
 
 def read_clip(path: Path) -> Clip:
     """The clip whose `.json` is `path`; the videos stay memory-mapped."""
-    index = json.loads(path.read_text())
+    index = read_json("clip", path)
     keys = tuple(VideoKey(**k) for k in index["keys"])
-    return Clip(index["seed"], keys, np.load(path.with_suffix(".npy"), mmap_mode="r"), index["prompts"])
+    return Clip(index["seed"], keys, read_npy("clip", path.with_suffix(".npy")), index["prompts"])

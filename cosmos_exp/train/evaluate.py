@@ -19,6 +19,7 @@ import torch
 
 from cosmos_exp.captions.views import view_prompt
 from cosmos_exp.common.errors import UserError, unknown_name
+from cosmos_exp.common.guards import read_json
 from cosmos_exp.common.styles import STYLES
 from cosmos_exp.metrics.blur_ssim import blurred_ssim
 from cosmos_exp.metrics.edge_f1 import edge_f1_score
@@ -118,7 +119,7 @@ def evaluate(model: WorldModel, rig: Rig, config: TrainConfig, folder: Path) -> 
     regions = fit_regions(rig.camera(validator.front), config.size, range(config.evaluate.num_classifier_scenes))
     save_regions(regions, folder / "style_regions.json")
     path = folder / "report.json"
-    report: Report = json.loads(path.read_text()) if path.exists() else {}
+    report: Report = read_json("report", path) if path.exists() else {}
     report["settings"] = dataclasses.asdict(config.evaluate)
     for name in measures:
         report[name] = MEASURES[name](validator, folder)

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cosmos_exp.common.guards import MEMORY, npz_arrays, read_bytes
 from cosmos_exp.common.styles import STYLES
 from cosmos_exp.evaluators.labels import ObjectLabel, object_labels, paint_classes, paint_lines, to_be_found
 from cosmos_exp.evaluators.network import STRIDE, PerceptionNet, Prediction
@@ -72,8 +73,7 @@ class LabelledPictures:
 
     @classmethod
     def load(cls, path: Path) -> LabelledPictures:
-        with np.load(path) as arrays:
-            return cls(**arrays)
+        return cls(**npz_arrays(read_bytes("training pictures", path, MEMORY), str(path)))
 
 
 def labelled_pictures(seed: int, rig: Rig, config: EvaluatorConfig) -> LabelledPictures:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import pickle
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -144,7 +145,11 @@ def _resume(path: Path, params: LoopParams, module: nn.Module, optimizer: torch.
     if not path.exists():
         return 0
     device = next(module.parameters()).device
-    state = torch.load(path, map_location=device, weights_only=True)
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+        problem = str(error).split("\n")[0]
+        raise UserError(f"checkpoint {path} cannot be read: {problem}; delete it to train this network anew") from error
     if state["params"] != _identity(params):
         changed = [k for k, v in _identity(params).items() if state["params"].get(k) != v]
         raise UserError(

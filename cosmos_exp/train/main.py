@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import hydra
 import torch
 from hydra.core.config_store import ConfigStore
+from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from cosmos_exp.common.errors import UserError, unknown_name
@@ -23,6 +25,7 @@ from cosmos_exp.models.transfer1.tokenizer import VideoTokenizer, to_signed
 from cosmos_exp.models.transfer1.weights_folder import SHIPPED_WEIGHTS
 from cosmos_exp.sensors.camera import Rig
 from cosmos_exp.sensors.rigs import build_rig
+from cosmos_exp.sweeps.callbacks import past_hydra
 from cosmos_exp.train.clips import ClipSpec
 from cosmos_exp.train.config import STAGES, ClipsConfig, TrainConfig
 from cosmos_exp.train.diffusion import MultiViewObjective, SingleViewObjective, networks, start_from_single_view
@@ -251,19 +254,34 @@ def check_stages(stages: list[str]) -> None:
             raise UserError(unknown_name("training stage", stage, STAGES))
 
 
-def run(cfg: DictConfig) -> None:
+def checked(cfg: DictConfig) -> tuple[TrainConfig, Rig]:
+    """The config with its types, and its cameras. UserError where they cannot be trained with."""
     sensors = OmegaConf.to_container(cfg.sensors, resolve=True)
     if not isinstance(sensors, dict):
         raise UserError(f"sensors={sensors}: training needs the cameras of a rig, such as sensors=six_views")
-    values = {k: v for k, v in cfg.items() if k != "sensors"}
+    values = {k: v for k, v in cfg.items() if k not in ("sensors", "hydra")}
     config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(TrainConfig), values))
     assert isinstance(config, TrainConfig)
     rig = build_rig(sensors["name"], sensors["cameras"], size=(config.size.width, config.size.height))
     check_stages(config.stages)
+    pick_device(config.device)
+    return config, rig
+
+
+def run(cfg: DictConfig) -> None:
+    config, rig = checked(cfg)
     training = Training(config, rig)
     for stage in config.stages:
         log.info("stage %s on %s", stage, training.device)
         getattr(training, stage)()
+
+
+class CheckFirst(Callback):
+    """Of Hydra: a training that is refused leaves no folder."""
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        with past_hydra():
+            checked(config)
 
 
 @hydra.main(config_path="pkg://cosmos_exp.conf", config_name="train", version_base="1.3")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.guards import MEMORY, npz_arrays, read_bytes, read_json
 from cosmos_exp.rendering.clips.videos import scaled_model
 from cosmos_exp.scene.edits.key_poses import ground_height, grounded, interpolate_key_poses
 from cosmos_exp.scene.rds_hq.clip import RdsHqClip
@@ -177,20 +176,14 @@ def _largest(file: str, errors: np.ndarray, allowed: float = ALLOWED) -> Compari
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return dict(arrays)
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"cannot read {path}: {error}") from None
+    return npz_arrays(read_bytes("golden arrays", path, MEMORY), str(path))
 
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        document = json.loads(path.read_text())
+        document = read_json("golden numbers", path)
     except FileNotFoundError:
         raise UserError(f"no {path}") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not JSON: {error}") from None
     if not isinstance(document, dict):
         raise UserError(f"{path} is not a JSON object")
     return document

@@ -7,7 +7,6 @@ pictures, `lidar: {clip, input, config}` for the folders `lidar_<camera type>`, 
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from cosmos_exp.common.errors import UserError, unknown_name
+from cosmos_exp.common.guards import read_json
 from cosmos_exp.common.pictures import read_rgb
 from cosmos_exp.rendering.clips.resample import center_crop, resize
 from cosmos_exp.rendering.clips.videos import ClipRenderer, VideoSettings
@@ -86,11 +86,9 @@ def print_checks(checks: Iterator[Check]) -> bool:
 def _sets(folder: Path) -> dict[str, Any]:
     path = folder / "manifest.json"
     try:
-        manifest = json.loads(path.read_text())
+        manifest = read_json("manifest", path)
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"no {path}: give a folder of reference data") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not JSON: {error}") from None
     if not isinstance(manifest, dict) or not isinstance(manifest.get("sets"), dict) or not manifest["sets"]:
         raise UserError(f"{path} has no object 'sets' with at least one set")
     return manifest["sets"]

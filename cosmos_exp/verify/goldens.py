@@ -7,7 +7,6 @@ A folder holds cases `<name>.json` (kind, network settings in the reference's pa
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from pathlib import Path
 from torch import Tensor
 
 from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.guards import read_json
 from cosmos_exp.models.checkpoints.checkpoint import load_network, read_state
 from cosmos_exp.models.transfer1.config import DiTConfig
 from cosmos_exp.models.transfer1.control import ControlEncoder, ControlledDiT, Weight
@@ -122,10 +122,7 @@ def _read_description(path: Path) -> dict:
 def _read_json(path: Path) -> dict:
     if not path.is_file():
         raise UserError(f"golden case file not found: {path}")
-    try:
-        return json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid JSON: {error}") from error
+    return read_json("golden case", path)
 
 
 def network_config(settings: dict) -> DiTConfig:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.command_line import run_here
 from safetensors.torch import load_file, save_file
 
 from cosmos_exp.common.cache import MANIFEST
@@ -30,12 +31,8 @@ QUICK = ("+experiment=quick", "metrics.names=[blur_ssim]", "name=it", "paths.out
 @pytest.fixture
 def cosmos_exp(tiny_model_folder: Path, tmp_path: Path):
     """A function: run the command in an empty folder with the tiny model."""
-
-    def command(*overrides: str) -> subprocess.CompletedProcess:
-        arguments = [*COMMAND, f"model.weights={tiny_model_folder}", *QUICK, *overrides]
-        return subprocess.run(arguments, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
-
-    return command
+    own = (f"model.weights={tiny_model_folder}", *QUICK)
+    return lambda *overrides: run_here(*own, *overrides, cwd=tmp_path)
 
 
 def message_of(done: subprocess.CompletedProcess) -> str:
@@ -215,7 +212,7 @@ def sampling(tiny_model_folder: Path, tmp_path: Path):
         arguments, cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     status = tmp_path / "out" / "runs" / "it" / "status.json"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not (status.exists() and json.loads(status.read_text())["stage"] == "single_view"):
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < deadline
@@ -229,7 +226,7 @@ def sampling(tiny_model_folder: Path, tmp_path: Path):
 
 def test_ctrl_c(sampling: subprocess.Popen, tmp_path: Path) -> None:
     sampling.send_signal(signal.SIGINT)
-    _, errors = sampling.communicate(timeout=60)
+    _, errors = sampling.communicate(timeout=300)
     assert sampling.returncode == -signal.SIGINT, "shells go by this"
     assert errors.splitlines()[-1] == "cosmos-exp: interrupted"
     assert "Traceback" not in errors
@@ -241,7 +238,7 @@ def test_ctrl_c(sampling: subprocess.Popen, tmp_path: Path) -> None:
 
 def test_kill_minus_nine_and_again(sampling: subprocess.Popen, cosmos_exp, tmp_path: Path) -> None:
     sampling.send_signal(signal.SIGKILL)
-    sampling.communicate(timeout=60)
+    sampling.communicate(timeout=300)
     folder = tmp_path / "out" / "runs" / "it"
     assert RunFolder(folder).read_status().state == RUNNING
     assert_nothing_looks_whole(folder, tmp_path / "out" / "cache")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 import zipfile
 from pathlib import Path
 
 import pytest
+from helpers.command_line import run_here
 
 from cosmos_exp.config.hydra_internals import unknown_key
 from cosmos_exp.scene.sources import SOURCES
@@ -38,10 +38,13 @@ def test_help_names_every_group_option_and_command(tmp_path: Path) -> None:
 
 
 def test_help_takes_less_than_half_a_second(tmp_path: Path) -> None:
+    """Of one core, which other tests may be using as well."""
+
     def seconds() -> float:
-        started = time.perf_counter()
+        before = os.times()
         cosmos_exp("--help", cwd=tmp_path)
-        return time.perf_counter() - started
+        after = os.times()
+        return after.children_user + after.children_system - before.children_user - before.children_system
 
     assert min(seconds() for _ in range(3)) < 0.5
 
@@ -67,7 +70,7 @@ def test_the_command_imports_nothing_heavy(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_command_is_one_line(arguments: list[str], message: str, tmp_path: Path) -> None:
-    done = cosmos_exp(*arguments, cwd=tmp_path)
+    done = run_here(*arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
@@ -92,7 +95,7 @@ def test_a_wrong_command_is_one_line(arguments: list[str], message: str, tmp_pat
     ],
 )
 def test_a_wrong_override_is_one_line(override: str, message: str, tmp_path: Path) -> None:
-    done = cosmos_exp(override, cwd=tmp_path)
+    done = run_here(override, cwd=tmp_path)
     assert done.returncode == 2
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
@@ -132,6 +135,7 @@ def test_nearest_keys() -> None:
     assert "'controls.hdmap.weight'" in unknown_key("controls.hdmap.wieght")
 
 
+@pytest.mark.skipif(not (Path(__file__).parents[2] / "cosmos_exp").is_dir(), reason="needs the whole repository")
 def test_the_wheel_runs_from_an_empty_folder(tmp_path: Path) -> None:
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", str(tmp_path / "dist"), str(ROOT)]
     subprocess.run(build, check=True, capture_output=True)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from cosmos_exp.cli.completion import complete, parser_of
 from cosmos_exp.cli.hydra_app import run_app
-from cosmos_exp.cli.main import COMMANDS, MODULES, main, run
+from cosmos_exp.cli.main import COMMANDS, MODULES, _dispatch, main, run
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.input_files import did_you_mean
 from cosmos_exp.tracking.wandb.upload import check_server
@@ -42,6 +44,11 @@ def folder(tmp_path, monkeypatch) -> Path:
         ("cosmos-exp train num_w", ["num_workers="]),
         ("cosmos-exp captions.styles=[Night,Sn", ["captions.styles=[Night,Snowy"]),
         ("cosmos-exp scene.weather=R", ["scene.weather=Rainy"]),
+        ("cosmos-exp scene.weather=Gol", ["scene.weather=Golden hour"]),
+        ("cosmos-exp captions.styles=[Golden\\ h", ["captions.styles=[Golden hour"]),
+        ("cosmos-exp 'captions.styles=[Night,Golden ", ["captions.styles=[Night,Golden hour"]),
+        ("cosmos-exp captions.styles=[Golden\\ hour] scene.road=c", ["scene.road=curve"]),
+        ("cosmos-exp scene.road=straight", ["scene.road=straight_2lane", "scene.road=straight_4lane"]),
         ("cosmos-exp tracking.mode=o", ["tracking.mode=offline", "tracking.mode=online"]),
         ("cosmos-exp scene.log=dri", ["scene.log=drive.log"]),
     ],
@@ -75,6 +82,25 @@ def test_the_shell_asks_with_the_line_in_its_environment(monkeypatch, capsys):
     with pytest.raises(SystemExit) as end:
         main()
     assert (end.value.code, capsys.readouterr().out) == (0, "warmup\n")
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("cosmos-exp warm", "warmup"),
+        ("cosmos-exp captions.styles=[Night,Gold", r"captions.styles=[Night,Golden\ hour"),
+        ("cosmos-exp 'captions.styles=[Gold", "captions.styles=[Golden hour"),
+    ],
+)
+def test_the_script_for_bash_takes_words_with_spaces(typed: str, offered: str, tmp_path: Path, capfd):
+    program = tmp_path / "cosmos-exp"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m cosmos_exp "$@"\n')
+    program.chmod(0o755)
+    assert _dispatch(["-sc", "install=bash"]) == 0
+    script = capfd.readouterr().out + f'_cosmos_exp_words "{program}"; printf "%s|" "${{COMPREPLY[@]}}"'
+    asked = {"COMP_LINE": typed, "COMP_POINT": str(len(typed)), "PYTHONPATH": os.pathsep.join(sys.path)}
+    said = subprocess.run(["bash", "-c", script], env=os.environ | asked, capture_output=True, text=True, check=True)
+    assert said.stdout == f"{offered}|"
 
 
 def test_help_of_training_lists_its_keys(monkeypatch, capsys):

@@ -109,7 +109,7 @@ def test_brackets_in_texts_and_long_lists_are_no_depth():
     [
         ("a: !!int abc", "'abc' is no int: .* in line 1, column 4"),
         ("a: 1\nb: 2020-99-99", "'2020-99-99' is no timestamp: .* in line 2, column 4"),
-        ("a: 1\na: 2", "the key 'a' is there twice in line 2"),
+        ("a: 1\na: 2", "the key 'a' twice, in lines 1 and 2"),
         ("a: &x [*x]", r"the alias \*x contains itself in line 1"),
         ("a: " + "9" * 5000, "a number of 5000 digits in line 1"),
         ('a: !!int "' + "1:" * 5000 + '1"', "a number of 10001 digits"),

@@ -85,8 +85,8 @@ def test_what_an_edit_list_cuts_off_is_not_shown(tmp_path: Path) -> None:
     ("transfer", "primaries", "message"),
     [
         (16, 9, r"colours of PQ \(HDR10\), needed are those of BT.709 \(SDR\).*zscale=t=linear.*tonemap=hable"),
-        (18, 2, r"colours of HLG.*setparams=color_trc=arib-std-b67:color_primaries=bt2020"),
-        (1, 9, r"colours of BT.2020.*ffmpeg -i .* -vf zscale=p=bt709"),
+        (18, 2, r"colours of HLG.*setparams=color_primaries=bt2020:colorspace=bt2020nc,"),
+        (1, 9, r"colours of BT.2020.*ffmpeg -i .* -vf setparams=colorspace=bt2020nc,zscale=p=bt709"),
     ],
 )
 def test_colours_that_8_bits_do_not_show(transfer, primaries, message, tmp_path: Path) -> None:

@@ -1,4 +1,7 @@
-"""A sweep of a test: run through the real command, watched through the files it writes."""
+"""A sweep of a test: run through the real command, watched through the files it writes.
+
+Its model has no network, so that a worker starts in a few seconds, and its cells sample until the test releases them.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,26 +18,45 @@ from cosmos_exp.runs.run_folder import Status
 from cosmos_exp.runs.states import RUNNING
 from cosmos_exp.sweeps.queue import RECORD, SweepFolder, cell_number
 
-QUICK = ("+experiment=quick", "metrics.names=[blur_ssim]", "sweep_name=swept", "paths.outputs=out")
+MODEL = Path(__file__).parents[1] / "waiting_model"
+QUICK = ("+experiment=quick", "model=waiting", "controls=hdmap", "metrics.names=[blur_ssim]", "paths.outputs=out")
+SAMPLING = "generate"
+"""The stage in which a cell waits."""
+
+
+def with_model(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment in which commands find the model of these tests."""
+    path = os.pathsep.join(filter(None, [str(MODEL), environment.get("PYTHONPATH")]))
+    return {**environment, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
 
 
 @dataclass
 class Sweep:
-    """The one sweep of a test, in an empty folder."""
+    """The one sweep of a test, in an empty folder. environment: added to that of its commands."""
 
     cwd: Path
-    weights: Path
     environment: dict[str, str] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
         return self.cwd / "out" / "sweeps" / "swept"
 
+    @property
+    def quick(self) -> tuple[str, ...]:
+        """Overrides of its small cells, which wait where they sample."""
+        return (*QUICK, "sweep_name=swept", f"paths.cache={self.cwd}/cache", f"model.until={self.cwd}/released")
+
+    def release(self, *seeds: int) -> None:
+        """Let the cells of these seeds finish sampling, now or once they begin; all of them where none is given."""
+        (self.cwd / "released").mkdir(exist_ok=True)
+        for name in seeds or ("all",):
+            (self.cwd / "released" / str(name)).touch()
+
     def start(self, *overrides: str) -> subprocess.Popen:
-        return self.command(*QUICK, f"model.weights={self.weights}", f"paths.cache={self.cwd}/cache", "-m", *overrides)
+        return self.command(*self.quick, "-m", *overrides)
 
     def command(self, *arguments: str) -> subprocess.Popen:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", **self.environment}
+        environment = with_model(os.environ | self.environment)
         command = [sys.executable, "-m", "cosmos_exp", *arguments]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         return subprocess.Popen(command, cwd=self.cwd, env=environment, start_new_session=True, **pipes)
@@ -74,4 +96,4 @@ class Sweep:
 
 
 def is_sampling(status: Status) -> bool:
-    return status.state == RUNNING and status.stage == "single_view"
+    return status.state == RUNNING and status.stage == SAMPLING

@@ -13,6 +13,7 @@ from cosmos_exp.metrics.info import METRIC_INFO
 DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
 
 
+@pytest.mark.skipif(not (Path(__file__).parents[2] / "cosmos_exp").is_dir(), reason="needs the whole repository")
 def test_the_page_of_the_documentation_is_this_file():
     assert DOCS.resolve() == PAGE
 

@@ -1,4 +1,4 @@
-"""Sweeps of the tiny model, and a Slurm to run them on."""
+"""Sweeps whose cells wait for their test, and a Slurm to run them on."""
 
 from __future__ import annotations
 
@@ -8,22 +8,20 @@ from pathlib import Path
 
 import pytest
 from helpers.own_slurm import Slurm, missing, own_slurm
-from helpers.sweep_at_work import Sweep
+from helpers.sweep_at_work import QUICK, Sweep
 
 
 @pytest.fixture
-def sweep(tmp_path: Path, tiny_model_folder: Path) -> Sweep:
-    return Sweep(tmp_path, tiny_model_folder)
+def sweep(tmp_path: Path) -> Sweep:
+    return Sweep(tmp_path)
 
 
 @pytest.fixture(scope="session")
-def filled_cache(tiny_model_folder: Path, tmp_path_factory, configure) -> Path:
+def filled_cache(tmp_path_factory) -> Path:
     """The stage cache that a cell of `Sweep.start` leaves."""
-    from cosmos_exp.pipeline.run import run
-
     root = tmp_path_factory.mktemp("filled")
-    quick = ("+experiment=quick", "metrics.names=[blur_ssim]", "sampler.num_steps=1")
-    run(configure(*quick, f"paths.outputs={root}", f"paths.cache={root}/cache"), root / "run")
+    code, said = Sweep(root).run(*QUICK, f"paths.cache={root}/cache", "name=filled")
+    assert code == 0, said
     return root / "cache"
 
 

@@ -131,8 +131,8 @@ def test_what_costs_too_much_or_nobody_knows_what_is_not_run_unasked(plan_comman
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_plan_that_is_agreed_to_is_run(tiny_model_folder: Path, tmp_path: Path) -> None:
-    own = [*SMALL, f"model.weights={tiny_model_folder}", "views=single", "tracking=disabled", "name=planned"]
+def test_a_plan_that_is_agreed_to_is_run(tmp_path: Path) -> None:
+    own = [*SMALL, "model=render", "views=single", "tracking=disabled", "name=planned"]
     command = [sys.executable, "-m", "cosmos_exp", "plan", "--run", "--yes", *own]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=300)
     assert RunFolder(tmp_path / "outputs" / "runs" / "planned").read_status().state == DONE

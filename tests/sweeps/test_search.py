@@ -256,18 +256,6 @@ def search_command(tiny_model_folder: Path, tmp_path: Path):
     return lambda *arguments: main([*own, *place, *arguments])
 
 
-def test_trials_are_cells_that_can_be_compared(search_command, tmp_path: Path, capsys) -> None:
-    searched = ("sampler.guidance=interval(0.0,4.0)", "sampler.seed=0,1", "--objective", "blur_ssim", "--trials", "2")
-    assert search_command(*searched) == 0
-    folder = tmp_path / "sweeps" / "search_best"
-    assert str(folder / "compare.html") in capsys.readouterr().out
-    cells = read_cells(folder)
-    assert [cell.state for cell in cells] == ["done", "done"]
-    assert all("sampler.guidance" in cell.axes for cell in cells)
-    for cell in cells:
-        assert set(swept_values(folder / cell.run)) == {"sampler.guidance", "sampler.seed"}
-
-
 def test_mistakes_are_told_before_any_trial(search_command, tmp_path: Path) -> None:
     objective = ("--objective", "blur_ssim")
     with pytest.raises(UserError, match="give --objective"):
@@ -302,8 +290,6 @@ def test_axis_of_an_open_range_counts_its_values() -> None:
 
 
 SEARCHED = ("sampler.guidance=interval(0.0,4.0)", "--objective", "blur_ssim")
-LONG = "sampler.num_steps=200"
-"""Long enough to meet a trial while it is sampling."""
 
 
 class SearchAtWork(Sweep):
@@ -314,9 +300,7 @@ class SearchAtWork(Sweep):
         return self.cwd / "out" / "sweeps" / "search_swept"
 
     def start_search(self, trials: int, *arguments: str):
-        quick = ("+experiment=quick", "metrics.names=[blur_ssim]", "sweep_name=swept", "paths.outputs=out")
-        own = (f"model.weights={self.weights}", f"paths.cache={self.cwd}/cache", "--trials", str(trials))
-        return self.command("search", *quick, *own, *SEARCHED, *arguments)
+        return self.command("search", *self.quick, "--trials", str(trials), *SEARCHED, *arguments)
 
     def trials(self) -> list[str]:
         return [trial.state.name for trial in open_study(self.folder, ["blur_ssim"]).trials]
@@ -324,11 +308,23 @@ class SearchAtWork(Sweep):
 
 @pytest.fixture
 def at_work(prepared_sweep: Sweep) -> SearchAtWork:
-    return SearchAtWork(prepared_sweep.cwd, prepared_sweep.weights)
+    return SearchAtWork(prepared_sweep.cwd)
+
+
+def test_trials_are_cells_that_can_be_compared(at_work: SearchAtWork) -> None:
+    at_work.release()
+    code, said = at_work.finish(at_work.start_search(2, "sampler.seed=0,1"))
+    assert code == 0, said
+    assert str((at_work.folder / "compare.html").relative_to(at_work.cwd)) in said
+    cells = read_cells(at_work.folder)
+    assert [cell.state for cell in cells] == ["done", "done"]
+    assert all("sampler.guidance" in cell.axes for cell in cells)
+    for cell in cells:
+        assert set(swept_values(at_work.folder / cell.run)) == {"sampler.guidance", "sampler.seed"}
 
 
 def test_two_workers_are_watched_killed_and_resumed(at_work: SearchAtWork, capsys) -> None:
-    two = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2", LONG)
+    two = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
     running = at_work.start_search(3, *two)
     at_work.until(lambda statuses: [s.state for s in statuses.values()] == [RUNNING, RUNNING])
     assert len({status.pid for status in at_work.statuses().values()}) == 2
@@ -338,6 +334,7 @@ def test_two_workers_are_watched_killed_and_resumed(at_work: SearchAtWork, capsy
     os.kill(running.pid, signal.SIGKILL)
     running.communicate()
     at_work.until(lambda statuses: {status.state for status in statuses.values()} <= {PREEMPTED, QUEUED, DONE})
+    at_work.release()
     code, said = at_work.finish(at_work.start_search(3, *two))
     assert (code, at_work.states()) == (0, {0: DONE, 1: DONE, 2: DONE}), said
     assert at_work.trials() == ["COMPLETE"] * 3
@@ -347,7 +344,7 @@ def test_two_workers_are_watched_killed_and_resumed(at_work: SearchAtWork, capsy
 
 
 def test_a_killed_trial_is_retried_and_a_cancelled_search_goes_on(at_work: SearchAtWork, capsys) -> None:
-    running = at_work.start_search(2, LONG)
+    running = at_work.start_search(2)
     at_work.kill_worker(0)
     at_work.at_sampling(1)
     assert at_work.states()[0] == FAILED
@@ -357,9 +354,10 @@ def test_a_killed_trial_is_retried_and_a_cancelled_search_goes_on(at_work: Searc
     assert (code, at_work.states()) == (2, {0: FAILED, 1: CANCELLED}), said
     assert "the search was cancelled; the same command goes on" in said
     assert at_work.trials() == ["FAIL", "RUNNING"]
+    at_work.release()
     code, said = at_work.run("retry", str(at_work.folder), "--failed")
     assert (code, at_work.states()) == (2, {0: DONE, 1: CANCELLED}), said
-    code, said = at_work.finish(at_work.start_search(2, LONG))
+    code, said = at_work.finish(at_work.start_search(2))
     assert (code, at_work.states()) == (0, {0: DONE, 1: DONE}), said
     assert at_work.trials() == ["FAIL", "COMPLETE", "COMPLETE"]
     code, said = at_work.run("retry", str(at_work.folder))
@@ -367,24 +365,26 @@ def test_a_killed_trial_is_retried_and_a_cancelled_search_goes_on(at_work: Searc
 
 
 def test_an_interrupted_search_goes_on(at_work: SearchAtWork) -> None:
-    running = at_work.start_search(1, LONG)
+    running = at_work.start_search(1)
     at_work.at_sampling(0)
     os.killpg(running.pid, signal.SIGINT)  # what a terminal does on Ctrl-C
     code, said = at_work.finish(running)
     assert (code, at_work.states()) == (-signal.SIGINT, {0: "interrupted"}), said
     assert "Traceback" not in said
-    code, said = at_work.finish(at_work.start_search(1, LONG))
+    at_work.release()
+    code, said = at_work.finish(at_work.start_search(1))
     assert (code, at_work.states()) == (0, {0: DONE}), said
     assert at_work.statuses()[0].attempts == 2
 
 
 def test_a_search_on_slurm_is_one_array_and_survives_its_command(at_work: SearchAtWork, slurm: dict[str, str]) -> None:
     at_work = replace(at_work, environment=slurm)
-    on_slurm = ("hydra/launcher=slurm", "--parallel", "2", LONG)
+    on_slurm = ("hydra/launcher=slurm", "--parallel", "2")
     running = at_work.start_search(4, *on_slurm)
     at_work.at_sampling(0)
     os.kill(running.pid, signal.SIGKILL)
     running.communicate()
+    at_work.release()
     at_work.until(lambda statuses: all(status.state == DONE for status in statuses.values()))
     assert len(SweepFolder(at_work.folder).jobs()) == 1
     code, said = at_work.finish(at_work.start_search(4, *on_slurm))

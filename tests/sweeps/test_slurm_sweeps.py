@@ -8,14 +8,12 @@ import time
 from dataclasses import replace
 
 import pytest
-from helpers.sweep_at_work import is_sampling
+from helpers.sweep_at_work import SAMPLING, is_sampling
 
 from cosmos_exp.runs.states import CANCELLED, DONE, FAILED, PREEMPTED, QUEUED, RUNNING
 from cosmos_exp.sweeps.queue import SweepFolder
 
-LONG = "sampler.num_steps=150"
-"""Long enough to meet a cell while it is sampling."""
-SAMPLED = {"single_view", "metrics"}
+SAMPLED = {SAMPLING, "metrics"}
 
 
 @pytest.fixture
@@ -33,8 +31,9 @@ def seeds(count: int) -> str:
 
 def test_twelve_cells_as_one_array_with_every_kind_of_mishap(slurm_sweep) -> None:
     sweep = slurm_sweep
+    sweep.release(*range(5))
     held = "hydra.launcher.additional_parameters={hold:true}"
-    running = sweep.start("hydra/launcher=slurm", "hydra.launcher.cells_per_job=4", held, seeds(12), LONG)
+    running = sweep.start("hydra/launcher=slurm", "hydra.launcher.cells_per_job=4", held, seeds(12))
     sweep.until(lambda statuses: len(statuses) == 12 and SweepFolder(sweep.folder).jobs())
     assert set(sweep.states().values()) == {QUEUED}
     (array,) = SweepFolder(sweep.folder).jobs()
@@ -47,6 +46,8 @@ def test_twelve_cells_as_one_array_with_every_kind_of_mishap(slurm_sweep) -> Non
     statuses = sweep.until(lambda s: any(is_sampling(status) and n > 5 for n, status in s.items()))
     number, preempted = next((n, s) for n, s in statuses.items() if n > 5 and is_sampling(s))
     call(sweep, "scancel", "--signal=USR2", preempted.job)
+    sweep.until(lambda s: not is_sampling(s[number]))
+    sweep.release()
 
     code, said = sweep.finish(running)
     assert code == 2, said
@@ -69,12 +70,13 @@ def test_twelve_cells_as_one_array_with_every_kind_of_mishap(slurm_sweep) -> Non
 
 def test_a_preempted_job_is_begun_again_and_goes_on_with_its_cell(slurm_sweep) -> None:
     sweep = slurm_sweep
-    running = sweep.start("hydra/launcher=slurm", "hydra.launcher.cells_per_job=2", seeds(2), "sampler.num_steps=400")
+    running = sweep.start("hydra/launcher=slurm", "hydra.launcher.cells_per_job=2", seeds(2))
     job = sweep.at_sampling(0).job
     call(sweep, "scancel", "--signal=USR2", job)
     preempted = sweep.until(lambda s: s[0].state == PREEMPTED)
     assert preempted[1].state == QUEUED
     assert "preempted by a signal (SIGUSR2)" in preempted[0].error
+    sweep.release()
     sweep.until(lambda s: "PENDING" in call(sweep, "squeue", "--noheader", f"--jobs={job}", "--format=%T"))
     time.sleep(2)  # Slurm cannot begin a job in the second in which it was requeued
     call(sweep, "scontrol", "update", f"jobid={job}", "starttime=now")
@@ -88,8 +90,7 @@ def test_a_preempted_job_is_begun_again_and_goes_on_with_its_cell(slurm_sweep) -
 def test_nobody_waits_and_cancel_ends_what_runs_and_what_waits(prepared_sweep, slurm) -> None:
     sweep = replace(prepared_sweep, environment=slurm)
     few = ("hydra.launcher.wait=false", "hydra.launcher.array_parallelism=1")
-    long = ("sampler.num_steps=1000", "captions.styles=[Sunny,Night,Foggy,Rainy,Snowy,Morning]")
-    code, said = sweep.finish(sweep.start("hydra/launcher=slurm", *few, seeds(3), *long))
+    code, said = sweep.finish(sweep.start("hydra/launcher=slurm", *few, seeds(3)))
     assert code == 0, said
     assert "cosmos-exp status" in said
     sweep.at_sampling(0)
@@ -105,12 +106,13 @@ def test_nobody_waits_and_cancel_ends_what_runs_and_what_waits(prepared_sweep, s
 def test_a_lost_node_costs_no_cell(sweep, two_machines) -> None:
     """Slurm begins the job anew where there is a node, and it goes on with its cell."""
     sweep = replace(sweep, environment=two_machines.environment)
-    running = sweep.start("hydra/launcher=slurm", seeds(2), "sampler.num_steps=400")
+    running = sweep.start("hydra/launcher=slurm", seeds(2))
     lost = both_at_work(sweep)["n2"]
     two_machines.switch_off("n2")
     job = sweep.statuses()[lost].job
     sweep.until(lambda s: "PENDING" in call(sweep, "squeue", "--noheader", f"--jobs={job}", "--format=%T"))
     assert sweep.states()[lost] == RUNNING, "nobody has said otherwise"
+    sweep.release()
     call(sweep, "scontrol", "update", f"jobid={job}", "starttime=now")
     code, said = sweep.finish(running)
     assert (code, sweep.states()) == (0, {0: DONE, 1: DONE}), said
@@ -123,9 +125,10 @@ def test_a_lost_node_whose_jobs_end_with_it(prepared_sweep, two_machines) -> Non
     """The other cell finishes, the sweep says which one is lost, retry runs it."""
     sweep = replace(prepared_sweep, environment=two_machines.environment)
     once = "hydra.launcher.additional_parameters={no_requeue:true}"
-    running = sweep.start("hydra/launcher=slurm", once, seeds(2), "sampler.num_steps=400")
+    running = sweep.start("hydra/launcher=slurm", once, seeds(2))
     lost = both_at_work(sweep)["n2"]
     two_machines.switch_off("n2")
+    sweep.release()
     code, said = sweep.finish(running)
     assert (code, sweep.states()) == (2, {lost: FAILED, 1 - lost: DONE}), said
     assert f"its job {sweep.statuses()[lost].job} on n2 is gone" in said

@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from helpers.sweep_at_work import with_model
 from safetensors.torch import load_file, save_file
 
 from cosmos_exp.runs.run_folder import RunFolder
@@ -25,8 +26,9 @@ def sweep(tmp_path: Path):
 
     def command(*overrides: str) -> tuple[subprocess.CompletedProcess, dict[str, RunFolder]]:
         arguments = [sys.executable, "-m", "cosmos_exp", *QUICK, *overrides]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(arguments, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(
+            arguments, cwd=tmp_path, env=with_model(os.environ), capture_output=True, text=True, timeout=300
+        )
         cells = sorted((tmp_path / "out" / "sweeps" / "swept").glob("[0-9]*_*"))
         return done, {cell.name.partition("_")[0]: RunFolder(cell) for cell in cells}
 
@@ -53,15 +55,15 @@ def test_a_sweep_of_guidance_renders_and_encodes_once(sweep, tiny_model_folder: 
     assert len([entry for entry in first.iterdir() if entry.is_dir()]) == 1, "no guidance changes it"
 
 
-def test_with_joblib_the_cells_race_and_compute_everything_once(sweep, tiny_model_folder: Path, tmp_path: Path) -> None:
-    swept = ("hydra/launcher=joblib", f"model.weights={tiny_model_folder}", "sampler.guidance=1,2")
+def test_with_joblib_the_cells_race_and_compute_everything_once(sweep, tmp_path: Path) -> None:
+    swept = ("hydra/launcher=joblib", "model=waiting", "controls=hdmap", "sampler.guidance=1,2")
     done, cells = sweep("-m", "verbose=true", *swept)
     assert done.returncode == 0, done.stderr
-    assert "#0 single view Sunny" in done.stderr and "#1 single view Sunny" in done.stderr
+    assert "#0 generate Sunny" in done.stderr and "#1 generate Sunny" in done.stderr
     computed = sum((Counter(cell.read_status().misses) for cell in cells.values()), Counter())
     stored = Counter(entry.parent.name for entry in (tmp_path / "out" / "cache").glob("*/*") if entry.is_dir())
     assert computed == {stage: stored[stage] for stage in computed}
-    assert (computed["render"], computed["single_view"]) == (2, 2), "renders: in the scene's weather and in the style"
+    assert (computed["render"], computed["generate"]) == (2, 2), "renders: in the scene's weather and in the style"
 
 
 def test_a_failed_cell_is_named_and_the_others_are_compared(sweep, tiny_model_folder: Path, tmp_path: Path) -> None:

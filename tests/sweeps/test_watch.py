@@ -51,7 +51,18 @@ def test_the_bar_fits_the_terminal(watch: Watch, width: int, at_work: str, monke
     monkeypatch.setattr(progress, "console", console)
     with watch.shown() as show:
         show()
-    assert f"4/12 0:00:00 about 6 min left 1 failed{at_work}\r" in console.file.getvalue().replace("\n", "\r")
+    assert f"4/12 0:00:00 about 6 min left, 1 failed{at_work}\r" in console.file.getvalue().replace("\n", "\r")
+
+
+def test_before_the_time_left_is_known_the_cells_at_work_have_its_room(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / RECORD).write_text("{}")
+    for number in (0, 1, 2):
+        write(tmp_path, number, QUEUED if number else RUNNING, 20.0, stage="multi_view", step="15/20")
+    console = Console(file=StringIO(), force_terminal=True, width=80, color_system=None, soft_wrap=True)
+    monkeypatch.setattr(progress, "console", console)
+    with Watch(SweepFolder(tmp_path)).shown() as show:
+        show()
+    assert "0/3 0:00:00 #0 multi_view 15/20" in console.file.getvalue()
 
 
 def test_without_a_terminal_it_is_a_line_when_cells_are_over(watch: Watch, monkeypatch, caplog) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from cosmos_exp.cli.commands.parser import Parser
 from cosmos_exp.common.errors import UserError, repeated
-from cosmos_exp.common.input_files import did_you_mean
 
 
 def command_line() -> Parser:
@@ -28,11 +27,10 @@ def main(arguments: Sequence[str]) -> int:
             raise UserError(problem)
     from cosmos_exp.common.progress import steps
     from cosmos_exp.pipeline.evaluate import evaluate_run
+    from cosmos_exp.runs.run_folder import existing_folder
     from cosmos_exp.runs.sweep_cells import find_runs
 
-    if not options.folder.is_dir():
-        raise UserError(f"no folder at {options.folder}{did_you_mean(options.folder)}")
-    runs, errors = find_runs(options.folder), []
+    runs, errors = find_runs(existing_folder(options.folder)), []
     if not runs:
         raise UserError(f"no run folders in {options.folder}: give the folder of a run, or of a sweep")
     with steps("evaluate") as tick:

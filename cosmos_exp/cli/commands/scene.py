@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 
 from cosmos_exp.cli.commands.parser import Parser
@@ -19,6 +20,7 @@ def command_line() -> Parser:
 
 def main(arguments: Sequence[str]) -> int:
     options = command_line().parse(arguments)
+    gc.disable()  # a log may hold millions of records, which it would go through again and again
     info = scene_info(options.log)
     print(json_text(info, indent=2) if options.json else format_info(info))
     return 0

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from cosmos_exp.cli.commands.parser import Parser
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.files import json_text
-from cosmos_exp.runs.run_folder import RunFolder, Status
+from cosmos_exp.runs.run_folder import RunFolder, Status, existing_folder
 from cosmos_exp.runs.states import (
     CANCELLED,
     DONE,
@@ -95,9 +95,7 @@ def find(folder: Path) -> Shown:
     from cosmos_exp.runs.sweep_cells import find_runs, search_objectives, sweep_cells
     from cosmos_exp.sweeps.queue import RECORD, SweepFolder, readable
 
-    if not folder.is_dir():
-        raise UserError(f"no folder at {folder}")
-    folder = folder.resolve()
+    folder = existing_folder(folder).resolve()
     if (folder / RECORD).is_file():
         sweep, objectives = SweepFolder(folder), search_objectives(folder)
         asked = 0 if objectives else len(sweep_cells(folder))

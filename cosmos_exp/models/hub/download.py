@@ -12,7 +12,6 @@ import errno
 import fcntl
 import fnmatch
 import hashlib
-import json
 import shutil
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +22,7 @@ from huggingface_hub import HfApi, errors, get_token
 
 from cosmos_exp.common.errors import UserError, nearest_name
 from cosmos_exp.common.files import write_json
+from cosmos_exp.common.guards import read_json
 from cosmos_exp.models.hub.models import Request
 
 RECORD = (
@@ -110,8 +110,8 @@ def _state(folder: Path, name: str, size: int, digest: str) -> str:
 
 def _recorded(folder: Path) -> dict[str, list]:
     try:
-        entries = json.loads((folder / RECORD).read_text())
-    except (OSError, ValueError):  # what is not known to be checked is checked again
+        entries = read_json("record", folder / RECORD)
+    except (FileNotFoundError, UserError):  # what is not known to be checked is checked again
         return {}
     return entries if isinstance(entries, dict) else {}
 

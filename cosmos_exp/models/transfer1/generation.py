@@ -356,6 +356,7 @@ class Generation:
             "dtype": self.config.hardware.dtype,
         }
         own |= {"reference_compat": True} if model.reference_compat else {}
+        own |= {"processes": self._processes} if self._processes > 1 else {}
         sampler = {key: value for key, value in identity(self.config.sampler).items() if key not in GIVEN_VIDEOS}
         return sampler | own | speed_config(self.config.speed)
 

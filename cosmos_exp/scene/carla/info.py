@@ -64,7 +64,7 @@ def scene_info(log: Path | str) -> dict[str, Any]:
         **_lights(recording),
         "physics_control_ids": [a.id for a in actors if a.physics is not None],
         "events": _events(recording),
-        "actors": [_actor(recording, actor) for actor in actors],
+        "actors": _actors(recording, actors),
         "sampled_frames": [_frame(recording.frames[i], actors) for i in _sampled(len(recording.frames))],
         "warnings": [*recording.warnings, *warnings],
     }
@@ -107,7 +107,7 @@ def _round(value: float, digits: int) -> float | None:
 
 
 def _rounded(values: Iterable[float], digits: int = 6) -> list[float | None]:
-    return [_round(v, digits) for v in values]
+    return [round(v, digits) if math.isfinite(v) else None for v in map(float, values)]
 
 
 def _lights(recording: RecorderLog) -> dict[str, Any]:
@@ -141,6 +141,24 @@ def _events(recording: RecorderLog) -> dict[str, Any]:
     }
 
 
+def _actors(recording: RecorderLog, actors: list[RecordedActor]) -> list[dict[str, Any]]:
+    spawns = _poses([a.added.location for a in actors], [a.added.rotation for a in actors])
+    moved = [a for a in actors if len(a.frames)]
+    firsts, lasts = _samples(recording, moved, 0), _samples(recording, moved, -1)
+    low, high = (_rows([edge(a.location, axis=0) for a in moved], 4) for edge in (np.min, np.max))
+    place = {id(a): k for k, a in enumerate(moved)}
+    found = []
+    for actor, spawn in zip(actors, spawns):
+        k = place.get(id(actor))
+        own = _actor(recording, actor) | {"spawn": spawn, "n_positions": len(actor.frames)}
+        own |= {"first": None, "last": None} if k is None else {"first": firsts[k], "last": lasts[k]}
+        own["bounding_box"] = _box(actor)
+        if k is not None:
+            own["range_m"] = {axis: [low[k][i], high[k][i]] for i, axis in enumerate("xyz")}
+        found.append(own)
+    return found
+
+
 def _actor(recording: RecorderLog, actor: RecordedActor) -> dict[str, Any]:
     added = actor.added
     return {
@@ -153,34 +171,34 @@ def _actor(recording: RecorderLog, actor: RecordedActor) -> dict[str, Any]:
         "parent": actor.parent,
         "attributes": dict(added.attributes),
         "attribute_types": dict(added.attribute_types),
-        "spawn": _pose(added.location, added.rotation),
-        "n_positions": len(actor.frames),
-        "first": _sample(recording, actor, 0),
-        "last": _sample(recording, actor, -1),
-        "bounding_box": None
-        if actor.box_origin is None or actor.box_extent is None
-        else {"origin_m": _rounded(actor.box_origin), "extent_m": _rounded(actor.box_extent)},
-        **_range(actor),
     }
 
 
-def _range(actor: RecordedActor) -> dict[str, Any]:
-    if len(actor.frames) == 0:
-        return {}
-    low, high = actor.location.min(axis=0), actor.location.max(axis=0)
-    return {"range_m": {axis: _rounded((low[i], high[i]), 4) for i, axis in enumerate("xyz")}}
-
-
-def _pose(location: Iterable[float], rotation: Iterable[float]) -> dict[str, Any]:
-    return {"location_m": _rounded(location), "roll_pitch_yaw_deg": _rounded(rotation)}
-
-
-def _sample(recording: RecorderLog, actor: RecordedActor, k: int) -> dict[str, Any] | None:
-    if len(actor.frames) == 0:
+def _box(actor: RecordedActor) -> dict[str, Any] | None:
+    if actor.box_origin is None or actor.box_extent is None:
         return None
-    frame = recording.frames[int(actor.frames[k])]
-    pose = _pose(actor.location[k], actor.rotation[k])
-    return {"frame": frame.id, "elapsed": _round(frame.elapsed, 9), **pose}
+    return {"origin_m": _rounded(actor.box_origin), "extent_m": _rounded(actor.box_extent)}
+
+
+def _samples(recording: RecorderLog, moved: list[RecordedActor], k: int) -> list[dict[str, Any]]:
+    """The k-th sample of each actor, of those that have some."""
+    frames = [recording.frames[int(a.frames[k])] for a in moved]
+    poses = _poses([a.location[k] for a in moved], [a.rotation[k] for a in moved])
+    return [{"frame": f.id, "elapsed": _round(f.elapsed, 9), **pose} for f, pose in zip(frames, poses)]
+
+
+def _poses(locations: Any, rotations: Any) -> list[dict[str, Any]]:
+    """locations, rotations: [N,3]."""
+    rows = zip(_rows(locations), _rows(rotations))
+    return [{"location_m": location, "roll_pitch_yaw_deg": rotation} for location, rotation in rows]
+
+
+def _rows(values: Any, digits: int = 6) -> list[list[float | None]]:
+    """values: [N,3]. All at once, as there may be hundreds of thousands."""
+    rounded = np.round(np.asarray(values, np.float64), digits)
+    if np.isfinite(rounded).all():
+        return rounded.tolist()
+    return [[v if math.isfinite(v) else None for v in row] for row in rounded.tolist()]
 
 
 def _sampled(count: int) -> list[int]:
@@ -191,7 +209,8 @@ def _sampled(count: int) -> list[int]:
 def _frame(frame: Frame, actors: list[RecordedActor]) -> dict[str, Any]:
     shown = {a.id for a in actors if a.added.type in (ActorType.VEHICLE, ActorType.WALKER)}
     shown |= {a.id for a in actors if a.added.type_id == "spectator"}
-    kinematics, lights = frame[Packet.KINEMATICS], frame[Packet.STATE][:SAMPLED_LIGHTS]
+    seen, moving = (_of(frame[packet], shown) for packet in (Packet.POSITION, Packet.KINEMATICS))
+    lights = frame[Packet.STATE][:SAMPLED_LIGHTS]
     return {
         "frame": frame.id,
         "elapsed": _round(frame.elapsed, 9),
@@ -199,20 +218,12 @@ def _frame(frame: Frame, actors: list[RecordedActor]) -> dict[str, Any]:
         "n_positions": len(frame[Packet.POSITION]),
         "n_traffic_lights": len(frame[Packet.STATE]),
         "platform_time": None if frame.platform_time is None else _round(frame.platform_time, 6),
-        "positions": {
-            str(row["id"]): _pose(row["location"], row["rotation"])
-            for row in frame[Packet.POSITION]
-            if int(row["id"]) in shown
-        },
+        "positions": dict(zip(map(str, seen["id"].tolist()), _poses(seen["location"], seen["rotation"]))),
         "controls": {str(row["id"]): _control(row) for row in frame[Packet.ANIM_VEHICLE]},
         "lights": {str(row["id"]): int(row["mask"]) for row in frame[Packet.VEHICLE_LIGHT]},
         "kinematics": {
-            str(row["id"]): {
-                "linear_velocity_mps": _rounded(row["linear"]),
-                "angular_velocity": _rounded(row["angular"]),
-            }
-            for row in kinematics
-            if int(row["id"]) in shown
+            str(actor): {"linear_velocity_mps": linear, "angular_velocity": angular}
+            for actor, linear, angular in zip(moving["id"].tolist(), _rows(moving["linear"]), _rows(moving["angular"]))
         },
         "traffic_lights": {
             str(row["id"]): {
@@ -223,6 +234,10 @@ def _frame(frame: Frame, actors: list[RecordedActor]) -> dict[str, Any]:
             for row in lights
         },
     }
+
+
+def _of(rows: np.ndarray, actors: set[int]) -> np.ndarray:
+    return rows[np.isin(rows["id"], np.fromiter(actors, np.int64))]
 
 
 def _control(row: np.void) -> dict[str, Any]:

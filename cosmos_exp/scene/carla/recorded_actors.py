@@ -109,17 +109,18 @@ def _read_positions(log: RecorderLog, actors: list[RecordedActor], warnings: Cou
         warnings.add(what, f"actor {row['id']}, {_pose_text(row, frame)}", int((~usable).sum()))
     order = np.argsort(rows["id"], kind="stable")
     rows, frames, usable = rows[order], frames[order], usable[order]
-    for actor in actors:
-        first, last = np.searchsorted(rows["id"], [actor.id, actor.id + 1])
-        begin, end = np.searchsorted(frames[first:last], [actor.first_frame, actor.last_frame + 1]) + first
-        own = usable[begin:end]
-        actor.unusable = int((~own).sum())
-        if actor.unusable:
-            k = begin + int(own.argmin())
+    locations, rotations = rows["location"], rows["rotation"].astype(np.float64)
+    stride = len(per_frame) + 1
+    places = rows["id"].astype(np.int64) * stride + frames  # ascending, as frames are within an id
+    lives = np.array([[a.id * stride + a.first_frame, a.id * stride + a.last_frame + 1] for a in actors]).reshape(-1, 2)
+    for actor, (begin, end) in zip(actors, np.searchsorted(places, lives).tolist()):
+        own: slice | np.ndarray = slice(begin, end)
+        if not usable[own].all():
+            k = begin + int(usable[own].argmin())
+            actor.unusable = int((~usable[own]).sum())
             actor.first_unusable = _pose_text(rows[k], log.frames[frames[k]].id)
-        actor.frames = frames[begin:end][own]
-        actor.location = rows["location"][begin:end][own]
-        actor.rotation = rows["rotation"][begin:end][own].astype(np.float64)
+            own = begin + np.flatnonzero(usable[own])
+        actor.frames, actor.location, actor.rotation = frames[own], locations[own], rotations[own]
 
 
 def _pose_text(row: np.void, frame: int) -> str:

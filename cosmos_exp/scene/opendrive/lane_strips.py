@@ -12,18 +12,10 @@ from functools import cached_property
 import numpy as np
 
 from cosmos_exp.common.errors import UserError
-from cosmos_exp.scene.opendrive.notes import Notes
+from cosmos_exp.scene.opendrive.bounds import Malformed, check_bounds
+from cosmos_exp.scene.opendrive.notes import LEFT_OUT, Notes
+from cosmos_exp.scene.opendrive.records import LaneSection, LaneSpec, Road, RoadMark, RoadNetwork
 from cosmos_exp.scene.opendrive.road_geometry import Profile
-from cosmos_exp.scene.opendrive.road_network import (
-    LEFT_OUT,
-    LaneSection,
-    LaneSpec,
-    Malformed,
-    Road,
-    RoadMark,
-    RoadNetwork,
-    check_bounds,
-)
 from cosmos_exp.scene.types import LaneType
 
 POSITION_ERROR = 0.01  # metres between a border and its polyline

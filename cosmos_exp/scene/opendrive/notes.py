@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 from xml.etree.ElementTree import Element
 
+from cosmos_exp.scene.opendrive.bounds import Malformed
+
+Item = TypeVar("Item")
+LEFT_OUT = {kind: f"{kind} are left out" for kind in ("roads", "road marks", "signals", "signal references", "objects")}
 NOT_MODELLED = {  # path below the root: what it is
     "road/lateralProfile/crossfall": "crossfall records",
     "road/lateralProfile/shape": "lateral shape records",
@@ -51,3 +56,14 @@ class Notes:
         for what, count in self._counts.items():
             first = self._first[what]
             yield f"{count} {what}" + (f"; the first: {first}" if first else "")
+
+
+def kept(
+    elements: Iterable[Element], read: Callable[[Element], Iterable[Item]], kind: str, notes: Notes, place: str = ""
+) -> Iterator[Item]:
+    """What `read` makes of the elements, without those it cannot read, which are noted."""
+    for element in elements:
+        try:
+            yield from read(element)
+        except Malformed as error:
+            notes.add(LEFT_OUT[kind], place + str(error))

@@ -19,8 +19,9 @@ from cosmos_exp.scene.opendrive.junction_gaps import fill_junctions
 from cosmos_exp.scene.opendrive.lane_strips import MIN_WIDTH, Strip, lane_strips
 from cosmos_exp.scene.opendrive.notes import Notes
 from cosmos_exp.scene.opendrive.planar import distance_to_polyline, inside_quads
+from cosmos_exp.scene.opendrive.records import RoadMark, RoadNetwork
 from cosmos_exp.scene.opendrive.road_furniture import read_furniture
-from cosmos_exp.scene.opendrive.road_network import RoadMark, RoadNetwork, read_network
+from cosmos_exp.scene.opendrive.road_network import read_network
 from cosmos_exp.scene.types import Lane, LaneLine, LaneType, SceneMap
 
 logger = logging.getLogger(__name__)

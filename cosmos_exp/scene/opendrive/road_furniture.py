@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from cosmos_exp.scene.opendrive.bounds import Malformed
 from cosmos_exp.scene.opendrive.lane_strips import Strip
-from cosmos_exp.scene.opendrive.notes import Notes
-from cosmos_exp.scene.opendrive.road_network import LEFT_OUT, Malformed, Road, RoadNetwork, RoadObject, Signal
+from cosmos_exp.scene.opendrive.notes import LEFT_OUT, Notes
+from cosmos_exp.scene.opendrive.records import Road, RoadNetwork, RoadObject, Signal
 from cosmos_exp.scene.types import Building, LaneLine, LaneType, Pole, SceneMap, TrafficLight, TrafficSign, Tree
 
 LIGHT_SIZE = (0.3, 0.45, 1.15)

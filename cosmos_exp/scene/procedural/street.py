@@ -109,13 +109,13 @@ def procedural_scene(
 
 def check_arguments(seed: int, road: str | None, num_vehicles: int, num_pedestrians: int, duration: float) -> None:
     if road is not None and road not in ROADS:
-        raise UserError(unknown_name("road", road, ROADS))
+        raise UserError(f"road: {unknown_name('road', road, ROADS)}")
     for name, value in (("seed", seed), ("num_vehicles", num_vehicles), ("num_pedestrians", num_pedestrians)):
         if value < 0:
-            raise UserError(f"{name} {value} is negative: the nearest allowed value is 0")
+            raise UserError(f"{name}={value}: must be 0 or more; nearest is 0")
     if not 0.0 < duration <= 60.0:
         nearest = 60.0 if duration > 60.0 else TIME_STEP
-        raise UserError(f"duration {duration} s is not in (0, 60]: the nearest allowed value is {nearest}")
+        raise UserError(f"duration={duration:g}: must be above 0 and at most 60 (seconds); nearest is {nearest:g}")
 
 
 def street_facts(street: Street, ego: Vehicle) -> dict[str, str]:

@@ -35,7 +35,7 @@ def check(options: Mapping[str, Any]) -> Iterator[str]:
     try:
         check_arguments(**options)
     except UserError as error:
-        yield f"scene: {error}"
+        yield f"scene.{error}"
 
 
 SOURCE = SceneSource(ProceduralConfig, load, check=check)

@@ -11,8 +11,8 @@ from typing import Any
 
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.metrics.info import metric_info
-from cosmos_exp.runs.sweep_cells import STYLE_AXIS, Cell, axis_values, find_runs, read_cells
 from cosmos_exp.runs.run_folder import RunFolder
+from cosmos_exp.runs.sweep_cells import STYLE_AXIS, Cell, axis_values, find_runs, read_cells
 from cosmos_exp.tracking.wandb.run import AXES, FRAME, column, frame_key, media_key
 
 MAX_METRICS = 8  # panels by axis

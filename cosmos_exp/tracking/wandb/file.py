@@ -7,7 +7,6 @@ is that of type and payload. A joined payload is one protobuf `wandb_internal.Re
 
 from __future__ import annotations
 
-import json
 import struct
 import zlib
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.guards import parse_json
 
 HEADER = struct.pack("<4sHB", b":W&B", 0xBEE1, 0)
 BLOCK = 32 * 1024
@@ -112,7 +112,7 @@ def _update(target: dict[str, Any], items: Any) -> None:
         inner = target
         for key in keys[:-1]:
             inner = inner.setdefault(key, {})
-        inner[keys[-1]] = json.loads(item.value_json)
+        inner[keys[-1]] = parse_json(item.value_json, f"W&B value {keys[-1]!r}", finite=False)
 
 
 def _records(path: Path) -> Iterator[bytes]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from cosmos_exp.runs.sweep_cells import SEARCH, read_overrides, searched_keys, sweep_cells
 from cosmos_exp.runs.run_folder import RunFolder
 from cosmos_exp.runs.states import DONE
+from cosmos_exp.runs.sweep_cells import SEARCH, read_overrides, searched_keys, sweep_cells
 from cosmos_exp.tracking.wandb.run import ComparisonRow, log_run
 
 MAX_NAME = 128  # characters that W&B takes
@@ -70,10 +70,10 @@ def _results(
     for clip in folder.clips():
         captions = folder.read_captions(clip)
         prompts |= captions
-        controls = {name: folder.control(name, views[0], clip) for name in used}
-        controls = {name: path for name, path in controls.items() if path.exists()}  # some models read none
-        maps = {f"{name}_weight": folder.control(f"{name}_weight", views[0], clip) for name in used}
-        videos |= {f"control/{name}": path for name, path in (controls | maps).items() if name in controls or path.exists()}
+        drawn = {name: folder.control(name, views[0], clip) for name in (*used, *(f"{name}_weight" for name in used))}
+        drawn = {name: path for name, path in drawn.items() if path.exists()}  # some models read none
+        controls = {name: drawn[name] for name in used if name in drawn}
+        videos |= {f"control/{name}": path for name, path in drawn.items()}
         for style in captions:
             single_view, grid = folder.single_view(clip, style), folder.grid(clip, style)
             videos[f"single_view/{style}"] = single_view

@@ -94,8 +94,8 @@ def log_run(
     config: resolved, plain containers. axes: {swept key: value}, kept as flat `axes.*` columns. metrics: {style:
     {key: value}}. references: {style: {key: {"ceiling", "floor": value}}}. frames: {style: {key: value of each frame}},
     logged as history over the step metric `frame`. prompts: {style: prompt}. videos: {key: mp4 path}. exit_code: not 0
-    marks the run as failed, error says why. A run folder holds one offline run of an id: it is left alone where it says all this already, and
-    replaced where it does not. Raises FileNotFoundError for a video that does not exist.
+    marks the run as failed, error says why. A run folder holds one offline run of an id: it is left alone where it says
+    all this already, and replaced where it does not. Raises FileNotFoundError for a video that does not exist.
     """
     wandb = _import_wandb()
     options = dict(project=project, entity=entity, name=name, group=group, job_type=job_type, tags=list(tags))

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cosmos_exp.common.errors import UserError
-from cosmos_exp.runs.sweep_cells import find_runs, run_state
-from cosmos_exp.runs.run_folder import RunFolder
+from cosmos_exp.runs.run_folder import RunFolder, existing_folder
 from cosmos_exp.runs.states import DONE, PREEMPTED, QUEUED, RUNNING, UNREADABLE
+from cosmos_exp.runs.sweep_cells import find_runs, run_state
 from cosmos_exp.tracking.wandb.file import run_files
 from cosmos_exp.tracking.wandb.folder import log_folder
 from cosmos_exp.tracking.wandb.upload import check_server, upload
@@ -32,7 +32,7 @@ def sync(
     before`. UserError where there is no run, the server cannot be reached, or a run cannot be logged or sent; the
     others are, first.
     """
-    runs = find_runs(folder) if folder.is_dir() else []
+    runs = find_runs(existing_folder(folder))
     if not runs:
         raise UserError(f"no run folders in {folder}: give a run folder, or one that holds runs")
     if online:

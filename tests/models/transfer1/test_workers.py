@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -50,24 +49,34 @@ def run_small(configure, root: Path):
     return run_with
 
 
-def latents(cache: Path) -> dict[str, np.ndarray]:
-    """{stage/key: latents} of what was sampled."""
-    files = [file for stage in SAMPLED for file in cache.glob(f"{stage}/*/{ARRAYS}")]
-    return {str(file.parent.relative_to(cache)): load_file(file)["latents"] for file in files}
+def sampled(cache: Path, before: dict[str, Path] | None = None) -> dict[str, Path]:
+    """{stage: its only entry in the cache beside those before}."""
+    found = {stage: set(cache.glob(f"{stage}/*/{ARRAYS}")) - {(before or {}).get(stage)} for stage in SAMPLED}
+    assert all(len(files) <= 1 for files in found.values())
+    return {stage: file for stage, files in found.items() for file in files}
+
+
+def distance(one: Path, other: Path) -> float:
+    """Relative, of the latents in two files."""
+    a, b = load_file(one)["latents"], load_file(other)["latents"]
+    return float(np.linalg.norm(a - b) / np.linalg.norm(a))
 
 
 @pytest.mark.parametrize("guidance", [3, 0], ids=["a pass each", "half of the frames each"])
-def test_two_processes_make_what_one_makes(guidance: int, run_small, root: Path) -> None:
-    shutil.rmtree(root / "together", ignore_errors=True)
-    run_small(f"alone_{guidance}", "alone", f"sampler.guidance={guidance}")
-    shutil.copytree(root / "alone", root / "together", ignore=shutil.ignore_patterns(*SAMPLED))
-    run_small(f"together_{guidance}", "together", f"sampler.guidance={guidance}", "hardware.processes=2")
-    made, expected = latents(root / "together"), latents(root / "alone")
-    assert {key.split("/")[0] for key in made} == set(SAMPLED)
-    for key, value in made.items():
-        # the front view reaches the second network as 8-bit pixels, where a rounding may fall to the other side
-        tolerance = 1e-5 if key.startswith("single_view") else 1e-3
-        assert np.linalg.norm(value - expected[key]) < tolerance * np.linalg.norm(value)
+def test_two_processes_make_what_one_makes_and_keep_it_apart(guidance: int, run_small, root: Path) -> None:
+    cache = f"cache_{guidance}"
+    run_small(f"alone_{guidance}", cache, f"sampler.guidance={guidance}")
+    alone = sampled(root / cache)
+    run_small(f"together_{guidance}", cache, f"sampler.guidance={guidance}", "hardware.processes=2")
+    together = sampled(root / cache, before=alone)
+    assert set(alone) == set(together) == set(SAMPLED)
+    if guidance:
+        assert distance(together["single_view"], alone["single_view"]) == 0
+        assert distance(together["multi_view"], alone["multi_view"]) == 0
+        return
+    assert distance(together["single_view"], alone["single_view"]) < 1e-5
+    # the front view reaches the second network as 8-bit pixels, where a rounding may fall to the other side
+    assert 0 < distance(together["multi_view"], alone["multi_view"]) < 1e-3
 
 
 def one_rank_fails(model, end: str, *, progress=None, parallel):
@@ -109,8 +118,8 @@ def test_a_run_whose_process_cannot_start_says_why(run_small, root: Path, monkey
 
 @pytest.mark.slow
 def test_torchrun_starts_the_processes_of_the_command(root: Path, run_small, tiny_model_folder: Path) -> None:
-    run_small("alone_single", "alone", "views=single", "sampler.num_steps=3")
-    shutil.copytree(root / "alone", root / "torchrun", ignore=shutil.ignore_patterns(*SAMPLED))
+    run_small("alone_single", "torchrun", "views=single", "sampler.num_steps=3")
+    alone = sampled(root / "torchrun")
     places = [f"model.weights={tiny_model_folder}", f"paths.outputs={root}", f"paths.cache={root / 'torchrun'}"]
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "cosmos_exp"]
     done = subprocess.run(
@@ -121,9 +130,9 @@ def test_torchrun_starts_the_processes_of_the_command(root: Path, run_small, tin
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
-    ((key, value),) = latents(root / "torchrun").items()
-    expected = latents(root / "alone")[key]
-    assert np.linalg.norm(value - expected) < 1e-5 * np.linalg.norm(value)
+    assert distance(sampled(root / "torchrun", before=alone)["single_view"], alone["single_view"]) < 1e-5
+    led = RunFolder(root / "runs" / "led")
+    assert led.read_config()["hardware"]["processes"] == led.read_provenance()["machine"]["processes"] == 2
 
 
 @pytest.mark.parametrize(

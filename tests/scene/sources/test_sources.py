@@ -30,8 +30,8 @@ def test_a_scene_is_made_of_its_config() -> None:
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        (ProceduralConfig(seed=-1), "scene: seed"),
-        (ProceduralConfig(duration=0.0), "scene: duration 0"),
+        (ProceduralConfig(seed=-1), "scene.seed=-1"),
+        (ProceduralConfig(duration=0.0), "scene.duration=0"),
         (CarlaLogConfig(start=-1.0), "scene.start=-1: must be 0 s or later"),
         (CarlaLogConfig(duration=0.0), "scene.duration=0: a time window must be longer than 0 s"),
     ],

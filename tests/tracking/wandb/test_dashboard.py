@@ -13,8 +13,8 @@ from helpers.wandb_server import wandb_server
 
 from cosmos_exp.cli.main import _dispatch
 from cosmos_exp.common.errors import UserError
-from cosmos_exp.tracking.wandb.sync import sync
 from cosmos_exp.tracking.wandb.file import read_run, run_files
+from cosmos_exp.tracking.wandb.sync import sync
 
 needs_workspaces = pytest.mark.skipif(
     "not __import__('importlib.util').util.find_spec('wandb_workspaces')", reason="needs wandb-workspaces"

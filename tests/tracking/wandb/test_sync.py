@@ -15,8 +15,8 @@ from helpers.wandb_server import API_KEY, wandb_server
 
 from cosmos_exp.cli.main import _dispatch
 from cosmos_exp.common.errors import UserError
-from cosmos_exp.tracking.wandb.sync import sync
 from cosmos_exp.tracking.wandb.file import read_run, run_files
+from cosmos_exp.tracking.wandb.sync import sync
 
 
 @pytest.fixture
@@ -132,8 +132,8 @@ def test_without_a_server_nothing_hangs(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_run_whose_server_is_away_is_done_and_sent_later(tiny_model_folder, tmp_path):
-    options = [f"model.weights={tiny_model_folder}", "tracking=wandb", "tracking.mode=online", "name=away"]
+def test_a_run_whose_server_is_away_is_done_and_sent_later(tmp_path):
+    options = ["model=render", "metrics.names=[blur_ssim]", "tracking=wandb", "tracking.mode=online", "name=away"]
     line = [sys.executable, "-m", "cosmos_exp", "+experiment=quick", "paths.outputs=out", *options]
     with wandb_server() as server:
         environment = {**os.environ, **server.environment, "OMP_NUM_THREADS": "1"}

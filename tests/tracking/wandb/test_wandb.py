@@ -13,10 +13,10 @@ import pytest
 from wandb.proto.wandb_internal_pb2 import Record
 
 from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.video import write_video
 from cosmos_exp.tracking.wandb import file as wandb_file
 from cosmos_exp.tracking.wandb.file import read_run, run_files
 from cosmos_exp.tracking.wandb.run import ComparisonRow, check_mode, log_run, metric_values
-from cosmos_exp.common.video import write_video
 
 METRICS = {"Night": {"tse": 0.25, "tse/rear_tele_30fov": 0.5, "blur_ssim": 0.9}, "Golden hour": {"blur_ssim": 0.7}}
 PROMPTS = {"Night": "a street at night", "Golden hour": "a street in the evening"}
