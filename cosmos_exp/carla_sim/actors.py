@@ -12,6 +12,7 @@ import numpy as np
 
 from cosmos_exp.carla_sim.messages import ACTOR_STATE, ALIVE, LIGHT_STATE, UNION, VEHICLE_STATE, WALKER_STATE, floats
 from cosmos_exp.carla_sim.transforms import ORIGIN, Transform
+from cosmos_exp.carla_sim.versions import Version
 from cosmos_exp.scene.carla.recorder import ActorType
 
 RIGID, SPRING_ARM, SPRING_ARM_GHOST = 0, 1, 2
@@ -152,11 +153,12 @@ class Actor:
         values: list[Any] = [self.box_center.tolist(), self.box_extent.tolist(), [0.0, 0.0, 0.0]]
         return [*values, self.id] if with_actor else values
 
-    def wire(self, token: bytes, *, box_has_actor: bool) -> list[Any]:
+    def wire(self, token: bytes, version: Version) -> list[Any]:
         """As the client's `Actor`."""
-        attributes = [[name, kind, value] for name, (kind, value) in self.attributes.items()]
+        shift = version.first_attribute_type - BOOL
+        attributes = [[name, kind + shift, value] for name, (kind, value) in self.attributes.items()]
         description = [self.description, self.type_id, attributes]
-        return [self.id, self.parent, description, self.box(with_actor=box_has_actor), self.tags, token]
+        return [self.id, self.parent, description, self.box(with_actor=version.box_has_actor), self.tags, token]
 
     def state(self, light_states: Mapping[int, int]) -> bytes:
         """ACTOR_STATE of a snapshot. light_states: {id: state} of the traffic lights."""

@@ -40,10 +40,10 @@ class Attribute:
     fixed: bool = False
     restricted: bool = False
 
-    @property
-    def wire(self) -> list[Any]:
-        """The client's ActorAttribute."""
-        return [self.name, int(self.type), self.value, list(self.recommended), not self.fixed, self.restricted]
+    def wire(self, first_type: int = AttributeType.BOOL) -> list[Any]:
+        """The client's ActorAttribute. first_type: number that it has for bool."""
+        kind = int(self.type) - AttributeType.BOOL + first_type
+        return [self.name, kind, self.value, list(self.recommended), not self.fixed, self.restricted]
 
 
 @dataclass(frozen=True)
@@ -101,10 +101,10 @@ def catalogue() -> dict[str, Blueprint]:
 
 
 @cache
-def definitions() -> list[list[Any]]:
-    """The answer to `get_actor_definitions`: [uid, id, tags, attributes] of all."""
+def definitions(first_type: int = AttributeType.BOOL) -> list[list[Any]]:
+    """The answer to `get_actor_definitions`: [uid, id, tags, attributes] of all. first_type: the client's bool."""
     return [
-        [uid, item.id, item.tags, [attribute.wire for attribute in item.attributes]]
+        [uid, item.id, item.tags, [attribute.wire(first_type) for attribute in item.attributes]]
         for uid, item in enumerate(catalogue().values(), 1)
     ]
 

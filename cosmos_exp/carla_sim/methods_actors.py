@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cosmos_exp.carla_sim.actors import RIGID, SPRING_ARM, SPRING_ARM_GHOST, Actor
+from cosmos_exp.carla_sim.actors import BOOL, RIGID, SPRING_ARM, SPRING_ARM_GHOST, Actor
 from cosmos_exp.carla_sim.methods import METHODS, Refused, actor_of, error_message, method
 from cosmos_exp.carla_sim.transforms import Transform
 from cosmos_exp.scene.carla.recorder import ActorType
@@ -70,7 +70,8 @@ def _spawn(
     uid, type_id, attributes = description
     if parent is not None and parent not in sim.world.actors:
         raise Refused(f"unable to attach actor: there is no actor {parent}")
-    given = {name: (int(kind), str(value)) for name, kind, value in attributes}
+    shift = BOOL - sim.version.first_attribute_type
+    given = {name: (int(kind) + shift, str(value)) for name, kind, value in attributes}
     return sim.spawn(type_id, _transform(transform), given, description=uid, parent=parent or 0, attachment=attachment)
 
 
@@ -81,7 +82,8 @@ def destroy_actor(sim: Simulation, number: int) -> bool:
 
 @method()
 def get_actor_bounding_box(sim: Simulation, number: int) -> list:
-    actor = sim.world.gone.get(number) or actor_of(sim, number)  # a traffic manager asks after it, and dies of an error
+    # A traffic manager asks after actors that have just been destroyed, and its client dies of an error.
+    actor = sim.world.actor(number) or sim.world.gone.get(number) or actor_of(sim, number)
     return actor.box(with_actor=sim.version.box_has_actor)
 
 
@@ -165,9 +167,10 @@ COMMANDS = {
     14: "set_actor_simulate_physics", 15: "set_actor_enable_gravity", 16: "set_actor_autopilot",
     18: "set_vehicle_light_state", 19: "set_actor_location", 21: "set_traffic_light_state",
 }  # fmt: skip
+ACKERMANN = 3
 WITHOUT_EFFECT = {
-    3: "Ackermann control", 5: "physics control", 10: "impulse", 11: "force", 12: "angular impulse", 13: "torque",
-    17: "debug telemetry", 20: "console command",
+    ACKERMANN: "Ackermann control", 5: "physics control", 10: "impulse", 11: "force", 12: "angular impulse",
+    13: "torque", 17: "debug telemetry", 20: "console command",
 }  # fmt: skip
 
 
@@ -189,13 +192,15 @@ def _command(sim: Simulation, command: list) -> list:
 def _execute(sim: Simulation, index: int, fields: list) -> int:
     """Do one command; returns the id of its actor."""
     if index == SPAWN:
-        description, transform, parent, attachment, _, after = fields
-        # The client leaves the attachment of a plain SpawnActor undefined.
-        kind = attachment if attachment in ATTACHMENTS else RIGID
+        description, transform, parent, *attached, after = fields
+        # Clients before 0.9.16 send no attachment; that of 0.9.16 leaves it undefined where none is given.
+        kind = attached[0] if attached and attached[0] in ATTACHMENTS else RIGID
         actor = _spawn(sim, description, transform, parent[1] if parent[0] else None, kind)
         for (following, values), *_ in after:
             _execute(sim, following, [values[0] or actor.id, *values[1:]] if following != SPAWN else values)
         return actor.id
+    if not sim.version.ackermann and index >= ACKERMANN:
+        index += 1
     if index not in COMMANDS:
         what = WITHOUT_EFFECT.get(index, f"command {index}")
         raise Refused(f"the embedded server simulates geometry, not physics: it has no {what}")

@@ -40,6 +40,7 @@ from cosmos_exp.carla_sim.world import Settings, World
 from cosmos_exp.common.cores import usable_cores
 from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.common.input_files import existing_file
+from cosmos_exp.rendering.weather import Weather
 from cosmos_exp.scene.carla.recorder import RecorderLog, read_log
 
 logger = logging.getLogger(__name__)
@@ -93,7 +94,7 @@ class Simulation:
         self.pieces: TownPieces | None = None
         self.scene: ReplayedScene | None = None
         self.recordings: dict[tuple, Recording] = {}
-        self.definitions: list = definitions()
+        self.definitions: list = definitions(self.version.first_attribute_type)
         self.clients: set[RpcConnection] = set()
         self.recorder: WorldRecorder | None = None
         self.traffic_managers: dict[int, str] = {}  # host by port
@@ -105,13 +106,14 @@ class Simulation:
 
     def actor_wire(self, actor: Actor) -> list[Any]:
         token = self.streams.token(actor.id) if actor.type_id.startswith("sensor.") else b""
-        return actor.wire(token, box_has_actor=self.version.box_has_actor)
+        return actor.wire(token, self.version)
 
     def spawn_points(self) -> list[Transform]:
         return self.world.town.spawn_points
 
     def set_weather(self, weather: Sequence[float]) -> None:
-        self.world.weather = WeatherParameters.of(weather)
+        missing = len(WeatherParameters().values) - len(weather)  # 0.9.13 has no dust storm
+        self.world.weather = WeatherParameters.of([*weather, *[0.0] * missing])
 
     def spawn(self, type_id: str, transform: Transform, attributes: Attributes, **options: Any) -> Actor:
         """A new actor. Raises UserError where there is no such blueprint, where its attributes make no camera, or where
@@ -181,6 +183,7 @@ class Simulation:
             self.world = World(
                 town or old.town, old.episode + 1, old.frame + 1, settings, replay_options=self.replay_options
             )
+            self.world.remember((*old.gone.values(), *old.actors.values()))
             self.scene = None
             self._send_snapshot(MAP_CHANGE)
         self.wake()
@@ -332,11 +335,14 @@ class Simulation:
             actor.measured = world.elapsed
         loop, weather = asyncio.get_running_loop(), world.weather
         type_number, new = self.version.type_number, self.streams.buffers.take
+        weathers: dict[int, Weather] = {}
 
         def placed(sensor: CameraSensor) -> tuple:
             found = pictures.place(sensor.actor, sensor.camera.camera_to_rig)
             camera = replace(sensor.camera, camera_to_rig=found.to_rig)
-            return found.renderer, found.frame, camera, weather_of(weather, heading=heading(found.renderer))
+            if id(found.renderer) not in weathers:
+                weathers[id(found.renderer)] = weather_of(weather, heading=heading(found.renderer))
+            return found.renderer, found.frame, camera, weathers[id(found.renderer)]
 
         def looking(number: int) -> Reading:
             actor = self.instruments[number].actor

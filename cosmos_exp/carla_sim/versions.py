@@ -22,12 +22,16 @@ WORLD = "world"
 class Version:
     """A version of the client. sensor_types: names by their index in the client's list of sensor data types.
 
-    box_has_actor: whether a bounding box carries the id of its actor.
+    box_has_actor: whether a bounding box carries the id of its actor. first_attribute_type: number of the type bool of
+    attributes; int, float, string and color follow. ackermann: whether batches know the command of that name, which
+    moves the numbers of those after it.
     """
 
     name: str
     sensor_types: tuple[str, ...]
     box_has_actor: bool = True
+    first_attribute_type: int = 1
+    ackermann: bool = True
 
     def type_number(self, blueprint: str) -> int:
         """Index of the data type that a sensor of this blueprint sends. Cameras that CARLA lacks send RGB images."""
@@ -39,7 +43,19 @@ class Version:
         raise KeyError(blueprint)
 
 
-VERSIONS = {version.name: version for version in (Version("0.9.16", _TYPES_0916),)}
+_TYPES_0915 = (
+    *(name for name in _TYPES_0916[:17] if name != "sensor.camera.cosmos_visualization"), *_TYPES_0916[17:20],
+)  # fmt: skip
+_TYPES_0913 = tuple(name for name in _TYPES_0915[:17] if name != "sensor.camera.normals")
+VERSIONS = {
+    version.name: version
+    for version in (
+        Version("0.9.13", _TYPES_0913, first_attribute_type=0, ackermann=False),
+        Version("0.9.14", _TYPES_0915, first_attribute_type=0),
+        Version("0.9.15", _TYPES_0915, first_attribute_type=0),
+        Version("0.9.16", _TYPES_0916),
+    )
+}
 DEFAULT = "0.9.16"
 
 

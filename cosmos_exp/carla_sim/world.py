@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -115,10 +115,14 @@ class World:
             self.children.get(actor.parent, set()).discard(number)
             self.actors[actor.parent].carries -= 1
         del self.actors[number]
-        self.gone[number] = actor
-        while len(self.gone) > REMEMBERED:
-            del self.gone[next(iter(self.gone))]
+        self.remember([actor])
         return [*gone, actor]
+
+    def remember(self, actors: Iterable[Actor]) -> None:
+        """Keep the last actors that are gone, for clients that still ask after them."""
+        self.gone.update((actor.id, actor) for actor in actors)
+        for number in list(self.gone)[:-REMEMBERED]:
+            del self.gone[number]
 
     def root(self, actor: Actor) -> Actor:
         """The actor that carries this one, itself where it is attached to nothing."""
