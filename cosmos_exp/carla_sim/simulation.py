@@ -357,7 +357,9 @@ class Simulation:
             return views(cameras, placed)
 
         drawn = await loop.run_in_executor(self.builder, place_all)
-        jobs = [loop.run_in_executor(self.pool, view.render, moment, type_number, new) for view in drawn]
+        jobs: list[Awaitable[list]] = [
+            loop.run_in_executor(self.pool, view.render, moment, type_number, new) for view in drawn
+        ]
         jobs += [loop.run_in_executor(self.pool, measured, number) for number in readings]
         for done in asyncio.as_completed(jobs):
             for stream, data in await done:
