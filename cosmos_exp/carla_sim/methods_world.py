@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from cosmos_exp.carla_sim.methods import Refused, method
 from cosmos_exp.carla_sim.streaming import WORLD_STREAM
 from cosmos_exp.carla_sim.world import Settings
@@ -106,6 +108,24 @@ def get_weather_parameters(sim: Simulation) -> list:
 @method(void=True)
 def set_weather_parameters(sim: Simulation, weather: list) -> None:
     sim.set_weather(weather)
+
+
+# Rays
+
+
+@method()
+def cast_ray(sim: Simulation, start: list, end: list) -> Any:
+    return sim.cast_ray(np.array(start, np.float64), np.array(end, np.float64))
+
+
+@method()
+async def project_point(sim: Simulation, start: list, direction: list, distance: float) -> list:
+    begin, way = np.array(start, np.float64), np.array(direction, np.float64)
+    length = float(np.linalg.norm(way))
+    if not 0 < length < np.inf:
+        raise Refused(f"the direction {direction} is none")
+    found = await sim.cast_ray(begin, begin + way / length * float(distance), most=1)
+    return [True, found[0]] if found else [False, [[0.0, 0.0, 0.0], 0]]
 
 
 # Recorder and replayer

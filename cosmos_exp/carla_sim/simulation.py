@@ -20,6 +20,7 @@ from cosmos_exp.carla_sim.cameras import CameraSensor, View, camera_sensor, is_c
 from cosmos_exp.carla_sim.maps import Towns, base_name
 from cosmos_exp.carla_sim.messages import MAP_CHANGE, snapshot
 from cosmos_exp.carla_sim.msgpack_rpc import RpcConnection
+from cosmos_exp.carla_sim.rays import MOST_HITS, hits
 from cosmos_exp.carla_sim.recorder import WorldRecorder
 from cosmos_exp.carla_sim.recording import blocked_actors, collisions, file_info
 from cosmos_exp.carla_sim.renderers import (
@@ -326,9 +327,7 @@ class Simulation:
         ]
         if not due or world.settings.no_rendering:
             return
-        if self.pieces is None:
-            self.pieces = TownPieces(world.town)
-        pictures = TickPictures(world, self.appearances, self.pieces, self.scene)
+        pictures = self._pictures()
         readings = {actor.id: self._reading(actor) for actor in due if actor.id in self.instruments}
         cameras = [self.cameras[actor.id] for actor in due if actor.id in self.cameras]
         for actor in due:
@@ -358,11 +357,24 @@ class Simulation:
             return views(cameras, placed)
 
         drawn = await loop.run_in_executor(self.builder, place_all)
-        jobs = [loop.run_in_executor(self.pool, view.render, moment, type_number, new) for view in drawn]
+        jobs: list[Awaitable[list]] = [
+            loop.run_in_executor(self.pool, view.render, moment, type_number, new) for view in drawn
+        ]
         jobs += [loop.run_in_executor(self.pool, measured, number) for number in readings]
         for done in asyncio.as_completed(jobs):
             for stream, data in await done:
                 self.streams.send(stream, data)
+
+    def _pictures(self) -> TickPictures:
+        if self.pieces is None:
+            self.pieces = TownPieces(self.world.town)
+        return TickPictures(self.world, self.appearances, self.pieces, self.scene)
+
+    def cast_ray(self, start: np.ndarray, end: np.ndarray, most: int = MOST_HITS) -> Awaitable[list[list]]:
+        """What lies between two points [3] of CARLA's frame now, as `rays.hits` tells it."""
+        if not np.isfinite([start, end]).all():
+            raise UserError("the ends of a ray must be finite")
+        return asyncio.get_running_loop().run_in_executor(self.builder, hits, self._pictures(), start, end, most)
 
     def _reading(self, actor: Actor) -> Reading:
         world = self.world

@@ -136,3 +136,18 @@ def test_file_names_of_clients_stay_in_the_folder_of_recordings(client, name: st
     for call in (lambda: client.start_recorder(name), lambda: client.show_recorder_file_info(name, False)):
         with pytest.raises(RuntimeError, match="outside the folder of recordings"):
             call()
+
+
+def test_rays_meet_what_the_cameras_see(client) -> None:
+    world = client.get_world()
+    synchronous(world)
+    ground = world.ground_projection(carla.Location(20, 1.75, 10), 100)
+    assert (ground.location.z, ground.label) == (pytest.approx(0.0, abs=0.01), carla.CityObjectLabel.Roads)
+    car = world.spawn_actor(
+        world.get_blueprint_library().find("vehicle.tesla.model3"), carla.Transform(carla.Location(40, 1.75, 0.1))
+    )
+    world.tick()
+    met = world.cast_ray(carla.Location(30, 1.75, 0.8), carla.Location(45, 1.75, 0.8))
+    assert met and met[0].label == carla.CityObjectLabel.Car
+    assert met[0].location.x == pytest.approx(40 - car.bounding_box.extent.x, abs=0.3)
+    assert world.project_point(carla.Location(20, 1.75, 10), carla.Vector3D(0, 0, 1), 50) is None

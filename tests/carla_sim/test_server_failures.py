@@ -263,13 +263,14 @@ def test_a_server_that_is_killed_ends_the_wait_of_its_client(recordings: Path) -
     options = ["--map", str(recordings / f"{TOWN}.xodr"), "--recordings", str(recordings), "--port", "0"]
     with server_process(options) as server:
         client = carla.Client(server.host, server.port)
-        client.set_timeout(3)
+        client.set_timeout(60)
         world = client.get_world()
         synchronous(world)
         client.replay_file("drive.log", 0.0, 0.0, EGO, False)
         sensor, images = camera(world, "depth", hero(world), size=(64, 48))
         world.tick(60)
         images.get(timeout=60)
+        client.set_timeout(3)
         server.process.send_signal(signal.SIGKILL)
         began = time.monotonic()
         with pytest.raises(RuntimeError):
