@@ -251,7 +251,7 @@ def test_a_server_that_dies_ends_the_capture(start_server, drive, tmp_path: Path
                 process.process.wait()
 
         with pytest.raises(CaptureError, match=f"the server at {server} does not tick|no image of frame"):
-            capture(replace(server, timeout=20), Playing(str(drive[0]), START), wanted(), tmp_path / "x", tick=tick)
+            capture(replace(server, timeout=8), Playing(str(drive[0]), START), wanted(), tmp_path / "x", tick=tick)
         assert list(tmp_path.iterdir()) == []
 
 
