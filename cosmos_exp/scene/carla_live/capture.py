@@ -130,7 +130,7 @@ def capture(
     client = connect(server)
     with answers(f"the server at {server} has no world"):
         world = client.get_world()
-    with restoring(client, world) as undoing:
+    with restoring(server, client, world) as undoing:
         stage = _set_up(client, world, server, playing, wanted, undoing)
         origin = ego_origin(stage.vehicle)
         cameras = tuple(wanted.cameras(origin))

@@ -62,14 +62,21 @@ def connect(server: Server) -> Any:
 
 
 def _knock(server: Server) -> None:
-    """Whether anything listens there: the client itself would wait for its whole timeout."""
-    try:
-        socket.create_connection((server.host, server.port), timeout=min(server.timeout, KNOCK)).close()
-    except OSError as error:
+    """Raises UserError where nothing listens there: the client itself would wait for its whole timeout."""
+    if error := _unreachable(server):
         raise UserError(
             f"no CARLA server at {server} ({error.strerror or error}): start one, or give its scene.host and "
             "scene.port; `cosmos-exp carla-sim` starts one that needs no GPU"
-        ) from None
+        )
+
+
+def _unreachable(server: Server) -> OSError | None:
+    """Why no connection to the server can be made; None where one can."""
+    try:
+        socket.create_connection((server.host, server.port), timeout=min(server.timeout, KNOCK)).close()
+    except OSError as error:
+        return error
+    return None
 
 
 def check_versions(ours: str, theirs: str, server: Server) -> None:
@@ -101,9 +108,9 @@ def answers(what: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def restoring(client: Any, world: Any) -> Iterator[contextlib.ExitStack]:
+def restoring(server: Server, client: Any, world: Any) -> Iterator[contextlib.ExitStack]:
     """A stack of what is to be undone when the capture ends, however it ends; the settings of the world are undone
-    last. A server that no longer answers is told nothing more."""
+    last. A server that is gone or no longer answers is told nothing more."""
     with answers("the server does not tell its settings"):
         found = world.get_settings()
     undoing = contextlib.ExitStack()
@@ -112,6 +119,9 @@ def restoring(client: Any, world: Any) -> Iterator[contextlib.ExitStack]:
         yield undoing
     finally:
         client.set_timeout(LEAVING)
+        if _unreachable(server):
+            undoing.pop_all()
+            log.warning("the server at %s is gone: nothing is put back", server)
         undoing.close()
 
 
