@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from helpers.composing import Composer
@@ -368,6 +369,20 @@ def test_a_sweep_is_answered_in_a_notebook(small_sweep: cx.Sweep, own_options: P
     assert shown[-1].size == (2 * 48, 32), "a frame of each setting"
     cells = compose_words(["-m", *names["SWEEP"]], "config", own_options)
     assert len(cells) == 3, "settings of the sweep that it makes where there is none"
+
+
+def test_a_drive_in_carla_becomes_a_video_in_a_notebook(
+    tiny_model_folder: Path, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    pytest.importorskip("carla", reason="CARLA's client is not installed: pip install 'cosmos-exp[carla]'")
+    (tmp_path / "nano").symlink_to(tiny_model_folder)
+    for module in (family, weights_folder):
+        monkeypatch.setattr(module, "SHIPPED_WEIGHTS", tmp_path)
+    names, shown = run_notebook("drive_in_carla.ipynb", tmp_path / "outputs", monkeypatch)
+    assert float(re.search(r"the ego drives (\d+) km/h", capsys.readouterr().out)[1]) > 5
+    seen = np.asarray(shown[0])
+    assert seen.shape == (360, 640, 3) and seen.std() > 20, "the ego from behind"
+    assert (names["run"].path / "metrics.json").is_file() and len(names["run"].views) == 6
 
 
 REFERENCES = sorted({name for page in PAGES for name in re.findall(r"^::: (\S+)$", page.read_text(), re.MULTILINE)})

@@ -117,8 +117,7 @@ def test_the_weather_changes_the_picture_continuously(client) -> None:
     sensor, images = camera(world, "rgb", x=40.0, z=2.0)
     means = []
     for altitude in (45.0, 10.0, -5.0, -90.0):
-        weather = carla.WeatherParameters.ClearNoon
-        weather.sun_altitude_angle = altitude
+        weather = carla.WeatherParameters(sun_altitude_angle=altitude)
         world.set_weather(weather)
         assert world.get_weather().sun_altitude_angle == pytest.approx(altitude)
         world.tick()

@@ -3,6 +3,7 @@
 import logging
 import os
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -153,3 +154,15 @@ def test_every_kernel_of_the_renderer_is_compiled_by_a_warm_up():
     assert ticks[0][0] == 0 and ticks[-1][0] == ticks[-1][1]
     assert len(shade.signatures) == 1, "one specialisation: more would be compiled twice"
     assert np.isfinite(ticks[-1][1])
+
+
+def test_coverage_leaves_out_every_file_with_kernels() -> None:
+    """A kernel with the probes of the coverage in it does not compile."""
+    tomllib = pytest.importorskip("tomllib", reason="new in Python 3.11")
+    root = Path(__file__).parents[2]
+    left_out = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["slipcover"]["omit"]
+    having = [
+        p for p in root.glob("cosmos_exp/**/*.py") if re.search(r"^@(kernel|part)\(", p.read_text(), re.MULTILINE)
+    ]
+    assert len(having) > 10
+    assert [p for p in having if not any(p.relative_to(root).match(pattern) for pattern in left_out)] == []

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.carla_clients import until
 
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.scene.carla.log import load_carla_scene
@@ -212,8 +213,11 @@ def test_a_camera_that_does_not_answer_is_named(server: Server, drive, tmp_path:
     """Another client has removed it."""
 
     def remove(world: Any) -> None:
-        cameras = world.get_actors().filter("sensor.camera.depth")
-        (camera,) = (camera for camera in cameras if camera.attributes["image_size_x"] == "48")
+        def found() -> list[Any]:
+            cameras = world.get_actors().filter("sensor.camera.depth")
+            return [camera for camera in cameras if camera.attributes["image_size_x"] == "48"]
+
+        (camera,) = until(found)
         camera.destroy()
 
     message = interfering(server, Playing(str(drive[0]), START), tmp_path, 5, remove)
