@@ -380,9 +380,10 @@ def test_a_drive_in_carla_becomes_a_video_in_a_notebook(
         monkeypatch.setattr(module, "SHIPPED_WEIGHTS", tmp_path)
     names, shown = run_notebook("drive_in_carla.ipynb", tmp_path / "outputs", monkeypatch)
     assert float(re.search(r"the ego drives (\d+) km/h", capsys.readouterr().out)[1]) > 5
-    seen = np.asarray(shown[0])
+    seen, grid, _ = (np.asarray(picture) for picture in shown if picture is not None)
     assert seen.shape == (360, 640, 3) and seen.std() > 20, "the ego from behind"
     assert (names["run"].path / "metrics.json").is_file() and len(names["run"].views) == 6
+    assert grid.shape == names["video"].shape[1:]
 
 
 REFERENCES = sorted({name for page in PAGES for name in re.findall(r"^::: (\S+)$", page.read_text(), re.MULTILINE)})

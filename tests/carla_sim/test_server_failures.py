@@ -114,6 +114,7 @@ def test_a_request_in_pieces_and_several_in_one(server: ServerProcess) -> None:
     "data", [b"GET / HTTP/1.1\r\n\r\n", b"\xc1\xc1\xc1", b"\x94\x00\x07", msgpack.packb([0, 1, 2, 3]), bytes(100)]
 )
 def test_garbage_harms_nobody(client, server: ServerProcess, data: bytes) -> None:
+    client.get_world()  # its streams are open from now on
     before = handles(server)
     for port in (server.port, server.port + 1):
         with socket.create_connection((server.host, port), timeout=20) as connection:
