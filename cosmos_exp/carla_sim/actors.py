@@ -13,14 +13,13 @@ import numpy as np
 from cosmos_exp.carla_sim.messages import ACTOR_STATE, ALIVE, LIGHT_STATE, UNION, VEHICLE_STATE, WALKER_STATE, floats
 from cosmos_exp.carla_sim.transforms import ORIGIN, Transform
 from cosmos_exp.carla_sim.versions import Version
-from cosmos_exp.scene.carla.recorder import ActorType
+from cosmos_exp.scene.carla.packets import ActorAdded
+from cosmos_exp.scene.carla.recorder import ActorType, actor_type
 
 RIGID, SPRING_ARM, SPRING_ARM_GHOST = 0, 1, 2
 BOOL, INT, FLOAT, STRING, COLOR = 1, 2, 3, 4, 5  # types of attributes as the client counts them
 SPEED_LIMIT = 30.0  # km/h, where nothing says another
 Attributes = Mapping[str, tuple[int, str]]  # {name: (type, value)}
-
-
 TEXTS = ("role_name", "ros_name", "object_type", "base_type", "special_type")  # attributes that are always text
 
 
@@ -34,20 +33,6 @@ def attribute_type(name: str, value: str) -> int:
         if re.fullmatch(form, value, re.IGNORECASE):
             return kind
     return STRING
-
-
-def actor_type(type_id: str) -> ActorType:
-    """Kind of actor by its blueprint."""
-    for prefix, kind in (
-        ("vehicle.", ActorType.VEHICLE),
-        ("walker.", ActorType.WALKER),
-        ("traffic.traffic_light", ActorType.TRAFFIC_LIGHT),
-        ("traffic.", ActorType.TRAFFIC_SIGN),
-        ("sensor.", ActorType.SENSOR),
-    ):
-        if type_id.startswith(prefix):
-            return kind
-    return ActorType.OTHER
 
 
 # Classes of CARLA's semantic segmentation that actors belong to.
@@ -135,6 +120,18 @@ class Actor:
 
     def attribute(self, name: str, default: str) -> str:
         return self.attributes[name][1] if name in self.attributes else default
+
+    @property
+    def added(self) -> ActorAdded:
+        """The actor in a log: where it was spawned, relative to its parent where it has one."""
+        place = self.relative or self.transform
+        x, y, z = place.location.tolist()
+        roll, pitch, yaw = place.rotation.tolist()
+        values = {name: value for name, (_, value) in self.attributes.items()}
+        kinds = {name: kind for name, (kind, _) in self.attributes.items()}
+        return ActorAdded(
+            self.id, int(self.kind), self.type_id, self.description, (x, y, z), (roll, pitch, yaw), values, kinds
+        )
 
     @property
     def tags(self) -> bytes:

@@ -17,6 +17,7 @@ from cosmos_exp.carla_sim.transforms import Transform
 from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.common.guards import XML_BYTES, read_bytes
 from cosmos_exp.common.input_files import existing_file
+from cosmos_exp.scene.carla.recorder import town_name
 from cosmos_exp.scene.lane_surface import LaneSurface
 from cosmos_exp.scene.opendrive.reader import load_opendrive
 from cosmos_exp.scene.types import SceneMap
@@ -28,7 +29,7 @@ SENT = "OpenDriveMap"  # CARLA's name of a map that a client has sent
 
 def base_name(name: str) -> str:
     """`/Game/Carla/Maps/Town10HD_Opt` -> `town10hd`."""
-    return name.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1].removesuffix(SUFFIX).lower().removesuffix("_opt")
+    return town_name(name).removesuffix(SUFFIX).lower().removesuffix("_opt")
 
 
 @dataclass(frozen=True)

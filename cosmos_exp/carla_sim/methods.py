@@ -40,6 +40,13 @@ def method(*, void: bool = False, bare: bool = False) -> Callable[[Callable], Ca
 
 
 @functools.cache
+def _arity(function: Callable) -> tuple[int, int]:
+    """Least and most arguments after the simulation."""
+    parameters = list(inspect.signature(function).parameters.values())[1:]
+    return sum(p.default is p.empty for p in parameters), len(parameters)
+
+
+@functools.cache
 def _unknown(name: str) -> None:
     """Once for each: clients do not wait for the answer of most calls, and would never know."""
     logger.warning("a client called %s(), which the embedded server does not have: it has no effect", name[:60])
@@ -70,10 +77,9 @@ def call(simulation: Simulation, name: str, params: list) -> Any:
         _unknown(name)
         return failure(name, f"the embedded server has no {name}()")
     arguments = params[1:] if params and isinstance(params[0], list) else params
-    parameters = list(inspect.signature(function).parameters.values())[1:]
-    needed = sum(p.default is p.empty for p in parameters)
-    if not needed <= len(arguments) <= len(parameters):
-        return failure(name, f"{name}() takes {len(parameters)} arguments, not {len(arguments)}")
+    needed, most = _arity(function)
+    if not needed <= len(arguments) <= most:
+        return failure(name, f"{name}() takes {most} arguments, not {len(arguments)}")
     try:
         value = function(simulation, *arguments)
     except Exception as error:

@@ -12,7 +12,7 @@ from cosmos_exp.carla_sim.actors import Actor
 from cosmos_exp.carla_sim.world import World
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.scene.carla.log_writer import LogWriter
-from cosmos_exp.scene.carla.packets import ActorAdded, Packet, empty_list
+from cosmos_exp.scene.carla.packets import Packet, list_rows
 from cosmos_exp.scene.carla.recorder import ActorType, Frame
 
 MOVING = (ActorType.VEHICLE, ActorType.WALKER)
@@ -51,7 +51,7 @@ class WorldRecorder:
             self._frames,
             TO_BE_CONTINUED,
             world.elapsed - self._start,
-            added=[_added(actor) for actor in added],
+            added=[actor.added for actor in added],
             deleted=gone,
             parents=[(actor.id, actor.parent) for actor in added if actor.parent],
             lists=dict(self._lists(actors, added)),
@@ -87,17 +87,5 @@ class WorldRecorder:
             yield _rows(Packet.TRAFFIC_LIGHT_TIME, [(a.id, a.light.green, a.light.yellow, a.light.red) for a in new])
 
 
-def _rows(packet: Packet, rows: list[tuple]) -> tuple[Packet, list[np.ndarray]]:
-    return packet, [np.array(rows, empty_list(packet).dtype)]
-
-
-def _added(actor: Actor) -> ActorAdded:
-    """As it was spawned: relative to its parent, where it has one."""
-    place = actor.relative or actor.transform
-    x, y, z = place.location.tolist()
-    roll, pitch, yaw = place.rotation.tolist()
-    values = {name: value for name, (_, value) in actor.attributes.items()}
-    kinds = {name: kind for name, (kind, _) in actor.attributes.items()}
-    return ActorAdded(
-        actor.id, int(actor.kind), actor.type_id, actor.description, (x, y, z), (roll, pitch, yaw), values, kinds
-    )
+def _rows(packet: Packet, rows: Iterable[tuple]) -> tuple[Packet, list[np.ndarray]]:
+    return packet, [list_rows(packet, rows)]

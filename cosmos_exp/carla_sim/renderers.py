@@ -35,7 +35,6 @@ from cosmos_exp.rendering.gbuffer import GBuffer
 from cosmos_exp.rendering.renderer import Frame, Renderer
 from cosmos_exp.scene.carla.axes import flu_points
 from cosmos_exp.scene.carla.log import LIGHT_STATES, recorded_scene
-from cosmos_exp.scene.carla.packets import ActorAdded
 from cosmos_exp.scene.carla.recorded_actors import RecordedActor
 from cosmos_exp.scene.carla.recorder import ActorType
 from cosmos_exp.scene.carla.tracks import actor_parts, is_drawable_prop, is_traffic, rear_axle, recorded_box
@@ -55,13 +54,13 @@ NOWHERE = Trajectory(np.zeros(1), np.eye(4)[None])
 
 def as_recorded(actor: Actor) -> RecordedActor:
     """An actor as the reader of logs describes it."""
-    values = {name: value for name, (_, value) in actor.attributes.items()}
-    kinds = {name: kind for name, (kind, _) in actor.attributes.items()}
-    x, y, z = actor.transform.location.tolist()
-    added = ActorAdded(actor.id, actor.kind, actor.type_id, 0, (x, y, z), (0.0, 0.0, 0.0), values, kinds)
     boxed = actor.box_extent.any()
     return RecordedActor(
-        added, 0, 0, box_origin=actor.box_center if boxed else None, box_extent=actor.box_extent if boxed else None
+        actor.added,
+        0,
+        0,
+        box_origin=actor.box_center if boxed else None,
+        box_extent=actor.box_extent if boxed else None,
     )
 
 
@@ -263,7 +262,7 @@ class TickPictures:
         if self.scene is not None:
             replay = self.scene.replay
             self.time = replay.time
-            self.live_ids = {replay.recording.actors[index].id: number for index, number in replay.ids.items()}
+            self.live_ids = replay.live_ids
         self._frames: dict[tuple, tuple[Renderer, Frame] | None] = {}
 
     def place(self, sensor: Actor, pose: np.ndarray) -> Placement:

@@ -6,7 +6,6 @@ log's frames locations are interpolated linearly and rotations along the shortes
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,7 +54,7 @@ class Pose:
 
 
 class Recording:
-    """A log by its time. `frame_at` and `poses_at` take seconds of the log's clock."""
+    """A log by its time. `frame_at` and `pose` take seconds of the log's clock."""
 
     def __init__(self, log: RecorderLog):
         self.log = log
@@ -72,10 +71,6 @@ class Recording:
     def stands_still(self, index: int) -> bool:
         """Whether an actor of the log is always where it is first."""
         return self._still[index]
-
-    def present(self, frame: int) -> Iterator[RecordedActor]:
-        """Actors that exist in a frame."""
-        return (a for a in self.actors if a.first_frame <= frame <= a.last_frame)
 
     def pose(self, actor: RecordedActor, t: float) -> Pose | None:
         """Where an actor is at t; None before its first position, where it then stays as it was spawned."""
@@ -124,3 +119,8 @@ class Replay:
         self.timeline = Timeline(self.start)
         self.ids: dict[int, int] = {}  # index of the recorded actor -> id
         self.time = self.start
+
+    @property
+    def live_ids(self) -> dict[int, int]:
+        """{id in the log: id in the world} of the actors that are there now."""
+        return {self.recording.actors[index].id: number for index, number in self.ids.items()}

@@ -41,6 +41,7 @@ from cosmos_exp.carla_sim.world import Settings, World
 from cosmos_exp.common.cores import usable_cores
 from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.common.input_files import existing_file
+from cosmos_exp.common.single_entry_cache import SingleEntryCache
 from cosmos_exp.rendering.weather import Weather
 from cosmos_exp.scene.carla.recorder import RecorderLog, read_log
 
@@ -94,7 +95,7 @@ class Simulation:
         self.builder = ThreadPoolExecutor(1, thread_name_prefix="scene")
         self.pieces: TownPieces | None = None
         self.scene: ReplayedScene | None = None
-        self.recordings: dict[tuple, Recording] = {}
+        self._recordings = SingleEntryCache()
         self.definitions: list = definitions(self.version.first_attribute_type)
         self.clients: set[RpcConnection] = set()
         self.recorder: WorldRecorder | None = None
@@ -210,9 +211,7 @@ class Simulation:
         except OSError:
             raise UserError(f"no recording {name!r}") from None
         key = (path, state.st_mtime_ns, state.st_size)
-        if key not in self.recordings:
-            self.recordings = {key: Recording(read_log(path))}
-        return self.recordings[key]
+        return self._recordings.get(key, lambda: Recording(read_log(path)))
 
     def _told(self, name: str, tell: Callable[[RecorderLog], str]) -> Awaitable[str]:
         """What is to be told of a recording, found in another thread."""

@@ -22,11 +22,11 @@ from cosmos_exp.carla_sim.traffic import Traffic
 from cosmos_exp.carla_sim.transforms import Transform
 from cosmos_exp.carla_sim.weather_parameters import PRESETS
 from cosmos_exp.scene.carla.ego import EGO_ROLES
+from cosmos_exp.scene.carla.log import SAME_PLACE
 from cosmos_exp.scene.carla.packets import Packet
 from cosmos_exp.scene.carla.recorder import ActorType
 
 REMEMBERED = 1000  # destroyed actors that clients may still ask after
-SAME_PLACE = 2.0  # metres within which a recorded light or sign is the map's
 SIGNALS = (ActorType.TRAFFIC_LIGHT, ActorType.TRAFFIC_SIGN)
 CARLA_DEGREES = -90.0  # a signal's model looks along its right
 
@@ -254,8 +254,8 @@ class World:
             actor.box_center, actor.box_extent = recorded.box_origin, recorded.box_extent
         return actor.id
 
-    def _follow_recording(self, actor: Actor | None, pose: Pose | None) -> None:
-        if actor is None or pose is None:
+    def _follow_recording(self, actor: Actor, pose: Pose | None) -> None:
+        if pose is None:
             return
         if self.replay_options.ignore_hero and actor.role in EGO_ROLES:
             return
@@ -264,24 +264,25 @@ class World:
         actor.angular_velocity = pose.angular_velocity
 
     def _apply_states(self, replay: Replay, frame: int) -> None:
-        ids = {replay.recording.actors[index].id: number for index, number in replay.ids.items()}
-        for row in replay.recording.rows(Packet.STATE, frame):
-            actor = self.actors.get(ids.get(int(row["id"]), 0))
-            if actor is not None:
-                light = actor.light
-                light.state, light.elapsed, light.frozen = int(row["state"]), float(row["elapsed"]), bool(row["frozen"])
-        for row in replay.recording.rows(Packet.ANIM_VEHICLE, frame):
-            actor = self.actors.get(ids.get(int(row["id"]), 0))
-            if actor is not None:
-                gear = int(row["gear"])
-                actor.control = VehicleControl(
-                    float(row["throttle"]), float(row["steer"]), float(row["brake"]), bool(row["handbrake"]),
-                    gear < 0, False, gear,
-                )  # fmt: skip
-        for row in replay.recording.rows(Packet.VEHICLE_LIGHT, frame):
-            actor = self.actors.get(ids.get(int(row["id"]), 0))
-            if actor is not None:
-                actor.lamps = int(row["mask"])
+        live = replay.live_ids
+
+        def rows(packet: Packet) -> Iterator[tuple[Actor, np.void]]:
+            for row in replay.recording.rows(packet, frame):
+                actor = self.actors.get(live.get(int(row["id"]), 0))
+                if actor is not None:
+                    yield actor, row
+
+        for actor, row in rows(Packet.STATE):
+            light = actor.light
+            light.state, light.elapsed, light.frozen = int(row["state"]), float(row["elapsed"]), bool(row["frozen"])
+        for actor, row in rows(Packet.ANIM_VEHICLE):
+            gear = int(row["gear"])
+            actor.control = VehicleControl(
+                float(row["throttle"]), float(row["steer"]), float(row["brake"]), bool(row["handbrake"]),
+                gear < 0, False, gear,
+            )  # fmt: skip
+        for actor, row in rows(Packet.VEHICLE_LIGHT):
+            actor.lamps = int(row["mask"])
 
     def _signal_at(self, kind: ActorType, place: Transform) -> Actor | None:
         near = [a for a in self.actors.values() if a.kind == kind]

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from cosmos_exp.common.cache_holds import holds_of
-from cosmos_exp.common.files import file_sha256, file_version, remove_partial_files, write_atomic
+from cosmos_exp.common.files import file_sha256, file_version, remove_partial_files, sync_to_disk, write_atomic
 from cosmos_exp.common.locks import locked, remove_unused
 
 log = logging.getLogger(__name__)
@@ -103,10 +103,10 @@ class StageCache:
             compute(partial)
             _seal(partial)
             if synced:
-                _sync(*partial.rglob("*"), partial)
+                sync_to_disk(*partial.rglob("*"), partial)
             os.rename(partial, folder)
             if synced:
-                _sync(folder.parent)
+                sync_to_disk(folder.parent)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
@@ -180,12 +180,3 @@ def _is_whole(folder: Path) -> bool:
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
     return True
-
-
-def _sync(*paths: Path) -> None:
-    for path in paths:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -67,6 +67,16 @@ def write_atomic(path: Path, content: bytes) -> None:
         partial.unlink(missing_ok=True)
 
 
+def sync_to_disk(*paths: Path) -> None:
+    """Wait until files and folders are on disk."""
+    for path in paths:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """As `write_atomic` does; makes the folder where there is none."""
     path.parent.mkdir(parents=True, exist_ok=True)

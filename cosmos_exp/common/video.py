@@ -17,7 +17,7 @@ import av
 import numpy as np
 
 from cosmos_exp.common.errors import UserError
-from cosmos_exp.common.files import partial_name
+from cosmos_exp.common.files import partial_name, sync_to_disk
 from cosmos_exp.common.video_decoding import pictures, video_info
 from cosmos_exp.common.views import GRID
 
@@ -117,7 +117,7 @@ class VideoWriter:
         try:
             self._encode()
             if not self._discarded:
-                _sync(self._partial)
+                sync_to_disk(self._partial)
                 os.replace(self._partial, self.path)
         finally:
             self._partial.unlink(missing_ok=True)
@@ -150,11 +150,6 @@ def write_video(path: Path | str, frames: np.ndarray, fps: float, *, crf: int = 
         for frame in frames:
             writer.write(frame)
     return writer.path
-
-
-def _sync(path: Path) -> None:
-    with open(path, "rb") as file:
-        os.fsync(file.fileno())
 
 
 def read_video(path: Path | str) -> np.ndarray:

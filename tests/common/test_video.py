@@ -57,7 +57,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, frames: np.ndarray, 
     def broken(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("cosmos_exp.common.video._sync", broken)
+    monkeypatch.setattr("cosmos_exp.common.video.sync_to_disk", broken)
     with pytest.raises(OSError):
         write_video(path, frames[:3], 24)
     assert path.read_bytes() == before

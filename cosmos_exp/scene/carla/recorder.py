@@ -61,6 +61,25 @@ class ActorType(IntEnum):
     SENSOR = 5
 
 
+ACTOR_TYPES = (  # by how the name of a blueprint begins
+    ("vehicle.", ActorType.VEHICLE),
+    ("walker.", ActorType.WALKER),
+    ("traffic.traffic_light", ActorType.TRAFFIC_LIGHT),
+    ("traffic.", ActorType.TRAFFIC_SIGN),
+    ("sensor.", ActorType.SENSOR),
+)
+
+
+def actor_type(type_id: str) -> ActorType:
+    """Kind of actor by its blueprint."""
+    return next((kind for prefix, kind in ACTOR_TYPES if type_id.startswith(prefix)), ActorType.OTHER)
+
+
+def town_name(path: str) -> str:
+    """Town without the asset folder that newer builds write: `Carla/Maps/Town10HD_Opt` -> `Town10HD_Opt`."""
+    return path.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
+
+
 @dataclass
 class Frame:
     """One recorded simulation step. Lists are structured arrays whose fields `packets.py` documents.
@@ -125,8 +144,8 @@ class RecorderLog:
 
     @property
     def map_name(self) -> str:
-        """Town name without the asset folder that newer builds write: `Carla/Maps/Town10HD_Opt` -> `Town10HD_Opt`."""
-        return self.map.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
+        """Of the town, without folder."""
+        return town_name(self.map)
 
 
 def read_log(path: Path | str) -> RecorderLog:

@@ -13,23 +13,18 @@ import numpy as np
 from cosmos_exp.scene.carla.log_writer import LogWriter
 from cosmos_exp.scene.carla.packets import ActorAdded, Packet, PhysicsControl, list_rows
 from cosmos_exp.scene.carla.recorded_actors import RecordedActor
-from cosmos_exp.scene.carla.recorder import ActorType, Frame
+from cosmos_exp.scene.carla.recorder import ActorType, Frame, actor_type
 from cosmos_exp.scene.carla_live.connection import answers
 
-KINDS = (
-    ("vehicle.", ActorType.VEHICLE),
-    ("walker.", ActorType.WALKER),
-    ("traffic.traffic_light", ActorType.TRAFFIC_LIGHT),
-    ("traffic.", ActorType.TRAFFIC_SIGN),
-    ("static.", ActorType.OTHER),
-)
 MOVING = (ActorType.VEHICLE, ActorType.WALKER, ActorType.OTHER)
 STATE_OFF = 3
 
 
 def kind_of(type_id: str) -> ActorType | None:
     """None for sensors, controllers and the spectator, which are no part of a scene."""
-    return next((kind for start, kind in KINDS if type_id.startswith(start)), None)
+    kind = actor_type(type_id)
+    other = kind is ActorType.OTHER and not type_id.startswith("static.")
+    return None if other or kind is ActorType.SENSOR else kind
 
 
 class ActorRecorder:

@@ -26,6 +26,7 @@ from cosmos_exp.common.counted_warnings import CountedWarnings
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.files import write_atomic
 from cosmos_exp.common.progress import Tick
+from cosmos_exp.scene.carla.recorder import town_name
 from cosmos_exp.scene.carla.tracks import actor_box, rear_axle
 from cosmos_exp.scene.carla_live.actors import ActorRecorder, recorded
 from cosmos_exp.scene.carla_live.cameras import LiveOutput, WantedCamera, mount
@@ -332,8 +333,7 @@ def _wait(futures: Sequence[Future]) -> None:
 
 
 def town_of(world: Any) -> str:
-    """`Carla/Maps/Town10HD_Opt` -> `Town10HD_Opt`."""
-    return world.get_map().name.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
+    return town_name(world.get_map().name)
 
 
 def _write_map(world: Any, folder: Path) -> str:

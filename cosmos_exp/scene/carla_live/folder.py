@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from cosmos_exp.common.errors import UserError, unknown_name
-from cosmos_exp.common.files import file_sha256, json_text, partial_name, write_atomic
+from cosmos_exp.common.files import file_sha256, json_text, partial_name, sync_to_disk, write_atomic
 from cosmos_exp.common.guards import parse_json, read_bytes, read_npy
 from cosmos_exp.sensors.camera import CameraModel
 
@@ -96,10 +96,10 @@ class CaptureWriter:
         }
         content = {"format": FORMAT, **about, "cameras": cameras, "files": files}
         write_atomic(self.partial / ABOUT, (json_text(content, 2) + "\n").encode())
-        _sync(self.partial)
+        sync_to_disk(self.partial)
         shutil.rmtree(self.folder, ignore_errors=True)
         os.rename(self.partial, self.folder)
-        _sync(self.folder.parent)
+        sync_to_disk(self.folder.parent)
         return self.folder
 
     def discard(self) -> None:
@@ -145,14 +145,6 @@ class _ArrayFile:
         self.file.flush()
         os.fsync(self.file.fileno())
         self.file.close()
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def lens_text(model: CameraModel) -> str:

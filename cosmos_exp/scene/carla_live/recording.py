@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cosmos_exp.common.errors import UserError
+from cosmos_exp.scene.carla.recorder import town_name
 from cosmos_exp.scene.carla_live.connection import CaptureError, answers
 from cosmos_exp.scene.carla_live.ego import Vehicle, find_ego, listed
 
@@ -84,8 +85,7 @@ def parse_info(name: str, text: str) -> Recording:
         if frame := FRAME.match(line):
             seconds = float(frame["seconds"])
     close()
-    place = town[1].strip().replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
-    return Recording(name, place, int(frames[1]), float(duration[1]), tuple(vehicles))
+    return Recording(name, town_name(town[1].strip()), int(frames[1]), float(duration[1]), tuple(vehicles))
 
 
 def replayed_ego(recorded: RecordedVehicle, vehicles: Sequence[Vehicle]) -> Vehicle:
