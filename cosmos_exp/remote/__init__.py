@@ -1,0 +1,1 @@
+"""Generation on another machine: requests as they travel, and clients of servers that compute them."""
