@@ -1,7 +1,7 @@
 """Requests, jobs and results as they travel between a client and a server: version 1 of the job API.
 
-A request names its videos by the SHA-256 of their bytes (blobs), which are uploaded once. It has no file names of either
-machine. Equal requests have equal digests, and a server computes each once.
+A request names its videos by the SHA-256 of their bytes (blobs), which are uploaded once. It has no file names of
+either machine. Equal requests have equal digests, and a server computes each once.
 """
 
 from __future__ import annotations
@@ -13,7 +13,16 @@ from enum import Enum
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StringConstraints,
+    model_validator,
+)
 
 API = "/v1"
 LONGEST_PROMPT = 20_000  # characters; the longest prompt of the released models is below 2 000
@@ -53,8 +62,9 @@ class Status(str, Enum):
 class ControlInput(Message):
     """The videos of one control.
 
-    blob: of the front view, as it is generated alone. blobs: {view: video}, as all views are generated together; a model
-    whose two networks work at one size reads the front view's from either. derive: the server makes it from `rgb`.
+    blob: of the front view, as it is generated alone. blobs: {view: video}, as all views are generated together; a
+    model whose two networks work at one size reads the front view's from either. derive: the server makes it from
+    `rgb`.
     """
 
     blob: Sha256 | None = None
@@ -72,10 +82,10 @@ class ControlInput(Message):
 class Extra(Message):
     """What of a run's config and inputs has no field of its own.
 
-    clip: name, from which the seeds of the noise follow. view_prompts: {view: prompt} where several views are generated.
-    config: {dotted key: value} of the groups `model`, `sampler`, `controls` and `captions`, such as sampler.sigma_max; a
-    file is named by "blob:SHA-256". renders: {output: {view: blob}}, the scene as it was rendered, for models that read
-    it: rgb and other pictures as lossless videos, labels as .npz.
+    clip: name, from which the seeds of the noise follow. view_prompts: {view: prompt} where several views are
+    generated. config: {dotted key: value} of the groups `model`, `sampler`, `controls` and `captions`, such as
+    sampler.sigma_max; a file is named by "blob:SHA-256". renders: {output: {view: blob}}, the scene as it was
+    rendered, for models that read it: rgb and other pictures as lossless videos, labels as .npz.
     """
 
     clip: Name = "clip"
@@ -87,8 +97,8 @@ class Extra(Message):
 
 
 class JobRequest(Message):
-    """One clip of one prompt. backend: the model, one of those that the server lists. What is null or left out is as the
-    server's config has it."""
+    """One clip of one prompt. backend: the model, one of those that the server lists. What is null or left out is as
+    the server's config has it."""
 
     backend: Name
     prompt: Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_PROMPT, strict=True)]
@@ -124,8 +134,8 @@ class JobRequest(Message):
 
 
 class JobInfo(Message):
-    """A job as the server shows it. times: seconds since 1970. progress: 0 to 1. queue_position: jobs before it, or null
-    where it does not wait. token_id: who submitted it."""
+    """A job as the server shows it. created, started, finished: seconds since 1970. progress: 0 to 1. queue_position:
+    jobs before it, or null where it does not wait. token_id: who submitted it."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)  # a newer server may say more
 
@@ -181,8 +191,8 @@ class ResultManifest(Message):
 
 class ModelInfo(Message):
     """A model of a server. contract: as `cosmos_exp.models.contract.Contract.to_dict`, or of another server, as it has
-    it. reads_targets: whether it needs `extra.renders["target"]`, the scene in the style. checkpoints: {file: sha256} of
-    what its results follow from. versions: {stage: version} of its code."""
+    it. reads_targets: whether it needs `extra.renders["target"]`, the scene in the style. checkpoints: {file: sha256}
+    of what its results follow from. versions: {stage: version} of its code."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
