@@ -259,9 +259,10 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 def _said(status: Any) -> str:
     """Of a status of the Gradio client."""
-    words = [str(getattr(status.code, "value", status.code)).lower().replace("_", " ")]
-    if status.rank is not None:
-        words.append(f"place {status.rank + 1} of {status.queue_size or status.rank + 1} in the queue")
+    code = str(getattr(status.code, "value", status.code)).lower().replace("_", " ")
+    words = [] if status.progress_data else [code]
+    if status.rank is not None and "queue" in code:
+        words.append(f"place {status.rank + 1} of {status.queue_size or status.rank + 1}")
     for unit in status.progress_data or ():
         share = unit.progress if unit.progress is not None else unit.index / unit.length if unit.length else None
         words.append(" ".join(filter(None, [f"{share:.0%}" if share is not None else "", unit.desc or ""])))

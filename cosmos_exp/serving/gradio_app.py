@@ -13,17 +13,16 @@ from typing import Any
 
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.remote.wire import JobInfo, Status
+from cosmos_exp.serving.gradio_files import CACHE, OUTPUT, arrived, handed_out, token_of
+from cosmos_exp.serving.page import add_page, theme
+from cosmos_exp.serving.page_style import CSS
 from cosmos_exp.serving.requests import Translated, from_upstream, parse_upstream
 from cosmos_exp.serving.store import QueueFull
 from cosmos_exp.serving.submissions import Submissions, told
 
 UPLOAD, GENERATE = "upload_file", "generate_video"
-CACHE = "GRADIO_TEMP_DIR"
-"""Environment variable by which Gradio is told where files arrive and results are handed out."""
 CACHE_SECONDS = (600, 24 * 3600)
 """How often Gradio looks for copies to delete, and their age. Uploads and results themselves are kept elsewhere."""
-OUTPUT = "output.mp4"
-"""Name of every result, as that server has it."""
 BUSY = "try again later"
 """Words of the error of a full queue. It is the only one that is raised: clients repeat such calls."""
 
@@ -47,34 +46,20 @@ def mount(app: Any, submissions: Submissions, folder: Path, *, path: str = "/", 
     os.environ[CACHE] = str(folder.resolve())
     gr = gradio()
     blocks = build(submissions)
-    given = {"theme": _theme(), "css": _css(), "footer_links": []} if _major(gr) >= 6 else {"show_api": False}
+    given = {"theme": theme(), "css": CSS, "footer_links": []} if _major(gr) >= 6 else {"show_api": False}
     return gr.mount_gradio_app(app, blocks, path, max_file_size=largest, show_error=True, ssr_mode=False, **given)
 
 
 def build(submissions: Submissions) -> Any:
     """The Blocks."""
-    from cosmos_exp.serving.page import add_page
-
     gr = gradio()
-    style = {} if _major(gr) >= 6 else {"theme": _theme(), "css": _css()}
+    style = {} if _major(gr) >= 6 else {"theme": theme(), "css": CSS}
     with gr.Blocks(title="cosmos-exp", analytics_enabled=False, delete_cache=CACHE_SECONDS, **style) as blocks:
         add_page(submissions, hidden(gr))
         _add_upload(gr, submissions)
         _add_generate(gr, submissions)
     blocks.queue(default_concurrency_limit=None, api_open=False)
     return blocks
-
-
-def _theme() -> Any:
-    from cosmos_exp.serving.page import theme
-
-    return theme()
-
-
-def _css() -> str:
-    from cosmos_exp.serving.page import CSS
-
-    return CSS
 
 
 def hidden(gr: Any) -> dict[str, Any]:
@@ -89,20 +74,12 @@ def _major(gr: Any) -> int:
 def _add_upload(gr: Any, submissions: Submissions) -> None:
     def upload_file(path: str) -> str:
         try:
-            return json.dumps({"path": submissions.upload(arrived(path), Path(path).name)})
+            return json.dumps({"path": submissions.upload(arrived(path))})
         except UserError as error:
             return json.dumps({"error": str(error)})
 
     file, answer = gr.File(visible=False), gr.Textbox(visible=False)
     file.upload(upload_file, file, answer, api_name=UPLOAD, concurrency_limit=None)
-
-
-def arrived(path: str) -> Path:
-    """A file that came through Gradio's own upload; UserError for any other."""
-    found, folder = Path(path).resolve(), Path(os.environ[CACHE])
-    if not found.is_relative_to(folder) or not found.is_file():
-        raise UserError("no file that was uploaded here")
-    return found
 
 
 def _add_generate(gr: Any, submissions: Submissions) -> None:
@@ -127,11 +104,6 @@ def _add_generate(gr: Any, submissions: Submissions) -> None:
     button.click(generate_video, text, [video, answer], api_name=GENERATE, concurrency_limit=None)
 
 
-def token_of(request: Any) -> str | None:
-    """Who asks, as the server's check of tokens has noted it."""
-    return getattr(getattr(request, "state", None), "token_id", None)
-
-
 def _answer(submissions: Submissions, job: JobInfo, asked: Translated) -> tuple[str | None, str]:
     """The video and a text; of a job without a video None and the reason."""
     if job.status is Status.CANCELLED:
@@ -142,15 +114,3 @@ def _answer(submissions: Submissions, job: JobInfo, asked: Translated) -> tuple[
     said = ["Video generated successfully!", f"Job {job.id}.", f"Output saved to {OUTPUT}."]
     said += [f"Note: {note}." for note in asked.notes]
     return str(video), " ".join([*said, f"Final prompt: {asked.request.prompt}"])
-
-
-def handed_out(video: Path, job: str) -> Path:
-    """A result as a file that Gradio may send."""
-    target = Path(os.environ[CACHE]) / "results" / job / OUTPUT
-    if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(f".{os.getpid()}_{id(target)}.partial")
-        os.link(video, partial)
-        os.replace(partial, target)
-    os.utime(target.parent)
-    return target

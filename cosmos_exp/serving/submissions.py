@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -39,16 +39,17 @@ class Submissions:
         spec = RunSpec(self.config)
         return Limits(self.config.model.name, spec.contract, spec.fps)
 
-    def keep(self, path: Path, name: str = "") -> str:
+    def keep(self, path: Path) -> str:
         """SHA-256 of a file that is now among the uploads."""
         sha256 = file_sha256(path)
         with path.open("rb") as file:
-            self.blobs.put(sha256, file, name or path.name)
+            self.blobs.put(sha256, file, path.name)
         return sha256
 
-    def upload(self, path: Path, name: str) -> str:
-        """The `upload_name` of a file that is now among the uploads."""
-        return upload_name(self.keep(path, name), name)
+    def upload(self, path: Path, instead: Mapping[str, str] = {}) -> str:
+        """The `upload_name` of a file that is now among the uploads. instead: {SHA-256: that of the file to name}."""
+        sha256 = self.keep(path)
+        return upload_name(instead.get(sha256, sha256), path.name)
 
     def submit(self, request: JobRequest, token_id: str | None, client: str) -> JobInfo:
         """The job of a request; an equal one that is there is given as it is. Raises ValidationErrors, QueueFull."""
@@ -94,5 +95,4 @@ def told(job: JobInfo) -> str:
         return f"queued, {before} before it" if before else "queued, next"
     if job.status is Status.FAILED:
         return f"failed: {job.error}"
-    words = [job.status.value, f"{job.progress:.0%}" if job.status is Status.RUNNING else "", job.message]
-    return ", ".join(filter(None, words))
+    return ", ".join(filter(None, [job.status.value, job.message]))
