@@ -14,6 +14,7 @@ from cosmos_exp.common.styles import STYLES
 from cosmos_exp.config.key_docs import documented_keys
 from cosmos_exp.remote.request_file import CONTROL_KEY, INPUT_KEY, PRESETS, WEIGHT_KEY
 from cosmos_exp.remote.wire import JobInfo, Status
+from cosmos_exp.sampling.sampler_params import SIGMA_MAX
 from cosmos_exp.scene.sources.procedural import ProceduralConfig
 from cosmos_exp.serving.gradio_files import arrived, folder, handed_out, token_of
 from cosmos_exp.serving.requests import STRENGTH_KEYS, Limits, Translated, from_upstream
@@ -187,7 +188,7 @@ class Page:
             self.exact[self.submissions.keep(video.shown)] = self.submissions.keep(video.exact)
         shown = {name: str(video.shown) for name, video in made.videos.items()}
         given = [shown.get(name) for name in (*self.videos, RGB)]
-        return (*given, made.prompts[style], made.prompts, _state(f"The street of seed {seed:g}."))
+        return (*given, made.prompts[style], made.prompts, _state(f"The street of seed {int(seed)}."))
 
     async def _generate(self, given: dict[Any, Any], request: Any) -> AsyncIterator[tuple[Any, ...]]:
         """job, state, result, download, cancel, as the job goes on."""
@@ -212,7 +213,8 @@ class Page:
             values[name] = {WEIGHT_KEY: given[self.weights[name]]}
             if path := given[self.videos[name]]:
                 values[name][CONTROL_KEY] = self._upload(path)
-        if path := values.get(INPUT_KEY):
+        derived = any(name in STRENGTH_KEYS and CONTROL_KEY not in values[name] for name in chosen)
+        if (path := values.pop(INPUT_KEY, None)) and (derived or values.get("sigma_max", SIGMA_MAX) < SIGMA_MAX):
             values[INPUT_KEY] = self._upload(path)
         for name, key in STRENGTH_KEYS.items():
             if name not in chosen or given[self.videos[name]]:
