@@ -22,6 +22,8 @@ from cosmos_exp.common.progress import Tick
 UPLOAD, GENERATE = "/upload_file", "/generate_video"
 CONNECT_SECONDS = 30.0
 TOKEN, TOKEN_FILE = "COSMOS_TOKEN", "COSMOS_TOKEN_FILE"
+BUSY = "try again later"
+"""In the text of an error after which the same call may work."""
 LOOK = 0.2
 """Seconds between looks at whether a call has ended."""
 
@@ -234,7 +236,7 @@ class _translated:
             raise Lost(f"{self.url}: the call was lost: {said}") from None
         if kind_name == "AuthenticationError" or " 401" in said:
             raise self._refused_token() from None
-        raise UserError(f"{self.url} refuses it: {said}") from None
+        raise (Lost if BUSY in said else UserError)(f"{self.url} refuses it: {said}") from None
 
     def _of_status(self, answer: httpx.Response) -> UserError:
         if answer.status_code == 401:

@@ -8,46 +8,47 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from pathlib import Path
 from typing import Any
 
 from cosmos_exp.common.errors import UserError
+from cosmos_exp.remote.gradio_endpoint import BUSY
 from cosmos_exp.remote.wire import JobInfo, Status
+from cosmos_exp.serving.extra import require_extra
 from cosmos_exp.serving.gradio_files import CACHE, OUTPUT, arrived, handed_out, token_of
 from cosmos_exp.serving.page import add_page, theme
 from cosmos_exp.serving.page_style import CSS
 from cosmos_exp.serving.requests import Translated, from_upstream, parse_upstream
+from cosmos_exp.serving.service import Service
 from cosmos_exp.serving.store import QueueFull
-from cosmos_exp.serving.submissions import Submissions, told
+from cosmos_exp.serving.submissions import ServerEnds, Submissions, told
 
+FOLDER = "gradio"
+"""In the state folder, for copies of what arrives and leaves."""
 UPLOAD, GENERATE = "upload_file", "generate_video"
 CACHE_SECONDS = (600, 24 * 3600)
 """How often Gradio looks for copies to delete, and their age. Uploads and results themselves are kept elsewhere."""
-BUSY = "try again later"
-"""Words of the error of a full queue. It is the only one that is raised: clients repeat such calls."""
 
 
 def gradio() -> Any:
     """The package; UserError where the extra is missing."""
+    require_extra()
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-    try:
-        import gradio as module
-    except ImportError:
-        raise UserError('the server needs its extra: pip install "cosmos-exp[serve]"') from None
+    import gradio as module
+
     return module
 
 
-def mount(app: Any, submissions: Submissions, folder: Path, *, path: str = "/", largest: int | None = None) -> Any:
-    """The interface and the page below `path` of a FastAPI app, after the app's own routes.
-
-    folder: for copies of what arrives and leaves. largest: bytes of one upload.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    os.environ[CACHE] = str(folder.resolve())
+def mount(app: Any, service: Service, *, path: str = "/") -> Any:
+    """The interface and the page below `path` of a FastAPI app, after the app's own routes."""
+    folder = (service.state / FOLDER).absolute()
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    os.environ[CACHE] = str(folder)
     gr = gradio()
-    blocks = build(submissions)
+    blocks = build(Submissions(service))
     given = {"theme": theme(), "css": CSS, "footer_links": []} if _major(gr) >= 6 else {"show_api": False}
-    return gr.mount_gradio_app(app, blocks, path, max_file_size=largest, show_error=True, ssr_mode=False, **given)
+    return gr.mount_gradio_app(
+        app, blocks, path, max_file_size=service.largest_blob, show_error=True, ssr_mode=False, **given
+    )
 
 
 def build(submissions: Submissions) -> Any:
@@ -88,13 +89,13 @@ def _add_generate(gr: Any, submissions: Submissions) -> None:
     async def generate_video(text: str, request: Any, progress: Any = shown) -> tuple[str | None, str]:
         try:
             values = parse_upstream(text)
-            asked = await asyncio.to_thread(from_upstream, values, submissions.blobs, submissions.limits)
+            asked = await asyncio.to_thread(from_upstream, values, submissions.service.blobs, submissions.limits)
             job = await asyncio.to_thread(submissions.submit, asked.request, token_of(request), "gradio")
             async for job in submissions.follow(job.id):  # noqa: B020  # the job as it goes on
                 progress(job.progress, desc=told(job))
             return await asyncio.to_thread(_answer, submissions, job, asked)
-        except QueueFull as error:
-            raise gr.Error(f"{error}; {BUSY}") from None
+        except (QueueFull, ServerEnds) as error:
+            raise gr.Error(f"{error}; {BUSY}") from None  # which clients repeat, and nothing else
         except UserError as error:
             return None, f"Error: {error}"
 

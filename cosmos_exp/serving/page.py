@@ -99,7 +99,7 @@ class Page:
         self.parts["said"] = gr.HTML(_state("Draw a scene, or upload your own videos."))
 
     def _controls(self) -> None:
-        gr, own = self.gr, self.submissions.config.controls
+        gr, own = self.gr, self.submissions.service.config.controls
         names = list(self.limits.contract.controls)
         used = [name for name in names if name in own.used] or names[:1]
         help = (
@@ -118,18 +118,18 @@ class Page:
     def _strength(self, name: str) -> None:
         """Of a control that can be made from the input video."""
         key = STRENGTH_KEYS[name]
-        usual = getattr(self.submissions.config.controls, name).strength
+        usual = getattr(self.submissions.service.config.controls, name).strength
         help = f"{_help(f'controls.{name}.strength')} Where {name} is made from the input video."
         self.knobs[key] = self.gr.Dropdown(list(PRESETS[key]), value=usual, label=key, info=help)
 
     def _prompt(self) -> None:
-        gr, own = self.gr, self.submissions.config.captions.negative_prompt
+        gr, own = self.gr, self.submissions.service.config.captions.negative_prompt
         self.knobs["prompt"] = gr.Textbox(label="prompt", lines=3, elem_id="prompt")
         usual, help = own or self.limits.contract.negative_prompt or "", _help("captions.negative_prompt")
         self.knobs["negative_prompt"] = gr.Textbox(label="negative prompt", info=help, placeholder=usual)
 
     def _sampler(self) -> None:
-        gr, own = self.gr, self.submissions.config.sampler
+        gr, own = self.gr, self.submissions.service.config.sampler
         steps = self.limits.contract.num_steps or own.num_steps
         values = {"guidance": own.guidance, "num_steps": steps, "sigma_max": own.sigma_max, "seed": own.seed}
         with gr.Accordion("Sampler", open=False), gr.Row():
@@ -181,7 +181,7 @@ class Page:
         try:
             if seed is None or seed != int(seed):
                 raise UserError(f"scene={seed}: a whole number of 0 or more")
-            made = scene_inputs(self.submissions.config, int(seed), folder() / "scenes")
+            made = scene_inputs(self.submissions.service.config, int(seed), folder() / "scenes")
         except UserError as error:
             return (*(None for _ in (*self.videos, RGB)), self.gr.update(), {}, _state(str(error), failed=True))
         for video in made.videos.values():
@@ -219,7 +219,7 @@ class Page:
         for name, key in STRENGTH_KEYS.items():
             if name not in chosen or given[self.videos[name]]:
                 values.pop(key, None)  # is shown for a control that is made
-        return from_upstream(values, self.submissions.blobs, self.limits)
+        return from_upstream(values, self.submissions.service.blobs, self.limits)
 
     def _upload(self, path: str) -> str:
         """The name of a video; where it was drawn here, of the one without loss."""
@@ -227,10 +227,10 @@ class Page:
 
     def _cancel(self, job: str) -> None:
         if job:
-            self.submissions.store.cancel(job)
+            self.submissions.service.store.cancel(job)
 
     def _recent(self, request: Any) -> str:
-        store = self.submissions.store
+        store = self.submissions.service.store
         jobs = store.jobs(token_id=token_of(request), limit=RECENT)
         prompts = {job.id: asked.prompt for job in jobs if (asked := store.request(job.id))}
         return _list([(job, prompts.get(job.id, ""), self._link(job)) for job in jobs])

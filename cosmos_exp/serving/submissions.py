@@ -1,49 +1,44 @@
-"""What the Gradio interface and the page do with the queue: keep uploads, submit, follow a job, find its video."""
+"""What the Gradio interface and the page do with a server: keep uploads, submit, follow a job, find its video."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.files import file_sha256
 from cosmos_exp.config.run_spec import RunSpec
-from cosmos_exp.config.schema import Config
-from cosmos_exp.remote.wire import JobInfo, JobRequest, ResultManifest, Status
+from cosmos_exp.remote.wire import JobInfo, JobRequest, Status
 from cosmos_exp.serving.requests import FRONT, Limits, upload_name
+from cosmos_exp.serving.service import Service
 
 LOOK = 0.25
 """Seconds between two looks at a job that is followed."""
 
 
+class ServerEnds(UserError):
+    """It will go on with the job when it is started again."""
+
+
 @dataclass(frozen=True)
 class Submissions:
-    """config: of the server's model. store: `JobStore`. blobs: `BlobStore`. folder: of the jobs.
-
-    check: raises ValidationErrors where a request cannot run. most_queued: jobs that may wait.
-    """
-
-    config: Config
-    store: Any
-    blobs: Any
-    folder: Path
-    check: Callable[[JobRequest], None]
-    most_queued: int | None = None
+    service: Service
 
     @cached_property
     def limits(self) -> Limits:
-        spec = RunSpec(self.config)
-        return Limits(self.config.model.name, spec.contract, spec.fps)
+        spec = RunSpec(self.service.config)
+        return Limits(self.service.config.model.name, spec.contract, spec.fps)
 
     def keep(self, path: Path) -> str:
-        """SHA-256 of a file that is now among the uploads."""
+        """SHA-256 of a file that is now among the uploads. UserError where there is no room for it."""
+        if not self.service.has_room(path.stat().st_size):
+            raise UserError("the uploads have all the room that they may have (serve.largest_state): try again later")
         sha256 = file_sha256(path)
         with path.open("rb") as file:
-            self.blobs.put(sha256, file, path.name)
+            self.service.blobs.put(sha256, file, path.name)
         return sha256
 
     def upload(self, path: Path, instead: Mapping[str, str] = {}) -> str:
@@ -53,15 +48,13 @@ class Submissions:
 
     def submit(self, request: JobRequest, token_id: str | None, client: str) -> JobInfo:
         """The job of a request; an equal one that is there is given as it is. Raises ValidationErrors, QueueFull."""
-        self.check(request)
-        self.blobs.touch(request.blobs)
-        return self.store.submit(request, {"client": client}, token_id, most_queued=self.most_queued)[0]
+        return self.service.submit(request, {"client": client}, token_id)[0]
 
     async def follow(self, job: str) -> AsyncIterator[JobInfo]:
-        """The job whenever it has changed, until it is finished. UserError where it is gone."""
+        """The job whenever it has changed, until it is finished. UserError where it is gone; ServerEnds."""
         seen = None
-        while True:
-            update = await asyncio.to_thread(self.store.update, job)
+        while not self.service.stopping.is_set():
+            update = await asyncio.to_thread(self.service.store.update, job)
             if update is None:
                 raise UserError(f"job {job} was deleted")
             if update != seen:
@@ -70,22 +63,17 @@ class Submissions:
                 if update.job.status.finished:
                     return
             await asyncio.sleep(LOOK)
-
-    def manifest(self, job: str) -> ResultManifest:
-        """Of a finished job. UserError where its result was deleted."""
-        path = self.folder / job / "result" / "manifest.json"
-        try:
-            return ResultManifest.model_validate_json(path.read_bytes())
-        except FileNotFoundError:
-            raise UserError(f"the result of job {job} is no longer here: send the request again") from None
+        raise ServerEnds(f"the server is being stopped; job {job} stays in its queue")
 
     def video(self, job: str) -> Path:
-        """Of the front view; the lossless one where its size is odd, which players do not show."""
-        files = [file for file in self.manifest(job).files if file.kind in ("video", "lossless")]
-        ranked = sorted(files, key=lambda file: (file.kind != "video", file.view != FRONT))
-        if not ranked:
-            raise UserError(f"job {job} has no video")
-        return self.folder / job / "result" / ranked[0].name
+        """Of the front view; the lossless one where its size is odd, which players do not show. UserError where the
+        result was deleted."""
+        manifest = self.service.manifest(job)
+        files = [file for file in manifest.files if file.kind in ("video", "lossless")] if manifest else []
+        if not files:
+            raise UserError(f"the result of job {job} is no longer here: send the request again")
+        best = min(files, key=lambda file: (file.kind != "video", file.view != FRONT))
+        return self.service.jobs_folder / job / "result" / best.name
 
 
 def told(job: JobInfo) -> str:
