@@ -105,9 +105,7 @@ def _given_frames(model: VideoModel, file_of: FileOf) -> Iterator[tuple[str, Any
         yield from ((f"sampler.first_frames.{v}", BLOB + file_of(view_file(given, v, views))) for v in views)
 
 
-def _weight_map(
-    key: str, weight_map: WeightMapConfig, model: VideoModel, file_of: FileOf
-) -> Iterator[tuple[str, Any]]:
+def _weight_map(key: str, weight_map: WeightMapConfig, model: VideoModel, file_of: FileOf) -> Iterator[tuple[str, Any]]:
     for entry in fields(WeightMapConfig):
         value = getattr(weight_map, entry.name)
         if entry.name == "mask" and value is not None and Path(value).is_dir():
