@@ -36,7 +36,7 @@ from cosmos_exp.models.remote.config import RemoteConfig
 from cosmos_exp.models.remote.job_request import FRONT, job_request
 from cosmos_exp.models.remote.server import client_of, model_info, shown
 from cosmos_exp.models.remote.uploads import video_bytes
-from cosmos_exp.remote.job_client import JobClient, Unreachable
+from cosmos_exp.remote.job_client import JobClient, ServerRefusal, Unreachable
 from cosmos_exp.remote.wire import JobInfo, JobRequest, ModelInfo, ResultManifest, Status
 
 log = logging.getLogger(__name__)
@@ -47,6 +47,8 @@ LOOK = 0.1
 """Seconds between two looks at how far the jobs are."""
 LONGEST_PAUSE = 10.0
 """Seconds between two tries to reach a server that is away."""
+GONE, EXPIRED = 404, 410
+"""HTTP status of a job that a server does not know, and of a result that it has deleted."""
 STEPS = 1000
 """Of a progress of 1."""
 
@@ -175,14 +177,22 @@ class Call:
     def _result(self, client: JobClient, request: JobRequest) -> ResultManifest:
         """Of the job of a request. An equal request is the same job, so it may be sent again after any loss."""
         while True:
-            job = self._patiently(lambda: self._submitted(client, request))
-            while not job.status.finished:
+            job = self._patiently(partial(self._submitted, client, request))
+            try:
                 job = self._patiently(partial(self._watched, client, job.id))
+            except ServerRefusal as error:
+                if error.status != GONE:
+                    raise
+                continue  # the server has lost or deleted it
             if job.status is Status.FAILED:
                 raise UserError(f"{shown(self.model.own)}, job {job.id}: {job.error}")
             if job.status is Status.CANCELLED:
                 raise UserError(f"{shown(self.model.own)}: job {job.id} was cancelled there; run again to repeat it")
-            return self._patiently(partial(client.result, job.id))
+            try:
+                return self._patiently(partial(client.result, job.id))
+            except ServerRefusal as error:
+                if error.status not in (GONE, EXPIRED):
+                    raise
 
     def _submitted(self, client: JobClient, request: JobRequest) -> JobInfo:
         for sha256 in request.blobs:
@@ -231,7 +241,7 @@ class Call:
             if view not in lossless:
                 raise UserError(f"{shown(self.model.own)}: job {manifest.job} has no lossless video of {view}")
             path = folder / lossless[view].name
-            self._patiently(partial(client.download, manifest.job, lossless[view].name, path))
+            self._patiently(partial(client.download, manifest.job, lossless[view], path))
             frames = read_video(path)
             path.unlink()
             yield view, self._of_shape(frames, shape, view)

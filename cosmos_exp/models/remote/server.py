@@ -13,7 +13,7 @@ from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.common.files import write_atomic
 from cosmos_exp.common.memo import Memo
 from cosmos_exp.models.remote.config import RemoteConfig
-from cosmos_exp.remote.job_client import JobClient, Unreachable, read_token
+from cosmos_exp.remote.job_client import JobClient, Unreachable, token_of_environment, token_of_file
 from cosmos_exp.remote.wire import ModelInfo
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,12 @@ _known = Memo()
 
 def client_of(config: RemoteConfig) -> JobClient:
     """Raises UserError where the token file cannot be read, or the endpoint is no address."""
-    return JobClient(config.endpoint, read_token(config.token_file))
+    return JobClient(config.endpoint, token_of(config))
+
+
+def token_of(config: RemoteConfig) -> str | None:
+    """Of `model.token_file`, or of the environment."""
+    return token_of_file(Path(config.token_file)) if config.token_file else token_of_environment()
 
 
 def model_info(config: RemoteConfig) -> ModelInfo:
