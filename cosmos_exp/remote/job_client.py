@@ -184,10 +184,7 @@ class JobClient:
 
     def wait(self, job: str) -> JobInfo:
         """As it is when it is finished."""
-        last = None
-        for last in self.watch(job):
-            pass
-        assert last is not None
+        *_, last = self.watch(job)
         return last
 
     def result(self, job: str) -> ResultManifest:

@@ -112,7 +112,7 @@ class WorkerPool:
         own = self.folder / f"{index}.log"
         with own.open("ab") as output:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", MODULE, name, "--device", device, *self.overrides,
+                sys.executable, "-m", MODULE, name, *self.overrides, "--device", device,
                 stdin=asyncio.subprocess.PIPE, stdout=output, stderr=output, env=self._environment(),
                 start_new_session=True,  # Ctrl-C is for the server
             )  # fmt: skip

@@ -8,6 +8,7 @@ import logging
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 LAST_ANSWERS = 5
 """Seconds that open requests have to end."""
+AGAIN = 1.0
+"""Seconds within which two signals are one: a terminal and what started the server may both send it."""
 KEEP_ALIVE = 15
 """Seconds that a connection without a request stays open."""
 
@@ -92,6 +95,7 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, service: Service):
         super().__init__(config)
         self.service = service
+        self.asked = 0.0
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -107,7 +111,11 @@ class Server(uvicorn.Server):
                 signal.signal(number, handler)
 
     def handle_exit(self, sig: int, frame: Any) -> None:
-        log.info("stopping; jobs that run go back to the queue")
+        if time.monotonic() - self.asked < AGAIN:
+            return
+        if not self.service.stopping.is_set():
+            log.info("stopping; jobs that run go back to the queue")
+        self.asked = time.monotonic()
         self.service.stopping.set()
         super().handle_exit(sig, frame)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +66,10 @@ def _submit_options(parser: Parser) -> None:
     )  # fmt: skip
     add("--view", action="append", default=[], metavar="VIEW", help="a view to generate, in the model's order; repeat")
     add("--rgb", metavar="VIDEO", type=Path, help="the video to begin with, or a folder of VIEW.mp4")
+    add(
+        "--render", action="append", default=[], metavar="OUTPUT=VIDEO",
+        help="the scene as it was rendered, for models that read it: target, in the style of the prompt; or a folder",
+    )  # fmt: skip
     add("--negative-prompt", metavar="TEXT", help="what is not to be seen; @FILE as for --prompt")
     add("--seed", type=int, help="default, as for the others: as the server's config has it")
     add("--guidance", type=float)
@@ -104,6 +108,9 @@ def _request(client: JobClient, given: Namespace) -> JobRequest:
     take("negative_prompt", lambda: given.negative_prompt and _text("--negative-prompt", given.negative_prompt))
     take("controls", lambda: dict(_checked_controls(given.control)))
     take("rgb", lambda: _videos("--rgb", given.rgb, given.view) if given.rgb else {})
+    take("renders", lambda: {
+        name: _videos("--render", path, given.view) for name, (path, _) in _checked_controls(given.render, "--render")
+    })  # fmt: skip
     take("config", lambda: dict(_settings(given.config)))
     if problems:
         raise ValidationErrors(problems)
@@ -128,8 +135,14 @@ def _request(client: JobClient, given: Namespace) -> JobRequest:
     controls = {
         name: _uploaded(client, source, weight, given.view) for name, (source, weight) in values["controls"].items()
     }
-    rgb = {view: client.put_blob(path) for view, path in values["rgb"].items()}
-    return request.model_copy(update={"controls": controls, "rgb": rgb})
+    rgb = _put(client, values["rgb"])
+    renders = {output: _put(client, videos) for output, videos in values["renders"].items()}
+    extra = extra.model_copy(update={"renders": renders})
+    return request.model_copy(update={"controls": controls, "rgb": rgb, "extra": extra})
+
+
+def _put(client: JobClient, videos: Mapping[str, Path]) -> dict[str, str]:
+    return {view: client.put_blob(path) for view, path in videos.items()}
 
 
 def _text(option: str, given: str) -> str:
@@ -141,34 +154,34 @@ def _text(option: str, given: str) -> str:
         raise UserError(f"{option} {given!r}: {getattr(error, 'strerror', None) or 'no UTF-8 text'}") from None
 
 
-def _checked_controls(given: Sequence[str]) -> Iterator[tuple[str, tuple[Path | None, float]]]:
-    """{name: (video or folder, weight)}; None: to be derived."""
+def _checked_controls(given: Sequence[str], option: str = "--control") -> Iterator[tuple[str, tuple[Path, float]]]:
+    """{name: (video or folder, weight)}; the path `derive` stands for none."""
     seen, problems = set(), []
     for text in given:
         name, equals, source = text.partition("=")
-        found = WEIGHT.fullmatch(source)
+        found = WEIGHT.fullmatch(source) if option == "--control" else None
         source, weight = (found["source"], float(found["weight"])) if found else (source, 1.0)
         if not equals or not name or not source:
-            problems.append(f"--control {text!r}: give NAME=VIDEO or NAME=VIDEO:WEIGHT, such as edge=edge.mp4:0.5")
+            problems.append(f"{option} {text!r}: give NAME=VIDEO, such as edge=edge.mp4; of a control also :WEIGHT")
         elif name in seen:
-            problems.append(f"--control {text!r}: {name} is given more than once")
+            problems.append(f"{option} {text!r}: {name} is given more than once")
         elif source != DERIVE and not Path(source).exists():
-            problems.append(f"--control {text!r}: no file {source!r}")
+            problems.append(f"{option} {text!r}: no file {source!r}")
         else:
             seen.add(name)
-            yield name, (None if source == DERIVE else Path(source), weight)
+            yield name, (Path(source), weight)
     if problems:
         raise ValidationErrors(problems)
 
 
-def _uploaded(client: JobClient, source: Path | None, weight: float, views: Sequence[str]) -> ControlInput:
+def _uploaded(client: JobClient, source: Path, weight: float, views: Sequence[str]) -> ControlInput:
     from cosmos_exp.remote.wire import ControlInput
 
-    if source is None:
+    if source == Path(DERIVE):
         return ControlInput(derive=True, weight=weight)
     if source.is_dir():
         videos = _videos("--control", source, views)
-        return ControlInput(blobs={view: client.put_blob(path) for view, path in videos.items()}, weight=weight)
+        return ControlInput(blobs=_put(client, videos), weight=weight)
     return ControlInput(blob=client.put_blob(source), weight=weight)
 
 
