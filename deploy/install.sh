@@ -1,0 +1,17 @@
+#!/bin/sh
+# Installs the server of cosmos-exp from this checkout into a virtual environment: deploy/install.sh FOLDER
+#
+# PYTHON: the interpreter, by default python3. EXTRAS: of the package, by default serve. PIP_ARGS: further options of pip,
+# such as an index with builds of torch for another CUDA version.
+set -eu
+venv=${1:?usage: deploy/install.sh FOLDER}
+source=$(cd "$(dirname "$0")/.." && pwd)
+
+"${PYTHON:-python3}" -m venv "$venv"
+install() {
+    # shellcheck disable=SC2086  # PIP_ARGS is a list of words
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check ${PIP_ARGS-} -c "$source/constraints.txt" "$@"
+}
+install torch
+install "$source[${EXTRAS:-serve}]"
+"$venv/bin/cosmos-exp" warmup # compiles the renderer, so that no job has to
