@@ -87,6 +87,8 @@ class Config:
     """Name of the run and of its folder."""
     sweep_name: str | None = field(default=None, metadata=NO_EFFECT)
     """Folder of a multirun below `<outputs>/sweeps`, and its W&B group; null derives one from the overrides."""
+    serve: Any = field(default=None, metadata=NO_EFFECT)
+    """Settings of the server, `cosmos_exp.serving.config.ServeConfig`; null in a run."""
     verbose: bool = field(default=False, metadata=NO_EFFECT)
     """Whether a sweep shows every line of its cells; else one bar for all, with warnings and errors."""
 

@@ -1,0 +1,123 @@
+"""The `serve` group: where a server listens, who may use it, what it keeps and for how long."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from hydra.core.config_store import ConfigStore
+
+from cosmos_exp.common.errors import ValidationErrors, attempt
+from cosmos_exp.common.typed_config import REQUIRED
+from cosmos_exp.common.units import parse_age, parse_size
+from cosmos_exp.config.compose import compose
+from cosmos_exp.config.schema import Config, typed
+from cosmos_exp.config.validate import validate
+
+MOST_WORKERS = 64
+
+
+@dataclass
+class ServeConfig:
+    """A server and its limits. Ages are written as 72h or 30d, sizes as 500MiB or 2GiB."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on; 0.0.0.0: all of this machine."""
+    port: int = 8080
+    """0: any free one."""
+    auth: bool | None = None
+    """Whether a token is asked for; null: where `host` is not this machine alone."""
+    state: str = REQUIRED
+    """Folder of the queue, the uploads, the results and the tokens; of one server at a time."""
+    workers: int | None = None
+    """Processes that generate, each with the model loaded; null: one per GPU with hardware.device=cuda, else one."""
+    attempts: int = 3
+    """How often a job is begun whose worker died over it."""
+    grace: float = 30.0
+    """Seconds that workers have to stop; the jobs they were at go back to the queue."""
+    most_queued: int = 10_000
+    """Jobs that may wait; further ones are refused."""
+    largest_blob: str = "2GiB"
+    """One upload."""
+    largest_state: str | None = None
+    """All uploads together, above which further ones are refused; null: as the disk has room."""
+    blobs_kept: str = "72h"
+    """Uploads that no job has used for so long are deleted; those of waiting jobs stay."""
+    jobs_kept: str = "168h"
+    """Finished jobs and their results."""
+    prune_every: float = 600.0
+    """Seconds between two looks at what is to be deleted."""
+    idle_timeout: float = 30.0
+    """Seconds without a byte after which a request under way, or a connection without one, is cut off."""
+    most_connections: int = 512
+    """At the same time; further ones are refused."""
+
+    @property
+    def asks_for_token(self) -> bool:
+        return not is_loopback(self.host) if self.auth is None else self.auth
+
+
+class Settings(NamedTuple):
+    """config: of the models, for what a request leaves out."""
+
+    config: Config
+    serve: ServeConfig
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches an address."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def register() -> None:
+    """Make the group known to Hydra."""
+    ConfigStore.instance().store(group="serve", name="base_serve", node=ServeConfig)
+
+
+def settings(overrides: Sequence[str] = (), *, config_dir: Path | str | None = None) -> Settings:
+    """The server of a command line such as ["model=nano", "serve.port=8081"]. Raises ValidationErrors with every
+    problem of either config."""
+    chosen = [f"+{override}" if override.startswith("serve=") else override for override in overrides]
+    if not any(override.startswith("+serve=") for override in chosen):
+        chosen.insert(0, "+serve=default")
+    cfg = compose(chosen, config_dir=config_dir)
+    serve: ServeConfig = typed(cfg).serve
+    problems = [*validate(cfg), *serve_problems(serve)]
+    if problems:
+        raise ValidationErrors(problems)
+    return Settings(typed(cfg), serve)
+
+
+def serve_problems(serve: ServeConfig) -> Iterator[str]:
+    """One message per value that is out of its range."""
+    if not 0 <= serve.port <= 65535:
+        yield f"serve.port={serve.port}: must be 1 to 65535, or 0 for any free one"
+    if not serve.host.strip() or any(character.isspace() for character in serve.host):
+        yield f"serve.host={serve.host!r}: must be an address such as 127.0.0.1 or 0.0.0.0"
+    if serve.state == REQUIRED or not serve.state.strip():
+        yield f"serve.state={serve.state!r}: must name a folder"
+    if serve.workers is not None and not 1 <= serve.workers <= MOST_WORKERS:
+        yield f"serve.workers={serve.workers}: must be 1 to {MOST_WORKERS}, or null"
+    for key, least in (("attempts", 1), ("most_queued", 1), ("most_connections", 1)):
+        if getattr(serve, key) < least:
+            yield f"serve.{key}={getattr(serve, key)}: must be {least} or more"
+    for key in ("grace", "prune_every", "idle_timeout"):
+        if not 0 < getattr(serve, key) < float("inf"):
+            yield f"serve.{key}={getattr(serve, key):g}: must be above 0 seconds"
+    for key, parse in (
+        ("largest_blob", parse_size),
+        ("largest_state", parse_size),
+        ("blobs_kept", parse_age),
+        ("jobs_kept", parse_age),
+    ):
+        if (given := getattr(serve, key)) is not None:
+            yield from attempt(lambda key=key, parse=parse, given=given: parse(f"serve.{key}", given))[1]
+
+
+register()
