@@ -13,5 +13,5 @@ install() {
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check ${PIP_ARGS-} -c "$source/constraints.txt" "$@"
 }
 install torch
-install "$source[${EXTRAS:-serve}]"
+install "${source}[${EXTRAS:-serve}]"
 "$venv/bin/cosmos-exp" warmup # compiles the renderer, so that no job has to

@@ -80,15 +80,15 @@ def register() -> None:
     ConfigStore.instance().store(group="serve", name="base_serve", node=ServeConfig)
 
 
-def settings(overrides: Sequence[str] = (), *, config_dir: Path | str | None = None) -> Settings:
+def settings(overrides: Sequence[str] = (), *, config_dir: Path | str | None = None, here: bool = True) -> Settings:
     """The server of a command line such as ["model=nano", "serve.port=8081"]. Raises ValidationErrors with every
-    problem of either config."""
+    problem of either config. here: whether on this machine, so that it must have the devices."""
     chosen = [f"+{override}" if override.startswith("serve=") else override for override in overrides]
     if not any(override.startswith("+serve=") for override in chosen):
         chosen.insert(0, "+serve=default")
     cfg = compose(chosen, config_dir=config_dir)
     serve: ServeConfig = typed(cfg).serve
-    problems = [*validate(cfg), *serve_problems(serve)]
+    problems = [*validate(cfg, here=here), *serve_problems(serve)]
     if problems:
         raise ValidationErrors(problems)
     return Settings(typed(cfg), serve)
