@@ -1,10 +1,11 @@
 #!/bin/sh
-# Installs the server of cosmos-exp from this checkout into a virtual environment: deploy/install.sh FOLDER
+# Installs cosmos-exp from this checkout into a virtual environment: deploy/install.sh FOLDER [OPTION ...]
 #
-# PYTHON: the interpreter, by default python3. EXTRAS: of the package, by default serve. PIP_ARGS: further options of pip,
-# such as an index with builds of torch for another CUDA version.
+# OPTION: of pip for the package, such as --editable. PYTHON: the interpreter, by default python3. EXTRAS: of the package, by
+# default serve. PIP_ARGS: options of pip for all, such as an index with builds of torch for another version of CUDA.
 set -eu
-venv=${1:?usage: deploy/install.sh FOLDER}
+venv=${1:?usage: deploy/install.sh FOLDER [OPTION ...]}
+shift
 source=$(cd "$(dirname "$0")/.." && pwd)
 
 "${PYTHON:-python3}" -m venv "$venv"
@@ -13,5 +14,4 @@ install() {
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check ${PIP_ARGS-} -c "$source/constraints.txt" "$@"
 }
 install torch
-install "${source}[${EXTRAS:-serve}]"
-"$venv/bin/cosmos-exp" warmup # compiles the renderer, so that no job has to
+install "$@" "${source}[${EXTRAS:-serve}]"
