@@ -75,6 +75,13 @@ class Holds:
                     return
             self._entries[entry] = None
 
+    def release(self) -> None:
+        """Hold nothing any more, in a process that lives on."""
+        with self._adding:
+            if self._file is not None:
+                os.ftruncate(self._file, 0)
+            self._entries.clear()
+
     def _is_recorded(self, entry: str) -> bool:
         """Nothing is where somebody has deleted the folder of the cache."""
         if self._reader is not None:

@@ -31,10 +31,11 @@ PARAMETERS_OF_WEIGHT = ("weight", "weight_map", "file")
 
 
 class RunSpec:
-    """config: has passed `validate`."""
+    """config: has passed `validate`. aspect: width / height of the front view's videos; None: of its camera."""
 
-    def __init__(self, config: Config):
+    def __init__(self, config: Config, aspect: float | None = None):
         self.config = config
+        self._aspect = aspect
         self.threads = num_threads(config.hardware.threads)
         self.views: tuple[str, ...] = tuple(config.views.names)
         self.styles: tuple[str, ...] = tuple(config.captions.styles)
@@ -53,8 +54,9 @@ class RunSpec:
     def model(self) -> VideoModel:
         family = find_family(self.config.model.family)
         contract = contract_of(self.config.model)
-        several = len(contract.all_sizes) > 1
-        aspect = front_aspect(self.scene, self.sensors, self.views[0]) if several else None
+        aspect = self._aspect
+        if aspect is None and len(contract.all_sizes) > 1:
+            aspect = front_aspect(self.scene, self.sensors, self.views[0])
         return family.build(generation_config(self.config, aspect), contract)
 
     @property

@@ -6,7 +6,7 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -34,6 +34,7 @@ from cosmos_exp.controls.seg import PALETTES, SEG_MODES
 from cosmos_exp.controls.vis import BLUR_PRESETS
 from cosmos_exp.evaluators import evaluator_problems
 from cosmos_exp.metrics import metric_problems
+from cosmos_exp.models.base import VideoModel
 from cosmos_exp.models.clip_shapes import Videos
 from cosmos_exp.models.config import HardwareConfig
 from cosmos_exp.models.contract import Contract
@@ -113,25 +114,49 @@ def _is_below(name: str) -> bool:
 
 def _check_model(config: Config, here: bool) -> Iterator[str]:
     """The rules of the model's contract and of its family; a released model's contract is known without its weights."""
-    family, problems = attempt(lambda: find_family(config.model.family))
+    model, problems = _bound(config, lambda contract: _aspect(config, contract))
     yield from problems
-    if family is None:
+    if model is None:
         return
-    contract, problems = attempt(lambda: contract_of(config.model))
-    yield from problems
-    contract = contract or family.known().get(config.model.name)
-    if contract is None:
-        return
-    bound = generation_config(config, _aspect(config, contract))
-    model = family.build(bound, contract)
     videos, problems = attempt(lambda: model.videos)
     yield from problems
-    yield from _check_clip(config, contract, videos)
-    yield from _check_controls(config.controls, contract)
-    yield from _check_views(config, contract)
-    yield from check_spatial(config, contract, videos)
+    yield from _check_clip(config, model.contract, videos)
+    yield from _check_controls(config.controls, model.contract)
+    yield from _check_rig(config)
+    yield from _check_views(config, model.contract)
+    yield from check_spatial(config, model.contract, videos)
     yield from _check_processes(config, here)
-    yield from family.check(bound, contract, here)
+    yield from find_family(config.model.family).check(model.config, model.contract, here)
+
+
+def request_problems(config: Config, aspect: float | None) -> Iterator[str]:
+    """What is wrong with a config whose control videos and pictures come with a request, and from no scene.
+
+    aspect: width / height of the front view's videos.
+    """
+    model, problems = _bound(config, lambda contract: aspect)
+    yield from problems
+    if model is not None:
+        videos, problems = attempt(lambda: model.videos)
+        yield from problems
+        yield from _check_rate(config, model.contract)
+        if not videos or any(model.control_requests(name) for name in model.contract.controls):
+            yield from _check_controls(config.controls, model.contract)
+        yield from _check_views(config, model.contract)
+        yield from check_spatial(config, model.contract, videos, drawn=False)
+        yield from find_family(config.model.family).check(model.config, model.contract, True)
+    yield from _check_sampler(config)
+
+
+def _bound(config: Config, aspect: Callable[[Contract], float | None]) -> tuple[VideoModel | None, list[str]]:
+    family, problems = attempt(lambda: find_family(config.model.family))
+    if family is None:
+        return None, problems
+    contract, problems = attempt(lambda: contract_of(config.model))
+    contract = contract or family.known().get(config.model.name)
+    if contract is None:
+        return None, problems
+    return family.build(generation_config(config, aspect(contract)), contract), problems
 
 
 def _aspect(config: Config, contract: Contract) -> float | None:
@@ -162,17 +187,21 @@ def _unknown_keys(node: DictConfig, prefix: str) -> Iterator[str]:
 
 
 def _check_clip(config: Config, contract: Contract, videos: Videos | None) -> Iterator[str]:
-    model, fps = config.model, config.model.fps
-    if fps is not None and not 1 <= fps <= 120:
-        yield f"model.fps={fps:g}: must be 1 to 120; {model.name} was trained at {contract.fps:g}"
-        return
-    count, fps = videos.single_view.shape.frames if videos else 0, fps or contract.fps
+    problems = list(_check_rate(config, contract))
+    yield from problems
+    count, fps = videos.single_view.shape.frames if videos else 0, config.model.fps or contract.fps
     seconds, available = (count - 1) / fps, getattr(config.scene, "duration", None)
-    if available is not None and 0 < available < seconds:
+    if not problems and available is not None and 0 < available < seconds:
         yield (
             f"scene.duration={available:g}: {count} frames (model.num_frames) at {fps:g} Hz (model.fps) need "
             f"{seconds:.3g} s"
         )
+
+
+def _check_rate(config: Config, contract: Contract) -> Iterator[str]:
+    model, fps = config.model, config.model.fps
+    if fps is not None and not 1 <= fps <= 120:
+        yield f"model.fps={fps:g}: must be 1 to 120; {model.name} was trained at {contract.fps:g}"
 
 
 def _needs_a_scene(config: Config) -> bool:
@@ -209,15 +238,18 @@ def _check_controls(controls: ControlsConfig, contract: Contract) -> Iterator[st
         yield f"every control has weight 0: give one of {', '.join(contract.controls)} a weight above 0"
 
 
-def _check_views(config: Config, contract: Contract) -> Iterator[str]:
+def _check_rig(config: Config) -> Iterator[str]:
     if _needs_a_scene(config):
         return
     rig, errors = attempt(lambda: load_rig(config.scene, config.sensors))
     yield from errors
-    names, model = list(config.views.names), config.model.name
-    known = [name for name in names if name in VIEWS]
+    known = [name for name in config.views.names if name in VIEWS]
     if rig:
         yield from attempt(lambda: rig_of_views(rig, config.sensors.views, known))[1]
+
+
+def _check_views(config: Config, contract: Contract) -> Iterator[str]:
+    names, model = list(config.views.names), config.model.name
     if names not in ([contract.views[0]], list(contract.views)):
         alone = f"{contract.views[0]} alone (views=single)"
         option = _VIEWS_OPTION.get(len(contract.views))

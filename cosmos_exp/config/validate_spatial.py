@@ -22,8 +22,9 @@ from cosmos_exp.models.contract import Contract
 Frames = dict[str, int]  # that each view needs of a file
 
 
-def check_spatial(config: Config, contract: Contract, videos: Videos | None) -> Iterator[str]:
-    """One message per problem. videos: what the run makes; None where that is a problem already."""
+def check_spatial(config: Config, contract: Contract, videos: Videos | None, *, drawn: bool = True) -> Iterator[str]:
+    """One message per problem. videos: what the run makes; None where that is a problem already. drawn: whether
+    controls that have no file are drawn from a scene."""
     views, fps = list(config.views.names), config.model.fps or contract.fps
     frames = dict.fromkeys(views, videos.multi_view.shape.frames if videos and videos.multi_view else 1)
     frames |= dict.fromkeys(views[:1], videos.single_view.shape.frames if videos else 1)
@@ -32,7 +33,7 @@ def check_spatial(config: Config, contract: Contract, videos: Videos | None) -> 
         read_in = frames if name in contract.multi_view_controls else front
         if control.file is not None:
             yield from dict.fromkeys(_check_ready_video(name, Path(control.file), read_in, fps))
-        elif control.weight > 0 and name in contract.controls and name not in CONTROLS:
+        elif drawn and control.weight > 0 and name in contract.controls and name not in CONTROLS:
             yield f"controls.{name}.weight={control.weight:g}: no scene draws it: give controls.{name}.file"
         yield from _check_weight_map(f"controls.{name}.weight_map", control.weight_map, read_in, fps)
     yield from _check_view_prompts(config.captions, views)

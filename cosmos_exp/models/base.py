@@ -133,6 +133,11 @@ class VideoModel(ABC):
     reads_targets: bool = False
     """Whether it needs the scene rendered in every style."""
 
+    @property
+    def reads_renders(self) -> tuple[str, ...]:
+        """Outputs of `GenerationRequest.renders` that its results follow from under this config, such as rgb."""
+        return ()
+
     def __init__(self, config: GenerationConfig, contract: Contract, *, known: Mapping[str, Contract] | None = None):
         """known: contracts of the models that messages may point to."""
         self.config = config

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterator
 from enum import Enum
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
@@ -84,8 +85,9 @@ class Extra(Message):
 
     clip: name, from which the seeds of the noise follow. view_prompts: {view: prompt} where several views are
     generated. config: {dotted key: value} of the groups `model`, `sampler`, `controls` and `captions`, such as
-    sampler.sigma_max; a file is named by "blob:SHA-256". renders: {output: {view: blob}}, the scene as it was
-    rendered, for models that read it: rgb and other pictures as lossless videos, labels as .npz.
+    sampler.sigma_max; a file is named by "blob:SHA-256". renders: {output: {view: video}}, the scene as it was
+    rendered, for models that read it: `target`, in the style; `semantic`, tags in all three channels, lossless.
+    The view `single_view` is the front view as it is made alone, where all views together have other frames or pixels.
     """
 
     clip: Name = "clip"
@@ -114,7 +116,8 @@ class JobRequest(Message):
     views: list[Name] = Field(default_factory=list, max_length=32)
     """In the model's order; empty: the front view alone."""
     rgb: dict[Name, Sha256] = Field(default_factory=dict, max_length=32)
-    """{view: video}: what the generation starts from where sampler.input is rgb, and what controls are derived from."""
+    """{view: video}: what the generation starts from where sampler.input is rgb, and what controls are derived from;
+    `single_view` as in `extra.renders`."""
     extra: Extra = Field(default_factory=Extra)
 
     @property
@@ -122,8 +125,7 @@ class JobRequest(Message):
         """SHA-256 of every file that it names."""
         named = {blob for control in self.controls.values() for blob in (control.blob, *control.blobs.values()) if blob}
         named |= {blob for views in self.extra.renders.values() for blob in views.values()} | set(self.rgb.values())
-        values = (value for value in self.extra.config.values() if isinstance(value, str))
-        return frozenset(named | {value.removeprefix(BLOB) for value in values if value.startswith(BLOB)})
+        return frozenset(named | set(_blobs_in(list(self.extra.config.values()))))
 
     @property
     def digest(self) -> str:
@@ -131,6 +133,15 @@ class JobRequest(Message):
         values = self.model_dump(mode="json", exclude={"priority"}, exclude_defaults=True)
         text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _blobs_in(value: Any) -> Iterator[str]:
+    """Of a config value, also within lists and mappings."""
+    if isinstance(value, str) and value.startswith(BLOB):
+        yield value.removeprefix(BLOB)
+    elif isinstance(value, (list, dict)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _blobs_in(item)
 
 
 class JobInfo(Message):

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import NamedTuple
 
 from hydra.core.config_store import ConfigStore
 
-from cosmos_exp.common.errors import ValidationErrors, attempt
-from cosmos_exp.common.typed_config import REQUIRED
+from cosmos_exp.common.errors import ValidationErrors, attempt, unknown_name
 from cosmos_exp.common.units import parse_age, parse_size
 from cosmos_exp.config.compose import compose
 from cosmos_exp.config.schema import Config, typed
@@ -30,7 +29,7 @@ class ServeConfig:
     """0: any free one."""
     auth: bool | None = None
     """Whether a token is asked for; null: where `host` is not this machine alone."""
-    state: str = REQUIRED
+    state: str = "${paths.outputs}/serve"
     """Folder of the queue, the uploads, the results and the tokens; of one server at a time."""
     workers: int | None = None
     """Processes that generate, each with the model loaded; null: one per GPU with hardware.device=cuda, else one."""
@@ -77,7 +76,7 @@ def is_loopback(host: str) -> bool:
 
 def register() -> None:
     """Make the group known to Hydra."""
-    ConfigStore.instance().store(group="serve", name="base_serve", node=ServeConfig)
+    ConfigStore.instance().store(group="serve", name="default", node=ServeConfig)
 
 
 def settings(overrides: Sequence[str] = (), *, config_dir: Path | str | None = None, here: bool = True) -> Settings:
@@ -86,6 +85,10 @@ def settings(overrides: Sequence[str] = (), *, config_dir: Path | str | None = N
     chosen = [f"+{override}" if override.startswith("serve=") else override for override in overrides]
     if not any(override.startswith("+serve=") for override in chosen):
         chosen.insert(0, "+serve=default")
+    known = [f"serve.{entry.name}" for entry in fields(ServeConfig)]
+    given = [override.lstrip("+~").partition("=")[0] for override in overrides]
+    if unknown := [key for key in given if key.startswith("serve.") and key not in known]:
+        raise ValidationErrors(unknown_name("config key", key, known) for key in unknown)
     cfg = compose(chosen, config_dir=config_dir)
     serve: ServeConfig = typed(cfg).serve
     problems = [*validate(cfg, here=here), *serve_problems(serve)]
@@ -100,7 +103,7 @@ def serve_problems(serve: ServeConfig) -> Iterator[str]:
         yield f"serve.port={serve.port}: must be 1 to 65535, or 0 for any free one"
     if not serve.host.strip() or any(character.isspace() for character in serve.host):
         yield f"serve.host={serve.host!r}: must be an address such as 127.0.0.1 or 0.0.0.0"
-    if serve.state == REQUIRED or not serve.state.strip():
+    if not serve.state.strip():
         yield f"serve.state={serve.state!r}: must name a folder"
     if serve.workers is not None and not 1 <= serve.workers <= MOST_WORKERS:
         yield f"serve.workers={serve.workers}: must be 1 to {MOST_WORKERS}, or null"

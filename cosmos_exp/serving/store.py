@@ -239,14 +239,17 @@ class JobStore:
                 db.execute("UPDATE jobs SET holder=NULL WHERE id=? AND holder=?", (job, worker))
         return True
 
-    def requeue_interrupted(self, worker: str | None = None, reason: str = "") -> list[str]:
+    def requeue_interrupted(self, worker: str | None = None, reason: str = "", *, counts: bool = True) -> list[str]:
         """Queue again what a dead worker was at, or all workers: at the start of a server. A job that was begun
-        `most_attempts` times has failed, for this reason. Returns the ids of both."""
+        `most_attempts` times has failed, for this reason. counts: whether this attempt does. Returns the ids of
+        both."""
         whose, given = ("holder=?", (worker,)) if worker else ("holder IS NOT NULL", ())
         live = f"{whose} AND status IN ('preparing', 'running')"
         why = f"its worker ended {self.most_attempts} times" + (f"; the last time: {reason}" if reason else "")
         with self._transaction() as db:
             ids = [row["id"] for row in db.execute(f"SELECT id FROM jobs WHERE {live}", given)]
+            if not counts:
+                db.execute(f"UPDATE jobs SET attempts=attempts-1 WHERE {live}", given)
             db.execute(
                 f"UPDATE jobs SET status='failed', finished=?, error=?, version=version+1 WHERE {live} AND attempts>=?",
                 (time.time(), why[:LONGEST_TEXT], *given, self.most_attempts),

@@ -107,7 +107,7 @@ def test_every_option_composes_to_its_type_and_can_run(
     assert OmegaConf.get_type(cfg, "scene") is SOURCES[cfg.scene.source].config
     config = typed(cfg)
     for entry in fields(Config):
-        if entry.name not in ("scene", "model", "name", "sweep_name"):
+        if entry.name not in ("scene", "model", "name", "sweep_name", "serve"):
             assert type(getattr(config, entry.name)).__name__ == entry.type
     assert validate(cfg) == []
 

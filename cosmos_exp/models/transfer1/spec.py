@@ -63,6 +63,13 @@ class Transfer1Spec(VideoModel):
         read = self.views.values() if name in self.multi_view_controls else ()
         return tuple(dict.fromkeys([self.front, *read]))
 
+    @property
+    def reads_renders(self) -> tuple[str, ...]:
+        sampler = self.config.sampler
+        areas = [rule.area for rule in self.spatial.maps.values()] + [area for _, area in self.spatial.regions]
+        reads = {"rgb": "rgb" in (sampler.input, sampler.first_frames), "semantic": any(a.classes for a in areas)}
+        return tuple(name for name, is_read in reads.items() if is_read)
+
     @cached_property
     def effective_weights(self) -> dict[str, dict[str, float]]:
         """Weights that sum to more than 1 are scaled down, network by network."""

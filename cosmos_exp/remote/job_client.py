@@ -1,0 +1,355 @@
+"""A client of the job API, version 1, of this project's servers and of others that have the same routes.
+
+Calls are repeated where the connection was lost or the server is overloaded, which is safe: files and jobs are named by
+their content. What a server refuses is a `ServerRefusal` with the server's own words, at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import random
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+from urllib.parse import quote, urlsplit
+
+import httpx
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.files import file_sha256, partial_name
+from cosmos_exp.common.progress import Tick
+from cosmos_exp.remote.wire import API, JobInfo, JobRequest, ModelInfo, ResultFile, ResultManifest
+
+URL, TOKEN, TOKEN_FILE = "COSMOS_URL", "COSMOS_TOKEN", "COSMOS_TOKEN_FILE"
+"""Environment variables: endpoint, token, and a file with a token."""
+DEFAULT_URL = "http://127.0.0.1:8080"
+BLOCK = 1 << 20
+RETRIES = 6
+FIRST_PAUSE, LONGEST_PAUSE = 0.25, 30.0
+"""Seconds before the first repetition, doubled each time, and at most."""
+CONNECT_TIMEOUT, SILENCE = 10.0, 120.0
+"""Seconds for a connection, and without a byte of an answer."""
+STREAM_SILENCE = 60.0
+"""Seconds without a sign of life in a stream of events; a server sends one every 15."""
+POLL, SLOWEST_POLL = 0.25, 3.0
+"""Seconds between two looks at a job of a server without events, and at most."""
+OVERLOADED = frozenset({429, 500, 502, 503, 504})
+LONGEST_ANSWER = 64 << 20
+"""Bytes of an answer that is no file."""
+
+Parsed = TypeVar("Parsed")
+
+
+class ServerRefusal(UserError):
+    """The server's answer to what it does not do. status: of HTTP. errors: all that it says."""
+
+    def __init__(self, status: int, errors: Iterable[str]):
+        self.status, self.errors = status, tuple(errors) or (f"HTTP status {status}",)
+        super().__init__(self.errors[0] if len(self.errors) == 1 else "\n".join(f"- {error}" for error in self.errors))
+
+    def __reduce__(self):
+        return type(self), (self.status, self.errors)
+
+
+class Unreachable(UserError):
+    """The server did not answer, however often it was asked."""
+
+
+class DamagedAnswer(UserError):
+    """What came is not what the server said it would send."""
+
+
+class JobClient:
+    """endpoint: URL such as http://gpu:8080. token: None takes that of the environment, see `token_of_environment`.
+
+    retries: how often a call is repeated. Usable from several threads.
+    """
+
+    def __init__(self, endpoint: str, token: str | None = None, *, retries: int = RETRIES):
+        self.endpoint = checked_endpoint(endpoint)
+        self.retries = retries
+        given = token_of_environment() if token is None else checked_token(token)
+        self._http = httpx.Client(
+            base_url=self.endpoint,
+            headers={"user-agent": "cosmos-exp"} | ({"authorization": f"Bearer {given}"} if given else {}),
+            timeout=httpx.Timeout(SILENCE, connect=CONNECT_TIMEOUT),
+            limits=httpx.Limits(max_connections=64),
+            follow_redirects=False,
+        )
+
+    def close(self) -> None:
+        self._http.close()
+
+    def __enter__(self) -> JobClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # What there is
+
+    def health(self) -> dict[str, Any]:
+        """What `/v1/health/ready` says: `ready`, `workers` and more."""
+        return self._json(self._call("GET", "/health/ready", also=(503,)))
+
+    def status(self) -> dict[str, Any]:
+        return self._json(self._call("GET", "/status"))
+
+    def models(self) -> list[ModelInfo]:
+        found = self._json(self._call("GET", "/models"))
+        return self._parsed(list[ModelInfo], found.get("models", []) if isinstance(found, dict) else found)
+
+    def model(self, name: str) -> ModelInfo:
+        return self._parsed(ModelInfo, self._json(self._call("GET", f"/models/{quote(name, safe='')}")))
+
+    # Files
+
+    def missing(self, sha256s: Iterable[str]) -> set[str]:
+        """Those of the files that the server does not have."""
+        asked = sorted(set(sha256s))
+        if not asked:
+            return set()
+        found = self._json(self._call("POST", "/blobs/check", content=lambda: json.dumps({"ids": asked}).encode()))
+        return set(found.get("missing", ()))
+
+    def put_blob(self, source: Path | bytes, name: str = "", tick: Tick = lambda done, total: None) -> str:
+        """Upload a file, unless the server has it; returns its SHA-256. tick: bytes sent, and in all."""
+        is_file = isinstance(source, Path)
+        sha256 = file_sha256(source) if isinstance(source, Path) else hashlib.sha256(source).hexdigest()
+        size = source.stat().st_size if isinstance(source, Path) else len(source)
+        if self.missing([sha256]):
+            headers = {"content-type": "application/octet-stream", "content-length": str(size)}
+            headers["x-filename"] = quote(name or (source.name if isinstance(source, Path) else ""))
+
+            def content() -> Iterator[bytes]:
+                with open(source, "rb") if is_file else io.BytesIO(source) as file:  # type: ignore[arg-type]
+                    yield from _blocks(file, size, tick)
+
+            self._call("PUT", f"/blobs/{sha256}", headers=headers, content=content)
+        tick(size, size)
+        return sha256
+
+    # Jobs
+
+    def submit(self, request: JobRequest, manifest: Mapping[str, Any] | None = None) -> JobInfo:
+        """The job of a request; the same one for an equal request. Its files must have been uploaded."""
+        body = {"request": request.model_dump(mode="json"), "manifest": dict(manifest or {})}
+        return self._parsed(JobInfo, self._json(self._call("POST", "/jobs", content=lambda: json.dumps(body).encode())))
+
+    def job(self, job: str) -> JobInfo:
+        return self._parsed(JobInfo, self._json(self._call("GET", _of(job))))
+
+    def jobs(self, **wanted: Any) -> list[JobInfo]:
+        """The newest first. wanted: status, backend, mine, limit."""
+        given = {key: str(value).lower() if isinstance(value, bool) else value for key, value in wanted.items()}
+        given = {key: value for key, value in given.items() if value is not None}
+        found = self._json(self._call("GET", "/jobs", params=given))
+        return self._parsed(list[JobInfo], found.get("jobs", []) if isinstance(found, dict) else found)
+
+    def cancel(self, job: str) -> JobInfo:
+        """Cancel a job that waits or runs; forget one that is finished, with its files."""
+        answer = self._call("DELETE", _of(job))
+        return self._parsed(JobInfo, self._json(answer)) if answer.content else self.job(job)
+
+    def watch(self, job: str) -> Iterator[JobInfo]:
+        """The job whenever it has changed, until it is finished. UserError where it is deleted meanwhile."""
+        last = self.job(job)
+        yield last
+        failures, pause, streams = 0, POLL, True
+        while not last.status.finished:
+            try:
+                for found in self._events(job) if streams else (self.job(job),):
+                    failures = 0
+                    if found != last:
+                        last, pause = found, POLL
+                        yield last
+                    if last.status.finished:
+                        return
+            except _NoEvents:
+                streams = False
+            except httpx.TransportError as error:
+                failures += 1
+                if failures > self.retries:
+                    raise self._unreachable(error) from None
+                self._pause(failures)
+            if not streams:
+                time.sleep(pause)
+                pause = min(SLOWEST_POLL, 1.3 * pause)
+
+    def wait(self, job: str) -> JobInfo:
+        """As it is when it is finished."""
+        *_, last = self.watch(job)
+        return last
+
+    def result(self, job: str) -> ResultManifest:
+        """ServerRefusal with status 409 where the job is not done, 410 where its result was deleted."""
+        return self._parsed(ResultManifest, self._json(self._call("GET", f"{_of(job)}/result")))
+
+    def download(self, job: str, file: ResultFile, path: Path, tick: Tick = lambda done, total: None) -> None:
+        """A file of a result, which appears under its path when it is complete and has its SHA-256."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(partial_name(path.name))
+        try:
+            self._attempts(lambda: self._fetch(job, file, partial, tick))
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def _fetch(self, job: str, file: ResultFile, partial: Path, tick: Tick) -> httpx.Response:
+        url, digest, size = f"{API}{_of(job)}/result/{quote(file.name, safe='')}", hashlib.sha256(), 0
+        with self._http.stream("GET", url) as answer, partial.open("wb") as target:
+            if answer.status_code != 200:
+                answer.read()
+                return answer
+            for block in answer.iter_bytes(BLOCK):
+                size += len(block)
+                if size > file.size:
+                    break
+                digest.update(block)
+                target.write(block)
+                tick(size, file.size)
+        if digest.hexdigest() != file.sha256:
+            raise DamagedAnswer(f"{file.name} of job {job} has another SHA-256 than its result says")
+        return answer
+
+    def _events(self, job: str) -> Iterator[JobInfo]:
+        timeout = httpx.Timeout(STREAM_SILENCE, connect=CONNECT_TIMEOUT)
+        with self._http.stream("GET", f"{API}{_of(job)}/events", timeout=timeout) as answer:
+            if not answer.headers.get("content-type", "").startswith("text/event-stream"):
+                raise _NoEvents
+            kind = ""
+            for line in answer.iter_lines():
+                key, _, value = line.partition(": ")
+                if key == "event":
+                    kind = value
+                elif key == "data" and kind == "job":
+                    yield self._parsed(JobInfo, json.loads(value))
+                elif key == "data" and kind == "deleted":
+                    raise ServerRefusal(404, [f"job {job} was deleted"])
+        # The server ends the stream when it stops; then the next call waits for it, or finds the job finished.
+        yield self.job(job)
+
+    # Calls
+
+    def _call(
+        self, method: str, path: str, *, content: Callable[[], Any] = lambda: None, also: tuple[int, ...] = (),
+        headers: Mapping[str, str] = {}, params: Mapping[str, Any] = {},
+    ) -> httpx.Response:  # fmt: skip
+        """content: made again for each attempt. also: answers beside 2xx that are none to refuse."""
+        own = {"content-type": "application/json", **headers} if method in ("POST", "PUT") else dict(headers)
+        return self._attempts(
+            lambda: self._http.request(method, API + path, content=content(), headers=own, params=params), also
+        )
+
+    def _attempts(self, attempt: Callable[[], httpx.Response], also: tuple[int, ...] = ()) -> httpx.Response:
+        for number in range(1, self.retries + 2):
+            last, error, answer = number > self.retries, None, None
+            try:
+                answer = attempt()
+                if answer.is_success or answer.status_code in also:
+                    return answer
+            except httpx.TransportError as lost:
+                error = lost
+            if answer is not None and (answer.status_code not in OVERLOADED or last):
+                raise self._refusal(answer)
+            if error is not None and last:
+                raise self._unreachable(error) from None
+            self._pause(number, answer)
+        raise AssertionError("not reached")
+
+    def _pause(self, number: int, answer: httpx.Response | None = None) -> None:
+        asked = answer.headers.get("retry-after", "") if answer is not None else ""
+        pause = FIRST_PAUSE * 2 ** (number - 1) * random.uniform(0.8, 1.2)
+        time.sleep(min(LONGEST_PAUSE, max(pause, float(asked) if re.fullmatch(r"\d{1,4}", asked) else 0.0)))
+
+    def _unreachable(self, error: httpx.TransportError) -> Unreachable:
+        why = str(error) or type(error).__name__
+        return Unreachable(f"{self.endpoint} does not answer ({why}); asked {self.retries + 1} times")
+
+    def _refusal(self, answer: httpx.Response) -> ServerRefusal:
+        status = answer.status_code
+        try:
+            detail = json.loads(answer.content)["detail"]
+            errors = detail["errors"] if isinstance(detail, dict) else [detail]
+            texts = [error if isinstance(error, str) else json.dumps(error) for error in errors]
+        except (ValueError, KeyError, TypeError):
+            texts = [f"{self.endpoint} answered HTTP {status}: {' '.join(answer.text[:200].split())}"]
+        if status == 401:
+            texts = [f"{text} ({TOKEN}, or {TOKEN_FILE}, is for it)" for text in texts]
+        return ServerRefusal(status, texts)
+
+    def _json(self, answer: httpx.Response) -> Any:
+        try:
+            return json.loads(answer.content)
+        except ValueError:
+            raise UserError(f"{self.endpoint} is no server of the job API: its answer is not JSON") from None
+
+    def _parsed(self, kind: type[Parsed], value: Any) -> Parsed:
+        try:
+            return TypeAdapter(kind).validate_python(value, strict=False)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            name = kind.__name__ if isinstance(kind, type) and issubclass(kind, BaseModel) else "list"
+            raise UserError(f"{self.endpoint} is no server of this job API: {name} {where}: {first['msg']}") from None
+
+
+class _NoEvents(Exception):
+    """The server has no stream of events."""
+
+
+def checked_endpoint(endpoint: str) -> str:
+    """An URL of a server without what follows its port or folder. UserError where it is none."""
+    text = endpoint.strip().rstrip("/").removesuffix(API)
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        nearest = f"; did you mean 'http://{text}'?" if text and "://" not in text else ""
+        raise UserError(f"endpoint {endpoint!r}: give an URL such as {DEFAULT_URL}{nearest}")
+    if parts.query or parts.fragment or parts.username or parts.password:
+        raise UserError(f"endpoint {parts.scheme}://{parts.hostname}: no token or query; give the token as {TOKEN}")
+    return text
+
+
+def endpoint_of_environment() -> str:
+    return os.environ.get(URL) or DEFAULT_URL
+
+
+def token_of_environment() -> str | None:
+    """`COSMOS_TOKEN`, or the content of the file `COSMOS_TOKEN_FILE`."""
+    if given := os.environ.get(TOKEN):
+        return checked_token(given)
+    if path := os.environ.get(TOKEN_FILE):
+        return token_of_file(Path(path))
+    return None
+
+
+def token_of_file(path: Path) -> str:
+    try:
+        return checked_token(path.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"the token file {str(path)!r} cannot be read: {getattr(error, 'strerror', error)}") from None
+
+
+def checked_token(token: str) -> str:
+    """Without spaces around it. UserError where it cannot be a header."""
+    if not re.fullmatch(r"[!-~]{1,512}", token.strip()):
+        raise UserError("the token has spaces or other characters that a token has not, or is empty")
+    return token.strip()
+
+
+def _of(job: str) -> str:
+    return f"/jobs/{quote(job, safe='')}"
+
+
+def _blocks(file: BinaryIO, size: int, tick: Tick) -> Iterator[bytes]:
+    sent = 0
+    while block := file.read(BLOCK):
+        yield block
+        sent += len(block)
+        tick(min(sent, size), size)

@@ -1,0 +1,500 @@
+"""The job API, version 1, as an ASGI application: `/v1/...` as `cosmos_exp.remote.wire` describes it.
+
+Every error is `{"detail": {"errors": [message, ...]}}`, with all that is wrong at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Annotated, Any
+from urllib.parse import unquote
+
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Path, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
+from fastapi.routing import APIRoute
+from pydantic import Field
+from starlette.exceptions import HTTPException as StarletteHTTPException
+
+from cosmos_exp import __version__
+from cosmos_exp.common.errors import UserError, ValidationErrors
+from cosmos_exp.common.guards import parse_json
+from cosmos_exp.remote.wire import API, JobInfo, JobRequest, Message, ModelInfo, ResultManifest, Status
+from cosmos_exp.serving.service import Service, reason
+from cosmos_exp.serving.store import QueueFull
+
+LOOK, HEARTBEAT = 0.2, 15.0
+"""Seconds between two looks at a job that is watched, and between two signs of life."""
+BLOCK = 1 << 20
+"""Bytes of a file that are read or written at a time."""
+MOST_ERRORS = 100
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+Sha256Path = Annotated[str, Path(pattern="^[0-9a-f]{64}$", description="SHA-256 of the bytes")]
+JobPath = Annotated[str, Path(max_length=100, description="id of a job")]
+
+
+class Errors(Message):
+    errors: list[str]
+
+
+class Problem(Message):
+    """The answer to what cannot be done."""
+
+    detail: Errors
+
+
+class Submission(Message):
+    """manifest: what the client wants to remember of the clip; it comes back with the job's result."""
+
+    request: JobRequest
+    manifest: dict[str, Any] = Field(default_factory=dict, max_length=1000)
+
+
+class BlobIds(Message):
+    ids: Annotated[list[Annotated[str, Field(pattern="^[0-9a-f]{64}$")]], Field(max_length=10_000)]
+
+
+class BlobsFound(Message):
+    present: list[str]
+    missing: list[str]
+
+
+class BlobStored(Message):
+    """existed: it was there before, and the bytes were not needed."""
+
+    id: str
+    size: int
+    existed: bool
+
+
+class Live(Message):
+    status: str
+    version: str
+
+
+class WorkerState(Message):
+    name: str
+    device: str
+    state: str
+    message: str
+    backends: list[str]
+
+
+class Ready(Message):
+    ready: bool
+    profile: str
+    backends: list[str]
+    workers: list[WorkerState]
+
+
+class ServerStatus(Message):
+    """uptime: seconds. jobs: {model: {status: count}}. blobs, blob_bytes: uploads."""
+
+    version: str
+    uptime: float
+    ready: bool
+    workers: list[WorkerState]
+    jobs: dict[str, dict[str, int]]
+    blobs: int
+    blob_bytes: int
+
+
+def answers(*codes: int, **others: Any) -> dict[int | str, dict[str, Any]]:
+    """`responses` of a route: errors, beside those that every route may give."""
+    return {code: {"model": Problem} for code in (401, 413, *codes)} | others
+
+
+class Answer(HTTPException):
+    """An error with its messages."""
+
+    def __init__(self, status: int, *messages: str, **headers: str):
+        super().__init__(status, {"errors": list(messages)}, headers or None)
+
+
+class BoundedRequest(Request):
+    """Whose JSON is bounded in depth and digits, and is text that can be stored."""
+
+    async def json(self) -> Any:
+        try:
+            return parse_json(await self.body(), "the body")
+        except UserError as error:
+            raise Answer(400, str(error)) from None
+
+
+class BoundedRoute(APIRoute):
+    def get_route_handler(self) -> Callable[[Request], Any]:
+        handle = super().get_route_handler()
+
+        async def bounded(request: Request) -> Response:
+            return await handle(BoundedRequest(request.scope, request.receive))
+
+        return bounded
+
+
+class LargeBlocks(FileResponse):
+    chunk_size = BLOCK
+
+
+router = APIRouter(prefix=API, route_class=BoundedRoute)
+
+
+def create_app(service: Service, metrics: Callable[[], tuple[bytes, str]] | None = None) -> FastAPI:
+    """The application without what stands before it, see `cosmos_exp.serving.gate`. metrics: text and media type."""
+    app = FastAPI(
+        title="cosmos-exp", version=__version__, description=DESCRIPTION, docs_url="/docs", redoc_url=None,
+        openapi_url=f"{API}/openapi.json", swagger_ui_oauth2_redirect_url=None,
+    )  # fmt: skip
+    app.state.service = service
+    app.include_router(router)
+    if metrics is not None:
+        _add_metrics(app, metrics)
+    for kind, handler in HANDLERS.items():
+        app.add_exception_handler(kind, handler)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    return app
+
+
+DESCRIPTION = """Videos of driving scenes from control videos and prompts.
+
+Upload files with `PUT /v1/blobs/{sha256}`, submit a job that names them, watch it, and fetch its result. An equal
+request is the same job. With tokens: `Authorization: Bearer TOKEN`."""
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    from fastapi.openapi.utils import get_openapi
+
+    if app.openapi_schema is None:
+        found = get_openapi(title=app.title, version=app.version, description=app.description, routes=router.routes)
+        schemes = {"token": {"type": "http", "scheme": "bearer"}}
+        found.setdefault("components", {})["securitySchemes"] = schemes
+        for path, item in found["paths"].items():
+            for operation in item.values():
+                operation["responses"].pop("422", None)  # 400 here
+                operation["security"] = [] if path.startswith(f"{API}/health/") else [{"token": []}]
+        for name in ("HTTPValidationError", "ValidationError"):
+            found["components"]["schemas"].pop(name, None)
+        app.openapi_schema = found
+    return app.openapi_schema
+
+
+def _add_metrics(app: FastAPI, metrics: Callable[[], tuple[bytes, str]]) -> None:
+    def show() -> Response:
+        text, media_type = metrics()
+        return Response(text, media_type=media_type)
+
+    for path in ("/metrics", f"{API}/metrics"):
+        app.add_api_route(path, show, include_in_schema=False)
+
+
+def _service(request: Request) -> Service:
+    return request.app.state.service
+
+
+Server = Annotated[Service, Depends(_service)]
+
+
+# Health
+
+
+@router.get("/health/live")
+def live() -> Live:
+    """Whether the server answers."""
+    return Live(status="ok", version=__version__)
+
+
+@router.get("/health/ready", responses={503: {"model": Ready}})
+def ready(service: Server) -> Response:
+    """Whether every worker can take jobs."""
+    found = _ready(service)
+    return JSONResponse(found.model_dump(), 200 if found.ready else 503)
+
+
+def _ready(service: Service) -> Ready:
+    workers = _workers(service)
+    return Ready(
+        ready=service.is_ready(),
+        profile=service.config.hardware.device,
+        backends=sorted({backend for worker in workers for backend in worker.backends}),
+        workers=workers,
+    )
+
+
+def _workers(service: Service) -> list[WorkerState]:
+    """Without what their messages say of jobs."""
+    return [
+        WorkerState(
+            name=worker.name,
+            device=worker.device,
+            state=worker.state,
+            message=worker.message if worker.state == "error" else "",
+            backends=list(worker.backends),
+        )
+        for worker in service.store.workers()
+    ]
+
+
+@router.get("/status", responses=answers())
+def status(service: Server) -> ServerStatus:
+    """Uptime, workers, jobs, uploads."""
+    count, size = service.usage()
+    return ServerStatus(
+        version=__version__,
+        uptime=time.time() - service.started,
+        ready=service.is_ready(),
+        workers=_workers(service),
+        jobs={name: {s.value: n for s, n in counts.items()} for name, counts in service.store.counts().items()},
+        blobs=count,
+        blob_bytes=size,
+    )
+
+
+# Models
+
+
+@router.get("/models", responses=answers())
+def models(service: Server) -> list[ModelInfo]:
+    """What the server generates with, and the contract of each."""
+    return service.models()
+
+
+@router.get("/models/{model}", responses=answers(400, 404))
+def model(model: Annotated[str, Path(max_length=100)], service: Server) -> ModelInfo:
+    try:
+        return service.model(model)
+    except UserError as error:
+        raise Answer(404, str(error)) from None
+
+
+# Uploads
+
+RAW = {"requestBody": {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}}
+
+
+@router.put(
+    "/blobs/{sha256}", status_code=201, openapi_extra=RAW,
+    responses=answers(400, 408, 507) | {200: {"model": BlobStored}},
+)  # fmt: skip
+async def put_blob(sha256: Sha256Path, request: Request, service: Server) -> Response:
+    """Upload a file under the SHA-256 of its bytes; the header X-Filename is its name, percent-encoded. 201 for a new
+    file, 200 where it was there."""
+    declared = request.headers.get("content-length", "")
+    if not await asyncio.to_thread(service.has_room, int(declared) if declared.isdigit() else 0):
+        raise Answer(507, "no room for more uploads (serve.largest_state): try again later")
+    name, media_type = unquote(request.headers.get("x-filename", "")), request.headers.get("content-type", "")
+    with service.blobs.writer(sha256, name, media_type) as writer:
+        async for block in _blocks(request.stream()):
+            await asyncio.to_thread(writer.write, block)
+        size, existed = await asyncio.to_thread(writer.keep)
+    stored = BlobStored(id=sha256, size=size, existed=existed)
+    return JSONResponse(stored.model_dump(), 200 if existed else 201)
+
+
+async def _blocks(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same bytes in blocks that are worth a thread's time."""
+    waiting: list[bytes] = []
+    size = 0
+    async for piece in stream:
+        waiting.append(piece)
+        size += len(piece)
+        if size >= BLOCK:
+            yield b"".join(waiting)
+            waiting, size = [], 0
+    yield b"".join(waiting)
+
+
+@router.post("/blobs/check", responses=answers(400))
+def check_blobs(given: BlobIds, service: Server) -> BlobsFound:
+    """Which files need not be uploaded; those count as used now."""
+    missing = service.blobs.missing(given.ids)
+    present = sorted(set(given.ids) - set(missing))
+    service.blobs.touch(present)
+    return BlobsFound(present=present, missing=missing)
+
+
+BINARY = {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
+
+
+@router.get(
+    "/blobs/{sha256}", response_class=LargeBlocks, responses=answers(400, 404, 416) | {200: BINARY, 206: BINARY}
+)
+def get_blob(sha256: Sha256Path, service: Server) -> Response:
+    """An uploaded file."""
+    path = service.blobs.path(sha256)
+    if not path.is_file():
+        raise Answer(404, f"no file {sha256}")
+    return _file(path)
+
+
+def _file(path: Any, media_type: str = "application/octet-stream", name: str | None = None) -> Response:
+    """attachment: a browser must not show what others uploaded as a page of this server."""
+    return LargeBlocks(path, media_type=media_type, filename=name, headers={"cache-control": "private"})
+
+
+# Jobs
+
+
+@router.post("/jobs", status_code=202, responses=answers(400, 408, 409, 429, 507) | {200: {"model": JobInfo}})
+def submit(given: Submission, request: Request, service: Server) -> Response:
+    """Queue a request (202), or give the equal one that waits, runs or is done (200)."""
+    if all(worker.state == "error" for worker in service.store.workers()) and service.store.workers():
+        raise Answer(409, f"{given.request.backend} has no worker: {service.store.workers()[0].message}")
+    token_id = request.scope.get("state", {}).get("token_id")
+    job, created = service.submit(given.request, given.manifest, token_id)
+    return Response(job.model_dump_json(), 202 if created else 200, media_type="application/json")
+
+
+@router.get("/jobs", responses=answers(400))
+def jobs(
+    request: Request,
+    service: Server,
+    status: Status | None = None,
+    backend: Annotated[str | None, Query(max_length=100)] = None,
+    mine: bool = False,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> list[JobInfo]:
+    """The newest first. mine: of this token."""
+    token_id = request.scope.get("state", {}).get("token_id") if mine else None
+    return service.store.jobs(status, backend, token_id, limit)
+
+
+@router.get("/jobs/{job}", responses=answers(400, 404))
+def job(job: JobPath, service: Server) -> JobInfo:
+    return _found(service, job)
+
+
+def _found(service: Service, job: str) -> JobInfo:
+    found = service.store.get(job)
+    if found is None:
+        raise Answer(404, f"no job {job!r}")
+    return found
+
+
+@router.delete("/jobs/{job}", responses=answers(400, 404, 409))
+def delete(job: JobPath, service: Server) -> JobInfo:
+    """Cancel a job that waits or runs; delete one that is finished, with its files. The answer is the job as it is
+    then, or was."""
+    found = _found(service, job)
+    if not found.status.finished:
+        return service.store.cancel(job) or found
+    if not service.delete(job):
+        raise Answer(409, f"job {job} is still being left by its worker: try again in a second")
+    return found
+
+
+@router.get(
+    "/jobs/{job}/events", response_class=StreamingResponse,
+    responses=answers(400, 404) | {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+)  # fmt: skip
+async def events(job: JobPath, service: Server) -> Response:
+    """Server-sent events `job`, each with the job as JSON whenever it has changed; the stream ends with the job."""
+    await asyncio.to_thread(_found, service, job)
+    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+    return StreamingResponse(_events(service, job), media_type="text/event-stream", headers=headers)
+
+
+async def _events(service: Service, job: str) -> AsyncIterator[str]:
+    seen, told = None, time.monotonic()
+    while not service.stopping.is_set():
+        update = await asyncio.to_thread(service.store.update, job)
+        if update is None:
+            yield "event: deleted\ndata: {}\n\n"
+            return
+        if update != seen:
+            seen, told = update, time.monotonic()
+            yield f"id: {update.version}\nevent: job\ndata: {update.job.model_dump_json()}\n\n"
+            if update.job.status.finished:
+                return
+        elif time.monotonic() - told > HEARTBEAT:
+            told = time.monotonic()
+            yield ": waiting\n\n"
+        await asyncio.sleep(LOOK)
+
+
+@router.get("/jobs/{job}/result", responses=answers(400, 404, 409, 410))
+def result(job: JobPath, service: Server) -> ResultManifest:
+    """What a finished job made: its files with their SHA-256, and what they follow from."""
+    _require_result(service, job)
+    manifest = service.manifest(job)
+    if manifest is None:
+        raise Answer(410, f"the result of job {job} is gone: submit its request again")
+    return manifest
+
+
+@router.get(
+    "/jobs/{job}/result/{name}", response_class=LargeBlocks,
+    responses=answers(400, 404, 409, 410, 416) | {200: BINARY, 206: BINARY},
+)  # fmt: skip
+def result_file(job: JobPath, name: Annotated[str, Path(max_length=300)], service: Server) -> Response:
+    """A file of the result."""
+    _require_result(service, job)
+    path = service.result_file(job, name)
+    if path is None:
+        raise Answer(404, f"the result of job {job} has no file {name[:80]!r}")
+    return _file(path, "video/mp4" if path.suffix == ".mp4" else "application/octet-stream", path.name)
+
+
+def _require_result(service: Service, job: str) -> None:
+    found = _found(service, job)
+    if service.store.is_expired(job):
+        raise Answer(410, f"the result of job {job} was deleted after {service.serve.jobs_kept}: submit it again")
+    if found.status is not Status.DONE:
+        raise Answer(409, f"job {job} is {found.status.value}" + (f": {found.error}" if found.error else ""))
+
+
+# Errors
+
+
+def _problem(status: int, messages: Sequence[str], headers: dict[str, str] | None = None) -> Response:
+    shown = [message.encode("utf-8", "replace").decode() for message in messages[:MOST_ERRORS]]
+    return Response(json.dumps({"detail": {"errors": shown}}), status, headers, "application/json")
+
+
+async def _on_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, StarletteHTTPException)
+    detail: Any = error.detail
+    messages = detail["errors"] if isinstance(detail, dict) else [str(detail)]
+    return _problem(error.status_code, messages, dict(error.headers or {}))
+
+
+async def _on_invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    return _problem(400, [_told(problem) for problem in error.errors()])
+
+
+def _told(problem: dict[str, Any]) -> str:
+    """A complaint of pydantic's with the place that it is about."""
+    place = ".".join(str(part)[:80] for part in problem["loc"] if part not in ("body", "path", "query"))
+    given = problem.get("input")
+    shown = f" (given: {str(given)[:80]!r})" if isinstance(given, (str, int, float)) else ""
+    return f"{place or 'the body'}: {problem['msg'].removeprefix('Value error, ')}{shown}"
+
+
+async def _on_user_error(request: Request, error: Exception) -> Response:
+    if isinstance(error, QueueFull):
+        return _problem(429, [str(error)], {"retry-after": "10"})
+    return _problem(400, error.errors if isinstance(error, ValidationErrors) else [str(error)])
+
+
+async def _on_disk(request: Request, error: Exception) -> Response:
+    """A full disk is no mistake of anybody's; other errors are ours."""
+    full = isinstance(error, OSError) and error.errno in FULL
+    if full or (isinstance(error, sqlite3.OperationalError) and "full" in str(error)):
+        return _problem(507, ["the server's disk is full: try again later"])
+    if isinstance(error, OSError):
+        return _problem(500, [f"the server cannot use its folder: {reason(error)}"])
+    raise error
+
+
+HANDLERS: dict[type[Exception], Any] = {
+    StarletteHTTPException: _on_http,
+    RequestValidationError: _on_invalid,
+    UserError: _on_user_error,
+    OSError: _on_disk,
+    sqlite3.OperationalError: _on_disk,
+}
