@@ -17,6 +17,9 @@ from cosmos_exp.config.schema import Config, typed
 from cosmos_exp.config.validate import validate
 
 MOST_WORKERS = 64
+ENDPOINT = "endpoint.json"
+"""In the state folder while the server listens: url; pid, host and Slurm job of its process; started, seconds since
+1970."""
 
 
 @dataclass

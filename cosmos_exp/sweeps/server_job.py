@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from cosmos_exp.common.errors import UserError, ValidationErrors
 from cosmos_exp.common.processes import end_child
+from cosmos_exp.serving.config import ENDPOINT, settings
+from cosmos_exp.serving.tokens import INITIAL
 from cosmos_exp.sweeps import slurm
 
 if TYPE_CHECKING:
@@ -25,7 +27,6 @@ log = logging.getLogger(__name__)
 
 LOGS = "slurm"
 """Folder of the jobs' logs, in the state folder of the server."""
-ENDPOINT = "endpoint.json"
 ANY = "0.0.0.0"
 """serve.host of a job that is given none: other machines reach it, so that it asks for a token."""
 TIME = 1440
@@ -114,7 +115,7 @@ class ServerJob:
                 asked, states = time.monotonic(), slurm.alive([self.id])
                 if not states and self.url() is None:
                     raise UserError(f"Slurm job {self.id} ended before its server listened\n{self._last_lines()}")
-                if (now := ", ".join(states)) != said:
+                if (now := ", ".join(states).replace(" (None)", "")) != said:
                     said = now
                     say(f"Slurm job {self.id}: {now}")
             time.sleep(POLL)
@@ -140,7 +141,6 @@ def launch(overrides: Sequence[str], config_dir: Path | None = None) -> int:
     from cosmos_exp.common.console import Console
     from cosmos_exp.config.compose import composing
     from cosmos_exp.config.launchers import SLURM, problems
-    from cosmos_exp.serving.config import settings
     from cosmos_exp.sweeps.cell import launcher_settings
     from cosmos_exp.sweeps.compose_cells import compose_multirun
 
@@ -170,6 +170,8 @@ def launch(overrides: Sequence[str], config_dir: Path | None = None) -> int:
         return 0
     try:
         console.print(f"listens on {job.wait(console.print)}")
+        if serve.asks_for_token and (token := job.state / INITIAL).exists():
+            console.print(f"token: in {token}; for clients: COSMOS_TOKEN_FILE")
     except KeyboardInterrupt:
         console.print(f"the job goes on; where it listens will stand in {job.endpoint}")
         raise
@@ -182,7 +184,7 @@ def submit(arguments: Sequence[str], settings: dict[str, Any], state: Path, gpus
     settings: of hydra/launcher. state: the server's folder. gpus: that it uses. grace: seconds that it has to end.
     """
     state = state.resolve()
-    state.mkdir(parents=True, exist_ok=True)
+    state.mkdir(parents=True, exist_ok=True, mode=0o700)
     given = {**settings, "timeout_min": settings["timeout_min"] or TIME, "stderr_to_stdout": True}
     command = [sys.executable, "-m", "cosmos_exp", "serve", *arguments]
     return ServerJob(slurm.submit(state / LOGS / "%j", given, gpus, [ServerTask(command, grace + MARGIN)]), state)
