@@ -133,10 +133,13 @@ class VideoModel(ABC):
     reads_targets: bool = False
     """Whether it needs the scene rendered in every style."""
 
+    may_read: ClassVar[tuple[str, ...]] = ()
+    """Outputs of `GenerationRequest.renders` that some of its results follow from, of rgb and semantic."""
+
     @property
     def reads_renders(self) -> tuple[str, ...]:
-        """Outputs of `GenerationRequest.renders` that its results follow from under this config, such as rgb."""
-        return ()
+        """Those of `may_read` that its results follow from under this config."""
+        return tuple(name for name in asked_renders(self.config) if name in self.may_read)
 
     def __init__(self, config: GenerationConfig, contract: Contract, *, known: Mapping[str, Contract] | None = None):
         """known: contracts of the models that messages may point to."""
@@ -344,6 +347,14 @@ class ModelFamily:
     build: Callable[[GenerationConfig, Contract], VideoModel]
     check: Callable[[GenerationConfig, Contract, bool], Iterable[str]] = lambda config, contract, here: ()
     known: Callable[[], Mapping[str, Contract]] = dict
+
+
+def asked_renders(config: GenerationConfig) -> tuple[str, ...]:
+    """Outputs of the renderer that a config asks a model to look at: rgb, to start from; semantic, for classes."""
+    sampler = config.sampler
+    areas = [*(c.weight_map for c in config.controls.used.values()), *config.captions.regions]
+    asked = {"rgb": "rgb" in (sampler.input, sampler.first_frames), "semantic": any(area.classes for area in areas)}
+    return tuple(name for name, is_asked in asked.items() if is_asked)
 
 
 def keys_of(*entries: Entry | None) -> list[str]:

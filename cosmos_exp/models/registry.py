@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 OURS = {
     "transfer1": "cosmos_exp.models.transfer1.family",
     "render": "cosmos_exp.models.render_model",
+    "remote": "cosmos_exp.models.remote.family",
 }
 """{family: module with its FAMILY}; their options are files of `conf/model/`."""
 

@@ -202,7 +202,8 @@ class ResultManifest(Message):
 
 class ModelInfo(Message):
     """A model of a server. contract: as `cosmos_exp.models.contract.Contract.to_dict`, or of another server, as it has
-    it. reads_targets: whether it needs `extra.renders["target"]`, the scene in the style. checkpoints: {file: sha256}
+    it. reads_targets: whether it needs `extra.renders["target"]`, the scene in the style. may_read: other pictures that
+    it may need: rgb, semantic. reads_controls: whether it reads the videos of controls. checkpoints: {file: sha256}
     of what its results follow from. versions: {stage: version} of its code."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -210,6 +211,8 @@ class ModelInfo(Message):
     id: str
     contract: dict[str, Any]
     reads_targets: bool = False
+    may_read: list[str] = Field(default_factory=list)
+    reads_controls: bool = True
     checkpoints: dict[str, str] = Field(default_factory=dict)
     versions: dict[str, int] = Field(default_factory=dict)
     defaults: dict[str, Any] = Field(default_factory=dict)

@@ -231,6 +231,8 @@ def model_info(config: Config) -> ModelInfo:
         id=config.model.name,
         contract=spec.contract.to_dict(),
         reads_targets=spec.model.reads_targets,
+        may_read=list(spec.model.may_read),
+        reads_controls=any(spec.model.control_requests(name) for name in spec.contract.controls),
         checkpoints=spec.model.files(results),
         versions=results.versions,
         defaults=defaults,

@@ -147,7 +147,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("name")
     parser.add_argument("--device", help="instead of hardware.device, such as cuda:1")
     parser.add_argument("overrides", nargs="*", help="those of the server")
-    given = parser.parse_args(arguments)
+    given = parser.parse_intermixed_args(arguments)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the server, which then closes stdin
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
     logging.getLogger("cosmos_exp").setLevel(logging.INFO)

@@ -36,6 +36,8 @@ from cosmos_exp.sampling.weight_normalization import normalized_weights
 class Transfer1Spec(VideoModel):
     stages: ClassVar[Mapping[str, int]] = {"hints": 2, "input": 2, "text": 2, "single_view": 4, "multi_view": 4}
 
+    may_read = ("rgb", "semantic")
+
     def __init__(self, config: GenerationConfig, contract: Contract, *, known: Mapping[str, Contract] | None = None):
         super().__init__(config, contract, known=known)
         if not isinstance(config.model, Transfer1Config):
@@ -62,13 +64,6 @@ class Transfer1Spec(VideoModel):
     def control_requests(self, name: str) -> tuple[RenderRequest, ...]:
         read = self.views.values() if name in self.multi_view_controls else ()
         return tuple(dict.fromkeys([self.front, *read]))
-
-    @property
-    def reads_renders(self) -> tuple[str, ...]:
-        sampler = self.config.sampler
-        areas = [rule.area for rule in self.spatial.maps.values()] + [area for _, area in self.spatial.regions]
-        reads = {"rgb": "rgb" in (sampler.input, sampler.first_frames), "semantic": any(a.classes for a in areas)}
-        return tuple(name for name, is_read in reads.items() if is_read)
 
     @cached_property
     def effective_weights(self) -> dict[str, dict[str, float]]:

@@ -1,0 +1,1 @@
+"""The family `remote`: a model of a server, as a model of the pipeline."""
