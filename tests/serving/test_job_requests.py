@@ -120,7 +120,9 @@ def test_several_views_need_the_videos_of_each(problems, nano, hdmap: str):
     views = list(model_info(nano).contract["views"])
     (error,) = problems(guided(hdmap, views=views))
     assert error.startswith("controls.hdmap.blobs: lacks cross_left_120fov, cross_right_120fov")
-    assert problems(guided(hdmap, views=views, controls={"hdmap": ControlInput(blobs=dict.fromkeys(views, hdmap))})) == []
+    assert (
+        problems(guided(hdmap, views=views, controls={"hdmap": ControlInput(blobs=dict.fromkeys(views, hdmap))})) == []
+    )
 
 
 def test_what_the_model_does_not_read_is_refused(problems, blobs, hdmap: str):

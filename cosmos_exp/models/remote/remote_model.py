@@ -18,6 +18,7 @@ import numpy as np
 
 from cosmos_exp.common.cache import Entry
 from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.memo import Memo
 from cosmos_exp.common.stored_arrays import Arrays, load_arrays
 from cosmos_exp.common.video import read_video
 from cosmos_exp.models.base import (
@@ -105,7 +106,8 @@ class RemoteModel(VideoModel):
 
     def generate(self, request: GenerationRequest, store: ResultStore) -> Iterator[GeneratedVideos]:
         """All styles are asked for at once, `model.in_flight` of them at a time."""
-        calls = {style: Call(self, request, style, store) for style in request.prompts}
+        videos = Memo()
+        calls = {style: Call(self, request, style, store, videos) for style in request.prompts}
         pool = ThreadPoolExecutor(max(1, min(self.own.in_flight, len(calls))), "remote")
         try:
             waiting = {style: pool.submit(call.entry) for style, call in calls.items()}
@@ -123,13 +125,15 @@ class RemoteModel(VideoModel):
 
 
 class Call:
-    """One style on its way. progress: of its job, 0 to 1. stop: set to give it up."""
+    """One style on its way. videos: {entry, array: file of its video}, shared by all styles. progress: of its job, 0 to
+    1. stop: set to give it up."""
 
-    def __init__(self, model: RemoteModel, request: GenerationRequest, style: str, store: ResultStore):
+    def __init__(self, model: RemoteModel, request: GenerationRequest, style: str, store: ResultStore, videos: Memo):
         self.model = model
         self.request = request
         self.style = style
         self.store = store
+        self.videos = videos
         self.progress = 0.0
         self.stop = threading.Event()
         self._uploads: dict[str, Path | bytes] = {}
@@ -162,7 +166,9 @@ class Call:
 
     def _video(self, entry: Entry, array: str) -> str:
         """The SHA-256 of an entry's video as a file."""
-        content = video_bytes(self.store, entry, array, self.model.fps)
+        content: bytes = self.videos.once(
+            (entry.key, array), lambda: video_bytes(self.store, entry, array, self.model.fps)
+        )
         sha256 = hashlib.sha256(content).hexdigest()
         self._uploads[sha256] = content
         return sha256

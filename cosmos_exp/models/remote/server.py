@@ -24,9 +24,9 @@ FRESH = 60.0
 _known = Memo()
 
 
-def client_of(config: RemoteConfig) -> JobClient:
+def client_of(config: RemoteConfig, retries: int = 3) -> JobClient:
     """Raises UserError where the token file cannot be read, or the endpoint is no address."""
-    return JobClient(config.endpoint, token_of(config))
+    return JobClient(config.endpoint, token_of(config), retries=retries)
 
 
 def token_of(config: RemoteConfig) -> str | None:
@@ -52,7 +52,7 @@ def model_info(config: RemoteConfig) -> ModelInfo:
 def _models(config: RemoteConfig) -> dict[str, ModelInfo]:
     kept = _kept(config.endpoint)
     try:
-        with client_of(config) as client:
+        with client_of(config, retries=1) as client:
             models = {info.id: info for info in client.models()}
     except Unreachable as error:
         try:
