@@ -18,6 +18,7 @@ import setuptools  # noqa: F401  # before anything imports distutils: torch.comp
 SLOW = (  # files whose tests start processes, compile, train, or take whole runs through the pipeline
     *("test_api.py", "test_plugin_model.py", "test_workers.py", "test_long_video.py"),
     *("test_local_sweeps.py", "test_slurm_sweeps.py", "test_search.py", "test_sweep.py", "test_plan.py"),
+    *("test_slurm_server.py", "test_deploy.py"),
     *(
         "test_pipeline.py",
         "test_reproduce.py",
@@ -49,7 +50,8 @@ SLOW = (  # files whose tests start processes, compile, train, or take whole run
 
 FIRST = (  # a file that compiles the kernels of the renderer, some that need none, then those that take longest
     *("test_renderer.py", "test_config.py", "test_cli.py", "test_convert.py", "test_sync.py", "test_docs.py"),
-    *("test_slurm_sweeps.py", "test_search.py", "test_local_sweeps.py", "test_workers.py", "test_sweep.py"),
+    *("test_slurm_sweeps.py", "test_slurm_server.py", "test_search.py", "test_local_sweeps.py", "test_workers.py"),
+    *("test_sweep.py",),
     *("test_bad_input.py", "test_pipeline.py", "test_long_video.py", "test_speed.py", "test_validity.py"),
     *("test_plan.py", "test_plugin_model.py", "test_training.py", "test_parallel.py", "test_api.py"),
 )
