@@ -30,6 +30,7 @@ Usage
   cosmos-exp capture --sensors FILE -f LOG -o OUT  the same from a running CARLA server
   cosmos-exp scene info LOG [--json]     what a CARLA recorder log holds
   cosmos-exp carla-sim [--map X.xodr]    a CARLA server for the `carla` client, without CARLA
+  cosmos-exp request ENDPOINT FILE ...   videos of request files (TOML) from a server, as CARLA's client gets them
   cosmos-exp status FOLDER               states of a sweep, a search or runs, time left; live on a terminal
   cosmos-exp retry SWEEP_FOLDER [--failed | --cell N]  run the cells that are not done
   cosmos-exp cancel SWEEP_FOLDER         end a sweep, wherever it runs
@@ -198,7 +199,7 @@ def _train_help(config: type) -> int:
 MODULES = (
     *("scene", "show", "controls", "capture", "render", "export", "novel-pose", "convert", "download"),
     *("plan", "search", "status", "retry", "cancel", "reproduce", "compare", "sync", "dashboard", "verify", "cache"),
-    *("distance", "evaluate", "explain", "warmup", "example", "carla-sim", "serve", "jobs"),
+    *("distance", "evaluate", "explain", "warmup", "example", "carla-sim", "serve", "jobs", "request"),
 )
 
 

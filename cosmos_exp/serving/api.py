@@ -20,6 +20,7 @@ from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from fastapi.routing import APIRoute
 from pydantic import Field
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.routing import Match
 
 from cosmos_exp import __version__
 from cosmos_exp.common.errors import UserError, ValidationErrors
@@ -30,6 +31,7 @@ from cosmos_exp.serving.store import QueueFull
 
 LOOK, HEARTBEAT = 0.2, 15.0
 """Seconds between two looks at a job that is watched, and between two signs of life."""
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 BLOCK = 1 << 20
 """Bytes of a file that are read or written at a time."""
 MOST_ERRORS = 100
@@ -152,6 +154,7 @@ def create_app(service: Service, metrics: Callable[[], tuple[bytes, str]] | None
     )  # fmt: skip
     app.state.service = service
     app.include_router(router)
+    app.add_api_route(f"{API}/{{rest:path}}", _nothing_here, methods=list(METHODS), include_in_schema=False)
     if metrics is not None:
         _add_metrics(app, metrics)
     for kind, handler in HANDLERS.items():
@@ -181,6 +184,21 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
             found["components"]["schemas"].pop(name, None)
         app.openapi_schema = found
     return app.openapi_schema
+
+
+def _nothing_here(request: Request) -> None:
+    """Before what is mounted after these routes gets it: 405 where the path has other methods, else 404."""
+    allowed = {
+        method
+        for route in router.routes
+        if isinstance(route, APIRoute) and route.matches(request.scope)[0] is Match.PARTIAL
+        for method in route.methods
+    }
+    if allowed:
+        raise Answer(
+            405, f"{request.method} is not allowed here: {', '.join(sorted(allowed))}", allow=", ".join(allowed)
+        )
+    raise Answer(404, f"no path {request.url.path[:200]!r}; {API}/openapi.json describes what there is")
 
 
 def _add_metrics(app: FastAPI, metrics: Callable[[], tuple[bytes, str]]) -> None:

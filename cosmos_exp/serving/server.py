@@ -16,6 +16,7 @@ from typing import Any
 import uvicorn
 
 from cosmos_exp.common.errors import UserError
+from cosmos_exp.serving import gradio_app
 from cosmos_exp.serving.api import create_app
 from cosmos_exp.serving.config import Settings
 from cosmos_exp.serving.connection import patient_for
@@ -51,7 +52,7 @@ def serve(settings: Settings, overrides: Sequence[str], ready: Ready) -> None:
 
 def application(service: Service) -> Gate:
     """All that is served, behind the gate."""
-    app = create_app(service, lambda: metrics_text(service))
+    app = gradio_app.mount(create_app(service, lambda: metrics_text(service)), service)
     serve = service.serve
     return Gate(
         app=app,

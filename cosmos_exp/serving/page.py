@@ -1,0 +1,311 @@
+"""The page on which a person tries the server: controls from a scene or from files, a prompt, the sampler's values."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any
+
+from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.styles import STYLES
+from cosmos_exp.config.key_docs import documented_keys
+from cosmos_exp.remote.request_file import CONTROL_KEY, INPUT_KEY, PRESETS, WEIGHT_KEY
+from cosmos_exp.remote.wire import JobInfo, Status
+from cosmos_exp.sampling.sampler_params import SIGMA_MAX
+from cosmos_exp.scene.sources.procedural import ProceduralConfig
+from cosmos_exp.serving.gradio_files import arrived, folder, handed_out, token_of
+from cosmos_exp.serving.requests import STRENGTH_KEYS, Limits, Translated, from_upstream
+from cosmos_exp.serving.scene_inputs import RGB, scene_inputs
+from cosmos_exp.serving.submissions import Submissions, told
+
+RECENT = 8
+"""Jobs in the list."""
+LOOK = 3.0
+"""Seconds between two looks at it."""
+SHORT = 90
+"""Characters of a prompt in it."""
+MOST_WEIGHT = 2.0
+HEIGHT = 190
+"""Pixels of a control's video."""
+START = "With sigma_max below 80 the generation starts from it. Edge and vis without a video are made from it."
+
+
+def theme() -> Any:
+    """Without fonts from elsewhere."""
+    import gradio as gr
+
+    fonts = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
+    return gr.themes.Default(primary_hue="emerald", secondary_hue="emerald", neutral_hue="slate", **fonts)
+
+
+def add_page(submissions: Submissions, hidden: dict[str, Any]) -> None:
+    """The page's components and events, into the Blocks that are open. hidden: arguments of every event."""
+    import gradio as gr
+
+    page = Page(gr, submissions, hidden)
+    page.lay_out()
+    page.connect()
+
+
+@dataclass
+class Page:
+    """Its components by what they mean. gr: the Gradio package.
+
+    knobs: {key of a request: component}. videos, weights, boxes: {control: component}. exact: {SHA-256 of a video that
+    was drawn here: that of the same frames without loss}.
+    """
+
+    gr: Any
+    submissions: Submissions
+    hidden: dict[str, Any]
+    parts: dict[str, Any] = field(default_factory=dict)
+    knobs: dict[str, Any] = field(default_factory=dict)
+    videos: dict[str, Any] = field(default_factory=dict)
+    weights: dict[str, Any] = field(default_factory=dict)
+    boxes: dict[str, Any] = field(default_factory=dict)
+    exact: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def limits(self) -> Limits:
+        return self.submissions.limits
+
+    # Components
+
+    def lay_out(self) -> None:
+        gr = self.gr
+        gr.HTML(_header(self.limits), elem_id="head")
+        with gr.Row():
+            with gr.Column(scale=6, min_width=320):
+                self._scene()
+                self._controls()
+                self._prompt()
+                self._sampler()
+            with gr.Column(scale=5, min_width=320, elem_id="result"):
+                self._result()
+        self.parts |= {"job": gr.State(""), "prompts": gr.State({})}
+
+    def _scene(self) -> None:
+        gr, street = self.gr, ProceduralConfig
+        with gr.Group():
+            with gr.Row():
+                help = f"A street from this seed. {_help('scene.seed')}"
+                self.parts["scene"] = gr.Number(street.seed, label="scene", info=help, precision=0, minimum=0)
+                help = "Of the prompt; the street stays the same."
+                self.parts["style"] = gr.Dropdown(list(STYLES), value="Sunny", label="style", info=help)
+            self.parts["draw"] = gr.Button("Draw the controls of this scene", elem_id="draw")
+        self.parts["said"] = gr.HTML(_state("Draw a scene, or upload your own videos."))
+
+    def _controls(self) -> None:
+        gr, own = self.gr, self.submissions.service.config.controls
+        names = list(self.limits.contract.controls)
+        used = [name for name in names if name in own.used] or names[:1]
+        help = (
+            "Drawn from the scene, or your own videos. A weight is 0 or more; above 1 in sum they are scaled down to 1."
+        )
+        self.parts["chosen"] = gr.CheckboxGroup(names, value=used, label="controls", info=help)
+        with gr.Row(elem_id="controls"):
+            for name in names:
+                with gr.Group(visible=name in used) as self.boxes[name]:
+                    self.videos[name] = gr.Video(label=name, sources=["upload"], height=HEIGHT, loop=True)
+                    weight = own.used[name].weight if name in own.used else 0.5
+                    self.weights[name] = gr.Slider(0.0, MOST_WEIGHT, weight, step=0.05, label=f"weight of {name}")
+                    if name in STRENGTH_KEYS:
+                        self._strength(name)
+
+    def _strength(self, name: str) -> None:
+        """Of a control that can be made from the input video."""
+        key = STRENGTH_KEYS[name]
+        usual = getattr(self.submissions.service.config.controls, name).strength
+        help = f"{_help(f'controls.{name}.strength')} Where {name} is made from the input video."
+        self.knobs[key] = self.gr.Dropdown(list(PRESETS[key]), value=usual, label=key, info=help)
+
+    def _prompt(self) -> None:
+        gr, own = self.gr, self.submissions.service.config.captions.negative_prompt
+        self.knobs["prompt"] = gr.Textbox(label="prompt", lines=3, elem_id="prompt")
+        usual, help = own or self.limits.contract.negative_prompt or "", _help("captions.negative_prompt")
+        self.knobs["negative_prompt"] = gr.Textbox(label="negative prompt", info=help, placeholder=usual)
+
+    def _sampler(self) -> None:
+        gr, own = self.gr, self.submissions.service.config.sampler
+        steps = self.limits.contract.num_steps or own.num_steps
+        values = {"guidance": own.guidance, "num_steps": steps, "sigma_max": own.sigma_max, "seed": own.seed}
+        with gr.Accordion("Sampler", open=False), gr.Row():
+            for name, value in values.items():
+                self._number(name, f"sampler.{name}", value)
+            self._number("num_frames", "model.num_frames", None)
+        with gr.Accordion("Input video", open=False):
+            self.knobs[INPUT_KEY] = gr.Video(label="input video", sources=["upload"], height=HEIGHT)
+            gr.Markdown(START)
+
+    def _number(self, name: str, key: str, value: float | None) -> None:
+        digits = None if isinstance(value, float) else 0
+        self.knobs[name] = self.gr.Number(value, label=name, info=_help(key), precision=digits, min_width=180)
+
+    def _result(self) -> None:
+        gr = self.gr
+        with gr.Row():
+            self.parts["run"] = gr.Button("Generate", variant="primary", elem_id="generate")
+            self.parts["cancel"] = gr.Button("Cancel", interactive=False)
+        self.parts["state"] = gr.HTML(_state("Nothing is generated yet."))
+        self.parts["result"] = gr.Video(label="result", interactive=False, autoplay=True, loop=True)
+        self.parts["download"] = gr.DownloadButton("Download the video", interactive=False)
+        gr.Markdown("### Recent jobs")
+        self.parts["recent"] = gr.HTML(_list([]))
+
+    # Events
+
+    def connect(self) -> None:
+        parts, quiet = self.parts, {"show_progress": "hidden", **self.hidden}
+        boxes = list(self.boxes.values())
+        parts["chosen"].change(self._show_boxes, parts["chosen"], boxes, queue=False, **quiet)
+        drawn = [*self.videos.values(), self.knobs[INPUT_KEY], self.knobs["prompt"], parts["prompts"], parts["said"]]
+        parts["draw"].click(self._draw, [parts["scene"], parts["style"]], drawn, concurrency_limit=1, **self.hidden)
+        styled = [parts["style"], parts["prompts"], self.knobs["prompt"]]
+        parts["style"].change(lambda style, texts, now: texts.get(style, now), styled, self.knobs["prompt"], **quiet)
+        inputs = {parts["chosen"], *self.knobs.values(), *self.videos.values(), *self.weights.values()}
+        outputs = [parts[name] for name in ("job", "state", "result", "download", "cancel")]
+        parts["run"].click(self._asking(self._generate), inputs, outputs, concurrency_limit=None, **quiet)
+        parts["cancel"].click(self._cancel, parts["job"], None, **quiet)
+        for event in (self.gr.Timer(LOOK).tick, self.gr.context.Context.root_block.load):
+            event(self._asking_once(self._recent), None, parts["recent"], **quiet)
+
+    def _show_boxes(self, chosen: list[str]) -> list[Any]:
+        shown = [self.gr.update(visible=name in chosen) for name in self.boxes]
+        return shown if len(shown) > 1 else shown[0]
+
+    def _draw(self, seed: float | None, style: str) -> tuple[Any, ...]:
+        """The scene's videos, its prompt in a style, its prompts, and what is said of it."""
+        try:
+            if seed is None or seed != int(seed):
+                raise UserError(f"scene={seed}: a whole number of 0 or more")
+            made = scene_inputs(self.submissions.service.config, int(seed), folder() / "scenes")
+        except UserError as error:
+            return (*(None for _ in (*self.videos, RGB)), self.gr.update(), {}, _state(str(error), failed=True))
+        for video in made.videos.values():
+            self.exact[self.submissions.keep(video.shown)] = self.submissions.keep(video.exact)
+        shown = {name: str(video.shown) for name, video in made.videos.items()}
+        given = [shown.get(name) for name in (*self.videos, RGB)]
+        return (*given, made.prompts[style], made.prompts, _state(f"The street of seed {int(seed)}."))
+
+    async def _generate(self, given: dict[Any, Any], request: Any) -> AsyncIterator[tuple[Any, ...]]:
+        """job, state, result, download, cancel, as the job goes on."""
+        submissions, update = self.submissions, self.gr.update
+        try:
+            asked = await asyncio.to_thread(self._asked, given)
+            job = await asyncio.to_thread(submissions.submit, asked.request, token_of(request), "page")
+            async for now in submissions.follow(job.id):
+                live = not now.status.finished
+                yield now.id, _state_of(now, asked.notes), update(), update(), update(interactive=live)
+                if now.status is Status.DONE:
+                    video = str(handed_out(submissions.video(now.id), now.id))
+                    yield update(), update(), video, update(value=video, interactive=True), update()
+        except UserError as error:
+            yield "", _state(str(error), failed=True), update(), update(), update(interactive=False)
+
+    def _asked(self, given: dict[Any, Any]) -> Translated:
+        """The request of what the page shows; nothing but that of a hidden control is left out."""
+        values = {key: given[knob] for key, knob in self.knobs.items() if given[knob] not in (None, "")}
+        chosen = [name for name in self.videos if name in given[self.parts["chosen"]]]
+        for name in chosen:
+            values[name] = {WEIGHT_KEY: given[self.weights[name]]}
+            if path := given[self.videos[name]]:
+                values[name][CONTROL_KEY] = self._upload(path)
+        derived = any(name in STRENGTH_KEYS and CONTROL_KEY not in values[name] for name in chosen)
+        if (path := values.pop(INPUT_KEY, None)) and (derived or values.get("sigma_max", SIGMA_MAX) < SIGMA_MAX):
+            values[INPUT_KEY] = self._upload(path)
+        for name, key in STRENGTH_KEYS.items():
+            if name not in chosen or given[self.videos[name]]:
+                values.pop(key, None)  # is shown for a control that is made
+        return from_upstream(values, self.submissions.service.blobs, self.limits)
+
+    def _upload(self, path: str) -> str:
+        """The name of a video; where it was drawn here, of the one without loss."""
+        return self.submissions.upload(arrived(path), self.exact)
+
+    def _cancel(self, job: str) -> None:
+        if job:
+            self.submissions.service.store.cancel(job)
+
+    def _recent(self, request: Any) -> str:
+        store = self.submissions.service.store
+        jobs = store.jobs(token_id=token_of(request), limit=RECENT)
+        prompts = {job.id: asked.prompt for job in jobs if (asked := store.request(job.id))}
+        return _list([(job, prompts.get(job.id, ""), self._link(job)) for job in jobs])
+
+    def _link(self, job: JobInfo) -> str:
+        """Address of a finished job's video."""
+        if job.status is not Status.DONE:
+            return ""
+        try:
+            return f"v1/jobs/{job.id}/result/{self.submissions.video(job.id).name}"
+        except UserError:
+            return ""
+
+    def _asking(self, event: Callable[..., AsyncIterator[Any]]) -> Callable[..., Any]:
+        """The event with the request beside the components, as Gradio gives it by the annotation."""
+
+        async def asking(given: dict[Any, Any], request: Any) -> AsyncIterator[Any]:
+            async for shown in event(given, request):
+                yield shown
+
+        asking.__annotations__["request"] = self.gr.Request
+        return asking
+
+    def _asking_once(self, event: Callable[[Any], Any]) -> Callable[..., Any]:
+        def asking(request: Any) -> Any:
+            return event(request)
+
+        asking.__annotations__["request"] = self.gr.Request
+        return asking
+
+
+# Texts. What comes from a request or a file is escaped.
+
+
+def _header(limits: Limits) -> str:
+    contract = limits.contract
+    clip = f"{contract.width}×{contract.height}, {contract.video_frames.describe()}, {limits.fps:g} per second"
+    return f"<h1>cosmos-exp</h1><p>Model <b>{escape(limits.model)}</b>: the front view in {escape(clip)}.</p>"
+
+
+def _help(key: str) -> str:
+    """What a key of the config means."""
+    return documented_keys()[key][0].text
+
+
+def _state(text: str, *, failed: bool = False, share: float | None = None, notes: tuple[str, ...] = ()) -> str:
+    bar = "" if share is None else f'<div class="bar"><i style="width:{share:.0%}"></i></div>'
+    small = "".join(f"<small>{escape(note)}</small>" for note in notes)
+    return f'<div class="state{" failed" if failed else ""}">{escape(text)}{bar}{small}</div>'
+
+
+def _state_of(job: JobInfo, notes: tuple[str, ...]) -> str:
+    failed = job.status in (Status.FAILED, Status.CANCELLED)
+    return _state(told(job), failed=failed, share=None if failed else job.progress, notes=notes)
+
+
+def _list(jobs: list[tuple[JobInfo, str, str]]) -> str:
+    """jobs: with the prompt of each and the address of its video."""
+    if not jobs:
+        return '<div class="state">None yet.</div>'
+    return f'<div class="jobs">{"".join(_rows(jobs))}</div>'
+
+
+def _rows(jobs: list[tuple[JobInfo, str, str]]) -> Iterator[str]:
+    for job, prompt, link in jobs:
+        text = prompt if len(prompt) <= SHORT else f"{prompt[:SHORT]}…"
+        state = f"{job.progress:.0%}" if job.status is Status.RUNNING else job.status.value
+        video = f' <a href="{escape(link)}" target="_blank">video</a>' if link else ""
+        age = _age(time.time() - job.created)
+        shown = f"<b>{state}</b><span>{escape(text)}{video}</span><small>{age}</small>"
+        yield f'<div class="{job.status.value}">{shown}</div>'
+
+
+def _age(seconds: float) -> str:
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size:.0f} {unit} ago"
+    return "now"
