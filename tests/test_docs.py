@@ -48,6 +48,7 @@ MACHINE = (
     "hardware.device=cuda",
     "hardware.processes=2: each takes its own GPU",
     "tracking.mode='online' needs",
+    "model.endpoint: ",
     "cannot read the weights file",  # of the folder that holds a contract alone
 )
 OF_RECIPES = ("model=flat",)  # options that a recipe of CONTRIBUTING.md adds
@@ -154,7 +155,7 @@ def test_a_command_is_accepted(page: str, words: list[str], nano_folder: Path, o
     else:
         assert not words or not cli._is_command(words[0])
         for cfg in compose_words(words, "config", own_options):
-            with open_dict(cfg):
+            if "weights" in cfg.model:
                 cfg.model.weights = str(nano_folder)
             problems = [p for p in validate.validate(cfg) if not p.startswith(MACHINE)]
             assert problems == []
