@@ -15,10 +15,8 @@ PYTEST    = $(VENV)/bin/python $(if $(COVERAGE),-m slipcover --json --out $(COVE
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
-$(STAMP): pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+$(STAMP): pyproject.toml constraints.txt deploy/install.sh
+	PYTHON=$(PYTHON) EXTRAS=dev deploy/install.sh $(VENV) --editable
 	@touch $(STAMP)
 
 install: $(STAMP)  ## create .venv and install the package into it
