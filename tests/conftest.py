@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -11,6 +12,8 @@ from pathlib import Path
 if "PYTEST_XDIST_WORKER" in os.environ:  # before anything starts threads: each test process has a core of its own
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each command that a test starts compiles the package anew
+sys.dont_write_bytecode = False
 
 import pytest
 import setuptools  # noqa: F401  # before anything imports distutils: torch.compile needs it, and cannot import it after
