@@ -19,7 +19,7 @@ help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 $(STAMP): pyproject.toml constraints.txt deploy/install.sh
-	PYTHON=$(PYTHON) EXTRAS=dev deploy/install.sh $(VENV) --editable
+	PYTHON=$(PYTHON) EXTRAS=dev PIP_ARGS=--no-compile deploy/install.sh $(VENV) --editable
 	$(COMPILE)
 	@touch $(STAMP)
 
