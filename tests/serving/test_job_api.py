@@ -214,6 +214,7 @@ def test_text_comes_back_as_it_was_given_and_never_as_a_page(
         ("/v1/jobs?limit=0", 400),
         ("/v1/jobs?status=lost", 400),
         ("/v1/nothing", 404),
+        ("/v1/blobs/check", 405),
     ],
 )
 def test_paths_lead_to_what_the_api_has_and_nowhere_else(
