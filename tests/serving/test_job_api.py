@@ -17,6 +17,8 @@ import httpx
 import pytest
 from helpers.served import SMALL, Served, served, sha256_of, small_request, small_video
 
+from cosmos_exp.cli.commands import jobs
+from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.files import file_sha256
 from cosmos_exp.remote.job_client import JobClient, ServerRefusal
 from cosmos_exp.remote.wire import Status
@@ -116,6 +118,28 @@ def test_events_tell_every_change_and_end_with_the_job(http: httpx.Client, clien
     assert [line for line in lines if line.startswith("event: ")] == ["event: job"] * len(told)
 
 
+def test_the_command_does_the_same_from_a_shell(
+    server: Served, video: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COSMOS_URL", server.url)
+    monkeypatch.setenv("COSMOS_TOKEN", server.token)
+    asked = ["submit", "--prompt", "from a shell", "--render", f"target={video}", "--seed", "3"]
+    assert jobs.main([*asked, "--wait", "--out", str(tmp_path)]) == 0
+    told = capsys.readouterr().out.splitlines()
+    job = told[0].split()[0]
+    assert any(line.startswith(f"{job}  done  100%") for line in told)
+    assert str(tmp_path / job / "single_view.mp4") in told and (tmp_path / job / "job.json").exists()
+    assert jobs.main(["result", job, "--out", str(tmp_path)]) == 0, "what is there and the same stays"
+    for action in (["list", "--mine"], ["watch", job], ["result", job], ["models"], ["health"], ["status"]):
+        assert jobs.main(action) == 0
+    assert jobs.main(["cancel", job]) == 0
+    with pytest.raises(UserError, match=f"no job '{job}'"):
+        jobs.main(["cancel", job])
+    capsys.readouterr()
+    assert jobs.main([*asked, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["id"] == job
+
+
 # What is refused
 
 
@@ -190,6 +214,7 @@ def test_text_comes_back_as_it_was_given_and_never_as_a_page(
         ("/v1/jobs?limit=0", 400),
         ("/v1/jobs?status=lost", 400),
         ("/v1/nothing", 404),
+        ("/v1/blobs/check", 405),
     ],
 )
 def test_paths_lead_to_what_the_api_has_and_nowhere_else(
