@@ -6,6 +6,7 @@ import math
 import re
 from argparse import Namespace
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from cosmos_exp.cli.commands.parser import Parser
@@ -87,7 +88,7 @@ def _requests(options: Namespace):
     seeds = [int(seed) for seed in options.seeds.split(",")] if options.seeds else [options.seed]
     found, errors = [], []
     for file in options.files:
-        first, own = attempt(lambda file=file: read_request(file, Overrides(videos, seeds[0])))
+        first, own = attempt(partial(read_request, file, Overrides(videos, seeds[0])))
         errors += own
         if first:
             found += [first, *(first.with_seed(seed) for seed in dict.fromkeys(seeds[1:]))]
