@@ -38,7 +38,7 @@ def theme() -> Any:
     """Without fonts from elsewhere."""
     import gradio as gr
 
-    fonts = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
+    fonts: dict[str, Any] = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
     return gr.themes.Default(primary_hue="emerald", secondary_hue="emerald", neutral_hue="slate", **fonts)
 
 
