@@ -214,7 +214,6 @@ def test_text_comes_back_as_it_was_given_and_never_as_a_page(
         ("/v1/jobs?limit=0", 400),
         ("/v1/jobs?status=lost", 400),
         ("/v1/nothing", 404),
-        ("/v1/blobs/check", 405),
     ],
 )
 def test_paths_lead_to_what_the_api_has_and_nowhere_else(
@@ -224,6 +223,11 @@ def test_paths_lead_to_what_the_api_has_and_nowhere_else(
     client.wait(job)
     answer = http.get(path.format(job=job))
     assert answer.status_code == status and errors(answer)
+
+
+def test_a_method_that_a_path_does_not_have_is_told_which_it_has(http: httpx.Client) -> None:
+    answer = http.request("PATCH", "/v1/jobs/nothing")
+    assert answer.status_code == 405 and answer.headers["allow"] == "DELETE, GET" and errors(answer)
 
 
 def test_an_upload_must_have_the_hash_that_it_is_named_by(http: httpx.Client, server: Served) -> None:
