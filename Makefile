@@ -8,6 +8,9 @@ STAMP  := $(VENV)/.installed
 PARALLEL ?= -n 4 --dist loadfile --no-loadscope-reorder
 TESTS    ?=
 PYTEST    = $(VENV)/bin/python $(if $(COVERAGE),-m slipcover --json --out $(COVERAGE)) -m pytest $(PARALLEL)
+# pip compiles what it installs on one core; this does it on all of them. Some packages hold templates that are no Python.
+PIP       = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
+COMPILE   = $(VENV)/bin/python -m compileall -qq -j 0 $(VENV)/lib || true
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-fast check lint types format bench docs wheel clean
@@ -17,8 +20,9 @@ help:  ## list the targets
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(PIP) torch
+	$(PIP) -e '.[dev]'
+	$(COMPILE)
 	@touch $(STAMP)
 
 install: $(STAMP)  ## create .venv and install the package into it
@@ -50,7 +54,8 @@ docs: $(VENV)/.docs  ## build the documentation site into site/
 	$(VENV)/bin/mkdocs build --strict
 
 $(VENV)/.docs: $(STAMP)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	$(PIP) -e '.[docs]'
+	$(COMPILE)
 	@touch $@
 
 wheel: install  ## build the wheel into dist/

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -11,6 +12,8 @@ from pathlib import Path
 if "PYTEST_XDIST_WORKER" in os.environ:  # before anything starts threads: each test process has a core of its own
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):  # with it, each command that a test starts compiles the package
+    sys.dont_write_bytecode = False
 
 import pytest
 import setuptools  # noqa: F401  # before anything imports distutils: torch.compile needs it, and cannot import it after
@@ -29,7 +32,7 @@ SLOW = (  # files whose tests start processes, compile, train, or take whole run
         "test_upscale.py",
         "test_spatial_conditioning.py",
     ),
-    *("test_completion.py", "test_readme_commands.py"),
+    *("test_completion.py", "test_readme_commands.py", "test_loaded_libraries.py"),
     *("test_live_capture.py", "test_capture_command.py", "test_captured.py"),
     *("test_bad_input.py", "test_cli.py", "test_docs.py", "test_cache_command.py", "test_cache_prune.py"),
     *("test_training.py", "test_objectives.py", "test_convert.py", "test_download.py", "test_memory_benchmark.py"),
