@@ -111,7 +111,7 @@ def test_a_server_that_is_away_and_was_never_asked_is_named(root: Path):
     ],
 )
 def test_an_endpoint_is_an_address_without_a_secret(endpoint: str, told: str):
-    (error,) = validate(compose(["model=remote", f"'model.endpoint={endpoint}'", "views=single"]))
+    (error,) = validate(compose(["model=remote", f"model.endpoint='{endpoint}'", "views=single"]))
     assert told in error and "secret@" not in error and "=secret" not in error
 
 
