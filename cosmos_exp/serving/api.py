@@ -193,7 +193,7 @@ def _nothing_here(request: Request) -> None:
         method
         for route in router.routes
         if isinstance(route, APIRoute) and route.matches(request.scope)[0] is Match.PARTIAL
-        for method in route.methods
+        for method in route.methods or ()
     }
     if allowed:
         raise Answer(
