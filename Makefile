@@ -18,10 +18,8 @@ COMPILE   = $(VENV)/bin/python -m compileall -qq -j 0 $(VENV)/lib || true
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
-$(STAMP): pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(PIP) torch
-	$(PIP) -e '.[dev]'
+$(STAMP): pyproject.toml constraints.txt deploy/install.sh
+	PYTHON=$(PYTHON) EXTRAS=dev PIP_ARGS=--no-compile deploy/install.sh $(VENV) --editable
 	$(COMPILE)
 	@touch $(STAMP)
 

@@ -21,6 +21,7 @@ import setuptools  # noqa: F401  # before anything imports distutils: torch.comp
 SLOW = (  # files whose tests start processes, compile, train, or take whole runs through the pipeline
     *("test_api.py", "test_plugin_model.py", "test_workers.py", "test_long_video.py"),
     *("test_local_sweeps.py", "test_slurm_sweeps.py", "test_search.py", "test_sweep.py", "test_plan.py"),
+    *("test_slurm_server.py", "test_deploy.py"),
     *(
         "test_pipeline.py",
         "test_reproduce.py",
@@ -33,6 +34,7 @@ SLOW = (  # files whose tests start processes, compile, train, or take whole run
         "test_spatial_conditioning.py",
     ),
     *("test_completion.py", "test_readme_commands.py", "test_loaded_libraries.py"),
+    *("test_gradio_interface.py", "test_page.py", "test_request_command.py", "test_job_api.py", "test_server_life.py"),
     *("test_live_capture.py", "test_capture_command.py", "test_captured.py"),
     *("test_bad_input.py", "test_cli.py", "test_docs.py", "test_cache_command.py", "test_cache_prune.py"),
     *("test_training.py", "test_objectives.py", "test_convert.py", "test_download.py", "test_memory_benchmark.py"),
@@ -52,7 +54,8 @@ SLOW = (  # files whose tests start processes, compile, train, or take whole run
 
 FIRST = (  # a file that compiles the kernels of the renderer, some that need none, then those that take longest
     *("test_renderer.py", "test_config.py", "test_cli.py", "test_convert.py", "test_sync.py", "test_docs.py"),
-    *("test_slurm_sweeps.py", "test_search.py", "test_local_sweeps.py", "test_workers.py", "test_sweep.py"),
+    *("test_slurm_sweeps.py", "test_slurm_server.py", "test_search.py", "test_local_sweeps.py", "test_workers.py"),
+    *("test_sweep.py",),
     *("test_bad_input.py", "test_pipeline.py", "test_long_video.py", "test_speed.py", "test_validity.py"),
     *("test_plan.py", "test_plugin_model.py", "test_training.py", "test_parallel.py", "test_api.py"),
 )

@@ -27,6 +27,8 @@ from cosmos_exp.config import schema, validate
 from cosmos_exp.models.transfer1 import family, weights_folder
 from cosmos_exp.models.transfer1.nano import nano_config
 from cosmos_exp.pipeline.run import run
+from cosmos_exp.serving.api import router
+from cosmos_exp.serving.config import settings
 from cosmos_exp.sweeps.callbacks import cell_overrides
 from cosmos_exp.train.config import TrainConfig
 from cosmos_exp.visualization.interval_plot import Svg
@@ -46,6 +48,7 @@ MACHINE = (
     "hardware.device=cuda",
     "hardware.processes=2: each takes its own GPU",
     "tracking.mode='online' needs",
+    "model.endpoint: ",
     "cannot read the weights file",  # of the folder that holds a contract alone
 )
 OF_RECIPES = ("model=flat",)  # options that a recipe of CONTRIBUTING.md adds
@@ -152,7 +155,7 @@ def test_a_command_is_accepted(page: str, words: list[str], nano_folder: Path, o
     else:
         assert not words or not cli._is_command(words[0])
         for cfg in compose_words(words, "config", own_options):
-            with open_dict(cfg):
+            if "weights" in cfg.model:
                 cfg.model.weights = str(nano_folder)
             problems = [p for p in validate.validate(cfg) if not p.startswith(MACHINE)]
             assert problems == []
@@ -193,10 +196,31 @@ def test_another_command_exists(page: str, words: list[str]) -> None:
     elif words[1:2] == ["-m"] and "python" in words[0]:
         assert importlib.util.find_spec(words[2])
         assert all((ROOT / w).exists() for w in words[3:] if w.startswith("tests"))
+    elif words[0] in ("docker", "sky"):
+        files = [word for word in words if word.startswith("deploy/")]
+        assert all((ROOT / file).exists() for file in files if file != "deploy/token.txt")
+        assert files or words[:2] in (["docker", "run"], ["sky", "status"])
+    elif words[0] == "curl":
+        (path,) = (re.sub(r"\b[0-9a-f]{20}\b", "{job}", w) for w in words if w.startswith("http://"))
+        assert any(re.match(route, path.split("8080", 1)[1]) for route in api_routes()), path
+    elif words[0] == "python3":
+        assert words[1] == "-c" and ast.parse(words[2])
     elif words[0] == "torchrun":
         assert importlib.util.find_spec(f"{words[words.index('-m') + 1]}.__main__")
     else:
-        assert words[0] in ("source", "pip", ".venv/bin/jupyter"), words
+        assert words[0] in ("source", "export", "pip", ".venv/bin/jupyter"), words
+
+
+def api_routes() -> list[str]:
+    """The routes of the job API, as patterns."""
+    return [re.sub(r"\\{\w+\\}", "[^/]+", re.escape(route.path)) + "$" for route in router.routes]
+
+
+def test_every_key_of_the_server_is_in_the_table_with_its_default() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (\S+) \|", (ROOT / "docs" / "serve.md").read_text(), re.MULTILINE)
+    defaults = {key: "null" if value is None else f"{value:g}" if type(value) is float else str(value)
+                for key, value in vars(settings().serve).items()}  # fmt: skip
+    assert {key: default.strip("`") for key, default in rows if key in defaults} == defaults
 
 
 def test_pip_names_extras_that_exist() -> None:
@@ -244,6 +268,9 @@ def test_files_named_exist(page: Path) -> None:
         "fuzz/",
         "model/",
         "mine/hydra/launcher/cluster.yaml",
+        "initial_token.txt",
+        "deploy/token.txt",
+        "demo/",
     )
     absent = [n for n in named if n not in made_elsewhere and not any((ROOT / p / n).exists() for p in places)]
     assert absent == []

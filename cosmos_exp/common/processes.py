@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 
 
@@ -32,3 +33,29 @@ def has_open(pid: int, path: Path) -> bool:
         return any(os.path.samefile(entry, path) for entry in Path(f"/proc/{pid}/fd").iterdir() if entry.exists())
     except OSError:
         return False
+
+
+def child_has_ended(pid: int) -> bool:
+    """Whether a child of this process has ended. Its exit code is left for others to collect."""
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return True
+
+
+def end_child(pid: int, number: int, patience: float) -> bool:
+    """Ask a child of this process to end by a signal; kill it where it has not done so after `patience` seconds, and
+    return False.
+
+    For signal handlers, which may have interrupted Popen.wait, whose lock must not be waited for.
+    """
+    if child_has_ended(pid):
+        return True
+    os.kill(pid, number)
+    deadline = time.monotonic() + patience
+    while not child_has_ended(pid):
+        if time.monotonic() > deadline:
+            os.kill(pid, signal.SIGKILL)
+            return False
+        time.sleep(0.1)
+    return True

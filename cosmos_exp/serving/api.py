@@ -20,6 +20,7 @@ from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from fastapi.routing import APIRoute
 from pydantic import Field
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
 from cosmos_exp import __version__
@@ -154,9 +155,9 @@ def create_app(service: Service, metrics: Callable[[], tuple[bytes, str]] | None
     )  # fmt: skip
     app.state.service = service
     app.include_router(router)
-    app.add_api_route(f"{API}/{{rest:path}}", _nothing_here, methods=list(METHODS), include_in_schema=False)
     if metrics is not None:
         _add_metrics(app, metrics)
+    app.add_api_route(f"{API}/{{rest:path}}", _nothing_here, methods=list(METHODS), include_in_schema=False)
     for kind, handler in HANDLERS.items():
         app.add_exception_handler(kind, handler)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
@@ -509,7 +510,13 @@ async def _on_disk(request: Request, error: Exception) -> Response:
     raise error
 
 
+async def _on_gone(request: Request, error: Exception) -> Response:
+    """Nobody reads the answer."""
+    return Response(status_code=499)
+
+
 HANDLERS: dict[type[Exception], Any] = {
+    ClientDisconnect: _on_gone,
     StarletteHTTPException: _on_http,
     RequestValidationError: _on_invalid,
     UserError: _on_user_error,

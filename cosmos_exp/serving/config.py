@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +18,9 @@ from cosmos_exp.config.schema import Config, typed
 from cosmos_exp.config.validate import validate
 
 MOST_WORKERS = 64
+ENDPOINT = "endpoint.json"
+"""In the state folder while the server listens: url; pid, host and Slurm job of its process; started, seconds since
+1970."""
 
 
 @dataclass
@@ -79,9 +83,9 @@ def register() -> None:
     ConfigStore.instance().store(group="serve", name="default", node=ServeConfig)
 
 
-def settings(overrides: Sequence[str] = (), *, config_dir: Path | str | None = None) -> Settings:
+def settings(overrides: Sequence[str] = (), *, config_dir: Path | str | None = None, here: bool = True) -> Settings:
     """The server of a command line such as ["model=nano", "serve.port=8081"]. Raises ValidationErrors with every
-    problem of either config."""
+    problem of either config. here: whether on this machine, so that it must have the devices."""
     chosen = [f"+{override}" if override.startswith("serve=") else override for override in overrides]
     if not any(override.startswith("+serve=") for override in chosen):
         chosen.insert(0, "+serve=default")
@@ -91,7 +95,7 @@ def settings(overrides: Sequence[str] = (), *, config_dir: Path | str | None = N
         raise ValidationErrors(unknown_name("config key", key, known) for key in unknown)
     cfg = compose(chosen, config_dir=config_dir)
     serve: ServeConfig = typed(cfg).serve
-    problems = [*validate(cfg), *serve_problems(serve)]
+    problems = [*validate(cfg, here=here), *serve_problems(serve)]
     if problems:
         raise ValidationErrors(problems)
     return Settings(typed(cfg), serve)
@@ -120,7 +124,7 @@ def serve_problems(serve: ServeConfig) -> Iterator[str]:
         ("jobs_kept", parse_age),
     ):
         if (given := getattr(serve, key)) is not None:
-            yield from attempt(lambda key=key, parse=parse, given=given: parse(f"serve.{key}", given))[1]
+            yield from attempt(partial(parse, f"serve.{key}", given))[1]
 
 
 register()

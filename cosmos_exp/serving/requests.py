@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
@@ -243,7 +244,7 @@ class _Translation:
         """Frames and rate, as the videos have them."""
         counts, rates = dict[str, int](), dict[str, float]()
         for key, sha256 in self.videos.items():
-            info, errors = attempt(lambda sha256=sha256: video_info(self.blobs.path(sha256)))
+            info, errors = attempt(partial(video_info, self.blobs.path(sha256)))
             path = str(self.blobs.path(sha256))
             self.errors += [f"{key}: {error.replace(path, 'the file')}" for error in errors]
             if info:

@@ -16,15 +16,15 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from cosmos_exp.common.errors import UserError, unknown_name
+from cosmos_exp.common.errors import UserError, attempt, unknown_name
 from cosmos_exp.common.files import file_version, partial_name
 from cosmos_exp.common.guards import read_json
 from cosmos_exp.common.locks import locked
+from cosmos_exp.remote.job_client import token_of_environment
 
 FILE, INITIAL = "tokens.json", "initial_token.txt"
 TOKEN = re.compile(r"cc_[0-9a-f]{8}_[A-Za-z0-9_-]{43}")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_. @-]{0,79}")
-ENVIRONMENT = "COSMOS_TOKEN"
 LONGEST = 512
 """Characters of a token that is looked at."""
 
@@ -83,7 +83,7 @@ class TokenStore:
     def owner(self, given: str) -> str | None:
         """The id of a token; None where it is not valid. Every known one is compared, in constant time."""
         sha256, found = _sha256(given[:LONGEST]), None
-        for token in (*self.tokens(), *_of_environment()):
+        for token in (*self.tokens(), *(attempt(_of_environment)[0] or ())):
             if hmac.compare_digest(token.sha256, sha256) and len(given) <= LONGEST:
                 found = token.id
         return found
@@ -111,8 +111,8 @@ class TokenStore:
 
 
 def _of_environment() -> tuple[Token, ...]:
-    """Any text may be a token this way."""
-    given = os.environ.get(ENVIRONMENT, "").strip()
+    """Any text may be a token this way. UserError where its file cannot be read."""
+    given = token_of_environment()
     return (Token("environment", _sha256(given), "", 0.0),) if given else ()
 
 

@@ -17,7 +17,6 @@ from omegaconf import DictConfig
 
 from cosmos_exp.common import progress
 from cosmos_exp.common.cores import openmp_threads, usable_cores
-from cosmos_exp.common.errors import UserError
 from cosmos_exp.runs.states import FAILED, RUNNING
 from cosmos_exp.sweeps import slurm
 from cosmos_exp.sweeps.queue import GRACE, SweepFolder
@@ -143,17 +142,9 @@ def run_in_local_jobs(sweep: SweepFolder, settings: Settings, count: int, show: 
 
 
 def run_on_slurm(sweep: SweepFolder, settings: Settings, count: int, show: Show) -> None:
-    from submitit import SlurmExecutor
-    from submitit.core.utils import FailedJobError
-
-    executor = SlurmExecutor(sweep.path / LOGS / "%j", max_num_timeout=settings["max_num_timeout"])
-    executor.update_parameters(**slurm.sbatch_options(settings, _gpus(sweep)))
     supervisor = Supervisor(sweep.path, settings["cells_per_job"], verbose=settings.get("verbose", False))
-    try:
-        jobs = executor.submit_array([supervisor] * count)
-    except FailedJobError as error:
-        raise UserError(f"sbatch refuses the sweep: {' '.join(str(error).split())}") from error
-    array = jobs[0].job_id.partition("_")[0]
+    gpus = slurm.gpus_of(sweep.config.hardware)
+    array = slurm.submit(sweep.path / LOGS / "%j", settings, gpus, [supervisor] * count)
     sweep.add_job(array)
     log.info("Slurm job %s: %d workers for %d cells, logs in %s", array, count, sweep.waiting(), sweep.path / LOGS)
     _wait(sweep, settings, lambda: bool(slurm.alive([array])), slurm.POLL, show)
@@ -192,12 +183,6 @@ def _wait(sweep: SweepFolder, settings: Settings, any_job_left: Callable[[], boo
     for path, status in sweep.unfinished(lost=True).items():
         if status.state == RUNNING:
             sweep.end(path, FAILED, f"its job {status.job} on {status.host} is gone")
-
-
-def _gpus(sweep: SweepFolder) -> int:
-    """How many GPUs a cell uses."""
-    hardware = sweep.config.hardware
-    return (hardware.processes or 1) if hardware.device.startswith("cuda") else 0
 
 
 def _share_of_machine(workers: int) -> dict[str, str | None]:

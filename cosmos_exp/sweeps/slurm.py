@@ -1,12 +1,18 @@
-"""Calls of Slurm's commands: options of sbatch, squeue, scancel."""
+"""Jobs on Slurm: what is asked of sbatch, submission by submitit, squeue, scancel."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cosmos_exp.common.errors import UserError
+
+if TYPE_CHECKING:
+    from cosmos_exp.models.config import HardwareConfig
 
 OWN = ("kind", "verbose", "cells_per_job", "wait", "max_num_timeout")
 POLL = 20.0
@@ -31,6 +37,29 @@ def sbatch_options(settings: dict[str, Any], gpus: int) -> dict[str, Any]:
         given["gpus_per_node"] = gpus
     setup = [*SETUP, *given.pop("setup", [])]
     return {NAMES.get(key, key): value for key, value in given.items()} | memory | {"setup": setup}
+
+
+def gpus_of(hardware: HardwareConfig) -> int:
+    """How many GPUs a model uses."""
+    return (hardware.processes or 1) if hardware.device.startswith("cuda") else 0
+
+
+def submit(folder: Path, settings: dict[str, Any], gpus: int, tasks: Sequence[Callable[[], None]]) -> str:
+    """Submit one job, an array where there are several tasks; returns its id.
+
+    folder: of the logs, where %j stands for the id. settings: of hydra/launcher, with `timeout_min`. gpus: of a task.
+    A task with a method `checkpoint` is requeued on a preemption and after its time. UserError where sbatch refuses.
+    """
+    from submitit import SlurmExecutor
+    from submitit.core.utils import FailedJobError
+
+    executor = SlurmExecutor(folder, max_num_timeout=settings["max_num_timeout"])
+    executor.update_parameters(**sbatch_options(settings, gpus))
+    try:
+        jobs = executor.submit_array(tasks)
+    except FailedJobError as error:
+        raise UserError(f"sbatch refuses the job: {' '.join(str(error).split())}") from error
+    return str(jobs[0].job_id).partition("_")[0]
 
 
 def alive(jobs: Sequence[str]) -> dict[str, int]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cosmos_exp.common.errors import UserError
-from cosmos_exp.common.processes import has_open
+from cosmos_exp.common.processes import end_child, has_open
 from cosmos_exp.runs.run_folder import RunFolder
 from cosmos_exp.runs.states import CANCELLED, FAILED, INTERRUPTED, PREEMPTED
 from cosmos_exp.runs.stopping import SIGNALS
@@ -155,30 +155,9 @@ class Supervisor:
 
 
 def _end(pid: int, sweep: SweepFolder) -> None:
-    """Preempt a worker; kill it where it does not stop in time.
-
-    Runs inside a signal handler that may have interrupted Popen.wait, whose lock must not be waited for.
-    """
-    if _has_ended(pid):
-        return
-    os.kill(pid, signal.SIGUSR2)
-    deadline = time.monotonic() + GRACE
-    while not _has_ended(pid):
-        if time.monotonic() > deadline:
-            cell = sweep.held_by(pid)
-            os.kill(pid, signal.SIGKILL)
-            if cell is not None:
-                sweep.end(cell, PREEMPTED, "preempted; killed because it did not stop in time")
-            return
-        time.sleep(0.1)
-
-
-def _has_ended(pid: int) -> bool:
-    """Whether a child of this process has ended. Its exit code is left for others to collect."""
-    try:
-        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-    except ChildProcessError:
-        return True
+    """Preempt a worker; kill it where it does not stop in time."""
+    if not end_child(pid, signal.SIGUSR2, GRACE) and (cell := sweep.held_by(pid)) is not None:
+        sweep.end(cell, PREEMPTED, "preempted; killed because it did not stop in time")
 
 
 def _job_id() -> str:

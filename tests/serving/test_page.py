@@ -92,7 +92,7 @@ def test_a_mistake_is_told_on_the_page(page):
     )
     page.click("#generate")
     page.wait("document.querySelector('#result .state.failed')")
-    assert said(page) == "missing: prompt"
+    assert said(page) == "- missing: prompt"
 
 
 def test_it_fits_a_telephone_and_loads_nothing_from_elsewhere(page):

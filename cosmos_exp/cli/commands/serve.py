@@ -26,7 +26,13 @@ def command_line() -> Parser:
         "(serve.host=0.0.0.0) it asks for a token; see `cosmos-exp serve token --help`. Ctrl-C or SIGTERM stop it, and "
         "jobs that run go on when it is started again.",
     )
-    parser.add_argument("overrides", metavar="OVERRIDE", nargs="*", help="of a run's config, and serve.KEY=VALUE")
+    parser.add_argument(
+        "overrides",
+        metavar="OVERRIDE",
+        nargs="*",
+        help="of a run's config, and serve.KEY=VALUE; "
+        "with hydra/launcher=slurm and hydra.launcher.KEY=VALUE it runs as a Slurm job",
+    )
     parser.add_argument("--config-dir", metavar="DIR", type=Path, help="a folder of options of your own")
     return parser
 
@@ -52,6 +58,10 @@ def main(arguments: Sequence[str]) -> int:
     from cosmos_exp.serving.extra import require_extra
 
     require_extra()
+    from cosmos_exp.sweeps import server_job
+
+    if server_job.asks_for_launcher(given.overrides):
+        return server_job.launch(given.overrides, given.config_dir)
     from cosmos_exp.serving.config import settings
     from cosmos_exp.serving.server import serve
 
