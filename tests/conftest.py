@@ -19,6 +19,7 @@ import pytest
 import setuptools  # noqa: F401  # before anything imports distutils: torch.compile needs it, and cannot import it after
 
 SLOW = (  # files whose tests start processes, compile, train, or take whole runs through the pipeline
+    *("test_remote_model.py", "test_killed_servers.py", "test_many_requests.py"),
     *("test_api.py", "test_plugin_model.py", "test_workers.py", "test_long_video.py"),
     *("test_local_sweeps.py", "test_slurm_sweeps.py", "test_search.py", "test_sweep.py", "test_plan.py"),
     *("test_slurm_server.py", "test_deploy.py"),

@@ -29,7 +29,7 @@ class Clip:
 class Contract:
     """height, width: pixels. fps: of the clips it was trained on. views, in the order of the multi-view net.
 
-    controls, multi_view_controls: names the two nets have encoders for. text_tokens: rows of an encoded prompt, 0: none.
+    controls, multi_view_controls: names the two nets have encoders for. text_tokens: rows of an encoded prompt, or 0.
     negative_prompt: what the unconditional single-view pass reads; None: all-zero text.
     sizes: every (height, width) it makes; empty: height x width alone.
     multi_view_clip: of each view of the multi-view net, where that differs from the single view's.
