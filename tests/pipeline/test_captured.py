@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.captures import write_capture
+from helpers.captures import cameras_of, write_capture
 from helpers.pipeline_context import after, context_of
 
 from cosmos_exp.common.errors import UserError, ValidationErrors
@@ -16,26 +16,16 @@ from cosmos_exp.config.run_spec import RunSpec
 from cosmos_exp.config.validate import validate
 from cosmos_exp.pipeline.dry_run import dry_run
 from cosmos_exp.scene.carla_live.folder import OUTPUTS, Capture, open_capture
-from cosmos_exp.scene.sources import load_rig
-from cosmos_exp.sensors.camera import Camera
-from cosmos_exp.sensors.rigs import rig_of_views
 
 VIEWS = ("front_wide_120fov", "cross_left_120fov")
 BASE = ("scene=carla_live", f"views.names=[{','.join(VIEWS[:1])}]", "model.num_frames=9", "captions.styles=[Night]")
-
-
-def cameras(spec: RunSpec) -> dict[str, Camera]:
-    """Of the run's views, as the run sees them."""
-    front = spec.model.front.shape
-    rig = rig_of_views(load_rig(spec.scene, spec.sensors, size=(front.width, front.height)), {}, spec.views)
-    return {camera.name: camera for camera in rig.cameras}
 
 
 @pytest.fixture(scope="module")
 def capture(configure, tmp_path_factory) -> Capture:
     spec = RunSpec.of(configure(*BASE))
     folder = tmp_path_factory.mktemp("captured") / "capture"
-    return write_capture(folder, cameras(spec), frames=11, fps=spec.fps, weather="Golden hour", numbers=3)
+    return write_capture(folder, cameras_of(spec), frames=11, fps=spec.fps, weather="Golden hour", numbers=3)
 
 
 @pytest.fixture
@@ -48,15 +38,16 @@ def given(configure, capture: Capture, tmp_path: Path):
     return config
 
 
-def renders(cfg, tmp_path: Path) -> dict[str, dict[str, np.ndarray]]:
-    """{weather: arrays of the front view}"""
+def renders(cfg, tmp_path: Path) -> dict[str, np.ndarray]:
+    """Arrays of the front view."""
     context = after(context_of(cfg, tmp_path / "cache"), "render")
-    return {weather: load_arrays(next(iter(made.values()))) for weather, made in context.state.renders.items()}
+    return load_arrays(next(iter(context.scene_renders().values())))
 
 
 def test_pictures_are_the_capture_s_and_the_rest_is_drawn(given, capture: Capture, tmp_path: Path) -> None:
-    made = renders(given(), tmp_path)
-    own, night = made["Original"], made["Night"]
+    own = renders(given(), tmp_path)
+    context = context_of(given(), tmp_path / "cache")
+    night = load_arrays(context.renders.render(context.spec.model.front, "Night", ("rgb",)))
     for output in set(OUTPUTS) - {"instance"}:
         np.testing.assert_array_equal(own[output], capture.array(VIEWS[0], output)[:9])
     np.testing.assert_allclose(own["times"], np.arange(9) / RunSpec.of(given()).fps)
@@ -91,7 +82,7 @@ def test_the_capture_counts_by_its_content(given, capture: Capture, configure, t
     shutil.copytree(capture.folder, moved)
     assert key(moved) == key(capture.folder) == key(moved, "scene.port=3000", "scene.log=other.log")
     assert key(moved, "scene.seed=3") != key(moved)
-    again = write_capture(tmp_path / "again", cameras(RunSpec.of(given())), frames=11, fps=capture.fps)
+    again = write_capture(tmp_path / "again", cameras_of(RunSpec.of(given())), frames=11, fps=capture.fps)
     assert key(again.folder) != key(moved)
 
 
