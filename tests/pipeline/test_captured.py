@@ -10,6 +10,7 @@ import pytest
 from helpers.captures import cameras_of, write_capture
 from helpers.pipeline_context import after, context_of
 
+from cosmos_exp.common.cache import StageCache
 from cosmos_exp.common.errors import UserError, ValidationErrors
 from cosmos_exp.common.stored_arrays import load_arrays
 from cosmos_exp.config.run_spec import RunSpec
@@ -55,6 +56,37 @@ def test_pictures_are_the_capture_s_and_the_rest_is_drawn(given, capture: Captur
     assert own["rgb"].mean() > 2 * night["rgb"].mean(), "rgb in other styles is the renderer's"
 
 
+def test_pictures_lie_on_the_disk_once(given, capture: Capture, tmp_path: Path) -> None:
+    """All but the objects, which have other numbers in a run: a result of the cache holds links to the files of the
+    capture, which stay when that is removed."""
+    cut = write_capture(tmp_path / "own", cameras_of(RunSpec.of(given())), frames=9, fps=capture.fps)
+    config = given(folder=cut.folder)
+    (entry,) = after(context_of(config, tmp_path / "cache"), "render").scene_renders().values()
+    for output in set(OUTPUTS) - {"instance"}:
+        assert (entry.path / f"{output}.npy").samefile(cut.folder / f"{VIEWS[0]}.{output}.npy"), output
+    before = {name: array.copy() for name, array in load_arrays(entry).items()}
+    shutil.rmtree(cut.folder)
+    assert StageCache(tmp_path / "cache").get_or_compute("render", entry.key, pytest.fail).hit
+    for name, array in load_arrays(entry).items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+def test_a_capture_that_was_changed_is_no_cached_result_either(given, capture: Capture, tmp_path: Path) -> None:
+    cut = write_capture(tmp_path / "own", cameras_of(RunSpec.of(given())), frames=9, fps=capture.fps)
+    renders(given(folder=cut.folder), tmp_path)
+    with (cut.folder / f"{VIEWS[0]}.rgb.npy").open("r+b") as file:
+        file.seek(-1, 2)
+        file.write(b"\x07")
+    with pytest.raises(UserError, match=r"rgb\.npy of the capture .* is damaged .* capture again"):
+        renders(given(folder=cut.folder), tmp_path)
+
+
+def test_a_capture_that_is_gone_is_made_again_or_missed(given, tmp_path: Path) -> None:
+    pytest.importorskip("carla")
+    with pytest.raises(UserError, match=r"no CARLA server at 127\.0\.0\.1:9 .*there is no capture in '.*gone'"):
+        renders(given("scene.port=9", folder=tmp_path / "gone"), tmp_path)
+
+
 def test_objects_get_the_numbers_of_the_scene_s_tracks(given, capture: Capture, tmp_path: Path) -> None:
     """Which evaluators and labels know them by."""
     context = after(context_of(given(), tmp_path / "cache"), "render")
@@ -88,7 +120,6 @@ def test_the_capture_counts_by_its_content(given, capture: Capture, configure, t
 
 def test_cells_share_a_capture_below_the_outputs(configure, tmp_path: Path) -> None:
     """By what is captured: not by the sampler or the address of the server, but by window and size."""
-    from cosmos_exp.common.cache import StageCache
     from cosmos_exp.pipeline.captured import capture_folder
 
     def folder(*more: str) -> Path:

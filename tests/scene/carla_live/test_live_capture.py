@@ -274,7 +274,7 @@ def test_a_server_that_dies_while_an_image_is_waited_for_is_noticed_too(start_se
                     remove_camera(client.get_world())
                 threading.Timer(1.0, process.process.kill).start()
 
-        with pytest.raises(CaptureError, match="left, depth: no image of frame .* is gone"):
+        with pytest.raises(CaptureError, match=r"left, depth: no image of frame .* is gone"):
             capture(server, Playing(str(drive[0]), START), wanted(), tmp_path / "capture", tick=tick)
         assert list(tmp_path.iterdir()) == []
 
