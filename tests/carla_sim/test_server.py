@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.carla_clients import FPS, camera, hero, synchronous
+from helpers.carla_clients import FPS, camera, hero, require_carla, synchronous
 
 from cosmos_exp.carla_sim.process import ServerProcess
 from cosmos_exp.scene.carla.example import EGO, TOWN
 from cosmos_exp.scene.carla.log import load_carla_scene
 
-carla = pytest.importorskip("carla", reason="CARLA's client is not installed: pip install 'cosmos-exp[carla]'")
+carla = require_carla()
 pytest.importorskip("msgpack", reason="msgpack is not installed: pip install 'cosmos-exp[carla]'")
 
 SEGMENTATION = ("semantic_segmentation", "instance_segmentation")

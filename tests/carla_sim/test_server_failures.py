@@ -12,14 +12,14 @@ import time
 from pathlib import Path
 
 import pytest
-from helpers.carla_clients import camera, hero, synchronous, until
+from helpers.carla_clients import camera, hero, require_carla, synchronous, until
 
 from cosmos_exp.carla_sim.process import ServerProcess, server_process
 from cosmos_exp.cli.commands.carla_sim import main
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.scene.carla.example import EGO, TOWN
 
-carla = pytest.importorskip("carla", reason="CARLA's client is not installed: pip install 'cosmos-exp[carla]'")
+carla = require_carla()
 msgpack = pytest.importorskip("msgpack", reason="msgpack is not installed: pip install 'cosmos-exp[carla]'")
 
 

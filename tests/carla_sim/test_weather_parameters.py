@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
+from helpers.carla_clients import require_carla
 
 from cosmos_exp.carla_sim.weather_parameters import (
     PRESETS,
@@ -48,7 +49,7 @@ def test_a_preset_has_the_style_that_describes_it(preset, style):
 
 
 def test_presets_are_those_of_the_client():
-    carla = pytest.importorskip("carla")
+    carla = require_carla()
     for name, parameters in PRESETS.items():
         theirs = getattr(carla.WeatherParameters, name)
         for field in fields(WeatherParameters):

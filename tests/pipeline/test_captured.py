@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.captures import cameras_of, write_capture
+from helpers.carla_clients import require_carla
 from helpers.pipeline_context import after, context_of
 
 from cosmos_exp.common.cache import StageCache
@@ -82,7 +83,7 @@ def test_a_capture_that_was_changed_is_no_cached_result_either(given, capture: C
 
 
 def test_a_capture_that_is_gone_is_made_again_or_missed(given, tmp_path: Path) -> None:
-    pytest.importorskip("carla")
+    require_carla()
     with pytest.raises(UserError, match=r"no CARLA server at 127\.0\.0\.1:9 .*there is no capture in '.*gone'"):
         renders(given("scene.port=9", folder=tmp_path / "gone"), tmp_path)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import os
 import queue
 import re
 import socket
@@ -23,6 +24,7 @@ VERSIONS = ("0.9.13", "0.9.14", "0.9.15", "0.9.16")
 LEAVING = 3.0  # seconds that a server is given for each answer when a capture ends
 KNOCK = 3.0  # seconds for the connection itself
 PROBE = 0.5  # seconds between two looks at whether a server that is waited for is still there
+CACHE = "carlaCache"
 UNREACHABLE = (errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ENETUNREACH)
 
 T = TypeVar("T")
@@ -45,7 +47,9 @@ class Server:
 
 
 def carla_client() -> Any:
-    """CARLA's module. Raises UserError that names the extra where it is not installed."""
+    """CARLA's module. Raises UserError that names the extra where it is not installed, and where it could not work."""
+    if problem := home_problem():
+        raise UserError(problem)
     try:
         import carla
     except ImportError as error:
@@ -54,6 +58,19 @@ def carla_client() -> Any:
             f"server's version ({error})"
         ) from None
     return carla
+
+
+def home_problem() -> str | None:
+    """Why CARLA's client cannot work here, None where it can: it keeps what servers send in $HOME/carlaCache, fails at
+    its first call where it cannot write there, and without a HOME takes the process down when it is imported."""
+    home = os.environ.get("HOME", "")
+    folder = os.path.abspath(os.path.join(home, CACHE))
+    while not os.path.exists(folder):
+        folder = os.path.dirname(folder)
+    if home and os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK):
+        return None
+    why = f"cannot write to {folder!r}" if home else "HOME is not set"
+    return f"CARLA's client keeps what servers send in $HOME/{CACHE}, and {why}: set HOME to a folder of your own"
 
 
 class Connection:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.carla_clients import until
+from helpers.carla_clients import require_carla, until
 
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.scene.carla.log import load_carla_scene
@@ -26,7 +26,7 @@ from cosmos_exp.scene.carla_live.folder import OUTPUTS, Capture
 from cosmos_exp.scene.carla_live.scene import captured_scene
 from cosmos_exp.sensors.rigs import build_rig
 
-carla = pytest.importorskip("carla")
+carla = require_carla()
 
 RIG = build_rig(
     "test",
