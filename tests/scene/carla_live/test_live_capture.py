@@ -152,6 +152,21 @@ def test_a_camera_of_another_lens_is_resampled(server: Server, drive, tmp_path: 
     assert np.abs(made.array("wide", "rgb")[0].astype(int) - drawn.output("rgb")[0]).mean() < 8
 
 
+def test_memory_is_flat_over_the_frames(server: Server, drive, tmp_path: Path) -> None:
+    """Images that stayed would be 60 kB each: 30 MB of five outputs from frame 20 on."""
+    place = {"position": [0.4, 0, 1.8], "rotation": [0, 0, 0]}
+    (camera,) = build_rig("one", {"front": {"hfov": 100, "size": [160, 96], **place}}).cameras
+    resident: list[int] = []
+
+    def tick(done: int, total: int) -> None:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        resident.append(pages * os.sysconf("SC_PAGE_SIZE"))
+
+    long = Wanted(FPS, 121, None, lambda origin: [WantedCamera(camera, tuple(OUTPUTS))])
+    capture(server, Playing(str(drive[0]), 0.0), long, tmp_path / "long", tick=tick)
+    assert len(resident) == 121 and max(resident[20:]) - resident[20] < 8 * 2**20
+
+
 def test_live_traffic_is_captured_as_it_goes_on(server: Server, tmp_path: Path) -> None:
     """The ego by its role; the vehicle of another client stays where it is."""
     with second_client(server) as client:
