@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from cosmos_exp.scene.carla.log_writer import LogWriter
+from cosmos_exp.scene.carla.log_writer import LogWriter, new_and_gone
 from cosmos_exp.scene.carla.packets import ActorAdded, Packet, PhysicsControl, list_rows
 from cosmos_exp.scene.carla.recorded_actors import RecordedActor
 from cosmos_exp.scene.carla.recorder import ActorType, Frame, actor_type, town_name
@@ -39,7 +39,7 @@ class ActorRecorder:
         self._ego = ego
         self._frames = 0
         self._actors: dict[int, tuple[Any, ActorType]] = {}
-        self._ignored: set[int] = set()
+        self._known: dict[int, None] = {}  # ids of the last frame, of actors that are not recorded too
 
     def record(self, snapshot: Any, seconds: float) -> None:
         """The next frame. snapshot: a `carla.WorldSnapshot`. seconds: its time in the capture."""
@@ -47,10 +47,11 @@ class ActorRecorder:
 
     def _record(self, snapshot: Any, seconds: float) -> None:
         present = {state.id: state for state in snapshot}
-        gone = [actor_id for actor_id in self._actors if actor_id not in present]
-        for actor_id in gone:
-            del self._actors[actor_id]
-        new = self._new_actors(present.keys() - self._actors.keys() - self._ignored)
+        here = dict.fromkeys(present)
+        added, gone = new_and_gone(self._known, here)
+        self._known = here
+        gone = [actor_id for actor_id in gone if self._actors.pop(actor_id, None)]
+        new = self._new_actors(added)
         self._frames += 1
         frame = Frame(self._frames, -1.0, seconds, added=[_added(a, k) for a, k in new], deleted=gone)
         self._actors |= {actor.id: (actor, kind) for actor, kind in new}
@@ -72,9 +73,7 @@ class ActorRecorder:
         if not ids:
             return []
         actors = sorted(self._world.get_actors(sorted(ids)), key=lambda actor: actor.id)
-        known = [(actor, kind_of(actor.type_id)) for actor in actors]
-        self._ignored |= set(ids) - {actor.id for actor, kind in known if kind is not None}
-        return [(actor, kind) for actor, kind in known if kind is not None]
+        return [(actor, kind) for actor in actors if (kind := kind_of(actor.type_id)) is not None]
 
     def close(self) -> None:
         self._file.close()
