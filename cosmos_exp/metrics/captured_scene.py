@@ -44,4 +44,4 @@ def sentences(found: Mapping[str, Mapping[str, str]]) -> list[str]:
             styles, labels = said.setdefault(reason, ([], []))
             styles += [style] * (style not in styles)
             labels += [metric_info(metric).label] * (metric_info(metric).label not in labels)
-    return [f"no {', '.join(labels)} in {', '.join(styles)}: {reason}" for reason, (styles, labels) in said.items()]
+    return [f"No {', '.join(labels)} in {', '.join(styles)}: {reason}" for reason, (styles, labels) in said.items()]

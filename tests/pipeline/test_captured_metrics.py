@@ -99,8 +99,8 @@ def test_what_is_not_measured_is_told_with_its_reason(folder: RunFolder, capsys,
     }
     show(folder)
     said = capsys.readouterr().out
-    assert "no Style score, Style of regions in Original: its pictures have the weather that was captured" in said
-    assert "no PSNR, Blur SSIM, Edge F1, Sharpness, Artefacts, Fréchet distance in Night: the scene was" in said
+    assert "No Style score, Style of regions in Original: its pictures have the weather that was captured" in said
+    assert "No PSNR, Blur SSIM, Edge F1, Sharpness, Artefacts, Fréchet distance in Night: the scene was" in said
     shown = page_data(root, [cell for cell in load_sweep(root).cells if cell.run == "run"])
     assert len(shown["notMeasured"]) == 2 and shown["notMeasured"][0] in said
     (logged,) = run_files(folder.wandb)
