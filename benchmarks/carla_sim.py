@@ -55,6 +55,14 @@ class Cost:
     client: float = 0.0
 
 
+def add_drive_options(parser: argparse.ArgumentParser) -> None:
+    """Those that `drive_of` reads."""
+    parser.add_argument("--log", type=Path, help="a recorder log, with --map and --ego")
+    parser.add_argument("--map", type=Path)
+    parser.add_argument("--ego", type=int, default=0)
+    parser.add_argument("--start", type=float, default=0.0)
+
+
 @contextmanager
 def drive_of(given: argparse.Namespace) -> Iterator[Drive]:
     if given.log:
@@ -231,10 +239,7 @@ def report(name: str, cost: Cost, against: Cost | None = None) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.carla_sim", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--log", type=Path, help="a recorder log, with --map and --ego")
-    parser.add_argument("--map", type=Path)
-    parser.add_argument("--ego", type=int, default=0)
-    parser.add_argument("--start", type=float, default=0.0)
+    add_drive_options(parser)
     parser.add_argument("--ticks", type=int, default=24)
     parser.add_argument("--soak", action="store_true", help="the soak test instead")
     parser.add_argument("--spawns", type=int, default=1000)

@@ -131,7 +131,7 @@ def _axle(actor: Actor) -> np.ndarray:
 
 def heading(renderer: Renderer) -> float:
     """Degrees, counter-clockwise from the world's x, that the azimuth of a weather's sun counts from."""
-    forward = renderer.scene.rig_trajectory.poses[0][:2, 0]
+    forward = renderer.start[:2, 0]
     return math.degrees(math.atan2(forward[1], forward[0]))
 
 
