@@ -134,7 +134,7 @@ class World:
         return [actor for actor in self.actors.values() if actor.kind is kind]
 
     def states(self) -> Iterator[bytes]:
-        """ACTOR_STATE of all actors."""
+        """What a snapshot tells of each actor."""
         lights = {a.id: a.light.state for a in self.actors.values() if a.kind is ActorType.TRAFFIC_LIGHT}
         return (actor.state(lights) for actor in self.actors.values())
 
