@@ -232,6 +232,13 @@ class World:
             if number in self.actors and self.actors[number].kind not in SIGNALS:
                 self.destroy(number)
         self._apply_states(replay, frame)
+        self._follow(replay)
+
+    def _follow(self, replay: Replay) -> None:
+        """The spectator goes with the actor that the client has named, whoever else has moved it."""
+        followed = self.actors.get(replay.live_ids.get(replay.follow, 0))
+        if followed is not None:
+            self.spectator.transform = followed.transform @ replay.offset
 
     def _left_out(self, added) -> bool:
         if added.type == ActorType.SENSOR:

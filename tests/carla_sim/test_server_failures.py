@@ -177,6 +177,54 @@ def test_maps_change_and_a_client_may_send_one(client, recordings: Path) -> None
     assert client.load_world(TOWN).get_map().name.endswith(TOWN)
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("../outside.log", "outside the folder of recordings"),
+        ("/etc/passwd", "outside the folder of recordings"),
+        ("a/../../b.log", "outside the folder of recordings"),
+        (".", "outside the folder of recordings"),
+        ("linked/new.log", "outside the folder of recordings"),
+        ("round/new.log", "is no file name"),
+        ("nul\0.log", "is no file name"),
+        (5000 * "x" + ".log", "is no file name"),
+    ],
+    ids=["..", "absolute", ".. inside", "folder", "symlink", "symlink to itself", "NUL", "too long"],
+)
+def test_file_names_of_clients_stay_in_the_folder_of_recordings(
+    client, recordings: Path, tmp_path: Path, name: str, said: str
+) -> None:
+    for link, target in (("linked", tmp_path), ("round", recordings / "round")):
+        (recordings / link).unlink(missing_ok=True)
+        (recordings / link).symlink_to(target)
+    calls = (
+        lambda: client.start_recorder(name),
+        lambda: client.show_recorder_file_info(name, False),
+        lambda: client.show_recorder_collisions(name, "a", "a"),
+        lambda: client.show_recorder_actors_blocked(name, 1.0, 1.0),
+        lambda: client.replay_file(name, 0.0, 0.0, 0, False),
+    )
+    for call in calls:
+        with pytest.raises(RuntimeError, match=said) as error:
+            call()
+        assert len(str(error.value)) < 300
+    assert not list(tmp_path.iterdir()) and client.get_world().get_map().name.endswith(TOWN)
+
+
+def test_a_recording_needs_a_folder_that_can_be_made(client) -> None:
+    with pytest.raises(RuntimeError, match=r"cannot record to .*drive\.log/new"):
+        client.start_recorder("drive.log/new.log")
+
+
+def test_it_listens_on_loopback_alone(server: ServerProcess) -> None:
+    """Unless it is told otherwise."""
+    assert server.host == "127.0.0.1"
+    listening = Path("/proc/net/tcp").read_text()
+    for port in (server.port, server.port + 1):
+        assert f" 0100007F:{port:04X} 00000000:0000 0A" in listening
+        assert f" 00000000:{port:04X} 00000000:0000 0A" not in listening
+
+
 # Comings and goings
 
 
