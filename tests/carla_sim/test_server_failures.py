@@ -14,10 +14,12 @@ from pathlib import Path
 import pytest
 from helpers.carla_clients import camera, hero, synchronous, until
 
+from benchmarks.carla_sim import memory_of
 from cosmos_exp.carla_sim.process import ServerProcess, server_process
 from cosmos_exp.cli.commands.carla_sim import main
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.scene.carla.example import EGO, TOWN
+from cosmos_exp.scene.carla_live.connection import Server, connect
 
 carla = pytest.importorskip("carla", reason="CARLA's client is not installed: pip install 'cosmos-exp[carla]'")
 msgpack = pytest.importorskip("msgpack", reason="msgpack is not installed: pip install 'cosmos-exp[carla]'")
@@ -263,6 +265,51 @@ def test_clients_that_come_and_go_leave_nothing_behind(client, server: ServerPro
     assert handles(server)[0] <= before[0]
 
 
+def test_ticks_leave_nothing_behind(client, server: ServerProcess) -> None:
+    world = client.get_world()
+    synchronous(world)
+    cameras = [camera(world, kind, size=(64, 48), x=20.0, z=2.0) for kind in ("rgb", "depth")]
+
+    def ticks(count: int) -> None:
+        for _ in range(count):
+            frame = world.tick()
+            assert {images.get(timeout=60).frame for _, images in cameras} == {frame}
+
+    ticks(60)
+    before, held = handles(server), memory_of(server.process.pid)
+    ticks(240)
+    assert handles(server) == before
+    assert memory_of(server.process.pid) - held < 8  # MiB
+    for sensor, _ in cameras:
+        sensor.destroy()
+
+
+def test_a_sensor_that_never_answers_holds_up_nobody(client) -> None:
+    """There are no collisions here, so its queue stays empty; the sensor beside it measures every tick."""
+    world = client.get_world()
+    synchronous(world)
+    library = world.get_blueprint_library()
+    car = world.spawn_actor(library.find("vehicle.tesla.model3"), carla.Transform(carla.Location(40, 1.75, 0.1)))
+    silent, nothing = world.spawn_actor(library.find("sensor.other.collision"), carla.Transform(), attach_to=car), []
+    silent.listen(nothing.append)
+    sensor, images = camera(world, "depth", car, size=(64, 48), z=2.0)
+    frames = [world.tick() for _ in range(5)]
+    assert [images.get(timeout=60).frame for _ in frames] == frames and not nothing
+    assert silent.destroy() and sensor.destroy()
+
+
+def test_a_client_that_asks_for_a_stream_and_never_comes_is_waited_for_once(client, server: ServerProcess) -> None:
+    world = client.get_world()
+    synchronous(world)
+    sensor, images = camera(world, "depth", size=(64, 48), x=20.0, z=2.0)
+    RawClient(server).call("get_sensor_token", sensor.id)
+    began = time.monotonic()
+    frames = [world.tick() for _ in range(5)]
+    assert time.monotonic() - began < 30  # the first waits for 5 s, not for ever
+    assert [images.get(timeout=60).frame for _ in frames] == frames
+    sensor.destroy()
+
+
 DIES = """
 import carla, os, queue, sys
 client = carla.Client(sys.argv[1], int(sys.argv[2]))
@@ -326,6 +373,18 @@ def test_a_server_that_is_killed_ends_the_wait_of_its_client(recordings: Path) -
             world.tick(3)
         assert time.monotonic() - began < 15
         sensor.stop()
+
+
+def test_a_client_of_another_version_is_told(recordings: Path) -> None:
+    """CARLA's client only prints a warning; a capture refuses, and says which wheel goes with the server."""
+    options = ["--map", str(recordings / f"{TOWN}.xodr"), "--port", "0", "--client", "0.9.15"]
+    with server_process(options) as server:
+        client = carla.Client(server.host, server.port)
+        client.set_timeout(20)
+        assert client.get_server_version() == "0.9.15" != client.get_client_version()
+        with pytest.raises(UserError, match=r"carla==0\.9\.15"):
+            connect(Server(server.host, server.port, 20.0))
+        assert RawClient(server).call("version") == [[1, "0.9.15"]]
 
 
 def test_a_wrong_port(server: ServerProcess) -> None:
