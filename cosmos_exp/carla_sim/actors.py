@@ -19,7 +19,7 @@ from cosmos_exp.scene.carla.recorder import ActorType, actor_type
 
 RIGID, SPRING_ARM, SPRING_ARM_GHOST = 0, 1, 2
 BOOL, INT, FLOAT, STRING, COLOR = 1, 2, 3, 4, 5  # types of attributes as the client counts them
-SPEED_LIMIT = 30.0  # km/h, where nothing says another
+SPEED_LIMIT = 30.0  # km/h, where the map has no lower one
 Attributes = Mapping[str, tuple[int, str]]  # {name: (type, value)}
 TEXTS = ("role_name", "ros_name", "object_type", "base_type", "special_type")  # attributes that are always text
 

@@ -7,7 +7,7 @@ then the next. A map without controllers has one for each signal of a junction.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -35,7 +35,7 @@ class SignalPlan:
     entries: Mapping[str, list[Entry]] = field(default_factory=dict)
 
 
-def signal_plan(network: RoadNetwork, strips: Sequence[Strip]) -> SignalPlan:
+def signal_plan(network: RoadNetwork, strips: list[Strip]) -> SignalPlan:
     """Of an OpenDRIVE map and its lanes."""
     lights = {signal.id for road in network.roads for signal in road.signals if signal.dynamic}
     entries = {key: found for key, found in junction_entries(network, strips).items() if key in lights}

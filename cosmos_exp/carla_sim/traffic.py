@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from cosmos_exp.carla_sim.actors import Actor, LightPhase
+from cosmos_exp.carla_sim.actors import SPEED_LIMIT, Actor, LightPhase
 from cosmos_exp.carla_sim.lights import LightCycles, SignalPlan, StopLines, trigger_box
 from cosmos_exp.carla_sim.maps import Town
 from cosmos_exp.carla_sim.transforms import Transform
@@ -84,9 +84,10 @@ class Traffic:
         actor.velocity = velocity
 
     def _limit(self, actor: Actor) -> None:
-        """The limit where the vehicle is. Where there is none, the last one goes on, as between CARLA's signs."""
+        """The limit where the vehicle is, at most CARLA's own: faster, its traffic manager cuts the towns' corners.
+        Where there is none, the last one goes on, as between CARLA's signs."""
         limit = self._limits.at(actor.transform.location)
-        actor.speed_limit = actor.speed_limit if limit is None else limit
+        actor.speed_limit = actor.speed_limit if limit is None else min(limit, SPEED_LIMIT)
 
     def _holding(self, actor: Actor) -> int:
         """Id of the light that the vehicle comes up to, else 0."""

@@ -145,19 +145,22 @@ def test_the_spectator_goes_with_the_actor_that_a_replay_follows(client) -> None
 
 
 def test_a_vehicle_keeps_the_limit_of_its_road(client, recordings: Path) -> None:
-    """In km/h; CARLA's 30 where the map has none."""
-    limited = "<type s='100' type='town'><speed max='25' unit='mph'/></type><planView>"
+    """In km/h; CARLA's 30 where the map has none or a higher one."""
+    limited = (
+        "<type s='100' type='town'><speed max='10' unit='mph'/></type>"
+        "<type s='160' type='town'><speed max='90' unit='km/h'/></type><planView>"
+    )
     text = (recordings / f"{TOWN}.xodr").read_text().replace("<planView>", limited, 1)
     world = client.generate_opendrive_world(text, carla.OpendriveGenerationParameters())
     synchronous(world)
     model = world.get_blueprint_library().find("vehicle.tesla.model3")
     car = world.spawn_actor(model, carla.Transform(carla.Location(40, 1.75, 0.1)))
     limits = []
-    for x in (40, 120, 40):
+    for x in (40, 120, 40, 180):
         car.set_transform(carla.Transform(carla.Location(x, 1.75, 0.1)))
         world.tick()
         limits.append(car.get_speed_limit())
-    assert limits == pytest.approx([30.0, 25 * 1.609344, 25 * 1.609344], abs=1e-3)
+    assert limits == pytest.approx([30.0, 16.09344, 16.09344, 30.0], abs=1e-3)
 
 
 def test_rays_meet_what_the_cameras_see(client) -> None:
