@@ -21,7 +21,7 @@ from cosmos_exp.common.stored_arrays import ArrayFile, Arrays, save_result
 from cosmos_exp.config.run_spec import RunSpec
 from cosmos_exp.runs.cost_history import Cost, History
 
-OWN_VERSIONS = {"captions": 2, "render": 2, "controls": 2, "videos": 2, "metrics": 4}
+OWN_VERSIONS = {"captions": 2, "render": 3, "controls": 2, "videos": 2, "metrics": 4}
 """{stage: version} of the stages of the pipeline itself; a model's are its own. Raise a version when the stage's code
 changes what it computes from the same input."""
 
