@@ -36,7 +36,7 @@ SLOW = (  # files whose tests start processes, compile, train, or take whole run
     ),
     *("test_completion.py", "test_readme_commands.py", "test_loaded_libraries.py"),
     *("test_gradio_interface.py", "test_page.py", "test_request_command.py", "test_job_api.py", "test_server_life.py"),
-    *("test_live_capture.py", "test_capture_command.py", "test_captured.py"),
+    *("test_live_capture.py", "test_capture_command.py", "test_captured.py", "test_captured_metrics.py"),
     *("test_bad_input.py", "test_cli.py", "test_docs.py", "test_cache_command.py", "test_cache_prune.py"),
     *("test_training.py", "test_objectives.py", "test_convert.py", "test_download.py", "test_memory_benchmark.py"),
     *("test_compare.py", "test_compare_plots.py", "test_sync.py", "test_wandb.py", "test_dashboard.py"),
