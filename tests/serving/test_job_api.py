@@ -400,7 +400,8 @@ def test_browsers_log_in_with_the_token_for_a_cookie_that_scripts_do_not_see(ser
         assert browser.get("/v1/status").status_code == 200
 
 
-def test_metrics_are_those_of_the_queue(http: httpx.Client) -> None:
+def test_metrics_are_those_of_the_queue(http: httpx.Client, client: JobClient, video: Path) -> None:
+    client.wait(client.submit(small_request(client.put_blob(video))).id)
     text = http.get("/metrics").text
     assert re.search(r'^cosmos_jobs\{backend="render",status="done"\} [1-9]', text, re.MULTILINE)
     for name in ("queue_depth", "worker_state", "worker_busy", "blobs", "blob_bytes", "ready", "uptime_seconds"):
