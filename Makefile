@@ -8,6 +8,9 @@ STAMP  := $(VENV)/.installed
 PARALLEL ?= -n 4 --dist loadfile --no-loadscope-reorder
 TESTS    ?=
 PYTEST    = $(VENV)/bin/python $(if $(COVERAGE),-m slipcover --json --out $(COVERAGE)) -m pytest $(PARALLEL)
+# pip compiles what it installs on one core; this does it on all of them. Some packages hold templates that are no Python.
+PIP       = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
+COMPILE   = $(VENV)/bin/python -m compileall -qq -j 0 $(VENV)/lib || true
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-fast check lint types format bench docs wheel clean
@@ -16,7 +19,8 @@ help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 $(STAMP): pyproject.toml constraints.txt deploy/install.sh
-	PYTHON=$(PYTHON) EXTRAS=dev deploy/install.sh $(VENV) --editable
+	PYTHON=$(PYTHON) EXTRAS=dev PIP_ARGS=--no-compile deploy/install.sh $(VENV) --editable
+	$(COMPILE)
 	@touch $(STAMP)
 
 install: $(STAMP)  ## create .venv and install the package into it
@@ -48,7 +52,8 @@ docs: $(VENV)/.docs  ## build the documentation site into site/
 	$(VENV)/bin/mkdocs build --strict
 
 $(VENV)/.docs: $(STAMP)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	$(PIP) -e '.[docs]'
+	$(COMPILE)
 	@touch $@
 
 wheel: install  ## build the wheel into dist/

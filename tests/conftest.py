@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -11,11 +12,14 @@ from pathlib import Path
 if "PYTEST_XDIST_WORKER" in os.environ:  # before anything starts threads: each test process has a core of its own
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):  # with it, each command that a test starts compiles the package
+    sys.dont_write_bytecode = False
 
 import pytest
 import setuptools  # noqa: F401  # before anything imports distutils: torch.compile needs it, and cannot import it after
 
 SLOW = (  # files whose tests start processes, compile, train, or take whole runs through the pipeline
+    *("test_remote_model.py", "test_killed_servers.py", "test_many_requests.py"),
     *("test_api.py", "test_plugin_model.py", "test_workers.py", "test_long_video.py"),
     *("test_local_sweeps.py", "test_slurm_sweeps.py", "test_search.py", "test_sweep.py", "test_plan.py"),
     *("test_slurm_server.py", "test_deploy.py"),
@@ -30,8 +34,9 @@ SLOW = (  # files whose tests start processes, compile, train, or take whole run
         "test_upscale.py",
         "test_spatial_conditioning.py",
     ),
-    *("test_completion.py", "test_readme_commands.py"),
-    *("test_live_capture.py", "test_capture_command.py", "test_captured.py"),
+    *("test_completion.py", "test_readme_commands.py", "test_loaded_libraries.py"),
+    *("test_gradio_interface.py", "test_page.py", "test_request_command.py", "test_job_api.py", "test_server_life.py"),
+    *("test_live_capture.py", "test_capture_command.py", "test_captured.py", "test_captured_metrics.py"),
     *("test_bad_input.py", "test_cli.py", "test_docs.py", "test_cache_command.py", "test_cache_prune.py"),
     *("test_training.py", "test_objectives.py", "test_convert.py", "test_download.py", "test_memory_benchmark.py"),
     *("test_compare.py", "test_compare_plots.py", "test_sync.py", "test_wandb.py", "test_dashboard.py"),

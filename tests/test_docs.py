@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from helpers.carla_clients import require_carla
 from helpers.composing import Composer
 from hydra import compose, initialize_config_module
 from hydra._internal.utils import get_args_parser
@@ -401,7 +402,7 @@ def test_a_sweep_is_answered_in_a_notebook(small_sweep: cx.Sweep, own_options: P
 def test_a_drive_in_carla_becomes_a_video_in_a_notebook(
     tiny_model_folder: Path, tmp_path: Path, monkeypatch, capsys
 ) -> None:
-    pytest.importorskip("carla", reason="CARLA's client is not installed: pip install 'cosmos-exp[carla]'")
+    require_carla()
     (tmp_path / "nano").symlink_to(tiny_model_folder)
     for module in (family, weights_folder):
         monkeypatch.setattr(module, "SHIPPED_WEIGHTS", tmp_path)

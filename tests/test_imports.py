@@ -60,7 +60,11 @@ def imports() -> dict[str, set[str]]:
 
 
 def _imported(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text())):
+    yield from _imported_by(ast.parse(path.read_text()))
+
+
+def _imported_by(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.partition(".")[0] == "cosmos_exp":
             for alias in node.names:
                 whole = f"{node.module}.{alias.name}"
@@ -69,6 +73,17 @@ def _imported(path: Path) -> Iterator[str]:
             yield from (alias.name for alias in node.names if alias.name in modules())
         elif isinstance(node, ast.Constant) and node.value in modules() and not is_package(str(node.value)):
             yield str(node.value)  # a module named for import_module
+
+
+def loaded_with(module: str) -> set[str]:
+    """Modules of ours that importing one imports, not those that functions import."""
+    found, waiting = {module}, [module]
+    while waiting:
+        for node in ast.parse(modules()[waiting.pop()].read_text()).body:
+            new = set(_imported_by(node)) - found if isinstance(node, (ast.Import, ast.ImportFrom)) else set()
+            found |= new
+            waiting += new
+    return found
 
 
 def is_package(module: str) -> bool:
@@ -107,6 +122,12 @@ def test_no_file_imports_itself_by_way_of_others() -> None:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
         pytest.fail(f"a cycle: {' <- '.join(error.args[1])}")
+
+
+def test_a_model_loads_the_text_encoder_only_where_it_encodes() -> None:
+    loaded = loaded_with("cosmos_exp.models.transfer1.model")
+    assert "cosmos_exp.models.transfer1.tokenizer" in loaded
+    assert "cosmos_exp.models.transfer1.text" not in loaded
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("__init__.py")), ids=lambda path: path.parent.name)

@@ -6,11 +6,12 @@ import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 
-from cosmos_exp.carla_sim.messages import ACTOR_STATE, ALIVE, LIGHT_STATE, UNION, VEHICLE_STATE, WALKER_STATE, floats
+from cosmos_exp.carla_sim.messages import ACTOR_MOTION, ALIVE, LIGHT_STATE, UNION, VEHICLE_STATE, WALKER_STATE, floats
 from cosmos_exp.carla_sim.transforms import ORIGIN, Transform
 from cosmos_exp.carla_sim.versions import Version
 from cosmos_exp.scene.carla.packets import ActorAdded
@@ -18,7 +19,7 @@ from cosmos_exp.scene.carla.recorder import ActorType, actor_type
 
 RIGID, SPRING_ARM, SPRING_ARM_GHOST = 0, 1, 2
 BOOL, INT, FLOAT, STRING, COLOR = 1, 2, 3, 4, 5  # types of attributes as the client counts them
-SPEED_LIMIT = 30.0  # km/h, where nothing says another
+SPEED_LIMIT = 30.0  # km/h, where the map has no lower one
 Attributes = Mapping[str, tuple[int, str]]  # {name: (type, value)}
 TEXTS = ("role_name", "ros_name", "object_type", "base_type", "special_type")  # attributes that are always text
 
@@ -98,6 +99,7 @@ class Actor:
     at_light: int = 0  # the traffic light that holds the vehicle
     physics: bool = True  # does it move by its controls?
     constant_velocity: np.ndarray | None = None  # in its own frame, held whatever the controls say
+    _packed: tuple[tuple, bytes] = field(default=((), b""), init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.kind = actor_type(self.type_id)
@@ -158,11 +160,18 @@ class Actor:
         return [self.id, self.parent, description, self.box(with_actor=version.box_has_actor), self.tags, token]
 
     def state(self, light_states: Mapping[int, int]) -> bytes:
-        """ACTOR_STATE of a snapshot. light_states: {id: state} of the traffic lights."""
-        return ACTOR_STATE.pack(
-            self.id, ALIVE, *floats(self.transform), *self.velocity.tolist(), *self.angular_velocity.tolist(),
-            *self.acceleration.tolist(), self._union(light_states),
-        )  # fmt: skip
+        """What a snapshot tells of the actor. light_states: {id: state} of the traffic lights."""
+        return self._motion() + self._union(light_states).ljust(UNION, b"\0")
+
+    def _motion(self) -> bytes:
+        """ACTOR_MOTION, packed again where one of its values is another object: most actors stand still."""
+        now = (self.transform, self.velocity, self.angular_velocity, self.acceleration)
+        before, packed = self._packed
+        if not all(a is b for a, b in zip_longest(now, before)):
+            moving = (value for vector in now[1:] for value in vector.tolist())
+            packed = ACTOR_MOTION.pack(self.id, ALIVE, *floats(self.transform), *moving)
+            self._packed = now, packed
+        return packed
 
     def _union(self, light_states: Mapping[int, int]) -> bytes:
         if self.kind is ActorType.VEHICLE:

@@ -85,14 +85,6 @@ def blueprint(type_id: str) -> Blueprint:
     return found
 
 
-def recorded_blueprint(type_id: str, attributes: Mapping[str, str], box: Vec3 | None) -> Blueprint:
-    """The blueprint of an actor of a log: its own where the catalogue has it, else made of what the log says."""
-    if type_id in catalogue():
-        return catalogue()[type_id]
-    made = (Attribute(name, AttributeType.STRING, value, fixed=True) for name, value in attributes.items())
-    return Blueprint(type_id, tuple(made), box)
-
-
 @cache
 def catalogue() -> dict[str, Blueprint]:
     """All that can be spawned, by id."""

@@ -9,17 +9,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
 from cosmos_exp.carla_sim.actors import LightPhase
 from cosmos_exp.carla_sim.transforms import Transform
-from cosmos_exp.scene.opendrive.lane_strips import lane_strips
-from cosmos_exp.scene.opendrive.notes import Notes
+from cosmos_exp.scene.opendrive.lane_strips import Strip
 from cosmos_exp.scene.opendrive.records import RoadNetwork
 from cosmos_exp.scene.opendrive.road_furniture import Entry, junction_entries
-from cosmos_exp.scene.opendrive.road_network import read_network
 
 RED, YELLOW, GREEN, OFF = range(4)
 REACH = 10.0  # metres before a stop line in which its light holds a vehicle; at speed, what it needs to brake
@@ -38,11 +35,8 @@ class SignalPlan:
     entries: Mapping[str, list[Entry]] = field(default_factory=dict)
 
 
-def signal_plan(path: Path | str) -> SignalPlan:
-    """Of an OpenDRIVE file."""
-    notes = Notes()
-    network = read_network(path, notes)
-    strips = [strip for sides in lane_strips(network, notes) for side in sides for strip in side[1:]]
+def signal_plan(network: RoadNetwork, strips: list[Strip]) -> SignalPlan:
+    """Of an OpenDRIVE map and its lanes."""
     lights = {signal.id for road in network.roads for signal in road.signals if signal.dynamic}
     entries = {key: found for key, found in junction_entries(network, strips).items() if key in lights}
     groups, free = [], set(lights)

@@ -13,13 +13,18 @@ from cosmos_exp.carla_sim.lights import SignalPlan, signal_plan
 from cosmos_exp.carla_sim.navigation_mesh import navigation_mesh
 from cosmos_exp.carla_sim.sensor_data import GeoReference
 from cosmos_exp.carla_sim.spawn_points import spawn_points
+from cosmos_exp.carla_sim.speed_limits import SpeedLimits
 from cosmos_exp.carla_sim.transforms import Transform
 from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.common.guards import XML_BYTES, read_bytes
 from cosmos_exp.common.input_files import existing_file
 from cosmos_exp.scene.carla.recorder import town_name
 from cosmos_exp.scene.lane_surface import LaneSurface
+from cosmos_exp.scene.opendrive.lane_strips import Strip, lane_strips
+from cosmos_exp.scene.opendrive.notes import Notes
 from cosmos_exp.scene.opendrive.reader import load_opendrive
+from cosmos_exp.scene.opendrive.records import RoadNetwork
+from cosmos_exp.scene.opendrive.road_network import read_network
 from cosmos_exp.scene.types import SceneMap
 
 FOLDER = "Carla/Maps"  # CARLA's asset folder, in the names that clients see
@@ -49,8 +54,19 @@ class Town:
         return LaneSurface(self.map.lanes)
 
     @cached_property
+    def _roads(self) -> tuple[RoadNetwork, list[Strip]]:
+        """The roads and their lanes; what is wrong with them, `map` has told."""
+        notes = Notes()
+        network = read_network(self.path, notes)
+        return network, [strip for sides in lane_strips(network, notes) for side in sides for strip in side[1:]]
+
+    @cached_property
     def signals(self) -> SignalPlan:
-        return signal_plan(self.path)
+        return signal_plan(*self._roads)
+
+    @cached_property
+    def speed_limits(self) -> SpeedLimits:
+        return SpeedLimits(self._roads[1])
 
     @cached_property
     def spawn_points(self) -> list[Transform]:

@@ -16,8 +16,8 @@ EPISODE = struct.Struct("<Qdf3iI")
 IMAGE = struct.Struct("<IIf")
 SIZE = struct.Struct("<I")
 UNION = 54
-ACTOR_STATE = struct.Struct(f"<IB6f3f3f3f{UNION}s")  # id, state, transform, velocities, acceleration, union
-assert ACTOR_STATE.size == 119
+ACTOR_MOTION = struct.Struct("<IB6f3f3f3f")  # id, state, transform, velocities, acceleration; a union follows
+assert ACTOR_MOTION.size + UNION == 119
 ALIVE, DORMANT = 1, 2
 VEHICLE_STATE = struct.Struct("<3f3Bif2BIB")
 LIGHT_STATE = struct.Struct("<32s4fIBB")
@@ -52,7 +52,7 @@ def snapshot(
     type_number: int, moment: Moment, transform: Transform, *, episode: int, platform: float, delta: float, state: int,
     actors: Iterable[bytes],
 ) -> bytes:  # fmt: skip
-    """The message of a world snapshot. actors: ACTOR_STATE of each. delta: seconds since the last one."""
+    """The message of a world snapshot. actors: ACTOR_MOTION and a union of each. delta: seconds since the last one."""
     return message(
         header(type_number, moment, transform),
         EPISODE.pack(episode, platform, delta, 0, 0, 0, state),

@@ -102,7 +102,7 @@ def _move(sim: Simulation, actor: Actor, transform: Transform) -> None:
     else:
         actor.transform = transform
     sim.world.place(actor)
-    sim.place_camera(actor)
+    sim.measuring.place(actor)
 
 
 @method(void=True)

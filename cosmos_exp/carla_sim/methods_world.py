@@ -115,7 +115,7 @@ def set_weather_parameters(sim: Simulation, weather: list) -> None:
 
 @method()
 def cast_ray(sim: Simulation, start: list, end: list) -> Any:
-    return sim.cast_ray(np.array(start, np.float64), np.array(end, np.float64))
+    return sim.measuring.cast_ray(sim.world, np.array(start, np.float64), np.array(end, np.float64))
 
 
 @method()
@@ -124,7 +124,7 @@ async def project_point(sim: Simulation, start: list, direction: list, distance:
     length = float(np.linalg.norm(way))
     if not 0 < length < np.inf:
         raise Refused(f"the direction {direction} is none")
-    found = await sim.cast_ray(begin, begin + way / length * float(distance), most=1)
+    found = await sim.measuring.cast_ray(sim.world, begin, begin + way / length * float(distance), most=1)
     return [True, found[0]] if found else [False, [[0.0, 0.0, 0.0], 0]]
 
 

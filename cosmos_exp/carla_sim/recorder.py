@@ -11,7 +11,7 @@ import numpy as np
 from cosmos_exp.carla_sim.actors import Actor
 from cosmos_exp.carla_sim.world import World
 from cosmos_exp.common.errors import UserError
-from cosmos_exp.scene.carla.log_writer import LogWriter
+from cosmos_exp.scene.carla.log_writer import LogWriter, new_and_gone
 from cosmos_exp.scene.carla.packets import Packet, list_rows
 from cosmos_exp.scene.carla.recorder import ActorType, Frame
 
@@ -42,10 +42,9 @@ class WorldRecorder:
     def record(self, world: World) -> None:
         """Append the world as it is."""
         self._frames += 1
-        actors = [actor for actor in world.actors.values() if np.isfinite(actor.transform.location).all()]
-        added = [actor for actor in actors if self._known.get(actor.id) is not actor]
-        here = {actor.id: actor for actor in actors}
-        gone = [n for n, actor in self._known.items() if here.get(n) is not actor]
+        here = {n: actor for n, actor in world.actors.items() if np.isfinite(actor.transform.location).all()}
+        new, gone = new_and_gone(self._known, here)
+        actors, added = list(here.values()), [here[n] for n in new]
         self._known = here
         frame = Frame(
             self._frames,

@@ -19,6 +19,7 @@ import numpy as np
 from cosmos_exp.carla_sim.actors import Actor
 from cosmos_exp.carla_sim.maps import Town
 from cosmos_exp.carla_sim.replay import Replay
+from cosmos_exp.carla_sim.transforms import Transform
 from cosmos_exp.carla_sim.world import World
 from cosmos_exp.common.counted_warnings import CountedWarnings
 from cosmos_exp.common.errors import UserError
@@ -66,11 +67,15 @@ def as_recorded(actor: Actor) -> RecordedActor:
 
 @dataclass
 class Drawn:
-    """How an actor is drawn. parts: its tracks and their centres [4,4] in the actor's frame. walked: metres."""
+    """How an actor is drawn. parts: its tracks and their centres [4,4] in the actor's frame. walked: metres.
+
+    placed: the parts where the actor was at `place`.
+    """
 
     parts: list[tuple[Track, np.ndarray]]
-    place: np.ndarray
+    place: Transform
     walked: float = 0.0
+    placed: list[PlacedObject] | None = None
 
 
 class Appearances:
@@ -86,16 +91,17 @@ class Appearances:
         """The actor's parts where it is now; none where it is nothing to be seen."""
         drawn = self._drawn.get(actor.id)
         if drawn is None:
-            drawn = self._drawn[actor.id] = Drawn(_parts(actor), actor.transform.location)
-        if not drawn.parts:
-            return []
-        step = float(np.linalg.norm(actor.transform.location - drawn.place))
-        drawn.walked, drawn.place = drawn.walked + step, actor.transform.location
+            drawn = self._drawn[actor.id] = Drawn(_parts(actor), actor.transform)
+        if drawn.placed is not None and drawn.place is actor.transform:
+            return drawn.placed
+        step = float(np.linalg.norm(actor.transform.location - drawn.place.location))
+        drawn.walked, drawn.place = drawn.walked + step, actor.transform
         pose = actor.transform.pose
-        return [
+        drawn.placed = [
             PlacedObject(instance_number(actor.id), track, pose @ to_centre, _phase(track, drawn.walked))
             for track, to_centre in drawn.parts
         ]
+        return drawn.placed
 
 
 def instance_number(actor: int) -> int:
@@ -131,7 +137,7 @@ def _axle(actor: Actor) -> np.ndarray:
 
 def heading(renderer: Renderer) -> float:
     """Degrees, counter-clockwise from the world's x, that the azimuth of a weather's sun counts from."""
-    forward = renderer.scene.rig_trajectory.poses[0][:2, 0]
+    forward = renderer.start[:2, 0]
     return math.degrees(math.atan2(forward[1], forward[0]))
 
 

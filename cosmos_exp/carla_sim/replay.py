@@ -105,7 +105,10 @@ class ReplayOptions:
 
 
 class Replay:
-    """A log that is being played. ids: {actor of the log: id in the world}. end: seconds of the log's clock."""
+    """A log that is being played. ids: {actor of the log: id in the world}. end: seconds of the log's clock.
+
+    follow: id in the log of the actor that the spectator goes with, 0 for none. offset: of the spectator, in its frame.
+    """
 
     def __init__(
         self, recording: Recording, start: float, duration: float, follow: int, *, sensors: bool, offset: Transform

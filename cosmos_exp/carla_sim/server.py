@@ -23,7 +23,9 @@ async def serve(options: ServerOptions, ready: Callable[[int], None]) -> None:
     rpc_socket, stream_socket = _listen(options.host, options.port)
     try:
         simulation = Simulation(options)
-        await asyncio.get_running_loop().run_in_executor(simulation.builder, warm_up, lambda done, total: None)
+        await asyncio.get_running_loop().run_in_executor(
+            simulation.measuring.builder, warm_up, lambda done, total: None
+        )
     except BaseException:
         rpc_socket.close()
         stream_socket.close()

@@ -21,7 +21,7 @@ WORLD_STREAM = 1
 PATIENCE = 30.0  # seconds that a client may leave its data unread, by default
 ARRIVAL = 5.0  # seconds from the request of a stream's token to the connection
 HIGH_WATER = 4 << 20  # bytes that may wait for a client when the next tick begins
-SOCKET_BUFFER = 4 << 20
+SOCKET_BUFFER = 512 << 10  # bytes that the kernel holds; with more of them, they leave the processor's caches
 SPARE = 256 << 20  # bytes of buffers that are kept for the next images
 TCP, AS_THE_RPC = 1, 0  # protocol; address: the host that the client has connected to
 

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from cosmos_exp.carla_sim.actors import Actor, LightPhase
+from cosmos_exp.carla_sim.actors import SPEED_LIMIT, Actor, LightPhase
 from cosmos_exp.carla_sim.lights import LightCycles, SignalPlan, StopLines, trigger_box
 from cosmos_exp.carla_sim.maps import Town
 from cosmos_exp.carla_sim.transforms import Transform
@@ -22,7 +22,7 @@ class Traffic:
     """The rules of one town. Actors that a recording drives are left alone."""
 
     def __init__(self, town: Town):
-        self.surface, self.plan = town.surface, town.signals
+        self.surface, self.plan, self._limits = town.surface, town.signals, town.speed_limits
         self.cycles = LightCycles(SignalPlan(), {})
         self._lights: dict[str, Actor] = {}
         self._places: dict[int, np.ndarray] = {}  # of walkers at the last tick
@@ -60,6 +60,7 @@ class Traffic:
         for actor in actors:
             if actor.kind is ActorType.VEHICLE:
                 actor.at_light = self._holding(actor)
+                self._limit(actor)
 
     def _drive(self, actor: Actor, delta: float) -> None:
         if not actor.physics:
@@ -81,6 +82,12 @@ class Traffic:
         velocity = moved if np.linalg.norm(moved) <= FASTEST else np.zeros(3)  # faster, it was put there
         actor.acceleration = (velocity - actor.velocity) / delta if delta > 0 else np.zeros(3)
         actor.velocity = velocity
+
+    def _limit(self, actor: Actor) -> None:
+        """The limit where the vehicle is, at most CARLA's own: faster, its traffic manager cuts the towns' corners.
+        Where there is none, the last one goes on, as between CARLA's signs."""
+        limit = self._limits.at(actor.transform.location)
+        actor.speed_limit = actor.speed_limit if limit is None else min(limit, SPEED_LIMIT)
 
     def _holding(self, actor: Actor) -> int:
         """Id of the light that the vehicle comes up to, else 0."""

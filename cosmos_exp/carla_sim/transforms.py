@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -39,7 +40,7 @@ class Transform:
         angles = math.atan2(d, e), math.asin(min(max(c, -1.0), 1.0)), math.atan2(-b, a)
         return cls(np.array([x, -y, z]), np.degrees(angles))
 
-    @property
+    @cached_property
     def pose(self) -> np.ndarray:
         """[4,4] in the world frame (FLU): `flu_poses` of one transform."""
         x, y, z = self.location.tolist()

@@ -135,20 +135,6 @@ def weather_of(parameters: WeatherParameters, *, heading: float = 0.0) -> Weathe
     )  # fmt: skip
 
 
-def style_of(parameters: WeatherParameters) -> str:
-    """The caption style that describes the weather best; what darkens most is decisive. Never Snowy."""
-    p = parameters
-    if p.sun_altitude_angle < 0:
-        return "Night"
-    if p.precipitation >= 20:
-        return "Rainy"
-    if max(p.fog_density, p.dust_storm) >= 50:
-        return "Foggy"
-    if p.sun_altitude_angle < HIGH_SUN:
-        return "Golden hour" if p.sun_altitude_angle < 18 else "Morning"
-    return "Original" if p.cloudiness >= 50 else "Sunny"
-
-
 def parameters_of(style: str) -> WeatherParameters:
     """Parameters for a caption style. Raises UserError for an unknown one and for Snowy, which CARLA does not have."""
     if style not in STYLE_PARAMETERS:

@@ -134,7 +134,7 @@ class World:
         return [actor for actor in self.actors.values() if actor.kind is kind]
 
     def states(self) -> Iterator[bytes]:
-        """ACTOR_STATE of all actors."""
+        """What a snapshot tells of each actor."""
         lights = {a.id: a.light.state for a in self.actors.values() if a.kind is ActorType.TRAFFIC_LIGHT}
         return (actor.state(lights) for actor in self.actors.values())
 
@@ -232,6 +232,13 @@ class World:
             if number in self.actors and self.actors[number].kind not in SIGNALS:
                 self.destroy(number)
         self._apply_states(replay, frame)
+        self._follow(replay)
+
+    def _follow(self, replay: Replay) -> None:
+        """The spectator goes with the actor that the client has named, whoever else has moved it."""
+        followed = self.actors.get(replay.live_ids.get(replay.follow, 0))
+        if followed is not None:
+            self.spectator.transform = followed.transform @ replay.offset
 
     def _left_out(self, added) -> bool:
         if added.type == ActorType.SENSOR:

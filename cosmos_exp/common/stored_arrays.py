@@ -1,4 +1,7 @@
-"""Results of stages as files: arrays in a safetensors file that is read by the page, other values as JSON."""
+"""Results of stages as files: arrays in a safetensors file that is read by the page, other values as JSON.
+
+An array that lies in a .npy file already becomes a link to it, so that it takes its space on the disk once.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,9 @@ import json
 import mmap
 import os
 import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +29,34 @@ DTYPES |= {f"{kind.upper()}{8 * size}": f"<{kind}{size}" for kind in "iu" for si
 Arrays = dict[str, np.ndarray]
 
 
-def save_result(folder: Path, result: Arrays | dict[str, Any]) -> None:
+@dataclass(frozen=True)
+class ArrayFile:
+    """An array of a result that is all of a .npy file."""
+
+    path: Path
+
+
+def save_result(folder: Path, result: Mapping[str, np.ndarray | ArrayFile] | dict[str, Any]) -> None:
     """Write a mapping of arrays, or of other values that JSON takes, into a folder."""
     if any(isinstance(value, np.ndarray) for value in result.values()):
-        arrays = {name: np.ascontiguousarray(value) for name, value in result.items()}
+        arrays = {}
+        for name, value in result.items():
+            if isinstance(value, ArrayFile):
+                _link(value.path, folder / f"{name}.npy")
+            else:
+                arrays[name] = np.ascontiguousarray(value)
         _write_arrays(arrays, folder / ARRAYS)
         (folder / ARRAYS).chmod(folder.stat().st_mode & 0o666)  # the library's files are for their owner alone
     else:
         (folder / VALUES).write_text(json.dumps(result))
+
+
+def _link(source: Path, path: Path) -> None:
+    """A hard link, or a copy where the file system has none, or the file lies on another."""
+    try:
+        os.link(source.resolve(), path)
+    except OSError:
+        shutil.copyfile(source, path)
 
 
 def _write_arrays(arrays: Arrays, path: Path) -> None:
@@ -50,10 +76,13 @@ def load_arrays(entry: Entry) -> Arrays:
         pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
     start = HEADER_SIZE + int.from_bytes(pages[:HEADER_SIZE], "little")
     stated = json.loads(pages[HEADER_SIZE:start])
-    return {
+    arrays = {
         name: np.ndarray(array["shape"], DTYPES[array["dtype"]], pages, start + array["data_offsets"][0])
         for name, array in stated.items()
     }
+    for path in sorted(entry.path.glob("*.npy")):
+        arrays[path.stem] = np.asarray(np.load(path, mmap_mode="c", allow_pickle=False))
+    return arrays
 
 
 def load_json(entry: Entry) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from omegaconf import DictConfig
 from cosmos_exp.common.cores import usable_cores
 from cosmos_exp.common.typed_config import identity
 from cosmos_exp.config.schema import Config, typed
-from cosmos_exp.metrics import READS_TARGETS
 from cosmos_exp.models.base import RenderRequest, VideoModel
 from cosmos_exp.models.config import GenerationConfig
 from cosmos_exp.models.contract import Contract
@@ -84,12 +83,6 @@ class RunSpec:
         """Of the renderer: what the controls and previews show."""
         shown = {*self.controls, *self.preview_names}
         return (*OUTPUTS, *(name for name in OPTIONAL_OUTPUTS if name in shown))
-
-    @property
-    def target_styles(self) -> tuple[str, ...]:
-        """Styles that the scene is rendered in beside its weather: as targets of metrics, or for the model."""
-        needed = self.model.reads_targets or self.references or not READS_TARGETS.isdisjoint(self.metrics)
-        return tuple(style for style in self.styles if style != self.weather) if needed else ()
 
     # Controls
 

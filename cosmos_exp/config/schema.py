@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, TypeVar, get_args, get_type_hints
 
@@ -176,19 +176,26 @@ def launcher_type(kind: str) -> DictConfig:
     return node
 
 
+_registered: tuple[ConfigStore, Mapping[str, type[ModelConfig]]] | None = None
+
+
 def register() -> None:
     """Make the types and the resolvers `run_id` and `sweep_folder` known to Hydra."""
+    global _registered
     Plugins.instance()  # an installed Hydra plugin registers launchers under some of the same names, before ours
-    register_types()
+    wanted = (ConfigStore.instance(), config_types())
+    if wanted != _registered:  # takes a tenth of a second
+        register_types(wanted[1])
+        _registered = wanted
 
 
-def register_types() -> None:
-    """The same while Hydra looks for its plugins."""
+def register_types(families: Mapping[str, type[ModelConfig]] | None = None) -> None:
+    """The same while Hydra looks for its plugins. families: `config_types()`."""
     store = ConfigStore.instance()
     store.store(name="base_config", node=Config)
     for name in SOURCES:
         store.store(group="scene", name=f"base_{name}", node=scene_type(name))
-    for family, config in config_types().items():
+    for family, config in (config_types() if families is None else families).items():
         store.store(group="model", name=f"base_{family}", node=model_type(family, config))
         if family in other_families():
             store.store(group="model", name=family, node=OmegaConf.structured(config(name=family, family=family)))

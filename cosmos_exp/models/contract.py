@@ -29,7 +29,7 @@ class Clip:
 class Contract:
     """height, width: pixels. fps: of the clips it was trained on. views, in the order of the multi-view net.
 
-    controls, multi_view_controls: names the two nets have encoders for. text_tokens: rows of an encoded prompt.
+    controls, multi_view_controls: names the two nets have encoders for. text_tokens: rows of an encoded prompt, or 0.
     negative_prompt: what the unconditional single-view pass reads; None: all-zero text.
     sizes: every (height, width) it makes; empty: height x width alone.
     multi_view_clip: of each view of the multi-view net, where that differs from the single view's.
@@ -126,7 +126,7 @@ def _check_types(values: Mapping[str, Any]) -> None:
         "views": (_texts, "a list of names"),
         "controls": (_texts, "a list of names"),
         "multi_view_controls": (_texts, "a list of names"),
-        "text_tokens": (lambda v: _whole(v, 1, MOST_TOKENS), f"a whole number of 1 to {MOST_TOKENS}"),
+        "text_tokens": (lambda v: _whole(v, 0, MOST_TOKENS), f"a whole number of 0 to {MOST_TOKENS}"),
         "negative_prompt": (lambda v: v is None or isinstance(v, str), "a text or null"),
         "guidance": (lambda v: isinstance(v, str), "a text"),
         "sizes": (lambda v: _list_of(v, _size), "a list of [height, width]"),

@@ -13,13 +13,15 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol
 
+import numpy as np
+
 from cosmos_exp.common.cache import Entry, StageCache, stage_key
 from cosmos_exp.common.progress import Tick
-from cosmos_exp.common.stored_arrays import Arrays, save_result
+from cosmos_exp.common.stored_arrays import ArrayFile, Arrays, save_result
 from cosmos_exp.config.run_spec import RunSpec
 from cosmos_exp.runs.cost_history import Cost, History
 
-OWN_VERSIONS = {"captions": 2, "render": 2, "controls": 2, "videos": 2, "metrics": 4}
+OWN_VERSIONS = {"captions": 2, "render": 3, "controls": 2, "videos": 2, "metrics": 4}
 """{stage: version} of the stages of the pipeline itself; a model's are its own. Raise a version when the stage's code
 changes what it computes from the same input."""
 
@@ -122,7 +124,7 @@ class Results:
         stage: str,
         config: Mapping[str, Any],
         inputs: list[str],
-        compute: Callable[[], Arrays | dict[str, Any]],
+        compute: Callable[[], Mapping[str, np.ndarray | ArrayFile] | dict[str, Any]],
         *,
         size: float = 1.0,
         passes: int = 1,

@@ -61,7 +61,10 @@ def take_pictures(spec: RunSpec, cache: StageCache, tick: Tick) -> Capture:
             pictures = Pictures(
                 lambda origin: _cameras(spec, origin), tuple(OUTPUTS), spec.fps, _frames(spec), spec.threads, tick
             )
-            source.take(options, pictures, folder)
+            try:
+                source.take(options, pictures, folder)
+            except UserError as error:
+                raise UserError(f"{error} (there is no capture in {str(folder)!r}, so one is made)") from None
             log.info("captured %d frames into %s", pictures.frames, folder)
             capture = open_capture(folder)
     _check(spec, capture)

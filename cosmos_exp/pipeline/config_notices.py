@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from cosmos_exp.config.run_spec import RunSpec
 from cosmos_exp.controls.class_filter import find_filter
+from cosmos_exp.metrics.captured_scene import sentences
 from cosmos_exp.models.base import Notice
 from cosmos_exp.sensors.carla_yaml import read_carla_sensors
 
 log = logging.getLogger(__name__)
 
 
-def log_notices(spec: RunSpec) -> None:
+def log_notices(spec: RunSpec, not_measured: Mapping[str, Mapping[str, str]]) -> None:
+    """not_measured: {style: {metric: why it has no value}}."""
+    for sentence in sentences(not_measured):
+        log.info("%s", sentence)
     for notice in (*_notices_of_files(spec), *spec.model.notices()):
         log.log(notice.level, "%s", notice.message)
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from cosmos_exp.common.cache import Entry
 from cosmos_exp.common.progress import Tick
 from cosmos_exp.config.run_spec import RunSpec
+from cosmos_exp.metrics import READS_TARGETS
+from cosmos_exp.metrics.captured_scene import not_measured
 from cosmos_exp.models.base import ByRequest, GeneratedVideos, GenerationRequest, RenderRequest, views_of
 from cosmos_exp.models.render_model import rendered_videos
 from cosmos_exp.pipeline.cached_results import Results
@@ -63,6 +65,25 @@ class RunContext:
         self.renders = Renders(spec, self.scene, results)
         self.foreign_scene = ForeignScene(self.scene)
 
+    @property
+    def target_styles(self) -> tuple[str, ...]:
+        """Styles that the scene is rendered in beside its weather: as targets of metrics, or for the model."""
+        spec = self.spec
+        measured = not self.scene.has_pictures and (spec.references or not READS_TARGETS.isdisjoint(spec.metrics))
+        if not (measured or spec.model.reads_targets):
+            return ()
+        return tuple(style for style in spec.styles if style != spec.weather)
+
+    def not_measured(self, style: str) -> dict[str, str]:
+        """{metric: why it has no value}, of those of the config."""
+        if not self.scene.has_pictures:
+            return {}
+        return not_measured(self.spec.metrics, own_weather=style == self.spec.weather)
+
+    def metrics(self, style: str) -> tuple[str, ...]:
+        """Those of the config that have a value in this style."""
+        return tuple(name for name in self.spec.metrics if name not in self.not_measured(style))
+
     def scene_renders(self) -> ByRequest:
         """In the scene's weather."""
         return self.state.renders[self.spec.weather]
@@ -91,14 +112,14 @@ class RunContext:
 
     def measured(self, style: str) -> Measured:
         state = self.state
-        targets = state.renders.get(style, {})
+        targets = self.scene_renders() if self.scene.has_pictures else state.renders.get(style, {})
         result = StyleResult(state.prompts[style], state.generated[style], self.scene_renders(), targets)
         return Measured(self.spec, self.scene, self.results, result)
 
     def scores(self, measured: Measured, tick: Tick) -> Scores:
         """The metrics of the config, with ceilings and floors where it wants them."""
         limits = self._references(measured) if self.spec.references else None
-        return scored(measured, limits, self.spec.metrics, tick)
+        return scored(measured, limits, self.metrics(measured.style.videos.style), tick)
 
     def _references(self, measured: Measured) -> References:
         style = measured.style.videos.style

@@ -58,18 +58,20 @@ def _evaluate(folder: RunFolder, names: Sequence[str] | None) -> tuple[dict[str,
         run_stages(context, without=("videos", "metrics"))
         _require_same(context, folder)
         metrics = folder.read_metrics() if folder.metrics.exists() else {}
-        limits, frames = folder.read_references(), folder.read_frames()
+        limits, frames, absent = folder.read_references(), folder.read_frames(), folder.read_not_measured()
         for style in spec.styles:
             measured = context.measured(style)
             scores = context.scores(measured, lambda done, total: None)
             before = {k: v for k, v in metrics.get(style, {}).items() if k.partition("/")[0] not in spec.metrics}
+            absent[style] = absent.get(style, {}) | context.not_measured(style)
             metrics[style] = dict(sorted((before | scores.values()).items(), key=_place))
             limits[style] = limits.get(style, {}) | scores.references()
             measured.write_labels(folder)
-            frames[style] = frames.get(style, {}) | measured.frame_series(spec.metrics)
+            frames[style] = frames.get(style, {}) | measured.frame_series(context.metrics(style))
         computed = results.misses["metrics"]
         write_json(folder.metrics, metrics)
         write_json(folder.frames, frames)
+        folder.write_not_measured(absent)
         if spec.references:
             write_json(folder.references, limits)
         _record_written(folder)

@@ -13,6 +13,7 @@ from cosmos_exp.common.cache import Entry
 from cosmos_exp.common.memo import Memo
 from cosmos_exp.common.stored_arrays import load_arrays, load_json
 from cosmos_exp.metrics import evaluate_metric
+from cosmos_exp.metrics.captured_scene import WITHOUT_CEILING, WITHOUT_FLOOR
 from cosmos_exp.metrics.info import metric_info
 from cosmos_exp.metrics.references import (
     DISPLACED,
@@ -36,7 +37,8 @@ Reference = dict[str, float]
 
 @dataclass(frozen=True)
 class References:
-    """rendered: the metrics of the renderer's own picture. foreign: draws another scene."""
+    """rendered: the metrics of the renderer's own picture, or of the captured one of a scene that comes with pictures.
+    foreign: draws another scene."""
 
     rendered: Measured
     foreign: Renders
@@ -46,10 +48,11 @@ class References:
         """Of a metric's ceiling and floor, without that which it has not, or which follows from no video. Several
         threads may look up; the first that asks for a foreign floor draws its scene."""
         found: dict[str, Callable[[], Entry]] = {}
-        if name not in UNBOUNDED:
+        captured = self.rendered.scene.has_pictures
+        if name not in UNBOUNDED and not (captured and name in WITHOUT_CEILING):
             found["ceiling"] = lambda: self.rendered.metric(name)
         floor = floor_of(name)
-        if floor in (FOREIGN, DISPLACED):
+        if floor in (FOREIGN, DISPLACED) and not (captured and name in WITHOUT_FLOOR):
             found["floor"] = lambda: self._floor(name, floor)
         return found
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from cosmos_exp.common.cache import Entry
-from cosmos_exp.common.stored_arrays import Arrays, load_arrays
+from cosmos_exp.common.stored_arrays import ArrayFile, Arrays, load_arrays
 from cosmos_exp.common.video import write_video
 from cosmos_exp.common.video_decoding import READING_VERSION
 from cosmos_exp.config.run_spec import RunSpec
@@ -46,7 +46,7 @@ class Renders:
         if (shape.height, shape.width) != (front.height, front.width):
             config["resized_from"] = [front.width, front.height]
 
-        def compute() -> Arrays:
+        def compute() -> Mapping[str, np.ndarray | ArrayFile]:
             own = self.scene.has_pictures and weather == spec.weather
             captured = captured_arrays(self.scene, request, outputs) if own else {}
             drawn = tuple(name for name in outputs if name not in captured)

@@ -58,7 +58,7 @@ def run(cfg: DictConfig, folder: Path, *, sweep: str | None = None, config: Conf
             write_json(report.folder.provenance, record)
             report.folder.remove_measurements()
             report.status.weights = {net: dict(weights) for net, weights in spec.model.effective_weights.items()}
-            log_notices(spec)
+            log_notices(spec, {style: context.not_measured(style) for style in spec.styles})
             with out_of_memory_explained(config):
                 run_stages(context)
             record["noise"] = spec.model.seeds(context.state.clip)

@@ -64,7 +64,7 @@ def describe(context: RunContext, tick: Tick) -> None:
 def render(context: RunContext, tick: Tick) -> None:
     """All outputs in the scene's weather, and rgb in each style that metrics or model compare with."""
     spec, state = context.spec, context.state
-    wanted = {spec.weather: spec.outputs} | {style: ("rgb",) for style in spec.target_styles}
+    wanted = {spec.weather: spec.outputs} | {style: ("rgb",) for style in context.target_styles}
     requests = spec.model.render_requests
     for i, (weather, outputs) in enumerate(wanted.items()):
         state.renders[weather] = {}
@@ -155,10 +155,11 @@ def measure(context: RunContext, tick: Tick) -> None:
         if folder:
             values[style], limits[style] = scores.values(), scores.references()
             measured.write_labels(folder)
-            frames[style] = measured.frame_series(spec.metrics)
+            frames[style] = measured.frame_series(context.metrics(style))
     if folder:
         write_json(folder.metrics, values)
         write_json(folder.frames, frames)
+        folder.write_not_measured({style: context.not_measured(style) for style in spec.styles})
     if folder and spec.references:
         write_json(folder.references, limits)
 

@@ -236,7 +236,9 @@ class _translated:
             raise Lost(f"{self.url}: the call was lost: {said}") from None
         if kind_name == "AuthenticationError" or " 401" in said:
             raise self._refused_token() from None
-        raise (Lost if BUSY in said else UserError)(f"{self.url} refuses it: {said}") from None
+        if BUSY in said:
+            raise Lost(f"{self.url} is busy: {said}") from None
+        raise UserError(f"{self.url} refuses it: {said}") from None
 
     def _of_status(self, answer: httpx.Response) -> UserError:
         if answer.status_code == 401:

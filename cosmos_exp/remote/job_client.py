@@ -6,6 +6,7 @@ their content. What a server refuses is a `ServerRefusal` with the server's own 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import json
@@ -21,7 +22,7 @@ from urllib.parse import quote, urlsplit
 import httpx
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.common.files import file_sha256, partial_name
 from cosmos_exp.common.progress import Tick
 from cosmos_exp.remote.wire import API, JobInfo, JobRequest, ModelInfo, ResultFile, ResultManifest
@@ -191,12 +192,18 @@ class JobClient:
         """ServerRefusal with status 409 where the job is not done, 410 where its result was deleted."""
         return self._parsed(ResultManifest, self._json(self._call("GET", f"{_of(job)}/result")))
 
-    def download(self, job: str, file: ResultFile, path: Path, tick: Tick = lambda done, total: None) -> None:
-        """A file of a result, which appears under its path when it is complete and has its SHA-256."""
+    def download(self, job: str, file: ResultFile | str, path: Path, tick: Tick = lambda done, total: None) -> None:
+        """A file of a result, or that of a name, which appears under its path when it is complete and has its
+        SHA-256."""
+        if isinstance(file, str):
+            files = {found.name: found for found in self.result(job).files}
+            if file not in files:
+                raise UserError(unknown_name(f"file of job {job}", file, files))
+            file = files[file]
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(partial_name(path.name))
         try:
-            self._attempts(lambda: self._fetch(job, file, partial, tick))
+            self._attempts(functools.partial(self._fetch, job, file, partial, tick))
             os.replace(partial, path)
         finally:
             partial.unlink(missing_ok=True)

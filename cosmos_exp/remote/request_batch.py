@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from cosmos_exp.common.errors import UserError, ValidationErrors, attempt
@@ -50,7 +51,7 @@ def planned(requests: Sequence[VideoRequest], output: str | None, *, overwrite: 
     that is that of something else.
     """
     folder = output is None or output.endswith("/") or Path(output).is_dir()
-    if not folder and len(requests) > 1:
+    if output and not folder and len(requests) > 1:
         raise UserError(
             f"--output {output!r} is one file for {len(requests)} requests: give a folder, {output + '/'!r}"
         )
@@ -61,7 +62,7 @@ def planned(requests: Sequence[VideoRequest], output: str | None, *, overwrite: 
         if target in taken:
             errors.append(f"{target}: two requests have this name; rename a file, or give another --output")
         taken[target] = name
-        wanted, own = attempt(lambda r=request, t=target: _wanted(r, t, overwrite))
+        wanted, own = attempt(partial(_wanted, request, target, overwrite))
         errors += own
         found += [wanted] if wanted else []
     if errors:

@@ -12,6 +12,7 @@ import math
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -315,7 +316,7 @@ def _video_errors(request: VideoRequest) -> Iterator[str]:
     """Files that do not decode, and controls of other lengths or rates than the others."""
     lengths: dict[str, tuple[int, float]] = {}
     for name, path in request.files.items():
-        length, errors = attempt(lambda path=path: _length(path))
+        length, errors = attempt(partial(_length, path))
         yield from (f"{name}: {error}" for error in errors)
         if length:
             lengths[name] = length

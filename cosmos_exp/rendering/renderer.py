@@ -52,17 +52,19 @@ class Frame:
 class Renderer:
     """Renders a static map with what moves on it: the tracks of its scene, or frames given from outside.
 
-    The static part of `scene` is compiled once. Methods may be called from several threads.
+    The static part of `scene` is compiled once. Methods may be called from several threads. start: [4,4] the rig's pose
+    at the start of the scene, whose heading the sun's azimuth counts from.
     """
 
     def __init__(self, scene: Scene):
         self.scene = scene
-        self.origin = np.floor(scene.rig_trajectory.poses[0][:3, 3])
+        self.start = scene.rig_trajectory.at(scene.start)
+        self.origin = np.floor(self.start[:3, 3])
         area = scene.facts.get("area", "")
         self.static = compile_mesh(join([road_mesh(scene.map, area), structure_mesh(scene.map)]), self.origin)
         self.dynamic = DynamicObjects(scene.map, self.origin)
         self.hd_map = HdMap(map_layers(scene.map))
-        self._heading = _level(scene.rig_trajectory.poses[0][:3, :3])
+        self._heading = _level(self.start[:3, :3])
         self._scene_frames = SceneFrames(scene)
         self._frames: dict[float, Frame] = {}
         self._static_shadow_maps: dict[tuple, ShadowMap] = {}

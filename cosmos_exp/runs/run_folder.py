@@ -12,6 +12,7 @@ multi_view/<clip>_<style>/prompt.json     {view: prompt}
 metrics.json                              {style: {metric: value}}
 frames.json                               {style: {metric: [value of each frame of the front view, null for none]}}
 references.json                           {style: {metric: {"ceiling": value, "floor": value}}}, either may be missing
+not_measured.json                         {style: {metric: why it has no value}}, where the scene has none for it
 labels/<style>/labels.json, <view>.mp4    label verdicts; the same to lay over the generated view
 wandb/                                    the offline W&B run
 """
@@ -25,7 +26,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -121,6 +122,10 @@ class RunFolder:
         return self.path / "references.json"
 
     @property
+    def not_measured(self) -> Path:
+        return self.path / "not_measured.json"
+
+    @property
     def provenance(self) -> Path:
         return self.path / "provenance.json"
 
@@ -155,13 +160,17 @@ class RunFolder:
 
     def remove_measurements(self) -> None:
         """What an earlier run measured here, so that none of it is taken for this one's."""
-        for file in (self.metrics, self.references, self.frames):
+        for file in self._measurements:
             file.unlink(missing_ok=True)
         shutil.rmtree(self.path / "labels", ignore_errors=True)
 
     def is_measurement(self, path: str) -> bool:
         """Of a path below this folder."""
-        return path in (self.metrics.name, self.references.name, self.frames.name) or path.startswith("labels/")
+        return path in [file.name for file in self._measurements] or path.startswith("labels/")
+
+    @property
+    def _measurements(self) -> tuple[Path, ...]:
+        return self.metrics, self.references, self.frames, self.not_measured
 
     def clips(self) -> list[str]:
         """Clips that have captions here."""
@@ -220,6 +229,15 @@ class RunFolder:
     def read_references(self) -> dict[str, dict[str, dict[str, float]]]:
         """{style: {metric: {"ceiling": value, "floor": value}}}; empty where the run has none."""
         return _nested(self.references, _read_json(self.references), 2) if self.references.exists() else {}
+
+    def read_not_measured(self) -> dict[str, dict[str, str]]:
+        """{style: {metric: why it has no value}}; empty where all metrics apply."""
+        return _nested(self.not_measured, _read_json(self.not_measured), 1) if self.not_measured.exists() else {}
+
+    def write_not_measured(self, reasons: Mapping[str, Mapping[str, str]]) -> None:
+        """reasons: {style: {metric: why it has no value}}; no file where there are none."""
+        if any(reasons.values()):
+            write_json(self.not_measured, {style: dict(found) for style, found in reasons.items()})
 
     def read_provenance(self) -> dict[str, Any]:
         """What `provenance` recorded. UserError where there is none."""

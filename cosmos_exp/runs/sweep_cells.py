@@ -31,7 +31,8 @@ class Cell:
     """One style of one run folder, or a cell that the sweep asked for and that has no folder.
 
     run: folder relative to the compared one. axes: {swept key: value}. state: one of a run's (`Status.state`), missing,
-    or unreadable. metrics: {key: value}. references: {key: {"ceiling", "floor": value}}, either may be missing.
+    or unreadable. metrics: {key: value}. not_measured: {metric: why it has no value}.
+    references: {key: {"ceiling", "floor": value}}, either may be missing.
     weights: {network: {control: weight}} as they count, empty where they count as given. videos: {what it shows: path}.
     views: in the order of the run. controls: {control: {view: path}}. labels: {view: path} of the videos that lay label
     verdicts over the generated ones.
@@ -45,6 +46,7 @@ class Cell:
     prompt: str = ""
     error: str = ""
     metrics: dict[str, float] = field(default_factory=dict)
+    not_measured: Mapping[str, str] = field(default_factory=dict)
     references: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     weights: dict[str, dict[str, float]] = field(default_factory=dict)
     videos: dict[str, Path] = field(default_factory=dict)
@@ -166,7 +168,7 @@ def _run_cells(run: Path, root: Path, axes: dict[str, Any], config: dict[str, An
     status = folder.living_status()
     state, error = _state(status)
     metrics = folder.read_metrics() if folder.metrics.exists() else {}
-    references = folder.read_references()
+    references, absent = folder.read_references(), folder.read_not_measured()
     captions = {clip: folder.read_captions(clip) for clip in folder.clips()}
     styles = [(clip, style, prompt) for clip, prompts in captions.items() for style, prompt in prompts.items()]
     if not styles:
@@ -183,6 +185,7 @@ def _run_cells(run: Path, root: Path, axes: dict[str, Any], config: dict[str, An
             clip=clip,
             prompt=prompt,
             metrics=metrics.get(style, {}),
+            not_measured=absent.get(style, {}),
             references=references.get(style, {}),
             weights=status.weights if status else {},
             videos=_videos(folder, clip, style, views, controls[clip]) if clip else {},

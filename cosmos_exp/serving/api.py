@@ -20,6 +20,8 @@ from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from fastapi.routing import APIRoute
 from pydantic import Field
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.requests import ClientDisconnect
+from starlette.routing import Match
 
 from cosmos_exp import __version__
 from cosmos_exp.common.errors import UserError, ValidationErrors
@@ -30,6 +32,7 @@ from cosmos_exp.serving.store import QueueFull
 
 LOOK, HEARTBEAT = 0.2, 15.0
 """Seconds between two looks at a job that is watched, and between two signs of life."""
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 BLOCK = 1 << 20
 """Bytes of a file that are read or written at a time."""
 MOST_ERRORS = 100
@@ -154,6 +157,7 @@ def create_app(service: Service, metrics: Callable[[], tuple[bytes, str]] | None
     app.include_router(router)
     if metrics is not None:
         _add_metrics(app, metrics)
+    app.add_api_route(f"{API}/{{rest:path}}", _nothing_here, methods=list(METHODS), include_in_schema=False)
     for kind, handler in HANDLERS.items():
         app.add_exception_handler(kind, handler)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
@@ -181,6 +185,21 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
             found["components"]["schemas"].pop(name, None)
         app.openapi_schema = found
     return app.openapi_schema
+
+
+def _nothing_here(request: Request) -> None:
+    """Before what is mounted after these routes gets it: 405 where the path has other methods, else 404."""
+    allowed = {
+        method
+        for route in router.routes
+        if isinstance(route, APIRoute) and route.matches(request.scope)[0] is Match.PARTIAL
+        for method in route.methods or ()
+    }
+    if allowed:
+        raise Answer(
+            405, f"{request.method} is not allowed here: {', '.join(sorted(allowed))}", allow=", ".join(allowed)
+        )
+    raise Answer(404, f"no path {request.url.path[:200]!r}; {API}/openapi.json describes what there is")
 
 
 def _add_metrics(app: FastAPI, metrics: Callable[[], tuple[bytes, str]]) -> None:
@@ -491,7 +510,13 @@ async def _on_disk(request: Request, error: Exception) -> Response:
     raise error
 
 
+async def _on_gone(request: Request, error: Exception) -> Response:
+    """Nobody reads the answer."""
+    return Response(status_code=499)
+
+
 HANDLERS: dict[type[Exception], Any] = {
+    ClientDisconnect: _on_gone,
     StarletteHTTPException: _on_http,
     RequestValidationError: _on_invalid,
     UserError: _on_user_error,

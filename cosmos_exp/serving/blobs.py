@@ -115,7 +115,10 @@ class BlobStore:
 
     def usage(self) -> tuple[int, int]:
         """(files, bytes)."""
-        sizes = [path.stat().st_size for path in self.folder.glob("??/*") if SHA256.fullmatch(path.name)]
+        sizes = []
+        for path in self.folder.glob("??/*"):
+            with contextlib.suppress(FileNotFoundError):
+                sizes += [path.stat().st_size] if SHA256.fullmatch(path.name) else []
         return len(sizes), sum(sizes)
 
     def prune(self, older_than: float, keep: Iterable[str] = ()) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -123,7 +124,7 @@ def serve_problems(serve: ServeConfig) -> Iterator[str]:
         ("jobs_kept", parse_age),
     ):
         if (given := getattr(serve, key)) is not None:
-            yield from attempt(lambda key=key, parse=parse, given=given: parse(f"serve.{key}", given))[1]
+            yield from attempt(partial(parse, f"serve.{key}", given))[1]
 
 
 register()

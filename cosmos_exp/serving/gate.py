@@ -28,7 +28,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 PUBLIC = (f"{API}/health/live", f"{API}/health/ready", "/login")
-UPLOADS = (f"{API}/blobs/", "/gradio_api/upload")
+BLOBS, FORMS = f"{API}/blobs/", "/gradio_api/upload"
+"""Where files are put, as they are and in a form."""
 COOKIE = "cosmos_token"
 COOKIE_AGE = 30 * 86400
 LARGEST_BODY = 8 << 20
@@ -106,9 +107,9 @@ class Gate:
             raise Refused(403, f"this server answers as {self.host} or localhost, not as {name[:80]!r}")
 
     def _limit(self, scope: Scope) -> int:
-        if not scope["path"].startswith(UPLOADS):
-            return LARGEST_BODY
-        return self.largest_blob + (0 if scope["path"].startswith(API) else FORM_PARTS)
+        if scope["method"] == "PUT" and scope["path"].startswith(BLOBS):
+            return self.largest_blob
+        return self.largest_blob + FORM_PARTS if scope["path"].startswith(FORMS) else LARGEST_BODY
 
     def _owner(self, scope: Scope, headers: dict[str, str]) -> str | None:
         """Id of the token; None where none is asked for, and of public routes."""

@@ -27,6 +27,7 @@ from cosmos_exp.config.run_spec import RunSpec
 from cosmos_exp.config.schema import Config
 from cosmos_exp.config.validate import request_problems
 from cosmos_exp.models.base import GeneratedVideos, GenerationRequest
+from cosmos_exp.models.registry import contract_of
 from cosmos_exp.pipeline.cached_results import Results
 from cosmos_exp.pipeline.out_of_memory import out_of_memory_explained
 from cosmos_exp.remote.wire import JobRequest, ModelInfo, ResultFile, ResultManifest
@@ -83,7 +84,8 @@ def job_of(config: Config, request: JobRequest, blobs: BlobStore, folder: Path) 
         return named
 
     own, errors = job_config(config, request, place)
-    aspect = aspect_of(request, blobs)
+    contract, _ = attempt(lambda: contract_of(own.model))
+    aspect = aspect_of(request, blobs) if contract and len(contract.all_sizes) > 1 else None
     errors += [error.replace(f"{folder}/", "") for error in request_problems(own, aspect)]
     spec = RunSpec(own, aspect)
     inputs = JobInputs(spec, request, blobs)

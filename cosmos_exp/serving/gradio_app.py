@@ -95,7 +95,8 @@ def _add_generate(gr: Any, submissions: Submissions) -> None:
                 progress(job.progress, desc=told(job))
             return await asyncio.to_thread(_answer, submissions, job, asked)
         except (QueueFull, ServerEnds) as error:
-            raise gr.Error(f"{error}; {BUSY}") from None  # which clients repeat, and nothing else
+            said = str(error) if BUSY in str(error) else f"{error}: {BUSY}"
+            raise gr.Error(said, print_exception=False) from None  # which clients repeat, and nothing else
         except UserError as error:
             return None, f"Error: {error}"
 

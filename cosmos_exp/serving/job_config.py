@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from cosmos_exp.captions.config import RegionConfig, ViewPromptsConfig
@@ -36,11 +38,13 @@ FileOf = Callable[[str, Path], Path]
 
 @dataclass
 class JobValues:
-    """{dotted key: value} that a request has, and what is wrong with them. place: puts files that they name."""
+    """{dotted key: value} that a request has, its regional prompts, and what is wrong with them. place: puts the files
+    that they name."""
 
     request: JobRequest
     place: FileOf
     values: dict[str, Any] = field(default_factory=dict)
+    regions: list[RegionConfig] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
 
     def collect(self) -> None:
@@ -91,17 +95,16 @@ class JobValues:
         if not isinstance(regions, list):
             self.errors.append(f"captions.regions={shortened(regions)}: needed is a list of regions")
             return
-        taken = []
         for number, region in enumerate(regions):
             key = f"captions.regions[{number}]"
             if isinstance(region, dict) and region.get("mask") is not None:
                 path = self._placed(f"{key}.mask", region["mask"], Path(f"captions.regions.{number}.mask"))
                 region = {**region, "mask": str(path) if path else None}
             try:
-                taken.append(OmegaConf.merge(OmegaConf.structured(RegionConfig), region))
+                merged = OmegaConf.merge(OmegaConf.structured(RegionConfig), region)
+                self.regions.append(typed_group(merged, RegionConfig))
             except (OmegaConfBaseException, ValueError, TypeError) as error:
                 self.errors.append(f"{key}={shortened(region)}: {str(error).splitlines()[0]}")
-        self._take("captions.regions", taken)
 
     def _placed(self, key: str, value: Any, where: Path) -> Path | None:
         if not isinstance(value, str) or not SHA256.fullmatch(value.removeprefix(BLOB)) or not value.startswith(BLOB):
@@ -119,7 +122,7 @@ def job_config(config: Config, request: JobRequest, place: FileOf) -> tuple[Conf
 
     config: of the server, which has passed `validate`. A control that the request does not name has no weight.
     """
-    own = OmegaConf.create({group: OmegaConf.structured(getattr(config, group)) for group in GROUPS})
+    own = {group: copy.deepcopy(getattr(config, group)) for group in GROUPS}
     given = JobValues(request, place)
     given.collect()
     errors = given.errors
@@ -128,30 +131,35 @@ def job_config(config: Config, request: JobRequest, place: FileOf) -> tuple[Conf
     for name in request.controls:
         if name not in control_names():
             errors.append(f"controls: {unknown_name('control', name, control_names())}")
-    fixed: dict[str, Any] = {"captions.styles": [STYLE], "captions.prompt": None, "sampler.input": None}
-    fixed |= {"sampler.first_frames": None, "captions.regions": []}
-    for name in control_names():
-        fixed |= {f"controls.{name}.weight": 0.0, f"controls.{name}.file": None}
+    for name, control in own["controls"].items():
+        control.weight, control.file = 0.0, None
         if name not in request.controls and given.values.get(f"controls.{name}.weight"):
             errors.append(f"controls.{name}.weight has a value, but controls lacks {name}: give its videos there")
-    own.captions.view_prompts = ViewPromptsConfig()
-    own.views.names = list(request.views) or [own.views.names[0]]
-    for key, value in {**fixed, **given.values}.items():
+    own["captions"] = replace(
+        own["captions"], styles=[STYLE], prompt=None, view_prompts=ViewPromptsConfig(), regions=given.regions
+    )
+    own["sampler"] = replace(own["sampler"], input=None, first_frames=None)
+    own["views"].names = list(request.views) or [own["views"].names[0]]
+    for key, value in given.values.items():
         errors += _set(own, key, value)
-    made = {group: typed_group(own[group], object) for group in GROUPS}
-    return replace(config, **made), list(dict.fromkeys(errors))
+    return replace(config, **own), list(dict.fromkeys(errors))
 
 
-def _set(cfg: DictConfig, key: str, value: Any) -> Iterator[str]:
-    """Yields a message where a value is not of the key's type; numbers in quotes are not."""
+def _set(groups: dict[str, Any], key: str, value: Any) -> Iterator[str]:
+    """Set a value of one of the groups. Yields a message where it is not of the key's type; a number in quotes is
+    none."""
+    *path, name = key.split(".")
+    owner = reduce(getattr, path[1:], groups[path[0]])
     try:
-        OmegaConf.update(cfg, key, value, merge=False)
-        taken = OmegaConf.select(cfg, key)
+        node = OmegaConf.structured(type(owner))
+        node[name] = value
+        taken = typed_group(node[name], object) if OmegaConf.is_config(node[name]) else node[name]
     except OmegaConfBaseException as error:
         yield f"{key}={shortened(value)}: {str(error.msg or error).splitlines()[0]}"
         return
     if isinstance(value, (str, bool)) != isinstance(taken, (str, bool)):
         yield f"{key}={shortened(value)}: needed is a number"
+    setattr(owner, name, taken)
 
 
 def resolution(text: str | None) -> Iterator[tuple[str, Any]]:

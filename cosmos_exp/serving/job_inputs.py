@@ -153,7 +153,7 @@ class JobInputs:
                 continue  # `faults` tells
             _, errors = attempt(partial(check_video, path, own.shape.frames, self.model.fps))
             yield from (f"{key}: {told(error, path)}" for error in errors)
-            if not errors:
+            if not errors and len(videos) > 1:
                 lengths[key] = video_info(path).frames
         if len(set(lengths.values())) > 1:
             listed = ", ".join(f"{key} {frames}" for key, frames in lengths.items())

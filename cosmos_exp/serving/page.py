@@ -30,6 +30,7 @@ SHORT = 90
 MOST_WEIGHT = 2.0
 HEIGHT = 190
 """Pixels of a control's video."""
+FRAMES = "num_frames"
 START = "With sigma_max below 80 the generation starts from it. Edge and vis without a video are made from it."
 
 
@@ -37,7 +38,7 @@ def theme() -> Any:
     """Without fonts from elsewhere."""
     import gradio as gr
 
-    fonts = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
+    fonts: dict[str, Any] = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
     return gr.themes.Default(primary_hue="emerald", secondary_hue="emerald", neutral_hue="slate", **fonts)
 
 
@@ -135,12 +136,13 @@ class Page:
         with gr.Accordion("Sampler", open=False), gr.Row():
             for name, value in values.items():
                 self._number(name, f"sampler.{name}", value)
-            self._number("num_frames", "model.num_frames", None)
+            help = "Frames; 0 takes as many as the videos have."
+            self.knobs[FRAMES] = gr.Number(0, label=FRAMES, info=help, precision=0, minimum=0, min_width=180)
         with gr.Accordion("Input video", open=False):
             self.knobs[INPUT_KEY] = gr.Video(label="input video", sources=["upload"], height=HEIGHT)
             gr.Markdown(START)
 
-    def _number(self, name: str, key: str, value: float | None) -> None:
+    def _number(self, name: str, key: str, value: float) -> None:
         digits = None if isinstance(value, float) else 0
         self.knobs[name] = self.gr.Number(value, label=name, info=_help(key), precision=digits, min_width=180)
 
@@ -208,6 +210,8 @@ class Page:
     def _asked(self, given: dict[Any, Any]) -> Translated:
         """The request of what the page shows; nothing but that of a hidden control is left out."""
         values = {key: given[knob] for key, knob in self.knobs.items() if given[knob] not in (None, "")}
+        if not values.get(FRAMES):
+            values.pop(FRAMES, None)
         chosen = [name for name in self.videos if name in given[self.parts["chosen"]]]
         for name in chosen:
             values[name] = {WEIGHT_KEY: given[self.weights[name]]}

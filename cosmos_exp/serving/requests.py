@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
@@ -16,6 +17,7 @@ from cosmos_exp.common.errors import UserError, ValidationErrors, attempt, unkno
 from cosmos_exp.common.guards import parse_json, shortened
 from cosmos_exp.common.video_decoding import video_info
 from cosmos_exp.controls.config import ControlsConfig
+from cosmos_exp.controls.user_videos import STRETCH_TOLERANCE
 from cosmos_exp.models.contract import Contract
 from cosmos_exp.remote.request_file import (
     CONTROL_KEY,
@@ -45,11 +47,13 @@ class Blobs(Protocol):
 
 @dataclass(frozen=True)
 class Limits:
-    """Of the server's model. fps: of its clips where the request's videos have no other, Hz."""
+    """Of the server's model. fps: of its clips where the request's videos have no other, Hz. size: width and height of
+    its pictures; None where it follows from the videos."""
 
     model: str
     contract: Contract
     fps: float
+    size: tuple[int, int] | None
 
 
 @dataclass(frozen=True)
@@ -240,16 +244,26 @@ class _Translation:
         """Frames and rate, as the videos have them."""
         counts, rates = dict[str, int](), dict[str, float]()
         for key, sha256 in self.videos.items():
-            info, errors = attempt(lambda sha256=sha256: video_info(self.blobs.path(sha256)))
+            info, errors = attempt(partial(video_info, self.blobs.path(sha256)))
             path = str(self.blobs.path(sha256))
             self.errors += [f"{key}: {error.replace(path, 'the file')}" for error in errors]
             if info:
                 counts[key], rates[key] = info.frames, info.rate
+                self._size(key, info.size)
         if counts:
             self._frames(counts)
             self._rate(rates)
         elif "num_frames" in self.values and not SCALARS["num_frames"](self.values["num_frames"]):
             self.config["model.num_frames"] = self.values["num_frames"]
+
+    def _size(self, key: str, size: tuple[int, int]) -> None:
+        """Says what is resized."""
+        if self.limits.size in (None, size):
+            return
+        (width, height), (new_width, new_height) = size, self.limits.size
+        stretch = new_width * height / (new_height * width)
+        how = f", which makes things {stretch:.2f} times as wide" if abs(stretch - 1) > STRETCH_TOLERANCE else ""
+        self.notes.append(f"{key} is resized from {width}x{height} to {new_width}x{new_height}{how}")
 
     def _frames(self, counts: Mapping[str, int]) -> None:
         wanted, rule = self.values.get("num_frames"), self.limits.contract.video_frames

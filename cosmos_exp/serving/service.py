@@ -26,6 +26,8 @@ from cosmos_exp.serving.tokens import TokenStore
 
 CHECKS = 4
 """Requests that are checked at the same time; each may decode videos."""
+CHECKED = "checks"
+"""In the state folder, for links to files while a request is checked."""
 USAGE_AGE = 5.0
 """Seconds for which the count of the uploads holds."""
 TOMBSTONES = 10
@@ -107,8 +109,10 @@ class Service:
             self.model(request.backend)
         if missing := self.blobs.missing(request.blobs):
             raise ValidationErrors(f"no file {sha256} was uploaded: PUT it first" for sha256 in missing)
+        scratch = self.state / CHECKED
+        scratch.mkdir(exist_ok=True)
         with self._checks:
-            problems = check_request(self.config, request, self.blobs, self.state)
+            problems = check_request(self.config, request, self.blobs, scratch)
         if problems:
             raise ValidationErrors(problems)
 
@@ -190,6 +194,7 @@ def opened(settings: Settings, workers: int) -> Iterator[Service]:
             stack.enter_context(locked(state / "server.lock", wait=False))
             service = Service.of(settings, workers)
             service.jobs_folder.mkdir(exist_ok=True)
+            shutil.rmtree(state / CHECKED, ignore_errors=True)  # of a server that was killed
             service.blobs.usage()
             service.store.counts()
             service.tokens.tokens()

@@ -273,7 +273,7 @@ class JobStore:
 
     def workers(self) -> list[WorkerInfo]:
         rows = self._db.execute("SELECT * FROM workers ORDER BY name").fetchall()
-        return [WorkerInfo(*row[:5], tuple(json.loads(row["backends"])), row["seen"]) for row in rows]
+        return [WorkerInfo(**{**dict(row), "backends": tuple(json.loads(row["backends"]))}) for row in rows]
 
     def forget_workers(self) -> None:
         """Of a server that has ended."""

@@ -30,7 +30,10 @@ class Submissions:
     @cached_property
     def limits(self) -> Limits:
         spec = RunSpec(self.service.config)
-        return Limits(self.service.config.model.name, spec.contract, spec.fps)
+        front = spec.model.front.shape
+        own, several = self.service.config.model, len(spec.contract.all_sizes) > 1
+        size = None if several and own.height is None and own.width is None else (front.width, front.height)
+        return Limits(own.name, spec.contract, spec.fps, size)
 
     def keep(self, path: Path) -> str:
         """SHA-256 of a file that is now among the uploads. UserError where there is no room for it."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from helpers.carla_clients import require_carla
 
 from cosmos_exp.carla_sim.process import ServerProcess, server_process
 from cosmos_exp.scene.carla.example import TOWN, example_log, example_map
@@ -31,7 +32,7 @@ def server(recordings: Path) -> Iterator[ServerProcess]:
 @pytest.fixture()
 def client(server: ServerProcess) -> Iterator:
     """A client on a fresh world of the street."""
-    carla = pytest.importorskip("carla", reason="CARLA's client is not installed: pip install 'cosmos-exp[carla]'")
+    carla = require_carla()
     client = carla.Client(server.host, server.port)
     client.set_timeout(60)
     client.load_world(TOWN)

@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers.carla_clients import require_carla
 
-pytest.importorskip("carla", reason="CARLA's client is not installed: pip install 'cosmos-exp[carla]'")
+require_carla()
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "carla"
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from cosmos_exp.carla_sim.actors import LightPhase
-from cosmos_exp.carla_sim.lights import GREEN, RED, YELLOW, LightCycles, SignalPlan, StopLines, signal_plan, trigger_box
+from cosmos_exp.carla_sim.lights import GREEN, RED, YELLOW, LightCycles, SignalPlan, StopLines, trigger_box
+from cosmos_exp.carla_sim.maps import Town
 from cosmos_exp.carla_sim.transforms import Transform
 from cosmos_exp.scene.carla.axes import flu_points
 from cosmos_exp.scene.carla.packets import Packet
@@ -14,10 +15,14 @@ from cosmos_exp.scene.carla.recorder import ActorType, read_log
 from cosmos_exp.scene.opendrive.reader import load_opendrive
 
 
+def plan_of(path):
+    return Town(path.stem, path, "").signals
+
+
 @pytest.fixture(scope="module")
 def town(shared):
     path = shared / "carla/maps/Town01.xodr"
-    return path, signal_plan(path)
+    return path, plan_of(path)
 
 
 @pytest.fixture
@@ -111,7 +116,7 @@ def test_the_trigger_volume_lies_before_the_stop_line(shared, town):
 @pytest.mark.parametrize("name", ["Town01", "Town02", "Town10HD"])
 def test_every_light_of_a_town_has_a_turn(shared, name):
     path = shared / f"carla/maps/{name}.xodr"
-    plan = signal_plan(path)
+    plan = plan_of(path)
     phases = {light.id: LightPhase() for light in load_opendrive(path).traffic_lights}
     cycles = LightCycles(plan, phases)
     green = set()

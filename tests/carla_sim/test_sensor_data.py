@@ -6,6 +6,7 @@ import struct
 
 import numpy as np
 import pytest
+from helpers.carla_clients import require_carla
 
 from cosmos_exp.carla_sim.blueprints import blueprint
 from cosmos_exp.carla_sim.sensor_data import GRAVITY, GeoReference, Lidar, gnss, imu
@@ -118,7 +119,7 @@ def test_attributes_that_make_no_scan_are_refused():
 
 @pytest.mark.parametrize("reference", ["+proj=tmerc +lat_0=49.5 +lon_0=-8.25 +k=1", "+proj=utm +zone=32", ""])
 def test_places_on_earth_are_those_of_the_client(reference):
-    carla = pytest.importorskip("carla")
+    carla = require_carla()
     text = example_map().replace("<road ", f"<geoReference><![CDATA[{reference}]]></geoReference><road ", 1)
     text = text.replace('vendor="cosmos-exp"/>', 'vendor="cosmos-exp">').replace(
         "</geoReference>", "</geoReference></header>", 1

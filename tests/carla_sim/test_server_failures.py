@@ -12,14 +12,16 @@ import time
 from pathlib import Path
 
 import pytest
-from helpers.carla_clients import camera, hero, synchronous, until
+from helpers.carla_clients import camera, hero, require_carla, synchronous, until
 
+from benchmarks.carla_sim import memory_of
 from cosmos_exp.carla_sim.process import ServerProcess, server_process
 from cosmos_exp.cli.commands.carla_sim import main
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.scene.carla.example import EGO, TOWN
+from cosmos_exp.scene.carla_live.connection import Server, connect
 
-carla = pytest.importorskip("carla", reason="CARLA's client is not installed: pip install 'cosmos-exp[carla]'")
+carla = require_carla()
 msgpack = pytest.importorskip("msgpack", reason="msgpack is not installed: pip install 'cosmos-exp[carla]'")
 
 
@@ -177,6 +179,54 @@ def test_maps_change_and_a_client_may_send_one(client, recordings: Path) -> None
     assert client.load_world(TOWN).get_map().name.endswith(TOWN)
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("../outside.log", "outside the folder of recordings"),
+        ("/etc/passwd", "outside the folder of recordings"),
+        ("a/../../b.log", "outside the folder of recordings"),
+        (".", "outside the folder of recordings"),
+        ("linked/new.log", "outside the folder of recordings"),
+        ("round/new.log", "is no file name"),
+        ("nul\0.log", "is no file name"),
+        (5000 * "x" + ".log", "is no file name"),
+    ],
+    ids=["..", "absolute", ".. inside", "folder", "symlink", "symlink to itself", "NUL", "too long"],
+)
+def test_file_names_of_clients_stay_in_the_folder_of_recordings(
+    client, recordings: Path, tmp_path: Path, name: str, said: str
+) -> None:
+    for link, target in (("linked", tmp_path), ("round", recordings / "round")):
+        (recordings / link).unlink(missing_ok=True)
+        (recordings / link).symlink_to(target)
+    calls = (
+        lambda: client.start_recorder(name),
+        lambda: client.show_recorder_file_info(name, False),
+        lambda: client.show_recorder_collisions(name, "a", "a"),
+        lambda: client.show_recorder_actors_blocked(name, 1.0, 1.0),
+        lambda: client.replay_file(name, 0.0, 0.0, 0, False),
+    )
+    for call in calls:
+        with pytest.raises(RuntimeError, match=said) as error:
+            call()
+        assert len(str(error.value)) < 300
+    assert not list(tmp_path.iterdir()) and client.get_world().get_map().name.endswith(TOWN)
+
+
+def test_a_recording_needs_a_folder_that_can_be_made(client) -> None:
+    with pytest.raises(RuntimeError, match=r"cannot record to .*drive\.log/new"):
+        client.start_recorder("drive.log/new.log")
+
+
+def test_it_listens_on_loopback_alone(server: ServerProcess) -> None:
+    """Unless it is told otherwise."""
+    assert server.host == "127.0.0.1"
+    listening = Path("/proc/net/tcp").read_text()
+    for port in (server.port, server.port + 1):
+        assert f" 0100007F:{port:04X} 00000000:0000 0A" in listening
+        assert f" 00000000:{port:04X} 00000000:0000 0A" not in listening
+
+
 # Comings and goings
 
 
@@ -213,6 +263,51 @@ def test_clients_that_come_and_go_leave_nothing_behind(client, server: ServerPro
         del other
     until(lambda: handles(server)[1] <= before[1] + 1)
     assert handles(server)[0] <= before[0]
+
+
+def test_ticks_leave_nothing_behind(client, server: ServerProcess) -> None:
+    world = client.get_world()
+    synchronous(world)
+    cameras = [camera(world, kind, size=(64, 48), x=20.0, z=2.0) for kind in ("rgb", "depth")]
+
+    def ticks(count: int) -> None:
+        for _ in range(count):
+            frame = world.tick()
+            assert {images.get(timeout=60).frame for _, images in cameras} == {frame}
+
+    ticks(60)
+    before, held = handles(server), memory_of(server.process.pid)
+    ticks(240)
+    assert handles(server) == before
+    assert memory_of(server.process.pid) - held < 8  # MiB
+    for sensor, _ in cameras:
+        sensor.destroy()
+
+
+def test_a_sensor_that_never_answers_holds_up_nobody(client) -> None:
+    """There are no collisions here, so its queue stays empty; the sensor beside it measures every tick."""
+    world = client.get_world()
+    synchronous(world)
+    library = world.get_blueprint_library()
+    car = world.spawn_actor(library.find("vehicle.tesla.model3"), carla.Transform(carla.Location(40, 1.75, 0.1)))
+    silent, nothing = world.spawn_actor(library.find("sensor.other.collision"), carla.Transform(), attach_to=car), []
+    silent.listen(nothing.append)
+    sensor, images = camera(world, "depth", car, size=(64, 48), z=2.0)
+    frames = [world.tick() for _ in range(5)]
+    assert [images.get(timeout=60).frame for _ in frames] == frames and not nothing
+    assert silent.destroy() and sensor.destroy()
+
+
+def test_a_client_that_asks_for_a_stream_and_never_comes_is_waited_for_once(client, server: ServerProcess) -> None:
+    world = client.get_world()
+    synchronous(world)
+    sensor, images = camera(world, "depth", size=(64, 48), x=20.0, z=2.0)
+    RawClient(server).call("get_sensor_token", sensor.id)
+    began = time.monotonic()
+    frames = [world.tick() for _ in range(5)]
+    assert time.monotonic() - began < 30  # the first waits for 5 s, not for ever
+    assert [images.get(timeout=60).frame for _ in frames] == frames
+    sensor.destroy()
 
 
 DIES = """
@@ -278,6 +373,18 @@ def test_a_server_that_is_killed_ends_the_wait_of_its_client(recordings: Path) -
             world.tick(3)
         assert time.monotonic() - began < 15
         sensor.stop()
+
+
+def test_a_client_of_another_version_is_told(recordings: Path) -> None:
+    """CARLA's client only prints a warning; a capture refuses, and says which wheel goes with the server."""
+    options = ["--map", str(recordings / f"{TOWN}.xodr"), "--port", "0", "--client", "0.9.15"]
+    with server_process(options) as server:
+        client = carla.Client(server.host, server.port)
+        client.set_timeout(20)
+        assert client.get_server_version() == "0.9.15" != client.get_client_version()
+        with pytest.raises(UserError, match=r"carla==0\.9\.15"):
+            connect(Server(server.host, server.port, 20.0))
+        assert RawClient(server).call("version") == [[1, "0.9.15"]]
 
 
 def test_a_wrong_port(server: ServerProcess) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.carla_clients import camera, hero, pixels, synchronous
+from helpers.carla_clients import camera, hero, pixels, require_carla, synchronous
 
 from cosmos_exp.carla_sim.weather_parameters import PRESETS, weather_of
 from cosmos_exp.rendering.renderer import Renderer, render_camera
@@ -17,7 +17,7 @@ from cosmos_exp.scene.carla.log import load_carla_scene
 from cosmos_exp.sensors.carla_image import depth_of, instance_of, normals_of, rgb_of, semantic_of
 from cosmos_exp.sensors.carla_yaml import carla_rig, read_carla_sensors
 
-carla = pytest.importorskip("carla", reason="CARLA's client is not installed: pip install 'cosmos-exp[carla]'")
+carla = require_carla()
 pytest.importorskip("msgpack", reason="msgpack is not installed: pip install 'cosmos-exp[carla]'")
 
 START, RATE, FRAMES = 1.0, 24, 6

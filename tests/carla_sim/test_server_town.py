@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.carla_clients import hero, synchronous, until
+from helpers.carla_clients import hero, require_carla, synchronous, until
 
 from cosmos_exp.carla_sim.process import server_process
 from cosmos_exp.common.counted_warnings import CountedWarnings
 from cosmos_exp.scene.carla.recorded_actors import recorded_actors
 from cosmos_exp.scene.carla.recorder import read_log
 
-carla = pytest.importorskip("carla", reason="CARLA's client is not installed: pip install 'cosmos-exp[carla]'")
+carla = require_carla()
 pytest.importorskip("msgpack", reason="msgpack is not installed: pip install 'cosmos-exp[carla]'")
 
 

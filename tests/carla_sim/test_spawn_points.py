@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers.carla_clients import require_carla
 
 from cosmos_exp.carla_sim.spawn_points import ABOVE, NEAREST, spawn_points
 from cosmos_exp.scene.carla.example import example_map
@@ -24,7 +25,7 @@ def test_points_stand_on_both_lanes_of_a_street_and_head_along_them(tmp_path):
 
 @pytest.mark.parametrize("town", ["Town01", "Town02", "Town10HD"])
 def test_towns_have_as_many_as_carla_has_or_so_and_none_in_a_junction(shared, town):
-    carla = pytest.importorskip("carla")
+    carla = require_carla()
     path = shared / f"carla/maps/{town}.xodr"
     points = spawn_points(load_opendrive(path))
     assert 60 < len(points) < 350

@@ -7,11 +7,11 @@ import math
 from collections.abc import Iterator
 
 import pytest
-from helpers.carla_clients import synchronous
+from helpers.carla_clients import require_carla, synchronous
 
 from cosmos_exp.carla_sim.process import server_process
 
-carla = pytest.importorskip("carla", reason="CARLA's client is not installed: pip install 'cosmos-exp[carla]'")
+carla = require_carla()
 
 TM_PORT = 8731
 SECONDS, RATE = 20, 10

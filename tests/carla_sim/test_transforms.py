@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers.carla_clients import require_carla
 
 from cosmos_exp.carla_sim.transforms import Transform, shortest
 from cosmos_exp.scene.carla.axes import flu_poses
@@ -29,7 +30,7 @@ def test_a_transform_comes_back_from_its_pose(transform: Transform) -> None:
 
 
 def test_attached_transforms_are_composed_as_the_client_does() -> None:
-    carla = pytest.importorskip("carla", reason="CARLA's client is not installed: pip install 'cosmos-exp[carla]'")
+    carla = require_carla()
 
     def of_client(transform: Transform):
         (x, y, z), (pitch, yaw, roll) = transform.wire

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers.carla_clients import synchronous
+from helpers.carla_clients import require_carla, synchronous
 
 from cosmos_exp.carla_sim.navigation_mesh import navigation_mesh
 from cosmos_exp.carla_sim.transforms import Transform
@@ -49,7 +49,7 @@ def test_off_the_lanes_it_keeps_its_height_and_nobody_is_faster_than_possible():
 
 def test_a_walker_is_led_by_the_clients_ai_along_its_sidewalk(client, tmp_path):
     """The client loads the navigation mesh, finds the way on it, and sends where its walker is."""
-    carla = pytest.importorskip("carla")
+    carla = require_carla()
     client.set_files_base_folder(str(tmp_path))
     world = client.get_world()
     synchronous(world, 10)

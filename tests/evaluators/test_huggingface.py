@@ -7,17 +7,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from transformers import (
-    GLPNConfig,
-    GLPNForDepthEstimation,
-    GLPNImageProcessor,
-    SegformerConfig,
-    SegformerForSemanticSegmentation,
-    SegformerImageProcessor,
-    YolosConfig,
-    YolosForObjectDetection,
-    YolosImageProcessor,
-)
+import transformers
 
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.evaluators import EvaluatorConfig, load_evaluator
@@ -48,25 +38,27 @@ def saved(folder, model, processor):
 @pytest.fixture(scope="module")
 def segmentation(tmp_path_factory):
     names = {0: "road", 1: "traffic light", 2: "tree", 3: "curtain"}
-    config = SegformerConfig(**SIZES, decoder_hidden_size=8, num_labels=4, id2label=names)
-    processor = SegformerImageProcessor(size={"height": 32, "width": 64})
-    return saved(tmp_path_factory.mktemp("seg"), SegformerForSemanticSegmentation(config), processor)
+    config = transformers.SegformerConfig(**SIZES, decoder_hidden_size=8, num_labels=4, id2label=names)
+    processor = transformers.SegformerImageProcessor(size={"height": 32, "width": 64})
+    return saved(tmp_path_factory.mktemp("seg"), transformers.SegformerForSemanticSegmentation(config), processor)
 
 
 @pytest.fixture(scope="module")
 def depth(tmp_path_factory):
-    config = GLPNConfig(**SIZES, decoder_hidden_size=8)
-    return saved(tmp_path_factory.mktemp("depth"), GLPNForDepthEstimation(config), GLPNImageProcessor())
+    config = transformers.GLPNConfig(**SIZES, decoder_hidden_size=8)
+    return saved(
+        tmp_path_factory.mktemp("depth"), transformers.GLPNForDepthEstimation(config), transformers.GLPNImageProcessor()
+    )
 
 
 @pytest.fixture(scope="module")
 def detection(tmp_path_factory):
-    config = YolosConfig(
+    config = transformers.YolosConfig(
         hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, image_size=[32, 64],
         num_detection_tokens=5, num_labels=3, id2label={0: "car", 1: "person", 2: "kite"},
     )  # fmt: skip
-    processor = YolosImageProcessor(size={"height": 32, "width": 64})
-    return saved(tmp_path_factory.mktemp("det"), YolosForObjectDetection(config), processor)
+    processor = transformers.YolosImageProcessor(size={"height": 32, "width": 64})
+    return saved(tmp_path_factory.mktemp("det"), transformers.YolosForObjectDetection(config), processor)
 
 
 def test_all_three_together(segmentation, depth, detection):
@@ -108,7 +100,7 @@ def test_other_weights_in_the_same_folder_are_another_model(depth, tmp_path):
     folder = shutil.copytree(depth, tmp_path / "model")
     before = revision(str(folder))
     torch.manual_seed(1)
-    GLPNForDepthEstimation(GLPNConfig(**SIZES, decoder_hidden_size=8)).save_pretrained(folder)
+    transformers.GLPNForDepthEstimation(transformers.GLPNConfig(**SIZES, decoder_hidden_size=8)).save_pretrained(folder)
     assert revision(str(folder)) != before == revision(depth)
     assert revision("nobody/has-this-model") == ""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cosmos_exp.config.run_spec import RunSpec
 from cosmos_exp.rendering.renderer import Renderer, render_camera
 from cosmos_exp.scene.carla.example import EGO, example_log, example_map
 from cosmos_exp.scene.carla.log import load_carla_scene
@@ -20,9 +21,18 @@ from cosmos_exp.scene.carla_live.folder import (
     lens_text,
     open_capture,
 )
+from cosmos_exp.scene.sources import load_rig
 from cosmos_exp.sensors.camera import Camera
+from cosmos_exp.sensors.rigs import rig_of_views
 
 TOWN = "ExampleStreet.xodr"
+
+
+def cameras_of(spec: RunSpec) -> dict[str, Camera]:
+    """Of the run's views, as the run sees them."""
+    front = spec.model.front.shape
+    rig = rig_of_views(load_rig(spec.scene, spec.sensors, size=(front.width, front.height)), {}, spec.views)
+    return {camera.name: camera for camera in rig.cameras}
 
 
 def write_capture(

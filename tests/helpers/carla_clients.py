@@ -7,8 +7,18 @@ import time
 from typing import Any
 
 import numpy as np
+import pytest
+
+from cosmos_exp.scene.carla_live.connection import home_problem
 
 FPS = 20
+
+
+def require_carla() -> Any:
+    """CARLA's module; skips where it is not installed, or could not work here."""
+    if problem := home_problem():
+        pytest.skip(problem, allow_module_level=True)
+    return pytest.importorskip("carla", reason="CARLA's client is not installed: pip install 'cosmos-exp[carla]'")
 
 
 def synchronous(world: Any, fps: float = FPS) -> None:

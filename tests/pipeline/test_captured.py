@@ -7,35 +7,27 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.captures import write_capture
+from helpers.captures import cameras_of, write_capture
+from helpers.carla_clients import require_carla
 from helpers.pipeline_context import after, context_of
 
+from cosmos_exp.common.cache import StageCache
 from cosmos_exp.common.errors import UserError, ValidationErrors
 from cosmos_exp.common.stored_arrays import load_arrays
 from cosmos_exp.config.run_spec import RunSpec
 from cosmos_exp.config.validate import validate
 from cosmos_exp.pipeline.dry_run import dry_run
 from cosmos_exp.scene.carla_live.folder import OUTPUTS, Capture, open_capture
-from cosmos_exp.scene.sources import load_rig
-from cosmos_exp.sensors.camera import Camera
-from cosmos_exp.sensors.rigs import rig_of_views
 
 VIEWS = ("front_wide_120fov", "cross_left_120fov")
 BASE = ("scene=carla_live", f"views.names=[{','.join(VIEWS[:1])}]", "model.num_frames=9", "captions.styles=[Night]")
-
-
-def cameras(spec: RunSpec) -> dict[str, Camera]:
-    """Of the run's views, as the run sees them."""
-    front = spec.model.front.shape
-    rig = rig_of_views(load_rig(spec.scene, spec.sensors, size=(front.width, front.height)), {}, spec.views)
-    return {camera.name: camera for camera in rig.cameras}
 
 
 @pytest.fixture(scope="module")
 def capture(configure, tmp_path_factory) -> Capture:
     spec = RunSpec.of(configure(*BASE))
     folder = tmp_path_factory.mktemp("captured") / "capture"
-    return write_capture(folder, cameras(spec), frames=11, fps=spec.fps, weather="Golden hour", numbers=3)
+    return write_capture(folder, cameras_of(spec), frames=11, fps=spec.fps, weather="Golden hour", numbers=3)
 
 
 @pytest.fixture
@@ -48,20 +40,52 @@ def given(configure, capture: Capture, tmp_path: Path):
     return config
 
 
-def renders(cfg, tmp_path: Path) -> dict[str, dict[str, np.ndarray]]:
-    """{weather: arrays of the front view}"""
+def renders(cfg, tmp_path: Path) -> dict[str, np.ndarray]:
+    """Arrays of the front view."""
     context = after(context_of(cfg, tmp_path / "cache"), "render")
-    return {weather: load_arrays(next(iter(made.values()))) for weather, made in context.state.renders.items()}
+    return load_arrays(next(iter(context.scene_renders().values())))
 
 
 def test_pictures_are_the_capture_s_and_the_rest_is_drawn(given, capture: Capture, tmp_path: Path) -> None:
-    made = renders(given(), tmp_path)
-    own, night = made["Original"], made["Night"]
+    own = renders(given(), tmp_path)
+    context = context_of(given(), tmp_path / "cache")
+    night = load_arrays(context.renders.render(context.spec.model.front, "Night", ("rgb",)))
     for output in set(OUTPUTS) - {"instance"}:
         np.testing.assert_array_equal(own[output], capture.array(VIEWS[0], output)[:9])
     np.testing.assert_allclose(own["times"], np.arange(9) / RunSpec.of(given()).fps)
     assert own["hdmap"].any() and set(night) == {"rgb", "times"}
     assert own["rgb"].mean() > 2 * night["rgb"].mean(), "rgb in other styles is the renderer's"
+
+
+def test_pictures_lie_on_the_disk_once(given, capture: Capture, tmp_path: Path) -> None:
+    """All but the objects, which have other numbers in a run: a result of the cache holds links to the files of the
+    capture, which stay when that is removed."""
+    cut = write_capture(tmp_path / "own", cameras_of(RunSpec.of(given())), frames=9, fps=capture.fps)
+    config = given(folder=cut.folder)
+    (entry,) = after(context_of(config, tmp_path / "cache"), "render").scene_renders().values()
+    for output in set(OUTPUTS) - {"instance"}:
+        assert (entry.path / f"{output}.npy").samefile(cut.folder / f"{VIEWS[0]}.{output}.npy"), output
+    before = {name: array.copy() for name, array in load_arrays(entry).items()}
+    shutil.rmtree(cut.folder)
+    assert StageCache(tmp_path / "cache").get_or_compute("render", entry.key, pytest.fail).hit
+    for name, array in load_arrays(entry).items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+def test_a_capture_that_was_changed_is_no_cached_result_either(given, capture: Capture, tmp_path: Path) -> None:
+    cut = write_capture(tmp_path / "own", cameras_of(RunSpec.of(given())), frames=9, fps=capture.fps)
+    renders(given(folder=cut.folder), tmp_path)
+    with (cut.folder / f"{VIEWS[0]}.rgb.npy").open("r+b") as file:
+        file.seek(-1, 2)
+        file.write(b"\x07")
+    with pytest.raises(UserError, match=r"rgb\.npy of the capture .* is damaged .* capture again"):
+        renders(given(folder=cut.folder), tmp_path)
+
+
+def test_a_capture_that_is_gone_is_made_again_or_missed(given, tmp_path: Path) -> None:
+    require_carla()
+    with pytest.raises(UserError, match=r"no CARLA server at 127\.0\.0\.1:9 .*there is no capture in '.*gone'"):
+        renders(given("scene.port=9", folder=tmp_path / "gone"), tmp_path)
 
 
 def test_objects_get_the_numbers_of_the_scene_s_tracks(given, capture: Capture, tmp_path: Path) -> None:
@@ -91,13 +115,12 @@ def test_the_capture_counts_by_its_content(given, capture: Capture, configure, t
     shutil.copytree(capture.folder, moved)
     assert key(moved) == key(capture.folder) == key(moved, "scene.port=3000", "scene.log=other.log")
     assert key(moved, "scene.seed=3") != key(moved)
-    again = write_capture(tmp_path / "again", cameras(RunSpec.of(given())), frames=11, fps=capture.fps)
+    again = write_capture(tmp_path / "again", cameras_of(RunSpec.of(given())), frames=11, fps=capture.fps)
     assert key(again.folder) != key(moved)
 
 
 def test_cells_share_a_capture_below_the_outputs(configure, tmp_path: Path) -> None:
     """By what is captured: not by the sampler or the address of the server, but by window and size."""
-    from cosmos_exp.common.cache import StageCache
     from cosmos_exp.pipeline.captured import capture_folder
 
     def folder(*more: str) -> Path:

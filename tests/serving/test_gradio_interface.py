@@ -4,16 +4,18 @@ own command."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from gradio_client import Client
+from gradio_client import Client, handle_file
 from helpers.command_line import run_here
 from helpers.gradio_service import GradioService, gradio_service, old_client, run_upstream_client
 from helpers.requests import mp4, picture_of
 
 from cosmos_exp.common.video import video_shape
+from cosmos_exp.remote.wire import Status
 
 VALUES = {
     "prompt": "A street in the rain.",
@@ -93,3 +95,68 @@ def test_no_path_but_that_of_an_upload_is_read(server, videos, path):
     video, told = client.predict(json.dumps({**VALUES, "input_video_path": path}), api_name="/generate_video")
     assert video is None
     assert told.startswith("Error: ")
+
+
+# A queue that nobody works at
+
+
+@pytest.fixture(scope="module")
+def idle(tmp_path_factory) -> Iterator[GradioService]:
+    """A server without workers, in whose queue one job may wait; it asks for a token."""
+    folder = tmp_path_factory.mktemp("idle")
+    with gradio_service(folder, "serve.most_queued=1", "serve.auth=true", work=False) as server:
+        yield server
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def with_token(server: GradioService) -> Client:
+    return Client(server.url, verbose=False, headers={"Authorization": f"Bearer {server.token}"})
+
+
+def guided(client: Client, videos: Path, **changed) -> str:
+    """A request with its edge video uploaded."""
+    edge = json.loads(client.predict(handle_file(str(videos / "edge.mp4")), api_name="/upload_file"))["path"]
+    table = {"control_weight": 0.5, "input_control": edge}
+    return json.dumps({**VALUES, "sigma_max": 80, "edge": table, **changed})
+
+
+def test_a_job_waits_is_seen_waiting_and_may_be_cancelled(idle, videos):
+    client = with_token(idle)
+    call = client.submit(guided(client, videos), api_name="/generate_video")
+    until(
+        lambda: not call.done() and [unit for unit in call.status().progress_data or [] if unit.desc == "queued, next"]
+    )
+    (job,) = idle.service.store.jobs(Status.QUEUED)
+    assert job.token_id == idle.service.tokens.owner(idle.token)
+    idle.service.store.cancel(job.id)
+    assert call.result(timeout=60) == (None, f"Error: job {job.id} was cancelled")
+
+
+def test_a_full_queue_is_an_error_that_is_tried_again(idle, videos, monkeypatch):
+    monkeypatch.setenv("COSMOS_TOKEN", idle.token)
+    client = with_token(idle)
+    waiting = client.submit(guided(client, videos, seed=6), api_name="/generate_video")
+    until(lambda: idle.service.store.jobs(Status.QUEUED))
+    lines = [f"{key} = {json.dumps(value)}" for key, value in {**VALUES, "sigma_max": 80}.items()]
+    edge = ["[edge]", "control_weight = 0.5", 'input_control = "edge.mp4"']
+    (videos / "full.toml").write_text("\n".join([*lines, *edge]))
+    ran = run_here("request", idle.url, "full.toml", "--retries", "1", "--backoff-initial", "0", cwd=videos)
+    assert ran.returncode == 75
+    assert ran.stderr.count("is busy: 1 jobs wait, and no more may") == 2
+    for job in idle.service.store.jobs(Status.QUEUED):
+        idle.service.store.cancel(job.id)
+    assert waiting.result(timeout=60)[0] is None
+
+
+def test_without_a_token_nothing_is_sent(idle, videos, monkeypatch):
+    monkeypatch.delenv("COSMOS_TOKEN", raising=False)
+    monkeypatch.delenv("COSMOS_TOKEN_FILE", raising=False)
+    ran = run_here("request", idle.url, "full.toml", cwd=videos)
+    assert ran.returncode == 2
+    assert "wants a token that it knows: give it in COSMOS_TOKEN or in the file COSMOS_TOKEN_FILE" in ran.stderr

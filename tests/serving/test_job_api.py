@@ -17,6 +17,8 @@ import httpx
 import pytest
 from helpers.served import SMALL, Served, served, sha256_of, small_request, small_video
 
+from cosmos_exp.cli.commands import jobs
+from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.files import file_sha256
 from cosmos_exp.remote.job_client import JobClient, ServerRefusal
 from cosmos_exp.remote.wire import Status
@@ -116,6 +118,28 @@ def test_events_tell_every_change_and_end_with_the_job(http: httpx.Client, clien
     assert [line for line in lines if line.startswith("event: ")] == ["event: job"] * len(told)
 
 
+def test_the_command_does_the_same_from_a_shell(
+    server: Served, video: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COSMOS_URL", server.url)
+    monkeypatch.setenv("COSMOS_TOKEN", server.token)
+    asked = ["submit", "--prompt", "from a shell", "--render", f"target={video}", "--seed", "3"]
+    assert jobs.main([*asked, "--wait", "--out", str(tmp_path)]) == 0
+    told = capsys.readouterr().out.splitlines()
+    job = told[0].split()[0]
+    assert any(line.startswith(f"{job}  done  100%") for line in told)
+    assert str(tmp_path / job / "single_view.mp4") in told and (tmp_path / job / "job.json").exists()
+    assert jobs.main(["result", job, "--out", str(tmp_path)]) == 0, "what is there and the same stays"
+    for action in (["list", "--mine"], ["watch", job], ["result", job], ["models"], ["health"], ["status"]):
+        assert jobs.main(action) == 0
+    assert jobs.main(["cancel", job]) == 0
+    with pytest.raises(UserError, match=f"no job '{job}'"):
+        jobs.main(["cancel", job])
+    capsys.readouterr()
+    assert jobs.main([*asked, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["id"] == job
+
+
 # What is refused
 
 
@@ -199,6 +223,11 @@ def test_paths_lead_to_what_the_api_has_and_nowhere_else(
     client.wait(job)
     answer = http.get(path.format(job=job))
     assert answer.status_code == status and errors(answer)
+
+
+def test_a_method_that_a_path_does_not_have_is_told_which_it_has(http: httpx.Client) -> None:
+    answer = http.request("PATCH", "/v1/jobs/nothing")
+    assert answer.status_code == 405 and answer.headers["allow"] == "DELETE, GET" and errors(answer)
 
 
 def test_an_upload_must_have_the_hash_that_it_is_named_by(http: httpx.Client, server: Served) -> None:

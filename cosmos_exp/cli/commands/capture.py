@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from cosmos_exp.cli.commands.control_set import add_options, read_files, write_videos
 from cosmos_exp.cli.commands.parser import Parser
 from cosmos_exp.common.errors import UserError, ValidationErrors
 
@@ -29,13 +30,11 @@ def command_line() -> Parser:
         "Capture control videos from a running CARLA server, with the options of CARLA's Cosmos exporter: OUT/rgb.mp4, "
         "depth.mp4, rgb_edges.mp4 and so on, or OUT/camera_0/rgb.mp4 where the sensor file has several cameras.",
     )
+    add_options(parser, "--output-dir", all_frames="all of the duration")
     add = parser.add_argument
-    add("--sensors", required=True, metavar="FILE", help="YAML list of sensors")
-    add("--class-filter-config", metavar="FILE", default="carla", help="YAML of class colours; default: the usual ones")
     add(
         "-f", "--recorder-filename", metavar="LOG", help="recorder log to replay; default: live traffic, for -d seconds"
     )
-    add("-o", "--output-dir", required=True, type=Path, metavar="OUT", help="folder of the videos")
     add("-s", "--start", type=float, metavar="S", help="seconds into the log; default: where it first has the ego")
     add("-d", "--duration", type=float, default=0.0, metavar="S", help="seconds of the log; default 0: to its end")
     add("--host", default="127.0.0.1", help="address of the server; default 127.0.0.1")
@@ -49,23 +48,14 @@ def command_line() -> Parser:
     add("--spawn-sensors", action="store_true", help="the recorded sensors are replayed too")
     add("--num-post-workers", type=int, metavar="N", help="threads that decode and encode; default: all cores")
     add("--skip-render-hdmap", action="store_true", help="do not draw hdmap.mp4 for a sensor rds_hq")
-    add("--fps", type=float, default=24.0, help="frames per second; default 24")
-    add("--frames", type=int, metavar="N", help="number of frames, such as 120 or 121; default: all of the duration")
     add("--keep", type=Path, metavar="FOLDER", help="keep raw pictures, actors and map: scene=carla_live reads them")
-    add("--lossless", action="store_true", help="exact to the bit, but not playable in browsers")
-    add("--reference-compat", action="store_true", help="edges and object colours with the defects of CARLA's exporter")
     return parser
 
 
 def main(arguments: Sequence[str]) -> int:
     options = command_line().parse(arguments)
     _check(options)
-    from cosmos_exp.controls.class_filter import CANNY, SHADED, find_filter
-    from cosmos_exp.sensors.carla_yaml import read_carla_sensors
-
-    sensors, classes = read_carla_sensors(options.sensors), find_filter(options.class_filter_config)
-    classes.required(CANNY)
-    classes.required(SHADED)
+    sensors, classes = read_files(options)
     for note in (*sensors.notes, *_not_followed(sensors), *classes.notes):
         print(f"note: {note}")
     with TemporaryDirectory(prefix=".capture_", dir=_made(options.output_dir)) as temporary:
@@ -163,27 +153,19 @@ def _wanted(options: Namespace, sensors: CarlaSensors) -> Wanted:
 
 def _written(options: Namespace, sensors: CarlaSensors, capture: Capture) -> list[Path]:
     """The control videos, and where the sensor file has an rds_hq, the RDS-HQ clip."""
-    from cosmos_exp.common.progress import steps
-    from cosmos_exp.common.video import Encoding
-    from cosmos_exp.controls.carla_set import write_control_set
     from cosmos_exp.scene.carla_live.scene import captured_scene
 
     scene = captured_scene(capture)
-    params = {"class_filter": options.class_filter_config, "reference_compat": options.reference_compat}
-    with steps("controls") as tick:
-        files = write_control_set(
-            scene,
-            _without_hdmap(sensors) if options.skip_render_hdmap else sensors,
-            options.output_dir,
-            fps=capture.fps,
-            num_frames=capture.frames,
-            edge=params,
-            seg=params,
-            encoding=Encoding(lossless=options.lossless),
-            threads=options.num_post_workers,
-            progress=tick,
-            pictures=capture.array,
-        )
+    files = write_videos(
+        options,
+        scene,
+        _without_hdmap(sensors) if options.skip_render_hdmap else sensors,
+        options.output_dir,
+        fps=capture.fps,
+        num_frames=capture.frames,
+        threads=options.num_post_workers,
+        pictures=capture.array,
+    )
     return [*files, *_clip(scene, sensors, options.output_dir / CLIPS)]
 
 

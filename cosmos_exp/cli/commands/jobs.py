@@ -6,6 +6,7 @@ import re
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,32 +25,42 @@ WEIGHT = re.compile(r"(?P<source>.+):(?P<weight>\d+(\.\d*)?|\.\d+)", re.DOTALL)
 VIDEO = ".mp4"
 
 
-def command_line() -> Parser:
-    parser = Parser(
+class ActionParser(Parser):
+    """Hands what follows the action to the parser of that one."""
+
+    def parse(self, arguments: Sequence[str]) -> Namespace:
+        action = super().parse(arguments[:1]).action
+        given = action_parser(action).parse(arguments[1:])
+        given.action = action
+        return given
+
+
+def command_line() -> ActionParser:
+    parser = ActionParser(
         "jobs",
         "Jobs of a server of the job API: " + "; ".join(f"{name}, {about}" for name, (_, about, _) in ACTIONS.items())
         + ". The server is --endpoint or COSMOS_URL, by default http://127.0.0.1:8080; the token COSMOS_TOKEN, or the "
         "content of the file COSMOS_TOKEN_FILE. `cosmos-exp jobs ACTION --help` shows the options of one.",
     )  # fmt: skip
     parser.choice("action", list(ACTIONS), "what to do")
-    parser.add_argument("arguments", metavar="ARGUMENT", nargs="*", help="of the action")
     return parser
 
 
-def main(arguments: Sequence[str]) -> int:
-    if not arguments or arguments[0].startswith("-"):
-        command_line().parse(arguments)
-    action = command_line().parse(arguments[:1]).action
-    run, about, add_options = ACTIONS[action]
+def action_parser(action: str) -> Parser:
+    _, about, add_options = ACTIONS[action]
     parser = Parser(f"jobs {action}", f"{about[0].upper()}{about[1:]}.")
     add_options(parser)
     parser.add_argument("--endpoint", metavar="URL", help="of the server; default: COSMOS_URL, else this machine's")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    given = parser.parse(arguments[1:])
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    given = command_line().parse(arguments)
     from cosmos_exp.remote.job_client import JobClient, endpoint_of_environment
 
     with JobClient(given.endpoint or endpoint_of_environment()) as client:
-        return run(client, given)
+        return ACTIONS[given.action][0](client, given)
 
 
 # Submit
@@ -304,7 +315,7 @@ def _cancel_options(parser: Parser) -> None:
 def _cancel(client: JobClient, given: Namespace) -> int:
     problems = []
     for job in given.jobs:
-        done, found = attempt(lambda job=job: client.cancel(job))
+        done, found = attempt(partial(client.cancel, job))
         problems += found
         if done is not None:
             _show_job(done, given.json)

@@ -6,10 +6,16 @@ import math
 import re
 from argparse import Namespace
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cosmos_exp.cli.commands.parser import Parser
 from cosmos_exp.common.errors import ValidationErrors, attempt
+
+if TYPE_CHECKING:
+    from cosmos_exp.remote.gradio_endpoint import Waiting
+    from cosmos_exp.remote.request_file import VideoRequest
 
 VIDEOS = ("input", "edge", "depth", "seg", "vis")
 
@@ -79,7 +85,7 @@ def _check(options: Namespace) -> None:
         raise ValidationErrors(errors)
 
 
-def _requests(options: Namespace):
+def _requests(options: Namespace) -> list[VideoRequest]:
     """Of every file and seed. Raises ValidationErrors with the mistakes of all files."""
     from cosmos_exp.remote.request_file import Overrides, read_request
 
@@ -87,7 +93,7 @@ def _requests(options: Namespace):
     seeds = [int(seed) for seed in options.seeds.split(",")] if options.seeds else [options.seed]
     found, errors = [], []
     for file in options.files:
-        first, own = attempt(lambda file=file: read_request(file, Overrides(videos, seeds[0])))
+        first, own = attempt(partial(read_request, file, Overrides(videos, seeds[0])))
         errors += own
         if first:
             found += [first, *(first.with_seed(seed) for seed in dict.fromkeys(seeds[1:]))]
@@ -96,7 +102,7 @@ def _requests(options: Namespace):
     return found
 
 
-def _waiting(options: Namespace):
+def _waiting(options: Namespace) -> Waiting:
     from cosmos_exp.remote.gradio_endpoint import Retry, Waiting
 
     retry = Retry(options.retries, options.backoff_initial, options.backoff_multiplier, options.jitter)

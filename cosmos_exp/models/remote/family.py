@@ -45,6 +45,7 @@ def check_endpoint(config: RemoteConfig) -> None:
 
 
 def build(config: GenerationConfig, contract: Contract) -> VideoModel:
+    assert isinstance(config.model, RemoteConfig)
     if config.model.protocol == "gradio":
         from cosmos_exp.models.remote.gradio_model import GradioModel
 

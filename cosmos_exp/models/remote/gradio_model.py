@@ -9,13 +9,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
+import numpy as np
+
 from cosmos_exp.common.cache import Entry
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.stored_arrays import Arrays, load_arrays
 from cosmos_exp.controls.area import Area
 from cosmos_exp.controls.user_videos import read_user_video
 from cosmos_exp.models.base import GeneratedVideos, GenerationRequest, Notice, ResultStore, StoredVideo, VideoModel
+from cosmos_exp.models.clip_shapes import Shape
 from cosmos_exp.models.config import GenerationConfig
+from cosmos_exp.models.contract import Contract
 from cosmos_exp.models.remote.config import RemoteConfig
 from cosmos_exp.models.remote.server import shown, token_of
 from cosmos_exp.models.remote.uploads import video_bytes
@@ -30,8 +34,8 @@ class GradioModel(VideoModel):
     may_read = (FROM_RGB,)
     own: RemoteConfig
 
-    def __init__(self, config: GenerationConfig, contract: Any, **known: Any):
-        super().__init__(config, contract, **known)
+    def __init__(self, config: GenerationConfig, contract: Contract, *, known: Mapping[str, Contract] | None = None):
+        super().__init__(config, contract, known=known)
         assert isinstance(config.model, RemoteConfig)
         self.own = config.model
 
@@ -57,15 +61,13 @@ class GradioModel(VideoModel):
         for style in request.prompts:
             with store.stage("generate", f"generate {style}"):
                 entry = self._generated(request, style, store)
-            yield GeneratedVideos(style, StoredVideo((entry,), lambda entry=entry: load_arrays(entry)["video"]))
+            yield GeneratedVideos(style, _stored(entry))
 
     def _generated(self, request: GenerationRequest, style: str, store: ResultStore) -> Entry:
         given, shape = self.config.sampler.input, self.front_shape
 
         def key_of(entry: Entry, array: str) -> str:
             return f"{entry.key}/{array}"
-
-        file = lambda path: store.file_identity(path)  # noqa: E731
 
         def compute() -> Arrays:
             from cosmos_exp.remote.gradio_endpoint import GradioEndpoint
@@ -84,15 +86,18 @@ class GradioModel(VideoModel):
                     endpoint.close()
                 return {"video": self._read(made, told)}
 
-        config = {"message": self._message(request, style, key_of, file), "backend": self.own.backend}
+        config: dict[str, Any] = {
+            "message": self._message(request, style, key_of, store.file_identity),
+            "backend": self.own.backend,
+        }
         config |= {"shape": list(shape), "fps": self.fps, "given": given == FROM_RGB}
         return store.get("generate", config, [], compute, size=shape.megapixels)
 
     @property
-    def front_shape(self):
+    def front_shape(self) -> Shape:
         return self.videos.single_view.shape
 
-    def _read(self, path: Path, told: str):
+    def _read(self, path: Path, told: str) -> np.ndarray:
         try:
             return read_user_video(path, "rgb", **self.front_shape._asdict(), fps=self.fps)
         except UserError as error:
@@ -125,6 +130,10 @@ class GradioModel(VideoModel):
             weight = self.config.controls.used[name].weight
             message[name] = {"control_weight": weight, "input_control": video_of(videos[self.front], "video")}
         return message
+
+
+def _stored(entry: Entry) -> StoredVideo:
+    return StoredVideo((entry,), lambda: load_arrays(entry)["video"])
 
 
 def not_carried(config: GenerationConfig) -> Iterator[str]:

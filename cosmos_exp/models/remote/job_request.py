@@ -75,8 +75,8 @@ def _by_view(model: VideoModel, entries: ByRequest, array: str, blob_of: BlobOf)
 def _control(model: VideoModel, videos: ByRequest, control: ControlConfig, blob_of: BlobOf) -> ControlInput:
     views = {own: entry for own, entry in videos.items() if model.views.get(own.view) == own}
     together = {own.view: blob_of(entry, "video") for own, entry in views.items()}
-    alone = {} if model.front in views else {"blob": blob_of(videos[model.front], "video")}
-    return ControlInput(weight=float(control.weight), blobs=together, **alone)
+    alone = None if model.front in views else blob_of(videos[model.front], "video")
+    return ControlInput(weight=float(control.weight), blobs=together, blob=alone)
 
 
 def _values(model: VideoModel, file_of: FileOf, controls: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -281,7 +281,8 @@ class ControlledDiT(nn.Module):
             return finish([prompt])
 
         on_cpu = torch.is_inference_mode_enabled() and not x.is_cuda
-        if on_cpu and positions.sequence is None and self.base.blocks[0].fused is EAGER:  # neither ranks nor a compiler
+        alone = positions.sequence is None and self.base.offload is None  # no ranks, nor blocks that take turns
+        if on_cpu and alone and self.base.blocks[0].fused is EAGER:  # and no compiler
             with torch_threads(SINGLE_PASS_THREADS if len(prompts) == 1 else 1):
                 return side_by_side([partial(finish_alone, prompt) for prompt in prompts])
         if batched and not on_cpu:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -28,9 +28,11 @@ from cosmos_exp.models.transfer1.description import (
 from cosmos_exp.models.transfer1.edm import Denoiser
 from cosmos_exp.models.transfer1.memory import Memory
 from cosmos_exp.models.transfer1.offload import Offload
-from cosmos_exp.models.transfer1.text import TextEncoder
 from cosmos_exp.models.transfer1.tokenizer import VideoTokenizer, to_signed, to_uint8
 from cosmos_exp.models.transfer1.transformer import DiT, Trunk
+
+if TYPE_CHECKING:
+    from cosmos_exp.models.transfer1.text import TextEncoder
 
 
 class WorldModel:
@@ -102,6 +104,8 @@ class WorldModel:
 
     @property
     def text_encoder(self) -> TextEncoder:
+        from cosmos_exp.models.transfer1.text import TextEncoder  # which loads transformers' T5
+
         self._evict_for("text_encoder")
         return self._part(
             "text_encoder",
@@ -186,14 +190,13 @@ class WorldModel:
         memory = self.memory
         if isinstance(part, VideoTokenizer):
             part.float().chunk = memory.tokenizer_chunk
-        elif isinstance(part, TextEncoder):
-            part.to(getattr(torch, memory.text_encoder_dtype))
-            return part if memory.text_encoder == "cpu" else part.to(self.device)
-        else:
-            assert isinstance(part, Trunk)
+        elif isinstance(part, Trunk):
             part.to(self.dtype).apply_speed(self.speed, self.device)
             if memory.offload == "blocks":
                 part.offload_to(self._offload)
+        else:  # the text encoder
+            part.to(getattr(torch, memory.text_encoder_dtype))
+            return part if memory.text_encoder == "cpu" else part.to(self.device)
         return part.to(self.device)
 
     @cached_property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ from cosmos_exp.scene.carla.recorded_actors import RecordedActor
 from cosmos_exp.scene.carla.recorder import LONGEST_STEP, ActorType
 
 EGO_ROLES = ("hero", "ego_vehicle", "ego", *(f"hero{i}" for i in range(10)))
+USUAL_ROLES = "'hero', 'ego_vehicle' or 'ego'"
 SAME_TIME = 1e-6
 WHOLE = 1.0  # seconds that a piece may be shorter than the log without a word
 LISTED = 8  # pieces in a message
@@ -35,6 +36,12 @@ class EgoPiece:
         return f"{self.start:.3f} to {self.end:.3f} s"
 
 
+def hero_role(roles: Iterable[str]) -> str | None:
+    """That of the ego where none is named: the first of EGO_ROLES that a vehicle has. roles: of all vehicles."""
+    found = set(roles)
+    return next((role for role in EGO_ROLES if role in found), None)
+
+
 def ego_lives(actors: Sequence[RecordedActor], ego: int | None) -> list[RecordedActor]:
     """The vehicles with that id (several where it was used again); with None, those of the first of EGO_ROLES that a
     vehicle has.
@@ -46,9 +53,9 @@ def ego_lives(actors: Sequence[RecordedActor], ego: int | None) -> list[Recorded
         lives = [a for a in vehicles if a.id == ego]
         wanted = f"the log has no vehicle with id {ego}"
     else:
-        role = next((role for role in EGO_ROLES if any(a.added.role == role for a in vehicles)), None)
+        role = hero_role(a.added.role for a in vehicles)
         lives = [a for a in vehicles if a.added.role == role]
-        wanted = "the log has no vehicle of role 'hero', 'ego_vehicle' or 'ego', so give the ego's id"
+        wanted = f"the log has no vehicle of role {USUAL_ROLES}, so give the ego's id"
     if not lives:
         listed = [f"{a.id} {a.added.type_id} (role {a.added.role or 'none'})" for a in vehicles]
         raise UserError(f"{wanted}; " + (f"the vehicles are: {_listed(listed, '; ')}" if vehicles else "it has none"))

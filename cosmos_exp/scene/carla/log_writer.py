@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from io import SEEK_END
 from typing import Any, BinaryIO
@@ -50,6 +50,14 @@ ORDER = (
     Packet.FRAME_COUNTER,
 )
 IDS = {packet: int(packet) for packet in Packet} | {packet: moved for moved, packet in ORDERS[0].items()}
+
+
+def new_and_gone(known: Mapping[int, object], present: Mapping[int, object]) -> tuple[list[int], list[int]]:
+    """The ids that a frame adds and deletes. known: {id: actor} of the frame before; present: of this one. An id that
+    another actor has now is both."""
+    new = [number for number, actor in present.items() if number not in known or known[number] is not actor]
+    gone = [number for number, actor in known.items() if number not in present or present[number] is not actor]
+    return new, gone
 
 
 class LogWriter:

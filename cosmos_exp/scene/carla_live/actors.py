@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from cosmos_exp.scene.carla.log_writer import LogWriter
+from cosmos_exp.scene.carla.log_writer import LogWriter, new_and_gone
 from cosmos_exp.scene.carla.packets import ActorAdded, Packet, PhysicsControl, list_rows
 from cosmos_exp.scene.carla.recorded_actors import RecordedActor
-from cosmos_exp.scene.carla.recorder import ActorType, Frame, actor_type
-from cosmos_exp.scene.carla_live.connection import answers
+from cosmos_exp.scene.carla.recorder import ActorType, Frame, actor_type, town_name
+from cosmos_exp.scene.carla_live.connection import Connection
 
 MOVING = (ActorType.VEHICLE, ActorType.WALKER, ActorType.OTHER)
 STATE_OFF = 3
@@ -30,22 +30,28 @@ def kind_of(type_id: str) -> ActorType | None:
 class ActorRecorder:
     """Writes scene.log, a frame for each tick. world: a `carla.World`. ego: its vehicle, whose physics is recorded."""
 
-    def __init__(self, path: Path, town: str, world: Any, ego: Any):
+    def __init__(self, path: Path, connection: Connection, world: Any, ego: Any):
+        town = connection.ask("the server does not tell its map", lambda: town_name(world.get_map().name))
         self._file = open(path, "wb")  # noqa: SIM115, `close` closes it
         self._writer = LogWriter(self._file, town, datetime.now(timezone.utc))
+        self._connection = connection
         self._world = world
         self._ego = ego
         self._frames = 0
         self._actors: dict[int, tuple[Any, ActorType]] = {}
-        self._ignored: set[int] = set()
+        self._known: dict[int, None] = {}  # ids of the last frame, of actors that are not recorded too
 
     def record(self, snapshot: Any, seconds: float) -> None:
         """The next frame. snapshot: a `carla.WorldSnapshot`. seconds: its time in the capture."""
+        self._connection.ask("the server does not tell its actors", lambda: self._record(snapshot, seconds))
+
+    def _record(self, snapshot: Any, seconds: float) -> None:
         present = {state.id: state for state in snapshot}
-        gone = [actor_id for actor_id in self._actors if actor_id not in present]
-        for actor_id in gone:
-            del self._actors[actor_id]
-        new = self._new_actors(present.keys() - self._actors.keys() - self._ignored)
+        here = dict.fromkeys(present)
+        added, gone = new_and_gone(self._known, here)
+        self._known = here
+        gone = [actor_id for actor_id in gone if self._actors.pop(actor_id, None)]
+        new = self._new_actors(added)
         self._frames += 1
         frame = Frame(self._frames, -1.0, seconds, added=[_added(a, k) for a, k in new], deleted=gone)
         self._actors |= {actor.id: (actor, kind) for actor, kind in new}
@@ -66,11 +72,8 @@ class ActorRecorder:
     def _new_actors(self, ids: Collection[int]) -> list[tuple[Any, ActorType]]:
         if not ids:
             return []
-        with answers("the server does not tell its actors"):
-            actors = sorted(self._world.get_actors(sorted(ids)), key=lambda actor: actor.id)
-        known = [(actor, kind_of(actor.type_id)) for actor in actors]
-        self._ignored |= set(ids) - {actor.id for actor, kind in known if kind is not None}
-        return [(actor, kind) for actor, kind in known if kind is not None]
+        actors = sorted(self._world.get_actors(sorted(ids)), key=lambda actor: actor.id)
+        return [(actor, kind) for actor in actors if (kind := kind_of(actor.type_id)) is not None]
 
     def close(self) -> None:
         self._file.close()

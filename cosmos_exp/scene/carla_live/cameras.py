@@ -7,11 +7,12 @@ import queue
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from cosmos_exp.scene.carla_live.connection import CaptureError, answers, undo
+from cosmos_exp.scene.carla_live.connection import PROBE, CaptureError, Connection, Undoing
 from cosmos_exp.sensors.camera import Camera
 from cosmos_exp.sensors.carla_image import BLUEPRINTS, DECODERS
 from cosmos_exp.sensors.pinhole_faces import Face, PinholeFaces, pinhole_faces
@@ -39,9 +40,9 @@ class LiveOutput:
         self.faces = faces
         self.streams = streams
 
-    def take(self, frame: int, deadline: float) -> list[Any]:
-        """The images of a tick, one for each face. deadline: of time.monotonic()."""
-        return [stream.take(frame, deadline) for stream in self.streams]
+    def take(self, frame: int, deadline: float, connection: Connection) -> list[Any]:
+        """The images of a tick, one for each face; see `ImageStream.take`."""
+        return [stream.take(frame, deadline, connection) for stream in self.streams]
 
     def picture(self, images: Sequence[Any]) -> np.ndarray:
         """The camera's array of a frame, as `CameraRender` has it."""
@@ -65,15 +66,18 @@ class ImageStream:
         with contextlib.suppress(queue.Full):  # the frame is missed when it is asked for
             self._images.put_nowait(image)
 
-    def take(self, frame: int, deadline: float) -> Any:
-        """The image of that frame; those of earlier frames are dropped. Raises CaptureError where it does not come
-        before the deadline, or a later one comes first."""
+    def take(self, frame: int, deadline: float, connection: Connection) -> Any:
+        """The image of that frame; those of earlier frames are dropped. deadline: of time.monotonic(). Raises
+        CaptureError where it does not come before the deadline, a later one comes first, or the server is gone."""
         began = time.monotonic()
         while True:
             try:
-                image = self._images.get(timeout=max(0.0, deadline - time.monotonic()))
+                image = self._images.get(timeout=min(PROBE, max(0.0, deadline - time.monotonic())))
             except queue.Empty:
+                connection.require_there(f"{self.label}: no image of frame {frame}")
                 waited = time.monotonic() - began
+                if time.monotonic() < deadline:
+                    continue
                 raise CaptureError(f"{self.label}: no image of frame {frame} within {waited:.1f} s") from None
             if image.frame == frame:
                 return image
@@ -87,12 +91,14 @@ class ImageStream:
                 self._images.get_nowait()
 
 
-def mount(world: Any, ego: Any, cameras: Sequence[WantedCamera], undoing: contextlib.ExitStack) -> list[LiveOutput]:
+def mount(
+    connection: Connection, world: Any, ego: Any, cameras: Sequence[WantedCamera], undoing: Undoing
+) -> list[LiveOutput]:
     """Spawn the cameras on the ego, one for every output and face, and listen. undoing: stops and destroys them.
 
     Raises CaptureError where the server lacks a blueprint or does not spawn one.
     """
-    library = world.get_blueprint_library()
+    library = connection.ask("the server does not tell its blueprints", world.get_blueprint_library)
     live = []
     for wanted in cameras:
         faces = pinhole_faces(wanted.camera.model)
@@ -101,10 +107,13 @@ def mount(world: Any, ego: Any, cameras: Sequence[WantedCamera], undoing: contex
             for i, face in enumerate(faces.faces):
                 label = f"{wanted.camera.name}, {output}" + (f", face {i}" if len(faces.faces) > 1 else "")
                 blueprint = _blueprint(library, face, output, wanted.attributes.get(output, {}), label)
-                sensor = _spawn(world, ego, blueprint, wanted.camera, face, label)
-                undo(undoing, f"{label}: the camera cannot be removed", sensor.destroy)
-                stream = ImageStream(sensor, label)
-                undo(undoing, f"{label}: the camera cannot be stopped", stream.stop)
+                place = _place(wanted.camera, face)
+                spawn = partial(world.spawn_actor, blueprint, place, attach_to=ego)
+                sensor = connection.ask(f"{label}: the camera cannot be spawned", spawn)
+                undoing.add(f"{label}: the camera cannot be removed", sensor.destroy)
+                start = partial(ImageStream, sensor, label)
+                stream = connection.ask(f"{label}: the camera does not start", start)
+                undoing.add(f"{label}: the camera cannot be stopped", stream.stop)
                 streams.append(stream)
             live.append(LiveOutput(wanted.camera, output, faces, streams))
     return live
@@ -125,11 +134,11 @@ def _blueprint(library: Any, face: Face, output: str, attributes: Mapping[str, s
     return blueprint
 
 
-def _spawn(world: Any, ego: Any, blueprint: Any, camera: Camera, face: Face, label: str) -> Any:
+def _place(camera: Camera, face: Face) -> Any:
+    """On the ego actor, as a `carla.Transform`."""
     pose = camera.camera_to_rig.copy()
     pose[:3, :3] = pose[:3, :3] @ face.rotation
-    with answers(f"{label}: the camera cannot be spawned"):
-        return world.spawn_actor(blueprint, transform_of(pose), attach_to=ego)
+    return transform_of(pose)
 
 
 def shortest(value: float) -> str:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from cosmos_exp.scene.carla.recorder import town_name
 from cosmos_exp.scene.carla.tracks import actor_box, rear_axle
 from cosmos_exp.scene.carla_live.actors import ActorRecorder, recorded
 from cosmos_exp.scene.carla_live.cameras import LiveOutput, WantedCamera, mount
-from cosmos_exp.scene.carla_live.connection import CaptureError, Server, answers, connect, restoring, undo
+from cosmos_exp.scene.carla_live.connection import CaptureError, Connection, Server, Undoing, connect, restoring
 from cosmos_exp.scene.carla_live.ego import Vehicle, find_ego, live_vehicles
 from cosmos_exp.scene.carla_live.folder import (
     LOG,
@@ -128,33 +129,38 @@ def capture(
     Raises UserError where there is no such server, ego, log or window; CaptureError where the server stops answering,
     an image is missing or late, or another client interferes. Settings are put back and nothing remains of the folder.
     """
-    client = connect(server)
-    with answers(f"the server at {server} has no world"):
-        world = client.get_world()
-    with restoring(server, client, world) as undoing:
-        stage = _set_up(client, world, server, playing, wanted, undoing)
-        origin = ego_origin(stage.vehicle)
+    with contextlib.closing(connect(server)) as connection:
+        writer, about = _captured_into(folder, connection, playing, wanted, threads or usable_cores(), tick)
+    writer.finish(about)
+    return open_capture(folder)
+
+
+def _captured_into(
+    folder: Path, connection: Connection, playing: Playing, wanted: Wanted, threads: int, tick: Tick
+) -> tuple[CaptureWriter, dict[str, Any]]:
+    """All files but capture.json, and what that is to hold."""
+    world = connection.ask(f"the server at {connection.server} has no world", connection.client.get_world)
+    with restoring(connection, world) as undoing:
+        stage = _set_up(connection, world, playing, wanted, undoing)
+        origin = ego_origin(connection, stage.vehicle)
         cameras = tuple(wanted.cameras(origin))
-        outputs = mount(stage.world, stage.vehicle, cameras, undoing)
+        outputs = mount(connection, stage.world, stage.vehicle, cameras, undoing)
         writer = CaptureWriter(folder, tuple(map(_captured, cameras)), stage.frames)
         try:
-            drive = _Drive(stage, server, wanted.fps, outputs, writer, threads or usable_cores())
-            numbers = drive.run(_starter(client, playing), tick)
-            about = _about(client, stage, server, playing, wanted, origin, numbers)
-            about["map"] = _write_map(stage.world, writer.partial)
+            numbers = _Drive(stage, connection, wanted.fps, outputs, writer, threads).run(playing, tick)
+            about = _about(connection, stage, playing, wanted, origin, numbers)
+            about["map"] = _write_map(connection, stage.world, writer.partial)
             if stage.replay and Path(stage.replay.recording.name).is_file():
                 shutil.copyfile(stage.replay.recording.name, writer.partial / REPLAYED)
         except BaseException:
             writer.discard()
             raise
-    writer.finish(about)
-    return open_capture(folder)
+    return writer, about
 
 
-def ego_origin(vehicle: Any) -> np.ndarray:
+def ego_origin(connection: Connection, vehicle: Any) -> np.ndarray:
     """[3] of a live vehicle's origin in its rig frame, as `load_carla_scene` will have it."""
-    with answers("the server does not tell the ego's bounding box"):
-        actor = recorded(vehicle)
+    actor = connection.ask("the server does not tell the ego's bounding box", lambda: recorded(vehicle))
     return -rear_axle(actor, actor_box(actor, CountedWarnings()))
 
 
@@ -166,12 +172,10 @@ def _captured(wanted: WantedCamera) -> CapturedCamera:
     )
 
 
-def _set_up(
-    client: Any, world: Any, server: Server, playing: Playing, wanted: Wanted, undoing: contextlib.ExitStack
-) -> _Stage:
+def _set_up(connection: Connection, world: Any, playing: Playing, wanted: Wanted, undoing: Undoing) -> _Stage:
     if playing.log is None:
-        return _live(world, server, playing, wanted)
-    recording = recording_info(client, playing.log)
+        return _live(connection, world, playing, wanted)
+    recording = recording_info(connection, playing.log)
     hero = recording.ego(wanted.ego) if recording.vehicles else None
     first = math.ceil(hero.seconds * 1e3) / 1e3 if hero else 0.0
     start = first if playing.start is None else playing.start
@@ -179,30 +183,31 @@ def _set_up(
     frames = wanted.frames or last_frame(recording, start, step) + 1
     check_window(recording, start, step, frames)
     replay = _Replay(recording, hero, start, frames * step)
-    world = _clear_world(client, world, server, recording)
-    _go_synchronous(world, wanted.fps, server)
-    _stand_still(client, world, server, playing, replay, undoing)
-    with answers(f"the server does not tell what it replays of {recording.name!r}"):
-        vehicles = live_vehicles(world)
-        ego = replayed_ego(hero, vehicles) if hero else find_ego(vehicles, wanted.ego)
-        return _Stage(world, world.get_actor(ego.id), ego, frames, replay)
+    world = _clear_world(connection, world, recording)
+    _go_synchronous(connection, world, wanted.fps)
+    _stand_still(connection, world, playing, replay, undoing)
+    what = f"the server does not tell what it replays of {recording.name!r}"
+    vehicles = connection.ask(what, lambda: live_vehicles(world))
+    ego = replayed_ego(hero, vehicles) if hero else find_ego(vehicles, wanted.ego)
+    return _Stage(world, connection.ask(what, lambda: world.get_actor(ego.id)), ego, frames, replay)
 
 
-def _live(world: Any, server: Server, playing: Playing, wanted: Wanted) -> _Stage:
+def _live(connection: Connection, world: Any, playing: Playing, wanted: Wanted) -> _Stage:
     if wanted.frames is None:
         raise UserError("live traffic has no end: give the number of frames, or a duration")
-    _go_synchronous(world, wanted.fps, server)
-    with answers("the server does not tick"):
-        world.tick(server.timeout)
-        for _ in range(round((playing.start or 0.0) * wanted.fps)):
-            world.tick(server.timeout)
-        ego = find_ego(live_vehicles(world), wanted.ego)
-        return _Stage(world, world.get_actor(ego.id), ego, wanted.frames)
+    _go_synchronous(connection, world, wanted.fps)
+    for _ in range(1 + round((playing.start or 0.0) * wanted.fps)):
+        connection.ask("the server does not tick", lambda: world.tick(connection.server.timeout))
+    what = "the server does not tell its vehicles"
+    ego = find_ego(connection.ask(what, lambda: live_vehicles(world)), wanted.ego)
+    return _Stage(world, connection.ask(what, lambda: world.get_actor(ego.id)), ego, wanted.frames)
 
 
-def _clear_world(client: Any, world: Any, server: Server, recording: Recording) -> Any:
+def _clear_world(connection: Connection, world: Any, recording: Recording) -> Any:
     """A world of the log's town without the vehicles and walkers of others: this one, or else loaded anew."""
-    with answers(f"the server cannot load {recording.town}, the town of {recording.name!r}"):
+    client, timeout = connection.client, connection.server.timeout
+
+    def clear() -> Any:
         same = town_of(world) == recording.town
         if same and not any(kind in a.type_id for a in world.get_actors() for kind in ("vehicle.", "walker.")):
             return world
@@ -210,47 +215,41 @@ def _clear_world(client: Any, world: Any, server: Server, recording: Recording) 
         if settings.synchronous_mode:  # of a client that is gone: a server loads a map while it ticks
             settings.synchronous_mode = False
             world.apply_settings(settings)
-        client.set_timeout(max(server.timeout, LOADING))
+        client.set_timeout(max(timeout, LOADING))
         loaded = client.reload_world(False) if same else client.load_world(recording.town, False)
-        client.set_timeout(server.timeout)
+        client.set_timeout(timeout)
         return loaded
 
+    return connection.ask(f"the server cannot load {recording.town}, the town of {recording.name!r}", clear)
 
-def _go_synchronous(world: Any, fps: float, server: Server) -> None:
-    with answers("the server does not take synchronous mode"):
+
+def _go_synchronous(connection: Connection, world: Any, fps: float) -> None:
+    def go() -> None:
         settings = world.get_settings()
         settings.synchronous_mode = True
         settings.fixed_delta_seconds = 1.0 / fps
         settings.no_rendering_mode = False
-        world.apply_settings(settings, server.timeout)
+        world.apply_settings(settings, connection.server.timeout)
+
+    connection.ask("the server does not take synchronous mode", go)
 
 
-def _stand_still(
-    client: Any, world: Any, server: Server, playing: Playing, replay: _Replay, undoing: contextlib.ExitStack
-) -> None:
+def _stand_still(connection: Connection, world: Any, playing: Playing, replay: _Replay, undoing: Undoing) -> None:
     """Let the log be replayed and stand still at its start."""
-    name = replay.recording.name
-    with answers(f"the server cannot replay {name!r}"):
+    client, name = connection.client, replay.recording.name
+
+    def stand_still() -> None:
         client.set_replayer_time_factor(0.0)
         client.set_replayer_ignore_hero(playing.ignore_hero)
         client.set_replayer_ignore_spectator(playing.ignore_spectator)
         told = client.replay_file(name, replay.start, replay.duration, replay.follow, playing.replay_sensors)
         if "not found" in told:
             raise CaptureError(f"the server cannot replay {name!r}: {' '.join(told.split())}")
-        undo(undoing, "the replay cannot be stopped", lambda: client.stop_replayer(False))
-        undo(undoing, "the replay's time factor cannot be put back", lambda: client.set_replayer_time_factor(1.0))
-        world.tick(server.timeout)
+        undoing.add("the replay cannot be stopped", lambda: client.stop_replayer(False))
+        undoing.add("the replay's time factor cannot be put back", lambda: client.set_replayer_time_factor(1.0))
+        world.tick(connection.server.timeout)
 
-
-def _starter(client: Any, playing: Playing) -> Callable[[], None]:
-    """Lets a replay go on."""
-
-    def start() -> None:
-        if playing.log is not None:
-            with answers("the replay does not start"):
-                client.set_replayer_time_factor(playing.time_factor)
-
-    return start
+    connection.ask(f"the server cannot replay {name!r}", stand_still)
 
 
 class _Drive:
@@ -259,26 +258,26 @@ class _Drive:
     def __init__(
         self,
         stage: _Stage,
-        server: Server,
+        connection: Connection,
         fps: float,
         outputs: Sequence[LiveOutput],
         writer: CaptureWriter,
         threads: int,
     ):
         self.stage = stage
-        self.server = server
+        self.connection = connection
         self.fps = fps
         self.outputs = outputs
         self.writer = writer
         self.threads = threads
         self._before: Any = None  # timestamp of the last tick
 
-    def run(self, start: Callable[[], None], tick: Tick) -> list[int]:
-        """All frames. start: called after the first one. Returns CARLA's numbers of the frames."""
+    def run(self, playing: Playing, tick: Tick) -> list[int]:
+        """All frames; a replay goes on after the first one. Returns CARLA's numbers of the frames."""
         for _ in range(WARM_UP if self.stage.replay else 0):  # live traffic has no time to lose
             self._tick()
         numbers: list[int] = []
-        log = ActorRecorder(self.writer.partial / LOG, town_of(self.stage.world), self.stage.world, self.stage.vehicle)
+        log = ActorRecorder(self.writer.partial / LOG, self.connection, self.stage.world, self.stage.vehicle)
         with contextlib.closing(log), ThreadPoolExecutor(self.threads) as pool:
             storing: list[Future] = []
             for i in range(self.stage.frames):
@@ -290,22 +289,23 @@ class _Drive:
                 del images
                 numbers.append(snapshot.frame)
                 tick(i + 1, self.stage.frames)
-                if i == 0:
-                    start()
+                if i == 0 and playing.log is not None:
+                    faster = partial(self.connection.client.set_replayer_time_factor, playing.time_factor)
+                    self.connection.ask("the replay does not start", faster)
             _wait(storing)
         return numbers
 
     def _tick(self) -> Any:
         """The snapshot of a tick. Raises CaptureError where anything but this tick has moved the world."""
-        with answers(f"the server at {self.server} does not tick"):
-            frame = self.stage.world.tick(self.server.timeout)
-            now = self.stage.world.get_snapshot()
-            before, self._before = self._before, now.timestamp
-            if now.frame == frame and (before is None or self._follows(before, now.timestamp)):
-                return now
-            settings = self.stage.world.get_settings()
+        world, server = self.stage.world, self.connection.server
+        what = f"the server at {server} does not tick"
+        frame, now = self.connection.ask(what, lambda: (world.tick(server.timeout), world.get_snapshot()))
+        before, self._before = self._before, now.timestamp
+        if now.frame == frame and (before is None or self._follows(before, now.timestamp)):
+            return now
+        settings = self.connection.ask(what, world.get_settings)
         raise CaptureError(
-            f"another client moves the world of {self.server}: tick {frame} is followed by frame {now.frame}, "
+            f"another client moves the world of {server}: tick {frame} is followed by frame {now.frame}, "
             f"{now.timestamp.delta_seconds:.6g} s long"
             + (f", {now.frame - before.frame} frames after the last" if before else "")
             + f"; its settings are now synchronous_mode={settings.synchronous_mode}, "
@@ -320,8 +320,8 @@ class _Drive:
         return even and on_time and now.frame == before.frame + 1
 
     def _images(self, frame: int) -> list[list[Any]]:
-        deadline = time.monotonic() + self.server.timeout
-        return [output.take(frame, deadline) for output in self.outputs]
+        deadline = time.monotonic() + self.connection.server.timeout
+        return [output.take(frame, deadline, self.connection) for output in self.outputs]
 
     def _store(self, output: LiveOutput, images: Sequence[Any]) -> None:
         self.writer.append(output.camera, output.output, output.picture(images))
@@ -336,31 +336,33 @@ def town_of(world: Any) -> str:
     return town_name(world.get_map().name)
 
 
-def _write_map(world: Any, folder: Path) -> str:
+def _write_map(connection: Connection, world: Any, folder: Path) -> str:
     """The OpenDRIVE map, in a file of the town's name."""
-    with answers("the server does not give its map"):
-        text = world.get_map().to_opendrive()
-    safe = "".join(c if c.isascii() and (c.isalnum() or c in "_-") else "_" for c in town_of(world)) or "map"
+    what = "the server does not give its map"
+    text, town = connection.ask(what, lambda: (world.get_map().to_opendrive(), town_of(world)))
+    safe = "".join(c if c.isascii() and (c.isalnum() or c in "_-") else "_" for c in town) or "map"
     write_atomic(folder / f"{safe}.xodr", text.encode())
     return f"{safe}.xodr"
 
 
 def _about(
-    client: Any,
+    connection: Connection,
     stage: _Stage,
-    server: Server,
     playing: Playing,
     wanted: Wanted,
     origin: np.ndarray,
     numbers: Sequence[int],
 ) -> dict[str, Any]:
-    with answers(f"the server at {server} does not tell its weather"):
-        weather = stage.world.get_weather()
+    client, world = connection.client, stage.world
+    what = f"the server at {connection.server} does not tell what it is"
+    version, town, weather = connection.ask(
+        what, lambda: (client.get_server_version(), town_of(world), world.get_weather())
+    )
     return {
         "captured": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "server": client.get_server_version(),
+        "server": version,
         "client": client.get_client_version(),
-        "town": town_of(stage.world),
+        "town": town,
         "weather": weather_values(weather),
         "ego": {**dataclasses.asdict(stage.ego), "origin": origin.tolist()},
         "playing": dataclasses.asdict(playing),

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
+import os
+import queue
 import re
 import socket
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from cosmos_exp.common.errors import UserError
 
@@ -18,6 +23,11 @@ VERSIONS = ("0.9.13", "0.9.14", "0.9.15", "0.9.16")
 """Of client and server that a capture knows: tags, image formats and calls."""
 LEAVING = 3.0  # seconds that a server is given for each answer when a capture ends
 KNOCK = 3.0  # seconds for the connection itself
+PROBE = 0.5  # seconds between two looks at whether a server that is waited for is still there
+CACHE = "carlaCache"
+UNREACHABLE = (errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ENETUNREACH)
+
+T = TypeVar("T")
 
 
 class CaptureError(UserError):
@@ -37,7 +47,9 @@ class Server:
 
 
 def carla_client() -> Any:
-    """CARLA's module. Raises UserError that names the extra where it is not installed."""
+    """CARLA's module. Raises UserError that names the extra where it is not installed, and where it could not work."""
+    if problem := home_problem():
+        raise UserError(problem)
     try:
         import carla
     except ImportError as error:
@@ -48,32 +60,95 @@ def carla_client() -> Any:
     return carla
 
 
-def connect(server: Server) -> Any:
-    """A `carla.Client` of a server of the same version. Raises UserError where there is none at that address, it does
+def home_problem() -> str | None:
+    """Why CARLA's client cannot work here, None where it can: it keeps what servers send in $HOME/carlaCache, fails at
+    its first call where it cannot write there, and without a HOME takes the process down when it is imported."""
+    home = os.environ.get("HOME", "")
+    folder = os.path.abspath(os.path.join(home, CACHE))
+    while not os.path.exists(folder):
+        folder = os.path.dirname(folder)
+    if home and os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK):
+        return None
+    why = f"cannot write to {folder!r}" if home else "HOME is not set"
+    return f"CARLA's client keeps what servers send in $HOME/{CACHE}, and {why}: set HOME to a folder of your own"
+
+
+class Connection:
+    """A client of a server. What it asks runs in a thread of its own, one call after the other, so that a call whose
+    server is gone is given up at once: CARLA's client itself would wait for its whole timeout.
+
+    client: a `carla.Client`.
+    """
+
+    def __init__(self, server: Server, client: Any):
+        self.server = server
+        self.client = client
+        self._calls: queue.SimpleQueue[tuple[Future, Callable[[], Any]] | None] = queue.SimpleQueue()
+        threading.Thread(target=_work, args=(self._calls,), name="carla client", daemon=True).start()
+
+    def ask(self, what: str, call: Callable[[], T]) -> T:
+        """The result of a function that calls the client. Raises CaptureError that begins with `what` where the client
+        raises an error, or the server is gone."""
+        asked: Future[T] = Future()
+        self._calls.put((asked, call))
+        while not wait([asked], PROBE).done:
+            self.require_there(what)
+        try:
+            return asked.result()
+        except RuntimeError as error:
+            raise CaptureError(f"{what}: {' '.join(str(error).split())}") from None
+
+    def require_there(self, what: str) -> None:
+        """Raises CaptureError that begins with `what` where the server is gone."""
+        error = _unreachable(self.server, PROBE)
+        if isinstance(error, ConnectionError) or (error and error.errno in UNREACHABLE):
+            raise CaptureError(f"{what}: the server at {self.server} is gone ({error.strerror or error})")
+
+    def close(self) -> None:
+        self._calls.put(None)
+
+
+def _work(calls: queue.SimpleQueue[tuple[Future, Callable[[], Any]] | None]) -> None:
+    while (job := calls.get()) is not None:
+        asked, call = job
+        try:
+            asked.set_result(call())
+        except BaseException as error:
+            asked.set_exception(error)
+        del job, asked, call  # or they live until the next one
+
+
+def connect(server: Server) -> Connection:
+    """A connection to a server of the client's version. Raises UserError where there is none at that address, it does
     not answer in time, or client and server are of different or unknown versions."""
     carla = carla_client()
     _knock(server)
     client = carla.Client(server.host, server.port)
     client.set_timeout(server.timeout)
-    with answers(f"what listens at {server} does not answer as a CARLA server"):
-        theirs = client.get_server_version()
-    check_versions(client.get_client_version(), theirs, server)
-    return client
+    connection = Connection(server, client)
+    try:
+        what = f"what listens at {server} does not answer as a CARLA server"
+        theirs = connection.ask(what, client.get_server_version)
+        check_versions(client.get_client_version(), theirs, server)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def _knock(server: Server) -> None:
     """Raises UserError where nothing listens there: the client itself would wait for its whole timeout."""
-    if error := _unreachable(server):
+    if error := _unreachable(server, min(server.timeout, KNOCK)):
         raise UserError(
             f"no CARLA server at {server} ({error.strerror or error}): start one, or give its scene.host and "
             "scene.port; `cosmos-exp carla-sim` starts one that needs no GPU"
         )
 
 
-def _unreachable(server: Server) -> OSError | None:
+def _unreachable(server: Server, timeout: float) -> OSError | None:
     """Why no connection to the server can be made; None where one can."""
     try:
-        socket.create_connection((server.host, server.port), timeout=min(server.timeout, KNOCK)).close()
+        socket.create_connection((server.host, server.port), timeout=timeout).close()
     except OSError as error:
         return error
     return None
@@ -99,40 +174,41 @@ def release(version: str) -> str | None:
 
 
 @contextlib.contextmanager
-def answers(what: str) -> Iterator[None]:
-    """Turns what CARLA's client raises within into a CaptureError that begins with `what`."""
-    try:
-        yield
-    except RuntimeError as error:
-        raise CaptureError(f"{what}: {' '.join(str(error).split())}") from None
-
-
-@contextlib.contextmanager
-def restoring(server: Server, client: Any, world: Any) -> Iterator[contextlib.ExitStack]:
-    """A stack of what is to be undone when the capture ends, however it ends; the settings of the world are undone
-    last. A server that is gone or no longer answers is told nothing more."""
-    with answers("the server does not tell its settings"):
-        found = world.get_settings()
-    undoing = contextlib.ExitStack()
-    undo(undoing, "the settings cannot be put back", lambda: client.get_world().apply_settings(found))
+def restoring(connection: Connection, world: Any) -> Iterator[Undoing]:
+    """What is to be undone when the capture ends, however it ends; the settings of the world are undone last. A server
+    that is gone or no longer answers is told nothing more."""
+    client = connection.client
+    found = connection.ask("the server does not tell its settings", world.get_settings)
+    undoing = Undoing(connection)
+    undoing.add("the settings cannot be put back", lambda: client.get_world().apply_settings(found))
     try:
         yield undoing
     finally:
         client.set_timeout(LEAVING)
-        if _unreachable(server):
-            undoing.pop_all()
-            log.warning("the server at %s is gone: nothing is put back", server)
-        undoing.close()
+        undoing.undo()
 
 
-def undo(undoing: contextlib.ExitStack, what: str, step: Any) -> None:
-    """Call `step` at the end; where the server does not answer, say `what` and skip the steps after it."""
+class Undoing:
+    """Steps that are taken at the end, the last one first; where the server does not take one, those after it are
+    skipped."""
 
-    def attempt() -> None:
+    def __init__(self, connection: Connection):
+        self._connection = connection
+        self._steps = contextlib.ExitStack()
+        self._given_up = False
+
+    def add(self, what: str, step: Callable[[], Any]) -> None:
+        """what: what is said where the step cannot be taken."""
+        self._steps.callback(self._take, lambda: self._connection.ask(what, step))
+
+    def undo(self) -> None:
+        self._take(lambda: self._connection.require_there("nothing is put back"))
+        self._steps.close()
+
+    def _take(self, step: Callable[[], Any]) -> None:
         try:
-            step()
-        except RuntimeError as error:
-            undoing.pop_all()
-            log.warning("%s: %s", what, " ".join(str(error).split()))
-
-    undoing.callback(attempt)
+            if not self._given_up:
+                step()
+        except CaptureError as error:
+            self._given_up = True
+            log.warning("%s", error)

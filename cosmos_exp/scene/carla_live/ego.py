@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cosmos_exp.common.errors import UserError
-from cosmos_exp.scene.carla.ego import EGO_ROLES
+from cosmos_exp.scene.carla.ego import USUAL_ROLES, hero_role
 
 LISTED = 12  # vehicles in a message
 
@@ -36,9 +36,9 @@ def find_ego(vehicles: Sequence[Vehicle], ego: str | None) -> Vehicle:
     Raises UserError that lists the vehicles by id, type and role where there is none, or more than one.
     """
     if ego is None:
-        role = next((role for role in EGO_ROLES if any(v.role == role for v in vehicles)), None)
+        role = hero_role(v.role for v in vehicles)
         found = [v for v in vehicles if v.role == role]
-        wanted = "no vehicle has the role 'hero', 'ego_vehicle' or 'ego'"
+        wanted = f"no vehicle has the role {USUAL_ROLES}"
     elif ego.isdecimal():
         found = [v for v in vehicles if v.id == int(ego)]
         wanted = f"no vehicle has the actor id {ego}"

@@ -6,11 +6,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.scene.carla.recorder import town_name
-from cosmos_exp.scene.carla_live.connection import CaptureError, answers
+from cosmos_exp.scene.carla_live.connection import CaptureError, Connection
 from cosmos_exp.scene.carla_live.ego import Vehicle, find_ego, listed
 
 FRAME = re.compile(r"Frame (?P<frame>\d+) at (?P<seconds>[-+.\deE]+) seconds")
@@ -46,12 +45,12 @@ class Recording:
         return first[find_ego([recorded.vehicle for recorded in first.values()], wanted).id]
 
 
-def recording_info(client: Any, name: str) -> Recording:
+def recording_info(connection: Connection, name: str) -> Recording:
     """What the server says of its log. Raises CaptureError where it has none of that name, or says it otherwise than
     CARLA does."""
     name = server_path(name)
-    with answers(f"the server cannot read the recorder log {name!r}"):
-        text = client.show_recorder_file_info(name, False)
+    what = f"the server cannot read the recorder log {name!r}"
+    text = connection.ask(what, lambda: connection.client.show_recorder_file_info(name, False))
     return parse_info(name, text)
 
 

@@ -7,11 +7,13 @@ from xml.etree.ElementTree import Element
 
 from cosmos_exp.scene.opendrive.bounds import Malformed, cubic, number, size, whole_number
 from cosmos_exp.scene.opendrive.notes import Notes, kept
-from cosmos_exp.scene.opendrive.records import LaneSection, LaneSpec, RoadMark
+from cosmos_exp.scene.opendrive.records import LaneSection, LaneSpec, RoadMark, SpeedLimit
 from cosmos_exp.scene.opendrive.road_geometry import profile
 
 SHORTEST_SECTION = 1e-7  # metres
 SIDES = ("left", "right")
+KMH = {"km/h": 1.0, "m/s": 3.6, "mph": 1.609344}  # units of speeds; without one, m/s
+UNLIMITED = ("no limit", "undefined")
 
 
 def lane_sections(road: Element, length: float, place: str, notes: Notes) -> tuple[LaneSection, ...]:
@@ -67,6 +69,7 @@ def _lane(element: Element, section_start: float, place: str, notes: Notes) -> L
         width=profile([cubic(e, "sOffset", section_start) for e in widths or borders]),
         is_border=not widths and bool(borders),
         marks=_marks(element, section_start, place, notes),
+        speeds=_speeds(element, section_start, place, notes),
     )
 
 
@@ -83,3 +86,21 @@ def _marks(lane: Element, section_start: float, place: str, notes: Notes) -> tup
 
     marks = kept(lane.findall("roadMark"), read, "road marks", notes, f"{place}lane {lane.get('id')}: ")
     return tuple(sorted(marks, key=lambda mark: mark.s))
+
+
+def _speeds(lane: Element, section_start: float, place: str, notes: Notes) -> tuple[SpeedLimit, ...]:
+    def read(element: Element) -> list[SpeedLimit]:
+        return [speed_limit(element, section_start + number(element, "sOffset", 0.0))]
+
+    limits = kept(lane.findall("speed"), read, "speed limits", notes, f"{place}lane {lane.get('id')}: ")
+    return tuple(sorted(limits, key=lambda limit: limit.s))
+
+
+def speed_limit(element: Element, s: float) -> SpeedLimit:
+    """A `<speed>` of a lane or a road's type: ASAM OpenDRIVE 1.7, 8.3.1 and 9.5.5."""
+    if element.get("max") in UNLIMITED:
+        return SpeedLimit(s, None)
+    unit = element.get("unit", "m/s")
+    if unit not in KMH:
+        raise Malformed(f"<{element.tag}> has unit={unit[:40]!r}, one of {', '.join(KMH)} is needed")
+    return SpeedLimit(s, max(number(element, "max"), 0.0) * KMH[unit])

@@ -10,7 +10,8 @@ from xml.etree.ElementTree import Element
 from cosmos_exp.scene.opendrive.bounds import Malformed
 
 Item = TypeVar("Item")
-LEFT_OUT = {kind: f"{kind} are left out" for kind in ("roads", "road marks", "signals", "signal references", "objects")}
+LEFT_OUT_KINDS = ("roads", "road marks", "signals", "signal references", "objects", "speed limits")
+LEFT_OUT = {kind: f"{kind} are left out" for kind in LEFT_OUT_KINDS}
 NOT_MODELLED = {  # path below the root: what it is
     "road/lateralProfile/crossfall": "crossfall records",
     "road/lateralProfile/shape": "lateral shape records",

@@ -21,6 +21,14 @@ class RoadMark:
 
 
 @dataclass(frozen=True)
+class SpeedLimit:
+    """From station s on: at most `kmh` km/h, None for no limit or an unknown one."""
+
+    s: float
+    kmh: float | None
+
+
+@dataclass(frozen=True)
 class LaneSpec:
     """width: lateral extent by station, or with `is_border` the lateral position of the outer border. level: it does
     not bank with the road."""
@@ -31,6 +39,7 @@ class LaneSpec:
     width: Profile
     is_border: bool
     marks: tuple[RoadMark, ...]
+    speeds: tuple[SpeedLimit, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -105,6 +114,7 @@ class Road:
     signals: tuple[Signal, ...] = ()
     signal_references: tuple[SignalReference, ...] = ()
     objects: tuple[RoadObject, ...] = ()
+    speeds: tuple[SpeedLimit, ...] = ()
 
     def points(self, s: np.ndarray, t: np.ndarray) -> np.ndarray:
         """World points [N,3] at stations s and lateral offsets t (left positive) from the reference line.

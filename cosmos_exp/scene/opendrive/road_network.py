@@ -30,9 +30,9 @@ from cosmos_exp.scene.opendrive.bounds import (
     station,
     whole_number,
 )
-from cosmos_exp.scene.opendrive.lanes import lane_sections
+from cosmos_exp.scene.opendrive.lanes import lane_sections, speed_limit
 from cosmos_exp.scene.opendrive.notes import LEFT_OUT, Notes, kept
-from cosmos_exp.scene.opendrive.records import Road, RoadNetwork, RoadObject, Signal, SignalReference
+from cosmos_exp.scene.opendrive.records import Road, RoadNetwork, RoadObject, Signal, SignalReference, SpeedLimit
 from cosmos_exp.scene.opendrive.road_geometry import (
     Cubic,
     Curve,
@@ -138,7 +138,14 @@ def _parse_road(road: Element, road_id: str, notes: Notes) -> Road:
             "signals/signalReference", lambda e: _signal_references(e, left_hand_traffic), "signal references"
         ),
         objects=items("objects/object", lambda e: _objects(e, length, notes), "objects"),
+        speeds=tuple(sorted(items("type", _speeds, "speed limits"), key=lambda limit: limit.s)),
     )
+
+
+def _speeds(kind: Element) -> list[SpeedLimit]:
+    """A road's type begins a stretch, with or without a limit."""
+    s, speed = number(kind, "s", 0.0), kind.find("speed")
+    return [SpeedLimit(s, None) if speed is None else speed_limit(speed, s)]
 
 
 def _junction(road: Element, length: float, notes: Notes) -> str | None:

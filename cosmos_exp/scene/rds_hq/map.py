@@ -35,8 +35,11 @@ LANE_TYPES = {f"{kind.name}_LANE": kind for kind in LaneType} | {"BIKE_LANE": La
 CENTRE_LINE_WIDTH = 3.6  # metres: of a lane that is given by its centre line alone
 
 
-def map_labels(scene_map: SceneMap) -> dict[str, list[Label]]:
-    """{layer: labels} of all nine layers. Buildings and trees have no layer."""
+def map_labels(scene_map: SceneMap, *, start: float = 0.0) -> dict[str, list[Label]]:
+    """{layer: labels} of all nine layers. Buildings and trees have no layer.
+
+    start: seconds of the map's clock at frame 0, from which the times of lights are counted.
+    """
     return {
         "lanelines": [Label((line.points,), _line_attributes(line)) for line in scene_map.lane_lines],
         "lanes": [Label((lane.left, lane.right), _lane_attributes(lane)) for lane in scene_map.lanes],
@@ -53,7 +56,7 @@ def map_labels(scene_map: SceneMap) -> dict[str, list[Label]]:
             for sign in scene_map.traffic_signs
         ],
         "traffic_lights": [
-            Label((cuboid_corners(light.pose, light.size),), (_feature(light.id), *_states(light)))
+            Label((cuboid_corners(light.pose, light.size),), (_feature(light.id), *_states(light, start)))
             for light in scene_map.traffic_lights
         ],
     }
@@ -160,10 +163,10 @@ def _lane_attributes(lane: Lane) -> tuple[dict[str, Any], ...]:
     )
 
 
-def _states(light: TrafficLight) -> Iterator[dict[str, Any]]:
+def _states(light: TrafficLight, start: float) -> Iterator[dict[str, Any]]:
     if light.states:
         yield {"name": "states", "enumsList": {"enumsList": [state.name for state in light.states]}}
-        yield {"name": "state_times", "textList": {"textList": [repr(float(t)) for t in light.state_times]}}
+        yield {"name": "state_times", "textList": {"textList": [repr(float(t - start)) for t in light.state_times]}}
 
 
 def _lane_lines(label: Label) -> Iterator[LaneLine]:

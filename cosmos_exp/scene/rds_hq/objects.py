@@ -57,16 +57,38 @@ _OBJECT_TYPE = {
 
 
 @dataclass(frozen=True)
+class Appearance:
+    """What a `Track` has and the format has no key for. number: its place among the tracks of its scene."""
+
+    actor_class: ActorClass
+    number: int = 0
+    color: tuple[float, float, float] | None = None
+    model: str = ""
+    role: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "actor_class": self.actor_class.value,
+            "number": self.number,
+            "color": self.color,
+            "model": self.model,
+            "role": self.role,
+        }
+
+
+@dataclass(frozen=True)
 class ObjectRecord:
     """A box at one frame. pose: [4,4] float64, of its centre, x forward, y left, z up, to the world.
 
-    size: (length, width, height) metres; zero sizes are kept (the HD map shows such a box as a dot).
+    size: (length, width, height) metres; zero sizes are kept (the HD map shows such a box as a dot). appearance: what
+    our own clips tell beyond the format.
     """
 
     pose: np.ndarray
     size: tuple[float, float, float]
     moving: bool
     type: str
+    appearance: Appearance | None = None
 
 
 Objects = dict[int, dict[str, ObjectRecord]]  # frame -> tracking id -> record
@@ -103,7 +125,25 @@ def read_record(values: Any, place: str) -> ObjectRecord:
         raise UserError(f"{place}: object_to_world and object_lwh are lists of numbers") from None
     if len(size) != 3 or not all(0 <= v <= LARGEST for v in size):
         raise UserError(f"{place}: object_lwh {shortened(list(size))} is not three sizes of 0 m to {LARGEST:g} m")
-    return ObjectRecord(pose, size, bool(moving), str(kind))
+    return ObjectRecord(pose, size, bool(moving), str(kind), _appearance(values.get("appearance"), place))
+
+
+def _appearance(values: Any, place: str) -> Appearance | None:
+    if values is None:
+        return None
+    try:
+        color = values["color"]
+        red, green, blue = (0.0, 0.0, 0.0) if color is None else map(float, color)
+        kind, number = ActorClass(values["actor_class"]), int(values["number"])
+    except (KeyError, TypeError, ValueError, OverflowError):
+        raise UserError(
+            f"{place}: an appearance has an actor_class ({', '.join(c.value for c in ActorClass)}), a number and a "
+            f"color, null or red, green, blue; given: {shortened(values)}"
+        ) from None
+    if not all(0 <= value <= 1 for value in (red, green, blue)):
+        raise UserError(f"{place}: the color {shortened(color)} of an appearance is not of 0 to 1")
+    given = None if color is None else (red, green, blue)
+    return Appearance(kind, number, given, str(values.get("model", "")), str(values.get("role", "")))
 
 
 def average_static_objects(objects: Mapping[int, Mapping[str, ObjectRecord]]) -> Objects:

@@ -14,7 +14,7 @@ from cosmos_exp.common.errors import UserError
 from cosmos_exp.scene.facts import scene_facts
 from cosmos_exp.scene.rds_hq.clip import FPS, RdsHqClip, find_clip
 from cosmos_exp.scene.rds_hq.map import map_of_labels, values_of
-from cosmos_exp.scene.rds_hq.objects import ObjectRecord, actor_class, average_static_objects
+from cosmos_exp.scene.rds_hq.objects import Appearance, ObjectRecord, actor_class, average_static_objects
 from cosmos_exp.scene.rds_hq.rig import rig_trajectory
 from cosmos_exp.scene.scenery import add_scenery
 from cosmos_exp.scene.types import ActorClass, Scene, SceneMap, Track, Trajectory, Tree
@@ -88,6 +88,7 @@ def tracks_of(objects: Mapping[int, Mapping[str, ObjectRecord]], first: float, l
 
     objects: {key frame: {id: record}}. first, last: times of the clip's first and last frame; until the first key frame
     and from the last one on objects hold still. The first run of an object keeps its id; later ones are `<id>_1`, ...
+    Tracks are in the order that their appearance tells, else of their names.
     """
     frames = sorted(objects)
     runs: dict[str, list[list[int]]] = {}
@@ -98,8 +99,13 @@ def tracks_of(objects: Mapping[int, Mapping[str, ObjectRecord]], first: float, l
                 own[-1].append(i)
             else:
                 own.append([i])
+
+    def order(name: str) -> tuple[int, str]:
+        seen = objects[frames[runs[name][0][0]]][name].appearance
+        return (seen.number if seen else 0), name
+
     tracks = []
-    for name in sorted(runs):
+    for name in sorted(runs, key=order):
         for number, run in enumerate(runs[name]):
             held = [objects[frames[i]][name] for i in run]
             times = [frames[i] / FPS for i in run]
@@ -117,9 +123,10 @@ def _track(name: str, records: list[ObjectRecord], times: np.ndarray) -> Track:
         logger.info("object %s changes its size by %.2f m: the mean is taken", name, np.ptp(sizes, axis=0).max())
     length, width, height = (float(v) for v in sizes[0] + (sizes - sizes[0]).mean(axis=0))
     poses = np.stack([_rigid(record.pose) for record in records])
-    return Track(
-        name, actor_class(records[0].type), (length, width, height), Trajectory(times, poses), model=records[0].type
-    )
+    kind = records[0].type
+    seen = records[0].appearance or Appearance(actor_class(kind), model=kind)
+    path = Trajectory(times, poses)
+    return Track(name, seen.actor_class, (length, width, height), path, seen.color, seen.model, seen.role)
 
 
 def _rigid(pose: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ from cosmos_exp.scene.rds_hq.clip import FPS
 from cosmos_exp.scene.rds_hq.datasets import ALL_LAYERS, Block, Dataset
 from cosmos_exp.scene.rds_hq.layers import labels_json
 from cosmos_exp.scene.rds_hq.map import map_labels
-from cosmos_exp.scene.rds_hq.objects import object_type
+from cosmos_exp.scene.rds_hq.objects import Appearance, object_type
 from cosmos_exp.scene.rds_hq.poses import check_rigid
 from cosmos_exp.scene.rds_hq.tars import write_tar
 from cosmos_exp.scene.types import Scene, Track
@@ -112,14 +112,14 @@ def object_records(scene: Scene) -> dict[int, dict[str, dict]]:
     times = clip_times(scene)
     frames = range(0, len(times), KEY_STEP)
     records: dict[int, dict[str, dict]] = {frame: {} for frame in frames}
-    for track in scene.tracks:
+    for number, track in enumerate(scene.tracks):
         poses = {f: track.trajectory.at(float(times[f])) for f in frames if track.exists_at(float(times[f]))}
         if not poses:
             logger.info("object %s exists at no key frame of the clip: left out", track.id)
             continue
         moving = moves(np.stack(list(poses.values())))
         for frame, pose in poses.items():
-            records[frame][track.id] = _record(track, pose, moving)
+            records[frame][track.id] = _record(track, number, pose, moving)
     return records
 
 
@@ -130,12 +130,13 @@ def moves(poses: np.ndarray) -> bool:
     return bool((distance > STATIC_DISTANCE).any() or (turn > STATIC_ANGLE).any())
 
 
-def _record(track: Track, pose: np.ndarray, moving: bool) -> dict:
+def _record(track: Track, number: int, pose: np.ndarray, moving: bool) -> dict:
     return {
         "object_to_world": pose.tolist(),
         "object_lwh": [float(v) for v in track.size],
         "object_is_moving": moving,
         "object_type": object_type(track.actor_class),
+        "appearance": Appearance(track.actor_class, number, track.color, track.model, track.role).to_json(),
     }
 
 
@@ -154,7 +155,7 @@ def _folders(scene: Scene, cameras: Mapping[str, Camera]) -> Iterator[tuple[str,
         logger.warning("camera %s is too wide for a pinhole: it has f-theta intrinsics only", name)
     if any(pinholes.values()):
         yield "pinhole_intrinsic", (_intrinsic("pinhole", n, _pinhole_array(m)) for n, m in pinholes.items() if m)
-    for layer, labels in map_labels(scene.map).items():
+    for layer, labels in map_labels(scene.map, start=scene.start).items():
         yield f"3d_{layer}", iter([(f"{layer}.json", labels_json(layer, labels))])
 
 

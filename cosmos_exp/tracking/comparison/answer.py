@@ -8,8 +8,9 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from cosmos_exp.metrics.captured_scene import sentences
 from cosmos_exp.metrics.info import metric_info
-from cosmos_exp.runs.sweep_cells import STYLE_AXIS
+from cosmos_exp.runs.sweep_cells import STYLE_AXIS, Cell
 from cosmos_exp.tracking.comparison.settings import (
     STYLE_KEPT,
     STYLE_SCORE,
@@ -37,6 +38,14 @@ def value_text(setting: Setting, axis: str) -> str:
     given = str(value).lower() if isinstance(value, bool) else "–" if value is None else str(value)
     acts = next((said[axis] for said in map(acting, setting.cells) if axis in said), None)
     return f"{given} (acts as {acts})" if acts else given
+
+
+def not_measured(cells: Iterable[Cell]) -> list[str]:
+    """Which metrics have no value in which styles, and why: a sentence for each reason."""
+    found: dict[str, dict[str, str]] = {}
+    for cell in cells:
+        found.setdefault(cell.style, {}).update(cell.not_measured)
+    return sentences(found)
 
 
 class Answer:
@@ -107,7 +116,7 @@ class Answer:
         if not math.isfinite(ceiling - floor) or ceiling == floor:
             return ""
         share = (found.mean - floor) / (ceiling - floor)
-        return f" From another scene (0) to the renderer's own picture (1), that is {share:.2f}."
+        return f" From another scene (0) to this scene's own picture (1), that is {share:.2f}."
 
     def _incomplete(self, settings: Sequence[Setting], considered: Sequence[Setting]) -> str:
         """Which settings were measured on too few scenes and seeds."""

@@ -24,7 +24,7 @@ from cosmos_exp.metrics.info import METRIC_INFO, metric_info
 from cosmos_exp.metrics.parts import CAMERAS, grouped_parts
 from cosmos_exp.metrics.types import GROUPS
 from cosmos_exp.runs.sweep_cells import Cell, axis_values, read_cells
-from cosmos_exp.tracking.comparison.answer import axis_labels
+from cosmos_exp.tracking.comparison.answer import axis_labels, not_measured
 from cosmos_exp.tracking.comparison.settings import (
     OF_ALL_SEEDS,
     RELATIONS,
@@ -100,6 +100,7 @@ def page_data(folder: Path, cells: list[Cell]) -> dict[str, Any]:
             for label, values in effective.items()
         ],
         "metrics": [_metric(name) for name in names],
+        "notMeasured": not_measured(cells),
         "groups": GROUPS,
         "columns": first_columns(names),
         "parts": _parts(cells, keys),

@@ -30,6 +30,7 @@ def log_folder(
     tracking, sweep = cfg["tracking"], _sweep(folder.path)
     done = state == DONE
     axes = swept_values(folder.path) if sweep else {}
+    absent = folder.read_not_measured()
     prompts, videos, rows = _results(folder, cfg, partial=not done)
     return log_run(
         folder.path,
@@ -39,7 +40,7 @@ def log_folder(
         entity=entity or tracking["entity"],
         group=tracking["group"] or sweep,
         tags=[*tracking["tags"], cfg["scene"]["name"], cfg["model"]["name"]],
-        config=cfg | {"effective_weights": status.weights},
+        config=cfg | {"effective_weights": status.weights} | ({"not_measured": absent} if absent else {}),
         axes=axes,
         metrics=folder.read_metrics() if done or folder.metrics.exists() else {},
         references=folder.read_references(),

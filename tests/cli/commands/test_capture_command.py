@@ -17,6 +17,7 @@ import av
 import numpy as np
 import pytest
 import yaml
+from helpers.carla_clients import require_carla
 
 from cosmos_exp.cli.commands import capture
 from cosmos_exp.common.errors import UserError
@@ -34,7 +35,7 @@ from cosmos_exp.scene.rds_hq.clip import find_clip
 SAMPLE_FILTER = Path(__file__).parents[2] / "controls" / "carla_filter.yaml"
 SENSORS = ("rgb", "depth", "semantic_segmentation", "instance_segmentation", "normals", "rds_hq")
 START, FRAMES = 4.5, 9
-carla = pytest.importorskip("carla")
+carla = require_carla()
 pytest.importorskip("msgpack")
 
 

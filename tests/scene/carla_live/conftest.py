@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from helpers.carla_clients import require_carla
 
 from cosmos_exp.scene.carla.example import example_log, example_map
 from cosmos_exp.scene.carla_live.connection import Server
@@ -26,7 +27,7 @@ def drive(tmp_path_factory) -> tuple[Path, Path]:
 @pytest.fixture(scope="session")
 def start_server(drive) -> Callable:
     """A function: runs `carla-sim` with the log and the map; yields what captures connect to, and its process."""
-    pytest.importorskip("carla")
+    require_carla()
     pytest.importorskip("msgpack")
     from cosmos_exp.carla_sim.process import server_process
 

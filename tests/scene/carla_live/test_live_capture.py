@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.carla_clients import until
+from helpers.carla_clients import require_carla, until
 
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.scene.carla.log import load_carla_scene
@@ -25,7 +26,7 @@ from cosmos_exp.scene.carla_live.folder import OUTPUTS, Capture
 from cosmos_exp.scene.carla_live.scene import captured_scene
 from cosmos_exp.sensors.rigs import build_rig
 
-carla = pytest.importorskip("carla")
+carla = require_carla()
 
 RIG = build_rig(
     "test",
@@ -151,6 +152,21 @@ def test_a_camera_of_another_lens_is_resampled(server: Server, drive, tmp_path: 
     assert np.abs(made.array("wide", "rgb")[0].astype(int) - drawn.output("rgb")[0]).mean() < 8
 
 
+def test_memory_is_flat_over_the_frames(server: Server, drive, tmp_path: Path) -> None:
+    """Images that stayed would be 60 kB each: 30 MB of five outputs from frame 20 on."""
+    place = {"position": [0.4, 0, 1.8], "rotation": [0, 0, 0]}
+    (camera,) = build_rig("one", {"front": {"hfov": 100, "size": [160, 96], **place}}).cameras
+    resident: list[int] = []
+
+    def tick(done: int, total: int) -> None:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        resident.append(pages * os.sysconf("SC_PAGE_SIZE"))
+
+    long = Wanted(FPS, 121, None, lambda origin: [WantedCamera(camera, tuple(OUTPUTS))])
+    capture(server, Playing(str(drive[0]), 0.0), long, tmp_path / "long", tick=tick)
+    assert len(resident) == 121 and max(resident[20:]) - resident[20] < 8 * 2**20
+
+
 def test_live_traffic_is_captured_as_it_goes_on(server: Server, tmp_path: Path) -> None:
     """The ego by its role; the vehicle of another client stays where it is."""
     with second_client(server) as client:
@@ -209,18 +225,20 @@ def interfering(server: Server, playing: Playing, tmp_path: Path, at: int, inter
     return str(error.value)
 
 
+def remove_camera(world: Any) -> None:
+    """That of the left view's depth."""
+
+    def found() -> list[Any]:
+        cameras = world.get_actors().filter("sensor.camera.depth")
+        return [camera for camera in cameras if camera.attributes["image_size_x"] == "48"]
+
+    (camera,) = until(found)
+    camera.destroy()
+
+
 def test_a_camera_that_does_not_answer_is_named(server: Server, drive, tmp_path: Path, taken) -> None:
     """Another client has removed it."""
-
-    def remove(world: Any) -> None:
-        def found() -> list[Any]:
-            cameras = world.get_actors().filter("sensor.camera.depth")
-            return [camera for camera in cameras if camera.attributes["image_size_x"] == "48"]
-
-        (camera,) = until(found)
-        camera.destroy()
-
-    message = interfering(server, Playing(str(drive[0]), START), tmp_path, 5, remove)
+    message = interfering(server, Playing(str(drive[0]), START), tmp_path, 5, remove_camera)
     assert "left, depth: no image of frame" in message and "within 5.0 s" in message
     assert is_free(server)
 
@@ -245,17 +263,34 @@ def test_another_client_that_changes_settings_is_noticed(
     assert is_free(server)
 
 
-def test_a_server_that_dies_ends_the_capture(start_server, drive, tmp_path: Path, taken) -> None:
+def test_a_server_that_dies_ends_the_capture_at_once(start_server, drive, tmp_path: Path, caplog) -> None:
+    """While a tick is waited for: the client itself would wait for ten minutes."""
     with start_server() as process:
-        server = Server(process.host, process.port, 5.0)
+        server = Server(process.host, process.port, timeout=600)
 
         def tick(done: int, total: int) -> None:
             if done == 5:
                 process.process.kill()
                 process.process.wait()
 
-        with pytest.raises(CaptureError, match=f"the server at {server} does not tick|no image of frame"):
-            capture(replace(server, timeout=8), Playing(str(drive[0]), START), wanted(), tmp_path / "x", tick=tick)
+        with pytest.raises(CaptureError, match=f"the server at {server} does not tick: .* is gone .Connection refused"):
+            capture(server, Playing(str(drive[0]), START), wanted(), tmp_path / "capture", tick=tick)
+        assert list(tmp_path.iterdir()) == []
+        assert f"nothing is put back: the server at {server} is gone" in caplog.text
+
+
+def test_a_server_that_dies_while_an_image_is_waited_for_is_noticed_too(start_server, drive, tmp_path: Path) -> None:
+    with start_server() as process:
+        server = Server(process.host, process.port, timeout=600)
+
+        def tick(done: int, total: int) -> None:
+            if done == 5:
+                with second_client(server) as client:
+                    remove_camera(client.get_world())
+                threading.Timer(1.0, process.process.kill).start()
+
+        with pytest.raises(CaptureError, match=r"left, depth: no image of frame .* is gone"):
+            capture(server, Playing(str(drive[0]), START), wanted(), tmp_path / "capture", tick=tick)
         assert list(tmp_path.iterdir()) == []
 
 

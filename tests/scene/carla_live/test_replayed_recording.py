@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from helpers.carla_clients import require_carla
 
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.scene.carla_live.connection import CaptureError, Server, check_versions, connect
@@ -109,6 +110,6 @@ def test_a_build_of_ones_own_is_of_its_release() -> None:
 
 
 def test_a_port_where_nothing_listens_is_told_at_once() -> None:
-    pytest.importorskip("carla")
+    require_carla()
     with pytest.raises(UserError, match=r"no CARLA server at 127\.0\.0\.1:9 \(Connection refused\).*carla-sim"):
         connect(Server(port=9, timeout=60))

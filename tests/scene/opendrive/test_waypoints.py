@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from helpers.carla_clients import require_carla
 from helpers.random_roads import random_map
 
 from benchmarks.waypoints import compare
 
-pytest.importorskip("carla", reason="CARLA's client is not installed: pip install 'cosmos-exp[carla]'")
+require_carla()
 
 
 def assert_agreement(path, at_least: int) -> None:

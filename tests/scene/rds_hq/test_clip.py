@@ -227,6 +227,8 @@ def test_cuboids_have_eight_vertices(tmp_path, folders):
         ({"object_lwh": [1, 2, -3]}, "not three sizes of 0 m to 1000 m"),
         ({"object_lwh": [1, 2, float("nan")]}, "the number NaN in line 1"),
         ({"object_lwh": "big"}, "are lists of numbers"),
+        ({"appearance": "red"}, r"an appearance has an actor_class \(car, .*; given: 'red'"),
+        ({"appearance": {"actor_class": "car", "number": 0, "color": [1, 2, 0]}}, r"\[1, 2, 0\] .* is not of 0 to 1"),
         ({"object_to_world": [[1, 2], [3]]}, "are lists of numbers"),
         ({"object_to_world": np.eye(3).tolist()}, "frame 0: object '7': a pose is a 4x4"),
         ({"object_to_world": np.full((4, 4), np.inf).tolist()}, "the number Infinity in line 1"),

@@ -349,7 +349,7 @@ def test_the_answer_says_where_the_best_lies_between_floor_and_ceiling(opened):
     (settings,) = settings_of(cells).values()
     said = Answer(axis_values(cells), "psnr").sentence(settings)
     mean = np.mean([5.0 * scene + 10.5 for scene in SCENES])
-    assert f"From another scene (0) to the renderer's own picture (1), that is {(mean - 60) / 100:.2f}." in said
+    assert f"From another scene (0) to this scene's own picture (1), that is {(mean - 60) / 100:.2f}." in said
     page = opened(cells)
     choose(page, "objective", "psnr")
     assert sentences(page) == [said]

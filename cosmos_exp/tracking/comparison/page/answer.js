@@ -42,7 +42,7 @@ function between(best, metric) {
   if (ends.includes(undefined) || ends[0] === ends[1]) return "";
   const [ceiling, floor] = ends,
     share = (interval(measuredValues(best, metric.key)).mean - floor) / (ceiling - floor);
-  return ` From another scene (0) to the renderer's own picture (1), that is ${share.toFixed(2)}.`;
+  return ` From another scene (0) to this scene's own picture (1), that is ${share.toFixed(2)}.`;
 }
 
 function objectiveName(metric) {

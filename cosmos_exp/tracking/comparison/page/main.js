@@ -28,6 +28,7 @@ function baselineOptions() {
   ]);
 }
 
+$("not-measured").replaceChildren(...data.notMeasured.map(said => make("p", {textContent: said})));
 document.title = data.title + " – comparison";
 $("title").textContent = data.title;
 $("written").textContent = data.written;
