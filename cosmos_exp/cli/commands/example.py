@@ -83,12 +83,13 @@ def _write_request(folder: Path) -> tuple[Path, Path]:
     from cosmos_exp.config.compose import compose, composing
     from cosmos_exp.config.schema import typed
     from cosmos_exp.remote.wire import ControlInput, JobRequest
+    from cosmos_exp.scene.sources.procedural import ProceduralConfig
     from cosmos_exp.serving.scene_inputs import scene_inputs
 
     toml, job = folder / "request.toml", folder / "job.json"
     with TemporaryDirectory() as work, composing():
         config = typed(compose([f"paths.cache={work}/cache"]))
-        inputs = scene_inputs(config, config.scene.seed, Path(work))
+        inputs = scene_inputs(config, ProceduralConfig.seed, Path(work))
         for name in CONTROLS:
             write_bytes(folder / f"{name}.mp4", inputs.videos[name].shown.read_bytes())
     prompt = inputs.prompts[STYLE]
