@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import threading
 import time
@@ -11,17 +10,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.guards import shortened
 from cosmos_exp.common.progress import Tick
+from cosmos_exp.remote.job_client import TOKEN, TOKEN_FILE, checked_endpoint
 
 UPLOAD, GENERATE = "/upload_file", "/generate_video"
 CONNECT_SECONDS = 30.0
-TOKEN, TOKEN_FILE = "COSMOS_TOKEN", "COSMOS_TOKEN_FILE"
 BUSY = "try again later"
 """In the text of an error after which the same call may work."""
 LOOK = 0.2
@@ -64,29 +62,6 @@ class Waiting:
     stop: threading.Event = field(default_factory=threading.Event)
 
 
-def token_of_environment() -> str | None:
-    """Of COSMOS_TOKEN, or of the file that COSMOS_TOKEN_FILE names; None where neither is set."""
-    if token := os.environ.get(TOKEN, "").strip():
-        return token
-    if not (name := os.environ.get(TOKEN_FILE)):
-        return None
-    try:
-        return Path(name).read_text(encoding="utf-8").strip()
-    except (OSError, ValueError) as error:
-        raise UserError(f"{TOKEN_FILE}={name!r} cannot be read: {error}") from None
-
-
-def endpoint_url(text: str) -> str:
-    """The address of a server, checked. A token in it is refused: addresses end up in logs."""
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        bare = text.partition("://")[2] or text
-        raise UserError(f"{shortened(text)} is no address of a server: give one such as 'http://{bare or 'host:8080'}'")
-    if parts.username or parts.password or parts.query:
-        raise UserError(f"give a token in {TOKEN} or in the file {TOKEN_FILE}, not in the address of the server")
-    return text.rstrip("/") + "/"
-
-
 class GradioEndpoint:
     """Calls of one thread. token: sent as a header. folder: where results are downloaded to, made if it is not there.
 
@@ -95,7 +70,7 @@ class GradioEndpoint:
     """
 
     def __init__(self, url: str, token: str | None, folder: Path, waiting: Waiting = Waiting()):
-        self.url, self.token, self.folder, self.waiting = endpoint_url(url), token, folder, waiting
+        self.url, self.token, self.folder, self.waiting = checked_endpoint(url) + "/", token, folder, waiting
         self._counting = _Counting()
         self._client: Any = None
 

@@ -79,6 +79,7 @@ class Gate:
             headers = _headers(scope)
             self._check_url(scope)
             self._check_host(headers)
+            _check_site(scope, headers)
             scope.setdefault("state", {})["token_id"] = self._owner(scope, headers)
             body.allow(self._limit(scope), headers)
             if scope["path"] == "/login" and self.tokens is not None:
@@ -201,6 +202,12 @@ class _Answer:
 
 def _headers(scope: Scope) -> dict[str, str]:
     return {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in scope["headers"]}
+
+
+def _check_site(scope: Scope, headers: dict[str, str]) -> None:
+    """A page of another site may make a browser send a form or a text here."""
+    if scope["method"] not in ("GET", "HEAD") and headers.get("sec-fetch-site") == "cross-site":
+        raise Refused(403, "this server takes no requests from pages of other sites")
 
 
 def _cookie(headers: dict[str, str]) -> str:

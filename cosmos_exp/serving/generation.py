@@ -229,6 +229,11 @@ def model_info(config: Config) -> ModelInfo:
     defaults = {f"sampler.{key}": value for key, value in asdict(config.sampler).items()}
     for group in ("model", "speed", "hardware"):
         defaults |= {f"{group}.{key}": value for key, value in identity(getattr(config, group)).items()}
+    for name, control in config.controls.items():
+        own = {key: value for key, value in identity(control).items() if key not in ("weight", "file")}
+        defaults |= {f"controls.{name}.{key}": value for key, value in own.items()}
+    if config.captions.negative_prompt is not None:
+        defaults["captions.negative_prompt"] = config.captions.negative_prompt
     return ModelInfo(
         id=config.model.name,
         contract=spec.contract.to_dict(),

@@ -34,6 +34,8 @@ LAST_ANSWERS = 5
 """Seconds that open requests have to end."""
 AGAIN = 1.0
 """Seconds within which two signals are one: a terminal and what started the server may both send it."""
+REPORT = 1.0
+"""Seconds between two looks for jobs that have ended."""
 KEEP_ALIVE = 15
 """Seconds that a connection without a request stays open."""
 
@@ -83,11 +85,13 @@ async def _serve(service: Service, listening: socket.socket, pool: WorkerPool, r
     server = Server(config, service)
     await pool.start()
     pruning = asyncio.create_task(_prune(service))
+    reporting = asyncio.create_task(_report(service))
     telling = asyncio.create_task(_tell(server, service, endpoint(listening, serve.host), token_file, ready))
     try:
         await server.serve(sockets=[listening])
     finally:
         pruning.cancel()
+        reporting.cancel()
         telling.cancel()
         (service.state / ENDPOINT).unlink(missing_ok=True)
         await pool.stop()
@@ -139,6 +143,17 @@ async def _prune(service: Service) -> None:
         except Exception:
             log.exception("what is old could not be deleted")
         await asyncio.sleep(service.serve.prune_every)
+
+
+async def _report(service: Service) -> None:
+    """Log how jobs end."""
+    since = time.time()
+    while True:
+        await asyncio.sleep(REPORT)
+        for job in await asyncio.to_thread(service.store.finished_since, since):
+            since = max(since, job.finished or since)
+            seconds = f" in {job.finished - job.started:.1f} s" if job.finished and job.started else ""
+            log.info("job %s %s%s%s", job.id, job.status.value, seconds, f": {job.error}" if job.error else "")
 
 
 def listen(host: str, port: int) -> socket.socket:

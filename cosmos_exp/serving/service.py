@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
+import json
+import logging
 import shutil
 import sqlite3
 import threading
@@ -21,8 +24,10 @@ from cosmos_exp.remote.wire import JobInfo, JobRequest, ModelInfo, ResultManifes
 from cosmos_exp.serving.blobs import BlobStore
 from cosmos_exp.serving.config import ServeConfig, Settings
 from cosmos_exp.serving.generation import check_request, model_info
-from cosmos_exp.serving.store import ID_DIGITS, JobStore
+from cosmos_exp.serving.store import JobStore, job_id
 from cosmos_exp.serving.tokens import TokenStore
+
+log = logging.getLogger(__name__)
 
 CHECKS = 4
 """Requests that are checked at the same time; each may decode videos."""
@@ -79,6 +84,12 @@ class Service:
     def _model(self) -> ModelInfo:
         return model_info(self.config)
 
+    @cached_property
+    def identity(self) -> str:
+        """SHA-256 of what results follow from beside their requests: weights, code, and the config's own values."""
+        own = self._model.model_dump(mode="json", include={"id", "checkpoints", "versions", "defaults"})
+        return hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()
+
     def models(self) -> list[ModelInfo]:
         """With how many workers and waiting jobs they have now."""
         name = self._model.id
@@ -119,10 +130,14 @@ class Service:
     def submit(self, request: JobRequest, manifest: dict | None, token_id: str | None) -> tuple[JobInfo, bool]:
         """The job of a request, and whether it is to be computed now. Raises ValidationErrors, QueueFull."""
         self.blobs.touch(request.blobs)  # before the check, so that they are not deleted meanwhile
-        known = self.store.get(request.digest[:ID_DIGITS])
+        known = self.store.get(job_id(request, self.identity))
         if known is None or known.status in (Status.FAILED, Status.CANCELLED) or self.store.is_expired(known.id):
             self.check(request)
-        return self.store.submit(request, manifest, token_id, most_queued=self.serve.most_queued)
+        most = self.serve.most_queued
+        job, is_new = self.store.submit(request, manifest, token_id, model=self.identity, most_queued=most)
+        if is_new:
+            log.info("job %s queued%s", job.id, f" by {job.token_id}" if job.token_id else "")
+        return job, is_new
 
     def manifest(self, job: str) -> ResultManifest | None:
         """Of a finished job; None where there is none any more."""
@@ -198,6 +213,7 @@ def opened(settings: Settings, workers: int) -> Iterator[Service]:
             service.blobs.usage()
             service.store.counts()
             service.tokens.tokens()
+            _ = service.identity  # reads the weights, once
         except BlockingIOError:
             raise UserError(
                 f"another server has the folder {str(state)!r}: stop it, or give serve.state=FOLDER"

@@ -8,6 +8,7 @@ report on it. A cancelled job keeps its holder until that one has let go.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import sqlite3
 import threading
@@ -33,7 +34,7 @@ CREATE TABLE IF NOT EXISTS workers (
     backends TEXT NOT NULL, seen REAL NOT NULL);
 """
 ID_DIGITS = 20
-"""Of the request's digest, which are the job's id."""
+"""Hex digits of a job's id."""
 PRIORITIES = {"interactive": 0, "batch": 1}
 LIVE = (Status.PREPARING.value, Status.RUNNING.value)
 WAITING_FOR_LOCK = 30.0
@@ -90,11 +91,12 @@ class JobStore:
 
     def submit(
         self, request: JobRequest, manifest: dict[str, Any] | None = None, token_id: str | None = None,
-        *, most_queued: int | None = None,
+        *, model: str = "", most_queued: int | None = None,
     ) -> tuple[JobInfo, bool]:  # fmt: skip
         """The job of a request, and whether it is to be computed now: an equal one that waits, runs or is done is given
-        as it is. manifest: what the client says of the clip. Raises QueueFull where `most_queued` jobs wait."""
-        job = request.digest[:ID_DIGITS]
+        as it is. manifest: what the client says of the clip. model: as `job_id` takes it. Raises QueueFull where
+        `most_queued` jobs wait."""
+        job = job_id(request, model)
         with self._transaction() as db:
             row = db.execute("SELECT * FROM jobs WHERE id=?", (job,)).fetchone()
             if row is not None and not _is_to_be_computed(row):
@@ -167,6 +169,11 @@ class JobStore:
                 "DELETE FROM jobs WHERE id=? AND holder IS NULL AND status IN ('done', 'failed', 'cancelled')", (job,)
             )
             return done.rowcount == 1
+
+    def finished_since(self, time: float) -> list[JobInfo]:
+        """Jobs that ended later, in that order. time: seconds since 1970."""
+        rows = self._db.execute("SELECT * FROM jobs WHERE finished>? ORDER BY finished", (time,)).fetchall()
+        return [self._info(self._db, row) for row in rows]
 
     def position(self, job: str) -> int | None:
         """How many wait before it; None where it does not wait."""
@@ -369,6 +376,11 @@ class JobStore:
             views=json.loads(row["views"]),
             queue_position=self._position(db, row),
         )
+
+
+def job_id(request: JobRequest, model: str = "") -> str:
+    """model: what the result follows from beside the request, such as weights: with others, it is another job."""
+    return hashlib.sha256(f"{model} {request.digest}".encode()).hexdigest()[:ID_DIGITS]
 
 
 def _is_to_be_computed(row: sqlite3.Row) -> bool:

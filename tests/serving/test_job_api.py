@@ -382,6 +382,11 @@ def test_a_token_in_a_url_is_refused_also_where_it_is_valid(http: httpx.Client, 
     assert answer.status_code == 400 and "in a URL" in errors(answer)[0] and server.token not in answer.text
 
 
+def test_pages_of_other_sites_cannot_queue_jobs(http: httpx.Client) -> None:
+    answer = http.post("/v1/jobs", content="{}", headers={"sec-fetch-site": "cross-site", "content-type": "text/plain"})
+    assert answer.status_code == 403 and "other sites" in errors(answer)[0]
+
+
 def test_health_needs_no_token(server: Served) -> None:
     live = httpx.get(f"{server.url}/v1/health/live")
     assert live.status_code == 200 and live.json()["status"] == "ok"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cosmos_exp.remote.wire import ControlInput, JobRequest, Status
-from cosmos_exp.serving.store import JobStore, QueueFull, WorkerInfo
+from cosmos_exp.serving.store import JobStore, QueueFull, WorkerInfo, job_id
 
 BACKENDS = ["nano"]
 BLOB = "ab" * 32
@@ -48,6 +48,16 @@ def test_an_equal_request_is_the_same_job(store: JobStore) -> None:
     store.finish(first.id)
     assert store.submit(request())[0].status is Status.DONE
     assert store.submit(request("snow"))[1]
+
+
+def test_a_request_to_other_weights_is_another_job(store: JobStore) -> None:
+    """A server that was started again with another checkpoint must not answer with what the old one made."""
+    first, _ = store.submit(request(), model="checkpoint a")
+    store.claim("w0", BACKENDS)
+    store.finish(first.id)
+    second, created = store.submit(request(), model="checkpoint b")
+    assert created and second.id != first.id
+    assert store.submit(request(), model="checkpoint a")[0].status is Status.DONE
 
 
 @pytest.mark.parametrize("end", ["fail", "cancel", "expire"])
@@ -230,7 +240,7 @@ def test_text_of_any_kind_survives(store: JobStore) -> None:
     odd = 'a "quoted" 雨\x00 <b>\u202e line\n' + "x" * 1000
     job = store.submit(request(odd))[0].id
     kept = store.request(job)
-    assert kept is not None and kept.prompt == odd and kept.digest[:20] == job
+    assert kept is not None and kept.prompt == odd and job_id(kept) == job
 
 
 def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:

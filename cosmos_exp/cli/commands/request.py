@@ -57,10 +57,10 @@ def command_line() -> Parser:
 def main(arguments: Sequence[str]) -> int:
     options = command_line().parse(arguments)
     _check(options)
-    from cosmos_exp.remote.gradio_endpoint import endpoint_url, token_of_environment
+    from cosmos_exp.remote.job_client import checked_endpoint, token_of_environment
     from cosmos_exp.remote.request_batch import Batch, planned
 
-    url, token = endpoint_url(options.endpoint), token_of_environment()
+    url, token = checked_endpoint(options.endpoint), token_of_environment()
     wanted = planned(_requests(options), options.output, overwrite=options.overwrite)
     return Batch(url, token, _waiting(options), options.parallel).run(wanted)
 

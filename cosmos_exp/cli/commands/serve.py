@@ -74,7 +74,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _ready(endpoint: str, service: Service, token_file: Path | None) -> None:
     print(f"serving {service.config.model.name} on {endpoint}")
-    print(f"description of the API: {endpoint}/docs")
+    print(f"page: {endpoint}/; description of the API: {endpoint}/docs")
     if service.serve.asks_for_token:
         first = token_file or service.state / "initial_token.txt"
         where = f"in {first}" if first.exists() else "of `cosmos-exp serve token add`, or COSMOS_TOKEN"
