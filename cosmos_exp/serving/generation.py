@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from cosmos_exp import __version__
 from cosmos_exp.captions.views import view_prompt
 from cosmos_exp.common.cache import StageCache
 from cosmos_exp.common.errors import UserError, ValidationErrors, attempt, unknown_name
@@ -213,7 +214,7 @@ def facts(spec: RunSpec) -> dict[str, Any]:
         "stages": dict(spec.model.stages),
         "device": hardware.device,
         "dtype": hardware.dtype,
-        "versions": {name: version(name) for name in ("cosmos-exp", "torch", "numpy")},
+        "versions": {"cosmos-exp": __version__} | {name: version(name) for name in ("torch", "numpy")},
         "python": platform.python_version(),
     }
     if hardware.on_gpu:
