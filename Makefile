@@ -5,7 +5,7 @@ STAMP  := $(VENV)/.installed
 # Test processes, more than there are cores, since some wait for others that they start; the tests of a file stay together
 # and share its fixtures. TESTS: further options of pytest. COVERAGE: a JSON file to write line coverage to, by SlipCover,
 # which unlike coverage.py does not double the time.
-PARALLEL ?= -n 4 --dist loadfile --no-loadscope-reorder
+PARALLEL ?= -n 4 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 TESTS    ?=
 PYTEST    = $(VENV)/bin/python $(if $(COVERAGE),-m slipcover --json --out $(COVERAGE)) -m pytest $(PARALLEL)
 # pip compiles what it installs on one core; this does it on all of them. Some packages hold templates that are no Python.
