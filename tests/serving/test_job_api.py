@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import io
 import json
 import os
 import re
@@ -14,14 +15,16 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
+import numpy as np
 import pytest
-from helpers.served import SMALL, Served, served, sha256_of, small_request, small_video
+from helpers.served import FRONT, SMALL, Served, served, sha256_of, small_request, small_video
 
+from benchmarks.carla_sim import memory_of
 from cosmos_exp.cli.commands import jobs
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.files import file_sha256
 from cosmos_exp.remote.job_client import JobClient, ServerRefusal
-from cosmos_exp.remote.wire import Status
+from cosmos_exp.remote.wire import BLOB, ControlInput, Extra, JobRequest, Status
 
 IDLE = 3.0
 LARGEST = 24 << 20
@@ -163,6 +166,26 @@ def test_what_is_no_video_is_refused_before_it_is_queued(client: JobClient) -> N
         client.submit(small_request(sha256))
     assert refusal.value.status == 400 and "target" in str(refusal.value)
     assert len(client.jobs(limit=1000)) == before
+
+
+def test_a_video_of_16k_pixels_is_refused_by_its_size(client: JobClient, server: Served, shared: Path) -> None:
+    sha256 = client.put_blob(shared / "hostile" / "video_16k" / "v.mp4")
+    before = memory_of(server.process.pid)
+    with pytest.raises(ServerRefusal, match="has frames of 16000x16000 pixels, at most"):
+        client.submit(small_request(sha256))
+    assert memory_of(server.process.pid) - before < 100  # MiB; a frame of it has 730
+
+
+def test_a_mask_that_unpacks_to_gigabytes_is_refused(client: JobClient, server: Served, video: Path, tmp_path) -> None:
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (1 << 10,) * 3})
+    (tmp_path / "mask.npy").write_bytes(header.getvalue())
+    good, mask = client.put_blob(video), client.put_blob(tmp_path / "mask.npy")
+    extra = Extra(renders={"target": {FRONT: good}}, config={"controls.edge.weight_map.mask": f"{BLOB}{mask}"})
+    before = memory_of(server.process.pid)
+    with pytest.raises(ServerRefusal, match="asks for more bytes than it has"):
+        client.submit(JobRequest(backend="render", prompt="a", controls={"edge": ControlInput(blob=good)}, extra=extra))
+    assert memory_of(server.process.pid) - before < 1024  # MiB, with torch; the array would have 4096
 
 
 @pytest.mark.parametrize(
