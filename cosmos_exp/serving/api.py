@@ -118,9 +118,8 @@ def _nothing_here(request: Request) -> None:
         for method in route.methods or ()
     }
     if allowed:
-        raise Answer(
-            405, f"{request.method} is not allowed here: {', '.join(sorted(allowed))}", allow=", ".join(allowed)
-        )
+        names = ", ".join(sorted(allowed))
+        raise Answer(405, f"{request.method} is not allowed here: {names}", allow=names)
     raise Answer(404, f"no path {request.url.path[:200]!r}; {API}/openapi.json describes what there is")
 
 

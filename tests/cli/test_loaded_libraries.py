@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 WITHOUT_NETWORKS = (
-    "example ex",
     "plan +experiment=quick",
     "controls --sensors ex/sensors.yaml -o controls --frames 1 scene.duration=1",
     "render rds-hq -i ex/clips -o videos --frames 0 --skip lidar --workers 1",
@@ -27,6 +26,7 @@ for line in sys.argv[1:]:
 
 
 def test_commands_without_networks_load_none(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "cosmos_exp", "example", "ex"], cwd=tmp_path, check=True, capture_output=True)
     command = [sys.executable, "-c", IN_TURN, *WITHOUT_NETWORKS]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     loaded = [line for line in done.stdout.splitlines() if line.startswith("loaded:")]

@@ -142,8 +142,8 @@ def test_another_gradio_server_is_none_for_requests(folder):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("localhost:8080", "a.toml"), "give one such as 'http://localhost:8080'"),
-        (("http://u:cc_a_b@host", "a.toml"), "give a token in COSMOS_TOKEN or in the file COSMOS_TOKEN_FILE"),
+        (("localhost:8080", "a.toml"), "did you mean 'http://localhost:8080'?"),
+        (("http://u:cc_a_b@host", "a.toml"), "no token or query; give the token as COSMOS_TOKEN"),
         (("http://h", "a.toml", "--retries", "-1", "--jitter", "nan", "--parallel", "0"), "--jitter nan: 0 or more"),
         (("http://h", "a.toml", "--seed", "1", "--seeds", "2"), "--seed and --seeds: give one of them"),
         (("http://h", "a.toml", "--seeds", "1,x"), "whole numbers of 0 or more with commas"),
