@@ -22,6 +22,7 @@ from cosmos_exp.common.guards import MIB, read_bytes, shortened
 from cosmos_exp.common.input_files import existing_file
 from cosmos_exp.common.video_decoding import pictures, video_info
 from cosmos_exp.controls.edge import CANNY_THRESHOLDS
+from cosmos_exp.controls.user_videos import RATE_TOLERANCE
 from cosmos_exp.controls.vis import BLUR_PRESETS
 from cosmos_exp.remote.wire import LONGEST_PROMPT
 from cosmos_exp.sampling.sampler_params import MAX_STEPS, SIGMA_MAX
@@ -47,8 +48,6 @@ PRESETS = {"blur_strength": tuple(BLUR_PRESETS), "canny_threshold": tuple(CANNY_
 OTHERS = ("num_frames", "num_input_frames", "output_dir")
 """Further keys that a server knows."""
 KEYS = (*REQUIRED, INPUT_KEY, *PRESETS, *OTHERS)
-RATE_TOLERANCE = 0.01
-"""Relative; 23.976 Hz counts as 24."""
 
 
 @dataclass(frozen=True)

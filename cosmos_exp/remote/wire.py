@@ -28,6 +28,8 @@ from pydantic import (
 API = "/v1"
 LONGEST_PROMPT = 20_000  # characters; the longest prompt of the released models is below 2 000
 MOST_STEPS = 1000
+FRONT = "single_view"
+"""Stands in place of a view for the front view as it is made alone: in `rgb`, `renders` and results."""
 BLOB = "blob:"
 """Stands in a config value before the SHA-256 of a file that was uploaded, such as `sampler.input`."""
 

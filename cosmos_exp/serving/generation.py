@@ -31,10 +31,10 @@ from cosmos_exp.models.base import GeneratedVideos, GenerationRequest
 from cosmos_exp.models.registry import contract_of
 from cosmos_exp.pipeline.cached_results import Results
 from cosmos_exp.pipeline.out_of_memory import out_of_memory_explained
-from cosmos_exp.remote.wire import JobRequest, ModelInfo, ResultFile, ResultManifest
+from cosmos_exp.remote.wire import FRONT, JobRequest, ModelInfo, ResultFile, ResultManifest
 from cosmos_exp.serving.blobs import BlobStore
 from cosmos_exp.serving.job_config import STYLE, job_config
-from cosmos_exp.serving.job_inputs import FRONT, JobInputs, aspect_of
+from cosmos_exp.serving.job_inputs import JobInputs, aspect_of
 
 PREPARED, GENERATED = 0.05, 0.95
 """Progress of a job, 0 to 1, when its inputs are read, and when its videos are made."""

@@ -20,14 +20,12 @@ from cosmos_exp.controls import make_control
 from cosmos_exp.controls.user_videos import check_video, read_user_video
 from cosmos_exp.models.base import ByRequest, RenderRequest
 from cosmos_exp.pipeline.cached_results import Results
-from cosmos_exp.remote.wire import ControlInput, JobRequest
+from cosmos_exp.remote.wire import FRONT, ControlInput, JobRequest
 from cosmos_exp.rendering.types import CameraRender
 from cosmos_exp.serving.blobs import BlobStore
 
 DERIVED = ("edge", "vis")
 """Controls that are made from colour alone."""
-FRONT = "single_view"
-"""In `rgb` and `renders`, the front view as it is made alone."""
 TARGET = "target"
 OUTPUTS = ("rgb", "semantic", TARGET)
 

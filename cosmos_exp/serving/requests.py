@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
@@ -16,8 +16,7 @@ from typing import Any, Protocol
 from cosmos_exp.common.errors import UserError, ValidationErrors, attempt, unknown_name
 from cosmos_exp.common.guards import parse_json, shortened
 from cosmos_exp.common.video_decoding import video_info
-from cosmos_exp.controls.config import ControlsConfig
-from cosmos_exp.controls.user_videos import STRETCH_TOLERANCE
+from cosmos_exp.controls.user_videos import RATE_TOLERANCE, STRETCH_TOLERANCE
 from cosmos_exp.models.contract import Contract
 from cosmos_exp.remote.request_file import (
     CONTROL_KEY,
@@ -25,16 +24,14 @@ from cosmos_exp.remote.request_file import (
     INPUT_KEY,
     NESTED,
     PRESETS,
-    RATE_TOLERANCE,
     SCALARS,
     WEIGHT_KEY,
 )
-from cosmos_exp.remote.wire import ControlInput, Extra, JobRequest
+from cosmos_exp.remote.wire import FRONT, ControlInput, Extra, JobRequest
 from cosmos_exp.sampling.sampler_params import SIGMA_MAX
+from cosmos_exp.serving.job_config import control_names
 
 UPLOADS = "uploads"
-FRONT = "single_view"
-"""In `JobRequest.rgb`, the front view as it is made alone."""
 STRENGTH_KEYS = {"edge": "canny_threshold", "vis": "blur_strength"}
 """{control that is made from the input video: key of its preset}."""
 KEYS = (*SCALARS, INPUT_KEY, "num_input_frames")
@@ -161,10 +158,10 @@ class _Translation:
                 )
         elif key == "output_dir":
             self.errors.append(f"{key}={shortened(value)}: this server chooses where it writes; leave it out")
-        elif key in _control_names():
+        elif key in control_names():
             self.errors.append(f"{key}={shortened(value)}: give an object with {WEIGHT_KEY} and {CONTROL_KEY}")
         elif key != INPUT_KEY:
-            self.errors.append(unknown_name("key", key, (*KEYS, *_control_names())))
+            self.errors.append(unknown_name("key", key, (*KEYS, *control_names())))
 
     def _input(self) -> str | None:
         """SHA-256 of the input video."""
@@ -196,7 +193,7 @@ class _Translation:
         return True
 
     def _control(self, name: str, table: dict[str, Any], own: str | None) -> ControlInput | None:
-        names = _control_names()
+        names = control_names()
         if name not in names:
             self.errors.append(unknown_name("control", name, names))
             return None
@@ -305,7 +302,3 @@ class _Translation:
         elif abs(low - self.limits.fps) > RATE_TOLERANCE * self.limits.fps:
             self.config["model.fps"] = float(low)
             self.notes.append(f"the video has {low:g} frames per second, as those that were given")
-
-
-def _control_names() -> tuple[str, ...]:
-    return tuple(entry.name for entry in fields(ControlsConfig))

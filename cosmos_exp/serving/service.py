@@ -130,8 +130,7 @@ class Service:
     def submit(self, request: JobRequest, manifest: dict | None, token_id: str | None) -> tuple[JobInfo, bool]:
         """The job of a request, and whether it is to be computed now. Raises ValidationErrors, QueueFull."""
         self.blobs.touch(request.blobs)  # before the check, so that they are not deleted meanwhile
-        known = self.store.get(job_id(request, self.identity))
-        if known is None or known.status in (Status.FAILED, Status.CANCELLED) or self.store.is_expired(known.id):
+        if self.store.is_to_be_computed(job_id(request, self.identity)):
             self.check(request)
         most = self.serve.most_queued
         job, is_new = self.store.submit(request, manifest, token_id, model=self.identity, most_queued=most)

@@ -29,6 +29,7 @@ CREATE TABLE IF NOT EXISTS jobs (
     attempts INTEGER NOT NULL DEFAULT 0, expired REAL, version INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX IF NOT EXISTS queue ON jobs (status, priority, place);
 CREATE INDEX IF NOT EXISTS age ON jobs (created);
+CREATE INDEX IF NOT EXISTS ends ON jobs (finished);
 CREATE TABLE IF NOT EXISTS workers (
     name TEXT PRIMARY KEY, pid INTEGER NOT NULL, device TEXT NOT NULL, state TEXT NOT NULL, message TEXT NOT NULL,
     backends TEXT NOT NULL, seen REAL NOT NULL);
@@ -135,6 +136,11 @@ class JobStore:
         """What the client said of the clip."""
         row = self._row(self._db, job)
         return {} if row is None else json.loads(row["manifest"])
+
+    def is_to_be_computed(self, job: str) -> bool:
+        """Whether `submit` would queue it: it is new, failed, was cancelled, or its result was deleted."""
+        row = self._row(self._db, job)
+        return row is None or _is_to_be_computed(row)
 
     def is_expired(self, job: str) -> bool:
         """Whether its result was deleted for its age."""

@@ -11,8 +11,8 @@ from pathlib import Path
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.files import file_sha256
 from cosmos_exp.config.run_spec import RunSpec
-from cosmos_exp.remote.wire import JobInfo, JobRequest, Status
-from cosmos_exp.serving.requests import FRONT, Limits, upload_name
+from cosmos_exp.remote.wire import FRONT, JobInfo, JobRequest, Status
+from cosmos_exp.serving.requests import Limits, upload_name
 from cosmos_exp.serving.service import Service
 
 LOOK = 0.25

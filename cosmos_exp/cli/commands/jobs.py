@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from cosmos_exp.cli.commands.parser import Parser
 from cosmos_exp.common.errors import UserError, ValidationErrors, attempt
 from cosmos_exp.common.files import file_sha256, json_text, write_json
+from cosmos_exp.common.views import VIEWS
 
 if TYPE_CHECKING:
     from cosmos_exp.remote.job_client import JobClient
@@ -199,7 +200,7 @@ def _uploaded(client: JobClient, source: Path, weight: float, views: Sequence[st
 def _videos(option: str, source: Path, views: Sequence[str]) -> dict[str, Path]:
     """{view: video} of a folder, or the one file as that of the front view."""
     if source.is_file():
-        return {views[0] if views else "front_wide_120fov": source}
+        return {views[0] if views else VIEWS[0]: source}
     found = {path.stem: path for path in sorted(source.glob(f"*{VIDEO}"))} if source.is_dir() else {}
     if not found:
         raise UserError(f"{option} {str(source)!r}: no video, and no folder with videos VIEW{VIDEO}")

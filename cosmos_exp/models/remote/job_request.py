@@ -15,10 +15,7 @@ from cosmos_exp.common.cache import Entry
 from cosmos_exp.controls.config import ControlConfig, WeightMapConfig
 from cosmos_exp.controls.user_videos import camera_file, view_file
 from cosmos_exp.models.base import ByRequest, GenerationRequest, VideoModel
-from cosmos_exp.remote.wire import BLOB, ControlInput, Extra, JobRequest
-
-FRONT = "single_view"
-"""The front view as it is made alone, where all views together have other frames or pixels."""
+from cosmos_exp.remote.wire import BLOB, FRONT, ControlInput, Extra, JobRequest
 
 BlobOf = Callable[[Entry, str], str]
 """(entry, its array) -> 64 hex digits that name the video."""

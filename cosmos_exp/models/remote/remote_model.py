@@ -34,11 +34,11 @@ from cosmos_exp.models.clip_shapes import Shape
 from cosmos_exp.models.config import GenerationConfig
 from cosmos_exp.models.contract import Contract
 from cosmos_exp.models.remote.config import RemoteConfig
-from cosmos_exp.models.remote.job_request import FRONT, job_request
+from cosmos_exp.models.remote.job_request import job_request
 from cosmos_exp.models.remote.server import client_of, model_info, shown
 from cosmos_exp.models.remote.uploads import video_bytes
 from cosmos_exp.remote.job_client import JobClient, ServerRefusal, Unreachable
-from cosmos_exp.remote.wire import JobInfo, JobRequest, ModelInfo, ResultManifest, Status
+from cosmos_exp.remote.wire import FRONT, JobInfo, JobRequest, ModelInfo, ResultManifest, Status
 
 log = logging.getLogger(__name__)
 
