@@ -22,6 +22,8 @@ ORDER = (
     "rendering",
     "carla_sim",
     "controls",
+    "llm",
+    "guardrails",
     "captions",
     "evaluators",
     "metrics",

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -107,7 +108,7 @@ def log_run(
     if (there := _logged(run_folder, run_id, content)) is not None:
         return there
     _remove_offline_copies(run_folder, run_id)
-    with _staging_in(run_folder):
+    with _environment_of(run_folder):
         run = _start(wandb, run_folder, run_id, config={**config, **kept, CONTENT: content}, **options)
         finished_with = 1
         try:
@@ -275,15 +276,19 @@ def _remove_offline_copies(run_folder: Path, run_id: str) -> None:
 
 
 @contextmanager
-def _staging_in(run_folder: Path) -> Iterator[None]:
-    """Let W&B keep the table's files in the run folder, not in the home folder, for a later `wandb sync`."""
-    given = os.environ.get("WANDB_DATA_DIR")
-    os.environ["WANDB_DATA_DIR"] = given or str((run_folder / STAGING).resolve())
+def _environment_of(run_folder: Path) -> Iterator[None]:
+    """W&B keeps the table's files in the run folder, not in the home folder, for a later `wandb sync`, and does not
+    advertise Weave to a process that has a client of language models loaded."""
+    wanted = {"WANDB_DATA_DIR": str((run_folder / STAGING).resolve()), "WANDB_DISABLE_WEAVE": "true"}
+    if "weave" in sys.modules:
+        del wanted["WANDB_DISABLE_WEAVE"]
+    added = {name: value for name, value in wanted.items() if not os.environ.get(name)}
+    os.environ.update(added)
     try:
         yield
     finally:
-        if given is None:
-            del os.environ["WANDB_DATA_DIR"]
+        for name in added:
+            del os.environ[name]
 
 
 def _video(wandb: Any, path: Path) -> Any:

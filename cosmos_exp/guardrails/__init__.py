@@ -1,0 +1,1 @@
+"""Guards of texts and videos. Every error of a guard is a stop, never a pass. Imports `common` and `llm`."""
