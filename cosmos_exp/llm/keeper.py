@@ -1,4 +1,4 @@
-"""`python -m cosmos_exp.llm.keeper GRACE COMMAND ...`: runs a server that must not outlive who started it.
+"""`python keeper.py GRACE COMMAND ...`: runs a server that must not outlive who started it.
 
 Whoever starts it holds the other end of its standard input. When that is closed, however that process ends, or on
 SIGTERM, the server is asked to end; after GRACE seconds it is killed with all processes that it has started.

@@ -18,6 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from cosmos_exp.common.errors import UserError
+from cosmos_exp.llm import keeper
 
 PYTHON = "COSMOS_EXP_VLLM"
 """Environment variable with the Python of an environment that has vLLM."""
@@ -95,10 +96,11 @@ class VllmServer:
 
     def __post_init__(self) -> None:
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        keeper = [sys.executable, "-m", "cosmos_exp.llm.keeper", str(GRACE)]
+        # Isolated: the environment, PYTHONPATH included, is vLLM's.
+        kept = [sys.executable, "-I", "-c", Path(keeper.__file__).read_text(), str(GRACE), *self.launch.command()]
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
-                [*keeper, *self.launch.command()],
+                kept,
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
