@@ -115,12 +115,16 @@ def pixelate(frames: np.ndarray, faces: Sequence[Sequence[Face]]) -> np.ndarray:
 
 
 def _pixelate(frame: np.ndarray, face: Face) -> None:
-    height, width = frame.shape[:2]
+    rows, columns = pixelated_area(face, *frame.shape[:2])
+    area = frame[rows, columns]
+    height, width = area.shape[:2]
+    if height and width:
+        blocks = cv2.resize(area, (min(BLOCKS, width), min(BLOCKS, height)), interpolation=cv2.INTER_AREA)
+        area[:] = cv2.resize(blocks, (width, height), interpolation=cv2.INTER_NEAREST)
+
+
+def pixelated_area(face: Face, height: int, width: int) -> tuple[slice, slice]:
+    """Rows and columns of a frame that become blocks: the face and `MARGIN` around it."""
     across, down = (round(MARGIN * side) for side in (face.right - face.left, face.bottom - face.top))
-    left, right = max(0, face.left - across), min(width, face.right + across)
-    top, bottom = max(0, face.top - down), min(height, face.bottom + down)
-    if right <= left or bottom <= top:
-        return
-    area = frame[top:bottom, left:right]
-    blocks = cv2.resize(area, (min(BLOCKS, right - left), min(BLOCKS, bottom - top)), interpolation=cv2.INTER_AREA)
-    area[:] = cv2.resize(blocks, (right - left, bottom - top), interpolation=cv2.INTER_NEAREST)
+    rows = slice(max(0, face.top - down), min(height, face.bottom + down))
+    return rows, slice(max(0, face.left - across), min(width, face.right + across))

@@ -1,4 +1,4 @@
-"""The guards of texts: every prompt of a clip is judged by the blocklist, and by a language model where there is one."""
+"""The guards of texts: each is judged by the blocklist, and by a language model where there is one."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from typing import Any
 from cosmos_exp.guardrails.blocklist import Blocklist, blocklist
 from cosmos_exp.guardrails.config import GuardrailsConfig
 from cosmos_exp.guardrails.text_model import NAME as TEXT_MODEL
-from cosmos_exp.guardrails.text_model import TextModelGuard
+from cosmos_exp.guardrails.text_model import TextModelGuard, parser_name
 from cosmos_exp.guardrails.verdicts import Blocked, Verdict
+from cosmos_exp.llm.config import LLMConfig
+from cosmos_exp.llm.types import ChatModel
 
 WORDS = "words"
 SHOWN = 5  # hits of one text
@@ -35,7 +37,7 @@ class TextGuards:
                 judged[text] = self._verdicts(text) if text.strip() else []
             for verdict in judged[text]:
                 if verdict.found:
-                    raise Blocked(f"blocked by guardrails.{verdict.guard}: {what}: {verdict.found}")
+                    raise Blocked(f"stopped by guardrails.{verdict.guard}: {what}: {verdict.found}")
         return {what: {verdict.guard: verdict.record() for verdict in judged[text]} for what, text in texts.items()}
 
     def _verdicts(self, text: str) -> list[Verdict]:
@@ -60,8 +62,25 @@ class TextGuards:
 
 def word_verdict(words: Blocklist, text: str) -> Verdict:
     hits = words.hits(text)
-    told = ", ".join(repr(hit.word) for hit in hits[:SHOWN])
-    return Verdict(WORDS, f"{told} is blocked" if len(hits) == 1 else f"{told} are blocked" if hits else "")
+    return Verdict(WORDS, f"it has {', '.join(repr(hit.word) for hit in hits[:SHOWN])}" if hits else "")
+
+
+def llm_config(config: GuardrailsConfig) -> LLMConfig:
+    """How the text model is asked."""
+    key_variable = config.key_variable or LLMConfig.key_variable
+    return LLMConfig("endpoint", config.text_model, config.endpoint, key_variable=key_variable)
+
+
+def text_guards(config: GuardrailsConfig, chat: ChatModel | None = None) -> TextGuards:
+    """The guards of a config. chat: the text model, where there is one; it is connected to when it is first asked."""
+    if config.text_model is None:
+        return TextGuards(word_guard(config))
+    if chat is None:
+        from cosmos_exp.llm.client import OpenAIChat
+
+        chat = OpenAIChat(llm_config(config))
+    parser = parser_name(config.text_model, config.text_answers)
+    return TextGuards(word_guard(config), TextModelGuard(chat, parser, config.controversial))
 
 
 def word_guard(config: GuardrailsConfig) -> Blocklist | None:

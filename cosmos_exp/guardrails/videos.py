@@ -8,16 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from cosmos_exp.common.errors import UserError, attempt, unknown_name
+from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.progress import Tick
-from cosmos_exp.guardrails import faces, networks, safety
+from cosmos_exp.guardrails import faces, safety
 from cosmos_exp.guardrails.config import GuardrailsConfig
 from cosmos_exp.guardrails.faces import Face, FaceGuard
 from cosmos_exp.guardrails.safety import Judge, OpenNsfw, SiglipClassifier
 
 SAFETY_MODELS = ("open_nsfw", "siglip")
-VERSION = 1
-"""Raise it when the guards come to another result for the same frames."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +60,9 @@ class VideoGuards:
         return report
 
     def _found(self, unsafe: np.ndarray) -> str:
-        share, allowed = float(unsafe.mean()), f" (guardrails.safety_share={self.share:g})" if self.share else ""
-        if share <= self.share:
+        if unsafe.mean() <= self.share:
             return ""
-        return f"{int(unsafe.sum())} of {len(unsafe)} frames are unsafe, the first is frame {int(unsafe.argmax())}{allowed}"
+        return f"{int(unsafe.sum())} of {len(unsafe)} frames are unsafe, the first is frame {int(unsafe.argmax())}"
 
 
 def found_faces(report: dict[str, Any]) -> list[list[Face]]:
