@@ -9,7 +9,7 @@ from cosmos_exp.config.run_spec import RunSpec
 from cosmos_exp.controls.class_filter import find_filter
 from cosmos_exp.metrics.captured_scene import sentences
 from cosmos_exp.models.base import Notice
-from cosmos_exp.models.registry import find_family
+from cosmos_exp.models.transfer1.released import MODELS as RELEASED
 from cosmos_exp.sensors.carla_yaml import read_carla_sensors
 
 log = logging.getLogger(__name__)
@@ -25,12 +25,12 @@ def log_notices(spec: RunSpec, not_measured: Mapping[str, Mapping[str, str]]) ->
 
 def _notices_of_guards(spec: RunSpec) -> Iterator[Notice]:
     """Where a released model makes videos that nobody looks at."""
-    guards, model = spec.config.guardrails, spec.config.model
-    if model.name in find_family(model.family).known() and not (guards.faces or guards.safety):
+    guards, model = spec.config.guardrails, spec.config.model.name
+    if model in RELEASED and not (guards.faces and guards.safety):
+        lacks = " and ".join(name for name in ("faces", "safety") if not getattr(guards, name))
         yield Notice(
             logging.WARNING,
-            f"{model.name} was released with guards of videos, and this run has none: guardrails=full pixelates faces "
-            "and blocks unsafe frames",
+            f"{model} was released with guards of videos, and this run goes without {lacks}: guardrails=full has them",
         )
 
 
