@@ -108,9 +108,9 @@ def renders(scenes: int) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def nano_frames(folder: Path) -> Iterator[np.ndarray]:
-    """One of every 8 frames of every view's video below a folder of runs."""
+    """One of every 4 frames of every view's video below a folder of runs."""
     for path in sorted([*folder.rglob("single_view/*.mp4"), *folder.rglob("multi_view/*/[0-9].mp4")]):
-        yield from read_video(path)[::8]
+        yield from read_video(path)[::4]
 
 
 def main() -> None:
@@ -150,7 +150,10 @@ def main() -> None:
         scores["nano"].append(float(nsfw.scores(frame[None])[0]))
     table = Table("what", "value", title=f"{len(photographs) // 2} faces, {usable_cores()} cores")
     every = [hit for hits in found.values() for hit in hits]
-    for what, hits in {"all": every, **{f"{size} px": found[size] for size in sorted(found)}}.items():
+    for what, hits in {
+        **({"all": every} if every else {}),
+        **{f"{size} px": found[size] for size in sorted(found)},
+    }.items():
         table.add_row(f"faces found, {what}", f"{100 * np.mean(hits):.1f} % of {len(hits)}")
     for what, hits in false_hits.items():
         table.add_row(f"frames with false hits, {what}", f"{100 * np.mean(hits):.1f} % of {len(hits)}")

@@ -19,7 +19,7 @@ def guardrail_problems(config: GuardrailsConfig, here: bool = True) -> Iterator[
     yield from attempt(lambda: word_guard(config))[1]
     if not config.words and (config.lists or config.allowed):
         yield "guardrails.lists and guardrails.allowed: are of the blocklist, which guardrails.words=false turns off"
-    yield from _text_model_problems(config)
+    yield from _text_model_problems(config, here)
     for key in ("face_threshold", "safety_threshold"):
         if not 0 < getattr(config, key) <= 1:
             yield f"guardrails.{key}={getattr(config, key):g}: must be above 0, and 1 at most"
@@ -33,14 +33,14 @@ def guardrail_problems(config: GuardrailsConfig, here: bool = True) -> Iterator[
         yield from _network_problems(config)
 
 
-def _text_model_problems(config: GuardrailsConfig) -> Iterator[str]:
+def _text_model_problems(config: GuardrailsConfig, here: bool) -> Iterator[str]:
     if config.text_model is None:
         for key in ("text_answers", "endpoint", "key_variable"):
             if (value := getattr(config, key)) is not None:
                 yield f"guardrails.{key}={value!r}: is of guardrails.text_model, which is not given"
         return
     yield from attempt(lambda: parser_name(config.text_model or "", config.text_answers))[1]
-    for told in llm_problems(llm_config(config)):
+    for told in llm_problems(llm_config(config), here):
         yield (
             told.replace("llm.model", "guardrails.text_model")
             .replace("llm=endpoint", "guardrails.text_model")

@@ -9,7 +9,7 @@ from cosmos_exp.config.run_spec import RunSpec
 from cosmos_exp.controls.class_filter import find_filter
 from cosmos_exp.metrics.captured_scene import sentences
 from cosmos_exp.models.base import Notice
-from cosmos_exp.models.transfer1.released import MODELS as RELEASED
+from cosmos_exp.models.checkpoints.released import MODELS as RELEASED
 from cosmos_exp.sensors.carla_yaml import read_carla_sensors
 
 log = logging.getLogger(__name__)
