@@ -113,7 +113,10 @@ class Guarding:
 
     def record(self, stopped: str = "") -> dict[str, Any]:
         """The guards, and what each has said, as plain values. stopped: why the clip is blocked."""
-        guards = self.text_guards.record() | (self.video_guards.record() if self.video_guards else {})
+        guards = self.text_guards.record()
+        if videos := self.video_guards:
+            files = {path.name: self.results.file_identity(path) for path in videos.files}
+            guards |= {**videos.record(), "files": files}
         return {"blocked": stopped, "guards": guards, "texts": self._texts, "videos": self._videos}
 
 
