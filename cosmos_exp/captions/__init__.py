@@ -1,2 +1,2 @@
 """Captions: the description of a scene, its variants per weather style, prompts per view, and caption files. Imports
-`common` and `scene`."""
+`common`, `scene` and `llm`."""
