@@ -6,12 +6,12 @@ import json
 import random
 
 import pytest
+from helpers.random_captions import changed, lost, random_parts
 
 from cosmos_exp.captions.fidelity import PROFILES, Profile, violations
 from cosmos_exp.captions.rewrite import NUM_PHRASINGS, PHRASINGS, rewrite
 from cosmos_exp.captions.style_words import foreign_words, names_style
 from cosmos_exp.common.styles import STYLES
-from tests.helpers.random_captions import changed, lost, random_parts
 
 SOURCE = (
     "Driving along a residential two-lane street past houses with a red light, a blue car ahead and two pedestrians."
