@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cosmos_exp.metrics import METRICS, READS_TARGETS
+from cosmos_exp.metrics import METRICS, READS_PROMPT, READS_TARGETS
 from cosmos_exp.metrics.definitions import FIELDS, PAGE, definitions, metric_name
 from cosmos_exp.metrics.info import METRIC_INFO
 
