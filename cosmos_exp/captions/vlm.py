@@ -23,7 +23,6 @@ from cosmos_exp.llm.types import ChatModel, Images, Message
 
 VERSION = 1
 """Part of cache keys: to be raised where the questions or the choice of frames change."""
-MODES = ("caption", "upsample")
 JPEG_QUALITY = 90
 UPSAMPLED_FRAMES = (0, 1)
 """Those that Cosmos-Transfer1's upsampler looks at."""
