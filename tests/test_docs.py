@@ -209,7 +209,7 @@ def test_another_command_exists(page: str, words: list[str]) -> None:
     elif words[0] == "torchrun":
         assert importlib.util.find_spec(f"{words[words.index('-m') + 1]}.__main__")
     else:
-        assert words[0] in ("source", "export", "pip", ".venv/bin/jupyter"), words
+        assert words[0] in ("source", "export", "pip", ".venv/bin/jupyter", "vllm_env/bin/pip"), words
 
 
 def api_routes() -> list[str]:
