@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
@@ -17,6 +16,7 @@ from cosmos_exp.captions.messages import Rewritten, rewrite_messages
 from cosmos_exp.captions.rewrite import rewrite
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.styles import STYLES
+from cosmos_exp.llm.many import in_parallel
 from cosmos_exp.llm.types import BadAnswer, ChatModel, ChatRequest, Message, Sampling
 
 log = logging.getLogger(__name__)
@@ -90,29 +90,26 @@ def rewrite_all(
     """
     made: dict[str, dict[str, Answered]] = {name: {} for name in captions}
     parts = [tuple(styles)] if settings.together else [(style,) for style in styles]
-    pool = ThreadPoolExecutor(max(1, concurrency))
-    try:
-        tasks = {
-            pool.submit(_some, caption, part, chat, settings): name
-            for name, caption in captions.items()
-            for part in parts
-            if part
-        }
-        for future in as_completed(tasks):
-            name = tasks[future]
-            if name not in made:
-                continue
-            try:
-                made[name] |= future.result()
-            except UserError as error:
-                del made[name]
-                failed(name, error)
-                continue
-            if len(made[name]) == len(styles):
-                made[name] = {style: made[name][style] for style in styles}
-                done(name, made[name])
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+    tasks = [(name, part) for name in captions for part in parts if part]
+
+    def work(task: tuple[str, tuple[str, ...]]) -> dict[str, Answered] | UserError:
+        try:
+            return _some(captions[task[0]], task[1], chat, settings)
+        except UserError as error:
+            return error
+
+    for number, found in in_parallel(work, tasks, max(1, concurrency)):
+        name = tasks[number][0]
+        if name not in made:
+            continue
+        if isinstance(found, UserError):
+            del made[name]
+            failed(name, found)
+            continue
+        made[name] |= found
+        if len(made[name]) == len(styles):
+            made[name] = {style: made[name][style] for style in styles}
+            done(name, made[name])
     return made
 
 

@@ -13,7 +13,6 @@ from helpers.chat_server import ChatServer, says
 from helpers.pipeline_context import after, context_of
 from helpers.rewriting_server import faithful, server_that, wrong
 
-from cosmos_exp.captions.fidelity import violations
 from cosmos_exp.captions.rewrite import rewrite
 from cosmos_exp.common.errors import ValidationErrors
 from cosmos_exp.common.stored_arrays import load_arrays
@@ -197,7 +196,9 @@ def test_every_view_may_have_a_text_by_its_own_frames(prompts):
         context = prompts(server, "captions=vlm", "views=six", *options)
     seen = [frames[0] for frames in pictures(server)]
     assert len(seen) == 6 and all(np.abs(a.astype(int) - seen[0]).mean() > 5 for a in seen[1:])
-    assert len(context.prompts.models.records) == 6 and "description of rear_tele_30fov" in context.prompts.models.records
+    assert (
+        len(context.prompts.models.records) == 6 and "description of rear_tele_30fov" in context.prompts.models.records
+    )
 
 
 def test_the_facts_of_the_scene_stand_in_for_what_is_no_description(prompts):
@@ -222,7 +223,11 @@ def test_prompts_are_upsampled_by_the_first_two_frames_of_what_controls(prompts,
     (first, second), _ = pictures(server)
     request = context.spec.model.front
     render = context.renders.render(request, context.spec.weather, context.spec.outputs)
-    video = load_arrays(render)["rgb"] if see == "rgb" else load_arrays(context.renders.control("hdmap", request, render))["video"]
+    video = (
+        load_arrays(render)["rgb"]
+        if see == "rgb"
+        else load_arrays(context.renders.control("hdmap", request, render))["video"]
+    )
     assert np.abs(video[0].astype(int) - first).mean() < 8 and np.abs(video[1].astype(int) - second).mean() < 8
 
 
