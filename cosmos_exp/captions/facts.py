@@ -34,6 +34,7 @@ _BOUNDARY = _listed(
 _JOINS_COLOR = _listed(
     "is are was were in painted colored coloured looks appears turns turned turning shows showing glows glowing"
 )
+_COVERS = _listed("covered blanketed wrapped shrouded bathed drenched cloaked")
 _SIGNAL_VERBS = _listed("turns turned turning shows showing")
 _SIGNAL_COLORS = _listed("red green yellow")
 _MATTER = _listed(
@@ -214,7 +215,8 @@ def _colors_after(reading: _Reading, at: int) -> set[str]:
         if item.kind in ("stop", "thing") or item.name in ("and", "with", "while"):
             break
         following = _at(items, index + 1)
-        if item.kind == "color" and items[index - 1].name in _JOINS_COLOR:
+        covered = _at(items, index - 2).name in _COVERS
+        if item.kind == "color" and items[index - 1].name in _JOINS_COLOR and not covered:
             if following.kind != "thing" and following.name not in _MATTER:
                 reading.used.add(index)
                 return {item.name}

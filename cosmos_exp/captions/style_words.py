@@ -9,6 +9,7 @@ TOPICS = {
     "plain day": r"plain|ordinary|everyday|neutral light|natural light|mild day|normal day|even daylight",
     "daylight": r"daylight|daytime|midday|noon|afternoon",
     "golden hour": r"golden|sunset|setting sun|sun sets|low sun|late afternoon|orange sky",
+    "warm light": r"warm light|last warm light|amber light|long shadows|low light",
     "morning": r"morning|dawn|sunrise|rising sun|sun rises|sun just up|sun begins to rise|early day",
     "evening": r"evening",
     "dusk": r"dusk|twilight|nightfall|fading light",
@@ -25,7 +26,7 @@ TOPICS = {
 
 OWN = {
     "Original": {"plain day", "daylight"},
-    "Golden hour": {"golden hour"},
+    "Golden hour": {"golden hour", "warm light"},
     "Morning": {"morning"},
     "Night": {"night"},
     "Rainy": {"rain"},
@@ -37,12 +38,12 @@ OWN = {
 
 ALLOWED = {
     "Original": {"daylight", "plain day", "sun", "clear sky"},
-    "Golden hour": {"golden hour", "evening", "sun", "clear sky", "daylight"},
-    "Morning": {"morning", "sun", "clear sky", "daylight"},
-    "Night": {"night"},
+    "Golden hour": {"golden hour", "warm light", "evening", "sun", "clear sky", "daylight"},
+    "Morning": {"morning", "warm light", "sun", "clear sky", "daylight"},
+    "Night": {"night", "warm light"},
     "Rainy": {"rain", "wet", "daylight"},
     "Snowy": {"snow", "wet", "daylight"},
-    "Sunny": {"sun", "clear sky", "daylight"},
+    "Sunny": {"sun", "clear sky", "daylight", "warm light"},
     "Foggy": {"fog", "wet", "daylight"},
 }
 """{style: topics that it may name}."""

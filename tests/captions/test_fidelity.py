@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import re
+from pathlib import Path
 
 import pytest
 from helpers.random_captions import changed, lost, random_parts
@@ -89,6 +91,59 @@ def test_sentences_that_add_something(addition, named):
 )
 def test_other_words_for_the_same_facts(text):
     assert violations(SOURCE, text, "Rainy", FREE) == ()
+
+
+FREELY = json.loads((Path(__file__).parent / "faithful_rewrites.json").read_text())
+"""[{"caption": ..., style: a faithful rewrite in words of its own}]"""
+AMBIGUOUS = "a blue truck and four other vehicles splash ahead"
+SWAPPED = {
+    "two": "five",
+    "three": "two",
+    "four": "seven",
+    "silver": "brown",
+    "blue truck": "white truck",
+    "green": "red",
+    "red": "green",
+    "car": "bus",
+    "truck": "van",
+    "pedestrians": "cyclists",
+    "people": "children",
+    "houses": "churches",
+    "trees": "poles",
+    "tall buildings": "houses",
+    "intersection": "roundabout",
+    "residential": "industrial",
+    "downtown": "rural",
+    "two-lane": "six-lane",
+    "left": "right",
+    "crosswalk": "bridge",
+    "parked": "moving",
+    "vehicles": "trains",
+    "skyscraper": "church",
+    "urban": "rural",
+}
+
+
+def test_free_wording_is_understood():
+    refused = [
+        text
+        for texts in FREELY
+        for style, text in texts.items()
+        if style != "caption" and violations(texts["caption"], text, style, FREE)
+    ]
+    assert len(refused) == 1 and AMBIGUOUS in refused[0], "is the truck ahead, or are the vehicles?"
+
+
+def test_a_changed_word_is_found_in_free_wording_too():
+    tried = 0
+    for texts in FREELY:
+        for style in set(texts) - {"caption"}:
+            for word, other in SWAPPED.items():
+                text = re.sub(rf"\b{word}\b", other, texts[style], count=1)
+                if text != texts[style] and (word != "red" or "red traffic light" in texts[style]):
+                    tried += 1
+                    assert kinds(texts["caption"], text, style), f"{word} is now {other}: {text}"
+    assert tried > 100
 
 
 def test_places_and_colours_that_change_hands():
