@@ -46,6 +46,7 @@ class LLMConfig:
     max_tokens: int = 1024
     """Longest answer; one that is cut off there is no answer."""
     seed: int = 0
+    """Of the draw."""
     timeout: float = field(default=300.0, metadata=NO_EFFECT)
     """Seconds that one answer may take."""
     retries: int = field(default=5, metadata=NO_EFFECT)

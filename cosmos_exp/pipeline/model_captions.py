@@ -99,6 +99,14 @@ class ModelCaptions:
         """What the template stands in for."""
         return [name for name, record in self.records.items() if record["source"] == TEMPLATE]
 
+    def rejected(self) -> dict[str, str]:
+        """{what: answer of the model} of those that were not taken."""
+        return {
+            f"answer {number} for {name}": answer["answer"]
+            for name, record in self.records.items()
+            for number, answer in enumerate(record["rejected"], 1)
+        }
+
     def _named(self, name: str, view: str) -> str:
         return f"{name} of {view}" if self.has_own_views else name
 

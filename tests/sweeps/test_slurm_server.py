@@ -4,6 +4,7 @@ scancel."""
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -14,9 +15,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from cosmos_exp.cli.commands import serve
+from cosmos_exp.cli.commands import serve, serve_llm
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.config.launchers import SubmititSlurmConfig
+from cosmos_exp.llm.client import OpenAIChat
+from cosmos_exp.llm.config import LLMConfig
+from cosmos_exp.llm.types import ChatRequest, Message
 from cosmos_exp.sweeps import server_job, slurm
 from cosmos_exp.sweeps.server_job import ServerJob, ServerTask
 
@@ -62,6 +66,28 @@ def test_a_server_is_submitted_preempted_comes_back_under_its_job_and_ends(on_sl
     subprocess.run(["scancel", job.id], check=True)
     until(lambda: not slurm.alive([job.id]), "out of the queue")
     assert job.url() is None
+
+
+def test_vllm_is_a_job_too(on_slurm, tmp_path: Path, capsys, monkeypatch) -> None:
+    """With a stand-in for vLLM; its language model is asked from here."""
+    tests = Path(__file__).resolve().parents[1]
+    places = [tests / "helpers" / "stand_in_vllm", tests, tests.parent]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, places)))
+    monkeypatch.setenv("COSMOS_EXP_LLM_KEY", "sk-secret")
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "tiny" / "config.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    own = ["--python", sys.executable, "--port", "0", "--gpus", "0", "--state", "state"]
+    assert serve_llm.main(["tiny", "hydra/launcher=slurm", *own, "--", "--slow", "0.1"]) == 0
+    said = capsys.readouterr().out
+    job = ServerJob(re.search(r"Slurm job (\d+): log", said)[1], tmp_path / "state")
+    url = re.search(r"listens on (\S+)", said)[1]
+    chat = OpenAIChat(LLMConfig(name="endpoint", model="tiny", endpoint=url))
+    assert chat.complete(ChatRequest((Message("user", "Hello."),))).text
+    assert f"llm.endpoint={url} llm.model=tiny" in job.log_file.read_text()
+    subprocess.run(["scancel", job.id], check=True)
+    until(lambda: not slurm.alive([job.id]), "out of the queue")
+    until(lambda: job.url() is None, "its server has ended")
 
 
 def test_who_waits_is_told_why_there_is_no_server(on_slurm, tmp_path: Path) -> None:
