@@ -62,8 +62,8 @@ def rewrite_folder(
     """Write the styles of every caption in `source` to `target`; those that are there of the same caption, model and
     settings stay. A file that cannot be read is a problem, and the others go on.
 
-    tick: progress over the captions to be made. check: raises UserError where one of a caption's texts, by what they are, must not be written. Raises
-    UserError where there is no caption, and where the model no longer answers.
+    tick: progress over the captions to be made. check: raises UserError where one of a caption's texts, by what they
+    are, must not be written. Raises UserError where there is no caption, and where the model no longer answers.
     """
     outcome = Outcome()
     captions = _read_all(source, outcome.problems)
