@@ -15,6 +15,7 @@ from cosmos_exp.pipeline.cached_results import Results
 from cosmos_exp.pipeline.foreign_scene import ForeignScene
 from cosmos_exp.pipeline.guarding import Guarding, texts_of
 from cosmos_exp.pipeline.measuring import Measured, StyleResult
+from cosmos_exp.pipeline.model_captions import ModelCaptions
 from cosmos_exp.pipeline.prompts import Prompts
 from cosmos_exp.pipeline.references import References
 from cosmos_exp.pipeline.renders import Renders
@@ -63,8 +64,10 @@ class RunContext:
         self.folder = folder
         self.state = PipelineState()
         self.scene = scene or LoadedScene(spec, results.cache)
-        self.prompts = Prompts(spec, self.scene, results)
         self.renders = Renders(spec, self.scene, results)
+        by_model = spec.config.captions.source != "template"
+        models = ModelCaptions(spec, results, self.renders, lambda: self.state.clip) if by_model else None
+        self.prompts = Prompts(spec, self.scene, results, models)
         self.foreign_scene = ForeignScene(self.scene)
         self.guarding = Guarding(spec.config, results, folder)
 
@@ -102,12 +105,14 @@ class RunContext:
         return {style: self.prompts.of_views(style, self.state.description) for style in self.spec.styles}
 
     def require_safe_texts(self) -> None:
-        """Blocked where a guard stops a text that the model would read."""
+        """Blocked where a guard stops a text that the model would read, or an answer that is kept beside them."""
         state = self.state
         texts = {"the description": state.description}
         texts |= {f"the prompt of {style}": prompt for style, prompt in state.prompts.items()}
         for style, views in self.view_prompts().items():
             texts |= {f"the prompt of {style}, {view}": text for view, text in views.items()}
+        if self.prompts.models:
+            texts |= self.prompts.models.rejected()
         self.guarding.require_safe(texts_of(self.spec.config, texts))
 
     def generation_request(self) -> GenerationRequest:
