@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
+from cosmos_exp.common.errors import unknown_name
 from cosmos_exp.common.typed_config import REQUIRED
 from cosmos_exp.controls.config import AreaConfig
 
@@ -26,14 +28,57 @@ class RegionConfig(AreaConfig):
     """Cross-attention in the area is half to this prompt, half to that of the whole picture."""
 
 
+SOURCES = ("template", "rewrite", "vlm")
+LENGTHS = ("auto", "nano", "released")
+REQUESTS = ("each", "all")
+MODES = ("caption", "upsample")
+VLM_VIEWS = ("front", "each")
+RGB = "rgb"
+MOST_FRAMES = 32
+MOST_ATTEMPTS = 20
+SIDES = (64, 4096)
+
+
+@dataclass
+class VLMConfig:
+    """Captions from frames, of captions.source=vlm."""
+
+    mode: str = "caption"
+    """caption: the scene is described by its frames, in place of its facts; upsample: every prompt is made longer by
+    what the first two frames show, as Cosmos-Transfer1 does."""
+    views: str = "front"
+    """front: the frames of the front view, for all views; each: every view has a text by its own frames."""
+    see: str = "rgb"
+    """What the model looks at: rgb, the scene as rendered or captured, or the video of a control, such as hdmap."""
+    frames: int = 8
+    """Of mode caption: frames at most, evenly spread over the clip."""
+    side: int = 640
+    """Longer side of a frame in pixels, at most."""
+    rewrite: bool = True
+    """Of mode caption: the styles are written by the model too; false: by template."""
+
+
 @dataclass
 class CaptionsConfig:
     """The styles and the prompts."""
 
+    source: str = "template"
+    """Who writes the prompts. template: no model; rewrite: that of the group `llm` writes the styles; vlm: it looks at
+    frames. Every answer is checked, and the template stands in for those that are not faithful."""
     styles: list[str] = REQUIRED
     """One generated clip per style."""
     variant: int = 0
-    """Which phrasing of the styles."""
+    """Which phrasing of the styles, by template."""
+    profile: str = "auto"
+    """Length of a text by a model. nano: 256 bytes with the camera's sentence; released: 80 to 130 words; auto: as the
+    video model reads, and nano with llm=nano."""
+    attempts: int = 3
+    """Requests per text at most, before the template stands in."""
+    request: str = "each"
+    """each: a request per style; all: the first for all styles together."""
+    recolor: bool = False
+    """Give every vehicle another colour, as Cosmos-Drive-Dreams does; else the colours must stay."""
+    vlm: VLMConfig = field(default_factory=VLMConfig)
     prompt: str | None = None
     """Replaces the sentence that describes the scene; the style is still added to it."""
     view_prompts: ViewPromptsConfig = field(default_factory=ViewPromptsConfig)
@@ -45,3 +90,31 @@ class CaptionsConfig:
     """Regional prompts of the front view."""
     negative_prompt: str | None = None
     """Of the unconditional pass in the single view; null takes the model's own."""
+
+
+def captions_problems(config: CaptionsConfig, *, llm: str, used: Collection[str]) -> Iterator[str]:
+    """One message per value of the keys of models that is out of range. llm: name of the language model. used: controls
+    that have a weight."""
+    for key, given, allowed in (
+        ("source", config.source, SOURCES),
+        ("profile", config.profile, LENGTHS),
+        ("request", config.request, REQUESTS),
+        ("vlm.mode", config.vlm.mode, MODES),
+        ("vlm.views", config.vlm.views, VLM_VIEWS),
+        ("vlm.see", config.vlm.see, (RGB, *used)),
+    ):
+        if given not in allowed:
+            yield f"captions.{key}: {unknown_name(key.rpartition('.')[2], given, allowed)}"
+    for key, number, least, most in (
+        ("attempts", config.attempts, 1, MOST_ATTEMPTS),
+        ("vlm.frames", config.vlm.frames, 1, MOST_FRAMES),
+        ("vlm.side", config.vlm.side, *SIDES),
+    ):
+        if not least <= number <= most:
+            yield f"captions.{key}={number}: must be {least} to {most}; nearest: {min(max(number, least), most)}"
+    if config.source == "vlm" and llm == "nano":
+        yield "captions=vlm: llm=nano reads no pictures; give llm=endpoint or llm=vllm with a model that does"
+    if config.source == "vlm" and config.vlm.mode == "caption" and config.prompt:
+        yield "captions.prompt: is used in place of what captions=vlm describes; leave it out, or give captions=rewrite"
+    if config.recolor and config.source == "template":
+        yield "captions.recolor=true: templates keep colours; give captions=rewrite"

@@ -10,6 +10,7 @@ from cosmos_exp.scene.types import ActorClass, LightState, Scene, Track
 
 MAX_BYTES = 110  # leaves room for the camera's and the style's sentence in 256 bytes
 MAX_DISTANCE = 60.0  # metres from the ego vehicle within which objects are mentioned
+TALL = 15.0  # metres above which a building is no house
 ROADS = {  # words before and after the area
     "straight_2lane": ("", "two-lane street"),
     "straight_4lane": ("", "four-lane road"),
@@ -100,17 +101,19 @@ def observed_road(scene: Scene) -> str:
     return "curve" if turned > np.radians(15.0) else "street"
 
 
-def ahead_of_ego(scene: Scene) -> list[tuple[Track, np.ndarray]]:
-    """Tracks within MAX_DISTANCE and 45 degrees of straight ahead at the start, and their (x, y) in the ego frame.
+def ahead_of_ego(scene: Scene, time: float | None = None) -> list[tuple[Track, np.ndarray]]:
+    """Tracks within MAX_DISTANCE and 45 degrees of straight ahead, and their (x, y) in the ego frame, at a time of the
+    scene in seconds, by default its start.
 
     Nearest first; riders are skipped, as their vehicles are listed.
     """
-    to_ego = np.linalg.inv(scene.ego.trajectory.at(scene.start))
+    time = scene.start if time is None else time
+    to_ego = np.linalg.inv(scene.ego.trajectory.at(time))
     found = []
     for track in scene.tracks:
-        if track.actor_class is ActorClass.RIDER or not track.exists_at(scene.start):
+        if track.actor_class is ActorClass.RIDER or not track.exists_at(time):
             continue
-        xy = (to_ego @ track.trajectory.at(scene.start))[:2, 3]
+        xy = (to_ego @ track.trajectory.at(time))[:2, 3]
         if 0.0 < xy[0] < MAX_DISTANCE and abs(xy[1]) < xy[0]:
             found.append((track, xy))
     return sorted(found, key=lambda item: float(item[1][0]))
@@ -146,31 +149,41 @@ def counted(count: int, noun: str, adjective: str = "") -> str:
 
 
 def signal_phrase(scene: Scene) -> str:
-    """The state of the nearest lit traffic light that faces the ego."""
-    ego = scene.ego.trajectory.at(scene.start)
-    nearest, phrase = MAX_DISTANCE, ""
+    state = signal_ahead(scene, scene.start)
+    return f"a {state.value} light" if state else ""
+
+
+def signal_ahead(scene: Scene, time: float) -> LightState | None:
+    """The state of the nearest lit traffic light that faces the ego, at a time of the scene in seconds."""
+    ego = scene.ego.trajectory.at(time)
+    nearest, found = MAX_DISTANCE, None
     for light in scene.map.traffic_lights:
         xy = (np.linalg.inv(ego) @ light.pose)[:2, 3]
         faces_ego = float(light.pose[:2, 0] @ ego[:2, 0]) < -0.7
-        state = light.state_at(scene.start)
+        state = light.state_at(time)
         if faces_ego and state is not LightState.OFF and 0.0 < xy[0] < nearest and abs(xy[1]) < 15.0:
-            nearest, phrase = float(xy[0]), f"a {state.value} light"
-    return phrase
+            nearest, found = float(xy[0]), state
+    return found
 
 
 def surroundings_phrase(scene: Scene) -> str:
-    """Buildings by their height, and trees, within MAX_DISTANCE of the ego."""
-    ego_xy = scene.ego.trajectory.at(scene.start)[:2, 3]
-    heights = [
-        b.height for b in scene.map.buildings if np.linalg.norm(b.footprint[:, :2].mean(axis=0) - ego_xy) < MAX_DISTANCE
-    ]
-    trees = sum(float(np.linalg.norm(t.position[:2] - ego_xy)) < MAX_DISTANCE for t in scene.map.trees)
+    """Buildings by their height, and trees."""
+    heights, trees = surroundings(scene, scene.start)
     words = []
     if len(heights) >= 3:
-        words.append("tall buildings" if np.median(heights) > 15.0 else "houses")
+        words.append("tall buildings" if np.median(heights) > TALL else "houses")
     if trees >= 8:
         words.append("trees")
     return " and ".join(words)
+
+
+def surroundings(scene: Scene, time: float) -> tuple[list[float], int]:
+    """(heights of buildings in metres, number of trees) within MAX_DISTANCE of the ego."""
+    ego_xy = scene.ego.trajectory.at(time)[:2, 3]
+    heights = [
+        b.height for b in scene.map.buildings if np.linalg.norm(b.footprint[:, :2].mean(axis=0) - ego_xy) < MAX_DISTANCE
+    ]
+    return heights, sum(float(np.linalg.norm(t.position[:2] - ego_xy)) < MAX_DISTANCE for t in scene.map.trees)
 
 
 def color_name(color: tuple[float, float, float]) -> str:

@@ -44,6 +44,7 @@ Usage
   cosmos-exp verify goldens FOLDER       check the networks against a folder of golden tensors
   cosmos-exp verify render FOLDER        check the renderer against a folder of golden frames
   cosmos-exp export rds-hq -o OUT [OVERRIDE ...]  write the scene as a clip of NVIDIA's format
+  cosmos-exp captions rewrite -i DIR -o DIR [OVERRIDE ...]  captions of clips in seven styles, by a language model
   cosmos-exp convert waymo -i DIR -o ROOT  Waymo Open Dataset segments as RDS-HQ clips
   cosmos-exp download MODEL ... [--dry-run]  the released checkpoints, from the Hugging Face Hub
   cosmos-exp convert checkpoint SRC -o FOLDER --model NAME  what was downloaded as a model folder
@@ -198,7 +199,7 @@ def _train_help(config: type) -> int:
 
 # Subcommands whose module in cosmos_exp/commands has a main(arguments) -> exit status.
 MODULES = (
-    *("scene", "show", "controls", "capture", "render", "export", "novel-pose", "convert", "download"),
+    *("scene", "show", "controls", "capture", "render", "export", "novel-pose", "captions", "convert", "download"),
     *("plan", "search", "status", "retry", "cancel", "reproduce", "compare", "sync", "dashboard", "verify", "cache"),
     *("distance", "evaluate", "explain", "warmup", "example", "carla-sim", "serve", "serve-llm", "jobs", "request"),
 )

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
+from cosmos_exp.captions.config import captions_problems
 from cosmos_exp.captions.rewrite import NUM_PHRASINGS
 from cosmos_exp.common import torchrun
 from cosmos_exp.common.errors import ValidationErrors, attempt, repeated, unknown_name
@@ -326,6 +327,7 @@ def _check_captions(config: Config) -> Iterator[str]:
         yield f"captions.variant={config.captions.variant}: must be 0 to {NUM_PHRASINGS - 1}"
     if config.captions.prompt is not None and not config.captions.prompt.strip():
         yield "captions.prompt is empty: write a sentence, or null to describe the scene"
+    yield from captions_problems(config.captions, llm=config.llm.name, used=config.controls.used)
 
 
 def _check_sampler(config: Config) -> Iterator[str]:

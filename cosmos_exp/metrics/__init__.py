@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.metrics.artefacts import artefacts
 from cosmos_exp.metrics.blur_ssim import blur_ssim
+from cosmos_exp.metrics.caption_truth import caption_precision, caption_recall
 from cosmos_exp.metrics.depth_edge_auc import depth_edge_auc
 from cosmos_exp.metrics.depth_si_rmse import depth_si_rmse
 from cosmos_exp.metrics.edge_f1 import edge_f1
@@ -33,6 +34,7 @@ __all__ = [
     "METRICS",
     "OPTIONAL",
     "READS_PERCEPTION",
+    "READS_PROMPT",
     "READS_TARGETS",
     "SURVIVAL",
     "VERSIONS",
@@ -67,8 +69,13 @@ METRICS: dict[str, Metric] = {
     "frechet": frechet,
 }
 
-OPTIONAL: dict[str, Metric] = {"lpips": lpips}
-"""Metrics that are measured where they are named alone: they need packages or downloads of their own."""
+OPTIONAL: dict[str, Metric] = {
+    "caption_precision": caption_precision,
+    "caption_recall": caption_recall,
+    "lpips": lpips,
+}
+"""Metrics that are measured where they are named alone: they ask about captions, or need packages or downloads of their
+own."""
 
 _PROBLEMS: dict[str, Callable[[], str | None]] = {"lpips": lpips_problem}
 
@@ -77,6 +84,9 @@ READS_PERCEPTION = frozenset(
     {"mask_miou", "depth_si_rmse", "lane_f1", "object_recall", "false_objects", "frechet", *SURVIVAL}
 )
 """Metrics of what an evaluator sees in the video."""
+
+READS_PROMPT = frozenset({"caption_precision", "caption_recall"})
+"""Metrics of the prompt, whatever the video shows."""
 
 READS_TARGETS = frozenset({"blur_ssim", "edge_f1", "psnr", "sharpness", "artefacts", "frechet", "lpips", *SURVIVAL})
 """Metrics of appearance, which compare with the scene rendered in the clip's own style. The others compare with
@@ -103,6 +113,8 @@ VERSIONS: dict[str, int] = {
     "false_objects": 1,
     "object_survival": 1,
     "frechet": 1,
+    "caption_precision": 1,
+    "caption_recall": 1,
     "lpips": 1,
 }
 """Part of the cache key of a metric's values: to be increased when what the metric computes changes."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from cosmos_exp.captions.truth import TOPICS
 from cosmos_exp.metrics.types import MetricInfo
 
 METRIC_INFO: dict[str, MetricInfo] = {
@@ -76,6 +77,16 @@ METRIC_INFO: dict[str, MetricInfo] = {
     "seed_diversity": MetricInfo(
         "Seed diversity", "", "levels", "mean difference of videos that differ in sampler.seed alone", "quality"
     ),
+    **{
+        f"caption_{which}{of}": MetricInfo(
+            f"Caption {which}{label}", "up", "", f"{text}{said}; the video is not looked at", "quality"
+        )
+        for which, text in (
+            ("precision", "share of the prompt's statements that are true of the scene"),
+            ("recall", "share of what the scene has that the prompt says"),
+        )
+        for of, label, said in (("", "", ""), *((f"_{t}", f", {t}", f": {t}") for t in TOPICS))
+    },
     "frechet": MetricInfo(
         "Fréchet distance", "down", "", "of the evaluator's features, to those of the render; no FID", "quality"
     ),

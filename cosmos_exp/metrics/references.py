@@ -10,8 +10,8 @@ The ceiling is the metric of the renderer's own picture in the style. The floor 
   too.
 - a number, where the metric's definition has one: -1 of a style score is the mean of another style.
 
-A metric whose floor is `None` has none: no noise and no blur is the worst, and a Frechet distance depends on the
-number of frames.
+A metric whose floor is `None` has none: no noise and no blur is the worst, a Frechet distance depends on the number of
+frames, and a caption is no video.
 """
 
 from __future__ import annotations
@@ -36,14 +36,17 @@ FLOORS: dict[str, Floor] = {
     "sharpness": None,
     "artefacts": None,
     "frechet": None,
+    "caption_precision": None,
+    "caption_recall": None,
 }
 """{metric: its floor}; `foreign` of all others."""
 
 FLOOR_OF_KEY = {"style_match": 0.0}
 """Of a key whose floor is another number than its metric's."""
 
-UNBOUNDED = frozenset({"psnr"})
-"""Metrics without a ceiling: the renderer's own picture has no error at all, and an infinite value."""
+UNBOUNDED = frozenset({"psnr", "caption_precision", "caption_recall"})
+"""Metrics without a ceiling: the renderer's own picture has no error at all, and an infinite value; nor has it a
+caption."""
 
 FLOOR_VERSION = 1
 """Part of the cache key of a floor: to be increased when the videos below change."""

@@ -21,7 +21,7 @@ from cosmos_exp.common.stored_arrays import ArrayFile, Arrays, save_result
 from cosmos_exp.config.run_spec import RunSpec
 from cosmos_exp.runs.cost_history import Cost, History
 
-OWN_VERSIONS = {"captions": 2, "render": 3, "controls": 2, "videos": 2, "metrics": 4}
+OWN_VERSIONS = {"captions": 2, "rewrites": 1, "render": 3, "controls": 2, "videos": 2, "metrics": 4}
 """{stage: version} of the stages of the pipeline itself; a model's are its own. Raise a version when the stage's code
 changes what it computes from the same input."""
 
@@ -35,7 +35,9 @@ def stage_versions(spec: RunSpec) -> dict[str, int]:
     model = spec.model.stages
     if taken := sorted(OWN_VERSIONS.keys() & model.keys()):
         raise ValueError(f"the model {spec.config.model.name} has stages of the pipeline's names: {', '.join(taken)}")
-    before = {name: version for name, version in OWN_VERSIONS.items() if name != "metrics"}
+    by_model = spec.config.captions.source != "template"
+    absent = {"metrics"} if by_model else {"metrics", "rewrites"}
+    before = {name: version for name, version in OWN_VERSIONS.items() if name not in absent}
     return before | dict(model) | {"metrics": OWN_VERSIONS["metrics"]}
 
 
@@ -152,6 +154,10 @@ class Results:
         with self._counting:
             (self.hits if entry.hit else self.misses)[stage] += 1
         return entry
+
+    def is_known(self, entry: Entry) -> bool:
+        """Whether its values can be read; not in a dry run, where it is not in the cache."""
+        return True
 
     def together(self, lookups: Sequence[Callable[[], Entry]], tick: Tick) -> list[Entry]:
         """Results that do not need each other, several of which are computed at the same time."""

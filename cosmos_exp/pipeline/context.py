@@ -14,6 +14,7 @@ from cosmos_exp.models.render_model import rendered_videos
 from cosmos_exp.pipeline.cached_results import Results
 from cosmos_exp.pipeline.foreign_scene import ForeignScene
 from cosmos_exp.pipeline.measuring import Measured, StyleResult
+from cosmos_exp.pipeline.model_captions import ModelCaptions
 from cosmos_exp.pipeline.prompts import Prompts
 from cosmos_exp.pipeline.references import References
 from cosmos_exp.pipeline.renders import Renders
@@ -61,8 +62,10 @@ class RunContext:
         self.folder = folder
         self.state = PipelineState()
         self.scene = scene or LoadedScene(spec, results.cache)
-        self.prompts = Prompts(spec, self.scene, results)
         self.renders = Renders(spec, self.scene, results)
+        by_model = spec.config.captions.source != "template"
+        models = ModelCaptions(spec, results, self.renders, lambda: self.state.clip) if by_model else None
+        self.prompts = Prompts(spec, self.scene, results, models)
         self.foreign_scene = ForeignScene(self.scene)
 
     @property

@@ -75,7 +75,7 @@ class DryRunResults(Results):
     ) -> Entry:
         key = self.key(stage, config, inputs)
         entry = Entry(key, self.cache.root / stage / key, hit=self.cache.has(stage, key))
-        if stage == "captions":  # is read, so an eviction must leave it
+        if stage == "captions" or (stage == "rewrites" and entry.hit):  # is read, so an eviction must leave it
             super().get(stage, config, inputs, compute)
             entry = replace(entry, hit=True)
         self.wanted[key] = Wanted(stage, key, self.spec.cost_setting(stage), size, passes, entry.hit)
@@ -86,6 +86,9 @@ class DryRunResults(Results):
     ) -> Entry:
         key = self.part_key(stage, name, config, inputs)
         return Entry(key, self.cache.root / name / key, hit=self.cache.has(name, key))
+
+    def is_known(self, entry: Entry) -> bool:
+        return entry.hit
 
     def together(self, lookups: Sequence[Callable[[], Entry]], tick: Tick) -> list[Entry]:
         return [lookup() for lookup in lookups]

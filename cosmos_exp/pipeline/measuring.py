@@ -26,7 +26,7 @@ from cosmos_exp.evaluators import load_evaluator
 from cosmos_exp.evaluators.config import EvaluatorConfig
 from cosmos_exp.evaluators.identity import evaluator_identity
 from cosmos_exp.evaluators.types import Perception
-from cosmos_exp.metrics import READS_PERCEPTION, READS_TARGETS, SURVIVAL, VERSIONS, evaluate_metric
+from cosmos_exp.metrics import READS_PERCEPTION, READS_PROMPT, READS_TARGETS, SURVIVAL, VERSIONS, evaluate_metric
 from cosmos_exp.metrics.frame_series import FRAME_SERIES, frame_series
 from cosmos_exp.metrics.label_file import FILE, label_values
 from cosmos_exp.metrics.label_overlay import label_overlay
@@ -111,7 +111,8 @@ class Measured:
     def config(self, name: str) -> dict[str, Any]:
         """What a metric's value follows from, besides its inputs."""
         evaluator = {"evaluator": self.evaluator.identity} if self.has_evaluator and name in READS_PERCEPTION else {}
-        return {"metric": name, "version": VERSIONS[name], **evaluator}
+        prompt = {"prompt": self.style.prompt} if name in READS_PROMPT else {}
+        return {"metric": name, "version": VERSIONS[name], **evaluator, **prompt}
 
     @property
     def has_evaluator(self) -> bool:

@@ -8,9 +8,11 @@ from typing import Any
 from cosmos_exp.captions.describe import describe
 from cosmos_exp.captions.rewrite import rewrite
 from cosmos_exp.captions.views import view_prompt
+from cosmos_exp.common.progress import Tick
 from cosmos_exp.common.stored_arrays import load_json
 from cosmos_exp.config.run_spec import RunSpec
 from cosmos_exp.pipeline.cached_results import Results
+from cosmos_exp.pipeline.model_captions import ModelCaptions
 from cosmos_exp.pipeline.scene_loading import LoadedScene
 
 
@@ -27,9 +29,12 @@ class Caption:
 
 @dataclass(frozen=True)
 class Prompts:
+    """models: what a language model writes; None where all is by template."""
+
     spec: RunSpec
     scene: LoadedScene
     results: Results
+    models: ModelCaptions | None = None
 
     def caption(self) -> Caption:
         """What is known of the scene once it was loaded."""
@@ -43,20 +48,48 @@ class Prompts:
         description = self.spec.config.captions.prompt or facts["description"]
         return Caption(facts["clip"], description, facts["seconds"], tuple(facts["notes"]))
 
+    def described(self, description: str) -> str:
+        """The description of the scene, or what a model sees instead."""
+        return self._seen(self.spec.views[0], description)
+
+    def prepare(self, description: str, tick: Tick) -> None:
+        """Ask for all that a model has to write, several texts at a time."""
+        if self.models:
+            texts = [
+                (text, style, view) for view, text in self._texts(description).items() for style in self.spec.styles
+            ]
+            self.models.prepare([own for own in texts if own[0]], tick)
+
     def of_front(self, description: str) -> dict[str, str]:
         """{style: prompt} of the front view."""
-        own = self._given(self.spec.views[0]) or description
-        return {style: self._styled(own, style) for style in self.spec.styles}
+        front = self.spec.views[0]
+        own = self._given(front) or description
+        return {style: self._styled(own, style, front) for style in self.spec.styles}
 
     def of_views(self, style: str, description: str) -> dict[str, str]:
         """{view: prompt}, each with the sentence that says which way its camera looks."""
-        front, views = self.spec.views[0], self.spec.views
-        others = description if self.spec.config.captions.other_views == "same" else None
-        texts = {view: self._given(view) or (description if view == front else others) for view in views}
-        return {view: view_prompt(view, self._styled(text, style) if text else "") for view, text in texts.items()}
+        texts = self._texts(description)
+        return {v: view_prompt(v, self._styled(text, style, v) if text else "") for v, text in texts.items()}
+
+    def _texts(self, description: str) -> dict[str, str]:
+        """{view: text about the scene}, empty where the view has none."""
+        front = self.spec.views[0]
+        bare = self.spec.config.captions.other_views != "same"
+        return {v: self._given(v) or self._other(v, description, bare and v != front) for v in self.spec.views}
+
+    def _other(self, view: str, description: str, bare: bool) -> str:
+        if bare:
+            return ""
+        own = self.models is not None and self.models.has_own_views and view != self.spec.views[0]
+        return self._seen(view, description) if own else description
+
+    def _seen(self, view: str, description: str) -> str:
+        return self.models.described(view, description) if self.models and self.models.describes else description
 
     def _given(self, view: str) -> str | None:
         return asdict(self.spec.config.captions.view_prompts)[view]
 
-    def _styled(self, text: str, style: str) -> str:
+    def _styled(self, text: str, style: str, view: str) -> str:
+        if self.models:
+            return self.models.styled(text, style, view)
         return rewrite(text, style, self.spec.config.captions.variant)

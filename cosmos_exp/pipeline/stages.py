@@ -56,9 +56,21 @@ def describe(context: RunContext, tick: Tick) -> None:
     for note in state.notes:
         log.warning("%s", note)
     check_length(context.spec, caption.seconds, caption.notes)
+    state.description = prompts.described(state.description)
+    prompts.prepare(state.description, tick)
     state.prompts = prompts.of_front(state.description)
     if context.folder:
         write_captions(context.folder.captions(state.clip), state.prompts)
+        _write_rewrites(context, context.folder)
+
+
+def _write_rewrites(context: RunContext, folder: RunFolder) -> None:
+    """How the texts of a language model came about."""
+    models = context.prompts.models
+    if models and models.records:
+        write_json(folder.rewrites(context.state.clip), models.records)
+        for name in models.by_template():
+            log.warning("%s is by template: no answer of the language model was faithful", name)
 
 
 def render(context: RunContext, tick: Tick) -> None:

@@ -4,6 +4,7 @@ config.yaml                               resolved config
 status.json                               state, stage, time by stage, cache hits, error
 provenance.json                           code, packages, files, seeds, and digests of the results
 captions/<clip>.json                      {style: prompt}
+rewrites/<clip>.json                      {style: how a language model's text came about}, where one wrote it
 <control>/<camera>/<clip>_0.mp4           control videos, the renderer's other outputs, weight maps (<control>_weight)
 single_view/<clip>_<style>.mp4            front view; beside it .txt, its prompt
 multi_view/<clip>_<style>/{0..5}.mp4      one per view, in the order of `views.VIEWS`
@@ -135,6 +136,15 @@ class RunFolder:
 
     def captions(self, clip: str) -> Path:
         return self.path / "captions" / f"{clip}.json"
+
+    def rewrites(self, clip: str) -> Path:
+        return self.path / "rewrites" / f"{clip}.json"
+
+    def read_rewrites(self, clip: str) -> dict[str, dict[str, Any]]:
+        """{style: caption, source, attempts and rejected answers} of what a language model wrote; empty where none
+        did."""
+        path = self.rewrites(clip)
+        return _nested(path, _read_json(path), 1) if path.exists() else {}
 
     def control(self, control: str, camera: str, clip: str) -> Path:
         return self.path / control / camera / f"{clip}_0.mp4"

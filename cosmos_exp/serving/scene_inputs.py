@@ -79,7 +79,7 @@ def _config_of(config: Config, seed: int) -> Config:
         views=replace(config.views, names=config.views.names[:1]),
         controls=controls,
         previews=replace(config.previews, names=[], controls="used"),
-        captions=replace(config.captions, styles=list(STYLES), prompt=None),
+        captions=replace(config.captions, source="template", styles=list(STYLES), prompt=None),
         metrics=replace(config.metrics, names=[], references=False),
     )
 

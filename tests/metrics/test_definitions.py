@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cosmos_exp.metrics import METRICS, READS_TARGETS
+from cosmos_exp.metrics import METRICS, READS_PROMPT, READS_TARGETS
 from cosmos_exp.metrics.definitions import FIELDS, PAGE, definitions, metric_name
 from cosmos_exp.metrics.info import METRIC_INFO
 
@@ -52,7 +52,7 @@ def test_appearance_is_compared_with_the_render_in_the_style(metric: str):
 
 def test_the_table_at_the_top_has_every_metric_once():
     rows = [line.split("`")[1] for line in PAGE.read_text().splitlines() if line.startswith("| [`")]
-    assert sorted(rows) == sorted(METRICS)
+    assert sorted(rows) == sorted([*METRICS, *READS_PROMPT])
 
 
 def test_keys_of_views_and_of_references_belong_to_their_metric():

@@ -6,13 +6,14 @@ from dataclasses import replace
 import pytest
 
 from cosmos_exp.common.errors import UserError
-from cosmos_exp.metrics import METRICS, OPTIONAL, READS_PERCEPTION, VERSIONS, evaluate, evaluate_metric
+from cosmos_exp.metrics import METRICS, OPTIONAL, READS_PERCEPTION, READS_PROMPT, VERSIONS, evaluate, evaluate_metric
 from cosmos_exp.metrics.info import METRIC_INFO, metric_info
 
 
 def test_every_metric_of_a_clip_has_finite_values_and_a_label(truth):
     values = evaluate(truth)
     elsewhere = {*READS_PERCEPTION, *OPTIONAL, "seed_diversity"}  # without an evaluator; where named; of several runs
+    elsewhere |= {key for key in METRIC_INFO if key.startswith(tuple(READS_PROMPT))}
     assert {key.partition("/")[0] for key in values} == set(METRIC_INFO) - elsewhere
     assert all(math.isfinite(value) for value in values.values())
     assert set(METRICS) - READS_PERCEPTION <= set(values)

@@ -31,6 +31,7 @@ def log_folder(
     done = state == DONE
     axes = swept_values(folder.path) if sweep else {}
     absent = folder.read_not_measured()
+    written = {name: record for clip in folder.clips() for name, record in folder.read_rewrites(clip).items()}
     prompts, videos, rows = _results(folder, cfg, partial=not done)
     return log_run(
         folder.path,
@@ -40,7 +41,10 @@ def log_folder(
         entity=entity or tracking["entity"],
         group=tracking["group"] or sweep,
         tags=[*tracking["tags"], cfg["scene"]["name"], cfg["model"]["name"]],
-        config=cfg | {"effective_weights": status.weights} | ({"not_measured": absent} if absent else {}),
+        config=cfg
+        | {"effective_weights": status.weights}
+        | ({"not_measured": absent} if absent else {})
+        | ({"rewrites": written} if written else {}),
         axes=axes,
         metrics=folder.read_metrics() if done or folder.metrics.exists() else {},
         references=folder.read_references(),
