@@ -9,9 +9,10 @@ from cosmos_exp.train.clips import ClipSize
 from cosmos_exp.train.diffusion import NoiseParams
 from cosmos_exp.train.evaluator import EvaluatorConfig
 from cosmos_exp.train.loop import LoopParams
+from cosmos_exp.train.rewriter import RewriterConfig
 from cosmos_exp.train.tokenizer import TokenizerLoss
 
-STAGES = ("render", "tokenizer", "encode", "single_view", "multi_view", "evaluate", "evaluator")
+STAGES = ("render", "tokenizer", "encode", "single_view", "multi_view", "evaluate", "evaluator", "rewriter")
 
 
 @dataclass
@@ -110,4 +111,5 @@ class TrainConfig:
     multi_view: MultiViewConfig = field(default_factory=MultiViewConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     evaluator: EvaluatorConfig = field(default_factory=EvaluatorConfig)
+    rewriter: RewriterConfig = field(default_factory=RewriterConfig)
     sensors: Any = None

@@ -16,6 +16,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from cosmos_exp.common.errors import UserError, unknown_name
+from cosmos_exp.common.files import write_json
 from cosmos_exp.evaluators.nano import channels_last, save_network
 from cosmos_exp.evaluators.network import PerceptionNet
 from cosmos_exp.models.transfer1.edm import Denoiser
@@ -33,6 +34,15 @@ from cosmos_exp.train.evaluator import PictureBank, render_pictures, train_evalu
 from cosmos_exp.train.latents import LatentSet, encode_clips
 from cosmos_exp.train.loop import StepProgress, run_loop
 from cosmos_exp.train.rendering import render_clips
+from cosmos_exp.train.rewriter import (
+    ConversationBank,
+    Conversations,
+    held_out_loss,
+    new_network,
+    save_rewriter,
+    train_rewriter,
+    write_conversations,
+)
 from cosmos_exp.train.tokenizer import VideoBank, latent_statistics, train_tokenizer
 
 log = logging.getLogger(__name__)
@@ -185,6 +195,24 @@ class Training:
         weights = self.folder / "evaluator.safetensors"
         save_network(net, weights)
         log.info("evaluator: %s; network in %s", "finished" if finished else "stopped at its time limit", weights)
+
+    def rewriter(self) -> None:
+        """The language model that `llm=nano` rewrites captions with, in the folder `rewriter_model`."""
+        settings = self.config.rewriter
+        seeds = range(settings.first_seed, settings.first_seed + settings.num_pairs)
+        paths = write_conversations(seeds, self.folder / "rewriter_pairs", self.config.num_workers)
+        bank = ConversationBank([Conversations.load(path) for path in paths], self.device)
+        torch.manual_seed(self.config.seed)
+        network = new_network(settings).to(self.device)
+        if self.config.compile:
+            for layer in network.model.layers:
+                layer.compile()
+        finished = train_rewriter(network, bank, settings.loop, self.folder / "rewriter", progress=report("rewriter"))
+        save_rewriter(network, self.folder / "rewriter_model")
+        held_out = held_out_loss(network, settings.num_held_out, self.device)
+        write_json(self.folder / "rewriter" / "held_out.json", held_out)
+        state = "finished" if finished else "stopped at its time limit"
+        log.info("rewriter: %s; held out %s; model in %s", state, held_out, self.folder / "rewriter_model")
 
     def _trained_model(self) -> WorldModel:
         """That of this folder, or the nano model of the package where none was trained here."""
