@@ -18,6 +18,8 @@ from cosmos_exp.common.progress import Tick, tick_of_part
 from cosmos_exp.common.stored_arrays import load_arrays
 from cosmos_exp.common.video import compose_grid, write_video
 from cosmos_exp.models.base import GeneratedVideos, RenderRequest
+from cosmos_exp.pipeline.candidates import STAGE as FILTER
+from cosmos_exp.pipeline.candidates import choose
 from cosmos_exp.pipeline.context import RunContext
 from cosmos_exp.pipeline.references import Reference
 from cosmos_exp.pipeline.scene_loading import check_length
@@ -119,9 +121,22 @@ def _write_control_videos(context: RunContext, folder: RunFolder) -> None:
             write_video(folder.control(f"{name}_weight", view, state.clip), picture, spec.fps)
 
 
+def choose_candidates(context: RunContext, tick: Tick) -> None:
+    """Which of the candidates of each style is kept; the model has stages of its own."""
+    state = context.state
+    for style, choice in choose(context).items():
+        if choice is None:
+            state.open_styles.add(style)
+        else:
+            state.choices[style] = choice
+        state.seeds[style] = choice.winner.seed if choice else context.spec.config.sampler.seed
+    if context.folder:
+        write_json(context.folder.filter, {style: choice.record() for style, choice in state.choices.items()})
+
+
 def generate(context: RunContext, tick: Tick) -> None:
     """The model's videos of every style; the model has stages of its own."""
-    for videos in context.spec.model.generate(context.generation_request(), context.results):
+    for videos in context.generated():
         context.state.generated[videos.style] = videos
         if context.folder:
             with context.results.stage(VIDEOS, f"videos {videos.style}"):
@@ -170,6 +185,7 @@ STAGES = (
     Stage("render", render),
     Stage("controls", make_controls),
     Stage(VIDEOS, encode_control_videos, "control videos"),
+    Stage(FILTER, choose_candidates, has_own=True, needed=lambda context: context.chooses),
     Stage("generate", generate, has_own=True),
     Stage("metrics", measure),
 )

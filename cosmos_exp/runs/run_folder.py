@@ -13,6 +13,8 @@ metrics.json                              {style: {metric: value}}
 frames.json                               {style: {metric: [value of each frame of the front view, null for none]}}
 references.json                           {style: {metric: {"ceiling": value, "floor": value}}}, either may be missing
 not_measured.json                         {style: {metric: why it has no value}}, where the scene has none for it
+filter.json                               {style: the candidates with their scores, which one was kept and why}, with
+                                          sampler.best_of above 1
 labels/<style>/labels.json, <view>.mp4    label verdicts; the same to lay over the generated view
 wandb/                                    the offline W&B run
 """
@@ -126,6 +128,10 @@ class RunFolder:
         return self.path / "not_measured.json"
 
     @property
+    def filter(self) -> Path:
+        return self.path / "filter.json"
+
+    @property
     def provenance(self) -> Path:
         return self.path / "provenance.json"
 
@@ -170,7 +176,7 @@ class RunFolder:
 
     @property
     def _measurements(self) -> tuple[Path, ...]:
-        return self.metrics, self.references, self.frames, self.not_measured
+        return self.metrics, self.references, self.frames, self.not_measured, self.filter
 
     def clips(self) -> list[str]:
         """Clips that have captions here."""
@@ -233,6 +239,11 @@ class RunFolder:
     def read_not_measured(self) -> dict[str, dict[str, str]]:
         """{style: {metric: why it has no value}}; empty where all metrics apply."""
         return _nested(self.not_measured, _read_json(self.not_measured), 1) if self.not_measured.exists() else {}
+
+    def read_filter(self) -> dict[str, dict[str, Any]]:
+        """{style: which of its candidates was kept}, see `cosmos_exp.filtering.rule.Choice`; empty where the run made
+        one of each style."""
+        return _nested(self.filter, _read_json(self.filter), 1) if self.filter.exists() else {}
 
     def write_not_measured(self, reasons: Mapping[str, Mapping[str, str]]) -> None:
         """reasons: {style: {metric: why it has no value}}; no file where there are none."""
