@@ -11,19 +11,19 @@ import hashlib
 import io
 import json
 import os
-import random
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import httpx
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from cosmos_exp.common import http_calls
 from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.common.files import file_sha256, partial_name
+from cosmos_exp.common.http_calls import checked_token, checked_url
 from cosmos_exp.common.progress import Tick
 from cosmos_exp.remote.wire import API, JobInfo, JobRequest, ModelInfo, ResultFile, ResultManifest
 
@@ -32,15 +32,12 @@ URL, TOKEN, TOKEN_FILE = "COSMOS_URL", "COSMOS_TOKEN", "COSMOS_TOKEN_FILE"
 DEFAULT_URL = "http://127.0.0.1:8080"
 BLOCK = 1 << 20
 RETRIES = 6
-FIRST_PAUSE, LONGEST_PAUSE = 0.25, 30.0
-"""Seconds before the first repetition, doubled each time, and at most."""
 CONNECT_TIMEOUT, SILENCE = 10.0, 120.0
 """Seconds for a connection, and without a byte of an answer."""
 STREAM_SILENCE = 60.0
 """Seconds without a sign of life in a stream of events; a server sends one every 15."""
 POLL, SLOWEST_POLL = 0.25, 3.0
 """Seconds between two looks at a job of a server without events, and at most."""
-OVERLOADED = frozenset({429, 500, 502, 503, 504})
 LONGEST_ANSWER = 64 << 20
 """Bytes of an answer that is no file."""
 
@@ -178,7 +175,7 @@ class JobClient:
                 failures += 1
                 if failures > self.retries:
                     raise self._unreachable(error) from None
-                self._pause(failures)
+                http_calls.pause(failures)
             if not streams:
                 time.sleep(pause)
                 pause = min(SLOWEST_POLL, 1.3 * pause)
@@ -255,25 +252,13 @@ class JobClient:
         )
 
     def _attempts(self, attempt: Callable[[], httpx.Response], also: tuple[int, ...] = ()) -> httpx.Response:
-        for number in range(1, self.retries + 2):
-            last, error, answer = number > self.retries, None, None
-            try:
-                answer = attempt()
-                if answer.is_success or answer.status_code in also:
-                    return answer
-            except httpx.TransportError as lost:
-                error = lost
-            if answer is not None and (answer.status_code not in OVERLOADED or last):
-                raise self._refusal(answer)
-            if error is not None and last:
-                raise self._unreachable(error) from None
-            self._pause(number, answer)
-        raise AssertionError("not reached")
-
-    def _pause(self, number: int, answer: httpx.Response | None = None) -> None:
-        asked = answer.headers.get("retry-after", "") if answer is not None else ""
-        pause = FIRST_PAUSE * 2 ** (number - 1) * random.uniform(0.8, 1.2)
-        time.sleep(min(LONGEST_PAUSE, max(pause, float(asked) if re.fullmatch(r"\d{1,4}", asked) else 0.0)))
+        try:
+            answer = http_calls.attempts(attempt, self.retries, accepted=also)
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from None
+        if answer.is_success or answer.status_code in also:
+            return answer
+        raise self._refusal(answer)
 
     def _unreachable(self, error: httpx.TransportError) -> Unreachable:
         why = str(error) or type(error).__name__
@@ -313,14 +298,7 @@ class _NoEvents(Exception):
 
 def checked_endpoint(endpoint: str) -> str:
     """An URL of a server without what follows its port or folder. UserError where it is none."""
-    text = endpoint.strip().rstrip("/").removesuffix(API)
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        nearest = f"; did you mean 'http://{text}'?" if text and "://" not in text else ""
-        raise UserError(f"endpoint {endpoint!r}: give an URL such as {DEFAULT_URL}{nearest}")
-    if parts.query or parts.fragment or parts.username or parts.password:
-        raise UserError(f"endpoint {parts.scheme}://{parts.hostname}: no token or query; give the token as {TOKEN}")
-    return text
+    return checked_url("endpoint", endpoint.strip().rstrip("/").removesuffix(API), DEFAULT_URL, TOKEN)
 
 
 def endpoint_of_environment() -> str:
@@ -341,13 +319,6 @@ def token_of_file(path: Path) -> str:
         return checked_token(path.read_text())
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"the token file {str(path)!r} cannot be read: {getattr(error, 'strerror', error)}") from None
-
-
-def checked_token(token: str) -> str:
-    """Without spaces around it. UserError where it cannot be a header."""
-    if not re.fullmatch(r"[!-~]{1,512}", token.strip()):
-        raise UserError("the token has spaces or other characters that a token has not, or is empty")
-    return token.strip()
 
 
 def _of(job: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from cosmos_exp.common import http_calls
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.remote import job_client
 from cosmos_exp.remote.job_client import (
@@ -55,7 +56,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    monkeypatch.setattr(job_client, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(http_calls, "FIRST_PAUSE", 0.001)
     monkeypatch.setattr(job_client, "POLL", 0.001)
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as found:
         found.asked, found.answers = [], []
