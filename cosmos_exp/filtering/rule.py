@@ -1,23 +1,28 @@
 """Which candidate of a clip is kept.
 
 A candidate that passes the sanity gate comes before one that does not; then the higher score counts, and of equal ones
-the candidate with the lower number. Of the measures, the score is the mean of three numbers between 0 and 1: style
-kept, objects shown, lane lines shown; of the answers of a vision-language model, the mean probability of the good one.
+the candidate with the lower number. Of the measures, the score is the mean of four numbers between 0 and 1: style
+kept, objects shown, lane lines shown, steadiness; of the answers of a vision-language model, the mean probability of
+the good one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cosmos_exp.filtering.config import FilterConfig
+from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.guards import shortened
 from cosmos_exp.sampling.seeds import item_seed
 
-MEASURES = ("style_score", "object_survival", "lane_survival")
+MEASURES = ("style_score", "object_survival", "lane_survival", "flicker")
 """Metrics that choose, of the front view."""
+HALF_STEADY = 10.0
+"""Flicker, in grey levels, that counts one half: white noise of this deviation has about as much."""
 RULES = {
-    "measures": "mean of (style_score + 1) / 2, object_survival and lane_survival, as far as the clip has them",
+    "measures": "mean of (style_score + 1) / 2, object_survival, lane_survival and 10 / (10 + flicker), as far as the "
+    "clip has them",
     "vlm": "mean probability of the good answer, over all questions and repeats",
 }
 FAVOURED = {
@@ -60,6 +65,8 @@ def measured(values: Mapping[str, float]) -> float | None:
 
 def _share(name: str, value: float) -> float:
     """From 0 to 1; a style score of -1 is another style, 1 the requested one."""
+    if name == "flicker":
+        return HALF_STEADY / (HALF_STEADY + value)
     return (max(-1.0, value) + 1) / 2 if name == "style_score" else value
 
 
@@ -92,13 +99,16 @@ class Choice:
             return f"{told}; score {winner.score:.3f}, as others: the first of them is kept"
         return f"{told}; best score, {winner.score:.3f}, before {max(others):.3f}"
 
+    def among(self, metric: str) -> int:
+        """Of how many candidates the best was taken by this metric, or by one of the same evidence."""
+        return len(self.candidates) if metric.partition("/")[0] in FAVOURED[self.by] else 1
+
     def record(self) -> dict[str, Any]:
         """As plain values, for `filter.json`."""
         winner = self.winner
         return {
             "by": self.by,
             "rule": RULES[self.by],
-            "best_of": len(self.candidates),
             "favoured": list(FAVOURED[self.by]),
             "winner": winner.number,
             "seed": winner.seed,
@@ -110,12 +120,37 @@ class Choice:
                     "score": c.score,
                     "scores": dict(c.scores),
                     "problems": list(c.problems),
+                    "frames": c.frames,
                 }
                 for c in self.candidates
             ],
         }
 
+    @classmethod
+    def of_record(cls, values: Mapping[str, Any]) -> Choice:
+        """Raises UserError for other values than those of `record`."""
+        try:
+            candidates = [
+                Candidate(c["candidate"], c["seed"], dict(c["scores"]), c["score"], tuple(c["problems"]), c["frames"])
+                for c in values["candidates"]
+            ]
+            choice = cls(values["by"], candidates)
+            if choice.by in RULES and choice.winner.seed == values["seed"]:
+                return choice
+        except (KeyError, TypeError, ValueError, AttributeError):
+            pass
+        raise UserError(f"no choice among candidates: {shortened(dict(values))}")
 
-def favoured(config: FilterConfig, best_of: int) -> tuple[str, ...]:
-    """Metrics that are higher by the choice itself."""
-    return FAVOURED[config.name] if best_of > 1 else ()
+
+def sentences(choices: Iterable[Choice]) -> list[str]:
+    """What is to be kept in mind where these are compared, one sentence for each filter that has chosen."""
+    found = {choice.by: choice for choice in choices}
+    return [_SENTENCES[by] for by in found]
+
+
+_SENTENCES = {
+    "measures": "sampler.best_of: style score, label survival and flicker chose these videos among candidates, so they, "
+    "with style match, object recall and lane F1, are better by the choice itself; in these, cells with other numbers "
+    "of candidates are not compared.",
+    "vlm": "sampler.best_of: a vision-language model chose these videos among candidates; no metric chose.",
+}

@@ -96,8 +96,7 @@ def _chosen_seeds(spec: RunSpec, folder: RunFolder) -> dict[str, int]:
     """{style: seed of the candidate that the run kept}; empty where it had no choice."""
     if not spec.chooses:
         return {}
-    kept = {style: choice.get("seed") for style, choice in folder.read_filter().items()}
-    seeds = {style: seed for style in spec.styles if isinstance(seed := kept.get(style), int)}
+    seeds = {style: choice.winner.seed for style, choice in folder.read_filter().items() if style in spec.styles}
     if len(seeds) < len(spec.styles):
         raise UserError(f"{folder.filter} does not say which candidate the run kept of every style: run it again")
     return seeds

@@ -40,6 +40,7 @@ from cosmos_exp.common.files import write_json
 from cosmos_exp.common.guards import YAML_BYTES, parse_yaml, read_bytes, read_json, shortened
 from cosmos_exp.common.input_files import did_you_mean
 from cosmos_exp.common.processes import has_open, is_alive
+from cosmos_exp.filtering.rule import Choice
 from cosmos_exp.runs.states import DONE, KILLED, RUNNING
 
 logger = logging.getLogger(__name__)
@@ -240,10 +241,15 @@ class RunFolder:
         """{style: {metric: why it has no value}}; empty where all metrics apply."""
         return _nested(self.not_measured, _read_json(self.not_measured), 1) if self.not_measured.exists() else {}
 
-    def read_filter(self) -> dict[str, dict[str, Any]]:
-        """{style: which of its candidates was kept}, see `cosmos_exp.filtering.rule.Choice`; empty where the run made
-        one of each style."""
-        return _nested(self.filter, _read_json(self.filter), 1) if self.filter.exists() else {}
+    def read_filter(self) -> dict[str, Choice]:
+        """{style: which of its candidates was kept}; empty where the run made one of each style."""
+        if not self.filter.exists():
+            return {}
+        found = _nested(self.filter, _read_json(self.filter), 1)
+        try:
+            return {style: Choice.of_record(values) for style, values in found.items()}
+        except UserError as error:
+            raise UserError(f"{self.filter}: {error}") from error
 
     def write_not_measured(self, reasons: Mapping[str, Mapping[str, str]]) -> None:
         """reasons: {style: {metric: why it has no value}}; no file where there are none."""

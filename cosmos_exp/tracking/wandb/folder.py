@@ -31,6 +31,8 @@ def log_folder(
     done = state == DONE
     axes = swept_values(folder.path) if sweep else {}
     absent = folder.read_not_measured()
+    choices = folder.read_filter()
+    chosen = {style: {"by": own.by, "favoured": own.record()["favoured"]} for style, own in choices.items()}
     prompts, videos, rows = _results(folder, cfg, partial=not done)
     return log_run(
         folder.path,
@@ -40,11 +42,15 @@ def log_folder(
         entity=entity or tracking["entity"],
         group=tracking["group"] or sweep,
         tags=[*tracking["tags"], cfg["scene"]["name"], cfg["model"]["name"]],
-        config=cfg | {"effective_weights": status.weights} | ({"not_measured": absent} if absent else {}),
+        config=cfg
+        | {"effective_weights": status.weights}
+        | ({"not_measured": absent} if absent else {})
+        | ({"chosen": chosen} if chosen else {}),
         axes=axes,
         metrics=folder.read_metrics() if done or folder.metrics.exists() else {},
         references=folder.read_references(),
         frames=folder.read_frames(),
+        choices=choices,
         prompts=prompts,
         videos=videos,
         rows=rows,
