@@ -16,21 +16,24 @@ from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.guards import shortened
 from cosmos_exp.sampling.seeds import item_seed
 
-MEASURES = ("style_score", "object_survival", "lane_survival", "flicker")
+MEASURES = ("style_regions", "object_survival", "lane_survival", "flicker")
 """Metrics that choose, of the front view."""
 HALF_STEADY = 10.0
 """Flicker, in grey levels, that counts one half: white noise of this deviation has about as much."""
 RULES = {
-    "measures": "mean of (style_score + 1) / 2, object_survival, lane_survival and 10 / (10 + flicker), as far as the "
-    "clip has them",
+    "measures": "mean of (style_regions + 1) / 2, object_survival, lane_survival and 10 / (10 + flicker), as far as "
+    "the clip has them",
     "vlm": "mean probability of the good answer, over all questions and repeats",
 }
 FAVOURED = {
-    "measures": (*MEASURES, "style_match", "object_recall", "lane_f1"),
+    "measures": (
+        *(*MEASURES, "style_score", "style_match", "style_road", "style_sky", "style_vegetation", "style_building"),
+        *("object_recall", "lane_f1"),
+    ),
     "vlm": (),
 }
-"""{filter: metrics that its choice raises by itself}: those that choose, and those computed of the same evidence, the
-style's margin and what the evaluator finds at the labels."""
+"""{filter: metrics that its choice raises by itself}: those that choose, and those computed of the same evidence,
+colours of the video and what the evaluator finds at the labels."""
 
 
 def candidate_seed(seed: int, number: int) -> int:
@@ -67,7 +70,7 @@ def _share(name: str, value: float) -> float:
     """From 0 to 1; a style score of -1 is another style, 1 the requested one."""
     if name == "flicker":
         return HALF_STEADY / (HALF_STEADY + value)
-    return (max(-1.0, value) + 1) / 2 if name == "style_score" else value
+    return (max(-1.0, value) + 1) / 2 if name == "style_regions" else value
 
 
 @dataclass(frozen=True)
@@ -149,8 +152,8 @@ def sentences(choices: Iterable[Choice]) -> list[str]:
 
 
 _SENTENCES = {
-    "measures": "sampler.best_of: style score, label survival and flicker chose these videos among candidates, so they, "
-    "with style match, object recall and lane F1, are better by the choice itself; in these, cells with other numbers "
-    "of candidates are not compared.",
+    "measures": "sampler.best_of: style, label survival and flicker chose these videos among candidates. All metrics "
+    "of style, objects and lane lines shown, object recall, lane F1 and flicker are better by the choice itself; in "
+    "these, cells with other numbers of candidates are not compared.",
     "vlm": "sampler.best_of: a vision-language model chose these videos among candidates; no metric chose.",
 }

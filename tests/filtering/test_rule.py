@@ -37,11 +37,11 @@ def test_without_any_score_the_first_sane_one_is_kept():
 
 
 def test_the_score_is_the_mean_of_four_shares():
-    best = {"style_score": 1.0, "object_survival": 1.0, "lane_survival": 1.0, "flicker": 0.0}
+    best = {"style_regions": 1.0, "object_survival": 1.0, "lane_survival": 1.0, "flicker": 0.0}
     assert measured(best | {"psnr": 9.0}) == 1.0
-    middle = {"style_score": 0.0, "object_survival": 0.25, "lane_survival": 0.75, "flicker": 10.0}
+    middle = {"style_regions": 0.0, "object_survival": 0.25, "lane_survival": 0.75, "flicker": 10.0}
     assert measured(middle) == pytest.approx(0.5)
-    assert measured({"style_score": -7.0}) == 0.0, "no worse than another style"
+    assert measured({"style_regions": -7.0}) == 0.0, "no worse than another style"
     assert measured({"lane_survival": 0.4}) == 0.4 and measured({"psnr": 30.0}) is None
 
 

@@ -32,6 +32,7 @@ DAMAGES = {
     "blur": lambda video: np.stack([cv2.GaussianBlur(frame, (0, 0), 3) for frame in video]),
     "noise": lambda video: _pixels(video + np.random.default_rng(0).normal(0, 30, video.shape)),
     "shift": lambda video: np.roll(video, 16, axis=2),
+    "colours": lambda video: video[..., [2, 0, 1]],
     "dark": lambda video: video // 8,
     "pale": lambda video: 160 + video // 4,
     "black": lambda video: video * 0,

@@ -16,8 +16,8 @@ from cosmos_exp.tracking.comparison.statistics import LEVEL, Interval, holm, ind
 from cosmos_exp.tracking.comparison.summary import table_console
 
 LEGEND = (
-    "better, worse: at 5 %; chosen: by a metric that took the best of more candidates on one side; p: after Holm, for all "
-    "settings of a metric; interval: of one comparison alone"
+    "better, worse: at 5 %; chosen: by a metric that took the best of more candidates on one side; p: after Holm, for "
+    "all settings of a metric; interval: of one comparison alone"
 )
 
 
@@ -26,7 +26,7 @@ class Difference:
     """A setting minus the baseline: mean over `count` scenes, or seeds of a single one (`unit`).
 
     interval: at 95 %, of this comparison alone; None for one scene and seed. p: after Holm, for all settings that are
-    compared in the metric; None likewise. unequal: the metric chose among more candidates on one side than on the other.
+    compared in the metric; None likewise. unequal: the metric chose among more candidates on one side.
     """
 
     setting: Setting

@@ -96,9 +96,10 @@ def log_run(
 
     config: resolved, plain containers. axes: {swept key: value}, kept as flat `axes.*` columns. metrics: {style:
     {key: value}}. references: {style: {key: {"ceiling", "floor": value}}}. frames: {style: {key: value of each frame}},
-    logged as history over the step metric `frame`. choices: {style: which candidate was kept}, a table. prompts: {style: prompt}. videos: {key: mp4 path}. exit_code: not 0
-    marks the run as failed, error says why. A run folder holds one offline run of an id: it is left alone where it says
-    all this already, and replaced where it does not. Raises FileNotFoundError for a video that does not exist.
+    logged as history over the step metric `frame`. choices: {style: which candidate was kept}, logged as a table.
+    prompts: {style: prompt}. videos: {key: mp4 path}. exit_code: not 0 marks the run as failed, error says why. A run
+    folder holds one offline run of an id: it is left alone where it says all this already, and replaced where it does
+    not. Raises FileNotFoundError for a video that does not exist.
     """
     wandb = _import_wandb()
     options = dict(project=project, entity=entity, name=name, group=group, job_type=job_type, tags=list(tags))
@@ -205,7 +206,7 @@ def choice_values(choices: Mapping[str, Choice]) -> dict[str, float]:
 
 
 def candidates_table(wandb: Any, choices: Mapping[str, Choice], run: str) -> Any:
-    """wandb.Table with a row per style and candidate: its seed, its scores, what is wrong with it, whether it is kept."""
+    """wandb.Table with a row per style and candidate: seed, scores, what is wrong with it, whether it is kept."""
     names = list(dict.fromkeys(n for choice in choices.values() for c in choice.candidates for n in c.scores))
     table = wandb.Table(columns=["run", "style", "candidate", "seed", "kept", "score", *names, "problems"])
     for style, choice in choices.items():
