@@ -22,7 +22,7 @@ SLOW = (  # files whose tests start processes, compile, train, or take whole run
     *("test_remote_model.py", "test_killed_servers.py", "test_many_requests.py"),
     *("test_api.py", "test_plugin_model.py", "test_workers.py", "test_long_video.py"),
     *("test_local_sweeps.py", "test_slurm_sweeps.py", "test_search.py", "test_sweep.py", "test_plan.py"),
-    *("test_slurm_server.py", "test_deploy.py"),
+    *("test_slurm_server.py", "test_deploy.py", "test_serve_llm.py"),
     *(
         "test_pipeline.py",
         "test_reproduce.py",

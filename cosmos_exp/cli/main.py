@@ -48,6 +48,7 @@ Usage
   cosmos-exp download MODEL ... [--dry-run]  the released checkpoints, from the Hugging Face Hub
   cosmos-exp convert checkpoint SRC -o FOLDER --model NAME  what was downloaded as a model folder
   cosmos-exp serve [OVERRIDE ...]        a server that generates for others: job API and page; serve token: who may
+  cosmos-exp serve-llm MODEL             a language model for captions, behind vLLM's server
   cosmos-exp jobs submit|list|watch|...  the jobs of such a server, from another machine
   cosmos-exp train [OVERRIDE ...]        train the nano model
   cosmos-exp example DIR                 a small log, map, sensor file and clip to try the commands with
@@ -199,7 +200,7 @@ def _train_help(config: type) -> int:
 MODULES = (
     *("scene", "show", "controls", "capture", "render", "export", "novel-pose", "convert", "download"),
     *("plan", "search", "status", "retry", "cancel", "reproduce", "compare", "sync", "dashboard", "verify", "cache"),
-    *("distance", "evaluate", "explain", "warmup", "example", "carla-sim", "serve", "jobs", "request"),
+    *("distance", "evaluate", "explain", "warmup", "example", "carla-sim", "serve", "serve-llm", "jobs", "request"),
 )
 
 

@@ -25,6 +25,7 @@ from cosmos_exp.config.launchers import LAUNCHERS
 from cosmos_exp.controls.config import ControlsConfig, PreviewsConfig
 from cosmos_exp.evaluators.config import EvaluatorConfig
 from cosmos_exp.filtering.config import FilterConfig
+from cosmos_exp.llm.config import LLMConfig
 from cosmos_exp.models.config import HardwareConfig, ModelConfig, SpeedConfig, ViewsConfig
 from cosmos_exp.models.registry import config_types, other_families
 from cosmos_exp.sampling.config import SamplerConfig
@@ -76,6 +77,7 @@ class Config:
     controls: ControlsConfig = field(default_factory=ControlsConfig)
     previews: PreviewsConfig = field(default=REQUIRED, metadata=NO_EFFECT)
     captions: CaptionsConfig = REQUIRED
+    llm: LLMConfig = field(default_factory=LLMConfig)
     model: ModelConfig = REQUIRED
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
     filter: FilterConfig = field(default_factory=FilterConfig)

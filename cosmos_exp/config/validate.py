@@ -34,6 +34,7 @@ from cosmos_exp.controls.seg import PALETTES, SEG_MODES
 from cosmos_exp.controls.vis import BLUR_PRESETS
 from cosmos_exp.evaluators import evaluator_problems
 from cosmos_exp.filtering.config import best_of_problems, filter_problems
+from cosmos_exp.llm.config import llm_problems
 from cosmos_exp.metrics import metric_problems
 from cosmos_exp.models.base import VideoModel
 from cosmos_exp.models.clip_shapes import Videos
@@ -87,6 +88,7 @@ def validate(cfg: DictConfig, *, here: bool = True) -> list[str]:
         _check_tracking,
     ):
         errors += rule(config)
+    errors += llm_problems(config.llm, here)
     return list(dict.fromkeys([*errors, *_check_hardware(config, here)]))
 
 

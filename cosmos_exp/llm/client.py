@@ -8,7 +8,7 @@ import math
 import re
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import httpx
@@ -25,6 +25,12 @@ LONGEST_ANSWER = 16 << 20
 """Bytes."""
 MOST_FRAMES = 32
 """Frames of one video; vLLM leaves out some of more than these, and does not say so."""
+MOST_ALTERNATIVES = 20
+"""Tokens whose log-probability is asked for beside that of each token; vLLM tells no more by default."""
+LEAST_MASS = 0.99
+"""Probability that all choices have together where the server counts nothing else."""
+DEFAULT_FPS = 1.0
+"""That of a video of single frames, for vLLM, where it is told no other."""
 QUOTED = 500
 """Characters of a server's words in a message."""
 DEAD_ENGINE = re.compile(r"EngineCore|EngineDead|AsyncEngineDead")
@@ -53,7 +59,7 @@ class OpenAIChat:
 
     @property
     def identity(self) -> dict[str, str]:
-        return {"model": self.model} | ({"think": "true"} if self.config.think else {})
+        return identity_of(self.config, self.model)
 
     def close(self) -> None:
         self._http.close()
@@ -69,6 +75,8 @@ class OpenAIChat:
         a server refuses is not."""
         if request.schema is not None and request.choices:
             raise ValueError("a schema and choices at the same time")
+        if any(a != b and a.startswith(b) for a in request.choices for b in request.choices):
+            raise ValueError("a choice is the beginning of another")
         if request.choices and request.logprobs:
             return self._weighed(request)
         text = _text(self._ask(request, {}), request.sampling.max_tokens)
@@ -79,32 +87,33 @@ class OpenAIChat:
         return ChatAnswer(text)
 
     def _weighed(self, request: ChatRequest) -> ChatAnswer:
-        """The probability of each choice: the server is made to say it, and tells how probable each of its tokens was.
-        So it holds for choices of several tokens too."""
         if not self.is_vllm:
             raise UserError(f"{self.endpoint} is not vLLM: the probabilities of choices can be had from vLLM alone")
-        logs = {choice: self._log_probability(request, choice) for choice in request.choices}
-        if len(logs) > 1 and not any(logs.values()):
-            raise UserError(
-                f"{self.endpoint} gives each choice the probability 1: start vLLM with --logprobs-mode raw_logprobs"
-            )
-        highest = max(logs.values())
-        shares = {choice: math.exp(value - highest) for choice, value in logs.items()}
-        whole = sum(shares.values())
-        return ChatAnswer(max(logs, key=logs.__getitem__), probabilities={c: s / whole for c, s in shares.items()})
+        shares = self._shares(request, request.choices)
+        return ChatAnswer(max(shares, key=shares.__getitem__), probabilities=shares)
 
-    def _log_probability(self, request: ChatRequest, choice: str) -> float:
-        said = self._ask(request, {"structured_outputs": {"choice": [choice]}, "logprobs": True})
-        text = _text(said, request.sampling.max_tokens)
-        if text != choice:
-            raise UserError(f"{self.endpoint} ignores structured_outputs: it said {_quoted(text)} for {choice!r}")
-        try:
-            tokens = [float(token["logprob"]) for token in said["logprobs"]["content"]]
-        except (KeyError, TypeError, ValueError):
-            tokens = []
-        if not tokens or not all(map(math.isfinite, tokens)):
-            raise UserError(f"{self.endpoint} gives no log-probabilities of its tokens")
-        return sum(tokens)
+    def _shares(self, request: ChatRequest, choices: Sequence[str]) -> dict[str, float]:
+        """The probability of each choice, of which the server says one: at each of its tokens, the others that it could
+        have said begin other choices."""
+        if len(choices) == 1:
+            return {choices[0]: 1.0}
+        more = {"structured_outputs": {"choice": list(choices)}, "logprobs": True, "top_logprobs": MOST_ALTERNATIVES}
+        said = self._ask(request, more | {"temperature": 0.0})
+        if (text := _text(said, request.sampling.max_tokens)) not in choices:
+            raise UserError(f"{self.endpoint} ignores structured_outputs: it said {_quoted(text)}")
+        shares, prefix, mass = dict.fromkeys(choices, 0.0), "", 1.0
+        for token, probability, alternatives in _tokens(said):
+            for other, its in alternatives.items():
+                begun = [choice for choice in choices if choice.startswith(prefix + other)]
+                if its and begun and (other != token or len(begun) == 1):
+                    for choice, share in self._shares(request, begun).items():
+                        shares[choice] += mass * its * share
+            prefix, mass = prefix + token, mass * probability
+            if sum(choice.startswith(prefix) for choice in choices) <= 1:
+                break
+        if (whole := sum(shares.values())) < LEAST_MASS and not all(shares.values()):
+            raise UserError(f"{self.endpoint} gives no log-probabilities of {', '.join(choices)}")
+        return {choice: share / whole for choice, share in shares.items()}
 
     @property
     def is_vllm(self) -> bool:
@@ -151,6 +160,10 @@ class OpenAIChat:
             "max_tokens": sampling.max_tokens,
             "seed": sampling.seed,
         }
+        rates = {message.images.fps for message in request.messages if message.images and message.images.as_video}
+        if self.is_vllm and rates - {DEFAULT_FPS}:
+            (fps,) = rates
+            body["media_io_kwargs"] = {"video": {"fps": fps}}
         if self.is_vllm:
             body["chat_template_kwargs"] = {"enable_thinking": self.config.think}
             if request.choices:
@@ -193,11 +206,18 @@ class OpenAIChat:
             hint = f"; its key belongs into the environment variable {self.config.key_variable}"
         elif answer.status_code in (400, 422) and re.search("chat_template_kwargs|structured_outputs", said):
             hint = "; give llm.api=openai for a server that is not vLLM"
+        elif answer.status_code == 400 and "trust-request-mm-kwargs" in said:
+            hint = "; the rate of a video is told to a vLLM that was started with this option"
         verb = "refuses" if answer.status_code < 500 else "fails, however often it is asked"
         return UserError(f"{self.endpoint} {verb} (HTTP {answer.status_code}): {said}{hint}")
 
     def _without_key(self, text: str) -> str:
         return text.replace(self._key, "***") if self._key else text
+
+
+def identity_of(config: LLMConfig, model: str) -> dict[str, str]:
+    """What decides the answers of a model of this name, besides what it is asked."""
+    return {"model": model} | ({"think": "true"} if config.think else {})
 
 
 def validated(text: str, schema: type[BaseModel]) -> BaseModel:
@@ -242,6 +262,17 @@ def _text(choice: dict[str, Any], max_tokens: int) -> str:
     if not text:
         raise BadAnswer("empty", content)
     return text
+
+
+def _tokens(choice: dict[str, Any]) -> Iterator[tuple[str, float, dict[str, float]]]:
+    """(token, its probability, {every token that could have stood there: its probability}), as far as the server has
+    told."""
+    try:
+        for token in choice["logprobs"]["content"]:
+            others = {str(other["token"]): math.exp(other["logprob"]) for other in token["top_logprobs"]}
+            yield str(token["token"]), math.exp(token["logprob"]), others
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return
 
 
 def _message(message: Message, is_vllm: bool) -> dict[str, Any]:

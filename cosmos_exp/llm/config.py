@@ -9,9 +9,10 @@ from functools import partial
 from urllib.parse import urlsplit
 
 from cosmos_exp.common.errors import UserError, attempt, unknown_name
-from cosmos_exp.common.http_calls import checked_token, checked_url
 from cosmos_exp.common.typed_config import NO_EFFECT
+from cosmos_exp.common.urls import checked_token, checked_url
 from cosmos_exp.llm.types import Sampling
+from cosmos_exp.llm.vllm_server import find_python, launch_problems
 
 MODELS = ("nano", "endpoint", "vllm")
 APIS = ("auto", "vllm", "openai")
@@ -51,20 +52,32 @@ class LLMConfig:
     """How often a request is repeated that was lost, or that the server was too busy for."""
     concurrency: int = field(default=16, metadata=NO_EFFECT)
     """Requests at the same time."""
+    python: str | None = field(default=None, metadata=NO_EFFECT)
+    """vllm: the Python of an environment that has vLLM; null: that of the environment variable COSMOS_EXP_VLLM, else
+    this one."""
+    options: list[str] = field(default_factory=list, metadata=NO_EFFECT)
+    """vllm: options of its server, such as [--max-model-len,8192]."""
+    start_timeout: float = field(default=1800.0, metadata=NO_EFFECT)
+    """vllm: seconds until it listens, with the download of the model."""
 
     @property
     def sampling(self) -> Sampling:
         return Sampling(self.temperature, self.top_p, self.max_tokens, self.seed)
 
 
-def llm_problems(config: LLMConfig) -> Iterator[str]:
-    """One message per value that is out of its range, or belongs to another kind of model."""
+def llm_problems(config: LLMConfig, here: bool = True) -> Iterator[str]:
+    """One message per value that is out of its range, or belongs to another kind of model.
+
+    here: whether the run is on this machine, so that it must have the key and the environment of vLLM.
+    """
     if config.name not in MODELS:
         yield unknown_name("llm.name", config.name, MODELS)
         return
     if config.api not in APIS:
         yield unknown_name("llm.api", config.api, APIS)
     yield from _server_problems(config)
+    if here:
+        yield from attempt(partial(check_machine, config))[1]
     if not 0 <= config.temperature <= 2:
         yield f"llm.temperature={config.temperature:g}: must be 0 to 2"
     if not 0 < config.top_p <= 1:
@@ -74,8 +87,9 @@ def llm_problems(config: LLMConfig) -> Iterator[str]:
             yield f"llm.{key}={getattr(config, key)}: must be {least} to {most}"
     if not 0 <= config.seed < 1 << 63:
         yield f"llm.seed={config.seed}: must be 0 to {(1 << 63) - 1}"
-    if not 0 < config.timeout < float("inf"):
-        yield f"llm.timeout={config.timeout:g}: must be above 0 seconds"
+    for key in ("timeout", "start_timeout"):
+        if not 0 < getattr(config, key) < float("inf"):
+            yield f"llm.{key}={getattr(config, key):g}: must be above 0 seconds"
 
 
 def _server_problems(config: LLMConfig) -> Iterator[str]:
@@ -88,9 +102,24 @@ def _server_problems(config: LLMConfig) -> Iterator[str]:
             yield f"llm=endpoint: give llm.endpoint, the URL of the server, such as {EXAMPLE}"
         else:
             yield from attempt(partial(endpoint_url, config.endpoint))[1]
-        yield from attempt(partial(server_key, config))[1]
     elif config.endpoint is not None:
         yield f"llm.endpoint={config.endpoint!r}: is used by llm=endpoint alone, not by llm={config.name}"
+    if config.name == "vllm":
+        yield from launch_problems(config.model, config.options) if (config.model or "").strip() else ()
+    else:
+        yield from (
+            f"llm.{key}: is used by llm=vllm alone, not by llm={config.name}"
+            for key in ("python", "options")
+            if getattr(config, key)
+        )
+
+
+def check_machine(config: LLMConfig) -> None:
+    """UserError where this machine lacks the key of a server, or the environment of vLLM."""
+    if config.name == "endpoint":
+        server_key(config)
+    elif config.name == "vllm":
+        find_python(config.python)
 
 
 def endpoint_url(endpoint: str) -> str:

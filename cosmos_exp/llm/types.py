@@ -10,7 +10,8 @@ from pydantic import BaseModel
 
 @dataclass(frozen=True)
 class Images:
-    """Pictures of a message, in their order. as_video: they are the frames of one video."""
+    """Pictures of a message, in their order. as_video: they are the frames of one video; all videos of a request have
+    the same rate."""
 
     jpegs: tuple[bytes, ...]
     as_video: bool = False

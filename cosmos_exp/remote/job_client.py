@@ -23,8 +23,8 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from cosmos_exp.common import http_calls
 from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.common.files import file_sha256, partial_name
-from cosmos_exp.common.http_calls import checked_token, checked_url
 from cosmos_exp.common.progress import Tick
+from cosmos_exp.common.urls import checked_token, checked_url
 from cosmos_exp.remote.wire import API, JobInfo, JobRequest, ModelInfo, ResultFile, ResultManifest
 
 URL, TOKEN, TOKEN_FILE = "COSMOS_URL", "COSMOS_TOKEN", "COSMOS_TOKEN_FILE"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+import os
+import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
@@ -12,6 +14,7 @@ from typing import NamedTuple
 from hydra.core.config_store import ConfigStore
 
 from cosmos_exp.common.errors import ValidationErrors, attempt, unknown_name
+from cosmos_exp.common.files import write_json
 from cosmos_exp.common.units import parse_age, parse_size
 from cosmos_exp.config.compose import compose
 from cosmos_exp.config.schema import Config, typed
@@ -76,6 +79,12 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def write_endpoint(state: Path, url: str, started: float) -> None:
+    """Say in its state folder where a server of this process listens."""
+    where = {"url": url, "pid": os.getpid(), "host": socket.gethostname(), "job": os.environ.get("SLURM_JOB_ID")}
+    write_json(state / ENDPOINT, where | {"started": started})
 
 
 def register() -> None:

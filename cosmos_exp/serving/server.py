@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import signal
 import socket
 import threading
@@ -17,10 +16,9 @@ from typing import Any
 import uvicorn
 
 from cosmos_exp.common.errors import UserError
-from cosmos_exp.common.files import write_json
 from cosmos_exp.serving import gradio_app
 from cosmos_exp.serving.api import create_app
-from cosmos_exp.serving.config import ENDPOINT, Settings
+from cosmos_exp.serving.config import ENDPOINT, Settings, write_endpoint
 from cosmos_exp.serving.connection import patient_for
 from cosmos_exp.serving.gate import Gate
 from cosmos_exp.serving.monitoring import metrics_text
@@ -131,8 +129,7 @@ class Server(uvicorn.Server):
 async def _tell(server: Server, service: Service, endpoint: str, token_file: Path | None, ready: Ready) -> None:
     while not server.started:
         await asyncio.sleep(0.01)
-    where = {"url": endpoint, "pid": os.getpid(), "host": socket.gethostname(), "job": os.environ.get("SLURM_JOB_ID")}
-    write_json(service.state / ENDPOINT, where | {"started": service.started})
+    write_endpoint(service.state, endpoint, service.started)
     ready(endpoint, service, token_file)
 
 

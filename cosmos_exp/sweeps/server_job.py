@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -130,7 +130,7 @@ class ServerJob:
 
 
 def asks_for_launcher(overrides: Sequence[str]) -> bool:
-    return any(_is_launchers(text) for text in overrides)
+    return any(is_launchers(text) for text in overrides)
 
 
 def launch(overrides: Sequence[str], config_dir: Path | None = None) -> int:
@@ -138,57 +138,75 @@ def launch(overrides: Sequence[str], config_dir: Path | None = None) -> int:
 
     Raises UserError for mistakes, for another launcher than Slurm, and where the job ends before its server listens.
     """
-    from cosmos_exp.common.console import Console
+    launcher = launcher_of(overrides, config_dir)
+    server = [text for text in overrides if not is_launchers(text)]
+    if not any(text.lstrip("+").startswith("serve.host=") for text in server):
+        server.append(f"serve.host={ANY}")
+    config, serve = settings(server, config_dir=config_dir, here=False)
+    if errors := [*launcher_problems(launcher, "serve.grace", serve.grace)]:
+        raise ValidationErrors(errors)
+    gpus = slurm.gpus_of(config.hardware) * (serve.workers or 1)
+    own = ["--config-dir", str(config_dir)] if config_dir else []
+    job = submit(["serve", *own, *server], launcher, Path(serve.state), gpus, serve.grace)
+    if follow(job, launcher["wait"]) and serve.asks_for_token and (token := job.state / INITIAL).exists():
+        print(f"token: in {token}; for clients: COSMOS_TOKEN_FILE")
+    return 0
+
+
+def launcher_of(overrides: Sequence[str], config_dir: Path | None = None) -> dict[str, Any]:
+    """The settings of hydra/launcher in a server's overrides. UserError for another launcher than Slurm."""
     from cosmos_exp.config.compose import composing
-    from cosmos_exp.config.launchers import SLURM, problems
+    from cosmos_exp.config.launchers import SLURM
     from cosmos_exp.sweeps.cell import launcher_settings
     from cosmos_exp.sweeps.compose_cells import compose_multirun
 
     with composing():
-        launcher = launcher_settings(compose_multirun([text for text in overrides if _is_launchers(text)], config_dir))
+        launcher = launcher_settings(compose_multirun([text for text in overrides if is_launchers(text)], config_dir))
     if launcher.get("kind") != SLURM:
         raise UserError("hydra/launcher: a server runs in this process, or as a job with hydra/launcher=slurm")
-    server = [text for text in overrides if not _is_launchers(text)]
-    if not any(text.lstrip("+").startswith("serve.host=") for text in server):
-        server.append(f"serve.host={ANY}")
-    config, serve = settings(server, config_dir=config_dir, here=False)
-    errors = list(problems(launcher))
-    if launcher["signal_delay_s"] <= serve.grace:
-        errors.append(
+    return launcher
+
+
+def launcher_problems(launcher: dict[str, Any], key: str, grace: float) -> Iterator[str]:
+    """grace: seconds that the server has to end; `key` says where they are set."""
+    from cosmos_exp.config.launchers import problems
+
+    yield from problems(launcher)
+    if launcher["signal_delay_s"] <= grace:
+        yield (
             f"hydra.launcher.signal_delay_s={launcher['signal_delay_s']}: must be more than "
-            f"serve.grace={serve.grace:g}, the seconds that the server has to end"
+            f"{key}={grace:g}, the seconds that the server has to end"
         )
-    if errors:
-        raise ValidationErrors(errors)
-    gpus = slurm.gpus_of(config.hardware) * (serve.workers or 1)
-    own = ["--config-dir", str(config_dir)] if config_dir else []
-    job = submit([*own, *server], launcher, Path(serve.state), gpus, serve.grace)
+
+
+def follow(job: ServerJob, wait: bool) -> bool:
+    """Print where a job's server listens; whether it does. wait: until then."""
+    from cosmos_exp.common.console import Console
+
     console = Console(highlight=False, markup=False, soft_wrap=True)
     console.print(f"Slurm job {job.id}: log {job.log_file}\nends with: scancel {job.id}")
-    if not launcher["wait"]:
+    if not wait:
         console.print(f"where it listens will stand in {job.endpoint}")
-        return 0
+        return False
     try:
         console.print(f"listens on {job.wait(console.print)}")
-        if serve.asks_for_token and (token := job.state / INITIAL).exists():
-            console.print(f"token: in {token}; for clients: COSMOS_TOKEN_FILE")
     except KeyboardInterrupt:
         console.print(f"the job goes on; where it listens will stand in {job.endpoint}")
         raise
-    return 0
+    return True
 
 
 def submit(arguments: Sequence[str], settings: dict[str, Any], state: Path, gpus: int, grace: float) -> ServerJob:
-    """Submit `cosmos-exp serve ARGUMENTS` as a job.
+    """Submit the server `cosmos-exp ARGUMENTS` as a job.
 
     settings: of hydra/launcher. state: the server's folder. gpus: that it uses. grace: seconds that it has to end.
     """
     state = state.resolve()
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
     given = {**settings, "timeout_min": settings["timeout_min"] or TIME, "stderr_to_stdout": True}
-    command = [sys.executable, "-m", "cosmos_exp", "serve", *arguments]
+    command = [sys.executable, "-m", "cosmos_exp", *arguments]
     return ServerJob(slurm.submit(state / LOGS / "%j", given, gpus, [ServerTask(command, grace + MARGIN)]), state)
 
 
-def _is_launchers(override: str) -> bool:
+def is_launchers(override: str) -> bool:
     return override.lstrip("+").startswith(("hydra/launcher=", "hydra.launcher."))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -19,15 +20,21 @@ MODEL = "tiny"
 
 
 def says(
-    text: str | None, *, finish_reason: str = "stop", log_probability: float | None = None, **message: Any
+    text: str | None, *, finish_reason: str = "stop", tokens: Sequence[dict[str, float]] = (), **message: Any
 ) -> Send:
-    """A completion of this text. log_probability: of the whole text, as one token."""
+    """A completion of this text. tokens: of each, with the probabilities of what could have stood there; it is the
+    first."""
     choice: Body = {"index": 0, "finish_reason": finish_reason}
     choice["message"] = {"role": "assistant", "content": text, **message}
-    if log_probability is not None:
-        choice["logprobs"] = {"content": [{"token": text, "logprob": log_probability}]}
+    if tokens:
+        choice["logprobs"] = {"content": [_log_probabilities(others) for others in tokens]}
     completion = {"id": "1", "object": "chat.completion", "model": MODEL, "choices": [choice]}
     return lambda handler, body: handler.send(200, json.dumps(completion).encode())
+
+
+def _log_probabilities(others: dict[str, float]) -> Body:
+    told = [{"token": token, "logprob": math.log(share) if share else -9999.0} for token, share in others.items()]
+    return {**told[0], "top_logprobs": told}
 
 
 def thinks(text: str) -> Send:
@@ -71,9 +78,11 @@ def after(seconds: float, then: Send) -> Send:
 
 
 def obeys(handler: Handler, body: Body) -> None:
-    """Says the first of the choices, an object of the schema, or a sentence."""
+    """Says the first of the choices, where each is half as probable as the one before, an object of the schema, or a
+    sentence."""
     if choices := body.get("structured_outputs", {}).get("choice"):
-        return says(choices[0], log_probability=-float(len(choices[0])))(handler, body)
+        shares = {choice: 0.5 ** (number + 1) for number, choice in enumerate(choices)}
+        return says(choices[0], tokens=[shares])(handler, body)
     if wanted := body.get("response_format"):
         return says(json.dumps(_instance(wanted["json_schema"]["schema"])))(handler, body)
     return says("A red car drives by night.")(handler, body)
@@ -96,14 +105,17 @@ class ChatServer:
     at the same time, at most. owned_by: what it calls itself.
     """
 
-    def __init__(self, *answers: Send, answer: Callable[[Body], Send] = lambda body: obeys, owned_by: str = "vllm"):
-        self.answers, self.answer, self.owned_by = list(answers), answer, owned_by
+    def __init__(
+        self, *answers: Send, answer: Callable[[Body], Send] = lambda body: obeys, owned_by: str = "vllm",
+        host: str = "127.0.0.1", port: int = 0, model: str = MODEL,
+    ):  # fmt: skip
+        self.answers, self.answer, self.owned_by, self.model = list(answers), answer, owned_by, model
         self.models: Send | None = None
         self.asked: list[Body] = []
         self.keys: list[str | None] = []
         self.at_once = self._in_work = 0
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Handler,), {"chat": self}))
+        self._server = ThreadingHTTPServer((host, port), type("Handler", (Handler,), {"chat": self}))
         self._server.daemon_threads = True
 
     @property
@@ -136,7 +148,7 @@ class ChatServer:
                 self._in_work -= 1
 
     def list_models(self, handler: Handler) -> None:
-        models = {"object": "list", "data": [{"id": MODEL, "object": "model", "owned_by": self.owned_by}]}
+        models = {"object": "list", "data": [{"id": self.model, "object": "model", "owned_by": self.owned_by}]}
         (self.models or sends(json.dumps(models).encode()))(handler, {})
 
 

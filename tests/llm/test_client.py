@@ -91,26 +91,61 @@ def test_choices_are_asked_for_by_vllms_field_and_of_no_other_server(server: Cha
     assert not {"structured_outputs", "chat_template_kwargs"} & set(other.asked[0])
 
 
-def test_probabilities_of_choices_are_those_of_their_tokens(server: ChatServer) -> None:
-    answer = chat(server).complete(ChatRequest(QUESTION, choices=("yes", "no"), logprobs=True))
-    # The server gives a word of n letters the log-probability -n.
-    assert answer.text == "no"
-    assert answer.probabilities == pytest.approx({"yes": 0.2689, "no": 0.7311}, abs=1e-4)
+WEIGHED = ChatRequest(QUESTION, choices=("yes", "no"), logprobs=True)
 
 
-def test_servers_that_cannot_give_probabilities_are_named(server: ChatServer) -> None:
-    weighed = ChatRequest(QUESTION, choices=("yes", "no"), logprobs=True)
+def test_probabilities_of_choices_sum_to_one(server: ChatServer) -> None:
+    answer = chat(server).complete(WEIGHED)  # the server gives 1/2 to the first and 1/4 to the second
+    assert answer.text == "yes"
+    assert answer.probabilities == pytest.approx({"yes": 2 / 3, "no": 1 / 3})
+    assert server.asked[0]["structured_outputs"] == {"choice": ["yes", "no"]} and server.asked[0]["logprobs"]
+
+
+@pytest.mark.parametrize(
+    ("choices", "answers", "shares"),
+    [
+        # One choice in several tokens, and one token for a whole one.
+        (("yes", "no"), [("no", {"n": 0.5, "no": 0.2, "y": 0.2, "yes": 0.1}, {"o": 1.0})], (0.3, 0.7)),
+        # They part at the second token.
+        (("car", "cat"), [("cat", {"ca": 1.0, "x": 0.0}, {"t": 0.9, "r": 0.1})], (0.1, 0.9)),
+        # What has another token than the one said may still be either of two: they are asked for once more.
+        (
+            ("very good", "very bad", "bad"),
+            [("bad", {"bad": 0.6, "very": 0.4}), ("very good", {"very": 1.0}, {" good": 0.75, " bad": 0.25})],
+            (0.3, 0.1, 0.6),
+        ),
+        # Tokens that no choice begins with, where the server tells those too.
+        (("yes", "no"), [("no", {"no": 0.3, "The": 0.6, "yes": 0.1})], (0.25, 0.75)),
+    ],
+)
+def test_probabilities_are_those_of_all_ways_to_say_a_choice(
+    server: ChatServer, choices: tuple[str, ...], answers: list, shares: tuple[float, ...]
+) -> None:
+    server.answers = [says(text, tokens=tokens) for text, *tokens in answers]
+    answer = chat(server).complete(ChatRequest(QUESTION, choices=choices, logprobs=True))
+    assert answer.probabilities == pytest.approx(dict(zip(choices, shares)))
+    assert answer.text == max(zip(shares, choices))[1]
+    assert len(server.asked) == len(answers)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [says("yes"), says("yes", tokens=[{"yes": 0.2}]), says("yes", tokens=[{"no": 0.1}]), says("yes", logprobs=3)],
+)
+def test_a_server_without_probabilities_is_told(server: ChatServer, said: Send) -> None:
+    server.answers = [said]
+    with pytest.raises(UserError, match="no log-probabilities of yes, no"):
+        chat(server).complete(WEIGHED)
+
+
+def test_probabilities_are_asked_of_vllm_alone_and_only_where_it_keeps_to_the_choices(server: ChatServer) -> None:
     with pytest.raises(UserError, match="can be had from vLLM alone"):
-        chat(server, api="openai").complete(weighed)
-    server.answers = [says("yes")]
-    with pytest.raises(UserError, match="no log-probabilities"):
-        chat(server).complete(weighed)
-    server.answers = [says("Perhaps.", log_probability=-1.0)]
-    with pytest.raises(UserError, match=r"ignores structured_outputs: it said Perhaps\. for 'yes'"):
-        chat(server).complete(weighed)
-    server.answers = [says("yes", log_probability=0.0), says("no", log_probability=0.0)]
-    with pytest.raises(UserError, match="--logprobs-mode raw_logprobs"):
-        chat(server).complete(weighed)
+        chat(server, api="openai").complete(WEIGHED)
+    server.answers = [says("Perhaps.")]
+    with pytest.raises(UserError, match=r"ignores structured_outputs: it said Perhaps\."):
+        chat(server).complete(WEIGHED)
+    with pytest.raises(ValueError, match="a choice is the beginning of another"):
+        chat(server).complete(ChatRequest(QUESTION, choices=("no", "not at all")))
 
 
 def test_pictures_go_before_the_text_and_frames_as_one_video_where_the_server_knows_videos(server: ChatServer) -> None:
