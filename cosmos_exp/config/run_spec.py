@@ -26,6 +26,8 @@ from cosmos_exp.sensors.config import SensorsConfig
 from cosmos_exp.sensors.rigs import rig_of_views
 
 OPTIONAL_CONTROLS = (*OPTIONAL_OUTPUTS, "keypoint", "upscale")  # made only where asked for
+FILTER = "filter"
+"""The stage whose results are answers of a vision-language model."""
 PARAMETERS_OF_WEIGHT = ("weight", "weight_map", "file")
 
 
@@ -154,6 +156,8 @@ class RunSpec:
 
     def cost_setting(self, stage: str) -> str:
         """What the time of a stage depends on, besides its size and passes."""
+        if stage == FILTER:
+            return self.config.llm.model or ""
         return self.model.cost_setting(stage) if stage in self.model.stages else ""
 
 

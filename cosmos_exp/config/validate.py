@@ -348,6 +348,8 @@ def _check_sampler(config: Config) -> Iterator[str]:
 def _check_filter(config: Config) -> Iterator[str]:
     yield from filter_problems(config.filter)
     yield from best_of_problems(config.sampler.best_of)
+    if config.filter.asks and config.sampler.best_of > 1 and config.llm.name == "nano":
+        yield "filter=vlm: llm=nano sees no pictures; give llm=endpoint or llm=vllm, and a vision-language model"
 
 
 def alone_problems(best_of: int) -> Iterator[str]:

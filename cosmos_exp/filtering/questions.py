@@ -7,21 +7,21 @@ good stand beside others to which no is good, so that a model that says yes to e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
 
 from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.progress import Tick
 from cosmos_exp.filtering.config import FilterConfig
+from cosmos_exp.llm.many import complete_all
 from cosmos_exp.llm.types import BadAnswer, ChatModel, ChatRequest, Images, Message, Sampling
 
 VERSION = 1
 YES, NO = "yes", "no"
 SYSTEM = "You judge short videos. Answer with yes or no."
 JPEG_QUALITY = 90
-TRIES = 3
-"""How often a question is asked of a model whose answer is neither yes nor no."""
 
 
 def questions_of(config: FilterConfig, style: str, prompt: str) -> Iterator[tuple[str, str, str]]:
@@ -38,20 +38,31 @@ def judge(
     fps: float,
     style: str,
     prompt: str,
-    done: Callable[[int], None] = lambda count: None,
+    *,
+    concurrency: int = 1,
+    tick: Tick = lambda done, total: None,
 ) -> dict[str, list[float]]:
     """{question: probability of its good answer at each repeat}.
 
-    video: uint8 [F,H,W,3]. fps: of it. done: told how many questions have been answered. Raises UserError where nobody
-    answers, or the model answers neither yes nor no.
+    video: uint8 [F,H,W,3]. fps: of it. concurrency: questions at the same time. Raises UserError where nobody answers,
+    or the model answers neither yes nor no.
     """
-    found: dict[str, list[float]] = {}
-    for repeat in range(config.repeats):
-        images = pictures(video, fps, config.frames, repeat, config.repeats)
-        for text, asked, good in questions_of(config, style, prompt):
-            found.setdefault(text, []).append(_probability(model, asked, images, good, repeat))
-            done(sum(map(len, found.values())))
+    asked = list(questions_of(config, style, prompt))
+    shown = [pictures(video, fps, config.frames, repeat, config.repeats) for repeat in range(config.repeats)]
+    requests = [_request(text, images) for images in shown for _, text, _ in asked]
+    answers = complete_all(model, requests, concurrency, tick)
+    found: dict[str, list[float]] = {text: [] for text, _, _ in asked}
+    for number, answer in enumerate(answers):
+        text, _, good = asked[number % len(asked)]
+        if isinstance(answer, BadAnswer):
+            raise UserError(f"filter=vlm: the model answers {answer.text[:200]!r} to {text!r}, neither yes nor no")
+        found[text].append(answer.probabilities[good])
     return found
+
+
+def _request(question: str, images: Images) -> ChatRequest:
+    messages = (Message("system", SYSTEM), Message("user", question, images))
+    return ChatRequest(messages, Sampling(max_tokens=8), choices=(YES, NO), logprobs=True)
 
 
 def pictures(video: np.ndarray, fps: float, count: int, repeat: int, repeats: int) -> Images:
@@ -68,15 +79,3 @@ def pictures(video: np.ndarray, fps: float, count: int, repeat: int, repeats: in
 def _jpeg(frame: np.ndarray) -> bytes:
     _, encoded = cv2.imencode(".jpg", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     return encoded.tobytes()
-
-
-def _probability(model: ChatModel, question: str, images: Images, good: str, repeat: int) -> float:
-    messages = (Message("system", SYSTEM), Message("user", question, images))
-    for again in range(TRIES):
-        sampling = Sampling(max_tokens=8, seed=repeat * TRIES + again)
-        request = ChatRequest(messages, sampling, choices=(YES, NO), logprobs=True)
-        try:
-            return model.complete(request).probabilities[good]
-        except BadAnswer as error:
-            said = error
-    raise UserError(f"filter=vlm: the model answers neither yes nor no, but {said.text[:200]!r}, to {question!r}")

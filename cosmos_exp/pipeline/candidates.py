@@ -13,12 +13,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from statistics import fmean
 from typing import Any
 
 from cosmos_exp.common.cache import Entry
 from cosmos_exp.common.progress import Tick, tick_of_part
 from cosmos_exp.common.stored_arrays import load_json
+from cosmos_exp.config.run_spec import FILTER
+from cosmos_exp.filtering.questions import VERSION, judge, questions_of
 from cosmos_exp.filtering.rule import MEASURES, Candidate, Choice, candidate_seed, measured
+from cosmos_exp.llm.models import chat_model
+from cosmos_exp.llm.types import ChatModel
 from cosmos_exp.metrics.captured_scene import not_measured
 from cosmos_exp.metrics.gate import SanityError, sanity_gate
 from cosmos_exp.models.base import GeneratedVideos, StoredVideo
@@ -28,7 +33,6 @@ from cosmos_exp.pipeline.measuring import Measured, StyleResult
 
 log = logging.getLogger(__name__)
 
-STAGE = "filter"
 GATE_VERSION = 1
 
 
@@ -40,10 +44,11 @@ def choose(context: RunContext) -> dict[str, Choice | None]:
     config, styles, results = context.spec.config, context.spec.styles, context.results
     seeds = [candidate_seed(config.sampler.seed, number) for number in range(config.sampler.best_of)]
     fronts = _fronts(context, seeds)
+    chat = chat_model(config.llm) if config.filter.asks else None
     found: dict[str, Choice | None] = {}
-    with results.stage(STAGE, "scores of candidates") as tick:
+    with results.stage(FILTER, "scores of candidates") as tick:
         for i, style in enumerate(styles):
-            lookups = [_Lookups(context, style, front) for front in fronts[style]]
+            lookups = [_Lookups(context, style, front, chat) for front in fronts[style]]
             part = tick_of_part(tick, i, len(styles))
             done = [own.entries(tick_of_part(part, j, len(lookups))) for j, own in enumerate(lookups)]
             if all(results.is_known(entry) for entries in done for entry in entries.values()):
@@ -68,27 +73,34 @@ def _fronts(context: RunContext, seeds: Sequence[int]) -> dict[str, list[StoredV
 
 @dataclass(frozen=True)
 class _Lookups:
-    """What is looked up of one candidate."""
+    """What is looked up of one candidate. chat: who is asked about it; None: measures choose."""
 
     context: RunContext
     style: str
     front: StoredVideo
+    chat: ChatModel | None
 
     def entries(self, tick: Tick) -> dict[str, Entry]:
         """{name: result}: `gate`, and what scores it."""
         lookups: dict[str, Callable[[], Entry]] = {"gate": self._gate}
-        if self.context.spec.config.filter.asks:
-            raise NotImplementedError
-        scored = self._measured()
-        lookups |= {name: partial(scored.metric, name) for name in self._measures()}
+        if self.chat:
+            lookups["answers"] = partial(self._answers, self.chat, tick)
+        else:
+            scored = self._measured()
+            lookups |= {name: partial(scored.metric, name) for name in self._measures()}
         entries = self.context.results.together(list(lookups.values()), tick)
         return dict(zip(lookups, entries, strict=True))
 
     def candidate(self, number: int, seed: int, entries: dict[str, Entry]) -> Candidate:
         values = {name: load_json(entry) for name, entry in entries.items()}
         gate = values.pop("gate")
-        scores = {name: found[name] for name, found in values.items() if name in found}
-        return Candidate(number, seed, scores, measured(scores), gate["problems"], gate["frames"])
+        if self.chat:
+            scores = {question: fmean(found) for question, found in values["answers"].items()}
+            score: float | None = fmean(scores.values())
+        else:
+            scores = {name: found[name] for name, found in values.items() if name in found}
+            score = measured(scores)
+        return Candidate(number, seed, scores, score, gate["problems"], gate["frames"])
 
     def _gate(self) -> Entry:
         """`problems` of the sanity gate; `frames`: sha256 of the video."""
@@ -97,8 +109,27 @@ class _Lookups:
             video = self.front.read()
             return {"problems": sanity_gate(video), "frames": hashlib.sha256(video.tobytes()).hexdigest()}
 
-        keys = [entry.key for entry in self.front.entries]
-        return self.context.results.part(STAGE, "gate", {"gate": GATE_VERSION}, keys, compute)
+        return self.context.results.part(FILTER, "gate", {"gate": GATE_VERSION}, self._keys, compute)
+
+    @property
+    def _keys(self) -> list[str]:
+        return [entry.key for entry in self.front.entries]
+
+    def _answers(self, chat: ChatModel, tick: Tick) -> Entry:
+        """{question: probability of its good answer at each repeat}."""
+        config, spec, prompt = self.context.spec.config, self.context.spec, self.context.state.prompts[self.style]
+        asked = list(questions_of(config.filter, self.style, prompt))
+
+        def compute() -> dict[str, Any]:
+            at_once, video = config.llm.concurrency, self.front.read()
+            return judge(
+                chat, config.filter, video, spec.fps, self.style, prompt, concurrency=at_once, tick=tick
+            )  # fmt: skip
+
+        follows = {"version": VERSION, "model": dict(chat.identity), "asked": [list(question) for question in asked]}
+        follows |= {"frames": config.filter.frames, "repeats": config.filter.repeats, "fps": spec.fps}
+        passes = len(asked) * config.filter.repeats
+        return self.context.results.get(FILTER, follows, self._keys, compute, passes=passes)
 
     def _measures(self) -> list[str]:
         scene, own = self.context.scene, self.style == self.context.spec.weather

@@ -17,8 +17,8 @@ from cosmos_exp.common.files import write_atomic, write_bytes, write_json
 from cosmos_exp.common.progress import Tick, tick_of_part
 from cosmos_exp.common.stored_arrays import load_arrays
 from cosmos_exp.common.video import compose_grid, write_video
+from cosmos_exp.config.run_spec import FILTER
 from cosmos_exp.models.base import GeneratedVideos, RenderRequest
-from cosmos_exp.pipeline.candidates import STAGE as FILTER
 from cosmos_exp.pipeline.candidates import choose
 from cosmos_exp.pipeline.context import RunContext
 from cosmos_exp.pipeline.references import Reference

@@ -9,9 +9,12 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
+from helpers.chat_server import ChatServer
 from helpers.composing import Composer
 from helpers.damaged_model import damaged_model
+from helpers.yes_no_answers import frames_shown, says_yes
 
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.config.schema import run_id, typed
@@ -76,6 +79,22 @@ def test_a_candidate_that_fails_the_sanity_gate_fails_no_run_unless_all_do(run_d
     with caplog.at_level(logging.WARNING):
         run_damaged("alike", "none", "none", overrides=("metrics.gate=false",))
     assert "all candidates of Sunny are the same video" in caplog.text
+
+
+def test_a_vision_language_model_chooses_by_its_answers_and_is_asked_once(run_damaged) -> None:
+    """One that likes bright pictures."""
+    with ChatServer(answer=lambda body: says_yes((np.mean(frames_shown(body)) + 1) / 258)) as server:
+        llm = ("filter=vlm", "llm=endpoint", "llm.model=tiny", f"llm.endpoint={server.url}", "llm.api=vllm")
+        options = (*llm, "filter.questions=[Is it well?]", "filter.defects=[]", "filter.repeats=2", "filter.frames=2")
+        damages = ("none", "pale", "dark", "black")
+        choice = run_damaged("asked", *damages, overrides=options).read_filter()["Sunny"]
+        assert choice.winner.number == 1 and choice.among("style_score") == 1
+        assert [round(own.score, 1) for own in choice.candidates][3] == 0.0 and choice.candidates[3].problems
+        assert len(server.asked) == 4 * 2
+        again = run_damaged("asked again", *damages, overrides=options)
+        assert len(server.asked) == 4 * 2 and again.read_filter()["Sunny"].record() == choice.record()
+    problems = validate(Composer()("views=single", "filter=vlm", "sampler.best_of=2"))
+    assert "llm=nano sees no pictures" in "\n".join(problems)
 
 
 def test_the_same_winner_again_from_the_cache_and_its_video_is_that_of_its_seed(make, root: Path) -> None:
