@@ -52,8 +52,9 @@ def choose(context: RunContext) -> dict[str, Choice | None]:
             part = tick_of_part(tick, i, len(styles))
             done = [own.entries(tick_of_part(part, j, len(lookups))) for j, own in enumerate(lookups)]
             if all(results.is_known(entry) for entries in done for entry in entries.values()):
-                scored = zip(lookups, seeds, done, strict=True)
-                found[style] = _checked(context, style, [own.candidate(n, *c) for n, (own, *c) in enumerate(scored)])
+                scored = enumerate(zip(lookups, seeds, done, strict=True))
+                candidates = [own.candidate(number, seed, entries) for number, (own, seed, entries) in scored]
+                found[style] = _checked(context, style, candidates)
             else:
                 found[style] = None
     return found

@@ -29,7 +29,14 @@ from cosmos_exp.runs.run_folder import RunFolder
 from cosmos_exp.sweeps.plan import make_plan
 
 QUIET = ("tracking=disabled", "previews=none", "previews.controls=used", "metrics.references=false")
-SMALL = ("model.num_frames=9", "sampler.num_steps=1", "scene.num_vehicles=2", "metrics.names=[psnr]", *QUIET)
+SMALL = (
+    "model.num_frames=9",
+    "sampler.num_steps=1",
+    "scene.num_vehicles=2",
+    "evaluator.every=8",
+    "metrics.names=[psnr]",
+    *QUIET,
+)
 DAMAGES = ("blur", "noise", "dark", "none", "shift", "black", "frozen", "grey box", "pale", "colours")
 STYLES = "captions.styles=[Sunny,Night]"
 
@@ -47,7 +54,7 @@ def run_damaged(root: Path):
 
         def made(name: str, *damages: str, overrides: tuple[str, ...] = ()) -> RunFolder:
             options = ("model=damaged", f"model.damages=[{','.join(damages)}]", f"sampler.best_of={len(damages)}")
-            scene = ("views=single", "model.num_frames=5", "scene.seed=1000003", "evaluator.every=2", *QUIET)
+            scene = ("views=single", "model.num_frames=5", "scene.seed=1000003", "evaluator.every=4", *QUIET)
             place = (f"paths.outputs={root}", f"paths.cache={root}/cache", "metrics.names=[psnr]")
             run(composer(*options, *scene, *place, *overrides), root / name)
             return RunFolder(root / name)
@@ -61,9 +68,11 @@ def make(configure, root: Path):
     return lambda *overrides: configure(*SMALL, f"paths.outputs={root}", f"paths.cache={root}/tiny", *overrides)
 
 
-def test_a_damaged_candidate_never_wins(run_damaged) -> None:
+def test_a_damaged_candidate_never_wins(run_damaged, root: Path) -> None:
     """The scene's own picture among pictures of it that are damaged, in two styles."""
     choices = run_damaged("damaged", *DAMAGES, overrides=(STYLES,)).read_filter()
+    values = json.loads((root / "damaged" / "filter.json").read_text())["Sunny"]
+    assert values["by"] == "measures" and "mean of" in values["rule"] and len(values["candidates"]) == len(DAMAGES)
     for style, choice in choices.items():
         scores = {DAMAGES[own.number]: own for own in choice.candidates}
         assert choice.winner is scores["none"], (style, choice.record())
@@ -72,7 +81,7 @@ def test_a_damaged_candidate_never_wins(run_damaged) -> None:
 
 
 def test_a_candidate_that_fails_the_sanity_gate_fails_no_run_unless_all_do(run_damaged, caplog) -> None:
-    folder = run_damaged("one_left", "black", "noise", "frozen", overrides=("scene.weather=Rainy",))
+    folder = run_damaged("one_left", "black", "noise", "frozen")
     assert folder.read_filter()["Sunny"].winner.number == 1
     with pytest.raises(SanityError, match=r"none of the 2 candidates of Sunny.*candidate 1 \(seed \d+\): frozen"):
         run_damaged("none_left", "black", "frozen")
@@ -98,21 +107,21 @@ def test_a_vision_language_model_chooses_by_its_answers_and_is_asked_once(run_da
 
 
 def test_the_same_winner_again_from_the_cache_and_its_video_is_that_of_its_seed(make, root: Path) -> None:
-    cfg = make("views=six", "sampler.best_of=3", STYLES)
+    cfg = make("views=six", "sampler.best_of=2", STYLES)
     plan, status = make_plan([cfg]), run(cfg, root / "first")
     assert made(plan) == Counter({k: n for k, n in status.misses.items() if k != "captions"}), "as it was planned"
-    assert status.misses["single_view"] == 2 * 3 and status.misses["multi_view"] == 2, (
+    assert status.misses["single_view"] == 2 * 2 and status.misses["multi_view"] == 2, (
         "views are made for winners alone"
     )
-    assert status.misses["metrics"] == 2 * (3 * 4 + 1)
+    assert status.misses["metrics"] == 2 * (2 * 4 + 1)
     first = RunFolder(root / "first")
     again = run(cfg, root / "again")
     assert again.misses == {} and made(make_plan([cfg])) == Counter()
     assert (root / "again" / "filter.json").read_text() == first.filter.read_text()
-    for style, choice in first.read_filter().items():
-        assert [own.seed for own in choice.candidates] == [candidate_seed(0, number) for number in range(3)]
-        own = make("views=six", f"captions.styles=[{style}]", f"sampler.seed={choice.winner.seed}")
-        assert run(own, root / f"alone_{style}").misses == {}, "its seed makes it without a choice"
+    choice = first.read_filter()["Night"]
+    assert [own.seed for own in choice.candidates] == [candidate_seed(0, number) for number in range(2)]
+    own = make("views=six", "captions.styles=[Night]", f"sampler.seed={choice.winner.seed}")
+    assert run(own, root / "alone").misses == {}, "its seed makes it without a choice"
     noise = first.read_provenance()["noise"]
     assert set(noise) == {"Sunny", "Night"} and set(noise["Night"]) == {"single_view", "multi_view"}
 
@@ -181,10 +190,3 @@ def test_what_makes_no_sense_is_refused(make, overrides: list[str], problem: str
 def made(plan) -> Counter:
     counts = {stage.stage: stage.to_make for stage in plan.stages if stage.stage not in (REST, "captions")}
     return Counter({name: count for name, count in counts.items() if count})
-
-
-def test_the_record_is_json_with_every_score(run_damaged) -> None:
-    values = json.loads(run_damaged("record", "none", "blur").filter.read_text())["Sunny"]
-    assert values["by"] == "measures" and values["winner"] == 0 and "mean of" in values["rule"]
-    for own in values["candidates"]:
-        assert set(own["scores"]) == {"style_regions", "object_survival", "lane_survival", "flicker"}
