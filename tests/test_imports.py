@@ -28,6 +28,7 @@ ORDER = (
     "evaluators",
     "metrics",
     "sampling",
+    "filtering",
     "remote",
     "models",
     "runs",

@@ -6,7 +6,7 @@ nothing is loaded or computed.
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property
 from typing import Any
 
@@ -26,6 +26,8 @@ from cosmos_exp.sensors.config import SensorsConfig
 from cosmos_exp.sensors.rigs import rig_of_views
 
 OPTIONAL_CONTROLS = (*OPTIONAL_OUTPUTS, "keypoint", "upscale")  # made only where asked for
+FILTER = "filter"
+"""The stage whose results are answers of a vision-language model."""
 PARAMETERS_OF_WEIGHT = ("weight", "weight_map", "file")
 
 
@@ -51,12 +53,21 @@ class RunSpec:
 
     @cached_property
     def model(self) -> VideoModel:
-        family = find_family(self.config.model.family)
         contract = contract_of(self.config.model)
         aspect = self._aspect
         if aspect is None and len(contract.all_sizes) > 1:
             aspect = front_aspect(self.scene, self.sensors, self.views[0])
-        return family.build(generation_config(self.config, aspect), contract)
+        return find_family(self.config.model.family).build(generation_config(self.config, aspect), contract)
+
+    def seeded(self, seed: int, *, front_alone: bool = False) -> VideoModel:
+        """The model with another `sampler.seed`. front_alone: without the further views, where it makes the front view
+        in a stage of its own, so that it is the same without them."""
+        model = self.model
+        config = replace(model.config, sampler=replace(model.config.sampler, seed=seed))
+        if front_alone and model.has_front_stage:
+            own = replace(config.model, multi_view_frames=None)
+            config = replace(config, views=config.views[:1], model=own)
+        return find_family(self.config.model.family).build(config, model.contract)
 
     @property
     def contract(self) -> Contract:
@@ -65,6 +76,16 @@ class RunSpec:
     @property
     def fps(self) -> float:
         return self.model.fps
+
+    @property
+    def chooses(self) -> bool:
+        """Whether several candidates of each style are made."""
+        return self.config.sampler.best_of > 1
+
+    @property
+    def scores_labels(self) -> bool:
+        """Whether label survival chooses among candidates."""
+        return self.chooses and not self.config.filter.asks and self.config.evaluator.name != "none"
 
     # What is rendered
 
@@ -135,6 +156,8 @@ class RunSpec:
 
     def cost_setting(self, stage: str) -> str:
         """What the time of a stage depends on, besides its size and passes."""
+        if stage == FILTER:
+            return self.config.llm.model or ""
         return self.model.cost_setting(stage) if stage in self.model.stages else ""
 
 
@@ -145,7 +168,7 @@ def generation_config(config: Config, aspect: float | None = None) -> Generation
         views=tuple(config.views.names),
         controls=config.controls,
         captions=config.captions,
-        sampler=config.sampler,
+        sampler=replace(config.sampler, best_of=1),  # a model makes one of the candidates
         speed=config.speed,
         hardware=config.hardware,
         threads=num_threads(config.hardware.threads),

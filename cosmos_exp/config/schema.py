@@ -24,6 +24,7 @@ from cosmos_exp.common.typed_config import NO_EFFECT, REQUIRED, identity
 from cosmos_exp.config.launchers import LAUNCHERS
 from cosmos_exp.controls.config import ControlsConfig, PreviewsConfig
 from cosmos_exp.evaluators.config import EvaluatorConfig
+from cosmos_exp.filtering.config import FilterConfig
 from cosmos_exp.guardrails.config import GuardrailsConfig
 from cosmos_exp.llm.config import LLMConfig
 from cosmos_exp.models.config import HardwareConfig, ModelConfig, SpeedConfig, ViewsConfig
@@ -80,6 +81,7 @@ class Config:
     llm: LLMConfig = field(default_factory=LLMConfig)
     model: ModelConfig = REQUIRED
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
+    filter: FilterConfig = field(default_factory=FilterConfig)
     speed: SpeedConfig = field(default_factory=SpeedConfig)
     hardware: HardwareConfig = field(default_factory=HardwareConfig)
     metrics: MetricsConfig = field(default=REQUIRED, metadata=NO_EFFECT)
@@ -132,16 +134,22 @@ def run_id(config: Config) -> str:
     """8 hex digits that name the result of a config: equal where everything that changes the result is equal.
 
     Of the values, those that differ from the default of their type count; see `typed_config.identity`. Controls without
-    a weight, metrics and previews change no result.
+    a weight, metrics and previews change no result. The filter changes one where there are candidates, and so does the
+    evaluator that it reads.
     """
-    return hashlib.sha256(json.dumps(identity(config), sort_keys=True).encode()).hexdigest()[:8]
+    values = identity(config)
+    if config.sampler.best_of == 1:
+        values = {key: value for key, value in values.items() if not key.startswith("filter.")}
+    elif not config.filter.asks:
+        values |= {f"evaluator.{key}": value for key, value in identity(config.evaluator).items()}
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def _named_by(root: DictConfig) -> Config:
     """The groups that change a result, as an object; the others ask for the name that is made of these."""
     config = Config()
     for entry in fields(Config):
-        if entry.metadata.get("changes_result", True):
+        if entry.metadata.get("changes_result", True) or entry.name == "evaluator":
             setattr(config, entry.name, typed_group(root[entry.name], object))
     return config
 

@@ -34,6 +34,7 @@ from cosmos_exp.controls.edge import CANNY_THRESHOLDS, check_compat
 from cosmos_exp.controls.seg import PALETTES, SEG_MODES
 from cosmos_exp.controls.vis import BLUR_PRESETS
 from cosmos_exp.evaluators import evaluator_problems
+from cosmos_exp.filtering.config import best_of_problems, filter_problems
 from cosmos_exp.guardrails.problems import guardrail_problems
 from cosmos_exp.llm.config import llm_problems
 from cosmos_exp.metrics import metric_problems
@@ -82,6 +83,7 @@ def validate(cfg: DictConfig, *, here: bool = True) -> list[str]:
         _check_previews,
         _check_captions,
         _check_sampler,
+        _check_filter,
         _check_speed,
         _check_metrics,
         _check_evaluator,
@@ -129,6 +131,7 @@ def _check_model(config: Config, here: bool) -> Iterator[str]:
     yield from _check_rig(config)
     yield from _check_views(config, model.contract)
     yield from check_spatial(config, model.contract, videos)
+    yield from _check_candidates(config, model)
     yield from _check_processes(config, here)
     yield from find_family(config.model.family).check(model.config, model.contract, here)
 
@@ -150,6 +153,7 @@ def request_problems(config: Config, aspect: float | None) -> Iterator[str]:
         yield from check_spatial(config, model.contract, videos, drawn=False)
         yield from find_family(config.model.family).check(model.config, model.contract, True)
     yield from _check_sampler(config)
+    yield from alone_problems(config.sampler.best_of)
 
 
 def _bound(config: Config, aspect: Callable[[Contract], float | None]) -> tuple[VideoModel | None, list[str]]:
@@ -342,6 +346,26 @@ def _check_sampler(config: Config) -> Iterator[str]:
         guidance_interval=speed.guidance_interval,
         cache_threshold=speed.cache_threshold,
     )
+
+
+def _check_filter(config: Config) -> Iterator[str]:
+    yield from filter_problems(config.filter)
+    yield from best_of_problems(config.sampler.best_of)
+    if config.filter.asks and config.sampler.best_of > 1 and config.llm.name == "nano":
+        yield "filter=vlm: llm=nano sees no pictures; give llm=endpoint or llm=vllm, and a vision-language model"
+
+
+def alone_problems(best_of: int) -> Iterator[str]:
+    """Of a server, which makes the video that is asked for."""
+    if best_of != 1:
+        yield f"sampler.best_of={best_of}: must be 1 in a server; its clients choose: model=remote sampler.best_of=4"
+
+
+def _check_candidates(config: Config, model: VideoModel) -> Iterator[str]:
+    """Whether there is anything to choose between, and anything to choose by."""
+    best_of = config.sampler.best_of
+    if best_of > 1 and not model.reads_seed:
+        yield f"sampler.best_of={best_of}: every candidate of model={config.model.name} is the same video; give 1"
 
 
 def _check_speed(config: Config) -> Iterator[str]:

@@ -133,6 +133,12 @@ class VideoModel(ABC):
     reads_targets: bool = False
     """Whether it needs the scene rendered in every style."""
 
+    has_front_stage: bool = False
+    """Whether the front view is made before the others and without them, so that it is the same alone."""
+
+    reads_seed: bool = True
+    """Whether its videos follow from `sampler.seed`."""
+
     may_read: ClassVar[tuple[str, ...]] = ()
     """Outputs of `GenerationRequest.renders` that some of its results follow from, of rgb and semantic."""
 
@@ -265,6 +271,10 @@ class OneStageModel(VideoModel):
     def passes(self) -> int:
         """Of a network, to make a clip."""
         return 1
+
+    @property
+    def reads_seed(self) -> bool:  # type: ignore[override]
+        return self.reads_prompts
 
     def generate(self, request: GenerationRequest, store: ResultStore) -> Iterator[GeneratedVideos]:
         for style in request.prompts:

@@ -45,6 +45,7 @@ def contract(config: RenderConfig, named: NamedContract) -> Contract:
 class RenderModel(VideoModel):
     stages: ClassVar[Mapping[str, int]] = {}
     reads_targets = True
+    reads_seed = False
 
     def control_requests(self, name: str) -> tuple[RenderRequest, ...]:
         return ()

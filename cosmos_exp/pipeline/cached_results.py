@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -19,9 +19,19 @@ from cosmos_exp.common.cache import Entry, StageCache, stage_key
 from cosmos_exp.common.progress import Tick
 from cosmos_exp.common.stored_arrays import ArrayFile, Arrays, save_result
 from cosmos_exp.config.run_spec import RunSpec
+from cosmos_exp.models.base import GeneratedVideos
 from cosmos_exp.runs.cost_history import Cost, History
 
-OWN_VERSIONS = {"captions": 2, "rewrites": 1, "render": 3, "controls": 2, "videos": 2, "guardrails": 1, "metrics": 4}
+OWN_VERSIONS = {
+    "captions": 2,
+    "rewrites": 1,
+    "render": 3,
+    "controls": 2,
+    "videos": 2,
+    "filter": 1,
+    "guardrails": 1,
+    "metrics": 4,
+}
 """{stage: version} of the stages of the pipeline itself; a model's are its own. Raise a version when the stage's code
 changes what it computes from the same input."""
 
@@ -159,6 +169,10 @@ class Results:
     def is_known(self, entry: Entry) -> bool:
         """Whether its values can be read; not in a dry run, where it is not in the cache."""
         return True
+
+    def unknown(self, videos: Iterable[GeneratedVideos]) -> Iterable[GeneratedVideos]:
+        """In a dry run, of as many videos that are not known yet: what these cost."""
+        return videos
 
     def together(self, lookups: Sequence[Callable[[], Entry]], tick: Tick) -> list[Entry]:
         """Results that do not need each other, several of which are computed at the same time."""

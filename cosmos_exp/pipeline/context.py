@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from cosmos_exp.common.cache import Entry
 from cosmos_exp.common.progress import Tick
 from cosmos_exp.config.run_spec import RunSpec
+from cosmos_exp.filtering.rule import MEASURES, Choice
 from cosmos_exp.metrics import READS_TARGETS
 from cosmos_exp.metrics.captured_scene import not_measured
 from cosmos_exp.models.base import ByRequest, GeneratedVideos, GenerationRequest, RenderRequest, views_of
@@ -35,6 +38,9 @@ class PipelineState:
     renders: dict[str, dict[RenderRequest, Entry]] = field(default_factory=dict)  # by weather
     controls: dict[str, dict[RenderRequest, Entry]] = field(default_factory=dict)  # by control
     shown: dict[str, dict[str, Entry]] = field(default_factory=dict)  # encoded videos of both, by view and name
+    choices: dict[str, Choice] = field(default_factory=dict)  # by style
+    open_styles: set[str] = field(default_factory=set)  # in a dry run, those whose choice hangs on values to be made
+    seeds: dict[str, int] = field(default_factory=dict)  # by style, of the candidate that is kept
     made: dict[str, GeneratedVideos] = field(default_factory=dict)  # by style, as the model made them
     generated: dict[str, GeneratedVideos] = field(default_factory=dict)  # by style, as the guards let them pass
 
@@ -54,15 +60,23 @@ class PipelineState:
 
 
 class RunContext:
-    """folder: None where nothing is written, as in a dry run. scene: None loads that of the config."""
+    """folder: None where nothing is written, as in a dry run. scene: None loads that of the config. seeds: {style: of
+    the candidate that is kept}, of a run that has chosen; None: chosen anew."""
 
     def __init__(
-        self, spec: RunSpec, results: Results, folder: RunFolder | None = None, *, scene: LoadedScene | None = None
+        self,
+        spec: RunSpec,
+        results: Results,
+        folder: RunFolder | None = None,
+        *,
+        scene: LoadedScene | None = None,
+        seeds: Mapping[str, int] | None = None,
     ):
         self.spec = spec
         self.results = results
         self.folder = folder
-        self.state = PipelineState()
+        self.state = PipelineState(seeds=dict(seeds or {}))
+        self.chooses = spec.chooses and not self.state.seeds
         self.scene = scene or LoadedScene(spec, results.cache)
         self.renders = Renders(spec, self.scene, results)
         by_model = spec.config.captions.source != "template"
@@ -75,7 +89,8 @@ class RunContext:
     def target_styles(self) -> tuple[str, ...]:
         """Styles that the scene is rendered in beside its weather: as targets of metrics, or for the model."""
         spec = self.spec
-        measured = not self.scene.has_pictures and (spec.references or not READS_TARGETS.isdisjoint(spec.metrics))
+        metrics = {*spec.metrics, *(MEASURES if self.chooses and spec.scores_labels else ())}
+        measured = not self.scene.has_pictures and (spec.references or not READS_TARGETS.isdisjoint(metrics))
         if not (measured or spec.model.reads_targets):
             return ()
         return tuple(style for style in spec.styles if style != spec.weather)
@@ -130,6 +145,25 @@ class RunContext:
                 if name in used
             },
         )
+
+    def generated(self) -> Iterator[GeneratedVideos]:
+        """The videos of every style; those that hang on an open choice are not in the cache."""
+        request = self.generation_request()
+        if not self.state.seeds:
+            yield from self.spec.model.generate(request, self.results)
+        alike: dict[tuple[int, bool], list[str]] = {}
+        for style, seed in self.state.seeds.items():
+            alike.setdefault((seed, style in self.state.open_styles), []).append(style)
+        for (seed, is_open), styles in alike.items():
+            own = replace(request, prompts={style: request.prompts[style] for style in styles})
+            made = self.spec.seeded(seed).generate(own, self.results)
+            yield from self.results.unknown(made) if is_open else made
+
+    def noise(self) -> dict[str, Any]:
+        """{stage: seed of each of its noise tensors}; where candidates were chosen, by style."""
+        if not self.state.seeds:
+            return dict(self.spec.model.seeds(self.state.clip))
+        return {style: self.spec.seeded(seed).seeds(self.state.clip) for style, seed in self.state.seeds.items()}
 
     def measured(self, style: str) -> Measured:
         state = self.state

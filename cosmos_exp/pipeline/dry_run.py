@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,6 +16,8 @@ from cosmos_exp.common.cache import Entry, StageCache
 from cosmos_exp.common.progress import Tick
 from cosmos_exp.common.stored_arrays import Arrays
 from cosmos_exp.config.run_spec import RunSpec
+from cosmos_exp.config.schema import run_id
+from cosmos_exp.models.base import GeneratedVideos, StoredVideo
 from cosmos_exp.pipeline.cached_results import Results
 from cosmos_exp.pipeline.context import RunContext
 from cosmos_exp.pipeline.stages import run_stages
@@ -44,13 +46,14 @@ class DryRun:
     notes: tuple[str, ...]
 
 
-def dry_run(spec: RunSpec) -> DryRun:
+def dry_run(spec: RunSpec, seeds: Mapping[str, int] | None = None) -> DryRun:
     """Builds the scene where its caption is not in the cache, because prompts follow from it; computes nothing else.
 
-    Raises UserError where the scene cannot be loaded or is too short.
+    seeds: as of `RunContext`. Before the scores of candidates are in the cache, what is made of the one that will be
+    kept counts as not cached. Raises UserError where the scene cannot be loaded or is too short.
     """
     results = DryRunResults(spec, StageCache(spec.config.paths.cache))
-    context = RunContext(spec, results)
+    context = RunContext(spec, results, seeds=seeds)
     with _quiet():
         run_stages(context)
     generated = [entry for videos in context.state.made.values() for entry in videos.entries]
@@ -62,6 +65,7 @@ class DryRunResults(Results):
     """Notes what is wanted, in `wanted` by key, and computes nothing but captions."""
 
     wanted: dict[str, Wanted] = field(default_factory=dict)
+    _unknown: bool = False
 
     def get(
         self,
@@ -74,6 +78,8 @@ class DryRunResults(Results):
         passes: int = 1,
     ) -> Entry:
         key = self.key(stage, config, inputs)
+        if self._unknown and key not in self.wanted:
+            key = self._unknown_key(key)
         entry = Entry(key, self.cache.root / stage / key, hit=self.cache.has(stage, key))
         if stage == "captions" or (stage == "rewrites" and entry.hit):  # is read, so an eviction must leave it
             super().get(stage, config, inputs, compute)
@@ -89,6 +95,26 @@ class DryRunResults(Results):
 
     def is_known(self, entry: Entry) -> bool:
         return entry.hit
+
+    def unknown(self, videos: Iterable[GeneratedVideos]) -> Iterable[GeneratedVideos]:
+        """Their entries have keys that no other run has, and so has all that follows from them."""
+        self._unknown = True
+        try:
+            return [self._renamed(made) for made in videos]
+        finally:
+            self._unknown = False
+
+    def _renamed(self, made: GeneratedVideos) -> GeneratedVideos:
+        def renamed(video: StoredVideo) -> StoredVideo:
+            entries = (replace(entry, key=self._unknown_key(entry.key), hit=False) for entry in video.entries)
+            return replace(video, entries=tuple(entries))
+
+        views = {view: renamed(video) for view, video in made.views.items()}
+        return replace(made, front=renamed(made.front), views=views)
+
+    def _unknown_key(self, key: str) -> str:
+        mark = f" of {run_id(self.spec.config)}"
+        return key if key.endswith(mark) else key + mark
 
     def together(self, lookups: Sequence[Callable[[], Entry]], tick: Tick) -> list[Entry]:
         return [lookup() for lookup in lookups]

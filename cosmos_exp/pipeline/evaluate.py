@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,9 +52,10 @@ def _evaluate(folder: RunFolder, names: Sequence[str] | None) -> tuple[dict[str,
         config.metrics.names = list(names)
     spec = RunSpec(config)
     with only_run_in(folder.path):
-        _require_generated(spec, folder)
+        seeds = _chosen_seeds(spec, folder)
+        _require_generated(spec, folder, seeds)
         results = Results(spec, StageCache(config.paths.cache))
-        context = RunContext(spec, results)
+        context = RunContext(spec, results, seeds=seeds)
         run_stages(context, without=("videos", "metrics"))
         _require_same(context, folder)
         metrics = folder.read_metrics() if folder.metrics.exists() else {}
@@ -91,8 +92,18 @@ def _record_written(folder: RunFolder) -> None:
     write_json(folder.provenance, record | {"written": record.get("written", {}) | measured})
 
 
-def _require_generated(spec: RunSpec, folder: RunFolder) -> None:
-    dry = dry_run(spec)
+def _chosen_seeds(spec: RunSpec, folder: RunFolder) -> dict[str, int]:
+    """{style: seed of the candidate that the run kept}; empty where it had no choice."""
+    if not spec.chooses:
+        return {}
+    seeds = {style: choice.winner.seed for style, choice in folder.read_filter().items() if style in spec.styles}
+    if len(seeds) < len(spec.styles):
+        raise UserError(f"{folder.filter} does not say which candidate the run kept of every style: run it again")
+    return seeds
+
+
+def _require_generated(spec: RunSpec, folder: RunFolder, seeds: Mapping[str, int]) -> None:
+    dry = dry_run(spec, seeds)
     needed = [dry.wanted[entry.key] for entry in dry.generated if entry.key in dry.wanted]
     missing = sorted({wanted.stage for wanted in needed if not wanted.cached and wanted.stage in spec.model.stages})
     if missing:

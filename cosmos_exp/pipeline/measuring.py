@@ -32,7 +32,7 @@ from cosmos_exp.metrics.label_file import FILE, label_values
 from cosmos_exp.metrics.label_overlay import label_overlay
 from cosmos_exp.metrics.survival import survival
 from cosmos_exp.metrics.types import GeneratedClip
-from cosmos_exp.models.base import ByRequest, GeneratedVideos
+from cosmos_exp.models.base import ByRequest, GeneratedVideos, RenderRequest
 from cosmos_exp.pipeline.cached_results import Results
 from cosmos_exp.pipeline.scene_loading import LoadedScene
 from cosmos_exp.rendering.stored import load_render
@@ -95,17 +95,27 @@ class Measured:
     """The metrics of one style. Its clip is loaded when the first metric has to be computed. Several threads may ask
     for metrics."""
 
-    def __init__(self, spec: RunSpec, scene: LoadedScene, results: Results, style: StyleResult):
+    def __init__(
+        self,
+        spec: RunSpec,
+        scene: LoadedScene,
+        results: Results,
+        style: StyleResult,
+        truth: Mapping[str, RenderRequest] | None = None,
+    ):
+        """truth: {view: what its video is compared with}; None: of all that the run generates."""
         self.spec = spec
         self.scene = scene
         self.results = results
         self.style = style
+        self.truth = spec.truth_requests if truth is None else truth
+        self.megapixels = spec.megapixels if truth is None else sum(own.shape.megapixels for own in truth.values())
         self.evaluator = StoredEvaluator(results)
         self._memo = Memo()
 
     def metric(self, name: str) -> Entry:
         """{key: value} of one metric."""
-        config, inputs, size = self.config(name), self.inputs(name), self.spec.megapixels
+        config, inputs, size = self.config(name), self.inputs(name), self.megapixels
         return self.results.get("metrics", config, inputs, lambda: evaluate_metric(self.clip, name), size=size)
 
     def config(self, name: str) -> dict[str, Any]:
@@ -185,7 +195,7 @@ class Measured:
         return self._memo.once("clip", self._load_clip)
 
     def _load_clip(self) -> GeneratedClip:
-        style, truth = self.style, self.spec.truth_requests
+        style, truth = self.style, self.truth
         videos, renders, targets = style.videos, style.renders, style.targets
         frames = next(iter(truth.values())).shape.frames
         clip = GeneratedClip(

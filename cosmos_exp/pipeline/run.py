@@ -62,7 +62,7 @@ def run(cfg: DictConfig, folder: Path, *, sweep: str | None = None, config: Conf
             log_notices(spec, {style: context.not_measured(style) for style in spec.styles})
             with out_of_memory_explained(config), clip_removed_where_blocked(report.folder):
                 run_stages(context)
-            record["noise"] = spec.model.seeds(context.state.clip)
+            record["noise"] = context.noise()
             record["results"] = result_digests(context.state.results())
             record["written"] = written_files(report.folder)
             write_json(report.folder.provenance, record)

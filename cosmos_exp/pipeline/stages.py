@@ -17,7 +17,9 @@ from cosmos_exp.common.files import write_atomic, write_bytes, write_json
 from cosmos_exp.common.progress import Tick, tick_of_part
 from cosmos_exp.common.stored_arrays import load_arrays
 from cosmos_exp.common.video import compose_grid, write_video
+from cosmos_exp.config.run_spec import FILTER
 from cosmos_exp.models.base import GeneratedVideos, RenderRequest
+from cosmos_exp.pipeline.candidates import choose
 from cosmos_exp.pipeline.context import RunContext
 from cosmos_exp.pipeline.references import Reference
 from cosmos_exp.pipeline.scene_loading import check_length
@@ -132,9 +134,22 @@ def _write_control_videos(context: RunContext, folder: RunFolder) -> None:
             write_video(folder.control(f"{name}_weight", view, state.clip), picture, spec.fps)
 
 
+def choose_candidates(context: RunContext, tick: Tick) -> None:
+    """Which of the candidates of each style is kept; the model has stages of its own."""
+    state = context.state
+    for style, choice in choose(context).items():
+        if choice is None:
+            state.open_styles.add(style)
+        else:
+            state.choices[style] = choice
+        state.seeds[style] = choice.winner.seed if choice else context.spec.config.sampler.seed
+    if context.folder:
+        write_json(context.folder.filter, {style: choice.record() for style, choice in state.choices.items()})
+
+
 def generate(context: RunContext, tick: Tick) -> None:
     """The model's videos of every style, as the guards let them pass; the model has stages of its own."""
-    for made in context.spec.model.generate(context.generation_request(), context.results):
+    for made in context.generated():
         videos = context.guarding.guarded(made)
         context.state.made[made.style], context.state.generated[made.style] = made, videos
         if context.folder:
@@ -184,6 +199,7 @@ STAGES = (
     Stage("render", render),
     Stage("controls", make_controls),
     Stage(VIDEOS, encode_control_videos, "control videos"),
+    Stage(FILTER, choose_candidates, has_own=True, needed=lambda context: context.chooses),
     Stage("generate", generate, has_own=True),
     Stage("metrics", measure),
 )

@@ -15,6 +15,8 @@ frames.json                               {style: {metric: [value of each frame 
 references.json                           {style: {metric: {"ceiling": value, "floor": value}}}, either may be missing
 guardrails.json                           the guards, their thresholds, and what each said
 not_measured.json                         {style: {metric: why it has no value}}, where the scene has none for it
+filter.json                               {style: the candidates with their scores, which one was kept and why}, with
+                                          sampler.best_of above 1
 labels/<style>/labels.json, <view>.mp4    label verdicts; the same to lay over the generated view
 wandb/                                    the offline W&B run
 """
@@ -40,6 +42,7 @@ from cosmos_exp.common.files import write_json
 from cosmos_exp.common.guards import YAML_BYTES, parse_yaml, read_bytes, read_json, shortened
 from cosmos_exp.common.input_files import did_you_mean
 from cosmos_exp.common.processes import has_open, is_alive
+from cosmos_exp.filtering.rule import Choice
 from cosmos_exp.runs.states import DONE, KILLED, RUNNING
 
 logger = logging.getLogger(__name__)
@@ -132,6 +135,10 @@ class RunFolder:
         return self.path / "guardrails.json"
 
     @property
+    def filter(self) -> Path:
+        return self.path / "filter.json"
+
+    @property
     def provenance(self) -> Path:
         return self.path / "provenance.json"
 
@@ -191,7 +198,7 @@ class RunFolder:
 
     @property
     def _measurements(self) -> tuple[Path, ...]:
-        return self.metrics, self.references, self.frames, self.not_measured
+        return self.metrics, self.references, self.frames, self.not_measured, self.filter
 
     def clips(self) -> list[str]:
         """Clips that have captions here."""
@@ -254,6 +261,16 @@ class RunFolder:
     def read_not_measured(self) -> dict[str, dict[str, str]]:
         """{style: {metric: why it has no value}}; empty where all metrics apply."""
         return _nested(self.not_measured, _read_json(self.not_measured), 1) if self.not_measured.exists() else {}
+
+    def read_filter(self) -> dict[str, Choice]:
+        """{style: which of its candidates was kept}; empty where the run made one of each style."""
+        if not self.filter.exists():
+            return {}
+        found = _nested(self.filter, _read_json(self.filter), 1)
+        try:
+            return {style: Choice.of_record(values) for style, values in found.items()}
+        except UserError as error:
+            raise UserError(f"{self.filter}: {error}") from error
 
     def write_not_measured(self, reasons: Mapping[str, Mapping[str, str]]) -> None:
         """reasons: {style: {metric: why it has no value}}; no file where there are none."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.table import Table
 
 from cosmos_exp.common.console import Console
+from cosmos_exp.filtering.rule import sentences as sentences_of_choices
 from cosmos_exp.metrics.captured_scene import sentences
 from cosmos_exp.metrics.info import metric_info
 from cosmos_exp.runs.run_folder import RunFolder
@@ -16,7 +17,12 @@ def show(folder: RunFolder) -> None:
     """Print the summary of a finished run to standard output."""
     console = Console(markup=False, emoji=False)
     console.print(metrics_table(folder))
-    for sentence in sentences(folder.read_not_measured()):
+    choices = folder.read_filter()
+    for style, choice in choices.items():
+        kept, count = choice.winner, len(choice.candidates)
+        told = f"{style}: candidate {kept.number} of {count}, seed {kept.seed}: {choice.why}"
+        console.print(told, highlight=False, soft_wrap=True)
+    for sentence in [*sentences(folder.read_not_measured()), *sentences_of_choices(choices.values())]:
         console.print(sentence, highlight=False, soft_wrap=True)
     status = folder.require_status()
     times = "  ".join(f"{stage} {seconds:.1f}" for stage, seconds in status.seconds.items())

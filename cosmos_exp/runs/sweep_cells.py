@@ -13,6 +13,7 @@ from typing import Any
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.guards import parse_yaml, shortened
 from cosmos_exp.common.views import VIEWS
+from cosmos_exp.filtering.rule import Choice
 from cosmos_exp.metrics.normalised import beside_references
 from cosmos_exp.runs.run_folder import RunFolder, Status, existing_folder, read_run_yaml
 from cosmos_exp.runs.states import DONE, FAILED, UNREADABLE
@@ -35,7 +36,7 @@ class Cell:
     references: {key: {"ceiling", "floor": value}}, either may be missing.
     weights: {network: {control: weight}} as they count, empty where they count as given. videos: {what it shows: path}.
     views: in the order of the run. controls: {control: {view: path}}. labels: {view: path} of the videos that lay label
-    verdicts over the generated ones.
+    verdicts over the generated ones. choice: which of several candidates it shows; None where there was one.
     """
 
     run: str
@@ -53,6 +54,7 @@ class Cell:
     views: list[str] = field(default_factory=list)
     controls: dict[str, dict[str, Path]] = field(default_factory=dict)
     labels: dict[str, Path] = field(default_factory=dict)
+    choice: Choice | None = None
 
     def row(self) -> dict[str, Any]:
         """As a plain dict: run, state, style, the axes, the metrics, then `ceiling/<metric>`, `floor/<metric>` and
@@ -168,7 +170,7 @@ def _run_cells(run: Path, root: Path, axes: dict[str, Any], config: dict[str, An
     status = folder.living_status()
     state, error = _state(status)
     metrics = folder.read_metrics() if folder.metrics.exists() else {}
-    references, absent = folder.read_references(), folder.read_not_measured()
+    references, absent, choices = folder.read_references(), folder.read_not_measured(), folder.read_filter()
     captions = {clip: folder.read_captions(clip) for clip in folder.clips()}
     styles = [(clip, style, prompt) for clip, prompts in captions.items() for style, prompt in prompts.items()]
     if not styles:
@@ -192,6 +194,7 @@ def _run_cells(run: Path, root: Path, axes: dict[str, Any], config: dict[str, An
             views=views,
             controls=controls.get(clip, {}),
             labels=_existing({view: folder.labels(style) / f"{view}.mp4" for view in views}) if clip else {},
+            choice=choices.get(style),
         )
         for clip, style, prompt in styles
     ]

@@ -26,3 +26,6 @@ class SamplerConfig:
     scene.weather; a folder with a video per view; null: only the front view is given."""
     seed: int = 0
     """Of the initial noise; the same seed gives the same noise at every guidance and weight."""
+    best_of: int = 1
+    """Candidates of each style, of which `filter` keeps one: the first has this seed, the others seeds derived from it.
+    1: no choice."""

@@ -18,7 +18,7 @@ from cosmos_exp.common.files import write_json
 from cosmos_exp.common.units import parse_age, parse_size
 from cosmos_exp.config.compose import compose
 from cosmos_exp.config.schema import Config, typed
-from cosmos_exp.config.validate import validate
+from cosmos_exp.config.validate import alone_problems, validate
 
 MOST_WORKERS = 64
 ENDPOINT = "endpoint.json"
@@ -104,7 +104,7 @@ def settings(overrides: Sequence[str] = (), *, config_dir: Path | str | None = N
         raise ValidationErrors(unknown_name("config key", key, known) for key in unknown)
     cfg = compose(chosen, config_dir=config_dir)
     serve: ServeConfig = typed(cfg).serve
-    problems = [*validate(cfg, here=here), *serve_problems(serve)]
+    problems = [*validate(cfg, here=here), *serve_problems(serve), *alone_problems(cfg.sampler.best_of)]
     if problems:
         raise ValidationErrors(problems)
     return Settings(typed(cfg), serve)

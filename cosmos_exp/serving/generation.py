@@ -7,7 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -36,7 +36,7 @@ from cosmos_exp.pipeline.guarding import Guarding, texts_of
 from cosmos_exp.pipeline.out_of_memory import out_of_memory_explained
 from cosmos_exp.remote.wire import FRONT, JobRequest, ModelInfo, ResultFile, ResultManifest
 from cosmos_exp.serving.blobs import BlobStore
-from cosmos_exp.serving.job_config import STYLE, job_config
+from cosmos_exp.serving.job_config import SAMPLER_KEYS, STYLE, job_config
 from cosmos_exp.serving.job_inputs import JobInputs, aspect_of
 
 PREPARED, GENERATED = 0.05, 0.95
@@ -245,7 +245,7 @@ def model_info(config: Config) -> ModelInfo:
     """The model of a server: its contract, what its results follow from, and what a request may leave out."""
     spec = RunSpec(config)
     results = Results(spec, StageCache(config.paths.cache))
-    defaults = {f"sampler.{key}": value for key, value in asdict(config.sampler).items()}
+    defaults = {f"sampler.{key}": getattr(config.sampler, key) for key in SAMPLER_KEYS}
     for group in ("model", "speed", "hardware"):
         defaults |= {f"{group}.{key}": value for key, value in identity(getattr(config, group)).items()}
     if config.guardrails.changes_result:

@@ -25,6 +25,7 @@ STYLE = "Original"
 """The one style of a job: its prompt is as the request has it."""
 
 CLIP_KEYS = ("num_frames", "multi_view_frames", "overlap", "height", "width", "fps")
+SAMPLER_KEYS = tuple(entry.name for entry in fields(SamplerConfig) if entry.name != "best_of")
 GROUPS = ("model", "views", "controls", "captions", "sampler")
 """Of the config, those that a request has values of."""
 STRENGTHS = ("edge", "vis")
@@ -176,7 +177,7 @@ def control_names() -> list[str]:
 
 def config_keys() -> list[str]:
     """What `extra.config` may have, without the views of file-valued keys."""
-    keys = [f"model.{name}" for name in CLIP_KEYS] + [f"sampler.{entry.name}" for entry in fields(SamplerConfig)]
+    keys = [f"model.{name}" for name in CLIP_KEYS] + [f"sampler.{name}" for name in SAMPLER_KEYS]
     for name in control_names():
         keys += [f"controls.{name}.weight"]
         keys += [f"controls.{name}.weight_map.{entry.name}" for entry in fields(WeightMapConfig)]

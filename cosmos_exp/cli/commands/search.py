@@ -6,7 +6,7 @@ import hashlib
 import logging
 import math
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from multiprocessing.pool import AsyncResult
 from pathlib import Path
@@ -140,9 +140,18 @@ def _check(axes: Sequence[Axis], fixed: Sequence[str], options: Namespace, *, he
     for values in zip_longest(*(axis.corners for axis in axes)):
         cell = [f"{a.key}={a.corners[0] if value is None else value}" for a, value in zip(axes, values)]
         cfg = compose([*fixed, *cell], config_dir=options.config_dir)
-        errors |= dict.fromkeys(validate(cfg, here=here))
+        errors |= dict.fromkeys([*validate(cfg, here=here), *_favoured(axes, options.objective, cfg)])
     if errors:
         raise ValidationErrors(errors)
+
+
+def _favoured(axes: Sequence[Axis], objectives: Sequence[str], cfg: DictConfig) -> Iterator[str]:
+    """Objectives that choose among candidates, in a search for the number of these."""
+    from cosmos_exp.filtering.rule import FAVOURED
+
+    for name in objectives if "sampler.best_of" in [axis.key for axis in axes] else ():
+        if name in FAVOURED.get(cfg.filter.name, ()):
+            yield f"--objective {name}: it chooses among sampler.best_of candidates, so that most of them always win"
 
 
 def _folder(cfg: DictConfig, options: Namespace) -> Path:

@@ -81,6 +81,11 @@ class RemoteModel(VideoModel):
     def may_read(self) -> tuple[str, ...]:  # type: ignore[override]
         return tuple(self.info.may_read)
 
+    @property
+    def has_front_stage(self) -> bool:  # type: ignore[override]
+        """Of Transfer1's models, whose server finds the front view in its cache when all views are asked for."""
+        return FRONT in self.info.versions
+
     def control_requests(self, name: str) -> tuple[RenderRequest, ...]:
         """The front view, and all views where the server's multi-view network reads the control."""
         if not self.info.reads_controls:

@@ -37,6 +37,7 @@ class Transfer1Spec(VideoModel):
     stages: ClassVar[Mapping[str, int]] = {"hints": 2, "input": 2, "text": 2, "single_view": 4, "multi_view": 4}
 
     may_read = ("rgb", "semantic")
+    has_front_stage = True
 
     def __init__(self, config: GenerationConfig, contract: Contract, *, known: Mapping[str, Contract] | None = None):
         super().__init__(config, contract, known=known)

@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from cosmos_exp.filtering.rule import sentences as sentences_of_choices
 from cosmos_exp.metrics.captured_scene import sentences
 from cosmos_exp.metrics.info import metric_info
 from cosmos_exp.runs.sweep_cells import STYLE_AXIS, Cell
@@ -17,6 +18,7 @@ from cosmos_exp.tracking.comparison.settings import (
     Constraint,
     Estimate,
     Setting,
+    chosen_unequally,
     comparable,
     rank,
 )
@@ -24,6 +26,7 @@ from cosmos_exp.tracking.comparison.weights import acting
 
 NAMED = 4
 """Settings named of a list."""
+CHOSEN = "it chose among the candidates of some settings, and is higher there by that alone."
 
 
 def axis_labels(axes: Iterable[str]) -> dict[str, str]:
@@ -48,6 +51,11 @@ def not_measured(cells: Iterable[Cell]) -> list[str]:
     return sentences(found)
 
 
+def choices(cells: Iterable[Cell]) -> list[str]:
+    """What is to be kept in mind of cells whose videos were chosen among candidates."""
+    return sentences_of_choices(cell.choice for cell in cells if cell.choice)
+
+
 class Answer:
     """The sentence about the settings of one style.
 
@@ -66,6 +74,8 @@ class Answer:
         aside = self._incomplete(settings, considered) + self._aside(settings)
         if not considered:
             return f"No setting of {self._among(settings)} has this metric.{aside}"
+        if chosen_unequally(considered, self.metric):
+            return f"No setting can be named by {metric_info(self.metric).label}: {CHOSEN}{aside}"
         if ranking is None:
             return f"Only {self._name(considered[0])} can be considered.{aside}"
         name, found = self._name(ranking.best), _value(self.metric, ranking.best.estimate(self.metric))

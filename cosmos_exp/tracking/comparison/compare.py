@@ -24,7 +24,7 @@ from cosmos_exp.metrics.info import METRIC_INFO, metric_info
 from cosmos_exp.metrics.parts import CAMERAS, grouped_parts
 from cosmos_exp.metrics.types import GROUPS
 from cosmos_exp.runs.sweep_cells import Cell, axis_values, read_cells
-from cosmos_exp.tracking.comparison.answer import axis_labels, not_measured
+from cosmos_exp.tracking.comparison.answer import CHOSEN, axis_labels, choices, not_measured
 from cosmos_exp.tracking.comparison.settings import (
     OF_ALL_SEEDS,
     RELATIONS,
@@ -47,7 +47,7 @@ PARQUET = "compare.parquet"
 PNG_LEVEL = 1  # of zlib: a quarter of the default's time for a sixth more bytes
 TEMPLATE = Path(__file__).with_name("page")
 SCRIPTS = (
-    *("model", "stats", "answer", "marks", "controls", "table", "parallel"),
+    *("model", "stats", "answer", "marks", "controls", "table", "candidates", "parallel"),
     *("plots", "scatter", "heat", "overlays", "videos", "main"),
 )
 
@@ -101,6 +101,7 @@ def page_data(folder: Path, cells: list[Cell]) -> dict[str, Any]:
         ],
         "metrics": [_metric(name) for name in names],
         "notMeasured": not_measured(cells),
+        "chosen": {"notes": choices(cells), "why": CHOSEN},
         "groups": GROUPS,
         "columns": first_columns(names),
         "parts": _parts(cells, keys),
@@ -180,7 +181,17 @@ def _cell(folder: Path, cell: Cell) -> dict[str, Any]:
         "views": cell.views,
         "controls": {name: sources(paths) for name, paths in cell.controls.items() if name in shown},
         "labels": sources(cell.labels),
+        "choice": _choice(cell),
     }
+
+
+def _choice(cell: Cell) -> dict[str, Any] | None:
+    """favoured: metrics that are higher by the choice."""
+    if cell.choice is None:
+        return None
+    record = cell.choice.record()
+    candidates = [c | {"scores": _rounded(c["scores"])} for c in record["candidates"]]
+    return {"favoured": record["favoured"], "winner": record["winner"], "why": record["why"], "candidates": candidates}
 
 
 def _rounded(values: Mapping[str, float]) -> dict[str, float]:

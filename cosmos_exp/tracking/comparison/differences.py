@@ -11,11 +11,14 @@ from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.metrics.info import METRIC_INFO, metric_info
 from cosmos_exp.runs.summary import ARROWS
 from cosmos_exp.runs.sweep_cells import Cell
-from cosmos_exp.tracking.comparison.settings import Setting, settings_of
+from cosmos_exp.tracking.comparison.settings import Setting, chosen_unequally, settings_of
 from cosmos_exp.tracking.comparison.statistics import LEVEL, Interval, holm, independent, mean_interval
 from cosmos_exp.tracking.comparison.summary import table_console
 
-LEGEND = "better, worse: at 5 %; p: after Holm, for all settings of a metric; interval: of one comparison alone"
+LEGEND = (
+    "better, worse: at 5 %; chosen: by a metric that took the best of more candidates on one side; p: after Holm, for "
+    "all settings of a metric; interval: of one comparison alone"
+)
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class Difference:
     """A setting minus the baseline: mean over `count` scenes, or seeds of a single one (`unit`).
 
     interval: at 95 %, of this comparison alone; None for one scene and seed. p: after Holm, for all settings that are
-    compared in the metric; None likewise.
+    compared in the metric; None likewise. unequal: the metric chose among more candidates on one side.
     """
 
     setting: Setting
@@ -32,6 +35,7 @@ class Difference:
     p: float | None
     count: int
     unit: str
+    unequal: bool = False
 
 
 def differences_to(settings: Sequence[Setting], metric: str, baseline: Setting) -> list[Difference]:
@@ -45,7 +49,13 @@ def differences_to(settings: Sequence[Setting], metric: str, baseline: Setting) 
     adjusted = iter(holm([interval.p for *_, interval in found if interval]))
     return [
         Difference(
-            setting, sum(values) / len(values), interval, next(adjusted) if interval else None, len(values), unit
+            setting,
+            sum(values) / len(values),
+            interval,
+            next(adjusted) if interval else None,
+            len(values),
+            unit,
+            chosen_unequally([setting, baseline], metric),
         )
         for setting, values, unit, interval in found
     ]
@@ -119,5 +129,6 @@ def _cells(difference: Difference, direction: str) -> tuple[str, str, str, str, 
     if difference.interval is None or difference.p is None:
         return f"{difference.mean:+.3f}", "-", "-", count, ""
     verdict = "better" if (difference.mean > 0) == (direction == "up") else "worse"
+    verdict = "chosen" if difference.unequal else verdict
     interval = f"{difference.interval.low:+.3f} to {difference.interval.high:+.3f}"
     return f"{difference.mean:+.3f}", interval, f"{difference.p:.3f}", count, verdict if difference.p < LEVEL else ""

@@ -141,12 +141,20 @@ def comparable(settings: Sequence[Setting], metric: str) -> tuple[list[Setting],
     return [setting for setting, _ in kept], set.intersection(*(repeats for _, repeats in kept)) if kept else set()
 
 
+def chosen_unequally(settings: Iterable[Setting], metric: str) -> bool:
+    """Whether the metric, or one of the same evidence, took the best of more candidates in some cells than in others:
+    it is higher in these by that alone."""
+    cells = [cell for setting in settings for cell in setting.cells if metric in cell.metrics]
+    return len({cell.choice.among(metric) if cell.choice else 1 for cell in cells}) > 1
+
+
 def rank(settings: Sequence[Setting], metric: str, constraint: Constraint | None = STYLE_KEPT) -> Ranking | None:
     """Compare the setting with the best mean with each other one; None where there is nothing to compare.
 
     Student's paired test over scenes, or over the seeds of a single scene, at 5 % after Holm's correction for the
     number of comparisons (Scand. J. Statist. 6, 1979). Only settings that satisfy the constraint are considered, and of
-    these the `comparable` ones; the best mean is that over the scenes and seeds that all of them have.
+    these the `comparable` ones; the best mean is that over the scenes and seeds that all of them have. Nothing is
+    compared that was `chosen_unequally`.
     """
     sign = {"up": 1, "down": -1}.get(metric_info(metric).direction)
     meeting = [s for s in settings if not constraint or constraint.holds(s)]
@@ -156,7 +164,7 @@ def rank(settings: Sequence[Setting], metric: str, constraint: Constraint | None
         for i, setting in enumerate(settings)
         if sign and (found := setting.among(common).estimate(metric))
     }
-    if sign is None or len(means) < 2:
+    if sign is None or len(means) < 2 or chosen_unequally(settings, metric):
         return None
     best = max(means, key=lambda i: means[i])
     tests = []

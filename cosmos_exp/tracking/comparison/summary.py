@@ -11,7 +11,7 @@ from cosmos_exp.metrics.info import METRIC_INFO, metric_info
 from cosmos_exp.runs.states import DONE
 from cosmos_exp.runs.summary import ARROWS
 from cosmos_exp.runs.sweep_cells import Cell, axis_values
-from cosmos_exp.tracking.comparison.answer import Answer, axis_labels, not_measured, value_text
+from cosmos_exp.tracking.comparison.answer import Answer, axis_labels, choices, not_measured, value_text
 from cosmos_exp.tracking.comparison.settings import (
     OF_ALL_SEEDS,
     Ranking,
@@ -59,7 +59,7 @@ def print_summary(cells: Sequence[Cell]) -> None:
             console.print(_legend(rankings), highlight=False, soft_wrap=True)
         if len(settings) > MOST_SETTINGS:
             console.print(f"and {len(settings) - MOST_SETTINGS} more settings, on the page", highlight=False)
-    for sentence in not_measured(cells):
+    for sentence in [*not_measured(cells), *choices(cells)]:
         console.print(sentence, highlight=False, soft_wrap=True)
     if tables:
         console.print(EXPLAIN, highlight=False)

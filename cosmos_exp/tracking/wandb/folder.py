@@ -32,6 +32,8 @@ def log_folder(
     axes = swept_values(folder.path) if sweep else {}
     absent = folder.read_not_measured()
     written = {name: record for clip in folder.clips() for name, record in folder.read_rewrites(clip).items()}
+    choices = folder.read_filter()
+    chosen = {style: {"by": own.by, "favoured": own.record()["favoured"]} for style, own in choices.items()}
     prompts, videos, rows = _results(folder, cfg, partial=not done)
     return log_run(
         folder.path,
@@ -44,11 +46,13 @@ def log_folder(
         config=cfg
         | {"effective_weights": status.weights}
         | ({"not_measured": absent} if absent else {})
-        | ({"rewrites": written} if written else {}),
+        | ({"rewrites": written} if written else {})
+        | ({"chosen": chosen} if chosen else {}),
         axes=axes,
         metrics=folder.read_metrics() if done or folder.metrics.exists() else {},
         references=folder.read_references(),
         frames=folder.read_frames(),
+        choices=choices,
         prompts=prompts,
         videos=videos,
         rows=rows,

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from cosmos_exp.common.errors import UserError, unknown_name
+from cosmos_exp.filtering.rule import Choice
 from cosmos_exp.metrics.normalised import beside_references
 from cosmos_exp.tracking.wandb.file import is_finished, read_run, run_files
 
@@ -87,6 +88,7 @@ def log_run(
     rows: Sequence[ComparisonRow],
     references: References = NOTHING,
     frames: Frames = NOTHING,
+    choices: Mapping[str, Choice] = NOTHING,
     error: str = "",
     exit_code: int = 0,
 ) -> Path:
@@ -94,9 +96,10 @@ def log_run(
 
     config: resolved, plain containers. axes: {swept key: value}, kept as flat `axes.*` columns. metrics: {style:
     {key: value}}. references: {style: {key: {"ceiling", "floor": value}}}. frames: {style: {key: value of each frame}},
-    logged as history over the step metric `frame`. prompts: {style: prompt}. videos: {key: mp4 path}. exit_code: not 0
-    marks the run as failed, error says why. A run folder holds one offline run of an id: it is left alone where it says
-    all this already, and replaced where it does not. Raises FileNotFoundError for a video that does not exist.
+    logged as history over the step metric `frame`. choices: {style: which candidate was kept}, logged as a table.
+    prompts: {style: prompt}. videos: {key: mp4 path}. exit_code: not 0 marks the run as failed, error says why. A run
+    folder holds one offline run of an id: it is left alone where it says all this already, and replaced where it does
+    not. Raises FileNotFoundError for a video that does not exist.
     """
     wandb = _import_wandb()
     options = dict(project=project, entity=entity, name=name, group=group, job_type=job_type, tags=list(tags))
@@ -104,6 +107,7 @@ def log_run(
     kept = {AXES: axes, "prompts": dict(prompts)}
     files = [*videos.values(), *(path for row in rows for path in row.files)]
     beside = [references, frames] if references or frames else []  # so that a run without them keeps its hash
+    beside += [choice.record() for choice in choices.values()]
     content = _content_hash([run_id, options, config, kept, metrics, error, exit_code, *beside], files)
     if (there := _logged(run_folder, run_id, content)) is not None:
         return there
@@ -116,6 +120,9 @@ def log_run(
             logged |= {f"prompt/{_key(style)}": prompt for style, prompt in prompts.items()}
             logged |= {media_key(key): _video(wandb, path) for key, path in videos.items()}
             logged |= {"error": error} if error else {}
+            logged |= choice_values(choices)
+            if choices:
+                logged["candidates"] = candidates_table(wandb, choices, name)
             if rows:
                 logged["comparison"] = comparison_table(wandb, rows, name, axes, metrics, prompts, references)
             run.log(logged)
@@ -187,6 +194,27 @@ def reference_values(metrics: Metrics, references: References) -> dict[str, floa
             flat[f"{kind}/{_key(style)}/{key}"] = value
             means.setdefault(column, []).append(value)
     return flat | {column: float(np.mean(values)) for column, values in means.items()}
+
+
+def choice_values(choices: Mapping[str, Choice]) -> dict[str, float]:
+    """`filter/<style>/score` and `filter/<style>/candidate` of the candidate that is kept."""
+    flat: dict[str, float] = {}
+    for style, winner in ((style, choice.winner) for style, choice in choices.items()):
+        flat |= {f"filter/{_key(style)}/candidate": winner.number}
+        flat |= {} if winner.score is None else {f"filter/{_key(style)}/score": winner.score}
+    return flat
+
+
+def candidates_table(wandb: Any, choices: Mapping[str, Choice], run: str) -> Any:
+    """wandb.Table with a row per style and candidate: seed, scores, what is wrong with it, whether it is kept."""
+    names = list(dict.fromkeys(n for choice in choices.values() for c in choice.candidates for n in c.scores))
+    table = wandb.Table(columns=["run", "style", "candidate", "seed", "kept", "score", *names, "problems"])
+    for style, choice in choices.items():
+        for own in choice.candidates:
+            values = [own.scores.get(name) for name in names]
+            kept = own is choice.winner
+            table.add_data(run, style, own.number, own.seed, kept, own.score, *values, "; ".join(own.problems))
+    return table
 
 
 def _beside(values: Mapping[str, float], references: Mapping[str, Mapping[str, float]]) -> dict[str, float]:

@@ -14,6 +14,7 @@ from wandb.proto.wandb_internal_pb2 import Record
 
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.video import write_video
+from cosmos_exp.filtering.rule import Candidate, Choice
 from cosmos_exp.tracking.wandb import file as wandb_file
 from cosmos_exp.tracking.wandb.file import read_run, run_files
 from cosmos_exp.tracking.wandb.run import ComparisonRow, check_mode, log_run, metric_values
@@ -101,6 +102,18 @@ def test_the_values_of_frames_are_curves_over_the_frame(values):
     ]
     assert not any(key.startswith("frame") for key in run.summary), "the last frame says nothing of the run"
     assert run.summary["metrics/tse"] == 0.25
+
+
+def test_candidates_are_a_table_and_the_kept_one_is_in_the_summary(values):
+    candidates = [Candidate(0, 0, {"flicker": 5.0}, 0.25), Candidate(1, 77, {"flicker": 4.0}, 0.5, ("frozen",))]
+    folder = log_run(**values, choices={"Golden hour": Choice("measures", candidates)})
+    summary = read_run(next(iter(run_files(folder)))).summary
+    assert (summary["filter/Golden_hour/candidate"], summary["filter/Golden_hour/score"]) == (0, 0.25)
+    assert summary["candidates"]["nrows"] == 2
+    (table,) = folder.rglob("candidates*.table.json")
+    assert json.loads(table.read_text())["data"][1] == [
+        "guidance=3", "Golden hour", 1, 77, False, 0.5, 4.0, "frozen",
+    ]  # fmt: skip
 
 
 def test_ceilings_and_normalised_values_are_in_summary_and_table(values):

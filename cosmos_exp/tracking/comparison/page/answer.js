@@ -20,6 +20,8 @@ function answer(settings, metric) {
   const {settings: considered} = comparable(meeting, metric);
   const aside = incomplete(meeting, considered) + asideOf(settings);
   if (!considered.length) return `No setting of ${among(settings)} has this metric.${aside}`;
+  if (chosenUnequally(considered, metric))
+    return `No setting can be named by ${metric.label}: ${data.chosen.why}${aside}`;
   const ranked = ranking(considered, metric);
   if (!ranked) return `Only ${settingName(considered[0])} can be considered.${aside}`;
   const {best, ties, count, unit} = ranked,

@@ -28,7 +28,9 @@ function baselineOptions() {
   ]);
 }
 
-$("not-measured").replaceChildren(...data.notMeasured.map(said => make("p", {textContent: said})));
+$("not-measured").replaceChildren(
+  ...[...data.notMeasured, ...data.chosen.notes].map(said => make("p", {textContent: said})),
+);
 document.title = data.title + " – comparison";
 $("title").textContent = data.title;
 $("written").textContent = data.written;

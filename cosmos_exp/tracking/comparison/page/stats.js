@@ -100,6 +100,14 @@ const STYLE_KEPT = data.constraint,
 const lostStyle = cells => !holds(cells, STYLE_KEPT);
 const sameConstraint = (a, b) => a && b && ["metric", "relation", "bound"].every(key => a[key] === b[key]);
 
+// Whether a metric, or one of the same evidence, took the best of more candidates in some cells than in others: it is
+// higher in these by that alone.
+function chosenUnequally(settings, metric) {
+  const cells = settings.flat().filter(cell => measuredOf(cell, metric.key) !== undefined);
+  const among = cells.map(cell => (cell.choice?.favoured.includes(metric.key) ? cell.choice.candidates.length : 1));
+  return new Set(among).size > 1;
+}
+
 // Which of several settings is best in a metric: {best, ties, count, unit}, undefined where there is nothing to compare.
 // That with the best mean is compared with each other one, in pairs of one scene and seed: Student's paired test, over
 // scenes as in `interval`, corrected for their number after Holm (1979). ties: those that it is not told apart from at
@@ -108,7 +116,7 @@ function ranking(settings, metric) {
   const sign = {up: 1, down: -1}[metric.direction];
   const values = settings.map(cells => measuredValues(cells, metric.key));
   const {settings: measuredOnes, common} = comparable(settings, metric);
-  if (!sign || measuredOnes.length < 2 || !common.size) return undefined;
+  if (!sign || measuredOnes.length < 2 || !common.size || chosenUnequally(measuredOnes, metric)) return undefined;
   const shared = cells => values[settings.indexOf(cells)].filter(([cell]) => common.has(joint(cell, repeats)));
   const level = cells => sign * interval(shared(cells)).mean;
   const best = measuredOnes.reduce((a, b) => (level(b) > level(a) ? b : a));

@@ -70,6 +70,7 @@ function drawTable() {
     .querySelector("#table tbody")
     .replaceChildren(...rows.map(row => tableRow(row, axes, metrics, state.means ? marks : {})));
   drawGroups();
+  drawCandidates();
 }
 function groupRow(before, metrics) {
   const groups = [...groupBy(metrics, m => m.group || "other")];
