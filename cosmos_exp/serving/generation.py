@@ -76,10 +76,10 @@ def job_of(config: Config, request: JobRequest, blobs: BlobStore, folder: Path) 
     Raises ValidationErrors with everything that is wrong with it: values, the model's contract, files.
     """
 
-    def place(sha256: str, where: Path) -> Path:
+    def place(sha256: str, ending: str | None, where: Path) -> Path:
         if not blobs.path(sha256).is_file():
             raise UserError(f"no file {sha256} was uploaded")
-        path = blobs.materialise(sha256, folder / where.parent / f"{where.name}.file")
+        path = blobs.materialise(sha256, folder / where.parent / f"{where.name}.file", ending)
         named = folder / where.parent / f"{where.name}{path.suffix}"
         path.replace(named)
         return named

@@ -148,6 +148,15 @@ def test_a_file_of_the_config_is_an_upload(nano, problems, blobs, hdmap: str, tm
     assert given == str(tmp_path / "controls.hdmap.weight_map.mask.npy") and np.load(given).shape == (4, 4)
 
 
+def test_a_file_is_read_as_the_request_names_it_whoever_uploaded_it_first(nano, problems, blobs, hdmap, tmp_path):
+    mask = put(blobs, _npy(np.full((5, 5), 0.5, np.float32)), "first.png")
+    named = guided(hdmap, extra=small(config={"controls.hdmap.weight_map.mask": f"blob:{mask}.npy"}))
+    given = job_of(nano, named, blobs, tmp_path).spec.config.controls.hdmap.weight_map.mask
+    assert given == str(tmp_path / "controls.hdmap.weight_map.mask.npy")
+    (told,) = problems(guided(hdmap, extra=small(config={"controls.hdmap.weight_map.mask": f"blob:{mask}"})))
+    assert "mask.png" in told
+
+
 def test_model_render_needs_the_scene_in_the_style_and_no_control(blobs, root: Path, hdmap: str):
     config = settings(["model=render", f"paths.outputs={root}"]).config
     assert check_request(config, rendered(hdmap), blobs, root) == []
