@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
@@ -47,6 +47,19 @@ class Message(BaseModel):
     """A JSON object with these keys and no others."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def complaints(error: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What is wrong with a message, each with its place and the value. error: as pydantic's `errors()` lists it, or
+    FastAPI's, whose places begin with the part of the request."""
+    return [_complaint(one) for one in error]
+
+
+def _complaint(error: Mapping[str, Any]) -> str:
+    place = ".".join(str(part)[:80] for part in error["loc"] if part not in ("body", "path", "query"))
+    given = error.get("input")
+    shown = f" (given: {str(given)[:80]!r})" if isinstance(given, (str, int, float)) else ""
+    return f"{place or 'the body'}: {error['msg'].removeprefix('Value error, ')}{shown}"
 
 
 class Status(str, Enum):
@@ -177,8 +190,8 @@ class JobInfo(Message):
 
 
 class ResultFile(Message):
-    """kind: video, playable; lossless, the same frames bit for bit; prompt. view: `single_view` is the front view as it
-    was generated alone."""
+    """kind: video, playable; lossless, the same frames bit for bit; grid, all views in one picture; prompt. view:
+    `single_view` is the front view as it was generated alone."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 

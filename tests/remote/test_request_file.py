@@ -71,7 +71,7 @@ def test_controlnet_specs_is_the_same_request(folder):
 
 
 def test_a_key_on_both_levels_is_refused(folder):
-    with pytest.raises(UserError, match="rain.toml: seed: given at the top and below controlnet_specs"):
+    with pytest.raises(UserError, match=r"rain\.toml: seed: given at the top and below controlnet_specs"):
         read_request(write(folder, SCALARS + "[controlnet_specs]\nseed = 1\n"))
 
 
