@@ -72,7 +72,7 @@ def test_the_container_is_no_root_and_writes_to_its_volumes_alone() -> None:
 
 def test_all_serve_on_the_port_that_they_publish_and_check() -> None:
     assert re.findall(r"^EXPOSE (\d+)$", DOCKERFILE, re.M) == ["8080"]
-    assert 'serve.port=8080"' in DOCKERFILE and "http://127.0.0.1:8080/v1/health/ready" in DOCKERFILE
+    assert '"serve.port=8080"' in DOCKERFILE and "http://127.0.0.1:8080/v1/health/ready" in DOCKERFILE
     (published,) = SERVER["ports"]
     assert published.endswith(":8080")
     assert TASK["resources"]["ports"] == 8080 and "serve.port=8080" in TASK["run"]

@@ -8,7 +8,7 @@ import ast
 import inspect
 import re
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import Field, dataclass, fields, is_dataclass
 from functools import cache
@@ -81,9 +81,9 @@ def documented_keys() -> dict[str, list[KeyDoc]]:
     return found
 
 
-def keys_of(kind: type) -> list[KeyDoc]:
-    """The keys of another config, such as that of training, with those of its groups."""
-    return list(_docs(kind, "", "", "yes"))
+def keys_of(kind: type, prefix: str = "", effect: str = "yes") -> list[KeyDoc]:
+    """The keys of another config, such as that of training, with those of its groups. effect: on the run id."""
+    return list(_docs(kind, prefix, "", effect))
 
 
 def _docs(kind: type, prefix: str, option: str, effect: str) -> Iterator[KeyDoc]:
@@ -172,6 +172,12 @@ def usual(doc: KeyDoc) -> Usual:
     return Usual(given, _rules(validate(cfg), doc.key))
 
 
+def allowed(doc: KeyDoc, check: Callable[[Any], Iterable[str]]) -> tuple[str, ...]:
+    """As `Usual.allowed`, of a key of another config. check: what is wrong with a value."""
+    value = _impossible(doc.type)
+    return () if value is None else _rules(check(value), doc.key)
+
+
 @cache
 def _composed(option: str) -> DictConfig:
     return compose([option] if option else [])
@@ -181,7 +187,7 @@ def _rules(messages: Iterable[str], key: str) -> tuple[str, ...]:
     """Those that are about the key, without the key, the impossible value, and the nearest value to it."""
     own = re.compile(rf"^(unknown )?{re.escape(key)}(?![\w.])(=\[.*?\]|=\S+)?:? ")
     rules = [own.sub("", message) for message in messages if own.match(message)]
-    rules = [re.sub(r"^((unknown [\w. ]+ )?'\?': allowed: |must be )", "", rule) for rule in rules]
+    rules = [re.sub(r"^((unknown [\w. ]+ )?'\?': (allowed: )?|must be )", "", rule) for rule in rules]
     rules = [re.sub(r"^no (file|folder) '\?'$", r"an existing \1", rule) for rule in rules]
     return tuple(dict.fromkeys(re.sub(r"; (the )?nearest.*$", "", rule) for rule in rules))
 

@@ -221,6 +221,11 @@ class VideoModel(ABC):
 
     # Generation
 
+    def load(self, tick: Tick) -> None:
+        """Load what stays in the process from one request to the next, before the first one: where this does nothing,
+        the first request does it. tick: called with (parts loaded, parts in all)."""
+        tick(1, 1)
+
     @abstractmethod
     def generate(self, request: GenerationRequest, store: ResultStore) -> Iterator[GeneratedVideos]:
         """The videos of every style, in the order of `request.prompts`, as they are done."""

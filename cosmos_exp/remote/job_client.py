@@ -25,7 +25,7 @@ from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.common.files import file_sha256, partial_name
 from cosmos_exp.common.progress import Tick
 from cosmos_exp.common.urls import checked_token, checked_url
-from cosmos_exp.remote.wire import API, JobInfo, JobRequest, ModelInfo, ResultFile, ResultManifest
+from cosmos_exp.remote.wire import API, JobInfo, JobRequest, ModelInfo, ResultFile, ResultManifest, complaints
 
 URL, TOKEN, TOKEN_FILE = "COSMOS_URL", "COSMOS_TOKEN", "COSMOS_TOKEN_FILE"
 """Environment variables: endpoint, token, and a file with a token."""
@@ -286,10 +286,9 @@ class JobClient:
         try:
             return TypeAdapter(kind).validate_python(value, strict=False)
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
             name = kind.__name__ if isinstance(kind, type) and issubclass(kind, BaseModel) else "list"
-            raise UserError(f"{self.endpoint} is no server of this job API: {name} {where}: {first['msg']}") from None
+            told = complaints(error.errors())[0]
+            raise UserError(f"{self.endpoint} is no server of this job API: {name} {told}") from None
 
 
 class _NoEvents(Exception):

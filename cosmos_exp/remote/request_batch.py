@@ -114,9 +114,11 @@ class Batch:
             futures = [pool.submit(self._one, one) for one in todo]
             try:
                 states = [future.result() for future in futures]
-            except BaseException:
+            except BaseException as error:
                 self.waiting.stop.set()
                 pool.shutdown(wait=False, cancel_futures=True)
+                if isinstance(error, KeyboardInterrupt) and todo:
+                    _say("what was sent stays on the server: the same command goes on with it")
                 raise
         failed = {one.target for one, state in zip(todo, states) if state}
         for one in wanted:

@@ -36,6 +36,11 @@ TOML_BYTES = MIB
 NESTED = "controlnet_specs"
 INPUT = "input"
 INPUT_KEY, CONTROL_KEY, WEIGHT_KEY = "input_video_path", "input_control", "control_weight"
+WEIGHT_PROMPT_KEY = "control_weight_prompt"
+"""What is to be found in the picture, where the control is to count: by a network that servers of Cosmos-Transfer1
+have."""
+MAP = ".pt"
+"""Ending of a file with a control's weight over the clip, in place of a number."""
 CONTROLS = ("edge", "depth", "seg", "vis")
 """In the order in which their videos are uploaded, after the input video."""
 MORE_CONTROLS = ("hdmap", "lidar", "keypoint", "upscale")
@@ -58,12 +63,16 @@ class Overrides:
     seed: int | None = None
 
 
+CheckMap = Callable[[Path, int], object]
+"""Raises UserError where a file is no map of the weight over a clip of so many frames."""
+
+
 @dataclass(frozen=True)
 class VideoRequest:
     """A request that passed every check.
 
-    name: of its file. values: flat, as a server reads them, without the files. files: {input or a control: video}.
-    notes: what was assumed, for the user.
+    name: of its file. values: flat, as a server reads them, without the files. files: {input or a control: video;
+    `map_key` of a control: its weight over the clip}. notes: what was assumed, for the user.
     """
 
     name: str
@@ -85,10 +94,11 @@ class VideoRequest:
         """The values with the names that the server has given to the files."""
         message = {key: dict(value) if isinstance(value, dict) else value for key, value in self.values.items()}
         for name, path in paths.items():
+            control, _, key = name.partition(".")
             if name == INPUT:
                 message[INPUT_KEY] = path
             else:
-                message[name][CONTROL_KEY] = path
+                message[control][key or CONTROL_KEY] = path
         return message
 
     def digest(self) -> str:
@@ -97,16 +107,26 @@ class VideoRequest:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def read_request(path: Path, overrides: Overrides = Overrides()) -> VideoRequest:
+def map_key(control: str) -> str:
+    """By which `VideoRequest.files` has the file of a control's weight."""
+    return f"{control}.{WEIGHT_KEY}"
+
+
+def read_request(
+    path: Path, overrides: Overrides = Overrides(), check_map: CheckMap = lambda path, frames: None
+) -> VideoRequest:
     """A request file, checked together with what the command line gives in place of its values.
 
     Its paths are relative to its folder, or where there is no such file, to the working directory; those of the command
     line to the working directory. Raises ValidationErrors with every mistake.
     """
-    values = _flat(_parsed(path), path)
+    parsed = _parsed(path)
+    values, told = attempt(lambda: flattened(parsed))
+    if values is None:
+        raise UserError(f"{path}: {told[0]}")
     checks = _Checks(path, values, overrides)
     request = VideoRequest(path.stem, checks.checked(), checks.files, tuple(checks.notes))
-    errors = [*checks.errors, *_video_errors(request)]
+    errors = [*checks.errors, *_file_errors(request, check_map)]
     if errors:
         raise ValidationErrors(f"{path}: {text}" for text in (*errors, *(f"note: {note}" for note in request.notes)))
     return request
@@ -123,14 +143,15 @@ def _parsed(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} is not TOML: {error}") from None
 
 
-def _flat(values: dict[str, Any], path: Path) -> dict[str, Any]:
-    """The values of `[controlnet_specs]` beside those at the top. Raises UserError where both give a key."""
-    nested = values.pop(NESTED, {})
+def flattened(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values below `NESTED` beside those at the top. Raises UserError where both give a key."""
+    flat = dict(values)
+    nested = flat.pop(NESTED, {})
     if not isinstance(nested, dict):
-        raise UserError(f"{path}: {NESTED} is a table, given {shortened(nested)}")
-    if twice := sorted(set(nested) & set(values)):
-        raise UserError(f"{path}: {', '.join(twice)}: given at the top and below [{NESTED}]; give it once")
-    return values | nested
+        raise UserError(f"{NESTED}={shortened(nested)}: give a table of keys and values")
+    if twice := sorted(set(nested) & set(flat)):
+        raise UserError(f"{', '.join(twice)}: given at the top and below {NESTED}; give it once")
+    return flat | nested
 
 
 class _Checks:
@@ -195,20 +216,29 @@ class _Checks:
             self.errors.append(unknown_name("control", name, (*CONTROLS, *MORE_CONTROLS)))
             return {}
         values = {key: value for key, value in table.items() if key != CONTROL_KEY}
-        if WEIGHT_KEY not in values:
-            self._default_weight(name, values)
-        elif error := _number(0.0)(values[WEIGHT_KEY]):
-            self.errors.append(f"{name}.{WEIGHT_KEY}={shortened(values[WEIGHT_KEY])}: {error}")
+        self._weight(name, values)
         for key, value in values.items():
             if isinstance(value, (dict, list)):
                 self.errors.append(f"{name}.{key}={shortened(value)}: a text, a number, true or false")
-            elif key not in (WEIGHT_KEY, "control_weight_prompt"):
+            elif key not in (WEIGHT_KEY, WEIGHT_PROMPT_KEY):
                 self._note_unknown("key", f"{name}.{key}", (f"{name}.{WEIGHT_KEY}", f"{name}.{CONTROL_KEY}"))
         if name in self.overrides.videos:
             self._file(name, f"--{name}-video", self.overrides.videos[name], own=False)
         elif table.get(CONTROL_KEY, "") != "":
             self._file(name, f"{name}.{CONTROL_KEY}", table[CONTROL_KEY])
         return values
+
+    def _weight(self, name: str, values: dict[str, Any]) -> None:
+        """A number, or the file of a map, which is left out of the values."""
+        given = values.get(WEIGHT_KEY)
+        if WEIGHT_KEY not in values:
+            self._default_weight(name, values)
+        elif isinstance(given, str) and given.endswith(MAP):
+            self._file(map_key(name), map_key(name), values.pop(WEIGHT_KEY))
+        elif error := _number(0.0)(given):
+            self.errors.append(f"{map_key(name)}={shortened(given)}: {error}, or a file {MAP}")
+        if not isinstance(prompt := values.get(WEIGHT_PROMPT_KEY, "-"), str) or not prompt.strip():
+            self.errors.append(f"{name}.{WEIGHT_PROMPT_KEY}={shortened(prompt)}: a text that is not empty")
 
     def _default_weight(self, name: str, values: dict[str, Any]) -> None:
         """Of a control of the command line alone; a table states its own."""
@@ -311,10 +341,13 @@ SCALARS: dict[str, Callable[[Any], str | None]] = {
 """{key: what is wrong with a value of it}."""
 
 
-def _video_errors(request: VideoRequest) -> Iterator[str]:
-    """Files that do not decode, and controls of other lengths or rates than the others."""
+def _file_errors(request: VideoRequest, check_map: CheckMap) -> Iterator[str]:
+    """Files that do not decode, controls of other lengths or rates than the others, and maps that are none."""
+    maps = {name: path for name, path in request.files.items() if name.endswith(f".{WEIGHT_KEY}")}
     lengths: dict[str, tuple[int, float]] = {}
     for name, path in request.files.items():
+        if name in maps:
+            continue
         length, errors = attempt(partial(_length, path))
         yield from (f"{name}: {error}" for error in errors)
         if length:
@@ -327,6 +360,10 @@ def _video_errors(request: VideoRequest) -> Iterator[str]:
     if len(set(frames.values())) > 1:
         listed = ", ".join(f"{name} {count}" for name, count in frames.items())
         yield f"videos of unequal length: {listed} frames; cut them to {min(frames.values())}"
+    count = request.values.get("num_frames")
+    count = count if isinstance(count, int) and count > 0 else min(frames.values(), default=1)
+    for name, path in maps.items():
+        yield from (f"{name}: {error}" for error in attempt(partial(check_map, path, count))[1])
     rates = {name: rate for name, (_, rate) in lengths.items()}
     if rates and max(rates.values()) > (1 + RATE_TOLERANCE) * min(rates.values()):
         listed = ", ".join(f"{name} {rate:g}" for name, rate in rates.items())

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
@@ -32,6 +32,8 @@ FRONT = "single_view"
 """Stands in place of a view for the front view as it is made alone: in `rgb`, `renders` and results."""
 BLOB = "blob:"
 """Stands in a config value before the SHA-256 of a file that was uploaded, such as `sampler.input`."""
+BLOB_VALUE = re.compile(rf"{BLOB}(?P<sha256>[0-9a-f]{{64}})(?P<ending>\.[A-Za-z0-9]{{1,8}})?")
+"""Such a value. ending: by which the file is read, such as `.npy`; else that of the name that it was uploaded with."""
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$", strict=True)]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$", strict=True)]
@@ -45,6 +47,19 @@ class Message(BaseModel):
     """A JSON object with these keys and no others."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def complaints(error: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What is wrong with a message, each with its place and the value. error: as pydantic's `errors()` lists it, or
+    FastAPI's, whose places begin with the part of the request."""
+    return [_complaint(one) for one in error]
+
+
+def _complaint(error: Mapping[str, Any]) -> str:
+    place = ".".join(str(part)[:80] for part in error["loc"] if part not in ("body", "path", "query"))
+    given = error.get("input")
+    shown = f" (given: {str(given)[:80]!r})" if isinstance(given, (str, int, float)) else ""
+    return f"{place or 'the body'}: {error['msg'].removeprefix('Value error, ')}{shown}"
 
 
 class Status(str, Enum):
@@ -88,7 +103,7 @@ class Extra(Message):
 
     clip: name, from which the seeds of the noise follow. view_prompts: {view: prompt} where several views are
     generated. config: {dotted key: value} of the groups `model`, `sampler`, `controls` and `captions`, such as
-    sampler.sigma_max; a file is named by "blob:SHA-256". renders: {output: {view: video}}, the scene as it was
+    sampler.sigma_max; a file is named by `blob_value`. renders: {output: {view: video}}, the scene as it was
     rendered, for models that read it: `target`, in the style; `semantic`, tags in all three channels, lossless.
     The view `single_view` is the front view as it is made alone, where all views together have other frames or pixels.
     """
@@ -138,10 +153,16 @@ class JobRequest(Message):
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def blob_value(sha256: str, name: str) -> str:
+    """How a config value names an uploaded file. name: of the file, for its ending."""
+    value = f"{BLOB}{sha256}{PurePosixPath(name).suffix}"
+    return value if BLOB_VALUE.fullmatch(value) else BLOB + sha256
+
+
 def _blobs_in(value: Any) -> Iterator[str]:
     """Of a config value, also within lists and mappings."""
-    if isinstance(value, str) and value.startswith(BLOB):
-        yield value.removeprefix(BLOB)
+    if isinstance(value, str) and (named := BLOB_VALUE.fullmatch(value)):
+        yield named["sha256"]
     elif isinstance(value, (list, dict)):
         for item in value.values() if isinstance(value, dict) else value:
             yield from _blobs_in(item)
@@ -170,8 +191,8 @@ class JobInfo(Message):
 
 
 class ResultFile(Message):
-    """kind: video, playable; lossless, the same frames bit for bit; prompt. view: `single_view` is the front view as it
-    was generated alone."""
+    """kind: video, playable; lossless, the same frames bit for bit; grid, all views in one picture; prompt. view:
+    `single_view` is the front view as it was generated alone."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 

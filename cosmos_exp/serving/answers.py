@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import sqlite3
 from collections.abc import Sequence
@@ -15,12 +14,11 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.requests import ClientDisconnect
 
 from cosmos_exp.common.errors import UserError, ValidationErrors
-from cosmos_exp.remote.wire import JobRequest, Message
-from cosmos_exp.serving.service import reason
+from cosmos_exp.remote.wire import JobRequest, Message, complaints
+from cosmos_exp.serving.service import FULL, reason
 from cosmos_exp.serving.store import QueueFull
 
 MOST_ERRORS = 100
-FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Errors(Message):
@@ -115,15 +113,7 @@ async def _on_http(request: Request, error: Exception) -> Response:
 
 async def _on_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    return _problem(400, [_told(problem) for problem in error.errors()])
-
-
-def _told(problem: dict[str, Any]) -> str:
-    """A complaint of pydantic's with the place that it is about."""
-    place = ".".join(str(part)[:80] for part in problem["loc"] if part not in ("body", "path", "query"))
-    given = problem.get("input")
-    shown = f" (given: {str(given)[:80]!r})" if isinstance(given, (str, int, float)) else ""
-    return f"{place or 'the body'}: {problem['msg'].removeprefix('Value error, ')}{shown}"
+    return _problem(400, complaints(error.errors()))
 
 
 async def _on_user_error(request: Request, error: Exception) -> Response:

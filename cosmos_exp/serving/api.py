@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from urllib.parse import unquote
 
 from fastapi import APIRouter, Depends, FastAPI, Path, Query, Request, Response
-from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, StreamingResponse
 from fastapi.routing import APIRoute
 from starlette.routing import Match
 
@@ -30,11 +30,13 @@ from cosmos_exp.serving.answers import (
     WorkerState,
     answers,
 )
+from cosmos_exp.serving.api_page import HEADERS, api_page
 from cosmos_exp.serving.service import Service
 
 LOOK, HEARTBEAT = 0.2, 15.0
 """Seconds between two looks at a job that is watched, and between two signs of life."""
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
+OPENAPI = f"{API}/openapi.json"
 BLOCK = 1 << 20
 """Bytes of a file that are read or written at a time."""
 
@@ -72,13 +74,14 @@ router = APIRouter(prefix=API, route_class=BoundedRoute)
 def create_app(service: Service, metrics: Callable[[], tuple[bytes, str]] | None = None) -> FastAPI:
     """The application without what stands before it, see `cosmos_exp.serving.gate`. metrics: text and media type."""
     app = FastAPI(
-        title="cosmos-exp", version=__version__, description=DESCRIPTION, docs_url="/docs", redoc_url=None,
-        openapi_url=f"{API}/openapi.json", swagger_ui_oauth2_redirect_url=None,
+        title="cosmos-exp", version=__version__, description=DESCRIPTION, docs_url=None, redoc_url=None,
+        openapi_url=OPENAPI,
     )  # fmt: skip
     app.state.service = service
     app.include_router(router)
     if metrics is not None:
         _add_metrics(app, metrics)
+    app.add_api_route("/docs", _docs, include_in_schema=False)
     app.add_api_route(f"{API}/{{rest:path}}", _nothing_here, methods=list(METHODS), include_in_schema=False)
     for kind, handler in HANDLERS.items():
         app.add_exception_handler(kind, handler)
@@ -90,6 +93,10 @@ DESCRIPTION = """Videos of driving scenes from control videos and prompts.
 
 Upload files with `PUT /v1/blobs/{sha256}`, submit a job that names them, watch it, and fetch its result. An equal
 request is the same job. With tokens: `Authorization: Bearer TOKEN`."""
+
+
+def _docs(request: Request) -> Response:
+    return HTMLResponse(api_page(request.app.openapi(), OPENAPI), headers=HEADERS)
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:
@@ -120,7 +127,7 @@ def _nothing_here(request: Request) -> None:
     if allowed:
         names = ", ".join(sorted(allowed))
         raise Answer(405, f"{request.method} is not allowed here: {names}", allow=names)
-    raise Answer(404, f"no path {request.url.path[:200]!r}; {API}/openapi.json describes what there is")
+    raise Answer(404, f"no path {request.url.path[:200]!r}; {OPENAPI} describes what there is")
 
 
 def _add_metrics(app: FastAPI, metrics: Callable[[], tuple[bytes, str]]) -> None:
@@ -150,7 +157,7 @@ def live() -> Live:
 
 @router.get("/health/ready", responses={503: {"model": Ready}})
 def ready(service: Server) -> Response:
-    """Whether every worker can take jobs."""
+    """Whether every worker has its model loaded and takes jobs; 503 until then, with what each is at."""
     found = _ready(service)
     return JSONResponse(found.model_dump(), 200 if found.ready else 503)
 
@@ -172,7 +179,7 @@ def _workers(service: Service) -> list[WorkerState]:
             name=worker.name,
             device=worker.device,
             state=worker.state,
-            message=worker.message if worker.state == "error" else "",
+            message="" if worker.state == "busy" else worker.message,
             backends=list(worker.backends),
         )
         for worker in service.store.workers()
@@ -228,11 +235,21 @@ async def put_blob(sha256: Sha256Path, request: Request, service: Server) -> Res
         raise Answer(507, "no room for more uploads (serve.largest_state): try again later")
     name, media_type = unquote(request.headers.get("x-filename", "")), request.headers.get("content-type", "")
     with service.blobs.writer(sha256, name, media_type) as writer:
-        async for block in _blocks(request.stream()):
-            await asyncio.to_thread(writer.write, block)
+        await _written(_blocks(request.stream()), writer.write)
         size, existed = await asyncio.to_thread(writer.keep)
     stored = BlobStored(id=sha256, size=size, existed=existed)
     return JSONResponse(stored.model_dump(), 200 if existed else 201)
+
+
+async def _written(blocks: AsyncIterator[bytes], write: Callable[[bytes], None]) -> None:
+    """Write each block in a thread while the next one arrives."""
+    writing: asyncio.Future[None] = asyncio.ensure_future(asyncio.sleep(0))
+    try:
+        async for block in blocks:
+            await writing
+            writing = asyncio.ensure_future(asyncio.to_thread(write, block))
+    finally:
+        await writing  # a client that has gone must not have the file closed meanwhile
 
 
 async def _blocks(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

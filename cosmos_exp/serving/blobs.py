@@ -92,10 +92,11 @@ class BlobStore:
         name, media_type = self._labels(sha256)
         return BlobInfo(sha256, found.st_size, found.st_mtime, name, media_type)
 
-    def materialise(self, sha256: str, folder: Path) -> Path:
-        """The file under a name with the uploaded one's ending, in a folder that it makes: a hard link, or a copy where
-        the file system has none. It stays when the blob is pruned. FileNotFoundError where there is no such blob."""
-        source, suffix = self.path(sha256), PurePosixPath(self._labels(sha256)[0]).suffix
+    def materialise(self, sha256: str, folder: Path, ending: str | None = None) -> Path:
+        """The file under a name with this ending, in a folder that it makes: a hard link, or a copy where the file
+        system has none. It stays when the blob is pruned. ending: None: that of the name that it was first uploaded
+        with. FileNotFoundError where there is no such blob."""
+        source, suffix = self.path(sha256), ending or PurePosixPath(self._labels(sha256)[0]).suffix
         folder.mkdir(parents=True, exist_ok=True)
         target = folder / f"{sha256[:16]}{suffix.lower() if SUFFIX.fullmatch(suffix) else ''}"
         with contextlib.suppress(FileExistsError):

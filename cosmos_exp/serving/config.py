@@ -20,6 +20,8 @@ from cosmos_exp.config.compose import compose
 from cosmos_exp.config.schema import Config, typed
 from cosmos_exp.config.validate import alone_problems, validate
 
+NOT_TRACKED = ("tracking.mode=disabled",)
+"""A server tracks nothing, so it needs no wandb."""
 MOST_WORKERS = 64
 ENDPOINT = "endpoint.json"
 """In the state folder while the server listens: url; pid, host and Slurm job of its process; started, seconds since
@@ -50,6 +52,9 @@ class ServeConfig:
     """One upload."""
     largest_state: str | None = None
     """All uploads together, above which further ones are refused; null: as the disk has room."""
+    largest_cache: str | None = None
+    """The stage cache (paths.cache), from which the results that were not used for longest are evicted; null: no bound.
+    Runs that share the cache share the bound."""
     blobs_kept: str = "72h"
     """Uploads that no job has used for so long are deleted; those of waiting jobs stay."""
     jobs_kept: str = "168h"
@@ -102,7 +107,7 @@ def settings(overrides: Sequence[str] = (), *, config_dir: Path | str | None = N
     given = [override.lstrip("+~").partition("=")[0] for override in overrides]
     if unknown := [key for key in given if key.startswith("serve.") and key not in known]:
         raise ValidationErrors(unknown_name("config key", key, known) for key in unknown)
-    cfg = compose(chosen, config_dir=config_dir)
+    cfg = compose([*NOT_TRACKED, *chosen], config_dir=config_dir)
     serve: ServeConfig = typed(cfg).serve
     problems = [*validate(cfg, here=here), *serve_problems(serve), *alone_problems(cfg.sampler.best_of)]
     if problems:
@@ -129,6 +134,7 @@ def serve_problems(serve: ServeConfig) -> Iterator[str]:
     for key, parse in (
         ("largest_blob", parse_size),
         ("largest_state", parse_size),
+        ("largest_cache", parse_size),
         ("blobs_kept", parse_age),
         ("jobs_kept", parse_age),
     ):

@@ -23,7 +23,7 @@ from cosmos_exp.common.files import file_sha256, write_atomic
 from cosmos_exp.common.gpu_memory import GIB, device_properties
 from cosmos_exp.common.progress import Tick
 from cosmos_exp.common.typed_config import identity
-from cosmos_exp.common.video import write_video
+from cosmos_exp.common.video import compose_grid, resize, write_video
 from cosmos_exp.config.run_spec import RunSpec
 from cosmos_exp.config.schema import Config
 from cosmos_exp.config.validate import request_problems
@@ -41,6 +41,9 @@ from cosmos_exp.serving.job_inputs import JobInputs, aspect_of
 
 PREPARED, GENERATED = 0.05, 0.95
 """Progress of a job, 0 to 1, when its inputs are read, and when its videos are made."""
+
+GRID_WIDTH = 1920
+"""Most pixels of the video with all views."""
 
 Report = Callable[[float, str], None]
 """Is told the progress, 0 to 1, and what goes on. Raises where the job is to stop."""
@@ -85,10 +88,10 @@ def job_of(config: Config, request: JobRequest, blobs: BlobStore, folder: Path) 
     Raises ValidationErrors with everything that is wrong with it: values, the model's contract, files.
     """
 
-    def place(sha256: str, where: Path) -> Path:
+    def place(sha256: str, ending: str | None, where: Path) -> Path:
         if not blobs.path(sha256).is_file():
             raise UserError(f"no file {sha256} was uploaded")
-        path = blobs.materialise(sha256, folder / where.parent / f"{where.name}.file")
+        path = blobs.materialise(sha256, folder / where.parent / f"{where.name}.file", ending)
         named = folder / where.parent / f"{where.name}{path.suffix}"
         path.replace(named)
         return named
@@ -150,12 +153,19 @@ class Generator:
     config: Config
     device: str | None = None
 
+    def load(self, tick: Tick) -> None:
+        """What jobs need of the model, so that the first one need not wait for it. Raises UserError where the memory is
+        too small or the weights are not what they should be."""
+        config = self._own()
+        with out_of_memory_explained(config):
+            RunSpec(config).model.load(tick)
+
     def run(self, job_id: str, request: JobRequest, blobs: BlobStore, folder: Path, report: Report) -> ResultManifest:
         """The videos of a request as files in `<folder>/result`, beside them `manifest.json`.
 
-        Of every view there is a playable video and, `_lossless`, the same frames bit for bit. Raises ValidationErrors
-        as `job_of` does, Blocked where a guard stops the clip, UserError where the memory is too small or a file turns
-        out to be damaged.
+        Of every view there is a playable video and, `_lossless`, the same frames bit for bit; of several, `grid.mp4`
+        with all of them. Raises ValidationErrors as `job_of` does, Blocked where a guard stops the clip, UserError
+        where the memory is too small or a file turns out to be damaged.
         """
         report(0.0, "read the inputs")
         job = job_of(self._own(), request, blobs, folder / "inputs")
@@ -196,15 +206,26 @@ class Generator:
 
 
 def _written(made: GeneratedVideos, job: Job, folder: Path, report: Report) -> Iterator[ResultFile]:
-    videos = {FRONT: made.front, **made.views}
+    videos, tiles = {FRONT: made.front, **made.views}, dict[str, np.ndarray]()
     for number, (view, video) in enumerate(videos.items()):
         report(GENERATED + (1 - GENERATED) * number / len(videos), f"write {view}")
         frames = video.read()
+        if view in made.views:
+            tiles[view] = _tile(frames)
         yield _file(_lossless(folder, view, frames, job.spec.fps), view, "lossless")
         if frames.shape[1] % 2 == 0 == frames.shape[2] % 2:  # as players need it
             yield _file(write_video(folder / f"{view}.mp4", frames, job.spec.fps), view, "video")
+    if tiles:
+        yield _file(write_video(folder / "grid.mp4", compose_grid(tiles), job.spec.fps), None, "grid")
     write_atomic(folder / "prompt.txt", job.request.prompt.encode("utf-8", "replace"))
     yield _file(folder / "prompt.txt", None, "prompt")
+
+
+def _tile(frames: np.ndarray) -> np.ndarray:
+    """Of the grid: an even number of pixels each way, as players need it."""
+    _, height, width, _ = frames.shape
+    scale = min(1.0, GRID_WIDTH / (3 * width))
+    return resize(frames, round(height * scale / 2) * 2, round(width * scale / 2) * 2)
 
 
 def _lossless(folder: Path, view: str, frames: np.ndarray, fps: float) -> Path:

@@ -20,7 +20,7 @@ from cosmos_exp.serving.page_style import CSS
 from cosmos_exp.serving.requests import Translated, from_upstream, parse_upstream
 from cosmos_exp.serving.service import Service
 from cosmos_exp.serving.store import QueueFull
-from cosmos_exp.serving.submissions import ServerEnds, Submissions, told
+from cosmos_exp.serving.submissions import ServerEnds, Submissions
 
 FOLDER = "gradio"
 """In the state folder, for copies of what arrives and leaves."""
@@ -92,7 +92,7 @@ def _add_generate(gr: Any, submissions: Submissions) -> None:
             asked = await asyncio.to_thread(from_upstream, values, submissions.service.blobs, submissions.limits)
             job = await asyncio.to_thread(submissions.submit, asked.request, token_of(request), "gradio")
             async for job in submissions.follow(job.id):  # noqa: B020  # the job as it goes on
-                progress(job.progress, desc=told(job))
+                progress(job.progress, desc=submissions.told(job))
             return await asyncio.to_thread(_answer, submissions, job, asked)
         except (QueueFull, ServerEnds) as error:
             said = str(error) if BUSY in str(error) else f"{error}: {BUSY}"

@@ -18,7 +18,7 @@ from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.common.guards import shortened
 from cosmos_exp.config.schema import Config, typed_group
 from cosmos_exp.controls.config import ControlsConfig, WeightMapConfig
-from cosmos_exp.remote.wire import BLOB, JobRequest
+from cosmos_exp.remote.wire import BLOB, BLOB_VALUE, JobRequest
 from cosmos_exp.sampling.config import SamplerConfig
 
 STYLE = "Original"
@@ -31,10 +31,9 @@ GROUPS = ("model", "views", "controls", "captions", "sampler")
 STRENGTHS = ("edge", "vis")
 FILE_KEYS = ("sampler.input", "sampler.first_frames")
 RGB = "rgb"
-SHA256 = re.compile(r"[0-9a-f]{64}")
 
-FileOf = Callable[[str, Path], Path]
-"""Puts a blob at a path without a suffix, and returns it with one."""
+FileOf = Callable[[str, str | None, Path], Path]
+"""Puts a blob at a path without a suffix, and returns it with one: that which is given, or of the uploaded file."""
 
 
 @dataclass
@@ -108,11 +107,12 @@ class JobValues:
                 self.errors.append(f"{key}={shortened(region)}: {str(error).splitlines()[0]}")
 
     def _placed(self, key: str, value: Any, where: Path) -> Path | None:
-        if not isinstance(value, str) or not SHA256.fullmatch(value.removeprefix(BLOB)) or not value.startswith(BLOB):
-            self.errors.append(f"{key}={shortened(value)}: upload the file, and name it by {BLOB}SHA-256")
+        named = BLOB_VALUE.fullmatch(value) if isinstance(value, str) else None
+        if named is None:
+            self.errors.append(f"{key}={shortened(value)}: upload the file, and name it by {BLOB}SHA-256.ENDING")
             return None
         try:
-            return self.place(value.removeprefix(BLOB), where)
+            return self.place(named["sha256"], named["ending"], where)
         except UserError as error:
             self.errors.append(f"{key}: {error}")
             return None

@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from html import escape
 from typing import Any
 
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.styles import STYLES
-from cosmos_exp.config.key_docs import documented_keys
-from cosmos_exp.remote.request_file import CONTROL_KEY, INPUT_KEY, PRESETS, WEIGHT_KEY
+from cosmos_exp.remote.request_file import INPUT_KEY, PRESETS
 from cosmos_exp.remote.wire import JobInfo, Status
-from cosmos_exp.sampling.sampler_params import SIGMA_MAX
 from cosmos_exp.scene.sources.procedural import ProceduralConfig
-from cosmos_exp.serving.gradio_files import arrived, folder, handed_out, token_of
-from cosmos_exp.serving.requests import STRENGTH_KEYS, Limits, Translated, from_upstream
-from cosmos_exp.serving.scene_inputs import RGB, scene_inputs
-from cosmos_exp.serving.submissions import Submissions, told
+from cosmos_exp.serving.gradio_files import handed_out, token_of
+from cosmos_exp.serving.page_requests import FRAMES, PageRequests, Shown
+from cosmos_exp.serving.page_texts import header_html, help_of, job_html, list_html, state_html
+from cosmos_exp.serving.requests import STRENGTH_KEYS, Limits
+from cosmos_exp.serving.scene_inputs import RGB
+from cosmos_exp.serving.submissions import Submissions
 
 RECENT = 8
 """Jobs in the list."""
 LOOK = 3.0
 """Seconds between two looks at it."""
-SHORT = 90
-"""Characters of a prompt in it."""
 MOST_WEIGHT = 2.0
 HEIGHT = 190
 """Pixels of a control's video."""
-FRAMES = "num_frames"
+ONE_VIEW = "front view"
 START = "With sigma_max below 80 the generation starts from it. Edge and vis without a video are made from it."
 
 
@@ -46,7 +42,7 @@ def add_page(submissions: Submissions, hidden: dict[str, Any]) -> None:
     """The page's components and events, into the Blocks that are open. hidden: arguments of every event."""
     import gradio as gr
 
-    page = Page(gr, submissions, hidden)
+    page = Page(gr, submissions, PageRequests(submissions), hidden)
     page.lay_out()
     page.connect()
 
@@ -55,19 +51,18 @@ def add_page(submissions: Submissions, hidden: dict[str, Any]) -> None:
 class Page:
     """Its components by what they mean. gr: the Gradio package.
 
-    knobs: {key of a request: component}. videos, weights, boxes: {control: component}. exact: {SHA-256 of a video that
-    was drawn here: that of the same frames without loss}.
+    knobs: {key of a request: component}. videos, weights, boxes: {control: component}.
     """
 
     gr: Any
     submissions: Submissions
+    requests: PageRequests
     hidden: dict[str, Any]
     parts: dict[str, Any] = field(default_factory=dict)
     knobs: dict[str, Any] = field(default_factory=dict)
     videos: dict[str, Any] = field(default_factory=dict)
     weights: dict[str, Any] = field(default_factory=dict)
     boxes: dict[str, Any] = field(default_factory=dict)
-    exact: dict[str, str] = field(default_factory=dict)
 
     @property
     def limits(self) -> Limits:
@@ -77,7 +72,7 @@ class Page:
 
     def lay_out(self) -> None:
         gr = self.gr
-        gr.HTML(_header(self.limits), elem_id="head")
+        gr.HTML(header_html(self.limits, len(self.requests.views)), elem_id="head")
         with gr.Row():
             with gr.Column(scale=6, min_width=320):
                 self._scene()
@@ -92,12 +87,17 @@ class Page:
         gr, street = self.gr, ProceduralConfig
         with gr.Group():
             with gr.Row():
-                help = f"A street from this seed. {_help('scene.seed')}"
+                help = f"A street from this seed. {help_of('scene.seed')}"
                 self.parts["scene"] = gr.Number(street.seed, label="scene", info=help, precision=0, minimum=0)
                 help = "Of the prompt; the street stays the same."
                 self.parts["style"] = gr.Dropdown(list(STYLES), value="Sunny", label="style", info=help)
             self.parts["draw"] = gr.Button("Draw the controls of this scene", elem_id="draw")
-        self.parts["said"] = gr.HTML(_state("Draw a scene, or upload your own videos."))
+        if views := self.requests.views:
+            read = ", ".join(self.limits.contract.multi_view_controls) or "no control"
+            help = f"All views are made of a scene that was drawn here. The other views follow {read}."
+            names = [ONE_VIEW, f"all {len(views)} views"]
+            self.parts["views"] = gr.Radio(names, value=ONE_VIEW, label="views", info=help, elem_id="views")
+        self.parts["said"] = gr.HTML(state_html("Draw a scene, or upload your own videos."))
 
     def _controls(self) -> None:
         gr, own = self.gr, self.submissions.service.config.controls
@@ -120,13 +120,13 @@ class Page:
         """Of a control that can be made from the input video."""
         key = STRENGTH_KEYS[name]
         usual = getattr(self.submissions.service.config.controls, name).strength
-        help = f"{_help(f'controls.{name}.strength')} Where {name} is made from the input video."
+        help = f"{help_of(f'controls.{name}.strength')} Where {name} is made from the input video."
         self.knobs[key] = self.gr.Dropdown(list(PRESETS[key]), value=usual, label=key, info=help)
 
     def _prompt(self) -> None:
         gr, own = self.gr, self.submissions.service.config.captions.negative_prompt
         self.knobs["prompt"] = gr.Textbox(label="prompt", lines=3, elem_id="prompt")
-        usual, help = own or self.limits.contract.negative_prompt or "", _help("captions.negative_prompt")
+        usual, help = own or self.limits.contract.negative_prompt or "", help_of("captions.negative_prompt")
         self.knobs["negative_prompt"] = gr.Textbox(label="negative prompt", info=help, placeholder=usual)
 
     def _sampler(self) -> None:
@@ -144,18 +144,18 @@ class Page:
 
     def _number(self, name: str, key: str, value: float) -> None:
         digits = None if isinstance(value, float) else 0
-        self.knobs[name] = self.gr.Number(value, label=name, info=_help(key), precision=digits, min_width=180)
+        self.knobs[name] = self.gr.Number(value, label=name, info=help_of(key), precision=digits, min_width=180)
 
     def _result(self) -> None:
         gr = self.gr
         with gr.Row():
             self.parts["run"] = gr.Button("Generate", variant="primary", elem_id="generate")
             self.parts["cancel"] = gr.Button("Cancel", interactive=False)
-        self.parts["state"] = gr.HTML(_state("Nothing is generated yet."))
+        self.parts["state"] = gr.HTML(state_html("Nothing is generated yet."))
         self.parts["result"] = gr.Video(label="result", interactive=False, autoplay=True, loop=True)
         self.parts["download"] = gr.DownloadButton("Download the video", interactive=False)
         gr.Markdown("### Recent jobs")
-        self.parts["recent"] = gr.HTML(_list([]))
+        self.parts["recent"] = gr.HTML(list_html([]))
 
     # Events
 
@@ -167,7 +167,8 @@ class Page:
         parts["draw"].click(self._draw, [parts["scene"], parts["style"]], drawn, concurrency_limit=1, **self.hidden)
         styled = [parts["style"], parts["prompts"], self.knobs["prompt"]]
         parts["style"].change(lambda style, texts, now: texts.get(style, now), styled, self.knobs["prompt"], **quiet)
-        inputs = {parts["chosen"], *self.knobs.values(), *self.videos.values(), *self.weights.values()}
+        inputs = {parts[name] for name in ("chosen", "views") if name in parts}
+        inputs |= {*self.knobs.values(), *self.videos.values(), *self.weights.values()}
         outputs = [parts[name] for name in ("job", "state", "result", "download", "cancel")]
         parts["run"].click(self._asking(self._generate), inputs, outputs, concurrency_limit=None, **quiet)
         parts["cancel"].click(self._cancel, parts["job"], None, **quiet)
@@ -183,51 +184,44 @@ class Page:
         try:
             if seed is None or seed != int(seed):
                 raise UserError(f"scene={seed}: a whole number of 0 or more")
-            made = scene_inputs(self.submissions.service.config, int(seed), folder() / "scenes")
+            made = self.requests.draw(int(seed))
         except UserError as error:
-            return (*(None for _ in (*self.videos, RGB)), self.gr.update(), {}, _state(str(error), failed=True))
-        for video in made.videos.values():
-            self.exact[self.submissions.keep(video.shown)] = self.submissions.keep(video.exact)
+            return (*(None for _ in (*self.videos, RGB)), self.gr.update(), {}, state_html(str(error), failed=True))
         shown = {name: str(video.shown) for name, video in made.videos.items()}
         given = [shown.get(name) for name in (*self.videos, RGB)]
-        return (*given, made.prompts[style], made.prompts, _state(f"The street of seed {int(seed)}."))
+        return (*given, made.prompts[style], made.prompts, state_html(f"The street of seed {int(seed)}."))
 
     async def _generate(self, given: dict[Any, Any], request: Any) -> AsyncIterator[tuple[Any, ...]]:
         """job, state, result, download, cancel, as the job goes on."""
         submissions, update = self.submissions, self.gr.update
+        all_views = given.get(self.parts.get("views"), ONE_VIEW) != ONE_VIEW
         try:
-            asked = await asyncio.to_thread(self._asked, given)
+            if all_views:
+                yield "", state_html("drawing all views"), update(), update(), update()
+            asked = await asyncio.to_thread(self.requests.asked, self._shown(given), all_views=all_views)
             job = await asyncio.to_thread(submissions.submit, asked.request, token_of(request), "page")
             async for now in submissions.follow(job.id):
                 live = not now.status.finished
-                yield now.id, _state_of(now, asked.notes), update(), update(), update(interactive=live)
+                yield (
+                    now.id,
+                    job_html(now, submissions.told(now), asked.notes),
+                    update(),
+                    update(),
+                    update(interactive=live),
+                )
                 if now.status is Status.DONE:
                     video = str(handed_out(submissions.video(now.id), now.id))
                     yield update(), update(), video, update(value=video, interactive=True), update()
         except UserError as error:
-            yield "", _state(str(error), failed=True), update(), update(), update(interactive=False)
+            yield "", state_html(str(error), failed=True), update(), update(), update(interactive=False)
 
-    def _asked(self, given: dict[Any, Any]) -> Translated:
-        """The request of what the page shows; nothing but that of a hidden control is left out."""
-        values = {key: given[knob] for key, knob in self.knobs.items() if given[knob] not in (None, "")}
-        if not values.get(FRAMES):
-            values.pop(FRAMES, None)
+    def _shown(self, given: dict[Any, Any]) -> Shown:
         chosen = [name for name in self.videos if name in given[self.parts["chosen"]]]
-        for name in chosen:
-            values[name] = {WEIGHT_KEY: given[self.weights[name]]}
-            if path := given[self.videos[name]]:
-                values[name][CONTROL_KEY] = self._upload(path)
-        derived = any(name in STRENGTH_KEYS and CONTROL_KEY not in values[name] for name in chosen)
-        if (path := values.pop(INPUT_KEY, None)) and (derived or values.get("sigma_max", SIGMA_MAX) < SIGMA_MAX):
-            values[INPUT_KEY] = self._upload(path)
-        for name, key in STRENGTH_KEYS.items():
-            if name not in chosen or given[self.videos[name]]:
-                values.pop(key, None)  # is shown for a control that is made
-        return from_upstream(values, self.submissions.service.blobs, self.limits)
-
-    def _upload(self, path: str) -> str:
-        """The name of a video; where it was drawn here, of the one without loss."""
-        return self.submissions.upload(arrived(path), self.exact)
+        return Shown(
+            values={key: given[knob] for key, knob in self.knobs.items()},
+            controls={name: given[self.weights[name]] for name in chosen},
+            videos={name: given[self.videos[name]] for name in chosen if given[self.videos[name]]},
+        )
 
     def _cancel(self, job: str) -> None:
         if job:
@@ -237,7 +231,7 @@ class Page:
         store = self.submissions.service.store
         jobs = store.jobs(token_id=token_of(request), limit=RECENT)
         prompts = {job.id: asked.prompt for job in jobs if (asked := store.request(job.id))}
-        return _list([(job, prompts.get(job.id, ""), self._link(job)) for job in jobs])
+        return list_html([(job, prompts.get(job.id, ""), self._link(job)) for job in jobs])
 
     def _link(self, job: JobInfo) -> str:
         """Address of a finished job's video."""
@@ -264,52 +258,3 @@ class Page:
 
         asking.__annotations__["request"] = self.gr.Request
         return asking
-
-
-# Texts. What comes from a request or a file is escaped.
-
-
-def _header(limits: Limits) -> str:
-    contract = limits.contract
-    clip = f"{contract.width}×{contract.height}, {contract.video_frames.describe()}, {limits.fps:g} per second"
-    return f"<h1>cosmos-exp</h1><p>Model <b>{escape(limits.model)}</b>: the front view in {escape(clip)}.</p>"
-
-
-def _help(key: str) -> str:
-    """What a key of the config means."""
-    return documented_keys()[key][0].text
-
-
-def _state(text: str, *, failed: bool = False, share: float | None = None, notes: tuple[str, ...] = ()) -> str:
-    bar = "" if share is None else f'<div class="bar"><i style="width:{share:.0%}"></i></div>'
-    small = "".join(f"<small>{escape(note)}</small>" for note in notes)
-    return f'<div class="state{" failed" if failed else ""}">{escape(text)}{bar}{small}</div>'
-
-
-def _state_of(job: JobInfo, notes: tuple[str, ...]) -> str:
-    failed = job.status in (Status.FAILED, Status.CANCELLED, Status.BLOCKED)
-    return _state(told(job), failed=failed, share=None if failed else job.progress, notes=notes)
-
-
-def _list(jobs: list[tuple[JobInfo, str, str]]) -> str:
-    """jobs: with the prompt of each and the address of its video."""
-    if not jobs:
-        return '<div class="state">None yet.</div>'
-    return f'<div class="jobs">{"".join(_rows(jobs))}</div>'
-
-
-def _rows(jobs: list[tuple[JobInfo, str, str]]) -> Iterator[str]:
-    for job, prompt, link in jobs:
-        text = prompt if len(prompt) <= SHORT else f"{prompt[:SHORT]}…"
-        state = f"{job.progress:.0%}" if job.status is Status.RUNNING else job.status.value
-        video = f' <a href="{escape(link)}" target="_blank">video</a>' if link else ""
-        age = _age(time.time() - job.created)
-        shown = f"<b>{state}</b><span>{escape(text)}{video}</span><small>{age}</small>"
-        yield f'<div class="{job.status.value}">{shown}</div>'
-
-
-def _age(seconds: float) -> str:
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds // size:.0f} {unit} ago"
-    return "now"

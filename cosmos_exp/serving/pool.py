@@ -11,6 +11,7 @@ import logging
 import os
 import secrets
 import signal
+import sqlite3
 import sys
 import time
 from collections.abc import Sequence
@@ -30,6 +31,8 @@ MODULE = "cosmos_exp.serving.worker"
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
 """Seconds before a worker that ended is started again; twice as long each time, until one has lived `STEADY`."""
 STEADY = 60.0
+FULL_PAUSE = 2.0
+"""Seconds between two attempts to write the queue on a full disk."""
 LEFT_BEHIND = 3.0
 """Seconds that workers of a server that was killed have to end."""
 LAST_LINES = 4096
@@ -98,7 +101,7 @@ class WorkerPool:
                 why = await self._run(name, index, device)
             except OSError as error:
                 why = f"it cannot be started: {error.strerror or error}"
-            self.store.requeue_interrupted(name, why, counts=not self._stopping)
+            await self._requeue(name, why)
             if self._stopping:
                 return
             pause = FIRST_PAUSE if time.monotonic() - begun > STEADY else min(LONGEST_PAUSE, 2 * pause)
@@ -106,6 +109,18 @@ class WorkerPool:
             self._say(name, device, "error", why)
             await self._wait(pause)
         self._say(name, device, "stopped", "")
+
+    async def _requeue(self, name: str, why: str) -> None:
+        """What it was at, as soon as the disk has room; else the next server does it."""
+        while True:
+            try:
+                self.store.requeue_interrupted(name, why, counts=not self._stopping)
+                return
+            except sqlite3.OperationalError as error:
+                log.warning("the queue cannot be written: %s; tried again in %g s", error, FULL_PAUSE)
+            if self._stopping:
+                return
+            await self._wait(FULL_PAUSE)
 
     async def _run(self, name: str, index: int, device: str) -> str:
         """One process from its start to its end; why it ended."""
@@ -117,7 +132,7 @@ class WorkerPool:
                 start_new_session=True,  # Ctrl-C is for the server
             )  # fmt: skip
         self._processes[name] = process
-        self._say(name, device, "loading", "", process.pid)
+        self._say(name, device, "loading", "the process starts", process.pid)
         if self._stopping and process.stdin is not None:
             process.stdin.close()
         try:
@@ -137,7 +152,8 @@ class WorkerPool:
             await asyncio.sleep(0.1)
 
     def _say(self, name: str, device: str, state: str, message: str, pid: int = 0) -> None:
-        self.store.set_worker(WorkerInfo(name, pid, device, state, message, (), time.time()))
+        with suppress(sqlite3.OperationalError):  # a full disk
+            self.store.set_worker(WorkerInfo(name, pid, device, state, message, (), time.time()))
 
 
 def last_line(path: Path) -> str:

@@ -22,12 +22,14 @@ from cosmos_exp.remote.request_file import (
     CONTROL_KEY,
     DEFAULT_WEIGHT,
     INPUT_KEY,
-    NESTED,
+    MAP,
     PRESETS,
     SCALARS,
     WEIGHT_KEY,
+    WEIGHT_PROMPT_KEY,
+    flattened,
 )
-from cosmos_exp.remote.wire import FRONT, ControlInput, Extra, JobRequest
+from cosmos_exp.remote.wire import FRONT, ControlInput, Extra, JobRequest, blob_value
 from cosmos_exp.sampling.sampler_params import SIGMA_MAX
 from cosmos_exp.serving.job_config import control_names
 
@@ -35,6 +37,8 @@ UPLOADS = "uploads"
 STRENGTH_KEYS = {"edge": "canny_threshold", "vis": "blur_strength"}
 """{control that is made from the input video: key of its preset}."""
 KEYS = (*SCALARS, INPUT_KEY, "num_input_frames")
+NO_NETWORK = "this server has no network to {what}"
+INSTEAD = f"upload the control's weight at every pixel, a tensor [T,H,W] or [H,W] in a file {MAP}, as {WEIGHT_KEY}"
 UPLOAD_NAME = re.compile(rf"{UPLOADS}/(?P<sha256>[0-9a-f]{{64}})/[^/]{{1,200}}")
 
 
@@ -84,12 +88,7 @@ def parse_upstream(text: str) -> dict[str, Any]:
     values = parse_json(text, "the request")
     if not isinstance(values, dict):
         raise UserError(f"the request is {shortened(values)}: give a JSON object with a prompt and controls")
-    nested = values.pop(NESTED, {})
-    if not isinstance(nested, dict):
-        raise UserError(f"{NESTED} is {shortened(nested)}: give a JSON object")
-    if twice := sorted(set(nested) & set(values)):
-        raise UserError(f"{', '.join(twice)}: given at the top and in {NESTED}; give it once")
-    return values | nested
+    return flattened(values)
 
 
 def from_upstream(values: Mapping[str, Any], blobs: Blobs, limits: Limits) -> Translated:
@@ -198,28 +197,41 @@ class _Translation:
             self.errors.append(unknown_name("control", name, names))
             return None
         for key in table:
-            if key not in (WEIGHT_KEY, CONTROL_KEY):
+            if key == WEIGHT_PROMPT_KEY:
+                self.errors.append(f"{name}.{key}: {NO_NETWORK.format(what='find things in pictures')}; {INSTEAD}")
+            elif key not in (WEIGHT_KEY, CONTROL_KEY):
                 self.errors.append(f"{name}: {unknown_name('key', key, (WEIGHT_KEY, CONTROL_KEY))}")
-        weight, said = table.get(WEIGHT_KEY), SCALARS["guidance"](table.get(WEIGHT_KEY))
+        weight = self._weight(name, table.get(WEIGHT_KEY))
         if weight is None:
-            weight = DEFAULT_WEIGHT
-            self.notes.append(f"{name} has no {WEIGHT_KEY}: {DEFAULT_WEIGHT:g} is taken")
-        elif said:
-            self.errors.append(f"{name}.{WEIGHT_KEY}={shortened(weight)}: {said}")
             return None
         given = table.get(CONTROL_KEY) or ""
         if given != "":
             sha256 = self._file(f"{name}.{CONTROL_KEY}", given)
             if sha256 and weight > 0:
                 self.videos[f"{name}.{CONTROL_KEY}"] = sha256
-            return ControlInput(blob=sha256, weight=float(weight)) if sha256 else None
-        return self._derived(name, float(weight), own)
+            return ControlInput(blob=sha256, weight=weight) if sha256 else None
+        return self._derived(name, weight, own)
+
+    def _weight(self, name: str, given: Any) -> float | None:
+        """Of a control; 1 where a file has its weight at every pixel. None where it is none."""
+        key = f"{name}.{WEIGHT_KEY}"
+        if given is None:
+            self.notes.append(f"{name} has no {WEIGHT_KEY}: {DEFAULT_WEIGHT:g} is taken")
+            return DEFAULT_WEIGHT
+        if isinstance(given, str) and given.endswith(MAP):
+            sha256 = self._file(key, given)
+            if sha256:
+                self.config[f"controls.{name}.weight_map.mask"] = blob_value(sha256, given)
+            return 1.0 if sha256 else None
+        if said := SCALARS["guidance"](given):
+            self.errors.append(f"{key}={shortened(given)}: {said}, or a file {MAP} that was uploaded")
+            return None
+        return float(given)
 
     def _derived(self, name: str, weight: float, own: str | None) -> ControlInput | None:
         if name not in STRENGTH_KEYS:
-            self.errors.append(
-                f"{name}: give {CONTROL_KEY}; from an input video this server makes {' and '.join(STRENGTH_KEYS)} alone"
-            )
+            what = f"make {name} from an input video, as it makes {' and '.join(STRENGTH_KEYS)}"
+            self.errors.append(f"{name}: {NO_NETWORK.format(what=what)}; upload a video of {name} as {CONTROL_KEY}")
             return None
         if own is None:
             if self.values.get(INPUT_KEY, "") == "":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from cosmos_exp.controls.config import ControlConfig, ControlsConfig
 from cosmos_exp.pipeline.cached_results import Results
 from cosmos_exp.pipeline.context import RunContext
 from cosmos_exp.pipeline.stages import describe, make_controls, render
+from cosmos_exp.remote.wire import FRONT
 from cosmos_exp.scene.sources.procedural import ProceduralConfig
 
 RGB = "rgb"
@@ -47,12 +48,8 @@ def scene_inputs(config: Config, seed: int, folder: Path, tick: Tick = lambda do
 
     Renders lie in the stage cache, so that a second call is fast. Raises UserError for an impossible seed.
     """
-    spec = RunSpec(_config_of(config, seed))
-    context = RunContext(spec, Results(spec, StageCache(config.paths.cache)))
-    for number, stage in enumerate((describe, render, make_controls)):
-        tick(number, 4)
-        stage(context, lambda done, total: None)
-    front = spec.model.front
+    context = _drawn(_config_of(config, seed, config.views.names[:1]), tick)
+    spec, front = context.spec, context.spec.model.front
     entries = {name: made[front] for name, made in context.state.controls.items() if front in made}
     read: dict[str, Callable[[], np.ndarray]] = {
         name: lambda entry=entry: load_arrays(entry)["video"]  # type: ignore[misc]
@@ -66,7 +63,34 @@ def scene_inputs(config: Config, seed: int, folder: Path, tick: Tick = lambda do
     )
 
 
-def _config_of(config: Config, seed: int) -> Config:
+def view_controls(config: Config, seed: int, names: Sequence[str], folder: Path) -> dict[str, dict[str, Path]]:
+    """{control: {view: its video without loss}} of the same street, of all views that the model reads; `FRONT` stands
+    for the front view as it is made alone."""
+    context = _drawn(_config_of(config, seed, config.views.names))
+    model, fps = context.spec.model, context.spec.fps
+    found: dict[str, dict[str, Path]] = {}
+    for name in names:
+        videos = found[name] = {}
+        for own, entry in context.state.controls[name].items():
+            place = folder / f"{seed}_{name}_{own.view}_{'x'.join(map(str, own.shape))}.mp4"
+            path = write_video(place, load_arrays(entry)["video"], fps, lossless=True)
+            if own == model.front:
+                videos[FRONT] = path
+            if own == model.views.get(own.view):
+                videos[own.view] = path
+    return found
+
+
+def _drawn(config: Config, tick: Tick = lambda done, total: None) -> RunContext:
+    spec = RunSpec(config)
+    context = RunContext(spec, Results(spec, StageCache(config.paths.cache)))
+    for number, stage in enumerate((describe, render, make_controls)):
+        tick(number, 4)
+        stage(context, lambda done, total: None)
+    return context
+
+
+def _config_of(config: Config, seed: int, views: list[str]) -> Config:
     spec = RunSpec(config)
     controls = ControlsConfig()
     for name in spec.contract.controls:
@@ -76,7 +100,7 @@ def _config_of(config: Config, seed: int) -> Config:
     return replace(
         config,
         scene=ProceduralConfig(name="procedural", source="procedural", seed=seed),
-        views=replace(config.views, names=config.views.names[:1]),
+        views=replace(config.views, names=views),
         controls=controls,
         previews=replace(config.previews, names=[], controls="used"),
         captions=replace(config.captions, source="template", styles=list(STYLES), prompt=None),

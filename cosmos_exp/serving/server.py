@@ -10,7 +10,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -23,7 +22,7 @@ from cosmos_exp.serving.connection import patient_for
 from cosmos_exp.serving.gate import Gate
 from cosmos_exp.serving.monitoring import metrics_text
 from cosmos_exp.serving.pool import WorkerPool, devices
-from cosmos_exp.serving.service import Service, opened
+from cosmos_exp.serving.service import AT_WORK, Service, opened
 
 log = logging.getLogger(__name__)
 
@@ -33,12 +32,12 @@ LAST_ANSWERS = 5
 AGAIN = 1.0
 """Seconds within which two signals are one: a terminal and what started the server may both send it."""
 REPORT = 1.0
-"""Seconds between two looks for jobs that have ended."""
+"""Seconds between two looks for workers that are ready and jobs that have ended."""
 KEEP_ALIVE = 15
 """Seconds that a connection without a request stays open."""
 
-Ready = Callable[[str, Service, Path | None], None]
-"""Is told the endpoint, and the file with the first token where there is a new one."""
+Ready = Callable[[str, Service], None]
+"""Is told the endpoint."""
 
 
 def serve(settings: Settings, overrides: Sequence[str], ready: Ready) -> None:
@@ -67,7 +66,8 @@ def application(service: Service) -> Gate:
 
 async def _serve(service: Service, listening: socket.socket, pool: WorkerPool, ready: Ready) -> None:
     serve = service.serve
-    token_file = service.tokens.mint_first() if serve.asks_for_token else None
+    if serve.asks_for_token:
+        service.tokens.mint_first()
     config = uvicorn.Config(
         application(service),
         http=patient_for(serve.idle_timeout),
@@ -84,7 +84,7 @@ async def _serve(service: Service, listening: socket.socket, pool: WorkerPool, r
     await pool.start()
     pruning = asyncio.create_task(_prune(service))
     reporting = asyncio.create_task(_report(service))
-    telling = asyncio.create_task(_tell(server, service, endpoint(listening, serve.host), token_file, ready))
+    telling = asyncio.create_task(_tell(server, service, endpoint(listening, serve.host), ready))
     try:
         await server.serve(sockets=[listening])
     finally:
@@ -126,11 +126,11 @@ class Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-async def _tell(server: Server, service: Service, endpoint: str, token_file: Path | None, ready: Ready) -> None:
+async def _tell(server: Server, service: Service, endpoint: str, ready: Ready) -> None:
     while not server.started:
         await asyncio.sleep(0.01)
     write_endpoint(service.state, endpoint, service.started)
-    ready(endpoint, service, token_file)
+    ready(endpoint, service)
 
 
 async def _prune(service: Service) -> None:
@@ -143,10 +143,15 @@ async def _prune(service: Service) -> None:
 
 
 async def _report(service: Service) -> None:
-    """Log how jobs end."""
-    since = time.time()
+    """Log how workers become ready, and how jobs end."""
+    since, said = time.time(), dict[str, str]()
     while True:
         await asyncio.sleep(REPORT)
+        for worker in await asyncio.to_thread(service.store.workers):
+            now = worker.message if worker.state == "loading" else "ready" if worker.state in AT_WORK else ""
+            if now and said.get(worker.name) != now:
+                said[worker.name] = now
+                log.info("worker %s: %s", worker.name, now)
         for job in await asyncio.to_thread(service.store.finished_since, since):
             since = max(since, job.finished or since)
             seconds = f" in {job.finished - job.started:.1f} s" if job.finished and job.started else ""

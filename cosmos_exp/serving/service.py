@@ -16,9 +16,11 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from cosmos_exp.common.cache_prune import Limits as CacheLimits
+from cosmos_exp.common.cache_prune import prune
 from cosmos_exp.common.errors import UserError, ValidationErrors, unknown_name
 from cosmos_exp.common.locks import locked
-from cosmos_exp.common.units import parse_age, parse_size
+from cosmos_exp.common.units import parse_age, parse_size, size_text
 from cosmos_exp.config.schema import Config
 from cosmos_exp.remote.wire import JobInfo, JobRequest, ModelInfo, ResultManifest, Status
 from cosmos_exp.serving.blobs import BlobStore
@@ -38,6 +40,8 @@ USAGE_AGE = 5.0
 TOMBSTONES = 10
 """A job is known for so many times as long as its result."""
 AT_WORK = ("ready", "busy")
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""Errors of a full disk."""
 
 
 @dataclass
@@ -197,6 +201,18 @@ class Service:
                     shutil.rmtree(path, ignore_errors=True)
         needed = self.store.blobs_needed()
         self.blobs.prune(parse_age("serve.blobs_kept", self.serve.blobs_kept), needed)
+        self.prune_cache()
+
+    def prune_cache(self) -> None:
+        """Evict from the stage cache what serve.largest_cache has no room for; what a job uses stays."""
+        cache = Path(self.config.paths.cache).absolute()
+        if self.serve.largest_cache is None or not cache.is_dir():
+            return
+        most = parse_size("serve.largest_cache", self.serve.largest_cache)
+        pruned = prune(cache, CacheLimits(most))
+        if pruned.evicted:
+            gone = size_text(pruned.before - pruned.after)
+            log.info("%d results (%s) evicted from the stage cache", len(pruned.evicted), gone)
 
 
 @contextlib.contextmanager
@@ -230,6 +246,6 @@ def opened(settings: Settings, workers: int) -> Iterator[Service]:
 
 def reason(error: OSError) -> str:
     """Why a file cannot be used, in one line."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in FULL:
         return "no space left on the disk"
     return f"{error.strerror or error}" + (f" ({error.filename})" if error.filename else "")

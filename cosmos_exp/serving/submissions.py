@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from cosmos_exp.common.cache_holds import holds_of
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.files import file_sha256
 from cosmos_exp.config.run_spec import RunSpec
 from cosmos_exp.remote.wire import FRONT, JobInfo, JobRequest, Status
 from cosmos_exp.serving.requests import Limits, upload_name
+from cosmos_exp.serving.scene_inputs import SceneInputs, scene_inputs, view_controls
 from cosmos_exp.serving.service import Service
 
+VIDEOS = ("grid", "video", "lossless")
+"""Kinds of files, that which is shown first."""
 LOOK = 0.25
 """Seconds between two looks at a job that is followed."""
 
@@ -49,6 +54,23 @@ class Submissions:
         sha256 = self.keep(path)
         return upload_name(instead.get(sha256, sha256), path.name)
 
+    def scene(self, seed: int, folder: Path) -> SceneInputs:
+        """As `scene_inputs`; nothing of the stage cache is held afterwards, so that it can be evicted."""
+        with self._letting_go():
+            return scene_inputs(self.service.config, seed, folder)
+
+    def view_controls(self, seed: int, names: Sequence[str], folder: Path) -> dict[str, dict[str, Path]]:
+        """The same of `view_controls`."""
+        with self._letting_go():
+            return view_controls(self.service.config, seed, names, folder)
+
+    @contextmanager
+    def _letting_go(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            holds_of(Path(self.service.config.paths.cache).absolute()).release()
+
     def submit(self, request: JobRequest, token_id: str | None, client: str) -> JobInfo:
         """The job of a request; an equal one that is there is given as it is. Raises ValidationErrors, QueueFull."""
         return self.service.submit(request, {"client": client}, token_id)[0]
@@ -69,21 +91,22 @@ class Submissions:
         raise ServerEnds(f"the server is being stopped; job {job} stays in its queue")
 
     def video(self, job: str) -> Path:
-        """Of the front view; the lossless one where its size is odd, which players do not show. UserError where the
-        result was deleted."""
+        """Of the front view, or of several all in one picture; the lossless one where the size is odd, which players do
+        not show. UserError where the result was deleted."""
         manifest = self.service.manifest(job)
-        files = [file for file in manifest.files if file.kind in ("video", "lossless")] if manifest else []
+        files = [file for file in manifest.files if file.kind in VIDEOS] if manifest else []
         if not files:
             raise UserError(f"the result of job {job} is no longer here: send the request again")
-        best = min(files, key=lambda file: (file.kind != "video", file.view != FRONT))
+        best = min(files, key=lambda file: (VIDEOS.index(file.kind), file.view != FRONT))
         return self.service.jobs_folder / job / "result" / best.name
 
-
-def told(job: JobInfo) -> str:
-    """Where a job is, in a few words."""
-    if job.status is Status.QUEUED:
+    def told(self, job: JobInfo) -> str:
+        """Where a job is, in a few words."""
+        if job.status in (Status.FAILED, Status.BLOCKED):
+            return f"{job.status.value}: {job.error}"
+        if job.status is not Status.QUEUED:
+            return ", ".join(filter(None, [job.status.value, job.message]))
         before = job.queue_position or 0
-        return f"queued, {before} before it" if before else "queued, next"
-    if job.status in (Status.FAILED, Status.BLOCKED):
-        return f"{job.status.value}: {job.error}"
-    return ", ".join(filter(None, [job.status.value, job.message]))
+        states = {worker.state for worker in self.service.store.workers()}
+        why = "; no worker is ready yet: the model is being loaded" if states == {"loading"} else ""
+        return (f"queued, {before} before it" if before else "queued, next") + why

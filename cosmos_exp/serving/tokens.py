@@ -20,7 +20,8 @@ from cosmos_exp.common.errors import UserError, attempt, unknown_name
 from cosmos_exp.common.files import file_version, partial_name
 from cosmos_exp.common.guards import read_json
 from cosmos_exp.common.locks import locked
-from cosmos_exp.remote.job_client import token_of_environment
+from cosmos_exp.remote.job_client import TOKEN as TOKEN_VARIABLE
+from cosmos_exp.remote.job_client import TOKEN_FILE, token_of_environment, token_of_file
 
 FILE, INITIAL = "tokens.json", "initial_token.txt"
 TOKEN = re.compile(r"cc_[0-9a-f]{8}_[A-Za-z0-9_-]{43}")
@@ -95,6 +96,15 @@ class TokenStore:
         path = self.path.with_name(INITIAL)
         _write_private(path, f"{self.add('initial')}\n".encode())
         return path
+
+    def places(self) -> list[str]:
+        """Where those who start a server find a token that is valid, best first."""
+        first = self.path.with_name(INITIAL)
+        content, _ = attempt(lambda: token_of_file(first)) if first.is_file() else (None, [])
+        found = [f"in {first}"] if content and self.owner(content) else []
+        if _of_environment():
+            found.append(f"that of {TOKEN_VARIABLE if os.environ.get(TOKEN_VARIABLE) else TOKEN_FILE}")
+        return [*found, "of `cosmos-exp serve token add`"]
 
     def _changing(self):
         return locked(self.path.with_name(f".{FILE}.lock"))

@@ -28,6 +28,7 @@ from cosmos_exp.remote.wire import Status
 from cosmos_exp.serving.blobs import BlobStore
 from cosmos_exp.serving.config import settings
 from cosmos_exp.serving.generation import PREPARED, Generator
+from cosmos_exp.serving.service import FULL
 from cosmos_exp.serving.store import ClaimedJob, JobStore, WorkerInfo
 
 log = logging.getLogger(__name__)
@@ -65,7 +66,12 @@ class Worker:
         return (self.generator.config.model.name,)
 
     def work(self) -> None:
-        """Take jobs until `stopping` is set."""
+        """Load the model, and take jobs until `stopping` is set."""
+        try:
+            self.load()
+        except ServerGone:
+            return
+        self.show("ready", at_once=True)
         while not self.stopping.is_set():
             self.show("ready")
             if job := self.store.claim(self.name, self.backends):
@@ -75,6 +81,16 @@ class Worker:
             else:
                 self.stopping.wait(IDLE)
         self.show("stopped", at_once=True)
+
+    def load(self) -> None:
+        def tick(done: int, total: int) -> None:
+            if self.stopping.is_set():
+                raise ServerGone
+            self.show("loading", f"loading the model: {done} of {total} parts", at_once=True)
+
+        begun = time.monotonic()
+        self.generator.load(tick)
+        log.info("the model is loaded after %.1f s", time.monotonic() - begun)
 
     def show(self, state: str, message: str = "", *, at_once: bool = False) -> None:
         if at_once or time.monotonic() - self._seen > SEEN:
@@ -104,8 +120,10 @@ class Worker:
                 log.info("%s", error)
                 self.store.fail(job.id, str(error).replace(f"{folder}/", ""))
             except Exception as error:
-                log.exception("a bug")
-                self.store.fail(job.id, f"{type(error).__name__} in the server: its worker.log of this job says more")
+                is_full = isinstance(error, OSError) and error.errno in FULL
+                log.exception("a full disk" if is_full else "a bug")
+                told = f"{type(error).__name__} in the server: its worker.log of this job says more"
+                self.store.fail(job.id, "the server's disk is full: submit it again later" if is_full else told)
                 if "CUDA" in str(error):
                     raise
         holds_of(Path(self.generator.config.paths.cache).absolute()).release()
@@ -158,10 +176,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.getLogger("cosmos_exp").propagate = False
     config, serve = settings(given.overrides)
     worker = Worker(given.name, Generator(config, given.device), Path(serve.state), most_attempts=serve.attempts)
-    worker.show("loading", at_once=True)
+    worker.show("loading", "loading the model", at_once=True)
     cv2.setNumThreads(RunSpec(config).threads)
     threading.Thread(target=stop_with_server, args=(worker,), daemon=True).start()
-    worker.work()
+    try:
+        worker.work()
+    except UserError as error:
+        sys.exit(str(error))  # the last line of the log, which the server tells
 
 
 if __name__ == "__main__":

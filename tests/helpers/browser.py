@@ -48,9 +48,18 @@ class Browser:
             assert time.monotonic() < deadline, f"never true: {condition}"
             time.sleep(0.05)
 
-    def click(self, selector: str) -> None:
-        found = _post(f"{self.url}/element", {"using": "css selector", "value": selector})
-        _post(f"{self.url}/element/{next(iter(found.values()))}/click", {})
+    def click(self, selector: str, seconds: float = 15.0) -> None:
+        """As soon as nothing covers it."""
+        deadline = time.monotonic() + seconds
+        while True:
+            found = _post(f"{self.url}/element", {"using": "css selector", "value": selector})
+            try:
+                _post(f"{self.url}/element/{next(iter(found.values()))}/click", {})
+                return
+            except RuntimeError as error:
+                if "intercepted" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
 
     def set_width(self, width: int, height: int = 900) -> None:
         """Of the page as on a telephone: windows have a least width of their own."""

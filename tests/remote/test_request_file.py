@@ -71,7 +71,7 @@ def test_controlnet_specs_is_the_same_request(folder):
 
 
 def test_a_key_on_both_levels_is_refused(folder):
-    with pytest.raises(UserError, match=r"seed: given at the top and below \[controlnet_specs\]"):
+    with pytest.raises(UserError, match=r"rain\.toml: seed: given at the top and below controlnet_specs"):
         read_request(write(folder, SCALARS + "[controlnet_specs]\nseed = 1\n"))
 
 
@@ -106,9 +106,9 @@ control_weight = 1
         "allowed: very_low, low, medium, high, very_high",
         "canny_threshold=3: unknown canny_threshold 3: allowed: very_low, low, medium, high, very_high",
         f"input_video_path '{folder}/inptu.mp4' not found: did you mean '{folder}/input.mp4'?",
-        "edge.control_weight=True: a number of 0 or more",
+        "edge.control_weight=True: a number of 0 or more, or a file .pt",
         "missing: depth.control_weight",
-        "vis.control_weight=-1: a number of 0 or more; nearest is 0",
+        "vis.control_weight=-1: a number of 0 or more; nearest is 0, or a file .pt",
         "unknown control 'sge': did you mean 'seg'? allowed: edge, depth, seg, vis, hdmap, lidar, keypoint, upscale",
     ]
 
@@ -170,6 +170,36 @@ def test_a_control_without_a_video_is_made_from_the_input_video_or_not_at_all(fo
 
 
 # Values of the command line
+
+
+def test_a_weight_may_be_a_file_with_that_of_every_pixel(folder):
+    (folder / "map.pt").write_bytes(b"weights")
+    seen = []
+    text = SCALARS + EDGE.replace("0.5", '"map.pt"')
+    request = read_request(write(folder, text), check_map=lambda path, frames: seen.append((path, frames)))
+    assert seen == [(folder / "map.pt", 5)]
+    assert list(request.files) == ["input", "edge.control_weight", "edge"]
+    sent = request.with_paths({"edge": "/up/1.mp4", "edge.control_weight": "/up/2.pt"})
+    assert sent["edge"] == {"input_control": "/up/1.mp4", "control_weight": "/up/2.pt"}
+
+
+def test_such_a_file_is_checked_too(folder):
+    def no_map(path, frames):
+        raise UserError(f"{path.name} is no map")
+
+    (folder / "map.pt").write_bytes(b"weights")
+    with pytest.raises(ValidationErrors, match=r"edge.control_weight: map.pt is no map"):
+        read_request(write(folder, SCALARS + EDGE.replace("0.5", '"map.pt"')), check_map=no_map)
+    (told,) = problems(folder, SCALARS + EDGE.replace("0.5", '"mop.pt"'))
+    assert told == f"edge.control_weight '{folder}/mop.pt' not found: did you mean '{folder}/map.pt'?"
+
+
+def test_what_is_to_be_found_in_the_picture_is_a_text(folder):
+    text = SCALARS + EDGE.replace("[edge]", "[seg]")
+    assert read_request(write(folder, text + 'control_weight_prompt = "cars"\n')).notes == ()
+    assert problems(folder, text + "control_weight_prompt = 3\n") == [
+        "seg.control_weight_prompt=3: a text that is not empty"
+    ]
 
 
 def overridden(folder: Path, text: str, **videos: str) -> VideoRequest:

@@ -4,17 +4,22 @@ own command."""
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from helpers.command_line import run_here
 from helpers.gradio_service import GradioService, gradio_service, old_client, run_upstream_client
 from helpers.requests import mp4, picture_of
 
-from cosmos_exp.common.video import video_shape
+from cosmos_exp.common.video import read_video, video_shape
 from cosmos_exp.remote.wire import Status
 
 VALUES = {
@@ -87,6 +92,19 @@ def test_our_command_gets_the_same_job(server, videos):
     assert len(server.service.store.jobs()) == 1
 
 
+def test_a_run_generates_through_this_interface(server, tmp_path):
+    own = ("scene.num_vehicles=2", "views=single", "model.num_frames=9", "controls=hdmap", "sampler.num_steps=1")
+    quiet = ("previews=none", "metrics.names=[psnr]", "metrics.references=false", "tracking=disabled", "name=through")
+    remote = ("model=remote", "model.protocol=gradio", "model.backend=nano", f"model.endpoint={server.url}")
+    ran = run_here(*own, *quiet, *remote, f"paths.outputs={tmp_path}", cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    job = server.service.store.jobs(limit=1)[0]
+    assert set(server.service.store.request(job.id).controls) == {"hdmap"}
+    made = read_video(server.service.jobs_folder / job.id / "result" / "single_view.mp4")
+    (video,) = (tmp_path / "runs" / "through" / "single_view").glob("*.mp4")
+    assert np.abs(read_video(video).astype(int) - made).mean() < 5  # both are compressed
+
+
 @pytest.mark.parametrize(
     "path", ["/etc/passwd", "../../serve/tokens.json", "uploads/../../etc/passwd", f"uploads/{'0' * 64}/x.mp4", ""]
 )
@@ -152,6 +170,35 @@ def test_a_full_queue_is_an_error_that_is_tried_again(idle, videos, monkeypatch)
     for job in idle.service.store.jobs(Status.QUEUED):
         idle.service.store.cancel(job.id)
     assert waiting.result(timeout=60)[0] is None
+
+
+def test_after_ctrl_c_the_job_stays_and_the_same_command_finds_it(idle, videos):
+    lines = [f"{key} = {json.dumps(value)}" for key, value in {**VALUES, "sigma_max": 80, "seed": 7}.items()]
+    edge = ["[edge]", "control_weight = 0.5", 'input_control = "edge.mp4"']
+    (videos / "left.toml").write_text("\n".join([*lines, *edge]))
+    store = idle.service.store
+    for _ in range(2):
+        command = [sys.executable, "-m", "cosmos_exp", "request", idle.url, "left.toml"]
+        asked = subprocess.Popen(
+            command, cwd=videos, env={**os.environ, "COSMOS_TOKEN": idle.token}, stderr=subprocess.PIPE, text=True,
+            preexec_fn=heeds_ctrl_c,
+        )  # fmt: skip
+        assert asked.stderr is not None
+        while "queued" not in asked.stderr.readline():
+            assert asked.poll() is None
+        asked.send_signal(signal.SIGINT)
+        _, told = asked.communicate(timeout=60)
+        assert asked.returncode == -signal.SIGINT
+        assert "what was sent stays on the server" in told and "Traceback" not in told
+        assert [job.status for job in store.jobs() if store.request(job.id).seed == 7] == [Status.QUEUED]
+    assert not list((videos / "outputs").glob(".request_*"))
+    for job in store.jobs(Status.QUEUED):
+        store.cancel(job.id)
+
+
+def heeds_ctrl_c() -> None:
+    """Also where these tests run in the background of a shell."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def test_without_a_token_nothing_is_sent(idle, videos, monkeypatch):

@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 from helpers.requests import FRONT, guided, mp4, picture_of, put, rendered, small
 
+from cosmos_exp.common.cache import StageCache
+from cosmos_exp.common.stored_arrays import load_arrays
+from cosmos_exp.controls import make_control
+from cosmos_exp.pipeline.cached_results import Results
 from cosmos_exp.remote.wire import ControlInput
+from cosmos_exp.rendering.types import CameraRender
 from cosmos_exp.serving.blobs import BlobStore
 from cosmos_exp.serving.config import settings
 from cosmos_exp.serving.generation import check_request, job_of, model_info
@@ -146,6 +151,28 @@ def test_a_file_of_the_config_is_an_upload(nano, problems, blobs, hdmap: str, tm
     assert problems(request) == []
     given = job_of(nano, request, blobs, tmp_path).spec.config.controls.hdmap.weight_map.mask
     assert given == str(tmp_path / "controls.hdmap.weight_map.mask.npy") and np.load(given).shape == (4, 4)
+
+
+def test_a_file_is_read_as_the_request_names_it_whoever_uploaded_it_first(nano, problems, blobs, hdmap, tmp_path):
+    mask = put(blobs, _npy(np.full((5, 5), 0.5, np.float32)), "first.png")
+    named = guided(hdmap, extra=small(config={"controls.hdmap.weight_map.mask": f"blob:{mask}.npy"}))
+    given = job_of(nano, named, blobs, tmp_path).spec.config.controls.hdmap.weight_map.mask
+    assert given == str(tmp_path / "controls.hdmap.weight_map.mask.npy")
+    (told,) = problems(guided(hdmap, extra=small(config={"controls.hdmap.weight_map.mask": f"blob:{mask}"})))
+    assert "mask.png" in told
+
+
+@pytest.mark.parametrize(("name", "strength"), [("edge", "very_low"), ("edge", "high"), ("vis", "low")])
+def test_a_control_is_made_from_the_colours_that_are_sent(nano, blobs, tmp_path, name, strength):
+    frames = picture_of(6)
+    values = small(config={f"controls.{name}.strength": strength})
+    control = {name: ControlInput(derive=True, weight=0.5)}
+    request = guided("", controls=control, rgb={"single_view": put(blobs, mp4(frames))}, extra=values)
+    job = job_of(nano, request, blobs, tmp_path)
+    entries = job.generation_request(Results(job.spec, StageCache(tmp_path / "cache"))).controls[name]
+    seen = CameraRender(FRONT, np.arange(9) / 24, rgb=frames)
+    made = load_arrays(entries[job.spec.model.front])["video"]
+    np.testing.assert_array_equal(made, make_control(name, seen, strength=strength))
 
 
 def test_model_render_needs_the_scene_in_the_style_and_no_control(blobs, root: Path, hdmap: str):

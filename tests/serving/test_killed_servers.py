@@ -91,6 +91,22 @@ def test_a_killed_server_goes_on_where_it_was(start, released: Path, tmp_path: P
         assert len({video.tobytes() for video in frames.values()}) == 3
 
 
+def test_a_server_is_ready_when_its_workers_have_the_model_loaded(start, released: Path):
+    (released / "loading").touch()
+    (released / "all").touch()
+    server: Served = start()
+    with server.client() as client:
+        wait_until(lambda: "loading the model: 1 of 3 parts" in str(client.health()))
+        job = submitted(client, 3)
+        health = client.health()
+        assert health["ready"] is False and health["workers"][0]["state"] == "loading"
+        assert client.models()[0].available is False
+        assert client.job(job).status is Status.QUEUED
+        (released / "loading").unlink()
+        assert client.wait(job).status is Status.DONE
+        assert client.health()["ready"] is True
+
+
 def test_a_killed_worker_is_replaced_and_its_job_begun_again(start, released: Path, tmp_path: Path):
     server: Served = start()
     with server.client() as client:

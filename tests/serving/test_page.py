@@ -64,10 +64,25 @@ def test_a_scene_becomes_controls_a_prompt_and_a_video(page, server):
     picture(page, "page_1400")
 
 
+def test_all_views_are_made_of_a_drawn_scene_and_shown_as_a_grid(page, server):
+    page.run("document.querySelectorAll('#views input')[1].click()")
+    page.click("#generate")
+    page.wait("document.querySelector('#result .state').innerText.startsWith('drawing all views')", 30)
+    page.wait("document.querySelector('#result .state').innerText.startsWith('done')", 240)
+    page.wait("document.querySelector('#result video')?.videoWidth == 768", 30)  # three of 256 pixels side by side
+    job = server.service.store.jobs(limit=1)[0]
+    request = server.service.store.request(job.id)
+    assert len(request.views) == 6 and set(request.controls["hdmap"].blobs) == set(request.views)
+    assert len(request.controls["seg"].blobs) == 1
+    picture(page, "all_views_1400")
+    page.run("document.querySelectorAll('#views input')[0].click()")
+
+
 def test_help_texts_are_those_of_the_config(page):
     page.run("[...document.querySelectorAll('button')].find(b => b.innerText.includes('Sampler')).click()")
     page.wait("document.body.innerText.includes('0 is no guidance; the scale of the other convention is g + 1.')")
-    assert "Model nano: the front view in 256×144" in page.run("return document.body.innerText")
+    said = page.run("return document.body.innerText")
+    assert "Model nano: the front view in 256×144, 9 or 17 or 25 frames, 24 per second, or all 6 views." in said
 
 
 def test_html_in_a_prompt_is_text(page):

@@ -16,6 +16,10 @@ def test_a_server_has_the_config_of_a_run_and_its_own() -> None:
     assert found.serve.state.endswith("/serve") and not found.serve.asks_for_token
 
 
+def test_a_server_tracks_nothing_and_so_needs_no_wandb() -> None:
+    assert settings().config.tracking.mode == "disabled"
+
+
 def test_what_a_server_is_changes_no_result() -> None:
     assert run_id(typed(compose(["+serve=default", "serve.port=8081"]))) == run_id(typed(compose()))
 

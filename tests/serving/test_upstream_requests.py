@@ -8,14 +8,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+from helpers.requests import put
 from helpers.videos import encode, numbered
 
 from cosmos_exp.common.errors import UserError, ValidationErrors
 from cosmos_exp.common.files import file_sha256
 from cosmos_exp.config.compose import compose
 from cosmos_exp.config.run_spec import RunSpec
+from cosmos_exp.models.transfer1.map_files import read_map
 from cosmos_exp.remote.wire import ControlInput
 from cosmos_exp.serving.blobs import BlobStore
+from cosmos_exp.serving.config import settings
+from cosmos_exp.serving.generation import job_of
 from cosmos_exp.serving.requests import Limits, Translated, from_upstream, parse_upstream, upload_name
 
 VALUES = {"prompt": "rain", "negative_prompt": "", "guidance": 7, "sigma_max": 80, "num_steps": 35, "seed": 5}
@@ -103,6 +108,23 @@ def test_edge_and_vis_are_made_from_the_input_video_with_their_presets(read, upl
     assert "vis has no control_weight: 0.5 is taken" in made.notes
 
 
+def test_a_weight_may_be_an_uploaded_tensor_with_that_of_every_pixel(read, upload, blobs, tmp_path):
+    torch.save(torch.full((9, 18, 32), 0.5), tmp_path / "map.pt")
+    weights = (tmp_path / "map.pt").read_bytes()
+    name = upload_name(put(blobs, weights, "first_uploaded_under_another_name.bin"), "map.pt")
+    request = read(edge={"control_weight": name, "input_control": upload("edge.mp4")}).request
+    assert request.controls["edge"].weight == 1.0
+    assert request.extra.config["controls.edge.weight_map.mask"] == f"blob:{sha256_of(name)}.pt"
+    assert sha256_of(name) in request.blobs
+    job = job_of(settings(["model=nano", f"paths.outputs={tmp_path}"]).config, request, blobs, tmp_path / "job")
+    assert read_map(Path(job.spec.config.controls.edge.weight_map.mask), 9).unique().tolist() == [0.5]
+
+
+def test_a_weight_of_a_file_that_was_not_uploaded_is_refused(read, upload):
+    (told,) = problems(read, edge={"control_weight": "/tmp/map.pt", "input_control": upload("edge.mp4")})
+    assert told.startswith("edge.control_weight: '/tmp/map.pt' is no file that was uploaded here")
+
+
 def test_a_preset_without_effect_is_told(read, upload):
     made = read(edge={"control_weight": 1, "input_control": upload("edge.mp4")}, canny_threshold="low")
     assert made.notes == ("canny_threshold has no effect: no edge is made from the input video",)
@@ -163,10 +185,11 @@ def test_all_mistakes_are_told_at_once(read):
         f"{CONTROLS}",
         "output_dir='/tmp/x': this server chooses where it writes; leave it out",
         "edge=0.5: give an object with control_weight and input_control",
-        "depth: give input_control; from an input video this server makes edge and vis alone",
-        "seg: unknown key 'control_weight_prompt': did you mean 'control_weight'? "
-        "allowed: control_weight, input_control",
-        "seg.control_weight=nan: a number of 0 or more",
+        "depth: this server has no network to make depth from an input video, as it makes edge and vis; "
+        "upload a video of depth as input_control",
+        "seg.control_weight_prompt: this server has no network to find things in pictures; upload the control's "
+        "weight at every pixel, a tensor [T,H,W] or [H,W] in a file .pt, as control_weight",
+        "seg.control_weight=nan: a number of 0 or more, or a file .pt that was uploaded",
         f"unknown control 'lanes': did you mean 'lidar'? allowed: {CONTROLS}",
     )
 
@@ -207,8 +230,8 @@ def test_the_name_of_an_upload_is_one_part_of_a_path(name):
     [
         ("no json", "is not JSON"),
         ("[1]", "give a JSON object"),
-        ('{"controlnet_specs": 1}', "controlnet_specs is 1"),
-        ('{"seed": 1, "controlnet_specs": {"seed": 2}}', "seed: given at the top and in controlnet_specs"),
+        ('{"controlnet_specs": 1}', "controlnet_specs=1: give a table"),
+        ('{"seed": 1, "controlnet_specs": {"seed": 2}}', "seed: given at the top and below controlnet_specs"),
         ("[" * 100_000, "nested"),
     ],
 )

@@ -30,6 +30,12 @@ class WaitingModel(OneStageModel):
     def files(self, store: ResultStore) -> dict[str, str]:
         return {}
 
+    def load(self, tick) -> None:
+        """While there is a file `loading` in that folder."""
+        while self.config.model.until and Path(self.config.model.until, "loading").exists():
+            tick(1, 3)
+            time.sleep(0.05)
+
     def sample(self, inputs: ClipInputs, tick) -> Mapping[str, np.ndarray]:
         """The HD map in noise of the seed."""
         done = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cosmos_exp.cli.commands.parser import Parser
@@ -10,7 +11,10 @@ from cosmos_exp.common.errors import UserError, nearest_name, unknown_name
 
 if TYPE_CHECKING:
     from cosmos_exp.common.console import Console
-    from cosmos_exp.config.key_docs import KeyDoc
+    from cosmos_exp.config.key_docs import KeyDoc, Usual
+
+SERVE = "serve."
+"""What keys of a server begin with."""
 
 
 def command_line() -> Parser:
@@ -70,9 +74,9 @@ def _option(name: str, console: Console) -> bool:
 
 def _key(name: str, console: Console) -> bool:
     """A key, or a group with its options and keys."""
-    from cosmos_exp.config.key_docs import documented_keys, groups
+    from cosmos_exp.config.key_docs import groups
 
-    keys = documented_keys()
+    keys = _keys()
     for doc in keys.get(name, []):
         _print_doc(doc, console)
     inner = [docs[0] for key, docs in keys.items() if key.rpartition(".")[0] == name.replace("/", ".")]
@@ -80,16 +84,34 @@ def _key(name: str, console: Console) -> bool:
         _print_options(name, console)
     if inner:
         _print_keys(inner, console)
-    return name in keys or name in groups()
+    return name in keys or name in groups() or bool(inner)
+
+
+def _keys() -> dict[str, list[KeyDoc]]:
+    """Those of runs, and of `cosmos-exp serve`."""
+    from cosmos_exp.config.key_docs import documented_keys, keys_of
+    from cosmos_exp.serving.config import ServeConfig
+
+    return documented_keys() | {doc.key: [doc] for doc in keys_of(ServeConfig, SERVE, effect="no")}
+
+
+def _usual(doc: KeyDoc) -> Usual:
+    from cosmos_exp.config.key_docs import Usual, allowed, usual
+    from cosmos_exp.serving.config import ServeConfig, serve_problems
+
+    if not doc.key.startswith(SERVE):
+        return usual(doc)
+    name = doc.key.removeprefix(SERVE)
+    return Usual(doc.default, allowed(doc, lambda value: serve_problems(replace(ServeConfig(), **{name: value}))))
 
 
 def _print_doc(doc: KeyDoc, console: Console) -> None:
     from rich.table import Table
 
     from cosmos_exp.common.typed_config import REQUIRED
-    from cosmos_exp.config.key_docs import USUAL, usual
+    from cosmos_exp.config.key_docs import USUAL
 
-    now = usual(doc)
+    now = _usual(doc)
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold")
     rows = {"meaning": doc.text or doc.about, "type": doc.type}
@@ -141,10 +163,10 @@ def _shown(value: Any) -> str:
 
 def _unknown(name: str) -> str:
     """The nearest metric and the nearest key."""
-    from cosmos_exp.config.key_docs import documented_keys, groups, similar_keys
+    from cosmos_exp.config.key_docs import groups, similar_keys
     from cosmos_exp.metrics.definitions import definitions
 
-    keys = [*documented_keys(), *groups()]
+    keys = [*_keys(), *groups()]
     metric, key = nearest_name(name, definitions()), nearest_name(name, keys)
     near = [f"the metric {metric!r}"] if metric else []
     near += [f"the config key {key!r}" for key in similar_keys(name, keys) or ([key] if key else [])]

@@ -93,13 +93,19 @@ def _requests(options: Namespace) -> list[VideoRequest]:
     seeds = [int(seed) for seed in options.seeds.split(",")] if options.seeds else [options.seed]
     found, errors = [], []
     for file in options.files:
-        first, own = attempt(partial(read_request, file, Overrides(videos, seeds[0])))
+        first, own = attempt(partial(read_request, file, Overrides(videos, seeds[0]), _check_map))
         errors += own
         if first:
             found += [first, *(first.with_seed(seed) for seed in dict.fromkeys(seeds[1:]))]
     if errors:
         raise ValidationErrors(errors)
     return found
+
+
+def _check_map(path: Path, frames: int) -> None:
+    from cosmos_exp.models.transfer1.map_files import read_map
+
+    read_map(path, frames)
 
 
 def _waiting(options: Namespace) -> Waiting:

@@ -72,13 +72,12 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _ready(endpoint: str, service: Service, token_file: Path | None) -> None:
+def _ready(endpoint: str, service: Service) -> None:
     print(f"serving {service.config.model.name} on {endpoint}")
     print(f"page: {endpoint}/; description of the API: {endpoint}/docs")
     if service.serve.asks_for_token:
-        first = token_file or service.state / "initial_token.txt"
-        where = f"in {first}" if first.exists() else "of `cosmos-exp serve token add`, or COSMOS_TOKEN"
-        print(f"token: {where}; for clients: COSMOS_TOKEN_FILE, for the page: at {endpoint}/login")
+        print(f"token: {', or '.join(service.tokens.places())}")
+        print(f"clients have it in COSMOS_TOKEN, or in a file that COSMOS_TOKEN_FILE names; the page: {endpoint}/login")
     else:
         print("no token is asked for: only this machine can connect, or serve.auth=false was given")
     print(f"state: {service.state.absolute()}; Ctrl-C stops", flush=True)

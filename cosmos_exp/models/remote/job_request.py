@@ -15,7 +15,7 @@ from cosmos_exp.common.cache import Entry
 from cosmos_exp.controls.config import ControlConfig, WeightMapConfig
 from cosmos_exp.controls.user_videos import camera_file, view_file
 from cosmos_exp.models.base import ByRequest, GenerationRequest, VideoModel
-from cosmos_exp.remote.wire import BLOB, FRONT, ControlInput, Extra, JobRequest
+from cosmos_exp.remote.wire import FRONT, ControlInput, Extra, JobRequest, blob_value
 
 BlobOf = Callable[[Entry, str], str]
 """(entry, its array) -> 64 hex digits that name the video."""
@@ -99,7 +99,7 @@ def _given_frames(model: VideoModel, file_of: FileOf) -> Iterator[tuple[str, Any
     if given in (None, "rgb"):
         yield "sampler.first_frames", given
     else:
-        yield from ((f"sampler.first_frames.{v}", BLOB + file_of(view_file(given, v, views))) for v in views)
+        yield from ((f"sampler.first_frames.{v}", _named(view_file(given, v, views), file_of)) for v in views)
 
 
 def _weight_map(key: str, weight_map: WeightMapConfig, model: VideoModel, file_of: FileOf) -> Iterator[tuple[str, Any]]:
@@ -107,7 +107,7 @@ def _weight_map(key: str, weight_map: WeightMapConfig, model: VideoModel, file_o
         value = getattr(weight_map, entry.name)
         if entry.name == "mask" and value is not None and Path(value).is_dir():
             views = model.views or [model.front.view]
-            yield from ((f"{key}.mask.{view}", BLOB + file_of(camera_file(value, view))) for view in views)
+            yield from ((f"{key}.mask.{view}", _named(camera_file(value, view), file_of)) for view in views)
         elif entry.name == "mask":
             yield f"{key}.mask", _file(value, file_of)
         else:
@@ -116,8 +116,12 @@ def _weight_map(key: str, weight_map: WeightMapConfig, model: VideoModel, file_o
 
 def _region(region: dict[str, Any], view: str, file_of: FileOf) -> dict[str, Any]:
     mask = region.pop("mask")
-    return region | {"mask": None if mask is None else BLOB + file_of(camera_file(mask, view))}
+    return region | {"mask": None if mask is None else _named(camera_file(mask, view), file_of)}
 
 
 def _file(value: str | None, file_of: FileOf) -> str | None:
-    return value if value in (None, "rgb") else BLOB + file_of(Path(value))
+    return value if value in (None, "rgb") else _named(Path(value), file_of)
+
+
+def _named(path: Path, file_of: FileOf) -> str:
+    return blob_value(file_of(path), path.name)

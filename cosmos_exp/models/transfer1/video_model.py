@@ -7,8 +7,9 @@ video), text (embeddings), single_view and multi_view (one result per chunk).
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+from cosmos_exp.common.progress import Tick
 from cosmos_exp.models.base import GeneratedVideos, GenerationRequest, Notice, ResultStore
 from cosmos_exp.models.transfer1.generation import Generation
 from cosmos_exp.models.transfer1.spec import Transfer1Spec
@@ -55,6 +56,20 @@ class Transfer1(Transfer1Spec):
             yield _info("captions.negative_prompt is for the single view only: all views are guided away from no text")
 
     # Generation
+
+    def load(self, tick: Tick) -> None:
+        """The parts that stay on the device while the front view is made, with the controls of the config."""
+        model, away = self.folder.model, self.memory.evicted_for("single_view")
+        parts: dict[str, Callable[[], object]] = {
+            "text_encoder": lambda: model.text_encoder,
+            "tokenizer": lambda: model.tokenizer,
+            "multi_view": lambda: model.multi_view(self.multi_view_controls) if self.views else None,
+            "single_view": lambda: model.single_view(self.weights),
+        }
+        staying = [load for name, load in parts.items() if name not in away]
+        for number, load in enumerate(staying):
+            tick(number, len(staying))
+            load()
 
     def generate(self, request: GenerationRequest, store: ResultStore) -> Iterator[GeneratedVideos]:
         generation = Generation(self, request, store)

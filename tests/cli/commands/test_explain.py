@@ -52,6 +52,8 @@ def test_a_view_and_a_normalised_value_are_explained_as_the_metric(capsys, key: 
         ("model.like", ["model=render"]),
         ("model.num_frames", ["null", "nano makes 9 or 17 or 25 frames"]),
         ("hydra.launcher.cells_per_job", ["1 or more", "hydra/launcher=submitit_local"]),
+        ("serve.port", ["int", "8080", "1 to 65535, or 0 for any free one", "changes the run id  no"]),
+        ("serve.largest_cache", ["The stage cache", "20GB"]),
     ],
 )  # fmt: skip
 def test_a_key_has_type_default_meaning_range_and_place(capsys, key: str, lines: list[str]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -131,6 +132,26 @@ def test_an_interrupted_client_finds_its_job_again(root: Path, monkeypatch: pyte
         again = command(server, *own)
         assert again.wait(200) == 0, again.stderr and again.stderr.read()
         assert attempts(server) == [1]
+
+
+def test_a_run_outlives_its_server(root: Path, monkeypatch: pytest.MonkeyPatch):
+    """The server is killed while the run's job is at work, and started again: the run has its result."""
+    monkeypatch.setenv("PYTHONPATH", with_model(os.environ)["PYTHONPATH"])
+    released = root / "released_later"
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    given = ("model=waiting", "controls=hdmap", f"model.until={released}", f"serve.port={port}")
+    with served(root / "killed_server", *given) as server, server.client() as client:
+        run = command(server, *options(server, root / "outlives"), "sampler.seed=8")
+        _wait_until(lambda: [job.status for job in client.jobs()] == [Status.RUNNING])
+        server.stop(signal.SIGKILL)
+    released.mkdir()
+    (released / "all").touch()
+    with served(root / "killed_server", *given) as server:
+        assert run.wait(200) == 0, run.stderr and run.stderr.read()
+        assert attempts(server) == [2]
+    assert len(videos(root / "outlives")) == 1
 
 
 def _wait_until(holds, seconds: float = 120) -> None:

@@ -1,13 +1,25 @@
-"""Recorder log and map -> Scene: axes, windows, lives of actors, lights, errors."""
+"""Recorder log and map -> Scene: axes, lives of actors, classes, lights, errors."""
 
 from __future__ import annotations
 
 import logging
+import math
 
 import numpy as np
 import pytest
 from helpers import opendrive_writer as o
 from helpers import recorder_writer as w
+from helpers.small_drive import (
+    CAR,
+    EGO,
+    PROP,
+    SPEED,
+    TIMES,
+    WALKER,
+    at,
+    small_drive,
+    tracks_by_id,
+)
 
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.scene.carla.axes import carla_rotation, flu_heading, flu_points, flu_poses
@@ -16,79 +28,6 @@ from cosmos_exp.scene.carla.recorder import ActorType, read_log
 from cosmos_exp.scene.opendrive.planar import distance_to_polyline
 from cosmos_exp.scene.opendrive.reader import load_opendrive
 from cosmos_exp.scene.types import ActorClass, LaneType, LightState
-
-TIMES = np.cumsum([0.0, 0.05, 0.12, 0.03, 0.1, 0.07, 0.11, 0.02, 0.1, 0.1, 0.1])
-EGO, CAR, WALKER, PROP, CHAIR, LIGHT, SPECTATOR = 10, 11, 12, 13, 14, 15, 1
-SPEED = 10.0
-LANE_Y = 175  # centimetres: CARLA's y is to the right, where lane -1 lies
-
-
-def at(x: float, y: float = LANE_Y, z: float = 0.0, yaw: float = 0.0) -> tuple[float, ...]:
-    return (100 * x, y, z, 0.0, 0.0, yaw)
-
-
-def small_drive() -> w.Drive:
-    """The ego at 10 m/s along x from frame 2 on, a car parked below ground until frame 5, a walker, props, a light."""
-    drive = w.Drive(times=TIMES)
-    drive.add(
-        0,
-        w.added(
-            w.actor(SPECTATOR, 0, "spectator"),
-            w.actor(CAR, 1, "vehicle.nissan.patrol", color="255,0,51", number_of_wheels="4", role_name="scenario"),
-            w.actor(WALKER, 2, "walker.pedestrian.0001"),
-            w.actor(PROP, 0, "static.prop.trafficcone01"),
-            w.actor(CHAIR, 0, "static.prop.mesh"),
-            w.actor(LIGHT, 3, "traffic.traffic_light", location=(12050, 450, 10)),
-        ),
-        w.boxes(
-            {
-                SPECTATOR: w.NAN_BOX,
-                CAR: ((0, 0, 90), (230, 95, 90)),
-                WALKER: ((0, 0, 0), (20, 20, 93)),
-                PROP: ((0, 0, 25), (20, 20, 25)),
-                CHAIR: ((0, 0, 50), (30, 30, 50)),
-            }
-        ),
-    )
-    drive.add(
-        2,
-        w.added(w.actor(EGO, 1, "vehicle.lincoln.mkz", color="16,16,16", role_name="hero")),
-        w.boxes({EGO: ((10, -5, 70), (240, 100, 75))}),
-        w.physics(EGO, [(250, 95, 30), (250, 255, 30), (-30, 95, 30), (-30, 255, 30)]),
-    )
-    drive.add(10, w.deleted(EGO, WALKER))
-    count = len(TIMES)
-    drive.movers = {
-        EGO: {i: at(1 + SPEED * (TIMES[i] - TIMES[2])) for i in range(2, 10)},
-        CAR: {i: at(30, z=-50000.0 if i < 5 else 0.0) for i in range(count)},
-        WALKER: {i: at(20, y=-520 + 5 * i, z=93, yaw=90) for i in range(10)},
-        PROP: {i: at(15, y=300) for i in range(count)},
-        CHAIR: {i: at(15, y=-500) for i in range(count)},
-        SPECTATOR: {i: at(0) for i in range(count)},
-    }
-    drive.lights = {LIGHT: {i: (0 if i < 4 else 2 if i < 8 else 4) for i in range(count)}}
-    return drive
-
-
-@pytest.fixture
-def town(tmp_path):
-    path = tmp_path / "Straight01.xodr"
-    path.write_text(o.straight_town())
-    return path
-
-
-@pytest.fixture
-def load(tmp_path, town):
-    def load(drive: w.Drive | None = None, **arguments):
-        path = tmp_path / "drive 1.5.log"
-        path.write_bytes((drive or small_drive()).to_bytes())
-        return load_carla_scene(path, arguments.pop("map", town), **arguments)
-
-    return load
-
-
-def tracks_by_id(scene):
-    return {track.id: track for track in scene.tracks}
 
 
 def test_rotation_matrix_has_carlas_handedness():
@@ -111,14 +50,6 @@ def test_rotation_order_is_roll_then_pitch_then_yaw():
 
     combined = carla_rotation(np.array([10, 20, 30]))
     np.testing.assert_allclose(combined, about(2, 30) @ about(1, 20) @ about(0, 10), atol=1e-12)
-
-
-def test_default_window_is_the_egos_life(load):
-    scene = load()
-    assert (scene.start, scene.end) == pytest.approx((TIMES[2], TIMES[9]))
-    assert scene.source == "carla_log" and scene.ego.role == "hero" and scene.ego.id == "10"
-    assert scene.clip_id == "drive_1_5_170000_700000" and "." not in scene.clip_id
-    np.testing.assert_allclose(scene.ego.trajectory.times, TIMES[2:10])
 
 
 def test_ego_is_at_its_cuboids_centre_and_the_rig_below_the_rear_axle(load):
@@ -185,106 +116,9 @@ def test_an_actor_that_returns_or_jumps_gets_another_track(load):
     assert len({t.id for t in tracks.values()}) == len(tracks)
 
 
-def test_window(load):
-    scene = load(start=0.25, duration=0.25)
-    assert (scene.start, scene.end) == pytest.approx((0.25, 0.5))
-    times = scene.ego.trajectory.times
-    assert times[0] <= 0.25 < times[1] and times[-2] < 0.5 <= times[-1]
-    assert scene.ego.exists_at(0.25) and scene.ego.exists_at(0.5)
-    np.testing.assert_allclose(scene.frame_times(2, 4.0), [0.25, 0.5])
-
-
-@pytest.mark.parametrize(
-    ("window", "message"),
-    [
-        ({"duration": 0.0}, "duration 0.0 s .* from 0.170 to 0.700 s"),
-        ({"duration": -1.0}, "must be above 0"),
-        ({"start": 5.0}, "start 5.0 s lies outside .* 0.170 to 0.700 s"),
-        ({"start": 0.1}, "start 0.1 s lies outside"),
-        ({"start": -1.0}, "start -1.0 s lies outside"),
-        ({"start": 0.7}, "start 0.7 s lies outside"),
-        ({"start": 0.5, "duration": 1.0}, "ends at 1.500 s.*the longest duration is 0.2"),
-        ({"start": float("nan")}, "must be finite"),
-        ({"duration": float("inf")}, "must be finite"),
-    ],
-)
-def test_windows_outside_the_egos_time(load, window, message):
-    with pytest.raises(UserError, match=message):
-        load(**window)
-
-
-NAN, INF = float("nan"), float("inf")
-
-
-def teleported() -> w.Drive:
-    """The ego at one place in frames 2 and 3, and 300 m further from frame 4 to 9."""
-    drive = small_drive()
-    drive.movers[EGO] = {i: at(TIMES[i] if i < 4 else 100 + TIMES[i]) for i in range(2, 10)}
-    return drive
-
-
-def test_the_longest_piece_of_the_log_is_taken_and_said(load):
-    scene = load(teleported())
-    assert (scene.start, scene.end) == pytest.approx((TIMES[4], TIMES[9]))
-    assert scene.notes == (
-        "the ego 10 is on the map from 0.170 to 0.200 s and from 0.300 to 0.700 s: taken is 0.300 to 0.700 s (the "
-        "longest; scene.start chooses another)",
-    )
-    first = load(teleported(), start=0.17)
-    assert first.end == pytest.approx(TIMES[3]) and first.notes[0].endswith("taken is 0.170 to 0.200 s (by its start)")
-    assert load(teleported(), start=0.0).start == pytest.approx(first.start), "0 is the first"
-    with pytest.raises(UserError, match=r"start 0.25 s lies outside .* 0.170 to 0.200 s and from 0.300 to 0.700 s"):
-        load(teleported(), start=0.25)
-
-
-def test_an_ego_in_part_of_a_log_is_said(load):
-    drive = small_drive()
-    drive.times = [*TIMES, *(TIMES[-1] + 0.5 * np.arange(1, 5))]
-    assert load(drive).notes == ("the ego 10 is on the map from 0.170 to 0.700 s, in a log of 2.800 s",)
-    assert load().notes == (), "nearly the whole log"
-
-
-def test_an_ego_spawned_again_is_found_in_its_longest_life(load):
-    """Under another id, as when a run of routes places a new hero for each."""
-    drive = small_drive()
-    drive.movers[EGO] = {2: at(0), 3: at(0)}
-    drive.add(4, w.deleted(EGO), w.added(w.actor(50, 1, "vehicle.audi.tt", role_name="hero")))
-    drive.movers[50] = {i: at(50) for i in range(4, 10)}
-    scene = load(drive)
-    assert scene.ego.id == "50" and scene.start == pytest.approx(TIMES[4])
-    assert "from 0.170 to 0.200 s (vehicle 10) and from 0.300 to 0.700 s (vehicle 50)" in scene.notes[0]
-
-
-@pytest.mark.parametrize("bad", [(INF, 0, 0, 0, 0, 0), (0, 0, 0, 0, 0, NAN), (1e30, 0, 0, 0, 0, 0)])
-def test_an_ego_without_a_finite_pose_is_refused(load, bad):
-    drive = small_drive()
-    drive.movers[EGO] = dict.fromkeys(range(2, 10), bad)
-    with pytest.raises(UserError, match=r"ego 10 \(vehicle.lincoln.mkz\) has no finite pose .* 8 frames; frame 3: x"):
-        load(drive)
-
-
-def test_poses_that_are_not_finite_end_a_piece_and_are_counted(load, caplog):
-    """One such frame costs neither the log nor the actor."""
-    drive = small_drive()
-    drive.movers[EGO][4] = at(NAN)
-    drive.movers[WALKER][3] = at(20, yaw=INF)
-    scene = load(drive)
-    assert scene.start == pytest.approx(TIMES[5]) and "from 0.170 to 0.200 s and from 0.370" in scene.notes[0]
-    assert all(np.isfinite(track.trajectory.poses).all() for track in scene.tracks)
-    assert caplog.text.count("pose that is not finite") == 1
-    assert "left out: actor 12, frame 4: x, y, z 20, 1.75, 0 m, roll, pitch, yaw 0, 0, inf, and 1 more" in caplog.text
-
-
-def test_frames_hours_apart_hold_no_drive(load):
-    drive = small_drive()
-    drive.times = 1e9 * np.arange(len(TIMES))
-    with pytest.raises(UserError, match=r"nowhere on the map for two frames in a row: .*7 more than 10 s after"):
-        load(drive)
-
-
 def test_signals_without_a_finite_place_are_left_out(load, caplog):
     drive = small_drive()
-    drive.add(0, w.added(w.actor(17, 4, "traffic.stop", location=(NAN, 0, 0))))
+    drive.add(0, w.added(w.actor(17, 4, "traffic.stop", location=(math.nan, 0, 0))))
     assert len(load(drive).map.traffic_signs) == 1
     assert "signal without a finite place left out: traffic.stop 17" in caplog.text
 
@@ -298,27 +132,6 @@ def test_colors_that_are_none_are_counted(load, color, caplog):
     assert tracks_by_id(load(drive))["40"].color is None
     (line,) = (record.message for record in caplog.records if "color" in record.message)
     assert "of actor 40, and 1 more" in line and len(line) < 200
-
-
-@pytest.mark.parametrize("role", ["ego_vehicle", "ego", "hero1"])
-def test_roles_of_other_tools_are_the_ego_too(load, role):
-    drive = small_drive()
-    drive.extra[2][0] = w.added(w.actor(EGO, 1, "vehicle.lincoln.mkz", role_name=role))
-    assert load(drive).ego.role == role
-
-
-def test_ego_by_id_and_unknown_ego(load):
-    assert load(ego=CAR).ego.model == "vehicle.nissan.patrol"
-    for wrong in (99, WALKER):
-        with pytest.raises(UserError, match=rf"no vehicle with id {wrong}.*11 vehicle.nissan.patrol \(role scenario\)"):
-            load(ego=wrong)
-
-
-def test_log_without_a_hero_lists_the_vehicles(load):
-    drive = small_drive()
-    drive.extra[2] = []
-    with pytest.raises(UserError, match=r"no vehicle of role 'hero'.*11 vehicle.nissan.patrol"):
-        load(drive)
 
 
 @pytest.mark.parametrize("name", ["straight01", "Carla/Maps/Straight01", "/Game/Carla/Maps/Straight01_Opt"])
