@@ -380,7 +380,6 @@ def small_sweep(tiny_model_folder: Path, tmp_path_factory) -> cx.Sweep:
     outputs = tmp_path_factory.mktemp("outputs")
     places = [f"paths.outputs={outputs}", f"paths.cache={outputs}/cache", f"model.weights={tiny_model_folder}"]
     small = ["views=single", "model.num_frames=9", "sampler.num_steps=1", "scene.num_vehicles=2", "tracking=disabled"]
-    small.append("previews=none")
     metrics = "metrics.names=[style_score,semantic_eta2,blur_ssim]"
     axes = ["sampler.guidance=0,5", "scene.seed=4,5", "sweep_name=guidance"]
     return cx.sweep([*places, *small, metrics, *axes])

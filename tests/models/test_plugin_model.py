@@ -12,14 +12,7 @@ import pytest
 from helpers.forked import run_forked
 
 PACKAGE = Path(__file__).resolve().parents[1] / "plugin_model"
-SMALL = (
-    "model=flat",
-    "model.num_frames=5",
-    "views=single",
-    "scene.num_vehicles=2",
-    "previews=none",
-    "metrics.names=[blur_ssim,psnr]",
-)
+SMALL = ("model=flat", "model.num_frames=5", "views=single", "scene.num_vehicles=2", "metrics.names=[blur_ssim,psnr]")
 
 
 @pytest.fixture(scope="module")

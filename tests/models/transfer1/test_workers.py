@@ -28,7 +28,7 @@ SMALL = (
     "scene.num_vehicles=2",
     "captions.styles=[Rainy]",
     "metrics.names=[]",
-    "previews=none",
+    "previews.names=[]",
     "tracking=disabled",
 )
 SAMPLED = ("single_view", "multi_view")
