@@ -25,7 +25,7 @@ def sweep(tmp_path: Path):
     """A function: run a multirun in an empty folder. Returns the finished command and {cell folder: its run}."""
 
     def command(*overrides: str) -> tuple[CompletedProcess, dict[str, RunFolder]]:
-        done = run_forked(*QUICK, *overrides, cwd=tmp_path, environment=with_model(os.environ), networks=True)
+        done = run_forked(*QUICK, *overrides, cwd=tmp_path, environment=with_model(os.environ))
         cells = sorted((tmp_path / "out" / "sweeps" / "swept").glob("[0-9]*_*"))
         return done, {cell.name.partition("_")[0]: RunFolder(cell) for cell in cells}
 
