@@ -61,6 +61,8 @@ FIRST = (  # a file that compiles the kernels of the renderer, some that need no
     *("test_sweep.py",),
     *("test_bad_input.py", "test_pipeline.py", "test_long_video.py", "test_speed.py", "test_validity.py"),
     *("test_plan.py", "test_plugin_model.py", "test_training.py", "test_parallel.py", "test_api.py"),
+    *("test_remote_model.py", "test_server_life.py", "test_killed_servers.py", "test_many_requests.py"),
+    *("test_readme_commands.py", "test_gradio_interface.py", "test_job_api.py"),
 )
 
 

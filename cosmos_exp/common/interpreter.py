@@ -1,14 +1,27 @@
-"""How a process of ours ends: without the teardown of modules."""
+"""How a process of ours loads large libraries, and how it ends: without the teardown of modules."""
 
 from __future__ import annotations
 
 import atexit
 import contextlib
+import gc
 import logging
 import os
 import signal
 import sys
 from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def loading_modules() -> Iterator[None]:
+    """The garbage collector rests meanwhile: modules stay, and it would traverse them again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 @contextlib.contextmanager

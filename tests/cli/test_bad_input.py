@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.command_line import run_here
+from helpers.forked import Forked
 from safetensors.torch import load_file, save_file
 
 from cosmos_exp.common.cache import MANIFEST
@@ -25,7 +26,7 @@ from cosmos_exp.runs.states import DONE, FAILED, INTERRUPTED, RUNNING
 
 COMMAND = (sys.executable, "-m", "cosmos_exp")
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
-QUICK = ("+experiment=quick", "metrics.names=[blur_ssim]", "name=it", "paths.outputs=out")
+QUICK = ("+experiment=quick", "previews=none", "metrics.names=[blur_ssim]", "name=it", "paths.outputs=out")
 
 
 @pytest.fixture
@@ -207,14 +208,11 @@ def assert_nothing_looks_whole(folder: Path, cache: Path) -> None:
 @pytest.fixture
 def sampling(tiny_model_folder: Path, tmp_path: Path):
     """A process that has been caught while it samples the single view."""
-    arguments = [*COMMAND, f"model.weights={tiny_model_folder}", *QUICK, "sampler.num_steps=400"]
-    process = subprocess.Popen(
-        arguments, cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    process = Forked(f"model.weights={tiny_model_folder}", *QUICK, "sampler.num_steps=400", cwd=tmp_path, networks=True)
     status = tmp_path / "out" / "runs" / "it" / "status.json"
     deadline = time.monotonic() + 300
     while not (status.exists() and json.loads(status.read_text())["stage"] == "single_view"):
-        assert process.poll() is None, process.stderr.read()
+        assert process.poll() is None, process.stderr
         assert time.monotonic() < deadline
         time.sleep(0.02)
     while not list((tmp_path / "out" / "cache" / "single_view").glob("*.partial")):
@@ -224,7 +222,7 @@ def sampling(tiny_model_folder: Path, tmp_path: Path):
     process.wait()
 
 
-def test_ctrl_c(sampling: subprocess.Popen, tmp_path: Path) -> None:
+def test_ctrl_c(sampling: Forked, tmp_path: Path) -> None:
     sampling.send_signal(signal.SIGINT)
     _, errors = sampling.communicate(timeout=300)
     assert sampling.returncode == -signal.SIGINT, "shells go by this"
@@ -236,7 +234,7 @@ def test_ctrl_c(sampling: subprocess.Popen, tmp_path: Path) -> None:
     assert not list((tmp_path / "out" / "cache").rglob("*.partial"))
 
 
-def test_kill_minus_nine_and_again(sampling: subprocess.Popen, cosmos_exp, tmp_path: Path) -> None:
+def test_kill_minus_nine_and_again(sampling: Forked, cosmos_exp, tmp_path: Path) -> None:
     sampling.send_signal(signal.SIGKILL)
     sampling.communicate(timeout=300)
     folder = tmp_path / "out" / "runs" / "it"

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,9 +15,13 @@ from pathlib import Path
 from cosmos_exp.runs.run_folder import Status
 from cosmos_exp.runs.states import RUNNING
 from cosmos_exp.sweeps.queue import RECORD, SweepFolder, cell_number
+from helpers.forked import Forked
 
 MODEL = Path(__file__).parents[1] / "waiting_model"
-QUICK = ("+experiment=quick", "model=waiting", "controls=hdmap", "metrics.names=[blur_ssim]", "paths.outputs=out")
+QUICK = (
+    *("+experiment=quick", "model=waiting", "controls=hdmap", "previews=none", "metrics.names=[blur_ssim]"),
+    "paths.outputs=out",
+)
 SAMPLING = "generate"
 """The stage in which a cell waits."""
 
@@ -52,19 +54,16 @@ class Sweep:
         for name in seeds or ("all",):
             (self.cwd / "released" / str(name)).touch()
 
-    def start(self, *overrides: str) -> subprocess.Popen:
+    def start(self, *overrides: str) -> Forked:
         return self.command(*self.quick, "-m", *overrides)
 
-    def command(self, *arguments: str) -> subprocess.Popen:
-        environment = with_model(os.environ | self.environment)
-        command = [sys.executable, "-m", "cosmos_exp", *arguments]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        return subprocess.Popen(command, cwd=self.cwd, env=environment, start_new_session=True, **pipes)
+    def command(self, *arguments: str) -> Forked:
+        return Forked(*arguments, cwd=self.cwd, environment=with_model(os.environ | self.environment))
 
-    def finish(self, process: subprocess.Popen) -> tuple[int, str]:
+    def finish(self, process: Forked) -> tuple[int, str]:
         """Exit code, and what it printed."""
         out, err = process.communicate(timeout=300)
-        return process.returncode, out + err
+        return process.wait(), out + err
 
     def run(self, *arguments: str) -> tuple[int, str]:
         return self.finish(self.command(*arguments))

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers.forked import run_forked
 
 PACKAGE = Path(__file__).resolve().parents[1] / "plugin_model"
 SMALL = ("model=flat", "model.num_frames=5", "views=single", "scene.num_vehicles=2", "metrics.names=[blur_ssim,psnr]")
@@ -23,8 +24,7 @@ def command(tmp_path_factory):
     path = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH")]))
 
     def run(*arguments: str) -> tuple[int, str]:
-        line = [sys.executable, "-m", "cosmos_exp", *arguments]
-        done = subprocess.run(line, cwd=cwd, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True)
+        done = run_forked(*arguments, cwd=cwd, environment=os.environ | {"PYTHONPATH": path})
         return done.returncode, done.stdout + done.stderr
 
     run.cwd = cwd

@@ -51,7 +51,8 @@ def test_after_kill_9_of_everything_retries_at_once_share_what_is_left(prepared_
     running.communicate()
 
 
-def test_an_interrupted_sweep_goes_on_where_it_was(sweep) -> None:
+def test_an_interrupted_sweep_goes_on_where_it_was(prepared_sweep) -> None:
+    sweep = prepared_sweep
     sweep.release(0)
     running = sweep.start("sampler.seed=0,1,2")
     sweep.at_sampling(1)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections import Counter
 from io import StringIO
 from pathlib import Path
 
 import pytest
+from helpers.forked import run_forked
 
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.pipeline.run import run
@@ -133,6 +132,5 @@ def test_what_costs_too_much_or_nobody_knows_what_is_not_run_unasked(plan_comman
 
 def test_a_plan_that_is_agreed_to_is_run(tmp_path: Path) -> None:
     own = [*SMALL, "model=render", "views=single", "tracking=disabled", "name=planned"]
-    command = [sys.executable, "-m", "cosmos_exp", "plan", "--run", "--yes", *own]
-    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=300)
+    run_forked("plan", "--run", "--yes", *own, cwd=tmp_path).check_returncode()
     assert RunFolder(tmp_path / "outputs" / "runs" / "planned").read_status().state == DONE

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
+from helpers.forked import run_forked
 from helpers.sweep_at_work import with_model
 from safetensors.torch import load_file, save_file
 
@@ -17,18 +17,15 @@ from cosmos_exp.runs.run_folder import RunFolder
 from cosmos_exp.runs.states import DONE, FAILED
 from cosmos_exp.tracking.wandb.file import read_run, run_files
 
-QUICK = ("+experiment=quick", "metrics.names=[blur_ssim]", "sweep_name=swept", "paths.outputs=out")
+QUICK = ("+experiment=quick", "previews=none", "metrics.names=[blur_ssim]", "sweep_name=swept", "paths.outputs=out")
 
 
 @pytest.fixture
 def sweep(tmp_path: Path):
     """A function: run a multirun in an empty folder. Returns the finished command and {cell folder: its run}."""
 
-    def command(*overrides: str) -> tuple[subprocess.CompletedProcess, dict[str, RunFolder]]:
-        arguments = [sys.executable, "-m", "cosmos_exp", *QUICK, *overrides]
-        done = subprocess.run(
-            arguments, cwd=tmp_path, env=with_model(os.environ), capture_output=True, text=True, timeout=300
-        )
+    def command(*overrides: str) -> tuple[CompletedProcess, dict[str, RunFolder]]:
+        done = run_forked(*QUICK, *overrides, cwd=tmp_path, environment=with_model(os.environ))
         cells = sorted((tmp_path / "out" / "sweeps" / "swept").glob("[0-9]*_*"))
         return done, {cell.name.partition("_")[0]: RunFolder(cell) for cell in cells}
 

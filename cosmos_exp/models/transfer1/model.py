@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from cosmos_exp.common.errors import UserError, unknown_name
+from cosmos_exp.common.interpreter import loading_modules
 from cosmos_exp.models.checkpoints.checkpoint import load_network, load_strict, read_state, save_state
 from cosmos_exp.models.contract import Contract
 from cosmos_exp.models.kernels.speed import Speed
@@ -104,7 +105,8 @@ class WorldModel:
 
     @property
     def text_encoder(self) -> TextEncoder:
-        from cosmos_exp.models.transfer1.text import TextEncoder  # which loads transformers' T5
+        with loading_modules():
+            from cosmos_exp.models.transfer1.text import TextEncoder  # which loads transformers' T5
 
         self._evict_for("text_encoder")
         return self._part(

@@ -14,6 +14,7 @@ from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.files import file_version
 from cosmos_exp.common.gpu_memory import limit_memory
 from cosmos_exp.common.input_files import did_you_mean
+from cosmos_exp.common.interpreter import loading_modules
 from cosmos_exp.common.single_entry_cache import SingleEntryCache
 from cosmos_exp.common.threads import one_torch_thread
 from cosmos_exp.models.base import ResultStore
@@ -82,7 +83,8 @@ class WeightsFolder:
 
     @cached_property
     def _model(self) -> WorldModel:
-        from cosmos_exp.models.transfer1.model import WorldModel
+        with loading_modules():
+            from cosmos_exp.models.transfer1.model import WorldModel
 
         if self.hardware.on_gpu:
             limit_memory(self.hardware.device, self.hardware.memory_gb)

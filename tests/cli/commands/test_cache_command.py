@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from helpers.command_line import run_here
 
 from cosmos_exp.cli.commands.cache import main
 from cosmos_exp.common.cache import MANIFEST, stage_key
@@ -126,7 +127,7 @@ def test_a_run_that_goes_on_is_said_to_use_its_entries(folder: Path, capsys) -> 
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_line(folder: Path, arguments: list[str], message: str) -> None:
-    done = subprocess.run([sys.executable, "-m", "cosmos_exp", "cache", *arguments], capture_output=True, text=True)
+    done = run_here("cache", *arguments, cwd=Path.cwd())
     assert (done.returncode, done.stdout) == (2, "")
     assert message.format(cwd=Path.cwd()) in done.stderr
     assert len(done.stderr.splitlines()) == 1

@@ -6,12 +6,11 @@ import os
 import signal
 import socket
 import sqlite3
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+from helpers.forked import Forked
 from helpers.served import Served, served
 from helpers.sweep_at_work import with_model
 
@@ -43,11 +42,8 @@ def options(server: Served, outputs: Path) -> list[str]:
     ]  # fmt: skip
 
 
-def command(server: Served, *arguments: str, **environment: str) -> subprocess.Popen:
-    own = {**os.environ, "COSMOS_TOKEN": server.token, **environment}
-    return subprocess.Popen(
-        [sys.executable, "-m", "cosmos_exp", *arguments], env=own, stderr=subprocess.PIPE, text=True
-    )
+def command(server: Served, *arguments: str) -> Forked:
+    return Forked(*arguments, cwd=Path.cwd(), environment={**os.environ, "COSMOS_TOKEN": server.token})
 
 
 def videos(folder: Path) -> list[bytes]:
@@ -65,7 +61,7 @@ def test_a_sweep_through_a_server_gives_the_frames_of_the_model_in_process(nano:
     seeds = f"sampler.seed={','.join(map(str, SEEDS))}"
     cells = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "sweep_name=swept")
     sweep = command(nano, "-m", *options(nano, root / "client"), seeds, *cells)
-    assert sweep.wait(400) == 0, sweep.stderr and sweep.stderr.read()
+    assert sweep.wait(400) == 0, sweep.stderr
     for seed in SEEDS:
         own = ["tracking=disabled", "model=nano", f"sampler.seed={seed}", f"paths.outputs={root}/own"]
         run([*SMALL, *QUIET, *own], root / f"in_process_{seed}")
@@ -77,7 +73,7 @@ def test_a_sweep_through_a_server_gives_the_frames_of_the_model_in_process(nano:
 
 def test_the_same_request_is_computed_once(nano: Served, root: Path):
     again = command(nano, *options(nano, root / "other_client"), f"sampler.seed={SEEDS[0]}")
-    assert again.wait(200) == 0, again.stderr and again.stderr.read()
+    assert again.wait(200) == 0, again.stderr
     assert attempts(nano) == [1, 1]
     assert videos(root / "other_client") == videos(root / f"in_process_{SEEDS[0]}")
 
@@ -130,7 +126,7 @@ def test_an_interrupted_client_finds_its_job_again(root: Path, monkeypatch: pyte
         released.mkdir()
         (released / "all").touch()
         again = command(server, *own)
-        assert again.wait(200) == 0, again.stderr and again.stderr.read()
+        assert again.wait(200) == 0, again.stderr
         assert attempts(server) == [1]
 
 

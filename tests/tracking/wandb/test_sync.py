@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from datetime import datetime, timezone
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
+from helpers.forked import run_forked
 from helpers.sweep_folder import write_run, write_sweep
 from helpers.wandb_server import API_KEY, wandb_server
 
@@ -24,11 +24,9 @@ def sweep(tmp_path) -> Path:
     return write_sweep(tmp_path / "gw")
 
 
-def command(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
+def command(folder: Path, *arguments: str, **environment: str) -> CompletedProcess:
     """In a process of its own: W&B reads its environment once."""
-    line = [sys.executable, "-m", "cosmos_exp", "sync", str(folder), *arguments]
-    environment = {**os.environ, **environment}
-    return subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+    return run_forked("sync", str(folder), *arguments, cwd=folder, environment=os.environ | environment)
 
 
 def files(folder: Path) -> dict[Path, int]:
@@ -134,11 +132,11 @@ def test_without_a_server_nothing_hangs(tmp_path):
 @pytest.mark.slow
 def test_a_run_whose_server_is_away_is_done_and_sent_later(tmp_path):
     options = ["model=render", "metrics.names=[blur_ssim]", "tracking=wandb", "tracking.mode=online", "name=away"]
-    line = [sys.executable, "-m", "cosmos_exp", "+experiment=quick", "paths.outputs=out", *options]
+    line = ["+experiment=quick", "paths.outputs=out", *options]
     with wandb_server() as server:
         environment = {**os.environ, **server.environment, "OMP_NUM_THREADS": "1"}
         away = environment | {"WANDB_BASE_URL": "http://127.0.0.1:9"}
-        done = subprocess.run(line, cwd=tmp_path, env=away, capture_output=True, text=True, timeout=200)
+        done = run_forked(*line, cwd=tmp_path, environment=away)
         assert done.returncode == 0, done.stderr
         assert "W&B cannot be reached" in done.stderr and "out/runs/away --online` sends the run later" in done.stderr
         done = command(tmp_path / "out" / "runs" / "away", "--online", **server.environment)
