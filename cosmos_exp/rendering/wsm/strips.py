@@ -72,7 +72,10 @@ class Strips:
 
 
 def cut(points: np.ndarray, step: float) -> Parts:
-    """Each edge of length L in max(2, int(L / step)) - 1 even parts."""
+    """Each edge of length L in max(2, int(L / step)) - 1 even parts.
+
+    Rounded as the reference rounds: which triangles `delaunay` finds along a straight edge depends on it.
+    """
     points = points.astype(np.float32)
     start, way = points[:-1], np.diff(points, axis=0)
     count = np.maximum(2, (np.sqrt((way * way).sum(axis=1)) / np.float32(step)).astype(np.int64)) - 1
@@ -80,8 +83,8 @@ def cut(points: np.ndarray, step: float) -> Parts:
         raise UserError(f"a map line has {count.sum():.3g} parts of {step:g} m: a map has at most {MOST_PARTS}")
     edge = np.repeat(np.arange(len(count)), count)
     number = np.arange(len(edge)) - np.repeat(np.cumsum(count) - count, count)
-    share = (np.stack([number, number + 1]) / count[edge]).astype(np.float32)
-    starts, ends = (start[edge] + way[edge] * u[:, None] for u in share)
+    steps = (way / count[:, None].astype(np.float32))[edge]
+    starts, ends = (steps * i[:, None].astype(np.float32) + start[edge] for i in (number, number + 1))
     ends[number + 1 == count[edge]] = points[1:]
     return starts, ends
 
