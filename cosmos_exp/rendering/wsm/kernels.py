@@ -17,8 +17,8 @@ from cosmos_exp.rendering.compiled import kernel, part
 from cosmos_exp.rendering.raster_kernels import ftheta_pixel
 
 RANGE = 200.0  # metres of depth, at which colours have faded to black
-DEPTHS = float(1 << 24)
-EMPTY = (1 << 24) - 1  # depth of a sample that nothing was drawn on: nothing may be as far
+DEPTHS = float((1 << 24) - 1)
+EMPTY = (1 << 24) - 1
 SNAP = 256.0  # to which part of a pixel vertices are rounded
 ARCS = 8  # triangles of the half disc at either end of a line
 COS, SIN = np.cos(np.pi * np.arange(ARCS + 1) / ARCS), np.sin(np.pi * np.arange(ARCS + 1) / ARCS)
@@ -38,6 +38,13 @@ def _to_image(x, y, z, rotation, translation, lens, out):
 @part()
 def _fade(z):
     return min(max(1.0 - z / RANGE, 0.0), 1.0)
+
+
+@part()
+def _depth(z):
+    """Of a vertex, 0 to DEPTHS; in float32 between -1 and 1, as OpenGL has it."""
+    clip = np.float32(np.float32(z) * np.float32(2.0 / RANGE) - np.float32(1.0))
+    return float(np.float32(clip * np.float32(0.5) + np.float32(0.5))) * DEPTHS
 
 
 @part()
@@ -171,8 +178,7 @@ def _draw_part(a, b, red, green, blue, stroke, width, height, samples, offsets, 
     f = 0.5 * (f0 + f1)
     flat = _packed(red * f, green * f, blue * f)
     clipped = min(z0, z1) < 0.0 or max(z0, z1) > RANGE
-    scale = DEPTHS / RANGE
-    d0, d1 = z0 * scale, z1 * scale
+    d0, d1 = _depth(z0), _depth(z1)
     nearest, farthest = min(d0, d1), max(d0, d1)
     for row in range(first, last):
         offset = offsets[row % samples]
@@ -186,7 +192,7 @@ def _draw_part(a, b, red, green, blue, stroke, width, height, samples, offsets, 
         step = (d1 - d0) * slope
         if constant and not clipped:
             for x in range(x1 - x0):
-                z = np.int32(min(max(d + step * x, nearest), farthest))
+                z = np.int32(min(max(d + step * x, nearest), farthest) + 0.5)
                 closer = z < depths[x]
                 depths[x] = z if closer else depths[x]
                 colors[x] = flat if closer else colors[x]
@@ -194,7 +200,7 @@ def _draw_part(a, b, red, green, blue, stroke, width, height, samples, offsets, 
         middle = slope * 0.5 + rise * (row // samples + 0.5) + start
         for x in range(x1 - x0):
             value = min(max(d + step * x, nearest), farthest)
-            z = np.int32(value)
+            z = np.int32(value + 0.5)
             if value < 0.0 or value > DEPTHS or z >= depths[x]:
                 continue
             f = f0 + (f1 - f0) * min(max(middle + slope * (x0 + x), 0.0), 1.0)
@@ -267,7 +273,7 @@ def draw_triangles(vertices, colors, samples, offsets, bounds, depth, color, use
             blue = planes[3, 0] * 0.5 + planes[3, 1] * y + planes[3, 2]
             for x in range(x0, x1):
                 value = d + planes[0, 0] * x
-                z = np.int32(value)
+                z = np.int32(value + 0.5)
                 if value < 0.0 or value > DEPTHS or z >= depth[row, x]:
                     continue
                 depth[row, x] = z
@@ -282,8 +288,7 @@ def _planes(a, b, c, colors, planes):
         return False
     for k in range(4):
         if k == 0:
-            scale = DEPTHS / RANGE
-            p, q, r = a[2] * scale, b[2] * scale, c[2] * scale
+            p, q, r = _depth(a[2]), _depth(b[2]), _depth(c[2])
         else:
             p, q, r = (
                 colors[0, k - 1] * _fade(a[2]),
