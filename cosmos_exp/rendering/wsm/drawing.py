@@ -37,6 +37,7 @@ BOX = np.array(
     + [(1, 5, 6), (1, 2, 6)]
 )
 BOX_EDGES = np.array([(0, 1), (1, 2), (2, 3), (3, 0), (4, 5), (5, 6), (6, 7), (7, 4), (0, 4), (1, 5), (2, 6), (3, 7)])
+EDGE_COLOR = np.array(colors.BOX_EDGE, np.float64)
 FRONT = np.array([True, True, False, False, True, True, False, False])  # corners of a box
 
 
@@ -103,8 +104,7 @@ class WorldScenario:
         )  # fmt: skip
         self._fill(canvas, view, self._triangles, self._colors)
         self._draw_lights(canvas, view, frame)
-        for box in sorted(boxes, key=lambda box: box.track_id):
-            self._draw_box(canvas, view, box)
+        self._draw_boxes(canvas, view, sorted(boxes, key=lambda box: box.track_id))
         kernels.resolve(canvas.samples, canvas.depth, canvas.color, canvas.used, out)
         self._canvases.append(canvas)
         return out
@@ -116,20 +116,30 @@ class WorldScenario:
                 tint = np.broadcast_to(np.array(colors.light_color(state(frame)), np.float64), (len(shape), 3, 3))
                 self._fill(canvas, view, corners[shape], tint)
 
-    def _draw_box(self, canvas: Canvas, view: _View, box: Box) -> None:
-        depths = view.depths(box.corners)
-        if depths.max() < 0 or (depths.min() > kernels.RANGE and not self.reference_compat):
+    def _draw_boxes(self, canvas: Canvas, view: _View, boxes: Sequence[Box]) -> None:
+        """Neighbours in the order of drawing go to the kernel together; those that reach behind the camera are cut."""
+        corners = np.stack([box.corners for box in boxes]) if boxes else np.zeros((0, 8, 3))
+        front, rear = (np.array([colors.BOXES[box.color_class][end] for box in boxes], np.float64) for end in (0, 1))
+        tint = np.where(FRONT[:, None], front[:, None], rear[:, None]) if boxes else corners
+        points = view.project(corners)
+        if self.reference_compat:
+            shown = view.inside(points).any(axis=1)
+            self._draw_whole_boxes(canvas, points[shown], tint[shown])
             return
-        if self.reference_compat and not view.any_inside(box.corners):
-            return
-        front, rear = colors.BOXES[box.color_class]
-        tint = np.where(FRONT[:, None], np.array(front, np.float64), np.array(rear, np.float64))
-        self._fill(canvas, view, box.corners[BOX], tint[BOX])
-        edges = box.corners[BOX_EDGES]
-        if not self.reference_compat:
-            edges = view.before_camera(edges)
-        strokes = np.broadcast_to(np.array(colors.BOX_EDGE, np.uint8), (len(edges), 3))
-        kernels.draw_lines(view.project(edges), strokes, colors.BOX_EDGE_WIDTH, *canvas.target)
+        shown = (points[..., 2].max(axis=1) > NEAR) & (points[..., 2].min(axis=1) < kernels.RANGE)
+        crossing = points[..., 2].min(axis=1) <= NEAR
+        start = 0
+        for i in [*np.flatnonzero(shown & crossing), len(boxes)]:
+            whole = start + np.flatnonzero(shown[start:i])
+            self._draw_whole_boxes(canvas, points[whole], tint[whole])
+            if i < len(boxes):
+                self._fill(canvas, view, corners[i][BOX], tint[i][BOX])
+                edges = view.project(view.before_camera(corners[i][BOX_EDGES]))
+                kernels.draw_lines(edges, EDGE_COLOR, colors.BOX_EDGE_WIDTH, *canvas.target)
+            start = i + 1
+
+    def _draw_whole_boxes(self, canvas: Canvas, points: np.ndarray, tint: np.ndarray) -> None:
+        kernels.draw_boxes(points, tint, BOX, BOX_EDGES, EDGE_COLOR, colors.BOX_EDGE_WIDTH, *canvas.target)
 
     def _fill(self, canvas: Canvas, view: _View, triangles: np.ndarray, tint: np.ndarray) -> None:
         """triangles: [N,3,3] world. tint: [N,3,3] of their corners, 0..255."""
@@ -178,9 +188,10 @@ class _View:
         kernels.project(flat, *self.numbers, out.reshape(-1, 3))
         return out
 
-    def any_inside(self, corners: np.ndarray) -> bool:
-        u, v, depth = self.project(corners).T
-        return bool(((depth > 0) & (u >= 0) & (u < self.model.width) & (v >= 0) & (v < self.model.height)).any())
+    def inside(self, points: np.ndarray) -> np.ndarray:
+        """[...] bool: which projected points [...,3] are before the camera and in the image."""
+        u, v, depth = np.moveaxis(points, -1, 0)
+        return (depth > 0) & (u >= 0) & (u < self.model.width) & (v >= 0) & (v < self.model.height)
 
     def before_camera(self, edges: np.ndarray) -> np.ndarray:
         """Edges [N,2,3] of the world, cut at NEAR; those behind are left out."""

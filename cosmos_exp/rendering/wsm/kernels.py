@@ -19,6 +19,7 @@ from cosmos_exp.rendering.raster_kernels import ftheta_pixel
 RANGE = 200.0  # metres of depth, at which colours have faded to black
 DEPTHS = float((1 << 24) - 1)
 EMPTY = (1 << 24) - 1
+FARTHEST = 2e9  # of a depth: fits in 32 bits
 SNAP = 256.0  # to which part of a pixel vertices are rounded
 ARCS = 8  # triangles of the half disc at either end of a line
 COS, SIN = np.cos(np.pi * np.arange(ARCS + 1) / ARCS), np.sin(np.pi * np.arange(ARCS + 1) / ARCS)
@@ -55,7 +56,7 @@ def _packed(r, g, b):
 
 @part()
 def _level(value):
-    return np.uint32(min(max(value, 0.0), 255.0) + 0.5)
+    return np.uint32(np.int32(min(max(value, 0.0), 255.0) + 0.5))
 
 
 @kernel()
@@ -119,14 +120,13 @@ def _in_sight(sphere, rotation, translation, lens, width):
 
 
 @kernel()
-def draw_lines(ends, colors, stroke, samples, offsets, bounds, depth, color, used):
-    """Lines between image points: ends [N,2,3] (pixel, pixel, depth), colors uint8 [N,3], stroke: pixels at depth 0."""
+def draw_lines(ends, tint, stroke, samples, offsets, bounds, depth, color, used):
+    """Lines between image points: ends [N,2,3] (pixel, pixel, depth), tint: [3] of 0..255, stroke: pixels at depth 0."""
     width, height = depth.shape[1], len(depth) // samples
     corners = np.empty((CORNERS, 2))
     for i in range(len(ends)):
         _draw_part(
-            ends[i, 0], ends[i, 1], float(colors[i, 0]), float(colors[i, 1]), float(colors[i, 2]), stroke,
-            width, height, samples, offsets, corners, bounds, depth, color, used,
+            ends[i, 0], ends[i, 1], tint[0], tint[1], tint[2], stroke, width, height, samples, offsets, corners, bounds, depth, color, used,
         )  # fmt: skip
 
 
@@ -244,44 +244,84 @@ def project(points, rotation, translation, lens, out):
 def draw_triangles(vertices, colors, samples, offsets, bounds, depth, color, used):
     """Triangles of image points: vertices [N,3,3] (pixel, pixel, depth), colors [N,3,3] of 0..255, before they fade."""
     width, height = depth.shape[1], len(depth) // samples
-    corners = np.empty((3, 2))
-    planes = np.empty((4, 3))
+    corners, planes = np.empty((3, 2)), np.empty((4, 3))
     for n in range(len(vertices)):
-        a, b, c = vertices[n, 0], vertices[n, 1], vertices[n, 2]
-        nearest, farthest = min(min(a[2], b[2]), c[2]), max(max(a[2], b[2]), c[2])
-        if farthest < 0.0 or nearest > RANGE:
-            continue
-        low, high = 1e30, -1e30
-        for i in range(3):
-            corners[i, 0] = np.rint(vertices[n, i, 0] * SNAP) / SNAP
-            corners[i, 1] = np.rint(vertices[n, i, 1] * SNAP) / SNAP
-            low, high = min(low, corners[i, 1]), max(high, corners[i, 1])
-        first, last = max(_first(low * samples - 0.5), 0), min(_first(high * samples - 0.5), samples * height)
-        if first >= last or not _planes(a, b, c, colors[n], planes):
-            continue
-        _edges(corners, 3, samples, first, last, bounds)
-        for row in range(first, last):
-            offset = offsets[row % samples]
-            x0, x1 = max(_first(bounds[row, 0] - offset), 0), min(_first(bounds[row, 1] - offset), width)
-            if x0 >= x1:
-                continue
-            used[row, 0], used[row, 1] = min(used[row, 0], x0), max(used[row, 1], x1)
-            d = planes[0, 0] * offset + planes[0, 1] * ((row + 0.5) / samples) + planes[0, 2]
-            y = row // samples + 0.5
-            red = planes[1, 0] * 0.5 + planes[1, 1] * y + planes[1, 2]
-            green = planes[2, 0] * 0.5 + planes[2, 1] * y + planes[2, 2]
-            blue = planes[3, 0] * 0.5 + planes[3, 1] * y + planes[3, 2]
-            for x in range(x0, x1):
-                value = d + planes[0, 0] * x
-                z = np.int32(value + 0.5)
-                if value < 0.0 or value > DEPTHS or z >= depth[row, x]:
-                    continue
-                depth[row, x] = z
-                color[row, x] = _packed(red + planes[1, 0] * x, green + planes[2, 0] * x, blue + planes[3, 0] * x)
+        _draw_triangle(
+            vertices[n, 0], vertices[n, 1], vertices[n, 2], colors[n, 0], colors[n, 1], colors[n, 2],
+            width, height, samples, offsets, corners, planes, bounds, depth, color, used,
+        )  # fmt: skip
+
+
+@kernel()
+def draw_boxes(
+    corners, colors, triangles, edges, edge_color, stroke, samples, offsets, bounds, depth, color, used
+):  # fmt: skip
+    """Boxes one after the other, faces and then edges. corners: [B,8,3] image points, colors: [B,8,3] of 0..255.
+
+    triangles [T,3], edges [E,2]: numbers of corners.
+    """
+    width, height = depth.shape[1], len(depth) // samples
+    outline, planes, ring = np.empty((3, 2)), np.empty((4, 3)), np.empty((CORNERS, 2))
+    red, green, blue = edge_color[0], edge_color[1], edge_color[2]
+    for n in range(len(corners)):
+        for t in range(len(triangles)):
+            i, j, k = triangles[t]
+            _draw_triangle(
+                corners[n, i], corners[n, j], corners[n, k], colors[n, i], colors[n, j], colors[n, k],
+                width, height, samples, offsets, outline, planes, bounds, depth, color, used,
+            )  # fmt: skip
+        for e in range(len(edges)):
+            _draw_part(
+                corners[n, edges[e, 0]], corners[n, edges[e, 1]], red, green, blue, stroke,
+                width, height, samples, offsets, ring, bounds, depth, color, used,
+            )  # fmt: skip
 
 
 @part()
-def _planes(a, b, c, colors, planes):
+def _draw_triangle(
+    a, b, c, tint_a, tint_b, tint_c, width, height, samples, offsets, corners, planes, bounds, depth, color, used
+):  # fmt: skip
+    nearest, farthest = min(min(a[2], b[2]), c[2]), max(max(a[2], b[2]), c[2])
+    if farthest < 0.0 or nearest > RANGE:
+        return
+    if max(max(a[0], b[0]), c[0]) < 0.0 or min(min(a[0], b[0]), c[0]) > width:
+        return
+    for k in range(2):
+        corners[0, k], corners[1, k], corners[2, k] = (
+            np.rint(a[k] * SNAP) / SNAP,
+            np.rint(b[k] * SNAP) / SNAP,
+            np.rint(c[k] * SNAP) / SNAP,
+        )
+    low = min(min(corners[0, 1], corners[1, 1]), corners[2, 1])
+    high = max(max(corners[0, 1], corners[1, 1]), corners[2, 1])
+    first, last = max(_first(low * samples - 0.5), 0), min(_first(high * samples - 0.5), samples * height)
+    if first >= last or not _planes(a, b, c, tint_a, tint_b, tint_c, planes):
+        return
+    _edges(corners, 3, samples, first, last, bounds)
+    step, red_step, green_step, blue_step = planes[0, 0], planes[1, 0], planes[2, 0], planes[3, 0]
+    for row in range(first, last):
+        offset = offsets[row % samples]
+        x0, x1 = max(_first(bounds[row, 0] - offset), 0), min(_first(bounds[row, 1] - offset), width)
+        if x0 >= x1:
+            continue
+        used[row, 0], used[row, 1] = min(used[row, 0], x0), max(used[row, 1], x1)
+        start = planes[0, 0] * (x0 + offset) + planes[0, 1] * ((row + 0.5) / samples) + planes[0, 2]
+        x, y = x0 + 0.5, row // samples + 0.5
+        red = planes[1, 0] * x + planes[1, 1] * y + planes[1, 2]
+        green = planes[2, 0] * x + planes[2, 1] * y + planes[2, 2]
+        blue = planes[3, 0] * x + planes[3, 1] * y + planes[3, 2]
+        depths, colors = depth[row, x0:x1], color[row, x0:x1]
+        for i in range(x1 - x0):
+            value = min(start + step * i, FARTHEST)
+            z = np.int32(value + 0.5)
+            closer = (z < depths[i]) & (value >= 0.0)
+            tint = _packed(red + red_step * i, green + green_step * i, blue + blue_step * i)
+            depths[i] = z if closer else depths[i]
+            colors[i] = tint if closer else colors[i]
+
+
+@part()
+def _planes(a, b, c, tint_a, tint_b, tint_c, planes):
     """Depth (in DEPTHS) and faded colours as x, y and constant parts [4,3]; False for a triangle without an area."""
     area = (b[0] - a[0]) * (c[1] - a[1]) - (c[0] - a[0]) * (b[1] - a[1])
     if area == 0.0 or not np.isfinite(area):
@@ -290,11 +330,7 @@ def _planes(a, b, c, colors, planes):
         if k == 0:
             p, q, r = _depth(a[2]), _depth(b[2]), _depth(c[2])
         else:
-            p, q, r = (
-                colors[0, k - 1] * _fade(a[2]),
-                colors[1, k - 1] * _fade(b[2]),
-                colors[2, k - 1] * _fade(c[2]),
-            )
+            p, q, r = tint_a[k - 1] * _fade(a[2]), tint_b[k - 1] * _fade(b[2]), tint_c[k - 1] * _fade(c[2])
         planes[k, 0] = ((q - p) * (c[1] - a[1]) - (r - p) * (b[1] - a[1])) / area
         planes[k, 1] = ((r - p) * (b[0] - a[0]) - (q - p) * (c[0] - a[0])) / area
         planes[k, 2] = p - planes[k, 0] * a[0] - planes[k, 1] * a[1]
