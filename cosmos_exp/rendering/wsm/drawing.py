@@ -37,6 +37,8 @@ BOX = np.array(
     + [(1, 5, 6), (1, 2, 6)]
 )
 BOX_EDGES = np.array([(0, 1), (1, 2), (2, 3), (3, 0), (4, 5), (5, 6), (6, 7), (7, 4), (0, 4), (1, 5), (2, 6), (3, 7)])
+SINGLE_FACE, SINGLE_EDGE = np.array([(0, 1, 2)]), np.array([(0, 1)])
+NO_FACES, NO_EDGES = np.zeros((0, 3), np.int64), np.zeros((0, 2), np.int64)
 EDGE_COLOR = np.array(colors.BOX_EDGE, np.float64)
 FRONT = np.array([True, True, False, False, True, True, False, False])  # corners of a box
 
@@ -124,29 +126,25 @@ class WorldScenario:
         points = view.project(corners)
         if self.reference_compat:
             shown = view.inside(points).any(axis=1)
-            self._draw_whole_boxes(canvas, points[shown], tint[shown])
-            return
+            return _draw(canvas, points[shown], tint[shown], BOX, BOX_EDGES)
         shown = (points[..., 2].max(axis=1) > NEAR) & (points[..., 2].min(axis=1) < kernels.RANGE)
         crossing = points[..., 2].min(axis=1) <= NEAR
         start = 0
         for i in [*np.flatnonzero(shown & crossing), len(boxes)]:
             whole = start + np.flatnonzero(shown[start:i])
-            self._draw_whole_boxes(canvas, points[whole], tint[whole])
+            _draw(canvas, points[whole], tint[whole], BOX, BOX_EDGES)
             if i < len(boxes):
                 self._fill(canvas, view, corners[i][BOX], tint[i][BOX])
                 edges = view.project(view.before_camera(corners[i][BOX_EDGES]))
-                kernels.draw_lines(edges, EDGE_COLOR, colors.BOX_EDGE_WIDTH, *canvas.target)
+                _draw(canvas, edges, np.zeros_like(edges), NO_FACES, SINGLE_EDGE)
             start = i + 1
-
-    def _draw_whole_boxes(self, canvas: Canvas, points: np.ndarray, tint: np.ndarray) -> None:
-        kernels.draw_boxes(points, tint, BOX, BOX_EDGES, EDGE_COLOR, colors.BOX_EDGE_WIDTH, *canvas.target)
 
     def _fill(self, canvas: Canvas, view: _View, triangles: np.ndarray, tint: np.ndarray) -> None:
         """triangles: [N,3,3] world. tint: [N,3,3] of their corners, 0..255."""
         if not self.reference_compat:
             triangles, tint = view.cut(triangles, tint)
         if len(triangles):
-            kernels.draw_triangles(view.project(triangles), np.ascontiguousarray(tint, np.float64), *canvas.target)
+            _draw(canvas, view.project(triangles), tint, SINGLE_FACE, NO_EDGES)
 
     def _take_canvas(self, model: FTheta) -> Canvas:
         """One that no other thread draws on; those of other sizes are dropped."""
@@ -215,6 +213,12 @@ class _View:
         pieces = [piece for i in crossing for piece in _cut_triangle(corners[i], depth[i])]
         made = np.concatenate([corners[whole], np.array(pieces).reshape(-1, 3, 6)])
         return made[..., :3], made[..., 3:]
+
+
+def _draw(canvas: Canvas, points: np.ndarray, tints: np.ndarray, faces: np.ndarray, edges: np.ndarray) -> None:
+    """Bodies, as of `kernels.draw_bodies`."""
+    tints = np.ascontiguousarray(tints, np.float64)
+    kernels.draw_bodies(points, tints, faces, edges, EDGE_COLOR, colors.BOX_EDGE_WIDTH, *canvas.target)
 
 
 def _cut_triangle(corners: np.ndarray, depth: np.ndarray) -> Iterator[np.ndarray]:

@@ -59,15 +59,15 @@ def elements_of_clipgt(clip: ClipGt, axes: np.ndarray, tables: Iterable[str] | N
     wanted = set(clip.tables) if tables is None else set(tables)
 
     def lines(table: str) -> list[np.ndarray]:
-        return [_moved(points, axes) for points in (clip.lines(table) if table in wanted else ())]
+        return [moved(points, axes) for points in (clip.lines(table) if table in wanted else ())]
 
     def cuboids(table: str) -> list[np.ndarray]:
         found = clip.cuboids(table) if table in wanted else []
-        return [_moved(cuboid_corners(pose, size), axes) for pose, size in found]
+        return [moved(cuboid_corners(pose, size), axes) for pose, size in found]
 
     painted = clip.lane_lines() if "lane_line" in wanted else []
     return Elements(
-        lane_lines=[PaintedLine(_moved(points, axes), colors, styles) for points, colors, styles in painted],
+        lane_lines=[PaintedLine(moved(points, axes), colors, styles) for points, colors, styles in painted],
         road_boundaries=lines("road_boundary"),
         wait_lines=lines("wait_line"),
         poles=[_pole(points) for points in lines("pole")],
@@ -124,7 +124,8 @@ def _rds_hq_track(name: str, objects: Objects, frames: list[int]) -> BoxTrack:
     return BoxTrack(name, found[0].type, Motion(times, poses), sizes)
 
 
-def _moved(points: np.ndarray, axes: np.ndarray) -> np.ndarray:
+def moved(points: np.ndarray, axes: np.ndarray) -> np.ndarray:
+    """Points [N,3] in the world that axes [4,4] turn to."""
     return points @ axes[:3, :3].T
 
 

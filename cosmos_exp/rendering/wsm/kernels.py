@@ -59,7 +59,7 @@ def _level(value):
     return np.uint32(np.int32(min(max(value, 0.0), 255.0) + 0.5))
 
 
-@kernel()
+@kernel(seconds=4.0)
 def draw_strips(
     points, joined, starts, colors, widths, spheres, rotation, translation, lens, merge, samples, offsets, bounds, depth,
     color, used,
@@ -117,17 +117,6 @@ def _in_sight(sphere, rotation, translation, lens, width):
         return True
     margin = 2.0 * width / lens[8]
     return np.arccos(z / distance) - np.arcsin(r / distance) - margin <= lens[6]
-
-
-@kernel()
-def draw_lines(ends, tint, stroke, samples, offsets, bounds, depth, color, used):
-    """Lines between image points: ends [N,2,3] (pixel, pixel, depth), tint: [3] of 0..255, stroke: pixels at depth 0."""
-    width, height = depth.shape[1], len(depth) // samples
-    corners = np.empty((CORNERS, 2))
-    for i in range(len(ends)):
-        _draw_part(
-            ends[i, 0], ends[i, 1], tint[0], tint[1], tint[2], stroke, width, height, samples, offsets, corners, bounds, depth, color, used,
-        )  # fmt: skip
 
 
 @part()
@@ -240,39 +229,25 @@ def project(points, rotation, translation, lens, out):
         _to_image(points[i, 0], points[i, 1], points[i, 2], rotation, translation, lens, out[i])
 
 
-@kernel()
-def draw_triangles(vertices, colors, samples, offsets, bounds, depth, color, used):
-    """Triangles of image points: vertices [N,3,3] (pixel, pixel, depth), colors [N,3,3] of 0..255, before they fade."""
-    width, height = depth.shape[1], len(depth) // samples
-    corners, planes = np.empty((3, 2)), np.empty((4, 3))
-    for n in range(len(vertices)):
-        _draw_triangle(
-            vertices[n, 0], vertices[n, 1], vertices[n, 2], colors[n, 0], colors[n, 1], colors[n, 2],
-            width, height, samples, offsets, corners, planes, bounds, depth, color, used,
-        )  # fmt: skip
+@kernel(seconds=4.0)
+def draw_bodies(points, tints, faces, edges, edge_tint, stroke, samples, offsets, bounds, depth, color, used):
+    """Bodies with the same faces and edges, one after the other, its faces and then its edges.
 
-
-@kernel()
-def draw_boxes(
-    corners, colors, triangles, edges, edge_color, stroke, samples, offsets, bounds, depth, color, used
-):  # fmt: skip
-    """Boxes one after the other, faces and then edges. corners: [B,8,3] image points, colors: [B,8,3] of 0..255.
-
-    triangles [T,3], edges [E,2]: numbers of corners.
+    points: [B,K,3], pixel, pixel, depth; tints: [B,K,3] of 0..255, before they fade. faces [T,3], edges [E,2]: numbers of
+    points. edge_tint: [3]; stroke: pixels at depth 0.
     """
     width, height = depth.shape[1], len(depth) // samples
     outline, planes, ring = np.empty((3, 2)), np.empty((4, 3)), np.empty((CORNERS, 2))
-    red, green, blue = edge_color[0], edge_color[1], edge_color[2]
-    for n in range(len(corners)):
-        for t in range(len(triangles)):
-            i, j, k = triangles[t]
+    for n in range(len(points)):
+        for t in range(len(faces)):
+            i, j, k = faces[t]
             _draw_triangle(
-                corners[n, i], corners[n, j], corners[n, k], colors[n, i], colors[n, j], colors[n, k],
+                points[n, i], points[n, j], points[n, k], tints[n, i], tints[n, j], tints[n, k],
                 width, height, samples, offsets, outline, planes, bounds, depth, color, used,
             )  # fmt: skip
         for e in range(len(edges)):
             _draw_part(
-                corners[n, edges[e, 0]], corners[n, edges[e, 1]], red, green, blue, stroke,
+                points[n, edges[e, 0]], points[n, edges[e, 1]], edge_tint[0], edge_tint[1], edge_tint[2], stroke,
                 width, height, samples, offsets, ring, bounds, depth, color, used,
             )  # fmt: skip
 
