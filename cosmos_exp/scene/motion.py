@@ -30,7 +30,7 @@ class Motion:
         return interpolate_pose(self.poses[i], self.poses[i + 1], u)
 
     def between(self, time: int) -> tuple[int, float]:
-        """The number of a row, and where between it and the next the moment is: 0 to 1, outside that beyond the rows."""
+        """The number of a row, and where between it and the next the moment is: 0 to 1, or beyond the rows."""
         i = int(np.clip(np.searchsorted(self.times, time, side="right") - 1, 0, len(self.times) - 2))
         span = int(self.times[i + 1] - self.times[i])
         return i, (int(time) - int(self.times[i])) / span if span else 0.0
@@ -38,7 +38,7 @@ class Motion:
 
 @dataclass(frozen=True)
 class BoxTrack:
-    """A box over time. sizes: [N,3] length, width, height at the rows of `motion`, metres. category: as the file has it.
+    """A box over time. sizes: [N,3] length, width, height at the rows of `motion`, metres. category: as in the file.
 
     beyond: microseconds that it exists before its first and after its last row, moving on at constant velocity.
     """

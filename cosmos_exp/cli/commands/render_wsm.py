@@ -17,8 +17,9 @@ from cosmos_exp.common.errors import UserError, unknown_name
 def command_line() -> Parser:
     parser = Parser(
         "render wsm",
-        "Draw the World Scenario videos of clips, control of Cosmos-Transfer2.5 and Cosmos3: OUT/<clip>/<clip>.<camera>.mp4. "
-        "Files that are there are overwritten, unless --resume; a file has its name only when it is complete.",
+        "Draw the World Scenario videos of clips, control of Cosmos-Transfer2.5 and Cosmos3: "
+        "OUT/<clip>/<clip>.<camera>.mp4. Files that are there are overwritten, unless --resume; a file has its name "
+        "only when it is complete.",
     )
     add = parser.add_argument
     add("-i", "--input", required=True, type=Path, metavar="CLIP", help="a ClipGT clip, a folder of them, or RDS-HQ")
@@ -41,6 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     started = time.monotonic()
     with lasting_objects():
         from cosmos_exp.rendering.clips.videos import REFERENCE_ENCODING
+        from cosmos_exp.rendering.wsm.drawing import warm_up
         from cosmos_exp.rendering.wsm.sources import find_clips
         from cosmos_exp.rendering.wsm.videos import WsmContext
 
@@ -64,6 +66,8 @@ def main(arguments: Sequence[str]) -> int:
             default_ftheta=options.default_intrinsics,
         )
         jobs, results = context.plan()
+        if jobs:
+            warm_up()  # once, and not in every process
     return run(context, jobs, results, context.out, options.workers, started)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from cosmos_exp.common.errors import UserError
 from cosmos_exp.rendering.roads import triangulated
 from cosmos_exp.rendering.wsm.strips import STEP, cut
 
-MOST_VERTICES = 2000  # of an area, once it is cut
+MOST_VERTICES = 1000  # of an area, once it is cut
 
 Point = tuple[int, int]
 
@@ -30,7 +31,7 @@ def area_triangles(ring: np.ndarray, *, reference_compat: bool, place: str) -> n
     if np.allclose(points[-1], points[0]):
         points = points[:-1]
     if not reference_compat:
-        return triangulated(_without_repeats(points)).astype(np.float32)
+        return triangulated(_without_repeats(points.astype(np.float64))).astype(np.float32)
     triangles = delaunay(points[:, :2])
     if not len(triangles):
         raise UserError(
@@ -75,7 +76,7 @@ class _Mesh:
         tip = order[line]
         turn = self._turn(order[0], order[1], tip)
         first = order[:line]
-        for a, b in zip(first, first[1:]):
+        for a, b in pairwise(first):
             self._add(*((a, b, tip) if turn > 0 else (b, a, tip)))
         hull = [*first, tip] if turn > 0 else [*first[::-1], tip]
         for new in order[line + 1 :]:

@@ -107,6 +107,11 @@ def box_class(category: str, *, reference_compat: bool, any_case: bool = True) -
     return _CLASS_OF_LOWER_CASE.get(category.lower(), OTHERS)
 
 
+def is_known(category: str) -> bool:
+    """Whether an object of that category has a class of its own."""
+    return category.lower() in _CLASS_OF_LOWER_CASE
+
+
 def light_color(state: str) -> Color:
     if state not in LIGHTS:
         raise UserError(unknown_name("state of a traffic light", state, LIGHTS))

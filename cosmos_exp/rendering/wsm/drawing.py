@@ -93,8 +93,8 @@ class WorldScenario:
         frame: int = 0,
         out: np.ndarray | None = None,
     ) -> np.ndarray:
-        """[H,W,3] uint8 RGB. camera_to_world: [4,4], OpenCV camera axes, in the world of the elements. frame: the number
-        by which states of lights are looked up. out: an image of the model's size to fill."""
+        """[H,W,3] uint8 RGB. camera_to_world: [4,4], OpenCV camera axes, in the world of the elements. frame: number by
+        which states of lights are looked up. out: an image of the model's size to fill."""
         if out is None:
             out = np.empty((model.height, model.width, 3), np.uint8)
         view = _View.of(model, camera_to_world)
@@ -156,6 +156,12 @@ class WorldScenario:
             if canvas.depth.shape == (self.samples * model.height, model.width):
                 return canvas
         return Canvas(model.width, model.height, self.samples)
+
+
+def warm_up() -> None:
+    """Compile or load the kernels."""
+    lens = FTheta(64, 36, (32.0, 18.0), (0.0, 32.0, 0.0, 0.0, 0.0, 0.0), backward=False)
+    WorldScenario(Elements()).draw(lens, np.eye(4))
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,9 @@ from cosmos_exp.scene.rds_hq.objects import Objects, mean_of_records
 POLE_HEIGHT = 3.0  # metres, of poles that are given by their base
 STATUS = "3d_traffic_lights_status"
 # World axes of the reference for ClipGT: right, down, forward (of the first heading).
-RIGHT_DOWN_FORWARD = np.array([[0.0, -1.0, 0.0, 0.0], [0.0, 0.0, -1.0, 0.0], [1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]])
+RIGHT_DOWN_FORWARD = np.array(
+    [[0.0, -1.0, 0.0, 0.0], [0.0, 0.0, -1.0, 0.0], [1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
+)
 
 
 @dataclass(frozen=True)
@@ -99,8 +101,8 @@ def elements_of_rds_hq(clip: RdsHqClip) -> Elements:
 
 
 def rds_hq_tracks(objects: Objects) -> tuple[BoxTrack, ...]:
-    """The objects of a clip by id as text, at the times of its frames. Those that do not move in their first record stay
-    at one mean pose."""
+    """The objects of a clip by id as text, at the times of its frames. Those that do not move in their first record
+    stay at one mean pose."""
     records: dict[str, list[tuple[int, str]]] = {}
     for frame in sorted(objects):
         for name in objects[frame]:

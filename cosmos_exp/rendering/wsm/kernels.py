@@ -61,8 +61,8 @@ def _level(value):
 
 @kernel(seconds=4.0)
 def draw_strips(
-    points, joined, starts, colors, widths, spheres, rotation, translation, lens, merge, samples, offsets, bounds, depth,
-    color, used,
+    points, joined, starts, colors, widths, spheres, rotation, translation, lens, merge, samples, offsets, bounds,
+    depth, color, used,
 ):  # fmt: skip
     """The parts of `Strips`. rotation, translation: world to camera; lens: [14] of an f-theta camera.
 
@@ -93,7 +93,9 @@ def draw_strips(
                     break
                 b[:] = c
                 i += 1
-            _draw_part(a, b, red, green, blue, widths[k], width, height, samples, offsets, corners, bounds, depth, color, used)
+            _draw_part(
+                a, b, red, green, blue, widths[k], width, height, samples, offsets, corners, bounds, depth, color, used
+            )
             a[:] = b
             fresh = False
 
@@ -233,8 +235,8 @@ def project(points, rotation, translation, lens, out):
 def draw_bodies(points, tints, faces, edges, edge_tint, stroke, samples, offsets, bounds, depth, color, used):
     """Bodies with the same faces and edges, one after the other, its faces and then its edges.
 
-    points: [B,K,3], pixel, pixel, depth; tints: [B,K,3] of 0..255, before they fade. faces [T,3], edges [E,2]: numbers of
-    points. edge_tint: [3]; stroke: pixels at depth 0.
+    points: [B,K,3], pixel, pixel, depth; tints: [B,K,3] of 0..255, before they fade. faces [T,3], edges [E,2]: numbers
+    of points. edge_tint: [3]; stroke: pixels at depth 0.
     """
     width, height = depth.shape[1], len(depth) // samples
     outline, planes, ring = np.empty((3, 2)), np.empty((4, 3)), np.empty((CORNERS, 2))

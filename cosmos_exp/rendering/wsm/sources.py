@@ -11,7 +11,7 @@ import numpy as np
 
 from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.common.input_files import did_you_mean
-from cosmos_exp.rendering.wsm.colors import box_class
+from cosmos_exp.rendering.wsm.colors import box_class, is_known
 from cosmos_exp.rendering.wsm.drawing import Box
 from cosmos_exp.rendering.wsm.elements import (
     RIGHT_DOWN_FORWARD,
@@ -41,6 +41,7 @@ REFERENCE_CAMERAS = (  # that the reference renders, whatever the rig holds
     "camera_rear_right_70fov",
     "camera_rear_tele_30fov",
 )
+LISTED = 8  # names in a message
 RDS_HQ_POSES = ("pose", "vehicle_pose")
 RDS_HQ_LAYERS = (*(f"3d_{layer}" for layer in LAYER_SHAPES), "3d_lanes", OBJECTS, "ftheta_intrinsic")
 
@@ -84,15 +85,17 @@ def find_clips(root: Path) -> dict[str, Path]:
     found = {clip: path for path in folders if _has_tables(path) for clip in clipgt_ids(path)}
     if not found:
         raise UserError(
-            f"{root} is neither a ClipGT clip (<clip>.{NEEDED[0]}.parquet, ...) or a folder of such, nor an RDS-HQ folder "
-            f"({' or '.join(RDS_HQ_POSES)}, and {RDS_HQ_LAYERS[0]}, ...)"
+            f"{root} is neither a ClipGT clip (<clip>.{NEEDED[0]}.parquet, ...) or a folder of such, nor an RDS-HQ "
+            f"folder ({' or '.join(RDS_HQ_POSES)}, and {RDS_HQ_LAYERS[0]}, ...)"
         )
     return found
 
 
 def is_rds_hq(root: Path) -> bool:
     """By the reference's rule: poses and one other layer."""
-    return any((root / name).is_dir() for name in RDS_HQ_POSES) and any((root / name).is_dir() for name in RDS_HQ_LAYERS)
+    return any((root / name).is_dir() for name in RDS_HQ_POSES) and any(
+        (root / name).is_dir() for name in RDS_HQ_LAYERS
+    )
 
 
 def open_source(
@@ -120,7 +123,7 @@ class ClipGtSource:
 
     @property
     def notes(self) -> list[str]:
-        return self.clip.notes
+        return [*self.clip.notes, *_unknown_categories(self.__dict__.get("_tracks", ()))]
 
     @property
     def fps(self) -> float:
@@ -147,7 +150,11 @@ class ClipGtSource:
         if self._tables is not None and "obstacle" not in self._tables:
             return []
         time = int(self.clip.frame_times[frame])
-        return boxes_at(self.clip.tracks, time, self._axes, reference_compat=self.reference_compat)
+        return boxes_at(self._tracks, time, self._axes, reference_compat=self.reference_compat)
+
+    @cached_property
+    def _tracks(self) -> tuple[BoxTrack, ...]:
+        return self.clip.tracks
 
     def model(self, camera: str, size: tuple[int, int]) -> FTheta:
         return _at_size(self.clip.camera(camera).model, size, self.reference_compat)
@@ -164,11 +171,11 @@ class RdsHqSource:
     def __init__(self, clip: RdsHqClip, reference_compat: bool = False):
         self.clip, self.reference_compat = clip, reference_compat
         self.clip_id = clip.clip_id
-        self.fps = 30.0
+        self.fps = float(FPS)
 
     @property
     def notes(self) -> list[str]:
-        return self.clip.notes
+        return [*self.clip.notes, *_unknown_categories(self.__dict__.get("_tracks", ()))]
 
     @property
     def cameras(self) -> tuple[str, ...]:
@@ -215,7 +222,7 @@ class RdsHqSource:
 def boxes_at(
     tracks: Sequence[BoxTrack], time: int, axes: np.ndarray, *, reference_compat: bool, any_case: bool = True
 ) -> list[Box]:
-    """The boxes of the tracks that exist at a time (microseconds). axes: [4,4], to the world in which they are drawn."""
+    """The boxes of the tracks that exist at a time (microseconds). axes: [4,4], to the world they are drawn in."""
     made = []
     for track in tracks:
         if (box := track.at(time)) is not None:
@@ -239,6 +246,13 @@ def chosen_cameras(source: Source, names: Sequence[str] | None) -> tuple[str, ..
         hint = "; without --reference-compat, all cameras of the clip are drawn" if source.reference_compat else ""
         raise UserError(f"clip {source.clip_id}: {unknown_name('camera', name, available)}{hint}")
     return wanted
+
+
+def _unknown_categories(tracks: Iterable[BoxTrack]) -> list[str]:
+    unknown = sorted({track.category for track in tracks if not is_known(track.category)})
+    return [f"objects of other categories are drawn as Others: {', '.join(map(repr, unknown[:LISTED]))}"] * bool(
+        unknown
+    )
 
 
 def _has_lens(source: Source, camera: str) -> bool:

@@ -25,7 +25,10 @@ MOST_FRAMES = 200_000
 BEYOND = 500_000  # microseconds that an object moves on before its first and after its last row
 SKIPPED = "labelstore:"  # beginning of the ids of tracks that repeat others
 SMALLEST_NORM = 1e-6  # of a quaternion
-VERTICES = {"road_boundary": 2, "wait_line": 2, "lane_line": 2, "pole": 1, "crosswalk": 3, "road_marking": 3}
+VERTICES = {  # the fewest of a row
+    **{"road_boundary": 2, "wait_line": 2, "lane_line": 2, "lane": 2, "pole": 1},
+    **{"crosswalk": 3, "road_marking": 3, "intersection_area": 3, "road_island": 3},
+}
 USUAL_SIZES = {"traffic_light": (0.6, 0.6, 1.0), "traffic_sign": (0.8, 0.3, 0.8)}
 LISTED = 8  # names in a message
 
@@ -64,8 +67,8 @@ class ClipGt:
             if name not in self.tables:
                 raise UserError(f"no {self._path(name)}: a clip has at least the tables {' and '.join(NEEDED)}")
         self.notes: list[str] = []
-        if "obstacle" not in self.tables:
-            self._note("no table obstacle: no objects")
+        if missing := [name for name in COLUMNS if name not in self.tables]:
+            self._note(f"no table {', '.join(missing)}: read as empty")
 
     @cached_property
     def cameras(self) -> dict[str, Camera]:
@@ -119,8 +122,8 @@ class ClipGt:
         count = int((last - first) / 1e6 * FPS) + 1
         if count > MOST_FRAMES:
             raise UserError(
-                f"{self._path('egomotion_estimate')} reaches over {(last - first) / 1e6:.3g} s, {count} frames: at most "
-                f"{MOST_FRAMES} are made; times are microseconds"
+                f"{self._path('egomotion_estimate')} reaches over {(last - first) / 1e6:.3g} s, {count} frames: at "
+                f"most {MOST_FRAMES} are made; times are microseconds"
             )
         return np.array([int(first + i / FPS * 1e6) for i in range(count)], np.int64)
 
@@ -150,8 +153,8 @@ class ClipGt:
         return tuple(made)
 
     def lines(self, table: str) -> list[np.ndarray]:
-        """Vertices [N,3] float64 of each row of road_boundary, wait_line, pole (one vertex: its base), crosswalk or
-        road_marking. Rows of too few or not finite vertices are left out."""
+        """Vertices [N,3] float64 of each row of a table with a column `location`; one vertex of a pole is its base.
+        Rows of too few or not finite vertices are left out."""
         if table not in self.tables:
             return []
         return [points for _, points in self._usable(table, self._table(table).columns["location"])]
@@ -167,6 +170,14 @@ class ClipGt:
             for row, points in self._usable("lane_line", lines)
         ]
 
+    def lanes(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Left and right edge [N,3] of each row of lane."""
+        if "lane" not in self.tables:
+            return []
+        columns = self._table("lane").columns
+        left, right = (dict(self._usable("lane", columns[side])) for side in ("left_rail", "right_rail"))
+        return [(left[row], right[row]) for row in left if row in right]
+
     def cuboids(self, table: str) -> list[tuple[np.ndarray, tuple[float, float, float]]]:
         """(pose [4,4], (length, width, height)) of each traffic_light or traffic_sign; the usual size where any
         dimension is null."""
@@ -179,7 +190,10 @@ class ClipGt:
         self._note_left_out(table, int((~usable).sum()), "without a finite center and orientation")
         made = poses(centers[usable], _unit(quaternions[usable]))
         usual = USUAL_SIZES[table]
-        return [(pose, tuple(size) if np.isfinite(size).all() else usual) for pose, size in zip(made, sizes[usable].tolist())]
+        return [
+            (pose, tuple(size) if np.isfinite(size).all() else usual)
+            for pose, size in zip(made, sizes[usable].tolist())
+        ]
 
     def _table(self, name: str) -> Table:
         return read_table(self._path(name), name)

@@ -72,8 +72,10 @@ def _camera(name: str, sensor: Mapping[str, Any], properties: Mapping[str, Any],
     if missing := [key for key in needed if key not in properties]:
         raise UserError(f"{place}: properties have no {', '.join(missing)}")
     cx, cy, width, height = (_number(properties[key], place, key) for key in needed)
-    linear = [_number(properties.get(f"linear-{key}", usual), place, f"linear-{key}") for key, usual in
-              (("c", 1.0), ("d", 0.0), ("e", 0.0))]
+    linear = [
+        _number(properties.get(f"linear-{key}", usual), place, f"linear-{key}")
+        for key, usual in (("c", 1.0), ("d", 0.0), ("e", 0.0))
+    ]
     coefficients = np.asarray([*poly, 0.0][:6], np.float32).tolist()
     values = np.array([cx, cy, width, height, *coefficients, float(backward), *linear])
     return Camera(name, camera_model("ftheta", values, place), _camera_to_rig(sensor, place))
@@ -86,9 +88,7 @@ def _camera_to_rig(sensor: Mapping[str, Any], place: str) -> np.ndarray:
         return camera_pose((0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
     if not isinstance(nominal, Mapping):
         raise UserError(f"{place}: nominalSensor2Rig_FLU is an object with t and roll-pitch-yaw")
-    position, rotation = (
-        _numbers(nominal.get(key, [0.0, 0.0, 0.0]), place, key) for key in ("t", "roll-pitch-yaw")
-    )
+    position, rotation = (_numbers(nominal.get(key, [0.0, 0.0, 0.0]), place, key) for key in ("t", "roll-pitch-yaw"))
     if len(position) != 3 or len(rotation) != 3 or max(map(abs, [*position, *rotation])) > FARTHEST:
         raise UserError(f"{place}: t and roll-pitch-yaw are three metres and three degrees")
     return camera_pose(tuple(position), tuple(rotation))

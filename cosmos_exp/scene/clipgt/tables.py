@@ -104,7 +104,9 @@ def _check_size(metadata: pyarrow.parquet.FileMetaData, path: Path) -> None:
     values = sum(group.column(i).num_values for group in groups for i in range(group.num_columns))
     size = max(8 * values, sum(group.total_byte_size for group in groups))
     if size > MEMORY:
-        raise UserError(f"{path} would take {size // MIB} MiB of memory: at most {MEMORY // MIB} MiB are given to a file")
+        raise UserError(
+            f"{path} would take {size // MIB} MiB of memory: at most {MEMORY // MIB} MiB are given to a file"
+        )
 
 
 def _struct(content: pyarrow.ChunkedArray, name: str, path: Path) -> pyarrow.StructArray:
@@ -230,4 +232,6 @@ def _first(mask: Any) -> int:
 
 def _wrong_type(path: Path, column: str, kind: pyarrow.DataType, expected: str) -> UserError:
     given = str(kind)
-    return UserError(f"{path}: column {column} is {given if len(given) <= 200 else given[:200] + '...'}, not {expected}")
+    return UserError(
+        f"{path}: column {column} is {given if len(given) <= 200 else given[:200] + '...'}, not {expected}"
+    )
