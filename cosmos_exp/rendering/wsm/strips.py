@@ -123,8 +123,9 @@ def _long_dashes(parts: Parts) -> Parts:
         u, v = (((at - before) / length)[kept, None] for at in (low, high))
         a, b = starts[kept], ends[kept]
         pieces.append((kept, np.where(u > 0, a + u * (b - a), a), np.where(v < 1, a + v * (b - a), b)))
-    order = np.argsort(np.concatenate([kept for kept, _, _ in pieces]), kind="stable")
-    return tuple(np.concatenate([piece[i] for piece in pieces])[order] for i in (1, 2))
+    kept, begins, finishes = (np.concatenate(columns) for columns in zip(*pieces))
+    order = np.argsort(kept, kind="stable")
+    return begins[order], finishes[order]
 
 
 def _short_dashes(parts: Parts) -> Parts:

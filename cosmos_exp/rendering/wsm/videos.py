@@ -39,8 +39,10 @@ class WsmContext:
     default_ftheta: Path | None = None
 
     def renderer(self, clip_id: str) -> WsmRenderer:
-        options = {"reference_compat": self.reference_compat, "default_ftheta": self.default_ftheta}
-        return WsmRenderer(open_source(self.clips[clip_id], clip_id, **options), self.size)
+        source = open_source(
+            self.clips[clip_id], clip_id, reference_compat=self.reference_compat, default_ftheta=self.default_ftheta
+        )
+        return WsmRenderer(source, self.size)
 
     def with_encoder_threads(self, threads: int) -> WsmContext:
         return replace(self, encoding=replace(self.encoding, threads=self.encoding.threads or threads))
@@ -55,8 +57,8 @@ class WsmContext:
             return
         (width, height), path = self.size, video_path(self.out, job.clip_id, job.camera)
         planes = None if self.encoding.lossless else Yuv420(width, height, height)
-        options = {"fps": renderer.source.fps, "encoding": self.encoding}
-        with VideoWriter(path, width=width, height=height, **options) as writer:
+        fps = renderer.source.fps
+        with VideoWriter(path, width=width, height=height, fps=fps, encoding=self.encoding) as writer:
             for _, image in renderer.images(job.camera, renderer.source.frames(job.camera)):
                 writer.write(planes(image) if planes else image)
                 tick(1)

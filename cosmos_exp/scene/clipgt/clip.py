@@ -190,10 +190,8 @@ class ClipGt:
         self._note_left_out(table, int((~usable).sum()), "without a finite center and orientation")
         made = poses(centers[usable], _unit(quaternions[usable]))
         usual = USUAL_SIZES[table]
-        return [
-            (pose, tuple(size) if np.isfinite(size).all() else usual)
-            for pose, size in zip(made, sizes[usable].tolist())
-        ]
+        given = [(a, b, c) if np.isfinite((a, b, c)).all() else usual for a, b, c in sizes[usable].tolist()]
+        return list(zip(made, given))
 
     def _table(self, name: str) -> Table:
         return read_table(self._path(name), name)
