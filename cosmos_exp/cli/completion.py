@@ -106,7 +106,8 @@ def _of_command(command: str, given: Sequence[str], word: str, hydra: Run) -> li
 
 def parser_of(command: str, given: Sequence[str] = ()) -> Parser:
     """The parser of a subcommand's arguments."""
-    name = "convert_checkpoint" if (command, *given[:1]) == ("convert", "checkpoint") else command.replace("-", "_")
+    own = ("convert", "checkpoint"), ("render", "wsm")  # whose second word has options of its own
+    name = "_".join([command, *given[:1]]) if (command, *given[:1]) in own else command.replace("-", "_")
     return import_module(f"cosmos_exp.cli.commands.{name}").command_line()
 
 

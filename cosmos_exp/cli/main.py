@@ -26,6 +26,7 @@ Usage
   cosmos-exp show rig=NAME | scene=NAME  a picture of the cameras, or of the scene from above
   cosmos-exp novel-pose -i ROOT ...      a novel ego trajectory of an RDS-HQ clip
   cosmos-exp render rds-hq -i ROOT -o OUT  the HD-map and LiDAR videos of RDS-HQ clips
+  cosmos-exp render wsm -i CLIP -o OUT  World Scenario videos of ClipGT and RDS-HQ clips
   cosmos-exp controls --sensors FILE -o OUT  the control videos of a CARLA sensor file
   cosmos-exp capture --sensors FILE -f LOG -o OUT  the same from a running CARLA server
   cosmos-exp scene info LOG [--json]     what a CARLA recorder log holds

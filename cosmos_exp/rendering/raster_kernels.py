@@ -192,7 +192,8 @@ def _angle_between(p, q):
 
 
 @part()
-def _ftheta_pixel(x, y, z, lens):
+def ftheta_pixel(x, y, z, lens):
+    """Pixel of a point in the camera frame. lens: as of `draw_ftheta`."""
     across = np.hypot(x, y)
     angle = np.arctan2(across, z)
     if angle <= lens[6]:
@@ -228,7 +229,7 @@ def _ftheta_box(a, b, c, lens, width, height, box):
         for i in range(steps):
             s = _even_parameter(p, q, angle, i / steps)
             x, y, z = p[0] + s * (q[0] - p[0]), p[1] + s * (q[1] - p[1]), p[2] + s * (q[2] - p[2])
-            u, v = _ftheta_pixel(x, y, z, lens)
+            u, v = ftheta_pixel(x, y, z, lens)
             nearest = min(nearest, np.arctan2(np.hypot(x, y), z))
             x0, x1, y0, y1 = min(x0, u), max(x1, u), min(y0, v), max(y1, v)
     if total > 4.5:  # the camera almost touches the triangle: no estimate, the whole image

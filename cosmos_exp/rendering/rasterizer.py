@@ -28,7 +28,7 @@ def rasterize(
     translation = -rotation @ pose[:3, 3]
     shared = (geometry.triangles, geometry.two_sided, geometry.chunks, geometry.spheres, rotation, translation)
     if isinstance(model, FTheta):
-        raster_kernels.draw_ftheta(*shared, rays, _lens(model), far, first, inverse, ids)
+        raster_kernels.draw_ftheta(*shared, rays, lens_numbers(model), far, first, inverse, ids)
     elif isinstance(model, Pinhole):
         intrinsics = np.array([model.fx, model.fy, model.cx, model.cy])
         raster_kernels.draw_pinhole(*shared, intrinsics, raster_kernels.NEAR, far, first, inverse, ids)
@@ -48,7 +48,8 @@ def sample_rays(model: CameraModel) -> np.ndarray:
 
 
 @lru_cache(maxsize=16)
-def _lens(model: FTheta) -> np.ndarray:
+def lens_numbers(model: FTheta) -> np.ndarray:
+    """[14] of the kernels, see `raster_kernels.draw_ftheta`."""
     return np.array([*model.fw_poly, model.max_angle, *model.beyond_max, *model.center, *model.linear])
 
 

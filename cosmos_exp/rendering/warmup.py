@@ -10,6 +10,7 @@ from cosmos_exp.common.progress import Tick
 from cosmos_exp.rendering.carla_pixels import draw_pixels
 from cosmos_exp.rendering.clips.resample import Yuv420, resize
 from cosmos_exp.rendering.renderer import Renderer, render_camera
+from cosmos_exp.rendering.wsm import drawing as wsm
 from cosmos_exp.scene.procedural.street import procedural_scene
 from cosmos_exp.sensors.camera import Camera
 from cosmos_exp.sensors.ftheta import FTheta
@@ -37,6 +38,7 @@ def warm_up(tick: Tick) -> None:
         (1.5, lambda: _draw(renderer, pinhole, "lidar")),
         (1.5, _resample),
         (1.5, lambda: _carla_pixels(renderer, pinhole)),
+        (9.0, wsm.warm_up),
     ]
     total = round(sum(seconds for seconds, _ in steps))
     done = 0.0

@@ -18,6 +18,7 @@ from cosmos_exp.sensors.ftheta_fit import fit_without_constant
 
 FIT_SAMPLES = 500
 SCAN_STEPS = 2000
+SQUEEZES = 2
 NARROWED = 0.9  # a linear term below this comes from a horizontally resized image, not from calibration
 
 
@@ -146,6 +147,23 @@ class FTheta:
         cx, cy = (float(np.float32(v) * np.float32(scale)) for v in self.center)
         model = self._rescaled(int(self.width * scale), int(self.height * scale), scale, 1.0)
         return replace(model, center=(cx, cy))
+
+    def squeezed(self, width: int, height: int) -> FTheta:
+        """The World Scenario renderer's rule for another resolution: radii scaled by the geometric mean of both ratios.
+
+        So the lens is distorted where the ratios differ. Its size is truncated, and scaled again where that made it
+        smaller.
+        """
+        model = self
+        for _ in range(SQUEEZES):
+            if (model.width, model.height) == (width, height):
+                return model
+            across, down = width / model.width, height / model.height
+            cx, cy = model.center
+            scaled = model._rescaled(int(model.width * across), int(model.height * down), np.sqrt(across * down), 1.0)
+            center = float(np.float32(cx * across)), float(np.float32(cy * down))
+            model = replace(scaled, center=center, poly=tuple(np.asarray(scaled.poly, np.float32).tolist()))
+        return replace(model, width=width, height=height)
 
     def resized(self, width: int, height: int) -> FTheta:
         """Exactly width x height: scaled by the height ratio, the rest of the width ratio goes to the linear part."""

@@ -1,15 +1,15 @@
 """Compare the renderer with a folder of reference data: `manifest.json`, pictures, and files of numbers.
 
-Sets of the manifest are HD-map pictures, `{clip, input, config, camera_type, files: {path: {frame, kind}}}`, LiDAR
-pictures, `lidar: {clip, input, config}` for the folders `lidar_<camera type>`, or a file of numbers, `{file}`.
+A manifest with a list `frames` is of World Scenario maps, see `wsm_frames`. Sets of others are HD-map pictures,
+`{clip, input, config, camera_type, files: {path: {frame, kind}}}`, LiDAR pictures, `lidar: {clip, input, config}` for
+the folders `lidar_<camera type>`, or a file of numbers, `{file}`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,14 @@ import numpy as np
 
 from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.common.guards import read_json
-from cosmos_exp.common.pictures import read_rgb
 from cosmos_exp.rendering.clips.resample import center_crop, resize
 from cosmos_exp.rendering.clips.videos import ClipRenderer, VideoSettings
 from cosmos_exp.scene.rds_hq.clip import CAMERA_TYPES, RdsHqClip
 from cosmos_exp.scene.rds_hq.dataset_file import read_dataset
 from cosmos_exp.scene.rds_hq.datasets import Dataset
+from cosmos_exp.verify.check import Check, read_picture, value_of
 from cosmos_exp.verify.condition_numbers import check_novel_pose, check_objects, check_projection
+from cosmos_exp.verify.wsm_frames import verify_wsm
 
 MOST_PIXELS = 20  # that may differ in one HD-map picture
 MOST_LIDAR_PIXELS = 20  # by one grey level
@@ -40,24 +41,17 @@ NUMBERS = {
 }
 
 
-@dataclass(frozen=True)
-class Check:
-    """One comparison. found, allowed: as text."""
-
-    set: str
-    file: str
-    found: str
-    allowed: str
-    passed: bool
-
-
 def verify_render(folder: Path | str) -> Iterator[Check]:
     """Run every set in turn. A set that cannot be run is a failed check that says why.
 
     Raises UserError where the manifest is missing or is none.
     """
     folder = Path(folder)
-    sets = _sets(folder)
+    manifest = _manifest(folder)
+    if isinstance(frames := manifest.get("frames"), list) and frames:
+        yield from verify_wsm(folder, frames)
+        return
+    sets = manifest["sets"]
     described = {entry["file"] for entry in sets.values() if isinstance(entry, dict) and "file" in entry}
     beside = {Path(file).stem: {"file": file} for file in NUMBERS if file not in described}
     for name, entry in {**sets, **beside}.items():
@@ -72,26 +66,18 @@ def verify_render(folder: Path | str) -> Iterator[Check]:
             yield Check(path.stem, path.name, "no check is known for this file", "a known file", False)
 
 
-def print_checks(checks: Iterator[Check]) -> bool:
-    """Print a line per check and whether all passed, which is returned; none at all is a failure."""
-    results = []
-    for check in checks:
-        verdict = "ok" if check.passed else "FAIL"
-        print(f"{verdict:4}  {check.set:16} {check.file:44} {check.found} (allowed: {check.allowed})", flush=True)
-        results.append(check.passed)
-    print(f"{sum(results)} of {len(results)} checks passed")
-    return bool(results) and all(results)
-
-
-def _sets(folder: Path) -> dict[str, Any]:
+def _manifest(folder: Path) -> dict[str, Any]:
     path = folder / "manifest.json"
     try:
         manifest = read_json("manifest", path)
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"no {path}: give a folder of reference data") from None
-    if not isinstance(manifest, dict) or not isinstance(manifest.get("sets"), dict) or not manifest["sets"]:
-        raise UserError(f"{path} has no object 'sets' with at least one set")
-    return manifest["sets"]
+    kinds = (("sets", dict), ("frames", list))
+    if not isinstance(manifest, dict) or not any(
+        isinstance(manifest.get(key), kind) and manifest[key] for key, kind in kinds
+    ):
+        raise UserError(f"{path} has no object 'sets' with at least one set, nor a list 'frames'")
+    return manifest
 
 
 def _checker(folder: Path, name: str, entry: Any) -> Callable[..., Iterator[Check]]:
@@ -117,9 +103,9 @@ def _numbers(folder: Path, name: str, entry: Mapping[str, Any], sets: Mapping[st
 
 
 def _hdmap_set(folder: Path, name: str, entry: Mapping[str, Any], sets: Mapping[str, Any]) -> Iterator[Check]:
-    renderer = _renderer(folder, name, entry, _value(entry, "camera_type", name))
+    renderer = _renderer(folder, name, entry, value_of(entry, "camera_type", name))
     exact = []
-    for file, about in _value(entry, "files", name).items():
+    for file, about in value_of(entry, "files", name).items():
         try:
             check = _hdmap_picture(folder / name, name, file, about, renderer)
         except (UserError, OSError) as error:
@@ -131,8 +117,8 @@ def _hdmap_set(folder: Path, name: str, entry: Mapping[str, Any], sets: Mapping[
 
 
 def _hdmap_picture(folder: Path, name: str, file: str, about: Mapping[str, Any], renderer: ClipRenderer) -> Check:
-    golden = _read_picture(folder / file, about.get("sha256_rgb"))
-    frame, camera = _value(about, "frame", f"{name}: {file}"), file.partition("/")[0]
+    golden = read_picture(folder / file, about.get("sha256_rgb"))
+    frame, camera = value_of(about, "frame", f"{name}: {file}"), file.partition("/")[0]
     available = renderer.clip.frames(camera)
     if frame not in available:
         raise UserError(f"frame {frame} is outside the clip's 0 to {available[-1]}")
@@ -175,7 +161,7 @@ def _lidar_set(folder: Path, name: str, entry: Mapping[str, Any], sets: Mapping[
 
 
 def _lidar_picture(folder: Path, file: str, renderer: ClipRenderer, camera_type: str) -> Check:
-    golden = _read_picture(folder / file, None)
+    golden = read_picture(folder / file, None)
     camera, stem = file.partition("/")[0], Path(file).stem
     if not stem.isdecimal():
         raise UserError(f"no check is known for a LiDAR picture called {stem!r}: its name is its frame number")
@@ -211,27 +197,13 @@ def _renderer(
     one_chunk: bool = False,
 ) -> ClipRenderer:
     """one_chunk: all frames of the clip are rendered, whatever the config says."""
-    clip = RdsHqClip(folder / _value(entry, "input", name), _value(entry, "clip", name))
-    dataset = read_dataset(folder / _value(entry, "config", name).split()[0])
+    clip = RdsHqClip(folder / value_of(entry, "input", name), value_of(entry, "clip", name))
+    dataset = read_dataset(folder / value_of(entry, "config", name).split()[0])
     if cameras:
         dataset = replace(dataset, cameras=cameras)
     if one_chunk:
         dataset = replace(dataset, inference=replace(dataset.inference, max_chunk=None))
     return ClipRenderer(clip, VideoSettings(dataset, camera_type, reference_compat=True))
-
-
-def _value(entry: Mapping[str, Any], key: str, place: str) -> Any:
-    if not isinstance(entry, dict) or key not in entry:
-        raise UserError(f"set {place} of the manifest has no {key!r}")
-    return entry[key]
-
-
-def _read_picture(path: Path, sha256: str | None) -> np.ndarray:
-    """[H,W,3] RGB; checked against the hash of its RGB bytes where there is one."""
-    rgb = np.ascontiguousarray(read_rgb(path))
-    if sha256 is not None and hashlib.sha256(rgb.tobytes()).hexdigest() != sha256:
-        raise UserError(f"{path} is not the picture that the manifest describes: its SHA-256 differs")
-    return rgb
 
 
 def _clip_of_numbers(folder: Path, sets: Mapping[str, Any]) -> tuple[RdsHqClip, Dataset]:

@@ -11,7 +11,8 @@ import pytest
 
 from cosmos_exp.cli.commands.verify import main
 from cosmos_exp.common.errors import UserError
-from cosmos_exp.verify.condition_videos import Check, verify_render
+from cosmos_exp.verify.check import Check
+from cosmos_exp.verify.condition_videos import verify_render
 
 PINHOLE = "synth_pinhole"
 REAR = "camera_rear_left_70fov"

@@ -1,4 +1,4 @@
-"""`cosmos-exp render rds-hq -i ROOT -o OUT`: the HD-map and LiDAR videos of RDS-HQ clips."""
+"""`cosmos-exp render rds-hq -i ROOT -o OUT`: the HD-map and LiDAR videos of RDS-HQ clips; `render wsm` is its own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.common.input_files import did_you_mean
 
 if TYPE_CHECKING:
-    from cosmos_exp.rendering.clips.jobs import JobContext, JobResult
+    from cosmos_exp.rendering.clips.jobs import Context, Job, JobContext, JobResult
     from cosmos_exp.scene.rds_hq.datasets import Dataset
 
 CAMERA_TYPES = ("ftheta", "pinhole")
@@ -30,15 +30,19 @@ def command_line() -> Parser:
         "Draw the HD-map and LiDAR videos of RDS-HQ clips: OUT/<hdmap|lidar>/<camera type>_<camera>/<clip>_<n>.mp4. "
         "Files that are there are overwritten, unless --resume; a file has its name only when it is complete.",
     )
-    parser.choice("what", ["rds-hq"], "clips in the RDS-HQ format")
+    parser.choice(
+        "what",
+        ["rds-hq", "wsm"],
+        "rds-hq: clips in the RDS-HQ format; wsm: World Scenario maps, `render wsm --help` has its options",
+    )
     add = parser.add_argument
     add("-i", "--input", required=True, type=Path, metavar="ROOT", help="the folder that holds pose/, 3d_lanelines/...")
     add("-o", "--output", required=True, type=Path, metavar="OUT", help="folder to write to")
     add("--clip", metavar="ID|FILE.json", help="one clip, or a JSON list of clips; default: all")
     add("--dataset", default="rds_hq", metavar="NAME|FILE.json", help="cameras, layers, sizes, chunks; default rds_hq")
     add("--camera-type", default="ftheta", type=_one_of("camera type", CAMERA_TYPES), metavar="|".join(CAMERA_TYPES))
-    add("--cameras", metavar="A,B", type=_names, help="in place of the dataset's")
-    add("--frames", metavar="N,M", type=_numbers, help="write these frames as PNGs in place of videos")
+    add("--cameras", metavar="A,B", type=names, help="in place of the dataset's")
+    add("--frames", metavar="N,M", type=numbers, help="write these frames as PNGs in place of videos")
     add("--png", action="store_true", help="PNGs in place of videos: of --frames, or of all frames")
     add("--skip", metavar="|".join(SKIPPABLE), type=_one_of("kind", SKIPPABLE), action="append", default=[])
     add("--novel-pose-folder", metavar="F", help="camera poses from ROOT/F; the output goes to OUT_F")
@@ -46,22 +50,36 @@ def command_line() -> Parser:
     add("--reference-compat", action="store_true", help="with the defects of NVIDIA's toolkit")
     add("--default-intrinsics", metavar="TAR", type=Path, help="f-theta cameras for clips without")
     add("--lossless", action="store_true", help="RGB H.264 at QP 0: exact, but not for browsers")
-    add("--workers", metavar="N", type=_count, help="processes; default: one per core")
+    add("--workers", metavar="N", type=count_of_workers, help="processes; default: one per core")
     add("--resume", action="store_true", help="leave videos alone that are there")
     return parser
 
 
 def main(arguments: Sequence[str]) -> int:
+    if arguments and arguments[0] == "wsm":
+        from cosmos_exp.cli.commands.render_wsm import main as render_wsm
+
+        return render_wsm(arguments[1:])
     options = command_line().parse(arguments)
     started = time.monotonic()
-    with _lasting_objects():
-        from cosmos_exp.common.cores import usable_cores
-        from cosmos_exp.common.progress import steps
-        from cosmos_exp.rendering.clips.jobs import plan, run_jobs
+    with lasting_objects():
+        from cosmos_exp.rendering.clips.jobs import plan
 
         context = _job_context(options)
         kinds = [kind for kind in SKIPPABLE if kind not in options.skip] + ["videos"] * options.post_training
         jobs, results = plan(context, _clips(options), kinds)
+    return run(context, jobs, results, context.out, options.workers, started)
+
+
+def run(
+    context: Context, jobs: Sequence[Job], results: Sequence[JobResult], out: Path, workers: int | None, started: float
+) -> int:
+    """Run the jobs with a bar of progress, and print what came of them and of their planning. workers: None for one per
+    core. started: seconds of `time.monotonic`. Returns the exit status."""
+    from cosmos_exp.common.cores import usable_cores
+    from cosmos_exp.common.progress import steps
+    from cosmos_exp.rendering.clips.jobs import run_jobs
+
     report = _Report()
     for result in results:
         report.add(result)
@@ -72,15 +90,15 @@ def main(arguments: Sequence[str]) -> int:
         drawn += frames
         tick(drawn, total)
 
-    running = run_jobs(context, jobs, workers=options.workers or usable_cores(), tick=count)
+    running = run_jobs(context, jobs, workers=workers or usable_cores(), tick=count)
     with steps("render") as tick:
         for result in running:
             report.add(result)
-    return report.finish(context.out, time.monotonic() - started)
+    return report.finish(out, time.monotonic() - started)
 
 
 @contextmanager
-def _lasting_objects() -> Iterator[None]:
+def lasting_objects() -> Iterator[None]:
     """Spares the garbage collector what is made inside: imports and indices, which it would walk again and again."""
     gc.disable()
     try:
@@ -182,21 +200,21 @@ def _one_of(what: str, allowed: Sequence[str]) -> Callable[[str], str]:
     return check
 
 
-def _names(text: str) -> tuple[str, ...]:
+def names(text: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     if not names or len(set(names)) < len(names):
         raise argparse.ArgumentTypeError(f"{text!r} is not a list of different names, as in A,B")
     return names
 
 
-def _numbers(text: str) -> tuple[int, ...]:
+def numbers(text: str) -> tuple[int, ...]:
     numbers = [name.strip() for name in text.split(",")]
     if not all(number.isdecimal() for number in numbers):
         raise argparse.ArgumentTypeError(f"{text!r} is not a list of frame numbers, as in 0,37")
     return tuple(sorted({int(number) for number in numbers}))
 
 
-def _count(text: str) -> int:
+def count_of_workers(text: str) -> int:
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of processes, 1 or more")
     return int(text)

@@ -14,7 +14,7 @@ def command_line() -> Parser:
         "what",
         ["goldens", "render"],
         "goldens: the networks, against golden tensors; render: HD map, LiDAR, projection, objects and novel poses, "
-        "against frames and numbers of the RDS-HQ toolkit",
+        "against frames and numbers of the RDS-HQ toolkit, or World Scenario maps, against frames of NVIDIA's renderer",
     )
     parser.add_argument("folder", metavar="FOLDER", type=Path)
     return parser
@@ -33,6 +33,7 @@ def _goldens(folder: Path) -> bool:
 
 
 def _render(folder: Path) -> bool:
-    from cosmos_exp.verify.condition_videos import print_checks, verify_render
+    from cosmos_exp.verify.check import print_checks
+    from cosmos_exp.verify.condition_videos import verify_render
 
     return print_checks(verify_render(folder))

@@ -1,4 +1,7 @@
-"""The videos of many clips and cameras: one job each, in this process or in several."""
+"""The videos of many clips and cameras: one job each, in this process or in several.
+
+`run_jobs` runs those of any kind of clip; `JobContext` and `plan` are those of RDS-HQ condition videos.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 from cosmos_exp.common.cores import usable_cores
 from cosmos_exp.common.errors import UserError
@@ -24,6 +28,30 @@ from cosmos_exp.scene.rds_hq.clip import RdsHqClip
 
 SECONDS_BETWEEN_TICKS = 0.2
 Tick = Callable[[int], None]  # frames drawn since the last call
+
+
+class ClipNotes(Protocol):
+    """What draws the frames of one clip. notes: irregularities of the clip that were tolerated."""
+
+    @property
+    def notes(self) -> list[str]: ...
+
+
+Renderer = TypeVar("Renderer", bound=ClipNotes)
+
+
+class Context(Protocol[Renderer]):
+    """What jobs of one kind share, and how one is done."""
+
+    def renderer(self, clip_id: str) -> Renderer: ...
+
+    def with_encoder_threads(self, threads: int) -> Context[Renderer]:
+        """Where the context does not say how many, encode with these."""
+        ...
+
+    def write(self, renderer: Renderer, job: Job, tick: Tick) -> Iterator[Path]:
+        """The files of a job, as they are complete. tick: told of drawn frames."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -42,6 +70,19 @@ class JobContext:
 
     def renderer(self, clip_id: str) -> ClipRenderer:
         return ClipRenderer(RdsHqClip(self.root, clip_id, default_ftheta=self.default_ftheta), self.settings)
+
+    def with_encoder_threads(self, threads: int) -> JobContext:
+        encoding = replace(self.settings.encoding, threads=self.settings.encoding.threads or threads)
+        return replace(self, settings=replace(self.settings, encoding=encoding))
+
+    def write(self, renderer: ClipRenderer, job: Job, tick: Tick) -> Iterator[Path]:
+        if not self.images:
+            yield from write_camera_videos(renderer, job.kind, job.camera, self.out, lambda: tick(1))
+            return
+        frames = renderer.frames if self.frames is None else self.frames
+        for files in write_images(renderer, job.kind, job.camera, self.out, frames):
+            yield from files
+            tick(1)
 
 
 @dataclass(frozen=True)
@@ -99,7 +140,7 @@ def _notes(renderer: ClipRenderer, kinds: Sequence[str], made: Sequence[str]) ->
 
 
 def run_jobs(
-    context: JobContext, jobs: Sequence[Job], *, workers: int = 1, tick: Tick = lambda frames: None
+    context: Context, jobs: Sequence[Job], *, workers: int = 1, tick: Tick = lambda frames: None
 ) -> Iterator[JobResult]:
     """Run every job; a failure does not affect the others. Jobs of a clip should be adjacent, so that it is read once.
 
@@ -113,11 +154,11 @@ def run_jobs(
 class JobRunner:
     """Runs jobs sequentially and keeps the clip of the last one open."""
 
-    def __init__(self, context: JobContext):
+    def __init__(self, context: Context):
         self.context = context
-        self._open: tuple[str, ClipRenderer] | None = None
+        self._open: tuple[str, Any] | None = None
 
-    def renderer(self, clip_id: str) -> ClipRenderer:
+    def renderer(self, clip_id: str) -> Any:
         if self._open is None or self._open[0] != clip_id:
             self._open = None
             self._open = (clip_id, self.context.renderer(clip_id))
@@ -125,24 +166,14 @@ class JobRunner:
 
     def do(self, job: Job, tick: Tick) -> JobResult:
         try:
-            files = tuple(self._make(job, tick))
+            renderer = self.renderer(job.clip_id)
+            files = tuple(self.context.write(renderer, job, tick))
         except (UserError, OSError) as error:
             return JobResult(job.clip_id, job.kind, job.camera, error=str(error))
-        notes = tuple(self.renderer(job.clip_id).clip.notes)
-        return JobResult(job.clip_id, job.kind, job.camera, files, notes=notes)
-
-    def _make(self, job: Job, tick: Tick) -> Iterator[Path]:
-        renderer, out = self.renderer(job.clip_id), self.context.out
-        if not self.context.images:
-            yield from write_camera_videos(renderer, job.kind, job.camera, out, lambda: tick(1))
-            return
-        frames = renderer.frames if self.context.frames is None else self.context.frames
-        for files in write_images(renderer, job.kind, job.camera, out, frames):
-            yield from files
-            tick(1)
+        return JobResult(job.clip_id, job.kind, job.camera, files, notes=tuple(renderer.notes))
 
 
-def _run_serially(context: JobContext, jobs: Sequence[Job], tick: Tick) -> Iterator[JobResult]:
+def _run_serially(context: Context, jobs: Sequence[Job], tick: Tick) -> Iterator[JobResult]:
     runner = JobRunner(context)
     for job in jobs:
         yield runner.do(job, tick)
@@ -152,7 +183,7 @@ _runner: JobRunner
 _drawn: multiprocessing.sharedctypes.Synchronized
 
 
-def _start(context: JobContext, drawn: multiprocessing.sharedctypes.Synchronized) -> None:
+def _start(context: Context, drawn: multiprocessing.sharedctypes.Synchronized) -> None:
     global _runner, _drawn
     _runner, _drawn = JobRunner(context), drawn
 
@@ -166,7 +197,7 @@ def _do(job: Job) -> JobResult:
     return _runner.do(job, _count)
 
 
-def _run_in_pool(context: JobContext, jobs: Sequence[Job], workers: int, tick: Tick) -> Iterator[JobResult]:
+def _run_in_pool(context: Context, jobs: Sequence[Job], workers: int, tick: Tick) -> Iterator[JobResult]:
     mp_context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
     drawn = mp_context.Value("q", 0)
     pool = ProcessPoolExecutor(workers, mp_context=mp_context, initializer=_start, initargs=(context, drawn))
@@ -174,11 +205,9 @@ def _run_in_pool(context: JobContext, jobs: Sequence[Job], workers: int, tick: T
     return _collect(pool, pending, drawn, tick)
 
 
-def _with_encoder_threads(context: JobContext, workers: int) -> JobContext:
+def _with_encoder_threads(context: Context, workers: int) -> Context:
     """Encoder threads: one where the processes use all cores; else twice the cores in total, as they are often idle."""
-    threads = 1 if workers >= usable_cores() else 2 * usable_cores() // workers
-    encoding = replace(context.settings.encoding, threads=context.settings.encoding.threads or threads)
-    return replace(context, settings=replace(context.settings, encoding=encoding))
+    return context.with_encoder_threads(1 if workers >= usable_cores() else 2 * usable_cores() // workers)
 
 
 def _collect(

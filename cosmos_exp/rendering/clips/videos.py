@@ -70,6 +70,10 @@ class ClipRenderer:
         self._models: dict[str, CameraModel] = {}
         self._converters: dict[tuple[int, int, int], Yuv420] = {}
 
+    @property
+    def notes(self) -> list[str]:
+        return self.clip.notes
+
     def model(self, camera: str) -> CameraModel:
         """The camera at the size it is drawn at, which may miss the dataset's by a few pixels of width."""
         if camera not in self._models:
@@ -222,7 +226,7 @@ def write_images(
     suffix = f"{'crop' if dataset.fit == 'center-crop' else 'resize'}{dataset.size[1]}"
     for frame, drawn in zip(frames, _images(renderer, kind, camera, frames)):
         images = {f"{frame:06d}.png": drawn, f"{frame:06d}_{suffix}.png": renderer.to_video_size(drawn)}
-        yield [_write_png(folder / name, image) for name, image in images.items()]
+        yield [write_png(folder / name, image) for name, image in images.items()]
 
 
 def _images(renderer: ClipRenderer, kind: str, camera: str, frames: Sequence[int]) -> Iterator[np.ndarray]:
@@ -245,7 +249,8 @@ def _boxes(records: Mapping[str, ObjectRecord]) -> list[Box]:
     ]
 
 
-def _write_png(path: Path, image: np.ndarray) -> Path:
+def write_png(path: Path, image: np.ndarray) -> Path:
+    """uint8 [H,W,3] RGB; the file has its name when it is complete."""
     partial = path.with_name(f".{path.stem}.partial.png")
     if not cv2.imwrite(str(partial), cv2.cvtColor(image, cv2.COLOR_RGB2BGR)):
         raise OSError(f"cannot write {path}")

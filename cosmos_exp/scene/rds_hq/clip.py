@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -174,6 +175,12 @@ class RdsHqClip:
         if not near.all():
             self._note(f"{keys[frame]}: {int((~near).sum())} points without a finite place left out")
         return points[near], pose
+
+    def document(self, folder: str, key: str) -> tuple[Any, str]:
+        """The values of a JSON member of a folder's tar, and its name for messages."""
+        tar = self._tar(folder)
+        place = f"{tar.path}: {key}"
+        return parse_json(tar.read(key), place), place
 
     def caption(self) -> str | None:
         """The text of `captions/<clip id>.txt`."""

@@ -157,7 +157,7 @@ def average_static_objects(objects: Mapping[int, Mapping[str, ObjectRecord]]) ->
         for name, record in objects[frame].items():
             if not record.moving:
                 static.setdefault(name, []).append(record)
-    means = {name: _mean(records) for name, records in static.items()}
+    means = {name: mean_of_records(records) for name, records in static.items()}
 
     def averaged(name: str, record: ObjectRecord) -> ObjectRecord:
         if record.moving:
@@ -201,7 +201,7 @@ def _between(a: ObjectRecord, b: ObjectRecord, u: float) -> ObjectRecord:
     return replace(a, pose=interpolate_pose(ends[0], ends[1], u), size=(length, width, height))
 
 
-def _mean(records: list[ObjectRecord]) -> tuple[np.ndarray | None, tuple[float, float, float]]:
+def mean_of_records(records: list[ObjectRecord]) -> tuple[np.ndarray | None, tuple[float, float, float]]:
     """Mean pose, None if every heading is an outlier, and mean size.
 
     The axes x and z are means of their own, so that they may be slightly askew, as in the reference.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from cosmos_exp.common.errors import UserError, unknown_name
-from cosmos_exp.common.guards import MIB
+from cosmos_exp.scene.parquet_files import open_parquet, readable
 from cosmos_exp.scene.rds_hq.intrinsics import camera_model
 from cosmos_exp.scene.rds_hq.poses import check_rigid
 from cosmos_exp.scene.waymo.range_image import inclinations, sweep_points
@@ -37,8 +36,6 @@ COMPONENTS = {
     "lidar_box": "LiDARBoxComponent",
     "lidar_camera_synced_box": "LiDARCameraSyncedBoxComponent",
 }
-MOST_ROWS = 5_000_000  # of a table; a segment has some hundred frames
-HEADER_BYTES, HEADER_ITEMS = 64 * MIB, 1_000_000  # of what describes a table
 IMAGE_ROWS, ROWS = 4, 4096  # read at once, of columns with images and of others
 
 Row = dict[str, Any]
@@ -183,21 +180,21 @@ class WaymoSegment:
         """Rows of the given columns; `names` without the component's prefix. Lists are numpy arrays."""
         path = self._path(component)
         columns = {**{key: key for key in keys}, **{name: f"[{COMPONENTS[component]}].{name}" for name in names}}
-        file = _parquet_file(path)
+        file = open_parquet(path, "waymo")
         present = file.schema_arrow.names
         for column in columns.values():
             if column not in present:
                 raise UserError(f"{path}: {unknown_name('column', column, present)}")
         rows = IMAGE_ROWS if any("image" in name for name in names) else ROWS
-        with _readable(path):
+        with readable(path):
             batches = file.iter_batches(batch_size=rows, columns=list(columns.values()))
         while True:
-            with _readable(path):
+            with readable(path):
                 batch = next(batches, None)
             if batch is None:
                 return
             for i in range(batch.num_rows):
-                with _readable(path):
+                with readable(path):
                     row = {name: _value(batch.column(column)[i]) for name, column in columns.items()}
                 if empty := [key for key in keys if row[key] is None]:
                     raise UserError(f"{path}: a row without {', '.join(empty)}")
@@ -212,34 +209,6 @@ class WaymoSegment:
         if not right or math.prod(int(n) for n in shape) != len(values):
             raise UserError(f"{self._path(component)}: a range image of shape {shape} has {len(values)} values")
         return values.reshape(shape)
-
-
-def _parquet_file(path: Path):
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError:
-        raise UserError("the Waymo tables need pyarrow: install cosmos-exp[waymo]") from None
-    try:
-        limits = {"thrift_string_size_limit": HEADER_BYTES, "thrift_container_size_limit": HEADER_ITEMS}
-        file = parquet.ParquetFile(path, **limits)
-    except FileNotFoundError:
-        raise UserError(f"no such table: {path}") from None
-    except (pyarrow.ArrowException, OSError, ValueError) as error:
-        raise UserError(f"{path} is no parquet file: {error}") from None
-    if not 0 <= file.metadata.num_rows <= MOST_ROWS:
-        raise UserError(f"{path} has {file.metadata.num_rows} rows: at most {MOST_ROWS} are read")
-    return file
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    import pyarrow
-
-    try:
-        yield
-    except (pyarrow.ArrowException, OSError, ValueError, TypeError, KeyError, IndexError, MemoryError) as error:
-        raise UserError(f"{path} is damaged: {' '.join(str(error).split())}") from None
 
 
 def _value(scalar: Any) -> Any:
