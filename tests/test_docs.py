@@ -43,6 +43,8 @@ FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^(?P=inde
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 CODE = re.compile(r"`([^`\n]+)`")
 MACHINE = (
+    "guardrails.lists: no file",
+    "guardrails.weights=",
     "scene.log: no file",
     "scene.map: no file",
     "scene.root: no folder",

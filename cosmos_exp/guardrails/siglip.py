@@ -62,18 +62,25 @@ class Networks:
     """folder: of SigLIP. path: of the classifier. UserError where one cannot be loaded, or they do not fit."""
 
     def __init__(self, folder: Path, path: Path, device: str):
-        from transformers import AutoImageProcessor, SiglipModel
+        from transformers import AutoImageProcessor, AutoModel
 
         self.device = torch.device(device)
         self.head = load_classifier(path).to(self.device)
         try:
             self.processor = AutoImageProcessor.from_pretrained(folder, use_fast=False, local_files_only=True)
-            self.siglip = SiglipModel.from_pretrained(folder, local_files_only=True).to(self.device).eval()
+            model, read = AutoModel.from_pretrained(folder, local_files_only=True, output_loading_info=True)
         except (OSError, ValueError, KeyError) as error:
             raise UserError(f"{str(folder)!r} is no SigLIP: {str(error).splitlines()[0]}") from error
-        own, read = self.siglip.config.vision_config.hidden_size, self.head[0].in_features
-        if own != read:
-            raise UserError(f"SigLIP of {str(folder)!r} gives embeddings of {own}, the classifier reads {read}")
+        if model.config.model_type != "siglip":
+            raise UserError(f"{str(folder)!r} is no SigLIP, but {model.config.model_type}")
+        if wrong := [key for kind in ("missing_keys", "unexpected_keys", "mismatched_keys") for key in read[kind]]:
+            raise UserError(
+                f"{str(folder)!r} is no whole SigLIP: {len(wrong)} tensors are missing, unknown or of another shape"
+            )
+        embedding, needed = model.config.vision_config.hidden_size, self.head[0].in_features
+        if embedding != needed:
+            raise UserError(f"SigLIP of {str(folder)!r} gives embeddings of {embedding}, the classifier reads {needed}")
+        self.siglip = model.to(self.device).eval()
 
     @torch.inference_mode()
     def classes(self, frames: np.ndarray) -> np.ndarray:

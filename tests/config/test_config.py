@@ -7,6 +7,7 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+from helpers.guard_networks import guard_weights
 from hydra import compose, initialize_config_module
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
@@ -94,6 +95,8 @@ def test_every_option_composes_to_its_type_and_can_run(
         overrides += ["hardware.device=cpu", "hardware.offload=none"]
     if option in FRONT_ALONE:
         overrides.append("views=single")
+    if (group, option) == ("guardrails", "full"):
+        overrides.append(f"guardrails.weights={guard_weights()}")
     if option == "carla_yaml":
         (tmp_path / "sensors.yaml").write_text("- sensor: rgb")
         overrides.append(f"sensors.file={tmp_path / 'sensors.yaml'}")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from helpers.guard_networks import guard_weights, photograph
+from safetensors.torch import load_file, save_file
 from transformers import SiglipConfig, SiglipImageProcessor, SiglipModel
 
 from cosmos_exp.common.errors import UserError
@@ -141,6 +143,16 @@ def test_a_classifier_of_other_embeddings_is_refused(checkpoints: Path, tmp_path
     (tmp_path / SIGLIP).symlink_to(checkpoints / SIGLIP)
     with pytest.raises(UserError, match=f"embeddings of {EMBEDDING}, the classifier reads {EMBEDDING + 1}"):
         SiglipClassifier(str(tmp_path), False).unsafe(frames())
+
+
+def test_a_siglip_that_lacks_a_tensor_is_refused_and_not_filled_with_random_values(checkpoints, tmp_path: Path) -> None:
+    shutil.copytree(checkpoints, tmp_path / "all")
+    path = tmp_path / "all" / SIGLIP / "model.safetensors"
+    tensors = load_file(path)
+    tensors.pop(next(key for key in tensors if key.startswith("vision_model.encoder.layers.1")))
+    save_file(tensors, path, {"format": "pt"})
+    with pytest.raises(UserError, match="no whole SigLIP: 1 tensors are missing"):
+        SiglipClassifier(str(tmp_path / "all"), False).unsafe(frames())
 
 
 def test_what_is_missing_or_out_of_range_is_said_before_a_run(tmp_path: Path) -> None:
