@@ -28,7 +28,7 @@ pytestmark = [
 
 QUESTION = (Message("system", "You rewrite captions."), Message("user", "A red car. Style: Night"))
 SHORT = Sampling(max_tokens=16)
-START = 300.0
+START = 900.0
 """Seconds."""
 
 
