@@ -1,5 +1,6 @@
 """Metrics of a generated clip against its rendered ground truth, one file each, with definition and source in its
-docstring; on the CPU but for what an evaluator reads. Imports `common`, `sensors`, `rendering` and `evaluators`."""
+docstring; on the CPU but for what an evaluator reads. Imports `common`, `sensors`, `rendering`, `captions` and
+`evaluators`."""
 
 from __future__ import annotations
 
