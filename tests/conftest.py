@@ -34,6 +34,7 @@ SLOW = (  # files whose tests start processes, compile, train, or take whole run
         "test_upscale.py",
         "test_spatial_conditioning.py",
     ),
+    *("test_blocked_cells.py", "test_blocked_jobs.py", "test_face_guard.py", "test_safety_guard.py"),
     *("test_completion.py", "test_readme_commands.py", "test_loaded_libraries.py"),
     *("test_gradio_interface.py", "test_page.py", "test_request_command.py", "test_job_api.py", "test_server_life.py"),
     *("test_live_capture.py", "test_capture_command.py", "test_captured.py", "test_captured_metrics.py"),

@@ -178,7 +178,8 @@ def _mention(reading: _Reading, at: int) -> Mention:
     items, item = reading.items, reading.items[at]
     count: Count = None
     definite, first = False, at
-    colors, places = set(), set()
+    colors: set[str] = set()
+    places: set[str] = set()
     for index in range(at - 1, max(at - 7, -1), -1):
         before = items[index]
         joined = before.name in ("and", ",") and _at(items, index - 1).kind == "color" and bool(colors)

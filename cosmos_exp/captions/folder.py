@@ -57,13 +57,13 @@ def rewrite_folder(
     *,
     concurrency: int = 8,
     tick: Tick = lambda done, total: None,
-    check: Callable[[str], None] = lambda text: None,
+    check: Callable[[Mapping[str, str]], object] = lambda texts: None,
 ) -> Outcome:
     """Write the styles of every caption in `source` to `target`; those that are there of the same caption, model and
     settings stay. A file that cannot be read is a problem, and the others go on.
 
-    tick: progress over the captions to be made. check: raises UserError for a text that must not be written. Raises
-    UserError where there is no caption, and where the model no longer answers.
+    tick: progress over the captions to be made. check: raises UserError where one of a caption's texts, by what they
+    are, must not be written. Raises UserError where there is no caption, and where the model no longer answers.
     """
     outcome = Outcome()
     captions = _read_all(source, outcome.problems)
@@ -76,8 +76,7 @@ def rewrite_folder(
         nonlocal in_a_row
         in_a_row = 0
         try:
-            for text in (captions[clip], *(rewritten.text for rewritten in made.values())):
-                check(text)
+            check(dict(_all_texts(captions[clip], made)))
             write_clip(target, clip, captions[clip], made, keys[clip])
         except UserError as error:
             outcome.problems.append(f"{clip}: {error}")
@@ -101,6 +100,14 @@ def rewrite_folder(
     damaged = len(outcome.problems)
     rewrite_all(wanted, REWRITTEN_STYLES, chat, settings, concurrency=concurrency, done=done, failed=failed)
     return outcome
+
+
+def _all_texts(caption: str, made: Mapping[str, Answered]) -> Iterator[tuple[str, str]]:
+    yield "the caption", caption
+    for style, answered in made.items():
+        yield style, answered.text
+        for number, rejected in enumerate(answered.rejected, 1):
+            yield f"answer {number} for {style}", rejected.answer
 
 
 def write_clip(target: Path, clip: str, caption: str, made: Mapping[str, Answered], key: str) -> None:

@@ -24,6 +24,7 @@ from cosmos_exp.common.typed_config import NO_EFFECT, REQUIRED, identity
 from cosmos_exp.config.launchers import LAUNCHERS
 from cosmos_exp.controls.config import ControlsConfig, PreviewsConfig
 from cosmos_exp.evaluators.config import EvaluatorConfig
+from cosmos_exp.guardrails.config import GuardrailsConfig
 from cosmos_exp.llm.config import LLMConfig
 from cosmos_exp.models.config import HardwareConfig, ModelConfig, SpeedConfig, ViewsConfig
 from cosmos_exp.models.registry import config_types, other_families
@@ -82,6 +83,7 @@ class Config:
     speed: SpeedConfig = field(default_factory=SpeedConfig)
     hardware: HardwareConfig = field(default_factory=HardwareConfig)
     metrics: MetricsConfig = field(default=REQUIRED, metadata=NO_EFFECT)
+    guardrails: GuardrailsConfig = field(default_factory=GuardrailsConfig)
     evaluator: EvaluatorConfig = field(default_factory=EvaluatorConfig, metadata=NO_EFFECT)
     tracking: TrackingConfig = field(default_factory=TrackingConfig, metadata=NO_EFFECT)
     paths: PathsConfig = field(default=REQUIRED, metadata=NO_EFFECT)

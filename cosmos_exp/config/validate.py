@@ -34,6 +34,7 @@ from cosmos_exp.controls.edge import CANNY_THRESHOLDS, check_compat
 from cosmos_exp.controls.seg import PALETTES, SEG_MODES
 from cosmos_exp.controls.vis import BLUR_PRESETS
 from cosmos_exp.evaluators import evaluator_problems
+from cosmos_exp.guardrails.problems import guardrail_problems
 from cosmos_exp.llm.config import llm_problems
 from cosmos_exp.metrics import metric_problems
 from cosmos_exp.models.base import VideoModel
@@ -87,7 +88,7 @@ def validate(cfg: DictConfig, *, here: bool = True) -> list[str]:
         _check_tracking,
     ):
         errors += rule(config)
-    errors += llm_problems(config.llm, here)
+    errors += [*llm_problems(config.llm, here), *guardrail_problems(config.guardrails, here)]
     return list(dict.fromkeys([*errors, *_check_hardware(config, here)]))
 
 

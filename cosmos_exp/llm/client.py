@@ -8,7 +8,7 @@ import math
 import re
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Any
 
 import httpx
@@ -124,7 +124,7 @@ class OpenAIChat:
             return self._is_vllm
 
     def _asked_is_vllm(self) -> bool:
-        answer = self._call("GET", "/models")
+        answer = self._call("GET", "/models", accepted=(500,))  # what transformers serve says offline
         if answer.status_code in (401, 403):
             raise self._refusal(answer)
         try:
@@ -173,9 +173,9 @@ class OpenAIChat:
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
         return body
 
-    def _call(self, method: str, path: str, body: bytes = b"") -> httpx.Response:
+    def _call(self, method: str, path: str, body: bytes = b"", accepted: Container[int] = ()) -> httpx.Response:
         try:
-            return attempts(lambda: self._attempt(method, path, body), self.config.retries)
+            return attempts(lambda: self._attempt(method, path, body), self.config.retries, accepted)
         except httpx.TransportError as error:
             why = str(error) or type(error).__name__
             raise UserError(f"{self.endpoint} does not answer ({why}); asked {self.config.retries + 1} times") from None

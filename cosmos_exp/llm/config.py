@@ -106,7 +106,7 @@ def _server_problems(config: LLMConfig) -> Iterator[str]:
     elif config.endpoint is not None:
         yield f"llm.endpoint={config.endpoint!r}: is used by llm=endpoint alone, not by llm={config.name}"
     if config.name == "vllm":
-        yield from launch_problems(config.model, config.options) if (config.model or "").strip() else ()
+        yield from launch_problems(config.model, config.options) if config.model else ()
     else:
         yield from (
             f"llm.{key}: is used by llm=vllm alone, not by llm={config.name}"

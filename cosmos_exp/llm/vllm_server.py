@@ -123,7 +123,7 @@ class VllmServer:
                     raise UserError(f"vLLM has not begun to listen within {seconds:g} s\n{self.last_lines()}")
                 if now - said > BETWEEN_LINES:
                     said = now
-                    say(f"vLLM has been starting for {now - started:.0f} s: {(self._lines() or ['...'])[-1]}")
+                    say(": ".join([f"vLLM has been starting for {now - started:.0f} s", *self._lines()[-1:]]))
                 if stop.wait(POLL):
                     return False
         except BaseException:

@@ -21,10 +21,11 @@ from cosmos_exp.common.stored_arrays import ArrayFile, Arrays, save_result
 from cosmos_exp.config.run_spec import RunSpec
 from cosmos_exp.runs.cost_history import Cost, History
 
-OWN_VERSIONS = {"captions": 2, "rewrites": 1, "render": 3, "controls": 2, "videos": 2, "metrics": 4}
+OWN_VERSIONS = {"captions": 2, "rewrites": 1, "render": 3, "controls": 2, "videos": 2, "guardrails": 1, "metrics": 4}
 """{stage: version} of the stages of the pipeline itself; a model's are its own. Raise a version when the stage's code
 changes what it computes from the same input."""
 
+AFTER_MODEL = ("guardrails", "metrics")
 AT_ONCE = 4  # results, each of which may hold a clip
 UNSYNCED = frozenset({"metrics"})
 """Stages of many small results, for which the disk is not waited: one that a power failure takes is soon made again."""
@@ -36,9 +37,9 @@ def stage_versions(spec: RunSpec) -> dict[str, int]:
     if taken := sorted(OWN_VERSIONS.keys() & model.keys()):
         raise ValueError(f"the model {spec.config.model.name} has stages of the pipeline's names: {', '.join(taken)}")
     by_model = spec.config.captions.source != "template"
-    absent = {"metrics"} if by_model else {"metrics", "rewrites"}
+    absent = AFTER_MODEL if by_model else (*AFTER_MODEL, "rewrites")
     before = {name: version for name, version in OWN_VERSIONS.items() if name not in absent}
-    return before | dict(model) | {"metrics": OWN_VERSIONS["metrics"]}
+    return before | dict(model) | {name: OWN_VERSIONS[name] for name in AFTER_MODEL}
 
 
 class Reporter(Protocol):

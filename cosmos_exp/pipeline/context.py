@@ -13,6 +13,7 @@ from cosmos_exp.models.base import ByRequest, GeneratedVideos, GenerationRequest
 from cosmos_exp.models.render_model import rendered_videos
 from cosmos_exp.pipeline.cached_results import Results
 from cosmos_exp.pipeline.foreign_scene import ForeignScene
+from cosmos_exp.pipeline.guarding import Guarding, texts_of
 from cosmos_exp.pipeline.measuring import Measured, StyleResult
 from cosmos_exp.pipeline.model_captions import ModelCaptions
 from cosmos_exp.pipeline.prompts import Prompts
@@ -34,7 +35,8 @@ class PipelineState:
     renders: dict[str, dict[RenderRequest, Entry]] = field(default_factory=dict)  # by weather
     controls: dict[str, dict[RenderRequest, Entry]] = field(default_factory=dict)  # by control
     shown: dict[str, dict[str, Entry]] = field(default_factory=dict)  # encoded videos of both, by view and name
-    generated: dict[str, GeneratedVideos] = field(default_factory=dict)  # by style
+    made: dict[str, GeneratedVideos] = field(default_factory=dict)  # by style, as the model made them
+    generated: dict[str, GeneratedVideos] = field(default_factory=dict)  # by style, as the guards let them pass
 
     def results(self) -> dict[str, list[Entry]]:
         """{what: its entries}, in the order of the pipeline; of a view rendered at two sizes, both."""
@@ -67,6 +69,7 @@ class RunContext:
         models = ModelCaptions(spec, results, self.renders, lambda: self.state.clip) if by_model else None
         self.prompts = Prompts(spec, self.scene, results, models)
         self.foreign_scene = ForeignScene(self.scene)
+        self.guarding = Guarding(spec.config, results, folder)
 
     @property
     def target_styles(self) -> tuple[str, ...]:
@@ -97,13 +100,28 @@ class RunContext:
             return views_of(self.scene_renders(), [request])
         return views_of(self.scene_renders(), self.spec.model.views.values())
 
+    def view_prompts(self) -> dict[str, dict[str, str]]:
+        """{style: {view: prompt}}."""
+        return {style: self.prompts.of_views(style, self.state.description) for style in self.spec.styles}
+
+    def require_safe_texts(self) -> None:
+        """Blocked where a guard stops a text that the model would read, or an answer that is kept beside them."""
+        state = self.state
+        texts = {"the description": state.description}
+        texts |= {f"the prompt of {style}": prompt for style, prompt in state.prompts.items()}
+        for style, views in self.view_prompts().items():
+            texts |= {f"the prompt of {style}, {view}": text for view, text in views.items()}
+        if self.prompts.models:
+            texts |= self.prompts.models.rejected()
+        self.guarding.require_safe(texts_of(self.spec.config, texts))
+
     def generation_request(self) -> GenerationRequest:
         state, spec = self.state, self.spec
         used = spec.config.controls.used
         return GenerationRequest(
             clip=state.clip,
             prompts=state.prompts,
-            view_prompts={style: self.prompts.of_views(style, state.description) for style in spec.styles},
+            view_prompts=self.view_prompts(),
             renders=self.scene_renders(),
             targets={style: state.renders[style] for style in spec.styles if style in state.renders},
             controls={

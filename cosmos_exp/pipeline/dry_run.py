@@ -35,8 +35,8 @@ class Wanted:
 
 @dataclass(frozen=True)
 class DryRun:
-    """wanted: {key: result}. generated: entries of the videos. stages: names of all that store results, in order.
-    notes: of the scene, what the user should know."""
+    """wanted: {key: result}. generated: entries of the videos as the model makes them. stages: names of all that store
+    results, in order. notes: of the scene, what the user should know."""
 
     wanted: Mapping[str, Wanted]
     generated: tuple[Entry, ...]
@@ -53,7 +53,7 @@ def dry_run(spec: RunSpec) -> DryRun:
     context = RunContext(spec, results)
     with _quiet():
         run_stages(context)
-    generated = [entry for videos in context.state.generated.values() for entry in videos.entries]
+    generated = [entry for videos in context.state.made.values() for entry in videos.entries]
     return DryRun(results.wanted, tuple(generated), tuple(results.versions), context.state.notes)
 
 

@@ -27,7 +27,6 @@ from cosmos_exp.common.memo import Memo
 from cosmos_exp.common.progress import Tick
 from cosmos_exp.common.stored_arrays import load_arrays, load_json
 from cosmos_exp.config.run_spec import RunSpec
-from cosmos_exp.llm.models import chat_model
 from cosmos_exp.llm.types import ChatModel
 from cosmos_exp.pipeline.cached_results import Results
 from cosmos_exp.pipeline.renders import Renders
@@ -53,6 +52,8 @@ class ModelCaptions:
 
     @cached_property
     def chat(self) -> ChatModel:
+        from cosmos_exp.llm.models import chat_model
+
         return chat_model(self.spec.config.llm)
 
     @property
@@ -98,6 +99,14 @@ class ModelCaptions:
     def by_template(self) -> list[str]:
         """What the template stands in for."""
         return [name for name, record in self.records.items() if record["source"] == TEMPLATE]
+
+    def rejected(self) -> dict[str, str]:
+        """{what: answer of the model} of those that were not taken."""
+        return {
+            f"answer {number} for {name}": answer["answer"]
+            for name, record in self.records.items()
+            for number, answer in enumerate(record["rejected"], 1)
+        }
 
     def _named(self, name: str, view: str) -> str:
         return f"{name} of {view}" if self.has_own_views else name

@@ -28,7 +28,7 @@ from cosmos_exp.runs.run_folder import RunFolder
 
 DISTRIBUTION = "cosmos-exp"
 GIT_TIMEOUT = 10  # seconds
-NO_RESULTS = ("status.json", "provenance.json", "wandb")  # nor are logs and hidden files
+NO_RESULTS = ("status.json", "provenance.json", "guardrails.json", "wandb")  # nor are logs and hidden files
 
 
 def provenance(context: RunContext, run_id: str) -> dict[str, Any]:

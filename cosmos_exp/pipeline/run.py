@@ -20,6 +20,7 @@ from cosmos_exp.models.config import HardwareConfig
 from cosmos_exp.pipeline.cached_results import Results
 from cosmos_exp.pipeline.config_notices import log_notices
 from cosmos_exp.pipeline.context import RunContext
+from cosmos_exp.pipeline.guarding import clip_removed_where_blocked
 from cosmos_exp.pipeline.out_of_memory import out_of_memory_explained
 from cosmos_exp.pipeline.provenance import provenance, result_digests, written_files
 from cosmos_exp.pipeline.stages import run_stages
@@ -59,7 +60,7 @@ def run(cfg: DictConfig, folder: Path, *, sweep: str | None = None, config: Conf
             report.folder.remove_measurements()
             report.status.weights = {net: dict(weights) for net, weights in spec.model.effective_weights.items()}
             log_notices(spec, {style: context.not_measured(style) for style in spec.styles})
-            with out_of_memory_explained(config):
+            with out_of_memory_explained(config), clip_removed_where_blocked(report.folder):
                 run_stages(context)
             record["noise"] = spec.model.seeds(context.state.clip)
             record["results"] = result_digests(context.state.results())

@@ -60,6 +60,7 @@ def describe(context: RunContext, tick: Tick) -> None:
     prompts.prepare(state.description, tick)
     state.prompts = prompts.of_front(state.description)
     if context.folder:
+        context.require_safe_texts()
         write_captions(context.folder.captions(state.clip), state.prompts)
         _write_rewrites(context, context.folder)
 
@@ -132,9 +133,10 @@ def _write_control_videos(context: RunContext, folder: RunFolder) -> None:
 
 
 def generate(context: RunContext, tick: Tick) -> None:
-    """The model's videos of every style; the model has stages of its own."""
-    for videos in context.spec.model.generate(context.generation_request(), context.results):
-        context.state.generated[videos.style] = videos
+    """The model's videos of every style, as the guards let them pass; the model has stages of its own."""
+    for made in context.spec.model.generate(context.generation_request(), context.results):
+        videos = context.guarding.guarded(made)
+        context.state.made[made.style], context.state.generated[made.style] = made, videos
         if context.folder:
             with context.results.stage(VIDEOS, f"videos {videos.style}"):
                 _write_generated(context, context.folder, videos)

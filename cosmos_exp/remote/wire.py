@@ -48,7 +48,7 @@ class Message(BaseModel):
 
 
 class Status(str, Enum):
-    """queued -> preparing (inputs are read and checked) -> running -> done, failed or cancelled."""
+    """queued -> preparing (inputs are read and checked) -> running -> done, failed, cancelled or blocked by a guard."""
 
     QUEUED = "queued"
     PREPARING = "preparing"
@@ -56,10 +56,11 @@ class Status(str, Enum):
     DONE = "done"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    BLOCKED = "blocked"
 
     @property
     def finished(self) -> bool:
-        return self in (Status.DONE, Status.FAILED, Status.CANCELLED)
+        return self in (Status.DONE, Status.FAILED, Status.CANCELLED, Status.BLOCKED)
 
 
 class ControlInput(Message):

@@ -18,9 +18,10 @@ from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.files import remove_partial_files
 from cosmos_exp.common.gpu_memory import PeakMeter
 from cosmos_exp.common.locks import locked
+from cosmos_exp.guardrails.verdicts import Blocked
 from cosmos_exp.runs import stopping
 from cosmos_exp.runs.run_folder import HEARTBEAT, SILENCE, RunFolder, Status
-from cosmos_exp.runs.states import CANCELLED, DONE, FAILED, INTERRUPTED, QUEUED, RUNNING
+from cosmos_exp.runs.states import BLOCKED, CANCELLED, DONE, FAILED, INTERRUPTED, QUEUED, RUNNING
 from cosmos_exp.runs.stopping import Stopped
 
 log = logging.getLogger(__name__)
@@ -127,7 +128,7 @@ class Report:
             if asked := stopping.asked():  # Slurm's signals reach helper processes too, whose end is no failure
                 self._end(asked.state, str(asked), over)
                 raise asked from error
-            self._end(FAILED, str(error) or type(error).__name__, over)
+            self._end(BLOCKED if isinstance(error, Blocked) else FAILED, str(error) or type(error).__name__, over)
             raise
         self._end(DONE, "", over)
 

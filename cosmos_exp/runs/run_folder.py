@@ -13,6 +13,7 @@ multi_view/<clip>_<style>/prompt.json     {view: prompt}
 metrics.json                              {style: {metric: value}}
 frames.json                               {style: {metric: [value of each frame of the front view, null for none]}}
 references.json                           {style: {metric: {"ceiling": value, "floor": value}}}, either may be missing
+guardrails.json                           the guards, their thresholds, and what each said
 not_measured.json                         {style: {metric: why it has no value}}, where the scene has none for it
 labels/<style>/labels.json, <view>.mp4    label verdicts; the same to lay over the generated view
 wandb/                                    the offline W&B run
@@ -57,8 +58,8 @@ class Status:
     """What status.json says.
 
     state: queued (a cell of a sweep that no process has begun), running, done, failed, preempted (by the scheduler or a
-    time limit; resumes at its stage), interrupted (by the user), cancelled. A reader makes `killed` of `running` where
-    the process is gone, see `RunFolder.living_status`.
+    time limit; resumes at its stage), interrupted (by the user), cancelled, blocked (by a guard). A reader makes
+    `killed` of `running` where the process is gone, see `RunFolder.living_status`.
     started, updated: ISO 8601, UTC; `updated` is also the heartbeat. host, pid: of the process at work. job: its id at
     Slurm or submitit. stage: the stage at work, or the last one. step: how far it is. attempts: how often it was begun.
     seconds: {stage: wall time}. cpu_seconds: {stage: time of this process on the cores}. hits, misses: {stage: cache
@@ -127,6 +128,10 @@ class RunFolder:
         return self.path / "not_measured.json"
 
     @property
+    def guardrails(self) -> Path:
+        return self.path / "guardrails.json"
+
+    @property
     def provenance(self) -> Path:
         return self.path / "provenance.json"
 
@@ -173,6 +178,12 @@ class RunFolder:
         for file in self._measurements:
             file.unlink(missing_ok=True)
         shutil.rmtree(self.path / "labels", ignore_errors=True)
+
+    def remove_clip(self) -> None:
+        """What is to be seen of the generated clip, and what was written for W&B: also of an earlier run."""
+        self.remove_measurements()
+        for name in ("captions", "rewrites", "single_view", "multi_view", "wandb"):
+            shutil.rmtree(self.path / name, ignore_errors=True)
 
     def is_measurement(self, path: str) -> bool:
         """Of a path below this folder."""

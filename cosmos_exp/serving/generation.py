@@ -27,9 +27,12 @@ from cosmos_exp.common.video import write_video
 from cosmos_exp.config.run_spec import RunSpec
 from cosmos_exp.config.schema import Config
 from cosmos_exp.config.validate import request_problems
+from cosmos_exp.guardrails.videos import video_guards
 from cosmos_exp.models.base import GeneratedVideos, GenerationRequest
 from cosmos_exp.models.registry import contract_of
 from cosmos_exp.pipeline.cached_results import Results
+from cosmos_exp.pipeline.guarding import STAGE as GUARDING
+from cosmos_exp.pipeline.guarding import Guarding, texts_of
 from cosmos_exp.pipeline.out_of_memory import out_of_memory_explained
 from cosmos_exp.remote.wire import FRONT, JobRequest, ModelInfo, ResultFile, ResultManifest
 from cosmos_exp.serving.blobs import BlobStore
@@ -56,6 +59,12 @@ class Job:
         """{view: prompt}, each with the sentence that says where its camera looks."""
         own = self.request.extra.view_prompts
         return {view: view_prompt(view, own.get(view, self.request.prompt)) for view in self.spec.views}
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """{what: text} of everything that the model reads."""
+        views = {f"the prompt of {view}": prompt for view, prompt in self.prompts.items()}
+        return texts_of(self.spec.config, {"the prompt": self.request.prompt, **views})
 
     def generation_request(self, results: Results) -> GenerationRequest:
         renders = self.inputs.renders(results)
@@ -145,18 +154,23 @@ class Generator:
         """The videos of a request as files in `<folder>/result`, beside them `manifest.json`.
 
         Of every view there is a playable video and, `_lossless`, the same frames bit for bit. Raises ValidationErrors
-        as `job_of` does, UserError where the memory is too small or a file turns out to be damaged.
+        as `job_of` does, Blocked where a guard stops the clip, UserError where the memory is too small or a file turns
+        out to be damaged.
         """
         report(0.0, "read the inputs")
         job = job_of(self._own(), request, blobs, folder / "inputs")
         spec = job.spec
-        reporter = StageReporter(tuple(spec.model.stages), report)
+        stages = [*spec.model.stages, *([GUARDING] if video_guards(spec.config.guardrails) else ())]
+        reporter = StageReporter(tuple(stages), report)
         results = Results(spec, StageCache(spec.config.paths.cache), reporter=reporter)
+        guarding = Guarding(spec.config, results)
+        guarding.require_safe(job.texts)
         seconds = reporter.seconds
         with _timed(seconds, "inputs"):
             asked = job.generation_request(results)
         with out_of_memory_explained(spec.config):
             (made,) = spec.model.generate(asked, results)
+            made = guarding.guarded(made)
         with _timed(seconds, "videos"):
             files = list(_written(made, job, folder / "result", report))
         manifest = ResultManifest(
@@ -165,7 +179,11 @@ class Generator:
             request=request.model_dump(mode="json"),
             fps=spec.fps,
             files=files,
-            worker={**facts(spec), "checkpoints": spec.model.files(results)},
+            worker={
+                **facts(spec),
+                "checkpoints": spec.model.files(results),
+                "guardrails": guarding.record(),
+            },
             timings={name: round(value, 3) for name, value in seconds.items()},
         )
         write_atomic(folder / "result" / "manifest.json", manifest.model_dump_json(indent=1).encode())
@@ -230,6 +248,8 @@ def model_info(config: Config) -> ModelInfo:
     defaults = {f"sampler.{key}": value for key, value in asdict(config.sampler).items()}
     for group in ("model", "speed", "hardware"):
         defaults |= {f"{group}.{key}": value for key, value in identity(getattr(config, group)).items()}
+    if config.guardrails.changes_result:
+        defaults |= {f"guardrails.{key}": value for key, value in identity(config.guardrails).items()}
     for name, control in config.controls.items():
         own = {key: value for key, value in identity(control).items() if key not in ("weight", "file")}
         defaults |= {f"controls.{name}.{key}": value for key, value in own.items()}

@@ -110,7 +110,7 @@ def _answer(submissions: Submissions, job: JobInfo, asked: Translated) -> tuple[
     """The video and a text; of a job without a video None and the reason."""
     if job.status is Status.CANCELLED:
         return None, f"Error: job {job.id} was cancelled"
-    if job.status is Status.FAILED:
+    if job.status in (Status.FAILED, Status.BLOCKED):
         return None, f"Error: {job.error}"
     video = handed_out(submissions.video(job.id), job.id)
     said = ["Video generated successfully!", f"Job {job.id}.", f"Output saved to {OUTPUT}."]

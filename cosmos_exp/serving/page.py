@@ -287,7 +287,7 @@ def _state(text: str, *, failed: bool = False, share: float | None = None, notes
 
 
 def _state_of(job: JobInfo, notes: tuple[str, ...]) -> str:
-    failed = job.status in (Status.FAILED, Status.CANCELLED)
+    failed = job.status in (Status.FAILED, Status.CANCELLED, Status.BLOCKED)
     return _state(told(job), failed=failed, share=None if failed else job.progress, notes=notes)
 
 

@@ -19,7 +19,7 @@ CSS = """
   padding: 0.45rem 0.7rem; border: 1px solid var(--border-color-primary); border-radius: var(--radius-md);
   background: var(--background-fill-primary); }
 .jobs b { font-weight: 600; }
-.jobs .failed b, .jobs .cancelled b { color: #dc2626; }
+.jobs .failed b, .jobs .cancelled b, .jobs .blocked b { color: #dc2626; }
 .jobs .done b { color: var(--color-accent); }
 .jobs span { overflow-wrap: anywhere; min-width: 0; }
 .jobs small { color: var(--body-text-color-subdued); white-space: nowrap; }

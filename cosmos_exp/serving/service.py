@@ -12,7 +12,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -86,8 +86,9 @@ class Service:
 
     @cached_property
     def identity(self) -> str:
-        """SHA-256 of what results follow from beside their requests: weights, code, and the config's own values."""
+        """SHA-256 of what results follow from beside their requests: weights, code, guards, the config's own values."""
         own = self._model.model_dump(mode="json", include={"id", "checkpoints", "versions", "defaults"})
+        own["guardrails"] = asdict(self.config.guardrails)
         return hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()
 
     def models(self) -> list[ModelInfo]:

@@ -37,6 +37,7 @@ CREATE TABLE IF NOT EXISTS workers (
 ID_DIGITS = 20
 """Hex digits of a job's id."""
 PRIORITIES = {"interactive": 0, "batch": 1}
+OVER = tuple(status.value for status in Status if status.finished)
 LIVE = (Status.PREPARING.value, Status.RUNNING.value)
 WAITING_FOR_LOCK = 30.0
 """Seconds that one process waits for another's transaction."""
@@ -171,9 +172,7 @@ class JobStore:
     def delete(self, job: str) -> bool:
         """Forget a finished job; False where a worker has not let go of it yet, or it is not finished."""
         with self._transaction() as db:
-            done = db.execute(
-                "DELETE FROM jobs WHERE id=? AND holder IS NULL AND status IN ('done', 'failed', 'cancelled')", (job,)
-            )
+            done = db.execute(f"DELETE FROM jobs WHERE id=? AND holder IS NULL AND status IN {OVER}", (job,))
             return done.rowcount == 1
 
     def finished_since(self, time: float) -> list[JobInfo]:
@@ -197,7 +196,7 @@ class JobStore:
 
     def claim(self, worker: str, backends: Collection[str]) -> ClaimedJob | None:
         """Take the next job of these models; None where none waits. It is `preparing` then, and this worker holds it
-        until finish, fail or let_go."""
+        until finish, fail, block or let_go."""
         asked = ",".join("?" * len(backends))
         if not self._db.execute("SELECT 1 FROM jobs WHERE status='queued' LIMIT 1").fetchone():
             return None  # without a lock: idle workers ask often
@@ -233,8 +232,15 @@ class JobStore:
 
     def fail(self, job: str, error: str) -> bool:
         """error: told to the client. False: it was cancelled before."""
-        values = ("status='failed', finished=?, error=?, message=''", (time.time(), error[:LONGEST_TEXT]))
-        return self._change(job, *values) & self.let_go(job)
+        return self._end(job, Status.FAILED, error)
+
+    def block(self, job: str, error: str) -> bool:
+        """A guard has stopped it: an equal request is not computed again. Else as `fail`."""
+        return self._end(job, Status.BLOCKED, error)
+
+    def _end(self, job: str, status: Status, error: str) -> bool:
+        values = (status.value, time.time(), error[:LONGEST_TEXT])
+        return self._change(job, "status=?, finished=?, error=?, message=''", values) & self.let_go(job)
 
     def let_go(self, job: str) -> bool:
         """This worker is no longer at a job; one that is not over goes back to the queue, and the attempt does not
@@ -305,7 +311,7 @@ class JobStore:
         with self._transaction() as db:
             rows = db.execute(
                 "UPDATE jobs SET expired=?, version=version+1 WHERE expired IS NULL AND holder IS NULL AND "
-                "status IN ('done', 'failed', 'cancelled') AND finished<? RETURNING id",
+                f"status IN {OVER} AND finished<? RETURNING id",
                 (time.time(), time.time() - older_than),
             ).fetchall()
             return [row["id"] for row in rows]

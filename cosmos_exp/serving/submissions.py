@@ -84,6 +84,6 @@ def told(job: JobInfo) -> str:
     if job.status is Status.QUEUED:
         before = job.queue_position or 0
         return f"queued, {before} before it" if before else "queued, next"
-    if job.status is Status.FAILED:
-        return f"failed: {job.error}"
+    if job.status in (Status.FAILED, Status.BLOCKED):
+        return f"{job.status.value}: {job.error}"
     return ", ".join(filter(None, [job.status.value, job.message]))

@@ -23,6 +23,7 @@ import cv2
 from cosmos_exp.common.cache_holds import holds_of
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.config.run_spec import RunSpec
+from cosmos_exp.guardrails.verdicts import Blocked
 from cosmos_exp.remote.wire import Status
 from cosmos_exp.serving.blobs import BlobStore
 from cosmos_exp.serving.config import settings
@@ -96,6 +97,9 @@ class Worker:
             except ServerGone:
                 log.info("the server has ended: the job goes back to the queue")
                 self.store.let_go(job.id)
+            except Blocked as error:
+                log.info("%s", error)
+                self.store.block(job.id, str(error))
             except UserError as error:
                 log.info("%s", error)
                 self.store.fail(job.id, str(error).replace(f"{folder}/", ""))

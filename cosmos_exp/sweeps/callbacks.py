@@ -228,7 +228,7 @@ def report_failed_sweep() -> str | None:
 
 def sweep_report(sweep: Path) -> str:
     """What became of the cells that are not done, and where the comparison is."""
-    from cosmos_exp.runs.states import DONE
+    from cosmos_exp.runs.states import BLOCKED, DONE
     from cosmos_exp.sweeps.queue import SweepFolder
 
     folder = SweepFolder(sweep)
@@ -238,5 +238,6 @@ def sweep_report(sweep: Path) -> str:
     lines += [f"  {folder.name(path)}: {s.state} {s.error}".rstrip() for path, s in statuses.items() if s.state != DONE]
     if counts[DONE]:
         lines.append(f"comparison: {write_comparison(sweep)}")
-    lines.append(f"to run the rest: cosmos-exp retry {sweep}")
+    if set(counts) - {DONE, BLOCKED}:
+        lines.append(f"to run the rest: cosmos-exp retry {sweep}")
     return "\n".join(lines)

@@ -25,7 +25,7 @@ from cosmos_exp.common.files import write_json
 from cosmos_exp.common.guards import read_json
 from cosmos_exp.metrics.info import METRIC_INFO
 from cosmos_exp.runs.run_folder import RunFolder
-from cosmos_exp.runs.states import CANCELLED, DONE, FAILED, INTERRUPTED, KILLED, PREEMPTED, RUNNING
+from cosmos_exp.runs.states import BLOCKED, CANCELLED, DONE, FAILED, INTERRUPTED, KILLED, PREEMPTED, RUNNING
 from cosmos_exp.runs.sweep_cells import SEARCH
 from cosmos_exp.sweeps.queue import WAITING, SweepFolder
 from cosmos_exp.sweeps.search_space import Axis, written
@@ -183,7 +183,7 @@ class Search:
             assert status is not None, "cells in flight are queued"
             if status.state == DONE:
                 self._tell(number, path)
-            elif status.state == FAILED:
+            elif status.state in (FAILED, BLOCKED):
                 self._fail(number, status.error)
             elif status.state in (CANCELLED, INTERRUPTED):
                 del self.in_flight[number]

@@ -129,8 +129,8 @@ def test_a_server_that_dies_ends_it_and_the_rest_is_made_later(source):
 
 
 def test_a_caption_that_is_refused_is_a_problem_of_its_own(source):
-    def refuse(text: str) -> None:
-        if "rural" in text:
+    def refuse(texts) -> None:
+        if "rural" in texts["Night"]:
             raise UserError("blocked: rural")
 
     with server_that() as server:

@@ -49,7 +49,8 @@ def _sizes(tokenizer: PreTrainedTokenizerFast, hidden: int, length: int) -> dict
         "num_attention_heads": 4,
         "num_key_value_heads": 2,
         "max_position_embeddings": length,
-        "tie_word_embeddings": True,
+        "tie_word_embeddings": False,  # tied and random, they repeat the last token
+        "initializer_range": 0.1,
         "eos_token_id": tokenizer.eos_token_id,
         "pad_token_id": tokenizer.pad_token_id,
         "bos_token_id": None,
@@ -90,7 +91,7 @@ def save_tiny_qwen_vl(folder: Path) -> None:
     config = Qwen2_5_VLConfig(
         text_config=text,
         vision_config=vision,
-        tie_word_embeddings=True,
+        tie_word_embeddings=False,
         **{f"{name}_token_id": tokenizer.convert_tokens_to_ids(token) for name, token in ids.items()},
     )
     torch.manual_seed(0)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -177,3 +180,27 @@ def test_what_fails_while_items_are_read_is_raised() -> None:
 
     with pytest.raises(UserError, match="the folder is gone"):
         list(in_parallel(lambda number: number, items(), 3))
+
+
+ASKS = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from cosmos_exp.llm.client import OpenAIChat
+from cosmos_exp.llm.config import LLMConfig
+from cosmos_exp.llm.many import complete_all
+from cosmos_exp.llm.types import ChatRequest, Message
+
+model = OpenAIChat(LLMConfig(name="endpoint", model="tiny", endpoint=sys.argv[1]))
+complete_all(model, [ChatRequest((Message("user", str(n)),)) for n in range(8)], 4)
+"""
+
+
+def test_who_interrupts_does_not_wait_for_requests_under_way() -> None:
+    with ChatServer(after(600.0, says("Night."))) as server:
+        asking = subprocess.Popen([sys.executable, "-c", ASKS, server.url], stderr=subprocess.PIPE)
+        while server.at_once < 4:
+            assert asking.poll() is None
+            time.sleep(0.01)
+        asking.send_signal(signal.SIGINT)
+        _, said = asking.communicate(timeout=60)
+        assert asking.returncode == -signal.SIGINT and b"KeyboardInterrupt" in said

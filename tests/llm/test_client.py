@@ -254,7 +254,7 @@ def test_an_unknown_model_is_told_with_the_nearest(server: ChatServer) -> None:
     assert not server.asked
 
 
-@pytest.mark.parametrize("models", [fails(404), sends(b"no json"), sends(b"[1]"), sends(b'{"data": [1]}')])
+@pytest.mark.parametrize("models", [fails(404), fails(500), sends(b"no json"), sends(b"[1]"), sends(b'{"data": [1]}')])
 def test_a_server_without_a_list_of_models_gets_only_fields_of_openai(server: ChatServer, models: Send) -> None:
     server.models = models
     assert chat(server).complete(PLAIN).text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -135,3 +136,8 @@ def test_a_folder_is_known_by_its_contents_and_a_name_by_itself(tmp_path: Path) 
         (tmp_path / name / "model.safetensors").write_bytes(weights)
     a, b, c = (identity(str(tmp_path / name))["model"] for name in "abc")
     assert a == b != c and len(a) == 64
+
+
+def test_the_page_has_every_key() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "llm.md").read_text()
+    assert [entry.name for entry in fields(LLMConfig) if entry.name != "name" and f"`{entry.name}`" not in page] == []

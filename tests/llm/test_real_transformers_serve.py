@@ -68,11 +68,11 @@ def _listens(port: int) -> bool:
 def test_it_is_not_taken_for_vllm_and_answers(server: LLMConfig) -> None:
     chat = OpenAIChat(server)
     assert not chat.is_vllm
-    first, again = (_said(chat, ChatRequest(QUESTION, SHORT)) for _ in range(2))
-    assert first == again != ""
+    assert _said(chat, ChatRequest(QUESTION, Sampling(temperature=1.0, max_tokens=64)))
 
 
 def _said(chat: OpenAIChat, request: ChatRequest) -> str:
+    """What a model of random weights says, which seldom comes to an end."""
     try:
         return chat.complete(request).text
     except BadAnswer as cut:
@@ -93,4 +93,4 @@ def test_it_gives_no_probabilities(server: LLMConfig) -> None:
 def test_fields_of_vllm_are_refused_by_it_and_the_key_that_helps_is_named(server: LLMConfig) -> None:
     chat = OpenAIChat(LLMConfig(**{**vars(server), "api": "vllm"}))
     with pytest.raises(UserError, match=r"HTTP 422.*give llm\.api=openai"):
-        chat.complete(ChatRequest(QUESTION, SHORT))
+        chat.complete(ChatRequest(QUESTION, SHORT, choices=("yes", "no")))

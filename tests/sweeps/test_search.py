@@ -361,7 +361,7 @@ def test_a_killed_trial_is_retried_and_a_cancelled_search_goes_on(at_work: Searc
     assert (code, at_work.states()) == (0, {0: DONE, 1: DONE}), said
     assert at_work.trials() == ["FAIL", "COMPLETE", "COMPLETE"]
     code, said = at_work.run("retry", str(at_work.folder))
-    assert (code, said) == (0, "nothing to retry: every cell is done or running\n")
+    assert (code, said) == (0, "nothing to retry: every cell is done, running or blocked\n")
 
 
 def test_an_interrupted_search_goes_on(at_work: SearchAtWork) -> None:

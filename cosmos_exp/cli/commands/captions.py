@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from cosmos_exp.captions.config import CaptionsConfig
     from cosmos_exp.captions.folder import Outcome
     from cosmos_exp.captions.rewriting import RewriteSettings
+    from cosmos_exp.config.schema import Config
     from cosmos_exp.llm.config import LLMConfig
 
-GROUPS = ("captions", "llm", "paths")
+GROUPS = ("captions", "llm", "guardrails", "paths")
 SHOWN = 10
 """Clips that are named of those with texts by template."""
 
@@ -44,40 +45,50 @@ def main(arguments: Sequence[str]) -> int:
     started = time.monotonic()
     if options.output.exists() and not options.output.is_dir():
         raise UserError(f"--output {str(options.output)!r} is a file, not a folder")
-    captions, llm, cache = _config(options.overrides, options.config_dir)
+    config = _config(options.overrides, options.config_dir)
+    captions, llm = config.captions, config.llm
     from cosmos_exp.captions.folder import rewrite_folder
     from cosmos_exp.common.progress import steps
+    from cosmos_exp.guardrails.texts import text_guards
     from cosmos_exp.llm.answers import Cached
     from cosmos_exp.llm.models import chat_model
 
-    chat = Cached(chat_model(llm), cache)
+    chat, guards = Cached(chat_model(llm), config.paths.cache), text_guards(config.guardrails)
     with steps("captions") as tick:
         outcome = rewrite_folder(
-            options.input, options.output, chat, _settings(captions, llm), concurrency=llm.concurrency, tick=tick
+            options.input,
+            options.output,
+            chat,
+            _settings(captions, llm),
+            concurrency=llm.concurrency,
+            tick=tick,
+            check=guards.require_safe,
         )
     return _told(outcome, options.output, time.monotonic() - started)
 
 
-def _config(overrides: Sequence[str], config_dir: Path | None) -> tuple[CaptionsConfig, LLMConfig, str]:
-    from cosmos_exp.captions.config import CaptionsConfig, captions_problems
-    from cosmos_exp.config.schema import typed_group
-    from cosmos_exp.llm.config import LLMConfig, llm_problems
+def _config(overrides: Sequence[str], config_dir: Path | None) -> Config:
+    from cosmos_exp.captions.config import captions_problems
+    from cosmos_exp.config.schema import typed
+    from cosmos_exp.guardrails.problems import guardrail_problems
+    from cosmos_exp.llm.config import llm_problems
 
     for override in overrides:
         key = override.partition("=")[0].lstrip("+~")
         if re.split(r"[./@]", key)[0] not in GROUPS:
-            raise UserError(f"{override}: changes no caption; the groups that do are {', '.join(GROUPS[:2])}")
+            raise UserError(f"{override}: changes no caption; the groups that do are {', '.join(GROUPS[:3])}")
     chosen = any(override.startswith("captions=") for override in overrides)
     cfg = compose([*([] if chosen else ["captions=rewrite"]), *overrides], config_dir=config_dir)
     with composing():
-        captions, llm = typed_group(cfg.captions, CaptionsConfig), typed_group(cfg.llm, LLMConfig)
-        cache = str(cfg.paths.cache)
+        config = typed(cfg)
+    captions, llm = config.captions, config.llm
     errors = [*captions_problems(captions, llm=llm.name, used=()), *llm_problems(llm)]
+    errors += guardrail_problems(config.guardrails)
     if captions.source != "rewrite":
         errors.append(f"captions.source={captions.source}: folders of captions are rewritten; leave it out")
     if errors:
         raise ValidationErrors(errors)
-    return captions, llm, cache
+    return config
 
 
 def _settings(captions: CaptionsConfig, llm: LLMConfig) -> RewriteSettings:

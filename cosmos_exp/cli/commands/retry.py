@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cosmos_exp.cli.commands.parser import Parser
 from cosmos_exp.common.errors import UserError
-from cosmos_exp.runs.states import DONE, FAILED, KILLED, RUNNING, UNREADABLE
+from cosmos_exp.runs.states import BLOCKED, DONE, FAILED, KILLED, RUNNING, UNREADABLE
 
 if TYPE_CHECKING:
     from cosmos_exp.runs.run_folder import Status
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cosmos_exp.sweeps.queue import SweepFolder
 
 VERBOSE = "verbose=true", "verbose=false"
-NOT_OVER = (DONE, RUNNING)
+LEFT_ALONE = (DONE, RUNNING, BLOCKED)
 
 
 def command_line() -> Parser:
@@ -58,7 +58,9 @@ def main(arguments: Sequence[str]) -> int:
         sweep.end_hanging(orphans=only)
         chosen = _choose(sweep, runner, given.cell, given.failed)
         if not chosen:
-            print("nothing to retry: " + ("no cell failed" if given.failed else "every cell is done or running"))
+            print(
+                "nothing to retry: " + ("no cell failed" if given.failed else "every cell is done, running or blocked")
+            )
             return 0
         settings = _launcher(runner, chosen[0][0], launcher) | {"verbose": verbose}
         if errors := list(problems(settings)):
@@ -92,7 +94,7 @@ def _choose(sweep: SweepFolder, runner: CellRunner, numbers: list[int] | None, f
         return [(path, _run_id(runner, path, statuses[path])) for path in again]
     begun = {sweep.number(path) for path in statuses}
     never = [runner.prepare(cell, i) for i, cell in enumerate(runner.grid()) if i not in begun]
-    again = [path for path, status in statuses.items() if status.state not in NOT_OVER]
+    again = [path for path, status in statuses.items() if status.state not in LEFT_ALONE]
     return [*((path, _run_id(runner, path, statuses[path])) for path in again), *never]
 
 

@@ -16,6 +16,7 @@ from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.files import json_text
 from cosmos_exp.runs.run_folder import RunFolder, Status, existing_folder
 from cosmos_exp.runs.states import (
+    BLOCKED,
     CANCELLED,
     DONE,
     FAILED,
@@ -32,10 +33,10 @@ if TYPE_CHECKING:
 
     from cosmos_exp.common.console import Console
 
-COLOURS = {DONE: "green", RUNNING: "cyan", PREEMPTED: "yellow", CANCELLED: "yellow"}
+COLOURS = {DONE: "green", RUNNING: "cyan", PREEMPTED: "yellow", CANCELLED: "yellow", BLOCKED: "magenta"}
 COLOURS |= dict.fromkeys((FAILED, KILLED, UNREADABLE), "red")
-ORDER = (DONE, RUNNING, PREEMPTED, QUEUED, INTERRUPTED, CANCELLED, KILLED, FAILED, UNREADABLE)
-WATCHED = (RUNNING, FAILED, KILLED, UNREADABLE, PREEMPTED, INTERRUPTED, CANCELLED, QUEUED, DONE)
+ORDER = (DONE, RUNNING, PREEMPTED, QUEUED, INTERRUPTED, CANCELLED, BLOCKED, KILLED, FAILED, UNREADABLE)
+WATCHED = (RUNNING, FAILED, KILLED, UNREADABLE, BLOCKED, PREEMPTED, INTERRUPTED, CANCELLED, QUEUED, DONE)
 REFRESH = 2.0
 FRAME = 10
 """Lines around the rows of the table."""

@@ -67,7 +67,17 @@ MODELS: dict[str, Model] = {
         "word lists, video filter and face filter",
         "nvidia/Cosmos-Guardrail1",
         ("blocklist/*", "video_content_safety_filter/*", "face_blur_filter/*"),
-        needs=("llama_guard",),
+        needs=("llama_guard", "siglip"),
+    ),
+    "siglip": Model(
+        "image encoder of the video filter",
+        "google/siglip-so400m-patch14-384",
+        ("config.json", "preprocessor_config.json", "model.safetensors"),
+    ),
+    "qwen3guard": Model(
+        "prompt filter of Cosmos-Transfer2.5",
+        "Qwen/Qwen3Guard-Gen-0.6B",
+        ("*config.json", "merges.txt", "tokenizer.json", "vocab.json", "model*.safetensors*"),
     ),
     "llama_guard": Model(
         "prompt filter, gated",

@@ -21,6 +21,7 @@ from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.memo import Memo
 from cosmos_exp.common.stored_arrays import Arrays, load_arrays
 from cosmos_exp.common.video import read_video
+from cosmos_exp.guardrails.verdicts import Blocked
 from cosmos_exp.models.base import (
     GeneratedVideos,
     GenerationRequest,
@@ -190,6 +191,8 @@ class Call:
                 if error.status != GONE:
                     raise
                 continue  # the server has lost or deleted it
+            if job.status is Status.BLOCKED:
+                raise Blocked(f"{shown(self.model.own)}, job {job.id}: {job.error}")
             if job.status is Status.FAILED:
                 raise UserError(f"{shown(self.model.own)}, job {job.id}: {job.error}")
             if job.status is Status.CANCELLED:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.runs.run_folder import RunFolder, existing_folder
-from cosmos_exp.runs.states import DONE, PREEMPTED, QUEUED, RUNNING, UNREADABLE
+from cosmos_exp.runs.states import BLOCKED, DONE, PREEMPTED, QUEUED, RUNNING, UNREADABLE
 from cosmos_exp.runs.sweep_cells import find_runs, run_state
 from cosmos_exp.tracking.wandb.file import run_files
 from cosmos_exp.tracking.wandb.folder import log_folder
@@ -27,10 +27,10 @@ def sync(
 ) -> Counter[str]:
     """Log every run folder in and below `folder` offline, and send what a server has not had; a line to `say` for each.
 
-    Of folders with the same run id the last done one counts. A run that is at work or will be is left out; one that
-    failed is marked as failed in W&B. Returns how many were `logged`, `unchanged`, `left out`, `sent` and `sent
-    before`. UserError where there is no run, the server cannot be reached, or a run cannot be logged or sent; the
-    others are, first.
+    Of folders with the same run id the last done one counts. A run that is at work or will be, or that a guard has
+    blocked, is left out; one that failed is marked as failed in W&B. Returns how many were `logged`, `unchanged`, `left
+    out`, `sent` and `sent before`. UserError where there is no run, the server cannot be reached, or a run cannot be
+    logged or sent; the others are, first.
     """
     runs = find_runs(existing_folder(folder))
     if not runs:
@@ -74,7 +74,7 @@ def _left_out(folder: RunFolder, chosen: dict[str, Path]) -> str:
     status = folder.read_status()
     if status is None or not folder.config.exists():
         return error or "it has no config"
-    if state in UNFINISHED:
+    if state in (*UNFINISHED, BLOCKED):
         return f"it is {state}"
     same = chosen[status.run_id]
     return f"{same} holds the same run" if same != folder.path else ""

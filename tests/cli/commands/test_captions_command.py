@@ -76,7 +76,7 @@ def test_answers_are_kept_when_the_output_is_not(source):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (("scene.seed=3",), "scene.seed=3: changes no caption; the groups that do are captions, llm"),
+        (("scene.seed=3",), "scene.seed=3: changes no caption; the groups that do are captions, llm, guardrails"),
         (("captions.profil=nano",), "captions.profile"),
         (("captions=vlm",), "folders of captions are rewritten"),
         (("captions.attempts=0", "llm.temperature=3"), "captions.attempts=0: must be 1 to 20"),
@@ -86,6 +86,22 @@ def test_mistakes(source, overrides, message):
     with server_that() as server, pytest.raises((UserError, ValidationErrors), match=message):
         main(arguments(server, source, *overrides))
     assert server.asked == []
+
+
+def test_a_text_that_a_guard_stops_is_not_written(source, capsys):
+    def say(caption: str, style: str, attempt: int) -> str:
+        return (
+            "A beheading at night." if style == "Night" and "4 cars" in caption else faithful(caption, style, attempt)
+        )
+
+    with server_that(say) as server:
+        assert main(arguments(server, source)) == 2
+        told = capsys.readouterr().err
+        assert "clip_4: stopped by guardrails.words" in told and "Night" in told
+        assert not (source.parent / "out" / "clip_4.json").exists()
+        assert len(list((source.parent / "out").glob("*.json"))) == 5
+        assert main(arguments(server, source, "guardrails=off")) == 0
+    assert json.loads((source.parent / "out" / "clip_4.json").read_text())["Night"].startswith("Night")
 
 
 def test_an_interrupt_leaves_whole_files_and_the_same_command_goes_on(source):
