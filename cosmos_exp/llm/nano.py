@@ -14,8 +14,9 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
-from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
+from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.llm.client import validated
@@ -36,6 +37,14 @@ class _Waiting:
     sampling: Sampling
     answer: list[int] | None = None
     error: BaseException | None = None
+
+
+def load_rewriter(folder: Path) -> Qwen3ForCausalLM:
+    """In float32. The output layer is the table of the input's embeddings."""
+    network = Qwen3ForCausalLM(Qwen3Config.from_pretrained(folder, local_files_only=True))
+    weights = load_file(folder / "model.safetensors")
+    network.load_state_dict({**weights, "lm_head.weight": weights["model.embed_tokens.weight"]})
+    return network
 
 
 class NanoRewriter:
@@ -59,8 +68,7 @@ class NanoRewriter:
 
     @cached_property
     def _network(self) -> Qwen3ForCausalLM:
-        network = Qwen3ForCausalLM.from_pretrained(self.folder, dtype=torch.float32, local_files_only=True)
-        return network.to(self.device).eval()
+        return load_rewriter(self.folder).to(self.device).eval()
 
     def complete(self, request: ChatRequest) -> ChatAnswer:
         """Raises UserError on choices and pictures, which this model does not know."""

@@ -26,6 +26,7 @@ from cosmos_exp.captions.grammar import Pair, pair
 from cosmos_exp.captions.messages import rewrite_messages
 from cosmos_exp.common.files import write_json
 from cosmos_exp.common.guards import MEMORY, npz_arrays, read_bytes, read_json
+from cosmos_exp.llm.nano import load_rewriter
 from cosmos_exp.train.loop import LoopParams, StepProgress, run_loop
 
 HELD_OUT_SEED = 1_000_000_000
@@ -61,7 +62,7 @@ class RewriterConfig:
 def new_network(config: RewriterConfig) -> Qwen3ForCausalLM:
     """With the weights of `config.start`, or random ones. Heads have 64 channels; two share a key and a value."""
     if config.start is not None:
-        return Qwen3ForCausalLM.from_pretrained(config.start, dtype=torch.float32, local_files_only=True)
+        return load_rewriter(Path(config.start))
     return Qwen3ForCausalLM(
         Qwen3Config(
             vocab_size=320,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -55,10 +56,14 @@ def test_captions_of_held_out_scenes_keep_their_facts(rewriter: NanoRewriter):
 
 
 def test_unknown_words_are_kept_and_light_of_another_style_is_exchanged(rewriter: NanoRewriter):
-    kept = "Zorbal Street, Quixville: three delivery vans and a purple hovercraft turning right"
-    others = "At night, two cyclists wait at a red light in the rain."
-    night, snow, sun = texts(rewriter, [request(f"{kept}.", "Night"), request(kept, "Snowy"), request(others, "Sunny")])
-    assert kept in night and kept in snow and "snow" not in night.lower() and "night" not in snow.lower()
+    named = "Zorbal Street, Quixville: three delivery vans and a purple hovercraft turning right"
+    other = "At night, two cyclists wait at a red light in the rain."
+    night, snow, sun = texts(
+        rewriter, [request(f"{named}.", "Night"), request(named, "Snowy"), request(other, "Sunny")]
+    )
+    words = set(re.findall(r"\w+", named))
+    assert words <= set(re.findall(r"\w+", night)) and words <= set(re.findall(r"\w+", snow))
+    assert "snow" not in night.lower() and "night" not in snow.lower()
     assert "two cyclists wait at a red light" in sun.lower() and "night" not in sun and "rain" not in sun
 
 
