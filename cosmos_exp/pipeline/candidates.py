@@ -14,22 +14,22 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cosmos_exp.common.cache import Entry
 from cosmos_exp.common.progress import Tick, tick_of_part
 from cosmos_exp.common.stored_arrays import load_json
 from cosmos_exp.config.run_spec import FILTER
-from cosmos_exp.filtering.questions import VERSION, judge, questions_of
 from cosmos_exp.filtering.rule import MEASURES, Candidate, Choice, candidate_seed, measured
-from cosmos_exp.llm.models import chat_model
-from cosmos_exp.llm.types import ChatModel
 from cosmos_exp.metrics.captured_scene import not_measured
 from cosmos_exp.metrics.gate import SanityError, sanity_gate
 from cosmos_exp.models.base import GeneratedVideos, StoredVideo
 from cosmos_exp.pipeline.cached_results import Reporter, Results
 from cosmos_exp.pipeline.context import RunContext
 from cosmos_exp.pipeline.measuring import Measured, StyleResult
+
+if TYPE_CHECKING:
+    from cosmos_exp.llm.types import ChatModel
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ def choose(context: RunContext) -> dict[str, Choice | None]:
     config, styles, results = context.spec.config, context.spec.styles, context.results
     seeds = [candidate_seed(config.sampler.seed, number) for number in range(config.sampler.best_of)]
     fronts = _fronts(context, seeds)
-    chat = chat_model(config.llm) if config.filter.asks else None
+    chat = _chat(context) if config.filter.asks else None
     found: dict[str, Choice | None] = {}
     with results.stage(FILTER, "scores of candidates") as tick:
         for i, style in enumerate(styles):
@@ -58,6 +58,12 @@ def choose(context: RunContext) -> dict[str, Choice | None]:
             else:
                 found[style] = None
     return found
+
+
+def _chat(context: RunContext) -> ChatModel:
+    from cosmos_exp.llm.models import chat_model
+
+    return chat_model(context.spec.config.llm)
 
 
 def _fronts(context: RunContext, seeds: Sequence[int]) -> dict[str, list[StoredVideo]]:
@@ -118,14 +124,14 @@ class _Lookups:
 
     def _answers(self, chat: ChatModel, tick: Tick) -> Entry:
         """{question: probability of its good answer at each repeat}."""
+        from cosmos_exp.filtering.questions import VERSION, judge, questions_of
+
         config, spec, prompt = self.context.spec.config, self.context.spec, self.context.state.prompts[self.style]
         asked = list(questions_of(config.filter, self.style, prompt))
 
         def compute() -> dict[str, Any]:
-            at_once, video = config.llm.concurrency, self.front.read()
-            return judge(
-                chat, config.filter, video, spec.fps, self.style, prompt, concurrency=at_once, tick=tick
-            )  # fmt: skip
+            video, at_once = self.front.read(), config.llm.concurrency
+            return judge(chat, config.filter, video, spec.fps, self.style, prompt, concurrency=at_once, tick=tick)
 
         follows = {"version": VERSION, "model": dict(chat.identity), "asked": [list(question) for question in asked]}
         follows |= {"frames": config.filter.frames, "repeats": config.filter.repeats, "fps": spec.fps}

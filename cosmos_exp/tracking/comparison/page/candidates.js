@@ -18,7 +18,8 @@ function candidateRow(cell, own, names) {
   const kept = own.candidate === cell.choice.winner,
     number = value => (typeof value === "number" ? value.toFixed(3) : "–");
   const told = own.problems.length ? own.problems.join(", ") : kept ? `kept: ${cell.choice.why}` : "";
-  const texts = [describe(cell), own.candidate, own.seed, number(own.score), ...names.map(n => number(own.scores[n])), told];
+  const scores = names.map(name => number(own.scores[name]));
+  const texts = [describe(cell), own.candidate, own.seed, number(own.score), ...scores, told];
   return make(
     "tr",
     {className: kept ? "kept" : own.problems.length ? "bad" : ""},
