@@ -235,21 +235,11 @@ async def put_blob(sha256: Sha256Path, request: Request, service: Server) -> Res
         raise Answer(507, "no room for more uploads (serve.largest_state): try again later")
     name, media_type = unquote(request.headers.get("x-filename", "")), request.headers.get("content-type", "")
     with service.blobs.writer(sha256, name, media_type) as writer:
-        await _written(_blocks(request.stream()), writer.write)
+        async for block in _blocks(request.stream()):
+            await asyncio.to_thread(writer.write, block)
         size, existed = await asyncio.to_thread(writer.keep)
     stored = BlobStored(id=sha256, size=size, existed=existed)
     return JSONResponse(stored.model_dump(), 200 if existed else 201)
-
-
-async def _written(blocks: AsyncIterator[bytes], write: Callable[[bytes], None]) -> None:
-    """Write each block in a thread while the next one arrives."""
-    writing: asyncio.Future[None] = asyncio.ensure_future(asyncio.sleep(0))
-    try:
-        async for block in blocks:
-            await writing
-            writing = asyncio.ensure_future(asyncio.to_thread(write, block))
-    finally:
-        await writing  # a client that has gone must not have the file closed meanwhile
 
 
 async def _blocks(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

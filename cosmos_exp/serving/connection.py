@@ -6,15 +6,10 @@ uvicorn waits without a limit for the head of a request, and for a client that d
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
-
-AT_ONCE = 64 << 10
-"""Bytes that are read from a socket at a time. With asyncio's 256 KiB an upload takes three times the CPU: memory of
-more than 128 KiB is asked of the kernel each time, and each of its pages is a fault."""
 
 
 def patient_for(idle_timeout: float) -> type[H11Protocol]:
@@ -28,8 +23,6 @@ def patient_for(idle_timeout: float) -> type[H11Protocol]:
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
-            with contextlib.suppress(AttributeError):  # of another event loop
-                transport.max_size = AT_ONCE
             self._since = time.monotonic()
             self._look()
 

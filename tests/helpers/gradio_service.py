@@ -63,8 +63,8 @@ def _threads(service: Service, chosen, work: bool) -> Iterator[int]:
     for thread in threads:
         thread.start()
     try:
-        while not server.started:
-            time.sleep(0.01)
+        while not server.started or (work and threads[-1].is_alive() and not service.is_ready()):
+            time.sleep(0.01)  # loading the model would keep clients of this process waiting
         yield server.servers[0].sockets[0].getsockname()[1]
     finally:
         service.stopping.set()

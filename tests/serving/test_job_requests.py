@@ -12,7 +12,7 @@ from cosmos_exp.common.cache import StageCache
 from cosmos_exp.common.stored_arrays import load_arrays
 from cosmos_exp.controls import make_control
 from cosmos_exp.pipeline.cached_results import Results
-from cosmos_exp.remote.wire import ControlInput
+from cosmos_exp.remote.wire import ControlInput, JobRequest
 from cosmos_exp.rendering.types import CameraRender
 from cosmos_exp.serving.blobs import BlobStore
 from cosmos_exp.serving.config import settings
@@ -165,9 +165,9 @@ def test_a_file_is_read_as_the_request_names_it_whoever_uploaded_it_first(nano, 
 @pytest.mark.parametrize(("name", "strength"), [("edge", "very_low"), ("edge", "high"), ("vis", "low")])
 def test_a_control_is_made_from_the_colours_that_are_sent(nano, blobs, tmp_path, name, strength):
     frames = picture_of(6)
-    values = small(config={f"controls.{name}.strength": strength})
-    control = {name: ControlInput(derive=True, weight=0.5)}
-    request = guided("", controls=control, rgb={"single_view": put(blobs, mp4(frames))}, extra=values)
+    own, control = small(config={f"controls.{name}.strength": strength}), {name: ControlInput(derive=True, weight=0.5)}
+    rgb = {"single_view": put(blobs, mp4(frames))}
+    request = JobRequest(backend="nano", prompt="A street.", controls=control, rgb=rgb, extra=own)
     job = job_of(nano, request, blobs, tmp_path)
     entries = job.generation_request(Results(job.spec, StageCache(tmp_path / "cache"))).controls[name]
     seen = CameraRender(FRONT, np.arange(9) / 24, rgb=frames)

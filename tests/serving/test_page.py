@@ -30,7 +30,7 @@ def page(server, tmp_path_factory) -> Iterator[Browser]:
         assert page.run("return location.pathname") == "/login"
         page.run(f"document.querySelector('#token').value = '{server.token}'")
         page.click("button")
-        page.wait("document.querySelector('#generate')", 60)
+        page.wait("document.querySelector('#generate')", 120)
         yield page
 
 

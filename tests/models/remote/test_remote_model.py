@@ -146,7 +146,7 @@ def test_a_run_outlives_its_server(root: Path, monkeypatch: pytest.MonkeyPatch):
     (released / "all").touch()
     with served(root / "killed_server", *given) as server:
         assert run.wait(200) == 0, run.stderr and run.stderr.read()
-        assert attempts(server) == [2]
+        assert len(attempts(server)) == 1  # it was the same job
     assert len(videos(root / "outlives")) == 1
 
 
