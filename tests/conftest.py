@@ -42,6 +42,7 @@ SLOW = (  # files whose tests start processes, compile, train, or take whole run
     *("test_training.py", "test_objectives.py", "test_convert.py", "test_download.py", "test_memory_benchmark.py"),
     *("test_compare.py", "test_compare_plots.py", "test_sync.py", "test_wandb.py", "test_dashboard.py"),
     *("test_procedural.py", "test_scenery.py", "test_carla_log.py", "test_opendrive.py", "test_writer.py"),
+    *("test_wsm_verify.py", "test_wsm_videos.py"),
     *("test_networks_verify.py", "test_verify_render.py", "test_videos.py", "test_golden.py", "test_simulated.py"),
     *("test_config.py", "test_scenes.py", "test_renderer.py", "test_upstream_defects.py", "test_scene_pictures.py"),
     *(

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cosmos_exp.cli.commands.parser import Parser
-from cosmos_exp.cli.commands.render import count_of_workers, lasting_objects, names, numbers, run
+from cosmos_exp.cli.commands.render_jobs import count_of_workers, lasting_objects, names, numbers, run
 from cosmos_exp.common.errors import UserError, unknown_name
 
 

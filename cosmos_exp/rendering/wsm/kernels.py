@@ -21,6 +21,7 @@ DEPTHS = float((1 << 24) - 1)
 EMPTY = (1 << 24) - 1
 FARTHEST = 2e9  # of a depth: fits in 32 bits
 SNAP = 256.0  # to which part of a pixel vertices are rounded
+MERGED_DEPTH, MERGED_TURN = 3.0, 0.03  # metres and radians between parts that are drawn as one
 ARCS = 8  # triangles of the half disc at either end of a line
 COS, SIN = np.cos(np.pi * np.arange(ARCS + 1) / ARCS), np.sin(np.pi * np.arange(ARCS + 1) / ARCS)
 CORNERS = 2 * (ARCS + 1)
@@ -66,7 +67,8 @@ def draw_strips(
 ):  # fmt: skip
     """The parts of `Strips`. rotation, translation: world to camera; lens: [14] of an f-theta camera.
 
-    merge: pixels up to which following parts are drawn as one. offsets: [samples] of each line of samples in x.
+    merge: pixels up to which parts that follow each other straight on are drawn as one. offsets: [samples] of each line
+    of samples in x.
     bounds: scratch float64 [samples H, 2].
     """
     width, height = depth.shape[1], len(depth) // samples
@@ -87,9 +89,10 @@ def draw_strips(
                 _to_image(points[i, 0], points[i, 1], points[i, 2], rotation, translation, lens, a)
             i += 1
             _to_image(points[i, 0], points[i, 1], points[i, 2], rotation, translation, lens, b)
-            while merge > 0.0 and i < starts[k + 1] and joined[i] and _near(a, b, merge):
+            ahead_x, ahead_y = b[0] - a[0], b[1] - a[1]
+            while merge > 0.0 and i < starts[k + 1] and joined[i]:
                 _to_image(points[i + 1, 0], points[i + 1, 1], points[i + 1, 2], rotation, translation, lens, c)
-                if not _near(a, c, merge):
+                if not _continues(a, b, c, ahead_x, ahead_y, merge):
                     break
                 b[:] = c
                 i += 1
@@ -101,8 +104,18 @@ def draw_strips(
 
 
 @part()
-def _near(a, b, most):
-    return abs(a[0] - b[0]) + abs(a[1] - b[1]) <= most and a[2] > 1.0 and b[2] > 1.0
+def _continues(a, b, c, ahead_x, ahead_y, merge):
+    """Whether the part from b to c goes on as the line from a did, in the direction `ahead`, up to a length."""
+    x, y = c[0] - b[0], c[1] - b[1]
+    aside = abs(ahead_x * y - ahead_y * x)
+    along = ahead_x * x + ahead_y * y
+    return (
+        abs(c[0] - a[0]) + abs(c[1] - a[1]) <= merge
+        and abs(c[2] - a[2]) <= MERGED_DEPTH
+        and min(a[2], c[2]) > 1.0
+        and along >= 0.0
+        and aside <= MERGED_TURN * along
+    )
 
 
 @part()

@@ -18,7 +18,7 @@ from cosmos_exp.rendering.wsm.drawing import WorldScenario
 from cosmos_exp.rendering.wsm.sources import Source, chosen_cameras, open_source
 
 SIZE = (1280, 720)
-MERGE = 1.0  # pixels up to which parts of a line are drawn as one, where the reference need not be met
+MERGE = 3.0  # pixels up to which parts of a line are drawn as one, where the reference need not be met
 KIND = "wsm"
 
 

@@ -57,10 +57,10 @@ def colored(image: np.ndarray, color: tuple[int, int, int]) -> np.ndarray:
 @MODES
 def test_colours_fade_with_the_depth_of_a_vertex(compat: bool) -> None:
     tilted = ring(20.0) + [[0, 0, 0], [0, 0, 1.0], [0, 0, 1.0], [0, 0, 0]]
-    line = np.array([[20.0, 5, 0], [20.0, -5, 0]])
-    image = draw(Elements(crosswalks=[tilted], wait_lines=[line + [30, 0, 0]]), compat=compat)
+    line = np.array([[50.0, 20, 0], [50.0, -20, 0]])
+    image = draw(Elements(crosswalks=[tilted], wait_lines=[line]), compat=compat)
     np.testing.assert_allclose(image[pixel((22, 0, 0.5))], faded(colors.CROSSWALK, 22), atol=2)
-    np.testing.assert_allclose(image[pixel((50, 4, 0))], faded(colors.WAIT_LINE, 50), atol=1)
+    np.testing.assert_allclose(image[pixel((50, 15, 0))], faded(colors.WAIT_LINE, 50), atol=1)
 
 
 @MODES
@@ -89,9 +89,9 @@ def test_near_things_hide_far_ones_whatever_comes_first(compat: bool) -> None:
 def test_boxes_go_from_one_colour_in_front_to_another_at_the_rear(compat: bool) -> None:
     image = draw(Elements(), [box("Car", 10, 4)], compat=compat)
     front, rear = colors.BOXES["Car"]
-    rear_pixel, front_pixel = image[pixel((8.2, 3, 0.8))], image[pixel((11.8, 3, 0.8))]
-    assert np.abs(rear_pixel - faded(rear, 8.2)).max() < 30
-    assert np.abs(front_pixel - faded(front, 11.8)).max() < 30
+    rear_pixel, front_pixel = image[pixel((8.8, 3, 0.8))], image[pixel((11.2, 3, 0.8))]
+    assert np.abs(rear_pixel - faded(rear, 8.8)).max() < np.abs(rear_pixel - faded(front, 8.8)).max()
+    assert np.abs(front_pixel - faded(front, 11.2)).max() < np.abs(front_pixel - faded(rear, 11.2)).max()
     assert (image == np.rint(faded(colors.BOX_EDGE, 8)).astype(np.uint8)).all(axis=2).any()
 
 
@@ -114,7 +114,7 @@ def test_samples_make_edges_smooth() -> None:
 def test_merged_parts_look_like_single_ones() -> None:
     points = np.stack([np.linspace(3, 60, 30), 2 * np.sin(np.linspace(0, 3, 30)), np.zeros(30)], axis=1)
     line = Elements(lane_lines=[PaintedLine(points, ["WHITE"], ["SOLID_GROUP"])])
-    whole, merged = draw(line), draw(line, merge=1.0)
+    whole, merged = draw(line), draw(line, merge=6.0)
     assert (np.abs(whole.astype(int) - merged).max(axis=2) > 64).mean() < 0.001
 
 
