@@ -135,12 +135,14 @@ def run_id(config: Config) -> str:
 
     Of the values, those that differ from the default of their type count; see `typed_config.identity`. Controls without
     a weight, metrics and previews change no result. The filter changes one where there are candidates, and so does the
-    evaluator that it reads.
+    evaluator that it reads; a language model, where captions or filter ask it.
     """
-    values = identity(config)
-    if config.sampler.best_of == 1:
-        values = {key: value for key, value in values.items() if not key.startswith("filter.")}
-    elif not config.filter.asks:
+    chooses, asks = config.sampler.best_of > 1, config.captions.source != "template"
+    unread = () if chooses else ("filter.",)
+    if not (asks or (chooses and config.filter.asks)):
+        unread += ("llm.",)
+    values = {key: value for key, value in identity(config).items() if not key.startswith(unread)}
+    if chooses and not config.filter.asks:
         values |= {f"evaluator.{key}": value for key, value in identity(config.evaluator).items()}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
 

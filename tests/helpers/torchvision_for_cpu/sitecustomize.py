@@ -1,4 +1,4 @@
-"""In PYTHONPATH, lets PyPI's torchvision, which is built for CUDA, be imported beside a torch for CPUs: it declares two
+"""In PYTHONPATH, lets a torchvision built for CUDA be imported beside a torch for CPUs: it declares two
 operators that torchvision expects its CUDA library to have. vLLM's video processors need none of them."""
 
 import importlib.abc
