@@ -27,7 +27,9 @@ ADDED = ("experiment", "sweep")
 FRONT_ALONE = ("front", "carla_yaml", "cosmos_aov", "drive_dreams_single", "waymo_five")
 NEEDS_FIVE = ("views", "waymo_five")  # no model that is at hand makes these
 OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
-RUNNABLE = [o for o in OPTIONS if o not in (NEEDS_FIVE, ("model", "render"), ("model", "remote"))]  # have no weights
+NEEDS_VALUES = (("llm", "endpoint"), ("llm", "vllm"))  # the name of a model
+WITHOUT_WEIGHTS = (("model", "render"), ("model", "remote"))
+RUNNABLE = [option for option in OPTIONS if option not in (NEEDS_FIVE, *NEEDS_VALUES, *WITHOUT_WEIGHTS)]
 # what makes a released model's contract content
 FOR_RELEASED = {
     "transfer1_7b": ["views=single", "controls=all", "controls.hdmap.weight=0"],
