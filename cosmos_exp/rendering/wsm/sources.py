@@ -157,7 +157,9 @@ class ClipGtSource:
         return self.clip.tracks
 
     def model(self, camera: str, size: tuple[int, int]) -> FTheta:
-        return _at_size(self.clip.camera(camera).model, size, self.reference_compat)
+        model = self.clip.camera(camera).model
+        assert isinstance(model, FTheta)  # as are all that the reader makes
+        return _at_size(model, size, self.reference_compat)
 
     def poses(self, camera: str, frames: Iterable[int]) -> Mapping[int, np.ndarray]:
         mount = self.clip.camera(camera).camera_to_rig

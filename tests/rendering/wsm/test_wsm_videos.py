@@ -55,8 +55,8 @@ def test_videos_that_browsers_play_by_default(clip: Path, tmp_path: Path) -> Non
     assert render(clip, tmp_path / "out", "--cameras", "camera:front:wide:120fov") == 0
     (file,) = (tmp_path / "out" / "clip").iterdir()
     info = video_info(file)
-    assert (info.width, info.height, info.frames) == (320, 180, 10)
-    assert info.fps == pytest.approx(30)
+    assert (info.size, info.frames) == ((320, 180), 10)
+    assert info.rate == pytest.approx(30)
 
 
 def test_finished_files_are_kept_on_resume(clip: Path, tmp_path: Path, capsys) -> None:
