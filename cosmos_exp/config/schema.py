@@ -137,10 +137,9 @@ def run_id(config: Config) -> str:
     a weight, metrics and previews change no result. The filter changes one where there are candidates, and so does the
     evaluator that it reads; a language model, where captions or filter ask it.
     """
-    chooses, asks = config.sampler.best_of > 1, config.captions.source != "template"
-    unread = () if chooses else ("filter.",)
-    if not (asks or (chooses and config.filter.asks)):
-        unread += ("llm.",)
+    chooses = config.sampler.best_of > 1
+    asks_model = config.captions.source != "template" or (chooses and config.filter.asks)
+    unread = tuple(name for name, read in (("filter.", chooses), ("llm.", asks_model)) if not read)
     values = {key: value for key, value in identity(config).items() if not key.startswith(unread)}
     if chooses and not config.filter.asks:
         values |= {f"evaluator.{key}": value for key, value in identity(config.evaluator).items()}

@@ -13,9 +13,9 @@ from safetensors.torch import load_file, save_file
 from transformers import SiglipConfig, SiglipImageProcessor, SiglipModel
 
 from cosmos_exp.common.errors import UserError
+from cosmos_exp.guardrails.classes import CLASSES
 from cosmos_exp.guardrails.config import GuardrailsConfig
 from cosmos_exp.guardrails.problems import guardrail_problems
-from cosmos_exp.guardrails.classes import CLASSES
 from cosmos_exp.guardrails.safety import CLASSIFIER, GUARDRAIL, SIGLIP, OpenNsfw, SiglipClassifier
 from cosmos_exp.guardrails.siglip import classifier, load_classifier
 from cosmos_exp.guardrails.videos import VideoGuards, found_faces, video_guards

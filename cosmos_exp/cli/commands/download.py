@@ -61,7 +61,9 @@ def _guards(options: Namespace) -> int:
     from cosmos_exp.guardrails.networks import ONNX_FILES, fetch
 
     if options.models != [GUARDS]:
-        raise UserError(f"{GUARDS} come out of Python packages, the others from the Hugging Face Hub: give them one after the other")
+        raise UserError(
+            f"{GUARDS} come out of Python packages, the others from the Hugging Face Hub: give them one after the other"
+        )
     if options.dry_run:
         for network in ONNX_FILES:
             print(f"{network.path(options.to)} from {network.package} ({network.source})")
