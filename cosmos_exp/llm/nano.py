@@ -16,7 +16,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
-from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+from transformers import PreTrainedTokenizerFast
+from transformers.models.qwen3 import Qwen3Config, Qwen3ForCausalLM
 
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.llm.client import validated
@@ -83,7 +84,7 @@ class NanoRewriter:
         if len(tokens) >= longest // 2:
             raise BadAnswer(f"{len(tokens)} bytes of style and caption, llm=nano reads {longest // 2 - 1}", "")
         answer = self._answer(_Waiting(tokens, request.sampling))
-        text = tokenizer.decode(answer, skip_special_tokens=True)
+        text = str(tokenizer.decode(answer, skip_special_tokens=True))
         if not answer or answer[-1] != tokenizer.eos_token_id:
             raise BadAnswer(f"cut off after {len(answer)} bytes", text)
         return ChatAnswer(text, validated(text, request.schema) if request.schema else None)
