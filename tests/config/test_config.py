@@ -102,6 +102,8 @@ def test_every_option_composes_to_its_type_and_can_run(
     if option == "carla_yaml":
         (tmp_path / "sensors.yaml").write_text("- sensor: rgb")
         overrides.append(f"sensors.file={tmp_path / 'sensors.yaml'}")
+    if (group, option) in (("captions", "vlm"), ("captions", "upsample")):
+        overrides += ["llm=endpoint", "llm.endpoint=http://127.0.0.1:8000", "llm.model=a_model"]
     if group == "scene":
         (tmp_path / "file").touch()
         overrides += [f"scene.{key}={tmp_path / 'file'}" for key in SOURCES[option].files]
