@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers.carla_clients import require_carla
@@ -35,5 +36,15 @@ def client(server: ServerProcess) -> Iterator:
     carla = require_carla()
     client = carla.Client(server.host, server.port)
     client.set_timeout(60)
+    destroy_sensors(client)
     client.load_world(TOWN)
     yield client
+    destroy_sensors(client)
+
+
+def destroy_sensors(client: Any) -> None:
+    """The client's library aborts the process where a world is loaded while sensors listen, as those of a test that has
+    failed do."""
+    carla = require_carla()
+    sensors = client.get_world().get_actors().filter("sensor.*")
+    client.apply_batch_sync([carla.command.DestroyActor(sensor) for sensor in sensors])
