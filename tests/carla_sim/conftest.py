@@ -32,19 +32,26 @@ def server(recordings: Path) -> Iterator[ServerProcess]:
 
 @pytest.fixture()
 def client(server: ServerProcess) -> Iterator:
-    """A client on a fresh world of the street."""
+    """A client on the street, which has nothing on it."""
     carla = require_carla()
     client = carla.Client(server.host, server.port)
     client.set_timeout(60)
-    destroy_sensors(client)
-    client.load_world(TOWN)
+    clear(client)
     yield client
-    destroy_sensors(client)
+    clear(client)
 
 
-def destroy_sensors(client: Any) -> None:
-    """The client's library aborts the process where a world is loaded while sensors listen, as those of a test that has
-    failed do."""
+def clear(client: Any) -> None:
+    """Empties the world. To load it again may abort the process, in which sensors of other tests have listened."""
     carla = require_carla()
-    sensors = client.get_world().get_actors().filter("sensor.*")
-    client.apply_batch_sync([carla.command.DestroyActor(sensor) for sensor in sensors])
+    client.stop_recorder()
+    client.stop_replayer(False)
+    world = client.get_world()
+    if not world.get_map().name.endswith(TOWN):
+        world = client.load_world(TOWN)
+    world.apply_settings(carla.WorldSettings())
+    world.set_weather(carla.WeatherParameters.ClearNoon)
+    world.reset_all_traffic_lights()
+    actors = world.get_actors()
+    spawned = [a for kind in ("sensor", "controller", "walker", "vehicle") for a in actors.filter(f"{kind}.*")]
+    client.apply_batch_sync([carla.command.DestroyActor(actor) for actor in spawned])

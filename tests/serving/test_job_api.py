@@ -102,7 +102,7 @@ def test_a_finished_job_is_deleted_with_its_files_and_computed_again(
 
 def test_a_job_that_waits_has_no_result_yet_and_can_be_cancelled(client: JobClient, video: Path) -> None:
     sha256 = client.put_blob(video)
-    ids = [client.submit(small_request(sha256, f"cancel {i}")).id for i in range(12)]
+    ids = [client.submit(small_request(sha256, f"cancel {i}")).id for i in range(40)]
     with pytest.raises(ServerRefusal) as refusal:
         client.result(ids[-1])
     assert refusal.value.status == 409
