@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
-from cosmos_exp.common.errors import unknown_name
+from cosmos_exp.captions.rewrite import NUM_PHRASINGS
+from cosmos_exp.common.errors import repeated, unknown_name
+from cosmos_exp.common.styles import STYLES
 from cosmos_exp.common.typed_config import REQUIRED
 from cosmos_exp.controls.config import AreaConfig
 
@@ -93,8 +95,17 @@ class CaptionsConfig:
 
 
 def captions_problems(config: CaptionsConfig, *, llm: str, used: Collection[str]) -> Iterator[str]:
-    """One message per value of the keys of models that is out of range. llm: name of the language model. used: controls
-    that have a weight."""
+    """One message per value that is out of range. llm: name of the language model. used: controls with a weight."""
+    for style in config.styles:
+        if style not in STYLES:
+            yield f"captions.styles: {unknown_name('style', style, STYLES)}"
+    if not config.styles:
+        yield f"captions.styles is empty: give one or more of {', '.join(STYLES)}"
+    yield from repeated("captions.styles", config.styles)
+    if not 0 <= config.variant < NUM_PHRASINGS:
+        yield f"captions.variant={config.variant}: must be 0 to {NUM_PHRASINGS - 1}"
+    if config.prompt is not None and not config.prompt.strip():
+        yield "captions.prompt is empty: write a sentence, or null to describe the scene"
     for key, given, allowed in (
         ("source", config.source, SOURCES),
         ("profile", config.profile, LENGTHS),

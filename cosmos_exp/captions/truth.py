@@ -42,6 +42,7 @@ _ROADS = {
     "street": {"straight"},
 }
 _JUDGED_ROADS = frozenset().union(*_ROADS.values(), *_AREAS.values())
+_JUDGED_KINDS = frozenset({*VEHICLES.values(), "pedestrian", "vehicle"})
 _LANES = {"straight_2lane": "2", "straight_4lane": "4"}
 
 
@@ -140,7 +141,7 @@ def _surroundings(scene: Scene, times: Sequence[float]) -> tuple[frozenset[str],
 def judge(caption: str, truth: SceneTruth) -> dict[str, Verdict]:
     """{topic: verdict}, in the order of TOPICS. Sentences on style and camera state nothing that counts."""
     facts = facts_of(caption)
-    actors = [m for m in facts.mentions if m.kind in ACTORS and m.kind in _known_kinds()]
+    actors = [m for m in facts.mentions if m.kind in ACTORS and m.kind in _JUDGED_KINDS]
     return {
         "kinds": _kinds(actors, truth),
         "counts": _counts(actors, truth),
@@ -149,10 +150,6 @@ def judge(caption: str, truth: SceneTruth) -> dict[str, Verdict]:
         "road": _road(facts, truth),
         "surroundings": _scenery(facts, truth),
     }
-
-
-def _known_kinds() -> frozenset[str]:
-    return frozenset({*VEHICLES.values(), "pedestrian", "vehicle"})
 
 
 def _below(kind: str) -> set[str]:

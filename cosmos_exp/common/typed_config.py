@@ -25,8 +25,9 @@ def identity_name(name: str) -> dict[str, str]:
 def identity(config: Any) -> dict[str, Any]:
     """{dotted key: value} of what changes the result and differs from the default of the config's type.
 
-    config: instance of a config dataclass; one that is switched off says so by a property `changes_result`. So a new
-    field with a default, or a renamed one with `identity_name`, leaves the identity of every config as it was.
+    config: instance of a config dataclass; one that is switched off says so by a property `changes_result`, and in
+    words by COUNTS_WHERE, for `cosmos-exp explain`. So a new field with a default, or a renamed one with
+    `identity_name`, leaves the identity of every config as it was.
     """
     return dict(_differing(config, ""))
 

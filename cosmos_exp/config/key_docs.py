@@ -22,7 +22,6 @@ from cosmos_exp.config.compose import compose
 from cosmos_exp.config.conf_folder import CONF
 from cosmos_exp.config.launchers import LAUNCHERS, problems
 from cosmos_exp.config.schema import Config
-from cosmos_exp.guardrails.config import GuardrailsConfig
 from cosmos_exp.models.registry import config_types, other_families
 from cosmos_exp.scene.sources import SOURCES
 
@@ -32,8 +31,6 @@ USUAL = ("scene=procedural", "model=nano")
 """Options that the config has without overrides."""
 OPTION_OF = {"transfer1": "nano"}
 """{model family: one of its options}, where none has the family's name."""
-WITH_WEIGHT = "yes, where the control has a weight"
-WITH_FACES = "yes, where guardrails.faces is true"
 IMPOSSIBLE = {int: -(10**9), float: -1e9, str: "?"}
 """A value of each type that no key with a rule allows, to hear the rule."""
 
@@ -108,9 +105,8 @@ def _docs(kind: type, prefix: str, option: str, effect: str) -> Iterator[KeyDoc]
 def _own_effect(kind: type, entry: Field, effect: str) -> str:
     if effect == "no" or not entry.metadata.get("changes_result", True):
         return "no"
-    if kind is GuardrailsConfig:
-        return WITH_FACES
-    return WITH_WEIGHT if hasattr(kind, "changes_result") else effect
+    where = getattr(kind, "COUNTS_WHERE", "")
+    return f"yes, {where}" if where else effect
 
 
 def declarations(kind: type) -> dict[str, Declaration]:

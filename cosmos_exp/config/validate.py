@@ -15,7 +15,6 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from cosmos_exp.captions.config import captions_problems
-from cosmos_exp.captions.rewrite import NUM_PHRASINGS
 from cosmos_exp.common import torchrun
 from cosmos_exp.common.errors import ValidationErrors, attempt, repeated, unknown_name
 from cosmos_exp.common.gpu_memory import GIB
@@ -321,17 +320,6 @@ def _check_previews(config: Config) -> Iterator[str]:
 
 
 def _check_captions(config: Config) -> Iterator[str]:
-    styles = list(config.captions.styles)
-    for style in styles:
-        if style not in STYLES:
-            yield f"captions.styles: {unknown_name('style', style, STYLES)}"
-    if not styles:
-        yield f"captions.styles is empty: give one or more of {', '.join(STYLES)}"
-    yield from repeated("captions.styles", styles)
-    if not 0 <= config.captions.variant < NUM_PHRASINGS:
-        yield f"captions.variant={config.captions.variant}: must be 0 to {NUM_PHRASINGS - 1}"
-    if config.captions.prompt is not None and not config.captions.prompt.strip():
-        yield "captions.prompt is empty: write a sentence, or null to describe the scene"
     yield from captions_problems(config.captions, llm=config.llm.name, used=config.controls.used)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
+from typing import ClassVar
 
 from cosmos_exp.common.typed_config import NO_EFFECT, REQUIRED
 
@@ -31,6 +32,8 @@ class WeightMapConfig(AreaConfig):
 
 @dataclass
 class ControlConfig:
+    COUNTS_WHERE: ClassVar[str] = "where the control has a weight"
+
     weight: float = 0.0
     """Control weight, >= 0; 0 leaves the control out."""
     weight_map: WeightMapConfig = field(default_factory=WeightMapConfig)

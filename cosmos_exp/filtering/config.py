@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from cosmos_exp.common.errors import repeated, unknown_name
 
@@ -17,6 +18,8 @@ PLACEHOLDERS = ("{style}", "{prompt}")
 @dataclass
 class FilterConfig:
     """Which of the `sampler.best_of` candidates of a style is kept; with sampler.best_of=1 nothing reads it."""
+
+    COUNTS_WHERE: ClassVar[str] = "where sampler.best_of is above 1"
 
     name: str = "measures"
     """measures: style and label survival, by the run's evaluator; vlm: yes/no questions to the model of `llm`."""

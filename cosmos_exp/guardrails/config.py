@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from cosmos_exp.common.typed_config import NO_EFFECT
 
@@ -10,6 +11,8 @@ from cosmos_exp.common.typed_config import NO_EFFECT
 @dataclass
 class GuardrailsConfig:
     """What stops a clip. An error of a guard stops the run: it is never taken for "safe"."""
+
+    COUNTS_WHERE: ClassVar[str] = "where guardrails.faces is true"
 
     words: bool = field(default=True, metadata=NO_EFFECT)
     """Whether prompts, negative and regional prompts, and answers of language models, are looked through for words of

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from typing import ClassVar
 from urllib.parse import urlsplit
 
 from cosmos_exp.common.errors import UserError, attempt, unknown_name
@@ -25,6 +26,8 @@ MOST_AT_ONCE = 1024
 @dataclass
 class LLMConfig:
     """A language model: the rewriter that ships, or one behind an OpenAI-compatible server."""
+
+    COUNTS_WHERE: ClassVar[str] = "where captions or filter ask a language model"
 
     name: str = "nano"
     """nano: the rewriter that ships, in this process; endpoint: a server that runs; vllm: a vLLM server that is started

@@ -37,8 +37,8 @@ DESCRIPTION = "description"
 
 @dataclass(frozen=True)
 class ModelCaptions:
-    """texts: {what: how it came about} of all that was looked up, a style or the description, with " of VIEW" where
-    views have their own.
+    """records: {what: how it came about} of all texts that were looked up, a style or the description, with " of VIEW"
+    where views have their own.
 
     In a dry run a text that is not in the cache is a stand-in that no other run has.
     """

@@ -7,7 +7,6 @@ is still a car. Half of them pass through the nano model's tokenizer with noise 
 from __future__ import annotations
 
 import multiprocessing as mp
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +16,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cosmos_exp.common.guards import MEMORY, npz_arrays, read_bytes
 from cosmos_exp.common.styles import STYLES
 from cosmos_exp.evaluators.labels import ObjectLabel, object_labels, paint_classes, paint_lines, to_be_found
 from cosmos_exp.evaluators.network import STRIDE, PerceptionNet, Prediction
@@ -27,6 +25,7 @@ from cosmos_exp.rendering.types import CameraRender
 from cosmos_exp.rendering.weather import WEATHERS
 from cosmos_exp.sensors.camera import Rig
 from cosmos_exp.train.loop import LoopParams, StepProgress, run_loop
+from cosmos_exp.train.npz_files import load_npz, save_npz
 from cosmos_exp.train.rendering import single_thread, training_scene
 
 Soften = Callable[[Tensor, Tensor], Tensor]  # pictures [B,3,H,W] in [-1,1], noise level [B] -> the same, softened
@@ -66,14 +65,11 @@ class LabelledPictures:
     boxes: np.ndarray
 
     def save(self, path: Path) -> None:
-        partial = path.with_suffix(".partial")
-        with open(partial, "wb") as file:
-            np.savez(file, **vars(self))
-        os.replace(partial, path)
+        save_npz(path, vars(self))
 
     @classmethod
     def load(cls, path: Path) -> LabelledPictures:
-        return cls(**npz_arrays(read_bytes("training pictures", path, MEMORY), str(path)))
+        return cls(**load_npz("training pictures", path))
 
 
 def labelled_pictures(seed: int, rig: Rig, config: EvaluatorConfig) -> LabelledPictures:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing as mp
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,9 +25,10 @@ from transformers.models.qwen3 import Qwen3Config, Qwen3ForCausalLM
 from cosmos_exp.captions.grammar import Pair, pair
 from cosmos_exp.captions.messages import rewrite_messages
 from cosmos_exp.common.files import write_json
-from cosmos_exp.common.guards import MEMORY, npz_arrays, read_bytes, read_json
+from cosmos_exp.common.guards import read_json
 from cosmos_exp.llm.nano import load_rewriter
 from cosmos_exp.train.loop import LoopParams, StepProgress, run_loop
+from cosmos_exp.train.npz_files import load_npz, save_npz
 
 HELD_OUT_SEED = 1_000_000_000
 PAD, USER, ASSISTANT, END = range(4)
@@ -124,14 +124,11 @@ class Conversations:
     lengths: np.ndarray
 
     def save(self, path: Path) -> None:
-        partial = path.with_suffix(".partial")
-        with open(partial, "wb") as file:
-            np.savez(file, **vars(self))
-        os.replace(partial, path)
+        save_npz(path, vars(self))
 
     @classmethod
     def load(cls, path: Path) -> Conversations:
-        return cls(**npz_arrays(read_bytes("training conversations", path, MEMORY), str(path)))
+        return cls(**load_npz("training conversations", path))
 
 
 def conversations(seeds: range) -> Conversations:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cosmos_exp.common.errors import unknown_name
+from cosmos_exp.common.interpreter import loading_modules
 
 if TYPE_CHECKING:
     from cosmos_exp.rendering.clips.jobs import Context, Job, JobResult
@@ -45,12 +46,11 @@ def run(
 @contextmanager
 def lasting_objects() -> Iterator[None]:
     """Spares the garbage collector what is made inside: imports and indices, which it would walk again and again."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
+    with loading_modules():
+        try:
+            yield
+        finally:
+            gc.freeze()
 
 
 class _Report:
