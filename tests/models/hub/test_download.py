@@ -269,7 +269,7 @@ def test_a_gated_repository_names_its_page(hub: Hub, folder: Path, monkeypatch, 
     if token:
         monkeypatch.setenv("HF_TOKEN", token)
     with pytest.raises(UserError, match=r"^meta-llama/Llama-Guard-3-8B is gated: accept its licence " + message):
-        main(["guardrail", "--to", str(folder)])
+        main(["llama_guard", "--to", str(folder)])
     assert hub.fetched() == [], "access is looked at before anything is fetched"
 
 
