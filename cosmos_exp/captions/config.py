@@ -73,7 +73,7 @@ class CaptionsConfig:
     """Which phrasing of the styles, by template."""
     profile: str = "auto"
     """Length of a text by a model. nano: 256 bytes with the camera's sentence; released: 80 to 130 words; auto: as the
-    video model reads, and nano with llm=nano."""
+    video model reads; for a folder of captions released."""
     attempts: int = 3
     """Requests per text at most, before the template stands in."""
     request: str = "each"

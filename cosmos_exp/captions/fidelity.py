@@ -19,6 +19,7 @@ _VEHICLES = frozenset(kind for kind, covers in HYPERNYMS.items() if covers == "v
 _EXACT = frozenset(ACTORS) | {"traffic light"}
 """Things of which "several" is not "many"."""
 
+_LAMPLIGHT = re.compile(r"\b(lit|illuminated) by\b|\b(head|tail)?(lights|lamps) (are )?(on|glowing)\b")
 _MARKERS = ("<think>", "</think>", "new caption:", "rewritten caption:", "caption:", "style:", "```", "{", "}", "**")
 
 
@@ -69,7 +70,7 @@ def violations(
     return (
         *form_violations(source, rewritten, others or {}),
         *length_violations(rewritten, profile),
-        *_fact_violations(before, after, style, recolor),
+        *_fact_violations(_without_light(before, source, style), after, style, recolor),
         *style_violations(rewritten, style),
     )
 
@@ -129,6 +130,15 @@ def _fact_violations(before: TextFacts, after: TextFacts, style: str, recolor: b
     for claim in sorted(after.claims - before.claims, key=str):
         if claim != Claim("road", "road"):  # "the wet road"
             yield Violation("added", f'the {claim.topic} "{claim.value}"')
+
+
+def _without_light(before: TextFacts, source: str, style: str) -> TextFacts:
+    """Without "lamps" that are not counted or placed, where the source is told in the light of another style or of
+    lamps: they go with it."""
+    if not foreign_words(source, style) and not _LAMPLIGHT.search(source.lower()):
+        return before
+    kept = tuple(m for m in before.mentions if m.kind != "lamp" or m.count is not None or m.positions)
+    return replace(before, mentions=kept)
 
 
 def _without_snow(mention: Mention) -> Mention:

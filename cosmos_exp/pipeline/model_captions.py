@@ -187,7 +187,7 @@ def profile_name(spec: RunSpec) -> str:
     given = spec.config.captions.profile
     if given != "auto":
         return given
-    return "nano" if spec.config.llm.name == "nano" or 0 < spec.contract.text_tokens <= PROMPT_BYTES else "released"
+    return "nano" if 0 < spec.contract.text_tokens <= PROMPT_BYTES else "released"
 
 
 def _record(answered: Answered) -> dict[str, Any]:

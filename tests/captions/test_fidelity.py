@@ -37,6 +37,15 @@ def test_rewrites_by_template_are_faithful():
         assert violations(parts.text(), text, style, FREE) == (), text
 
 
+def test_lamps_go_with_the_light_of_another_style():
+    told = "Driving along a residential street at night under street lamps behind a blue car."
+    assert kinds(told, "On a sunny day, driving along a residential street behind a blue car.", "Sunny") == set()
+    counted = told.replace("under street lamps", "past two street lamps")
+    assert kinds(counted, "On a sunny day, driving along a residential street behind a blue car.", "Sunny") == {"lost"}
+    unlit = "Driving along a residential street with street lamps behind a blue car."
+    assert kinds(unlit, "On a sunny day, driving along a residential street behind a blue car.", "Sunny") == {"lost"}
+
+
 def test_every_lost_fact_is_named():
     for parts, style, variant, _ in scenes(25):
         for what, less in lost(parts).items():

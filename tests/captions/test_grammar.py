@@ -21,10 +21,10 @@ def test_a_pair_is_a_function_of_its_seed():
 
 
 def test_what_is_learned_is_faithful():
-    """All but a few: nonsense that reads as a number before another word, and lamps that go with the night."""
+    """All but a few: nonsense that reads as a number before another word, and lamps with numbers."""
     pairs = [pair(seed) for seed in range(300)]
     wrong = [p for p in pairs if violations(p.caption, p.rewritten, p.style, p.profile)]
-    assert len(wrong) <= 0.06 * len(pairs), wrong[:5]
+    assert len(wrong) <= 0.03 * len(pairs), wrong[:5]
 
 
 def test_long_answers_have_the_length_of_the_released_models():

@@ -118,6 +118,14 @@ def test_the_same_seed_gives_the_same_answer_and_another_one_another(chat: OpenA
     assert first == again != other
 
 
+def test_many_long_requests_with_seeds_are_all_answered(chat: OpenAIChat) -> None:
+    """More tokens at once than the engine takes in one step, so that it would read some requests in parts."""
+    long = (Message("user", "Rewrite: a red car on a road. " * 60),)
+    asked = [ChatRequest(long, Sampling(temperature=1.0, max_tokens=4, seed=seed)) for seed in range(16)]
+    answers = complete_all(chat, asked, 16)
+    assert len(answers) == 16 and all("cut off" in answer.reason for answer in answers if isinstance(answer, BadAnswer))
+
+
 def test_answers_have_the_schema_that_was_asked_for(chat: OpenAIChat) -> None:
     for seed in range(8):
         answer = chat.complete(ChatRequest(QUESTION, Sampling(1.0, max_tokens=2000, seed=seed), schema=Caption))

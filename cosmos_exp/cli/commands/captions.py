@@ -95,9 +95,8 @@ def _settings(captions: CaptionsConfig, llm: LLMConfig) -> RewriteSettings:
     from cosmos_exp.captions.fidelity import PROFILES
     from cosmos_exp.captions.rewriting import RewriteSettings
 
-    usual = "nano" if llm.name == "nano" else "released"
     return RewriteSettings(
-        profile=PROFILES[usual if captions.profile == "auto" else captions.profile],
+        profile=PROFILES["released" if captions.profile == "auto" else captions.profile],
         sampling=llm.sampling,
         attempts=captions.attempts,
         recolor=captions.recolor,

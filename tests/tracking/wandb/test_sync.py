@@ -56,6 +56,18 @@ def test_run_folders_become_offline_runs_once(sweep, capsys):
     assert len(run_files(sweep)) == 5
 
 
+def test_how_texts_of_a_language_model_came_about_is_in_the_config(tmp_path):
+    run = tmp_path / "rewritten"
+    write_run(run, ["sampler.guidance=1"], run_id="1a", metrics={"tse": 0.5})
+    (clip,) = [path.stem for path in (run / "captions").glob("*.json")]
+    told = {"Night": {"caption": "Night.", "source": "template", "attempts": 3, "rejected": [{"text": "x"}]}}
+    (run / "rewrites").mkdir()
+    (run / "rewrites" / f"{clip}.json").write_text(json.dumps(told))
+    assert sync(run) == {"logged": 1}
+    (logged,) = map(read_run, run_files(run))
+    assert logged.config["rewrites"] == told
+
+
 def test_online_sends_each_run_once_and_a_changed_one_again_under_its_id(tmp_path):
     write_run(tmp_path / "good", ["sampler.guidance=1"], run_id="1a", metrics={"tse": 0.5})
     write_run(tmp_path / "bad", ["sampler.guidance=3"], run_id="2b", state="failed", error="the video is black")
