@@ -28,8 +28,6 @@ from cosmos_exp.llm.types import BadAnswer, ChatRequest, Sampling
 from cosmos_exp.train.rendering import HELD_OUT_SEED, training_scene
 from cosmos_exp.train.rewriter import HELD_OUT_SEED as HELD_OUT_PAIRS
 
-TOKENS = {"nano": 320, "released": 1000}
-
 
 class Asked(NamedTuple):
     caption: str
@@ -52,7 +50,7 @@ def request(asked: Asked) -> ChatRequest:
     messages = rewrite_messages(
         asked.caption, asked.style, max_bytes=None if words else asked.profile.max_bytes, words=words
     )
-    return ChatRequest(messages, Sampling(max_tokens=TOKENS[asked.profile.name]), schema=Rewritten)
+    return ChatRequest(messages, Sampling(max_tokens=1000 if words else 320), schema=Rewritten)
 
 
 def judged(model: NanoRewriter, asked: Sequence[Asked], what: str) -> tuple[int, Counter[str]]:

@@ -40,6 +40,11 @@ class ClipSpec:
     controls: tuple[str, ...]
     size: ClipSize
 
+    @property
+    def num_videos(self) -> int:
+        maps = len(self.views) - 1 if "hdmap" in self.controls else 0
+        return len(self.views) * self.num_styles + len(self.controls) + maps
+
 
 @dataclass(frozen=True)
 class VideoKey:

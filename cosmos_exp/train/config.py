@@ -5,23 +5,32 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from cosmos_exp.models.transfer1.nano import NanoNetworks
 from cosmos_exp.train.clips import ClipSize
+from cosmos_exp.train.conditioning import Conditioning
 from cosmos_exp.train.diffusion import NoiseParams
 from cosmos_exp.train.evaluator import EvaluatorConfig
 from cosmos_exp.train.loop import LoopParams
 from cosmos_exp.train.rewriter import RewriterConfig
 from cosmos_exp.train.tokenizer import TokenizerLoss
 
-STAGES = ("render", "tokenizer", "encode", "single_view", "multi_view", "evaluate", "evaluator", "rewriter")
+STAGES = (
+    "render", "tokenizer", "encode", "single_view", "fronts", "multi_view", "evaluate", "evaluator", "rewriter"
+)  # fmt: skip
 
 
 @dataclass
 class ClipsConfig:
-    """num_clips scenes with seeds from first_seed on, num_styles of the eight styles each."""
+    """num_clips scenes with seeds from first_seed on, num_styles of the eight styles each.
+
+    start_at: training on them begins when so many are encoded, and goes on while the others are rendered; null waits
+    for all, so that a repetition draws the same batches.
+    """
 
     num_clips: int = 1600
     num_styles: int = 3
     first_seed: int = 0
+    start_at: int | None = None
 
 
 @dataclass
@@ -29,8 +38,9 @@ class TokenizerConfig:
     """Training of the tokenizer; its loss is explained in `train/tokenizer.py`.
 
     crop: side in pixels of the square cut out of each batch, 0 for whole frames.
-    max_videos bounds the videos held on the device; training starts when min_clips clips are rendered. compile:
-    torch.compile the encoder and the decoder.
+    max_videos bounds the videos held on the device; training starts when min_clips clips are rendered, and goes on
+    while others are. multi_view_share: of the clips, those that show all views. compile: torch.compile the encoder and
+    the decoder.
     """
 
     loop: LoopParams = field(default_factory=lambda: LoopParams(num_steps=10000, batch_size=16, lr=8e-4))
@@ -38,6 +48,7 @@ class TokenizerConfig:
     crop: int = 128
     max_videos: int = 12000
     min_clips: int = 64
+    multi_view_share: float = 0.2
     compile: bool = False
 
 
@@ -47,7 +58,7 @@ class SingleViewConfig:
 
     loop: LoopParams = field(default_factory=lambda: LoopParams(num_steps=5500, batch_size=192, lr=1e-3))
     noise: NoiseParams = field(default_factory=NoiseParams)
-    text_dropout: float = 0.15
+    conditioning: Conditioning = field(default_factory=Conditioning)
     shuffle_captions: bool = False
 
 
@@ -55,15 +66,27 @@ class SingleViewConfig:
 class MultiViewConfig:
     """Training of the multi-view net; the text encoder stays as the single-view stage left it.
 
-    views_per_step: views in each batch, the front among them. from_single_view: start from the single-view weights.
+    front_noise: largest standard deviation of noise on true front views. generated_fronts: share of the samples whose
+    front view is that of the stage `fronts`, where it has run. views_per_step: views in each batch, the front among
+    them. from_single_view: start from the single-view weights.
     """
 
     loop: LoopParams = field(default_factory=lambda: LoopParams(num_steps=4000, batch_size=48, lr=1e-3))
     noise: NoiseParams = field(default_factory=NoiseParams)
-    text_dropout: float = 0.15
+    conditioning: Conditioning = field(default_factory=Conditioning)
     front_noise: float = 0.1
+    generated_fronts: float = 0.5
     views_per_step: int = 6
     from_single_view: bool = True
+
+
+@dataclass
+class FrontsConfig:
+    """Front views of the multi-view clips as the single-view net generates them from the HD map."""
+
+    num_steps: int = 8
+    guidance: float = 0.0
+    batch_size: int = 64
 
 
 @dataclass
@@ -91,7 +114,8 @@ class EvaluateConfig:
 class TrainConfig:
     """folder receives rendered clips, latents, checkpoints, logs and, in `model/`, the model after every stage.
 
-    keep_clips: keep the multi-view clips' pixels after encoding. compile: torch.compile the transformer blocks.
+    networks: their sizes; a model in the folder must have them. keep_clips: keep the clips' pixels after encoding.
+    compile: torch.compile the transformer blocks.
     """
 
     folder: str = "outputs/train/nano"
@@ -101,6 +125,7 @@ class TrainConfig:
     compile: bool = False
     num_workers: int = 2
     keep_clips: bool = False
+    networks: NanoNetworks = field(default_factory=NanoNetworks)
     size: ClipSize = field(default_factory=lambda: ClipSize(num_frames=25, fps=24.0, height=144, width=256))
     single_view_clips: ClipsConfig = field(default_factory=ClipsConfig)
     multi_view_clips: ClipsConfig = field(
@@ -108,6 +133,7 @@ class TrainConfig:
     )
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     single_view: SingleViewConfig = field(default_factory=SingleViewConfig)
+    fronts: FrontsConfig = field(default_factory=FrontsConfig)
     multi_view: MultiViewConfig = field(default_factory=MultiViewConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     evaluator: EvaluatorConfig = field(default_factory=EvaluatorConfig)

@@ -2,7 +2,8 @@
 
 ln(sigma) ~ N(p_mean, p_std^2); loss = (sigma^2 + sd^2) / (sigma sd)^2 * |D(x0 + sigma eps) - x0|^2, sd = sigma_data.
 Guidance needs an unconditional branch: the single-view net sees the negative prompt in place of the caption, or
-all-zero text where its model has none, the multi-view net all-zero text.
+all-zero text where its model has none, the multi-view net all-zero text. In a share of the batches D is the guided
+prediction cond + g (cond - uncond), so that samples with guidance stay among the training videos.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +23,7 @@ from cosmos_exp.models.transfer1.edm import Denoiser, FrameCondition, training_l
 from cosmos_exp.models.transfer1.text import TextEncoder
 from cosmos_exp.models.transfer1.transformer import Trunk
 from cosmos_exp.models.transfer1.view_layout import given_frames, stack_views
+from cosmos_exp.train.conditioning import Conditioning, uniform
 from cosmos_exp.train.latents import LatentSet
 
 
@@ -44,24 +47,6 @@ def draw_targets(clips: int, styles: int, batch: int, generator: torch.Generator
     return n, k
 
 
-def draw_controls(names: list[str], generator: torch.Generator) -> list[str]:
-    """The controls of one batch: one (60 %), two (30 %) or three (10 %) of them, the HD map in half of all batches."""
-    u = float(torch.rand((), generator=generator, device=generator.device))
-    count = min(1 if u < 0.6 else 2 if u < 0.9 else 3, len(names))
-    order = torch.randperm(len(names), generator=generator, device=generator.device).tolist()
-    picked = [names[i] for i in order]
-    if "hdmap" in picked and float(torch.rand((), generator=generator, device=generator.device)) < 0.4:
-        picked.sort(key=lambda name: name != "hdmap")
-    return sorted(picked[:count])
-
-
-def draw_weights(names: list[str], batch: int, generator: torch.Generator) -> dict[str, Tensor]:
-    """Random control weights [B] each: a lone control in (0.3, 1], several on the simplex."""
-    u = torch.rand(len(names), batch, generator=generator, device=generator.device)
-    w = 0.3 + 0.7 * u if len(names) == 1 else (0.1 + u) / (0.1 + u).sum(dim=0)
-    return dict(zip(names, w))
-
-
 def flat_prompts(latents: LatentSet) -> list[str]:
     """Captions in the order of targets.flatten(0, 1)."""
     return [prompt for prompts in latents.prompts for prompt in prompts]
@@ -82,7 +67,7 @@ class SingleViewObjective(nn.Module):
         negative_prompt: str | None,
         noise: NoiseParams,
         batch_size: int,
-        text_dropout: float = 0.15,
+        conditioning: Conditioning | None = None,
         shuffle_captions: bool = False,
     ):
         super().__init__()
@@ -91,20 +76,29 @@ class SingleViewObjective(nn.Module):
         self.latents = latents
         self.noise = noise
         self.batch_size = batch_size
-        self.text_dropout = text_dropout
+        self.conditioning = conditioning or Conditioning()
         self.shuffle_captions = shuffle_captions
-        device = latents.targets.device
-        self.tokens = tuple(t.to(device) for t in text_encoder.tokenize(flat_prompts(latents)))
+        self.tokens = self._tokens(latents)
         self.negative = None
         if negative_prompt is not None:
+            device = latents.targets.device
             self.negative = tuple(t.to(device) for t in text_encoder.tokenize([negative_prompt]))
 
-    def text(self, rows: Tensor, generator: torch.Generator) -> Tensor:
-        """Embeddings [B,S,D] of the captions of targets `rows`, some replaced by the negative prompt's or by zeros."""
+    def extend(self, latents: LatentSet) -> None:
+        """Train on these clips too."""
+        self.tokens = tuple(torch.cat(pair) for pair in zip(self.tokens, self._tokens(latents), strict=True))
+        self.latents = self.latents.joined(latents)
+
+    def _tokens(self, latents: LatentSet) -> tuple[Tensor, ...]:
+        device = self.latents.targets.device
+        return tuple(t.to(device) for t in self.text_encoder.tokenize(flat_prompts(latents)))
+
+    def text(self, rows: Tensor, drop: Tensor, generator: torch.Generator) -> Tensor:
+        """Embeddings [B,S,D] of the captions of targets `rows`; the negative prompt's or zeros where drop [B]."""
         if self.shuffle_captions:
             count = len(self.tokens[0])
             rows = torch.randint(count, rows.shape, generator=generator, device=rows.device)
-        drop = torch.rand(len(rows), 1, generator=generator, device=rows.device) < self.text_dropout
+        drop = drop[:, None]
         captions = [t[rows] for t in self.tokens]
         if self.negative is None:
             return self.text_encoder(*captions) * ~drop[..., None]
@@ -114,17 +108,27 @@ class SingleViewObjective(nn.Module):
         device = generator.device
         targets = self.latents.targets
         num_clips, num_styles = targets.shape[:2]
-        n, k = draw_targets(num_clips, num_styles, self.batch_size, generator)
+        guided = uniform(generator) < self.conditioning.guided
+        batch = max(1, self.batch_size // 2) if guided else self.batch_size
+        n, k = draw_targets(num_clips, num_styles, batch, generator)
         x0 = targets[n, k, 0].float()
-        controls = draw_controls(list(self.latents.hints), generator)
+        controls = self.conditioning.draw_controls(list(self.latents.hints), generator)
         hints = {c: self.latents.hints[c][n, 0].float() for c in controls}
-        weights = draw_weights(controls, self.batch_size, generator)
-        sigma = self.noise.draw(self.batch_size, generator)
+        grid = patch_grid(self.denoiser, x0)
+        weights = self.conditioning.draw_weights(controls, batch, grid, generator)
+        sigma = self.noise.draw(batch, generator)
         noise = torch.randn(x0.shape, generator=generator, device=device)
         x = x0 + sigma[:, None, None, None, None] * noise
+        rows = n * num_styles + k
+        drop = torch.rand(batch, generator=generator, device=device) < self.conditioning.text_dropout
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            text = self.text(n * num_styles + k, generator)
-            predicted = self.denoiser(x, sigma, text, hints, weights)
+            if guided:
+                drop = torch.arange(2 * batch, device=device) >= batch
+                text = self.text(rows.repeat(2), drop, generator)
+                passes = self.denoiser(*doubled((x, sigma)), text, doubled(hints), doubled(weights))
+                predicted = guided_x0(passes.float(), self.conditioning.most_guidance, generator)
+            else:
+                predicted = self.denoiser(x, sigma, self.text(rows, drop, generator), hints, weights)
         error = (predicted.float() - x0).square().flatten(1).mean(dim=1)
         return (training_loss_weight(sigma) * error).mean(), {"x0_mse": error.detach().mean()}
 
@@ -133,8 +137,9 @@ class MultiViewObjective(nn.Module):
     """The multi-view net under a loss on every view but the first, which is given.
 
     Each batch has the front view and `views_per_step - 1` random others: the net sees all views at once only in
-    sampling. There, the given front view is generated, not ground truth: `front_noise` is the largest standard
-    deviation of the noise that training adds to it.
+    sampling. There, the given front view is generated, not ground truth: a share of the samples, `generated_fronts`,
+    are given such a one where the latents have them, and `front_noise` is the largest standard deviation of the noise
+    that training adds to it.
     """
 
     def __init__(
@@ -146,8 +151,9 @@ class MultiViewObjective(nn.Module):
         views: tuple[str, ...],
         noise: NoiseParams,
         batch_size: int,
-        text_dropout: float = 0.15,
+        conditioning: Conditioning | None = None,
         front_noise: float = 0.1,
+        generated_fronts: float = 0.5,
         views_per_step: int | None = None,
     ):
         super().__init__()
@@ -155,18 +161,26 @@ class MultiViewObjective(nn.Module):
         self.latents = latents
         self.noise = noise
         self.batch_size = batch_size
-        self.text_dropout = text_dropout
+        self.conditioning = conditioning or Conditioning()
         self.front_noise = front_noise
+        self.generated_fronts = generated_fronts
         self.views = views
         self.views_per_step = views_per_step or len(views)
-        self.texts = self._encode_prompts(text_encoder)
+        self._text_encoder = [text_encoder]  # no part of this module: it is not trained here
+        self.texts = self._encode_prompts(latents)
+
+    def extend(self, latents: LatentSet) -> None:
+        """Train on these clips too."""
+        self.texts = torch.cat([self.texts, self._encode_prompts(latents)])
+        self.latents = self.latents.joined(latents)
 
     @torch.no_grad()
-    def _encode_prompts(self, text_encoder: TextEncoder) -> Tensor:
-        """float16 [N*K, V, S, D]: the text encoder is not trained here, so its output is computed once."""
+    def _encode_prompts(self, latents: LatentSet) -> Tensor:
+        """float16 [N*K, V, S, D]: computed once."""
         device = self.latents.targets.device
+        (text_encoder,) = self._text_encoder
         texts = []
-        for prompt in flat_prompts(self.latents):
+        for prompt in flat_prompts(latents):
             ids, mask = text_encoder.tokenize([view_prompt(view, prompt) for view in self.views])
             texts.append(text_encoder(ids.to(device), mask.to(device)).half())
         return torch.stack(texts)
@@ -174,18 +188,20 @@ class MultiViewObjective(nn.Module):
     def forward(self, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         device = generator.device
         num_clips, num_styles, num_views = self.latents.targets.shape[:3]
-        n, k = draw_targets(num_clips, num_styles, self.batch_size, generator)
+        guided = uniform(generator) < self.conditioning.guided
+        batch = max(1, self.batch_size // 2) if guided else self.batch_size
+        n, k = draw_targets(num_clips, num_styles, batch, generator)
         others = 1 + torch.randperm(num_views - 1, generator=generator, device=device)[: self.views_per_step - 1]
         seen = torch.cat([others.new_zeros(1), others.sort().values])
         x0 = stack_views(self.latents.targets[n, k][:, seen].float())
-        hints = {"hdmap": stack_views(self.latents.hints["hdmap"][n][:, seen].float())}
-        weights = draw_weights(["hdmap"], self.batch_size, generator)
-        sigma = self.noise.draw(self.batch_size, generator)
+        controls = self.conditioning.draw_controls(["hdmap"], generator)
+        hints = {c: stack_views(self.latents.hints[c][n][:, seen].float()) for c in controls}
+        weights = self.conditioning.draw_weights(controls, batch, patch_grid(self.denoiser, x0), generator)
+        sigma = self.noise.draw(batch, generator)
         x = x0 + sigma[:, None, None, None, None] * torch.randn(x0.shape, generator=generator, device=device)
-        strength = self.front_noise * torch.rand(self.batch_size, 1, 1, 1, 1, generator=generator, device=device)
-        front = x0 + strength * torch.randn(x0.shape, generator=generator, device=device)
-        keep = torch.rand(self.batch_size, 1, 1, generator=generator, device=device) >= self.text_dropout
-        text = self.texts[n * num_styles + k][:, seen].float().flatten(1, 2) * keep
+        front = self._given(x0, n, k, generator)
+        drop = torch.rand(batch, generator=generator, device=device) < self.conditioning.text_dropout
+        text = self.texts[n * num_styles + k][:, seen].float().flatten(1, 2)
         frames = x0.shape[2] // len(seen)
         given = given_frames(len(seen), frames).to(device)
         view_ids = seen.repeat_interleave(frames)[None]
@@ -193,11 +209,54 @@ class MultiViewObjective(nn.Module):
             num_views_set_to(self.denoiser, len(seen)),
             torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"),
         ):
+            if guided:
+                x, sigmas, front, text = doubled((x, sigma, front, text))
+                hints, weights = doubled(hints), doubled(weights)
+                drop = torch.arange(2 * batch, device=device) >= batch
+            else:
+                sigmas = sigma
             condition = FrameCondition(front, given)
-            predicted = self.denoiser(x, sigma, text, hints, weights, condition=condition, view_ids=view_ids)
+            text = text * ~drop[:, None, None]
+            predicted = self.denoiser(x, sigmas, text, hints, weights, condition=condition, view_ids=view_ids)
+            if guided:
+                predicted = guided_x0(predicted.float(), self.conditioning.most_guidance, generator)
         free = 1 - given
         squares = (free * (predicted.float() - x0)).square().flatten(1).mean(dim=1) / free.mean()
         return (training_loss_weight(sigma) * squares).mean(), {"x0_mse": squares.detach().mean()}
+
+    def _given(self, x0: Tensor, clips: Tensor, styles: Tensor, generator: torch.Generator) -> Tensor:
+        """Latents like x0 [B,16,V*T,h,w] whose first view is what the net is given."""
+        size = (len(x0), 1, 1, 1, 1)
+        strength, choice = torch.rand(2, *size, generator=generator, device=x0.device)
+        noised = x0 + self.front_noise * strength * torch.randn(x0.shape, generator=generator, device=x0.device)
+        if self.latents.fronts is None:
+            return noised
+        fronts = self.latents.fronts[clips, styles].float()
+        generated = torch.cat([fronts, x0[:, :, fronts.shape[2] :]], dim=2)
+        return torch.where(choice < self.generated_fronts, generated, noised)
+
+
+Batch = TypeVar("Batch", tuple[Tensor, ...], dict[str, Tensor])
+
+
+def doubled(values: Batch) -> Batch:
+    """Each tensor twice along its first dimension, for two passes over the same batch."""
+    if isinstance(values, dict):
+        return {name: torch.cat([value, value]) for name, value in values.items()}
+    return tuple(torch.cat([value, value]) for value in values)
+
+
+def guided_x0(passes: Tensor, most: float, generator: torch.Generator) -> Tensor:
+    """cond + g (cond - uncond) with a random g from 0 to `most` of each sample. passes: cond, then uncond [2B,...]."""
+    cond, uncond = passes.chunk(2)
+    g = most * torch.rand(len(cond), 1, 1, 1, 1, generator=generator, device=cond.device)
+    return cond + g * (cond - uncond)
+
+
+def patch_grid(denoiser: Denoiser, x: Tensor) -> tuple[int, int, int]:
+    """Frames, rows and columns of the tokens of latents x [B,16,T,h,w]."""
+    frames, rows, columns = (n // p for n, p in zip(x.shape[2:], denoiser.net.config.patch_size, strict=True))
+    return frames, rows, columns
 
 
 def networks(net: ControlledDiT) -> dict[str, Trunk]:

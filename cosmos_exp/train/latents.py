@@ -1,11 +1,14 @@
-"""The training set of the diffusion networks: every video of every clip, encoded once by the trained tokenizer."""
+"""The training set of the diffusion networks: every video of every clip, encoded once by the trained tokenizer.
+
+It lies in a folder of parts, one of some clips each, which grows as clips are rendered.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +16,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from cosmos_exp.train.clips import Clip, read_clip
+from cosmos_exp.train.clips import read_clip
+from cosmos_exp.train.rendering import ClipFeed
 
 Encode = Callable[[torch.Tensor], torch.Tensor]  # uint8 [B,F,H,W,3] -> float [B,16,T,h,w]
 
@@ -23,24 +27,46 @@ class LatentSet:
     """N clips, K styles each, V views.
 
     targets: [N,K,V,16,T,h,w] float16. hints: control -> [N,Vc,16,T,h,w] float16, where Vc is V for the HD map and 1
-    (the first view) for the rest. prompts[n][k] is the caption of targets[n,k], styles[n][k] its style.
+    (the first view) for the rest. prompts[n][k] is the caption of targets[n,k], styles[n][k] its style, seeds[n] the
+    clip's seed. fronts: the first view as a single-view net generates it, [N,K,16,T,h,w] float16, where it has.
     """
 
     targets: torch.Tensor
     hints: dict[str, torch.Tensor]
     prompts: list[list[str]]
     styles: list[list[str]]
+    seeds: list[int]
+    fronts: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.targets)
 
     def to(self, device: torch.device | str) -> LatentSet:
         hints = {k: v.to(device) for k, v in self.hints.items()}
-        return LatentSet(self.targets.to(device), hints, self.prompts, self.styles)
+        fronts = None if self.fronts is None else self.fronts.to(device)
+        return replace(self, targets=self.targets.to(device), hints=hints, fronts=fronts)
+
+    def joined(self, other: LatentSet) -> LatentSet:
+        """The clips of both, on the device of this one."""
+        device = self.targets.device
+        fronts = None
+        if self.fronts is not None and other.fronts is not None:
+            fronts = torch.cat([self.fronts, other.fronts.to(device)])
+        return LatentSet(
+            torch.cat([self.targets, other.targets.to(device)]),
+            {k: torch.cat([v, other.hints[k].to(device)]) for k, v in self.hints.items()},
+            self.prompts + other.prompts,
+            self.styles + other.styles,
+            self.seeds + other.seeds,
+            fronts,
+        )
 
     def save(self, path: Path) -> None:
         tensors = {"targets": self.targets, **{f"hint.{k}": v for k, v in self.hints.items()}}
-        metadata = {"prompts": json.dumps(self.prompts), "styles": json.dumps(self.styles)}
+        if self.fronts is not None:
+            tensors["fronts"] = self.fronts
+        lists = {"prompts": self.prompts, "styles": self.styles, "seeds": self.seeds}
+        metadata = {name: json.dumps(values) for name, values in lists.items()}
         partial = path.with_suffix(".partial")
         save_file({k: v.contiguous().cpu() for k, v in tensors.items()}, partial, metadata)
         os.replace(partial, path)
@@ -51,22 +77,15 @@ class LatentSet:
             metadata = file.metadata()
             hints = {k.removeprefix("hint."): file.get_tensor(k) for k in file.keys() if k.startswith("hint.")}  # noqa: SIM118 (not a dict)
             targets = file.get_tensor("targets")
-        return cls(targets, hints, json.loads(metadata["prompts"]), json.loads(metadata["styles"]))
+            fronts = file.get_tensor("fronts") if "fronts" in file.keys() else None  # noqa: SIM118 (not a dict)
+        lists = {name: json.loads(metadata[name]) for name in ("prompts", "styles", "seeds")}
+        return cls(targets, hints, **lists, fronts=fronts)
 
 
-def encode_clips(
-    paths: Iterable[Path],
-    encode: Encode,
-    views: tuple[str, ...],
-    controls: tuple[str, ...],
-    *,
-    discard: bool = False,
-    progress: Callable[[int], None] | None = None,
-) -> LatentSet:
-    """Encode clips as they arrive. discard: delete each clip's files once it is encoded."""
-    targets, prompts, styles = [], [], []
+def encode_clips(paths: Iterable[Path], encode: Encode, views: tuple[str, ...], controls: tuple[str, ...]) -> LatentSet:
+    targets, prompts, styles, seeds = [], [], [], []
     hints: dict[str, list[torch.Tensor]] = {c: [] for c in controls}
-    for number, path in enumerate(paths, 1):
+    for path in paths:
         clip = read_clip(path)
         latents = encode(torch.from_numpy(np.array(clip.videos))).half()
         index = {(key.view, key.name): z for key, z in zip(clip.keys, latents)}
@@ -75,18 +94,81 @@ def encode_clips(
             hints[control].append(torch.stack([index[v, control] for v in _views_of(control, views)]))
         prompts.append(list(clip.prompts.values()))
         styles.append(list(clip.prompts))
-        if discard:
-            _delete(clip, path)
-        if progress:
-            progress(number)
-    return LatentSet(torch.stack(targets), {c: torch.stack(h) for c, h in hints.items()}, prompts, styles)
+        seeds.append(clip.seed)
+    return LatentSet(torch.stack(targets), {c: torch.stack(h) for c, h in hints.items()}, prompts, styles, seeds)
+
+
+PART = 32
+"""Clips that are encoded together at least, but for the last ones."""
+
+
+class LatentParts:
+    """The latents of a set of clips: those in the folder, then those that a feed goes on to render.
+
+    encode, views, controls: as of `encode_clips`. keep_clips: leave the clips' pixels on disk after encoding.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        feed: Callable[[set[int]], ClipFeed],
+        encode: Encode,
+        views: tuple[str, ...],
+        controls: tuple[str, ...],
+        *,
+        keep_clips: bool = False,
+        progress: Callable[[int], None] | None = None,
+    ):
+        """feed: renders the clips whose seeds are not among these."""
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.encode, self.views, self.controls = encode, views, controls
+        self.keep_clips, self.progress = keep_clips, progress
+        self._ready = [LatentSet.load(path) for path in self.paths()]
+        self.count = sum(map(len, self._ready))
+        self._rendered: list[Path] = []
+        self._feed = feed({seed for part in self._ready for seed in part.seeds})
+
+    def paths(self) -> list[Path]:
+        return sorted(self.folder.glob("*.safetensors"))
+
+    def __enter__(self) -> LatentParts:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._feed.close()
+
+    def new(self) -> list[LatentSet]:
+        """What has come since the last call."""
+        self._take(wait=False)
+        ready, self._ready = self._ready, []
+        return ready
+
+    def first(self, number: int | None) -> LatentSet:
+        """Waits for so many clips, or for all."""
+        while not self._feed.finished and (number is None or self.count < number):
+            self._take(wait=True)
+        self._take(wait=False)
+        together, *others = self.new()
+        for other in others:
+            together = together.joined(other)
+        return together
+
+    def _take(self, wait: bool) -> None:
+        self._rendered += self._feed.take(wait)
+        if len(self._rendered) < (1 if self._feed.finished else PART):
+            return
+        part = encode_clips(self._rendered, self.encode, self.views, self.controls)
+        part.save(self.folder / f"{part.seeds[0]:08d}_{part.seeds[-1]:08d}.safetensors")
+        for path in self._rendered if not self.keep_clips else ():
+            path.unlink()
+            path.with_suffix(".npy").unlink()
+        self._rendered = []
+        self._ready.append(part)
+        self.count += len(part)
+        if self.progress:
+            self.progress(self.count)
 
 
 def _views_of(control: str, views: tuple[str, ...]) -> tuple[str, ...]:
     return views if control == "hdmap" else views[:1]
-
-
-def _delete(clip: Clip, path: Path) -> None:
-    del clip
-    path.unlink()
-    path.with_suffix(".npy").unlink()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from dataclasses import replace
 from functools import partial
-from itertools import islice
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.common.files import write_json
 from cosmos_exp.evaluators.nano import channels_last, save_network
 from cosmos_exp.evaluators.network import PerceptionNet
+from cosmos_exp.models.transfer1.description import PARTS, read_description
 from cosmos_exp.models.transfer1.edm import Denoiser
 from cosmos_exp.models.transfer1.model import WorldModel
 from cosmos_exp.models.transfer1.nano import nano_config
@@ -31,9 +35,10 @@ from cosmos_exp.train.clips import ClipSpec
 from cosmos_exp.train.config import STAGES, ClipsConfig, TrainConfig
 from cosmos_exp.train.diffusion import MultiViewObjective, SingleViewObjective, networks, start_from_single_view
 from cosmos_exp.train.evaluator import PictureBank, render_pictures, train_evaluator
-from cosmos_exp.train.latents import LatentSet, encode_clips
-from cosmos_exp.train.loop import StepProgress, run_loop
-from cosmos_exp.train.rendering import render_clips
+from cosmos_exp.train.fronts import generated_fronts
+from cosmos_exp.train.latents import LatentParts, LatentSet
+from cosmos_exp.train.loop import LoopParams, StepProgress, run_loop
+from cosmos_exp.train.rendering import ClipFeed, render_clips
 from cosmos_exp.train.rewriter import (
     ConversationBank,
     Conversations,
@@ -47,6 +52,11 @@ from cosmos_exp.train.tokenizer import VideoBank, latent_statistics, train_token
 
 log = logging.getLogger(__name__)
 
+AHEAD = 256
+"""Clips that are rendered ahead of being encoded, at most."""
+REFRESH = 100
+"""Steps between two looks for new latents."""
+
 ConfigStore.instance().store(name="base_train", node=TrainConfig)
 
 
@@ -57,14 +67,12 @@ class Training:
         self.config = config
         self.rig = rig
         self.folder = Path(config.folder)
+        self.clips = self.folder / "clips"
         self.device = torch.device(pick_device(config.device))
         torch.set_float32_matmul_precision("high")
         torch.backends.cudnn.benchmark = True
         torch.manual_seed(config.seed)  # the initial weights; batches have generators of their own
-        if (self.folder / "model" / "model.json").exists():
-            self.model = WorldModel.from_folder(self.folder / "model", device=self.device)
-        else:
-            self.model = WorldModel.build(nano_config(), device=self.device)
+        self.model = self._start()
         self.views = self.model.contract.views
         self.controls = self.model.contract.controls
 
@@ -74,101 +82,162 @@ class Training:
     def multi_view_specs(self) -> Iterator[ClipSpec]:
         return self._specs(self.config.multi_view_clips, self.views, ("hdmap",))
 
+    def tokenizer_specs(self) -> Iterator[ClipSpec]:
+        """Of both sets, in their shares, as many as the bank holds."""
+        settings, number, videos = self.config.tokenizer, 0, 0
+        sets = (self.single_view_specs(), self.multi_view_specs())
+        share = settings.multi_view_share
+        while videos < settings.max_videos:
+            spec = next(sets[int((number + 1) * share) > int(number * share)], None)
+            if spec is None:
+                return
+            yield spec
+            number += 1
+            videos += spec.num_videos
+
+    def _start(self) -> WorldModel:
+        """That of the folder, or random weights."""
+        size, folder = self.config.size, self.folder / "model"
+        wanted = nano_config(self.config.networks, height=size.height, width=size.width, frames=size.num_frames)
+        if not (folder / "model.json").exists():
+            return WorldModel.build(wanted, device=self.device)
+        there = read_description(folder)
+        wanted = json.loads(json.dumps(wanted))
+        other = [part for part in PARTS if part != "contract" and there.get(part) != wanted[part]]
+        if other:
+            raise UserError(
+                f"{folder} has other sizes than networks gives, in {', '.join(other)}: give those that it was made "
+                "with, or train into another folder"
+            )
+        return WorldModel(wanted, folder=folder, device=self.device)
+
     def render(self) -> None:
-        """All clips, which later stages otherwise render on demand; may run in parallel to the tokenizer stage."""
-        for specs, folder in ((self.single_view_specs(), "clips"), (self.multi_view_specs(), "multi_view_clips")):
-            progress = counter(f"rendered into {folder}")
-            for number, _ in enumerate(self._rendered(specs, self.folder / folder), 1):
-                progress(number)
+        """All clips, which later stages otherwise render while they need them."""
+        progress = counter("rendered")
+        specs = chain(self.single_view_specs(), self.multi_view_specs())
+        for number, _ in enumerate(render_clips(specs, self.rig, self.clips, self.config.num_workers), 1):
+            progress(number)
 
     def tokenizer(self) -> None:
         settings = self.config.tokenizer
-        bank = VideoBank(self.folder / "clips", settings.max_videos, self.device)
-        bank.refresh()
-        if bank.num_clips < settings.min_clips:
-            needed = islice(self.single_view_specs(), settings.min_clips)
-            for _ in self._rendered(needed, self.folder / "clips"):
-                pass
+        bank = VideoBank(self.clips, settings.max_videos, self.device)
         vae = self.model.tokenizer.vae.train()
         if settings.compile:
             vae.encoder.compile()
             vae.decoder.compile()
-        finished = train_tokenizer(
-            vae,
-            bank,
-            settings.loop,
-            self.folder / "tokenizer",
-            settings.loss,
-            crop=settings.crop,
-            progress=report("tokenizer"),
-        )
+        with closing(self._feed(self.tokenizer_specs(), ahead=settings.max_videos)) as feed:
+
+            def refresh() -> int:
+                feed.take(wait=False)
+                return bank.refresh()
+
+            while refresh() and bank.num_clips < settings.min_clips and not feed.finished:
+                feed.take(wait=True)
+            finished = train_tokenizer(
+                vae,
+                bank,
+                settings.loop,
+                self.folder / "tokenizer",
+                settings.loss,
+                crop=settings.crop,
+                progress=report("tokenizer"),
+                refresh=refresh,
+            )
         self.model.tokenizer.set_statistics(*latent_statistics(vae.eval(), bank, min(1024, 4 * len(bank))))
         self._save("tokenizer", finished)
 
     def encode(self) -> None:
-        """Latents of all clips, which the next stages otherwise encode when they need them."""
-        self._single_view_latents()
-        self._multi_view_latents()
-
-    def _single_view_latents(self) -> Path:
-        path = self.folder / "single_view.safetensors"
-        if not path.exists():
-            paths = self._rendered(self.single_view_specs(), self.folder / "clips")
-            encode_clips(paths, self._encode, self.views[:1], self.controls, progress=counter("encoded")).save(path)
-        return path
-
-    def _multi_view_latents(self) -> Path:
-        path = self.folder / "multi_view.safetensors"
-        if not path.exists():
-            paths = self._rendered(self.multi_view_specs(), self.folder / "multi_view_clips")
-            discard = not self.config.keep_clips
-            encode_clips(
-                paths, self._encode, self.views, ("hdmap",), discard=discard, progress=counter("encoded")
-            ).save(path)
-        return path
+        """Latents of all clips, which the next stages otherwise encode while they need them."""
+        for parts in (self._single_view_latents(), self._multi_view_latents()):
+            with parts:
+                parts.first(None)
 
     def single_view(self) -> None:
-        latents = LatentSet.load(self._single_view_latents(), self.device)
         settings = self.config.single_view
-        denoiser = self.model.single_view()
-        self._compile(denoiser)
-        objective = SingleViewObjective(
-            self.model.text_encoder,
-            denoiser,
-            latents,
-            negative_prompt=self.model.contract.negative_prompt,
-            noise=settings.noise,
-            batch_size=settings.loop.batch_size,
-            text_dropout=settings.text_dropout,
-            shuffle_captions=settings.shuffle_captions,
-        ).train()
-        finished = run_loop(
-            objective, objective, settings.loop, self.folder / "single_view", progress=report("single view")
-        )
+        with self._single_view_latents() as parts:
+            denoiser = self.model.single_view()
+            self._compile(denoiser)
+            objective = SingleViewObjective(
+                self.model.text_encoder,
+                denoiser,
+                parts.first(self.config.single_view_clips.start_at).to(self.device),
+                negative_prompt=self.model.contract.negative_prompt,
+                noise=settings.noise,
+                batch_size=settings.loop.batch_size,
+                conditioning=settings.conditioning,
+                shuffle_captions=settings.shuffle_captions,
+            ).train()
+            finished = self._trained(objective, parts, settings.loop, "single_view")
         self._save("single view", finished)
+
+    def fronts(self) -> None:
+        """Front views of the multi-view clips, as generated, into their latents."""
+        settings, progress, done = self.config.fronts, counter("generated front views of"), 0
+        with self._multi_view_latents() as parts:
+            parts.first(None)
+            for path in parts.paths():
+                part = LatentSet.load(path)
+                if part.fronts is None:
+                    replace(part, fronts=generated_fronts(self.model, part, settings)).save(path)
+                done += len(part)
+                progress(done)
 
     def multi_view(self) -> None:
         settings = self.config.multi_view
-        latents = LatentSet.load(self._multi_view_latents(), self.device)
-        denoiser = self.model.multi_view()
-        if settings.from_single_view:
-            start_from_single_view(denoiser.net, self.model.single_view().net)
-        self._compile(denoiser)
-        objective = MultiViewObjective(
-            self.model.text_encoder,
-            denoiser,
-            latents,
-            views=self.views,
-            noise=settings.noise,
-            batch_size=settings.loop.batch_size,
-            text_dropout=settings.text_dropout,
-            front_noise=settings.front_noise,
-            views_per_step=settings.views_per_step,
-        ).train()
-        finished = run_loop(
-            objective, objective, settings.loop, self.folder / "multi_view", progress=report("multi view")
-        )
+        with self._multi_view_latents() as parts:
+            denoiser = self.model.multi_view()
+            if settings.from_single_view:
+                start_from_single_view(denoiser.net, self.model.single_view().net)
+            self._compile(denoiser)
+            objective = MultiViewObjective(
+                self.model.text_encoder,
+                denoiser,
+                parts.first(self.config.multi_view_clips.start_at).to(self.device),
+                views=self.views,
+                noise=settings.noise,
+                batch_size=settings.loop.batch_size,
+                conditioning=settings.conditioning,
+                front_noise=settings.front_noise,
+                generated_fronts=settings.generated_fronts,
+                views_per_step=settings.views_per_step,
+            ).train()
+            finished = self._trained(objective, parts, settings.loop, "multi_view")
         self._save("multi view", finished)
+
+    def _trained(
+        self, objective: SingleViewObjective | MultiViewObjective, parts: LatentParts, loop: LoopParams, stage: str
+    ) -> bool:
+        """Trains on what there is and on what comes. True when all steps are done."""
+        steps = 0
+
+        def loss(generator: torch.Generator) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+            nonlocal steps
+            if steps % REFRESH == 0:
+                for latents in parts.new():
+                    objective.extend(latents)
+            steps += 1
+            return objective(generator)
+
+        return run_loop(objective, loss, loop, self.folder / stage, progress=report(stage.replace("_", " ")))
+
+    def _single_view_latents(self) -> LatentParts:
+        return self._latents("single_view_latents", self.single_view_specs(), self.views[:1], self.controls)
+
+    def _multi_view_latents(self) -> LatentParts:
+        return self._latents("multi_view_latents", self.multi_view_specs(), self.views, ("hdmap",))
+
+    def _latents(
+        self, name: str, specs: Iterator[ClipSpec], views: tuple[str, ...], controls: tuple[str, ...]
+    ) -> LatentParts:
+        return LatentParts(
+            self.folder / name,
+            lambda there: self._feed(spec for spec in specs if spec.seed not in there),
+            self._encode,
+            tuple(views),
+            tuple(controls),
+            keep_clips=self.config.keep_clips,
+            progress=counter("encoded"),
+        )
 
     def evaluate(self) -> None:
         from cosmos_exp.train.evaluate import evaluate
@@ -244,8 +313,8 @@ class Training:
         for seed in range(clips.first_seed, clips.first_seed + clips.num_clips):
             yield ClipSpec(seed, tuple(views), clips.num_styles, tuple(controls), self.config.size)
 
-    def _rendered(self, specs: Iterator[ClipSpec], folder: Path) -> Iterator[Path]:
-        return render_clips(specs, self.rig, folder, self.config.num_workers)
+    def _feed(self, specs: Iterable[ClipSpec], ahead: int = AHEAD) -> ClipFeed:
+        return ClipFeed(specs, self.rig, self.clips, self.config.num_workers, ahead)
 
     def _save(self, stage: str, finished: bool) -> None:
         self.model.save(self.folder / "model")

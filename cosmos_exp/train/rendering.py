@@ -6,7 +6,10 @@ A clip is determined by its seed, so a data set is a range of seeds and need not
 from __future__ import annotations
 
 import multiprocessing as mp
+import queue
+import threading
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
 import cv2
@@ -113,7 +116,64 @@ def render_clips(specs: Iterable[ClipSpec], rig: Rig, folder: Path, num_workers:
     Clips that are already in the folder are not rendered again.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    jobs = ((spec, rig, str(folder)) for spec in specs)
+    specs = iter(specs)
+    if (first := next(specs, None)) is None:
+        return
+    jobs = ((spec, rig, str(folder)) for spec in chain([first], specs))
     with mp.get_context("spawn").Pool(num_workers, initializer=single_thread) as pool:
         for path in pool.imap(_work, jobs):
             yield Path(path)
+
+
+class ClipFeed:
+    """Clips that are rendered in the background, in the order of their specs.
+
+    ahead: clips that may be on disk and not taken yet. `close` ends the processes; clips that are finished stay.
+    """
+
+    def __init__(self, specs: Iterable[ClipSpec], rig: Rig, folder: Path, num_workers: int, ahead: int = 256):
+        self._finished: queue.SimpleQueue[Path | BaseException | None] = queue.SimpleQueue()
+        self._room = threading.Semaphore(ahead)
+        self._closed = threading.Event()
+        self.finished = False
+        self._thread = threading.Thread(
+            target=self._render, args=(self._wanted(specs), rig, folder, num_workers), daemon=True
+        )
+        self._thread.start()
+
+    def take(self, wait: bool) -> list[Path]:
+        """Index files of the clips that have been finished since the last call; of one at least where it waits."""
+        taken: list[Path] = []
+        while not self.finished and (not self._finished.empty() or (wait and not taken)):
+            item = self._finished.get()
+            if isinstance(item, BaseException):
+                self.finished = True
+                raise item
+            if item is None:
+                self.finished = True
+                break
+            taken.append(item)
+            self._room.release()
+        return taken
+
+    def close(self) -> None:
+        self._closed.set()
+        self._room.release()
+        self._thread.join()
+
+    def _wanted(self, specs: Iterable[ClipSpec]) -> Iterator[ClipSpec]:
+        for spec in specs:
+            self._room.acquire()
+            if self._closed.is_set():
+                return
+            yield spec
+
+    def _render(self, specs: Iterator[ClipSpec], rig: Rig, folder: Path, num_workers: int) -> None:
+        try:
+            for path in render_clips(specs, rig, folder, num_workers):
+                self._finished.put(path)
+                if self._closed.is_set():
+                    break
+            self._finished.put(None)
+        except BaseException as error:
+            self._finished.put(error)

@@ -9,6 +9,7 @@ the diffusion networks need.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,14 +116,18 @@ def train_tokenizer(
     *,
     crop: int = 0,
     progress: StepProgress | None = None,
+    refresh: Callable[[], object] | None = None,
 ) -> bool:
-    """Train in place on the bank's videos. True when all steps are done."""
+    """Train in place on the bank's videos. True when all steps are done.
+
+    refresh: called now and then, in place of that of the bank.
+    """
     steps_seen = 0
 
     def loss_function(generator: torch.Generator) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         nonlocal steps_seen
         if steps_seen % 200 == 0:
-            bank.refresh()
+            (refresh or bank.refresh)()
         steps_seen += 1
         return tokenizer_loss(autoencoder, bank.sample(generator, loop.batch_size, crop=crop), generator, weights)
 

@@ -18,8 +18,9 @@ from cosmos_exp.train import main as train_main
 from cosmos_exp.train.clips import Clip, ClipSize, ClipSpec, read_clip, write_clip
 from cosmos_exp.train.config import STAGES
 from cosmos_exp.train.diffusion import num_views_set_to, start_from_single_view
+from cosmos_exp.train.latents import LatentParts, LatentSet
 from cosmos_exp.train.loop import LoopParams
-from cosmos_exp.train.rendering import HELD_OUT_SEED, render_clip, styles_of
+from cosmos_exp.train.rendering import HELD_OUT_SEED, ClipFeed, render_clip, styles_of
 from cosmos_exp.train.tokenizer import TokenizerLoss, VideoBank, difference_loss, train_tokenizer
 
 SIZE = ClipSize(num_frames=9, fps=24.0, height=32, width=48)
@@ -73,6 +74,43 @@ def test_the_bank_reads_finished_clips_only_and_prefers_styles(clip, tmp_path):
     assert x.shape == (5, 3, 9, 16, 16) and -1 <= x.min() < x.max() <= 1
 
 
+def test_a_feed_renders_no_more_than_it_has_room_for_and_ends_when_it_is_closed(rig, tmp_path):
+    specs = [ClipSpec(seed, VIEWS[:1], 1, ("hdmap",), SIZE) for seed in range(6)]
+    asked = []
+
+    def wanted():
+        for spec in specs:
+            asked.append(spec.seed)
+            yield spec
+
+    feed = ClipFeed(wanted(), rig, tmp_path, 1, ahead=2)
+    taken = feed.take(wait=True)
+    assert taken and taken[0].name == "00000000.json" and len(asked) <= 2 + len(taken) + 1
+    feed.close()
+    assert len(list(tmp_path.glob("*.json"))) < 6
+
+
+def test_latents_grow_with_the_clips_and_are_not_made_again(rig, tmp_path, tiny_model):
+    def parts() -> LatentParts:
+        def feed(there: set[int]) -> ClipFeed:
+            specs = [ClipSpec(seed, VIEWS[:1], 1, ("hdmap",), SIZE) for seed in range(3) if seed not in there]
+            found.append(len(specs))
+            return ClipFeed(specs, rig, tmp_path / "clips", 1)
+
+        return LatentParts(tmp_path / "latents", feed, encode, VIEWS[:1], ("hdmap",))
+
+    def encode(videos: torch.Tensor) -> torch.Tensor:
+        return torch.stack([tiny_model.tokenizer.encode(v[None].permute(0, 4, 1, 2, 3) / 127.5 - 1)[0] for v in videos])
+
+    found: list[int] = []
+    with torch.no_grad(), parts() as fresh:
+        made = fresh.first(None)
+    assert made.seeds == [0, 1, 2] and made.targets.shape[:3] == (3, 1, 1) and not list((tmp_path / "clips").iterdir())
+    with parts() as again:
+        assert torch.equal(again.first(1).targets, made.targets) and again.new() == []
+    assert found == [3, 0]
+
+
 def test_difference_loss_sees_a_blur_that_keeps_the_mean():
     stripes = torch.zeros(1, 3, 2, 4, 8)
     stripes[..., ::2] = 1
@@ -123,12 +161,13 @@ def compose_train(*overrides: str):
 
 
 def test_stages_end_in_a_model_that_loads(tmp_path, tiny_model, monkeypatch):
-    monkeypatch.setattr(train_main, "nano_config", lambda: tiny_model.config)
+    monkeypatch.setattr(train_main, "nano_config", lambda *_, **__: tiny_model.config)
     loops = [
         f"{s}.loop.{v}"
         for s in ("tokenizer", "single_view", "multi_view", "evaluator")
         for v in ("num_steps=2", "batch_size=1")
     ]
+    loops.append("fronts.num_steps=1")
     size = ["size.num_frames=9", "size.height=32", "size.width=48", "tokenizer.min_clips=1", "tokenizer.crop=16"]
     few = ["single_view_clips.num_clips=2", "multi_view_clips.num_clips=1", "multi_view.views_per_step=2"]
     few += ["evaluator.num_scenes=1", "evaluator.num_times=1"]
@@ -144,7 +183,19 @@ def test_stages_end_in_a_model_that_loads(tmp_path, tiny_model, monkeypatch):
     assert set(report["styles"]["psnr"]) == set(STYLES) and set(report["captions"]) >= {"right caption", "untrained"}
     assert (tmp_path / "validation" / "styles.png").stat().st_size > 1000
     assert load_network(tmp_path / "evaluator.safetensors")
-    assert not list((tmp_path / "multi_view_clips").glob("*.npy"))  # pixels are discarded once encoded
+    assert not list((tmp_path / "clips").iterdir())  # pixels are discarded once encoded
+    (part,) = (tmp_path / "multi_view_latents").iterdir()
+    assert LatentSet.load(part).fronts is not None
+    with pytest.raises(UserError, match="has other sizes than networks gives, in name, single_view"):
+        monkeypatch.setattr(train_main, "nano_config", lambda *_, **__: other_sizes(tiny_model.config))
+        train_main.run(compose_train(f"folder={tmp_path}", "device=cpu", "stages=[evaluate]", *size))
+
+
+def other_sizes(config: dict) -> dict:
+    changed = json.loads(json.dumps(config))
+    changed["name"] = "other"
+    changed["single_view"]["base"]["num_blocks"] = 3
+    return changed
 
 
 def test_unknown_stage_and_measure_name_the_nearest(tmp_path):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field
 from typing import Any
 
+from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.views import VIEWS
 from cosmos_exp.models.contract import Contract
 from cosmos_exp.models.transfer1.config import DiTConfig
@@ -16,31 +17,72 @@ TEXT_CHANNELS = 128
 CONTROLS = ("hdmap", "edge", "depth", "seg", "vis")
 # Stands in for the caption in the unconditional branch, in training and by default in sampling.
 NEGATIVE_PROMPT = "An old computer game: flat, blurry, cartoonish, badly lit."
+HEAD_CHANNELS = 64
 
 
-def nano_config() -> dict[str, Any]:
-    """Plain values for `WorldModel.build`; what `model.json` of the shipped nano model holds."""
+@dataclass
+class TransformerSize:
+    """channels: a multiple of 64, those of a head. patch: side in latent pixels of what becomes a token."""
+
+    channels: int = 192
+    blocks: int = 8
+    patch: int = 2
+
+
+@dataclass
+class NanoNetworks:
+    """Sizes of the networks; the defaults are those of the model that ships.
+
+    encoder_channels, decoder_channels: of the tokenizer, by level, the decoder's from its latents on; layers: residual
+    blocks of a level.
+    """
+
+    encoder_channels: list[int] = field(default_factory=lambda: [48, 96, 112])
+    decoder_channels: list[int] = field(default_factory=lambda: [96, 112, 128, 128])
+    layers: int = 1
+    single_view: TransformerSize = field(default_factory=TransformerSize)
+    multi_view: TransformerSize = field(default_factory=lambda: TransformerSize(blocks=6))
+
+
+def _transformer(size: TransformerSize, **values: Any) -> DiTConfig:
+    if size.channels < HEAD_CHANNELS or size.channels % HEAD_CHANNELS:
+        raise UserError(f"channels={size.channels}: a transformer of nano has a multiple of {HEAD_CHANNELS}")
+    if size.blocks < 1 or size.patch < 1:
+        raise UserError(f"blocks={size.blocks}, patch={size.patch}: must be 1 or more")
+    return DiTConfig(
+        model_channels=size.channels,
+        num_blocks=size.blocks,
+        num_heads=size.channels // HEAD_CHANNELS,
+        text_channels=TEXT_CHANNELS,
+        adaln_lora_dim=32,
+        patch_size=(1, size.patch, size.patch),
+        max_size=(16, 32, 64),
+        **values,
+    )
+
+
+def nano_config(
+    networks: NanoNetworks | None = None, *, height: int = HEIGHT, width: int = WIDTH, frames: int = FRAMES
+) -> dict[str, Any]:
+    """Plain values for `WorldModel.build`, by default what `model.json` of the shipped nano model holds.
+
+    height, width: pixels of a view. frames: of the longest video. Raises UserError on sizes that go with no network.
+    """
+    networks = networks or NanoNetworks()
     contract = Contract(
-        height=HEIGHT,
-        width=WIDTH,
+        height=height,
+        width=width,
         fps=FPS,
-        frames=FrameRule(least=9, most=FRAMES),
+        frames=FrameRule(least=9, most=frames),
         views=VIEWS,
         controls=CONTROLS,
         multi_view_controls=("hdmap",),
         text_tokens=TEXT_TOKENS,
         negative_prompt=NEGATIVE_PROMPT,
     )
-    single = DiTConfig(
-        model_channels=192,
-        num_blocks=8,
-        num_heads=3,
-        text_channels=TEXT_CHANNELS,
-        adaln_lora_dim=32,
-        max_size=(16, 32, 64),
-    )
-    multi = replace(
-        single, num_blocks=6, condition_mask=True, extra_pos="sincos", num_views=len(VIEWS), view_channels=6
+    single = _transformer(networks.single_view)
+    multi = _transformer(
+        networks.multi_view, condition_mask=True, extra_pos="sincos", num_views=len(VIEWS), view_channels=6
     )
     return {
         "name": "nano",
@@ -48,10 +90,10 @@ def nano_config() -> dict[str, Any]:
         "tokenizer": {
             "stat_frames": 1,
             "vae": {
-                "encoder_block_out_channels": (48, 96, 112),
-                "decode_block_out_channels": (96, 112, 128, 128),
+                "encoder_block_out_channels": tuple(networks.encoder_channels),
+                "decode_block_out_channels": tuple(networks.decoder_channels),
                 "attention_resolutions": (),
-                "num_layers": 1,
+                "num_layers": networks.layers,
                 "patch_size": 4,
             },
         },
