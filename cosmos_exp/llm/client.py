@@ -161,7 +161,7 @@ class OpenAIChat:
             "seed": sampling.seed,
         }
         rates = {message.images.fps for message in request.messages if message.images and message.images.as_video}
-        if self.is_vllm and rates - {DEFAULT_FPS}:
+        if self.config.video_rate and self.is_vllm and rates - {DEFAULT_FPS}:
             (fps,) = rates
             body["media_io_kwargs"] = {"video": {"fps": fps}}
         if self.is_vllm:
@@ -207,7 +207,7 @@ class OpenAIChat:
         elif answer.status_code in (400, 422) and re.search("chat_template_kwargs|structured_outputs", said):
             hint = "; give llm.api=openai for a server that is not vLLM"
         elif answer.status_code == 400 and "trust-request-mm-kwargs" in said:
-            hint = "; the rate of a video is told to a vLLM that was started with this option"
+            hint = "; llm.video_rate=true needs a vLLM that was started with this option"
         verb = "refuses" if answer.status_code < 500 else "fails, however often it is asked"
         return UserError(f"{self.endpoint} {verb} (HTTP {answer.status_code}): {said}{hint}")
 
@@ -217,7 +217,8 @@ class OpenAIChat:
 
 def identity_of(config: LLMConfig, model: str) -> dict[str, str]:
     """What decides the answers of a model of this name, besides what it is asked."""
-    return {"model": model} | ({"think": "true"} if config.think else {})
+    told = {"think": config.think, "video_rate": config.video_rate}
+    return {"model": model} | {name: "true" for name, given in told.items() if given}
 
 
 def validated(text: str, schema: type[BaseModel]) -> BaseModel:

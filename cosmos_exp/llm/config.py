@@ -42,6 +42,9 @@ class LLMConfig:
     """Environment variable that holds the server's key, where it asks for one."""
     think: bool = False
     """Whether a model that can think before it answers does."""
+    video_rate: bool = False
+    """Whether vLLM is told the frame rate of videos; false: it takes them for one frame per second. It must have been
+    started with --trust-request-mm-kwargs, which llm=vllm then does."""
     temperature: float = 0.0
     """0: the most probable answer. Above, the seed decides."""
     top_p: float = 1.0

@@ -20,6 +20,7 @@ from cosmos_exp.llm.vllm_server import Launch, VllmServer, find_python, is_folde
 
 log = logging.getLogger(__name__)
 
+TRUST_RATES = "--trust-request-mm-kwargs"
 NAME = "model"
 """What a server that only this process asks calls its model."""
 
@@ -58,7 +59,7 @@ class OwnVllm:
 
     def _server(self) -> VllmServer:
         config = self.config
-        key = (config.python, config.model, *config.options)
+        key = (config.python, config.model, *_options(config))
         return _servers.once(key, lambda: _started(config, self.model))
 
     def _client(self, server: VllmServer) -> OpenAIChat:
@@ -69,8 +70,13 @@ class OwnVllm:
 _servers, _clients, _hashes = Memo(), Memo(), Memo()
 
 
+def _options(config: LLMConfig) -> list[str]:
+    return [*config.options, *([TRUST_RATES] if config.video_rate else [])]
+
+
 def _started(config: LLMConfig, model: str) -> VllmServer:
-    launch = Launch(find_python(config.python), model, NAME, port=usable_port("127.0.0.1", 0), options=config.options)
+    port = usable_port("127.0.0.1", 0)
+    launch = Launch(find_python(config.python), model, NAME, port=port, options=_options(config))
     handle, path = tempfile.mkstemp(prefix="cosmos-exp-vllm-", suffix=".log")
     os.close(handle)
     log.info("vLLM starts %s; its log: %s", model, path)

@@ -168,6 +168,16 @@ def test_pictures_go_before_the_text_and_frames_as_one_video_where_the_server_kn
         asked(Images((b"jpeg",) * 33, as_video=True), "vllm")
 
 
+def test_the_rate_of_a_video_is_told_on_request_alone(server: ChatServer) -> None:
+    request = ChatRequest((Message("user", "What is this?", Images((b"one", b"two"), as_video=True, fps=12.0)),))
+    chat(server, api="vllm").complete(request)
+    assert "media_io_kwargs" not in server.asked[-1]
+    chat(server, api="vllm", video_rate=True).complete(request)
+    assert server.asked[-1]["media_io_kwargs"] == {"video": {"fps": 12.0}}
+    chat(server, api="openai", video_rate=True).complete(request)
+    assert "media_io_kwargs" not in server.asked[-1]
+
+
 # The key
 
 

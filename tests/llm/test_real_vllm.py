@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -254,8 +255,10 @@ def test_frames_are_seen_as_one_video(vision: OpenAIChat) -> None:
 
 
 def test_the_rate_of_a_video_needs_an_option_of_the_server(vision: OpenAIChat) -> None:
+    request = about(Images((jpeg(1), jpeg(2)), as_video=True, fps=10.0), sampling=Sampling(max_tokens=8))
+    assert said(vision, request)
     with pytest.raises(UserError, match="that was started with this option"):
-        vision.complete(about(Images((jpeg(1), jpeg(2)), as_video=True, fps=10.0)))
+        OpenAIChat(replace(vision.config, video_rate=True)).complete(request)
 
 
 def test_a_picture_that_is_none_is_refused(vision: OpenAIChat) -> None:
