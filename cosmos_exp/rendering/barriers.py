@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from cosmos_exp.rendering.mesh import Material, Mesh, box, join, mesh, strip
@@ -31,7 +33,7 @@ def _wall(line: np.ndarray, barrier: Barrier) -> Mesh:
     sides = []
     for sign in (1.0, -1.0):
         edges = [offset_polyline(line, sign * reach) + [0, 0, z] for reach, z in profile]
-        sides += [strip(low, high) for low, high in zip(edges[:-1], edges[1:])]
+        sides += [strip(low, high) for low, high in itertools.pairwise(edges)]
     cap = 0.35 * half
     sides.append(strip(offset_polyline(line, cap) + [0, 0, top], offset_polyline(line, -cap) + [0, 0, top]))
     return mesh(np.concatenate(sides), Material.PLAIN, Tag.WALL, CONCRETE, two_sided=True)
