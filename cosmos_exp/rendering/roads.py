@@ -250,15 +250,15 @@ def height_field(points: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple
 
 
 def extended(values: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """[rows, columns] float32 with the unknown cells filled from the known ones outwards, by the mean of neighbours."""
-    filled, mask = values.astype(np.float32), known.copy()
-    while not mask.all():
-        total = cv2.blur(filled * mask, (3, 3), borderType=cv2.BORDER_REPLICATE)
-        weight = cv2.blur(mask.astype(np.float32), (3, 3), borderType=cv2.BORDER_REPLICATE)
-        grow = (weight > 1e-6) & ~mask
-        filled[grow] = total[grow] / weight[grow]
-        mask |= grow
-    return filled
+    """[rows, columns] float32 with each unknown cell as the nearest known one, as `GroundHeight` has it, smoothed once."""
+    labels = cv2.distanceTransformWithLabels(
+        1 - known.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )[1]
+    nearest = np.zeros(int(labels.max()) + 1, np.float32)
+    nearest[labels[known]] = values[known]
+    filled = nearest[labels]
+    smooth = cv2.blur(filled, (3, 3), borderType=cv2.BORDER_REPLICATE)
+    return np.where(known, filled, smooth).astype(np.float32)
 
 
 def on_triangles(heights: np.ndarray, at: np.ndarray) -> np.ndarray:

@@ -11,7 +11,8 @@ from cosmos_exp.scene.types import ActorClass, Scene, SceneMap, Track, TrafficLi
 
 GRADES = (0.03, 0.09)  # rise over run
 CURVE = (40.0, 90.0)  # metres in which a grade passes into the next
-ROOTS = 0.15  # metres that trees and buildings stand deeper, as the ground beside a sloping road is uneven
+FULL_SLOPE = 90.0  # metres before and after the ego's drive within which the grade is whole; level where the road ends
+ROOTS = 0.3  # metres that trees and buildings stand deeper, as the ground beside a sloping road is uneven
 
 Upright = TypeVar("Upright", TrafficSign, TrafficLight)
 
@@ -48,9 +49,9 @@ def draw_hills(rng: np.random.Generator, heading: float, ego_travel: float) -> H
     first, second = rng.uniform(*GRADES, 2)
     before, after = ((first, first), (-first, -first), (first, -second), (-first, second))[shape]
     change, width = float(rng.uniform(10.0, 30.0 + ego_travel)), float(rng.uniform(*CURVE))
-    begin, end = -110.0, ego_travel + 170.0
+    begin, end = -FULL_SLOPE, ego_travel + FULL_SLOPE
     stations = np.arange(begin - 150.0, end + 150.0, 1.0)
-    knots = [begin - CURVE[1], begin, change - width / 2, change + width / 2, end, end + CURVE[1]]
+    knots = [begin - CURVE[0], begin, change - width / 2, change + width / 2, end, end + CURVE[0]]
     if knots[2] <= knots[1]:
         knots[2] = knots[1] + 1.0
     grades = np.interp(stations, knots, [0.0, before, before, after, after, 0.0])

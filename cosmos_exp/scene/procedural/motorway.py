@@ -139,18 +139,19 @@ def add_roadside(rng: np.random.Generator, street: Street, path: Path, ramp: Ram
     for station in rng.uniform(REACH, REACH + street.ego_travel + 90.0, size=2):
         if ramp is None or not (ramp.outer > 0)[np.searchsorted(path.stations, station)]:
             add_sign(street, path, float(station), street.sign_kind(rng, ("speed_limit", "direction")))
-    if ramp is None:
-        add_board(street, path, REACH + float(rng.uniform(30.0, 110.0)))
-        if rng.random() < 0.3:
-            add_hatch(street, path, REACH, REACH + 30.0, -section.kerb + section.shoulder / 2, section.shoulder - 0.4)
+    station = REACH + float(rng.uniform(30.0, 110.0))
+    beyond = 0.0 if ramp is None else float(np.interp(station, path.stations, ramp.outer))
+    add_board(street, path, station, section.kerb + beyond + KERB_GAP)
+    if ramp is None and rng.random() < 0.3:
+        add_hatch(street, path, REACH, REACH + 30.0, -section.kerb + section.shoulder / 2, section.shoulder - 0.4)
 
 
-def add_board(street: Street, path: Path, station: float) -> None:
-    """A large direction sign beside the road, on two poles."""
+def add_board(street: Street, path: Path, station: float, edge: float) -> None:
+    """A large direction sign on two poles, beginning `edge` metres right of the path."""
     xy, angle = path.at(station)
     heading = float(angle)
     right = direction(heading - np.pi / 2)
-    centre = xy + (street.section.kerb + KERB_GAP + 3.2) * right
+    centre = xy + (edge + 2.2) * right
     for aside in (-1.4, 1.4):
         add_pole(street, centre + aside * right, 4.4, 0.09)
     pose = facing_pose(centre - 0.15 * direction(heading), 3.9, heading + np.pi)

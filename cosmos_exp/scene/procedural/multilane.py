@@ -130,7 +130,7 @@ def add_furniture(rng: np.random.Generator, street: Street, leg: Path, k: int, i
     edge, beside = leg.points[-1], section.kerb + KERB_GAP
     add_light(street, edge - STOP_SETBACK * ahead - beside * left, yaw, signal, 3.6)
     add_light(street, edge + (2 * inner + 1.0) * ahead - beside * left, yaw, signal, 5.6)
-    far_median = edge + (2 * inner + STOP_SETBACK + 0.8) * ahead - POCKET_WIDTH / 2 * left
+    far_median = edge + (2 * inner + STOP_SETBACK + 2.8) * ahead - POCKET_WIDTH / 2 * left
     add_light(street, far_median, yaw, f"{signal}_left", 4.6)
     add_sign(street, leg, stop - 24.0, street.sign_kind(rng, ("direction", "speed_limit", "warning")))
 
