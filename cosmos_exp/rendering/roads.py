@@ -250,7 +250,7 @@ def height_field(points: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple
 
 
 def extended(values: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """[rows, columns] float32 with each unknown cell as the nearest known one, smoothed once; close to `GroundHeight`."""
+    """[rows, columns] float32 with each unknown cell as the nearest known one, smoothed once, close to GroundHeight."""
     labels = cv2.distanceTransformWithLabels(
         1 - known.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )[1]

@@ -17,11 +17,17 @@ STAGES = ("render", "tokenizer", "encode", "single_view", "multi_view", "evaluat
 
 @dataclass
 class ClipsConfig:
-    """num_clips scenes with seeds from first_seed on, num_styles of the eight styles each."""
+    """num_clips scenes with seeds from first_seed on, num_styles of the eight styles each.
+
+    world: `streets`, the five kinds of street that a seed samples, with ordinary traffic; or `wide`, all kinds of road,
+    with traffic near the ego in half of the scenes and the layout of towns in a third. Another world needs another
+    folder, as clips on disk are not rendered again.
+    """
 
     num_clips: int = 1600
     num_styles: int = 3
     first_seed: int = 0
+    world: str = "streets"
 
 
 @dataclass
@@ -70,12 +76,13 @@ class MultiViewConfig:
 class EvaluateConfig:
     """Held-out validation: num_scenes procedural scenes of seeds that training never uses.
 
-    measures: which of `evaluate.MEASURES` to take, None for all; those of an earlier report are kept.
+    world: as that of the clips. measures: which of `evaluate.MEASURES` to take, None for all; those of an earlier report are kept.
     weights: controls of the style measurements. shuffled_model: model folder of a run with
     `single_view.shuffle_captions`, to compare with.
     """
 
     measures: list[str] | None = None
+    world: str = "streets"
     num_scenes: int = 8
     num_multi_view_scenes: int = 4
     num_classifier_scenes: int = 16
