@@ -76,8 +76,8 @@ class MultiViewConfig:
 class EvaluateConfig:
     """Held-out validation: num_scenes procedural scenes of seeds that training never uses.
 
-    world: as that of the clips. measures: which of `evaluate.MEASURES` to take, None for all; those of an earlier report are kept.
-    weights: controls of the style measurements. shuffled_model: model folder of a run with
+    measures: which of `evaluate.MEASURES` to take, None for all; those of an earlier report are kept. world: as that of
+    the clips. weights: controls of the style measurements. shuffled_model: model folder of a run with
     `single_view.shuffle_captions`, to compare with.
     """
 

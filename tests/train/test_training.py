@@ -57,9 +57,9 @@ def test_a_clip_is_a_function_of_its_seed(clip, rig):
 
 
 def test_the_wide_world_has_all_roads_and_says_so_in_its_captions(rig):
-    scenes = [training_scene(seed, 0.5, "wide") for seed in range(60)]
+    scenes = [training_scene(seed, 0.5, "wide") for seed in range(32)]
     assert {scene.facts["road"] for scene in scenes} == set(ROADS)
-    assert sum(scene.facts["road"] in SAMPLED_ROADS for scene in scenes) < 36
+    assert sum(scene.facts["road"] in SAMPLED_ROADS for scene in scenes) < 20
     assert training_scene(3, 0.5).clip_id == procedural_scene(seed=3, duration=0.5).clip_id  # as the clips that were
     seed = next(n for n, scene in enumerate(scenes) if scene.facts["road"] == "motorway")
     wide = render_clip(ClipSpec(seed, VIEWS[:1], 1, ("hdmap",), SIZE, "wide"), rig)

@@ -48,6 +48,7 @@ def build_motorway(rng: np.random.Generator, street: Street, heading: float) -> 
     add_side(street, path, "right", limit, ramp)
     add_side(street, path.reversed(), "left", limit, None)
     street.barriers.append(Barrier(path.offset(0.0), 0.85, BARRIER))
+    street.road_boundaries += [path.offset(BARRIER / 2), path.offset(-BARRIER / 2)]
     add_roadside(rng, street, path, ramp)
     street.ego_routes = list(range(street.section.lanes))
     street.ego_stations = (REACH - 5.0, REACH + 5.0)
