@@ -43,7 +43,10 @@ class CrossSection:
 
 
 class Layout(Protocol):
-    """How the measures of a street are drawn."""
+    """How the measures of a street are drawn. cornering: m/s^2, the lateral acceleration that limits speed in bends."""
+
+    @property
+    def cornering(self) -> float: ...
 
     def section(self, rng: np.random.Generator, kind: str, area: str) -> CrossSection:
         """A cross section that suits the kind of road and the area."""
@@ -60,6 +63,8 @@ class Layout(Protocol):
 
 class Even:
     """Evenly from ranges that are wider than those of any one town."""
+
+    cornering = 6.5
 
     def section(self, rng: np.random.Generator, kind: str, area: str) -> CrossSection:
         lanes = 2 if kind == "straight_4lane" or (kind != "straight_2lane" and rng.random() < 0.35) else 1
@@ -103,6 +108,8 @@ LIMITS = ((11.2, 0.67), (17.9, 0.27), (22.4, 0.06))
 
 class Town:
     """As the roads of towns are: few lane widths, broad sidewalks, tight bends, no parking bays."""
+
+    cornering = 4.0
 
     def section(self, rng: np.random.Generator, kind: str, area: str) -> CrossSection:
         lanes = 2 if kind == "straight_4lane" or (kind != "straight_2lane" and rng.random() < TWO_LANES_EACH_WAY) else 1

@@ -19,6 +19,11 @@ class Path:
     def length(self) -> float:
         return float(self.stations[-1])
 
+    @property
+    def curvature(self) -> float:
+        """The largest, 1/m."""
+        return float(np.abs(np.diff(self.headings) / np.diff(self.stations)).max())
+
     def at(self, station: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
         """Positions [...,2] and headings [...] at the given stations, clamped to the ends."""
         xy = np.stack([np.interp(station, self.stations, self.points[:, k]) for k in range(2)], axis=-1)

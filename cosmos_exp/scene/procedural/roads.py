@@ -259,7 +259,8 @@ def build_plain_road(rng: np.random.Generator, street: Street, heading: float) -
     path = draw_path(rng, street, heading)
     length = path.length if street.kind == "s_curve" else 2 * REACH + street.ego_travel
     add_road(street, path, "road")
-    add_plain_routes(street, path, street.layout.speed_limit(rng, street.area))
+    in_bends = np.sqrt(street.layout.cornering / max(path.curvature, 1e-6))
+    add_plain_routes(street, path, min(street.layout.speed_limit(rng, street.area), float(in_bends)))
     street.ego_stations = (REACH - 5.0, REACH + 5.0)
     ahead = REACH + float(rng.uniform(15.0, 45.0))
     if street.area != "rural" and rng.random() < (0.8 if street.mixed_states else 0.4):

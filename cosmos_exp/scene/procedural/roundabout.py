@@ -21,7 +21,7 @@ from cosmos_exp.scene.types import Lane, LaneLine, LaneType, TrafficSign, Tree
 
 FLARE = 16.0  # metres from the circle's outer edge to the ends of the legs
 JOIN = 0.62  # radians from a leg's axis to where its traffic meets the circle
-SPEED = (5.0, 8.0)  # m/s
+SPEED = (4.5, 7.0)  # m/s
 BLEND = 6  # exponent that rounds the corners between legs and circle
 
 
