@@ -17,7 +17,14 @@ ROADS = {  # words before and after the area
     "curve": ("curving", "road"),
     "intersection": ("", "intersection"),
     "t_junction": ("", "T-junction"),
+    "s_curve": ("winding", "road"),
+    "slope": ("hilly", "road"),
+    "residential": ("narrow", "street"),
+    "roundabout": ("", "roundabout"),
+    "multilane_intersection": ("multi-lane", "intersection"),
+    "motorway": ("", "motorway"),
 }
+JUNCTIONS = ("intersection", "t_junction", "roundabout", "multilane_intersection")
 NUMBERS = ("no", "a", "two", "three", "four", "five", "six")
 COLORS = {
     "white": (0.92, 0.92, 0.92),
@@ -77,7 +84,7 @@ def sentence(opening: str, clauses: list[str]) -> str:
 def place_phrase(scene: Scene) -> str:
     area = scene.facts.get("area", "")
     road = scene.facts.get("road") or observed_road(scene)
-    preposition = "through" if road in ("intersection", "t_junction") else "along"
+    preposition = "through" if road in JUNCTIONS else "along"
     before, noun = ROADS.get(road, ("", road.replace("_", " ")))
     return f"{preposition} {with_article(' '.join(filter(None, (before, area, noun))))}"
 

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from cosmos_exp.captions.describe import MAX_BYTES, ROADS, counted, sentence
+from cosmos_exp.captions.describe import JUNCTIONS, MAX_BYTES, ROADS, counted, sentence
 from cosmos_exp.captions.fidelity import PROFILES, Profile
 from cosmos_exp.captions.style_phrases import ATMOSPHERE, OTHER_LIGHT, TIMES, WANTED, WEATHERS
 from cosmos_exp.captions.traffic_words import (
@@ -222,7 +222,7 @@ def described(rng: random.Random) -> Body:
 
 
 def _preposition(kind: str) -> str:
-    return "through" if kind in CROSSINGS or kind in ("intersection", "t_junction") else "along"
+    return "through" if kind in CROSSINGS or kind in JUNCTIONS else "along"
 
 
 def written(rng: random.Random, weights: tuple[int, ...] = (1, 4, 5, 3, 1)) -> Body:

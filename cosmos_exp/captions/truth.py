@@ -41,6 +41,15 @@ _ROADS = {
     "t_junction": {"t_junction", "intersection"},
     "street": {"straight"},
 }
+_TOLD_ROADS = {
+    "s_curve": {"curve"},
+    "slope": {"hilly"},
+    "residential": {"narrow"},
+    "roundabout": {"roundabout"},
+    "multilane_intersection": {"intersection"},
+    "motorway": {"highway"},
+}
+"""Of roads that only a procedural scene tells of: other maps decide neither for nor against these names."""
 _JUDGED_ROADS = frozenset().union(*_ROADS.values(), *_AREAS.values())
 _JUDGED_KINDS = frozenset({*VEHICLES.values(), "pedestrian", "vehicle"})
 _LANES = {"straight_2lane": "2", "straight_4lane": "4"}
@@ -107,7 +116,7 @@ def scene_truth(scene: Scene, times: Sequence[float]) -> SceneTruth:
         signals=frozenset(state.value for time in times if (state := signal_ahead(scene, time))),
         roads=tuple(
             frozenset(names)
-            for names in (_ROADS.get(road, set()), _AREAS.get(scene.facts.get("area", ""), set()))
+            for names in ((_ROADS | _TOLD_ROADS).get(road, set()), _AREAS.get(scene.facts.get("area", ""), set()))
             if names
         ),
         lanes=_LANES.get(road, scene.facts.get("lanes", "")),
@@ -229,7 +238,7 @@ def _signals(facts: TextFacts, truth: SceneTruth) -> Verdict:
 
 def _road(facts: TextFacts, truth: SceneTruth) -> Verdict:
     right_names = frozenset().union(*truth.roads)
-    said = {c.value for c in facts.claims if c.topic == "road" and c.value in _JUDGED_ROADS}
+    said = {c.value for c in facts.claims if c.topic == "road" and c.value in _JUDGED_ROADS | right_names}
     said = {name for name in said if right_names}
     lanes = {c.value for c in facts.claims if c.topic == "lanes"} if truth.lanes else set()
     items = [names for names in truth.roads if names != {"straight"}]

@@ -96,6 +96,8 @@ ROADS = {
 ROAD_WORDS = {  # adjectives, of a road or what is around it
     "curve": ("curve", "curving", "curved", "bend", "bending", "winding"),
     "straight": ("straight",),
+    "hilly": ("hilly", "sloping", "steep", "uphill", "downhill"),
+    "narrow": ("narrow",),
     "one way": ("one way",),
     "two way": ("two way",),
     "residential": ("residential",),

@@ -70,7 +70,8 @@ def lane_mesh(lane: Lane) -> Mesh:
 
 
 def simplified_stations(left: np.ndarray, right: np.ndarray, tolerance: float = 0.02) -> np.ndarray:
-    """Indices of the stations that keep both edges within `tolerance` metres of the full polylines."""
+    """Indices of the stations that keep both edges within `tolerance` metres of the full polylines, and a fifth of that
+    in height, so that paint stays above the surface."""
     both = np.concatenate([left, right], axis=1)
     keep = [0]
     last = len(both) - 1
@@ -93,7 +94,7 @@ def _straight(points: np.ndarray, tolerance: float) -> bool:
             return False
         offset = half - half[0]
         across = offset - (offset @ chord)[:, None] / length**2 * chord
-        if np.linalg.norm(across, axis=1).max() > tolerance:
+        if np.linalg.norm(across, axis=1).max() > tolerance or np.abs(across[:, 2]).max() > 0.2 * tolerance:
             return False
     return True
 
@@ -154,15 +155,25 @@ def crosswalk_mesh(polygon: np.ndarray) -> Mesh:
     if height > width:
         width, height, across, along = height, width, along, -across
     count = int(width / (2 * STRIPE))
-    level = float(np.mean(polygon[:, 2])) + CROSSWALK_LIFT
+    plane = fitted_plane(polygon)
     bars = []
     for i in range(count):
         middle = np.array([cx, cy]) + (i + 0.5 - count / 2) * 2 * STRIPE * across
         corners = [middle + a * STRIPE / 2 * across + b * height / 2 * along for a, b in _CORNERS]
-        bars.append(quad(*[(*corner, level) for corner in corners]))
+        bars.append(quad(*[(*c, plane[0] + (c - polygon[0, :2]) @ plane[1:] + CROSSWALK_LIFT) for c in corners]))
     if not bars:
         return join([])
     return mesh(np.concatenate(bars), Material.PAINT, Tag.ROAD_LINE, PAINTS["white"], two_sided=True)
+
+
+def fitted_plane(points: np.ndarray) -> np.ndarray:
+    """[3] height at the first of the points [K,3] and slopes along x and y of their plane by least squares; level where
+    they are within 1 cm."""
+    if np.ptp(points[:, 2]) < 0.01:
+        return np.array([float(np.mean(points[:, 2])), 0.0, 0.0])
+    offsets = points - points[0]
+    columns = np.column_stack([np.ones(len(points)), offsets[:, :2]])
+    return np.linalg.lstsq(columns, offsets[:, 2], rcond=None)[0] + [points[0, 2], 0.0, 0.0]
 
 
 _CORNERS = ((-1, -1), (1, -1), (1, 1), (-1, 1))
@@ -196,7 +207,8 @@ def ground_mesh(scene_map: SceneMap, area: str) -> Mesh:
         level = points[:, 2].min() - GROUND_DROP
         inner = quad(*[(x, y, level) for x, y in _rectangle(low, high)])
     else:
-        inner, level = height_field(points, low, high)
+        edges = [edge for lane in scene_map.lanes for edge in (lane.left, lane.right)]
+        inner, level = height_field(np.concatenate([points, *edges]), low, high)
     outer = []
     corners, far = _rectangle(low, high), _rectangle(low - HORIZON, high + HORIZON)
     for i in range(4):
@@ -207,22 +219,24 @@ def ground_mesh(scene_map: SceneMap, area: str) -> Mesh:
 
 
 def height_field(points: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, float]:
-    """Triangles [N,3,3] of a grid that stays below all points, and the level at its border."""
+    """Triangles [N,3,3] of a grid that stays below all points, and the level at its border.
+
+    The means of the points around each node, lowered by the most that any of these points lies below them.
+    """
     columns, rows = np.ceil((high - low)[:2] / GROUND_CELL).astype(int) + 1
-    heights = np.full((rows, columns), np.inf, np.float32)
-    cells = np.floor((points[:, :2] - low[:2]) / GROUND_CELL).astype(int)
-    for dx in (0, 1):
-        for dy in (0, 1):
-            np.minimum.at(heights, (cells[:, 1] + dy, cells[:, 0] + dx), points[:, 2])
-    known = np.isfinite(heights)
-    level = float(points[:, 2].min())
-    filled, mask = np.where(known, heights, level).astype(np.float32), known.copy()
-    while not mask.all():  # each iteration extends the known cells by one, with the mean of their neighbours
-        total = cv2.blur(filled * mask, (3, 3), borderType=cv2.BORDER_REPLICATE)
-        weight = cv2.blur(mask.astype(np.float32), (3, 3), borderType=cv2.BORDER_REPLICATE)
-        grow = (weight > 1e-6) & ~mask
-        filled[grow] = total[grow] / weight[grow]
-        mask |= grow
+    spacing = (high - low)[:2] / [columns - 1, rows - 1]
+    at = (points[:, :2] - low[:2]) / spacing
+    corners = [(at.astype(int) + [dx, dy])[:, ::-1] for dx in (0, 1) for dy in (0, 1)]
+    total, weight, lowest = np.zeros((rows, columns)), np.zeros((rows, columns)), np.full((rows, columns), np.inf)
+    for row, column in (corner.T for corner in corners):
+        np.add.at(total, (row, column), points[:, 2])
+        np.add.at(weight, (row, column), 1.0)
+    known = weight > 0
+    means = extended(total / np.maximum(weight, 1.0), known)
+    below = points[:, 2] - on_triangles(means, at)
+    for row, column in (corner.T for corner in corners):
+        np.minimum.at(lowest, (row, column), below)
+    filled = extended(np.where(known, means + np.where(known, lowest, 0.0), 0.0), known)
     filled -= GROUND_DROP
     border = np.concatenate([filled[0], filled[-1], filled[:, 0], filled[:, -1]])
     level = float(border.min())
@@ -233,6 +247,27 @@ def height_field(points: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple
     a, b, c, d = (grid[:-1, :-1], grid[:-1, 1:], grid[1:, 1:], grid[1:, :-1])
     corners = [p.reshape(-1, 3) for p in (a, b, c, d)]
     return np.concatenate([np.stack(corners[:3], 1), np.stack([corners[0], *corners[2:]], 1)]), level
+
+
+def extended(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """[rows, columns] float32 with each unknown cell as the nearest known one, smoothed once, close to GroundHeight."""
+    labels = cv2.distanceTransformWithLabels(
+        1 - known.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )[1]
+    nearest = np.zeros(int(labels.max()) + 1, np.float32)
+    nearest[labels[known]] = values[known]
+    filled = nearest[labels]
+    smooth = cv2.blur(filled, (3, 3), borderType=cv2.BORDER_REPLICATE)
+    return np.where(known, filled, smooth).astype(np.float32)
+
+
+def on_triangles(heights: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """[N] heights of a grid at columns and rows `at` [N,2], on the triangles that `height_field` makes of it."""
+    column, row = at.astype(int).T
+    x, y = (at - at.astype(int)).T
+    a, b = heights[row, column], heights[row, column + 1]
+    c, d = heights[row + 1, column + 1], heights[row + 1, column]
+    return np.where(x >= y, a + x * (b - a) + y * (c - b), a + y * (d - a) + x * (c - d))
 
 
 def _rectangle(low: np.ndarray, high: np.ndarray) -> list[tuple[float, float]]:

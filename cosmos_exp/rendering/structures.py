@@ -1,4 +1,4 @@
-"""Meshes of roadside objects: buildings, trees, poles, signs and the housings of traffic lights."""
+"""Meshes of roadside objects: buildings, trees, poles, signs, barriers and the housings of traffic lights."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from cosmos_exp.rendering.barriers import barrier_mesh
 from cosmos_exp.rendering.mesh import Material, Mesh, box, cylinder, ellipsoid, fan, join, mesh, quad, transformed
 from cosmos_exp.rendering.palette import Tag
 from cosmos_exp.scene.types import Building, Pole, SceneMap, TrafficLight, TrafficSign, Tree
@@ -35,6 +36,7 @@ def structure_mesh(scene_map: SceneMap) -> Mesh:
     parts += [lamp_mesh(pole, head) for pole, head in street_lamps(scene_map, lights)]
     parts += [sign_mesh(sign) for sign in scene_map.traffic_signs]
     parts += [housing_mesh(light) for light in scene_map.traffic_lights]
+    parts += [barrier_mesh(barrier) for barrier in scene_map.barriers]
     return join(parts)
 
 

@@ -6,6 +6,7 @@ of any source, and `sources` selects a source by the config. May import `common`
 
 from cosmos_exp.scene.types import (
     ActorClass,
+    Barrier,
     Building,
     Lane,
     LaneLine,
@@ -23,6 +24,7 @@ from cosmos_exp.scene.types import (
 
 __all__ = [
     "ActorClass",
+    "Barrier",
     "Building",
     "Lane",
     "LaneLine",

@@ -13,9 +13,9 @@ from cosmos_exp.scene.types import Lane, LaneLine, SceneMap
 def crop_map(scene_map: SceneMap, points: np.ndarray, radius: float) -> SceneMap:
     """The map within `radius` metres (in the ground plane) of any of `points` [N,2+].
 
-    Polylines and lanes are cut between stations, one station beyond the radius at each cut; areas, poles, signs,
-    lights, buildings and trees are kept uncut. A lane cut into several pieces keeps its id, with `/1`, ... from the
-    second piece on.
+    Polylines, barriers and lanes are cut between stations, one station beyond the radius at each cut; areas, poles,
+    signs, lights, buildings and trees are kept uncut. A lane cut into several pieces keeps its id, with `/1`, ... from
+    the second piece on.
     """
     near = _Near(points, radius)
     return replace(
@@ -35,6 +35,11 @@ def crop_map(scene_map: SceneMap, points: np.ndarray, radius: float) -> SceneMap
         traffic_lights=_kept(near, scene_map.traffic_lights, lambda light: light.pose[None, :3, 3]),
         buildings=_kept(near, scene_map.buildings, lambda building: building.footprint),
         trees=_kept(near, scene_map.trees, lambda tree: tree.position[None]),
+        barriers=tuple(
+            replace(barrier, points=barrier.points[run])
+            for barrier in scene_map.barriers
+            for run in near.runs(barrier.points)
+        ),
     )
 
 

@@ -62,3 +62,5 @@ def _of_map(scene_map: SceneMap) -> Iterator[tuple[str, npt.ArrayLike]]:
         yield f"building {i}", np.append(building.footprint.ravel(), building.height)
     for i, tree in enumerate(scene_map.trees):
         yield f"tree {i}", (*tree.position, tree.height, tree.crown_radius)
+    for i, barrier in enumerate(scene_map.barriers):
+        yield f"barrier {i}", np.append(barrier.points.ravel(), (barrier.height, barrier.width))

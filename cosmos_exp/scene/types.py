@@ -200,6 +200,16 @@ class Tree:
 
 
 @dataclass(frozen=True)
+class Barrier:
+    """A low wall or a guard rail along a road. points: [N,3] its foot. height, width: metres. kind: concrete | rail."""
+
+    points: np.ndarray
+    height: float = 0.85
+    width: float = 0.4
+    kind: str = "concrete"
+
+
+@dataclass(frozen=True)
 class SceneMap:
     """The static map.
 
@@ -219,6 +229,7 @@ class SceneMap:
     traffic_lights: tuple[TrafficLight, ...] = ()
     buildings: tuple[Building, ...] = ()
     trees: tuple[Tree, ...] = ()
+    barriers: tuple[Barrier, ...] = ()
 
 
 class Sweeps(Protocol):

@@ -30,7 +30,8 @@ class ClipSize:
 class ClipSpec:
     """One clip to render.
 
-    views: camera names of the rig. num_styles: how many of the eight styles to shade (drawn from the seed).
+    views: camera names of the rig. num_styles: how many of the eight styles to shade (drawn from the seed). world: one
+    of `train.rendering.WORLDS`.
     controls: control videos of the first view; the HD map is rendered for every view when it is among them.
     """
 
@@ -39,6 +40,7 @@ class ClipSpec:
     num_styles: int
     controls: tuple[str, ...]
     size: ClipSize
+    world: str = "streets"
 
     @property
     def num_videos(self) -> int:

@@ -25,12 +25,16 @@ class ClipsConfig:
 
     start_at: training on them begins when so many are encoded, and goes on while the others are rendered; null waits
     for all, so that a repetition draws the same batches.
+    world: `streets`, the five kinds of street that a seed samples, with ordinary traffic; or `wide`, all kinds of road,
+    with traffic near the ego in half of the scenes and the layout of towns in a third. Another world needs another
+    folder, as clips on disk are not rendered again.
     """
 
     num_clips: int = 1600
     num_styles: int = 3
     first_seed: int = 0
     start_at: int | None = None
+    world: str = "streets"
 
 
 @dataclass
@@ -93,12 +97,13 @@ class FrontsConfig:
 class EvaluateConfig:
     """Held-out validation: num_scenes procedural scenes of seeds that training never uses.
 
-    measures: which of `evaluate.MEASURES` to take, None for all; those of an earlier report are kept.
-    weights: controls of the style measurements. shuffled_model: model folder of a run with
+    measures: which of `evaluate.MEASURES` to take, None for all; those of an earlier report are kept. world: as that of
+    the clips. weights: controls of the style measurements. shuffled_model: model folder of a run with
     `single_view.shuffle_captions`, to compare with.
     """
 
     measures: list[str] | None = None
+    world: str = "streets"
     num_scenes: int = 8
     num_multi_view_scenes: int = 4
     num_classifier_scenes: int = 16

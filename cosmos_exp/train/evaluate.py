@@ -55,12 +55,12 @@ class Validator:
         self.settings: EvaluateConfig = config.evaluate
         views, controls = model.contract.views, model.contract.controls
         seeds = range(HELD_OUT_SEED, HELD_OUT_SEED + self.settings.num_scenes)
-        size = config.size
-        self.clips = [render_clip(ClipSpec(s, views[:1], len(STYLES), controls, size), rig) for s in seeds]
+        size, world = config.size, self.settings.world
+        self.clips = [render_clip(ClipSpec(s, views[:1], len(STYLES), controls, size, world), rig) for s in seeds]
         few = list(seeds)[: self.settings.num_multi_view_scenes]
-        self.multi_view_clips = [render_clip(ClipSpec(s, views, 2, ("hdmap",), size), rig) for s in few]
+        self.multi_view_clips = [render_clip(ClipSpec(s, views, 2, ("hdmap",), size, world), rig) for s in few]
         known = range(self.settings.num_classifier_scenes)
-        self.training_clips = [render_clip(ClipSpec(s, views[:1], len(STYLES), (), size), rig) for s in known]
+        self.training_clips = [render_clip(ClipSpec(s, views[:1], len(STYLES), (), size, world), rig) for s in known]
         self.front = views[0]
         self._hints: dict[tuple[int, str], torch.Tensor] = {}
         self._videos: dict[tuple, np.ndarray] = {}

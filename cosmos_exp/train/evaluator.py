@@ -34,13 +34,14 @@ MAX_OBJECTS = 32  # of one picture; the nearest
 
 @dataclass
 class EvaluatorConfig:
-    """num_scenes scenes from first_seed on, each seen by every view at num_times times in num_styles styles.
+    """num_scenes scenes of a world from first_seed on, each seen by every view at num_times times in num_styles styles.
 
     duration: seconds between the first and the last time. angle, height: largest change of a camera's pitch and roll in
     degrees, and of its height in metres, drawn per scene.
     """
 
     loop: LoopParams = field(default_factory=lambda: LoopParams(num_steps=12000, batch_size=96, lr=2e-3))
+    world: str = "streets"
     num_scenes: int = 2232
     first_seed: int = 100_000
     num_times: int = 5
@@ -75,7 +76,7 @@ class LabelledPictures:
 def labelled_pictures(seed: int, rig: Rig, config: EvaluatorConfig) -> LabelledPictures:
     """The pictures of one scene; a function of its seed."""
     rng = np.random.default_rng([seed, 7])
-    scene = training_scene(seed, duration=config.duration)
+    scene = training_scene(seed, config.duration, config.world)
     renderer = Renderer(scene)
     times = np.sort(rng.uniform(0, config.duration, config.num_times))
     pictures = []

@@ -38,7 +38,7 @@ from cosmos_exp.train.evaluator import PictureBank, render_pictures, train_evalu
 from cosmos_exp.train.fronts import generated_fronts
 from cosmos_exp.train.latents import LatentParts, LatentSet
 from cosmos_exp.train.loop import LoopParams, StepProgress, run_loop
-from cosmos_exp.train.rendering import ClipFeed, render_clips
+from cosmos_exp.train.rendering import WORLDS, ClipFeed, render_clips
 from cosmos_exp.train.rewriter import (
     ConversationBank,
     Conversations,
@@ -311,7 +311,7 @@ class Training:
 
     def _specs(self, clips: ClipsConfig, views: tuple[str, ...], controls: tuple[str, ...]) -> Iterator[ClipSpec]:
         for seed in range(clips.first_seed, clips.first_seed + clips.num_clips):
-            yield ClipSpec(seed, tuple(views), clips.num_styles, tuple(controls), self.config.size)
+            yield ClipSpec(seed, tuple(views), clips.num_styles, tuple(controls), self.config.size, clips.world)
 
     def _feed(self, specs: Iterable[ClipSpec], ahead: int = AHEAD) -> ClipFeed:
         return ClipFeed(specs, self.rig, self.clips, self.config.num_workers, ahead)
@@ -351,6 +351,13 @@ def check_stages(stages: list[str]) -> None:
             raise UserError(unknown_name("training stage", stage, STAGES))
 
 
+def check_worlds(config: TrainConfig) -> None:
+    for key in ("single_view_clips", "multi_view_clips", "evaluate", "evaluator"):
+        world = getattr(config, key).world
+        if world not in WORLDS:
+            raise UserError(f"{key}.world: {unknown_name('world', world, WORLDS)}")
+
+
 def checked(cfg: DictConfig) -> tuple[TrainConfig, Rig]:
     """The config with its types, and its cameras. UserError where they cannot be trained with."""
     sensors = OmegaConf.to_container(cfg.sensors, resolve=True)
@@ -361,6 +368,7 @@ def checked(cfg: DictConfig) -> tuple[TrainConfig, Rig]:
     assert isinstance(config, TrainConfig)
     rig = build_rig(sensors["name"], sensors["cameras"], size=(config.size.width, config.size.height))
     check_stages(config.stages)
+    check_worlds(config)
     pick_device(config.device)
     return config, rig
 

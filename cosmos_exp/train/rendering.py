@@ -22,25 +22,41 @@ from cosmos_exp.controls import make_control
 from cosmos_exp.rendering.renderer import Renderer
 from cosmos_exp.rendering.types import CameraRender
 from cosmos_exp.rendering.weather import WEATHERS
-from cosmos_exp.scene.procedural.street import procedural_scene
+from cosmos_exp.scene.procedural.street import ROADS, SAMPLED_ROADS, procedural_scene
 from cosmos_exp.scene.types import Scene
 from cosmos_exp.sensors.camera import Camera, Rig
 from cosmos_exp.train.clips import Clip, ClipSize, ClipSpec, VideoKey, write_clip
 
 HELD_OUT_SEED = 1_000_000  # seeds from this one on are never used in training
 NUM_PHRASINGS = 4  # caption variants drawn in training
+WORLDS = ("streets", "wide")
+FURTHER_SHARE, NEAR_SHARE, TOWN_SHARE = 0.6, 0.5, 0.35  # of the scenes of the wide world
 TRUTH = ("depth", "semantic", "instance", "hdmap")  # outputs that do not depend on the weather
 
 
-def training_scene(seed: int, duration: float) -> Scene:
-    """The procedural scene of a seed; traffic density is drawn from the same seed."""
+def training_scene(seed: int, duration: float, world: str = "streets") -> Scene:
+    """The procedural scene of a seed; traffic density is drawn from the same seed.
+
+    world: one of WORLDS. `streets` has the kinds that are sampled without a name, with ordinary traffic. `wide` has all
+    kinds of road, in NEAR_SHARE of the scenes traffic near the ego, in TOWN_SHARE the layout of towns.
+    """
     rng = np.random.default_rng([seed, 1])
+    num_vehicles, num_pedestrians = int(rng.integers(4, 25)), int(rng.integers(0, 12))
+    options = wide_options(np.random.default_rng([seed, 4])) if world == "wide" else {}
     return procedural_scene(
-        seed=seed,
-        num_vehicles=int(rng.integers(4, 25)),
-        num_pedestrians=int(rng.integers(0, 12)),
-        duration=duration,
+        seed=seed, num_vehicles=num_vehicles, num_pedestrians=num_pedestrians, duration=duration, **options
     )
+
+
+def wide_options(rng: np.random.Generator) -> dict[str, str]:
+    """Of `procedural_scene`: further roads are more frequent than those of the streets."""
+    shares = np.where(np.isin(ROADS, SAMPLED_ROADS), 1.0 - FURTHER_SHARE, FURTHER_SHARE)
+    shares /= np.where(np.isin(ROADS, SAMPLED_ROADS), len(SAMPLED_ROADS), len(ROADS) - len(SAMPLED_ROADS))
+    return {
+        "road": str(rng.choice(ROADS, p=shares)),
+        "traffic": "near" if rng.random() < NEAR_SHARE else "ordinary",
+        "layout": "town" if rng.random() < TOWN_SHARE else "even",
+    }
 
 
 def styles_of(spec: ClipSpec) -> tuple[str, ...]:
@@ -52,7 +68,7 @@ def styles_of(spec: ClipSpec) -> tuple[str, ...]:
 def render_clip(spec: ClipSpec, rig: Rig) -> Clip:
     """The clip of a seed; the rig's cameras have the clip's size."""
     size = spec.size
-    scene = training_scene(spec.seed, duration=(size.num_frames + 1) / size.fps)
+    scene = training_scene(spec.seed, (size.num_frames + 1) / size.fps, spec.world)
     renderer = Renderer(scene)
     times = scene.frame_times(size.num_frames, size.fps)
     styles = styles_of(spec)

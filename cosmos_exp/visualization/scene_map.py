@@ -21,6 +21,7 @@ LANES: dict[LaneType, Color] = {
 }  # in the order in which they are drawn
 LINE_COLORS: dict[str, Color] = {"white": (255, 255, 255), "yellow": (248, 200, 60)}
 BOUNDARY: Color = (86, 90, 98)
+BARRIER: Color = (126, 112, 96)
 CROSSWALK: Color = (255, 255, 255, 170)
 MARKING: Color = (255, 255, 255, 220)
 WAIT_LINE: Color = (226, 62, 62)
@@ -50,6 +51,8 @@ def draw_map(canvas: Canvas, to_page: PlanTransform, scene_map: SceneMap, start:
         canvas.line(to_page(line.points), color, max(line.width, 1.1 * pixel) * to_page.scale, dashes)
     for boundary in scene_map.road_boundaries:
         canvas.line(to_page(boundary), BOUNDARY, 1.2)
+    for barrier in scene_map.barriers:
+        canvas.line(to_page(barrier.points), BARRIER, max(barrier.width * to_page.scale, 1.6))
     for wait_line in scene_map.wait_lines:
         canvas.line(to_page(wait_line), WAIT_LINE, max(0.4 * to_page.scale, 1.6))
     for tree in scene_map.trees:
@@ -66,6 +69,7 @@ def map_entries(scene_map: SceneMap) -> list[tuple[str, Color, str]]:
     lanes = [("box", LANES[k], f"{k.value} lane" if k is LaneType.DRIVING else k.value) for k in LaneType if k in kinds]
     others = [
         (scene_map.road_boundaries, ("line", BOUNDARY, "road boundary")),
+        (scene_map.barriers, ("line", BARRIER, "barrier")),
         (scene_map.wait_lines, ("line", WAIT_LINE, "wait line")),
         (scene_map.crosswalks, ("box", (224, 226, 229), "crosswalk")),
         (scene_map.traffic_lights, ("disc", LIGHTS[LightState.RED], "traffic light (state at the start)")),

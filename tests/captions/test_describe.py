@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 
 from cosmos_exp.captions.describe import MAX_BYTES, color_name, describe
+from cosmos_exp.captions.fidelity import violations
+from cosmos_exp.captions.rewrite import NUM_PHRASINGS, rewrite
+from cosmos_exp.common.styles import STYLES
 from cosmos_exp.scene import ActorClass, LightState, Scene, SceneMap, Track, TrafficLight, Trajectory
 from cosmos_exp.scene.procedural.street import ROADS, procedural_scene
 
@@ -76,6 +79,25 @@ def test_procedural_captions_are_short_ascii_and_name_the_area(road):
         assert len(caption.encode("ascii")) <= MAX_BYTES
         assert scene.facts["area"] in caption
         assert caption == describe(scene)
+
+
+@pytest.mark.parametrize(
+    ("road", "words"),
+    [
+        ("motorway", "along a rural motorway"),
+        ("roundabout", "roundabout"),
+        ("s_curve", "along a winding "),
+        ("slope", "along a hilly "),
+        ("residential", "along a narrow residential street"),
+        ("multilane_intersection", "through a multi-lane "),
+    ],
+)
+def test_further_roads_are_named_and_survive_every_style(road, words):
+    for number, style in enumerate(STYLES):
+        scene = procedural_scene(seed=number, road=road, num_vehicles=14, num_pedestrians=9, duration=1.0)
+        caption = describe(scene)
+        assert words in caption
+        assert violations(caption, rewrite(caption, style, number % NUM_PHRASINGS), style) == (), caption
 
 
 def test_a_taller_town_reads_differently():

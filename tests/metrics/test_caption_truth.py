@@ -73,7 +73,8 @@ def test_recall_falls_with_every_clause_that_is_left_out(scenes):
         opening = caption.removesuffix(".").split(" with ")[0] + "."
         bare = sum(judge(opening, truth).values(), Verdict())
         assert bare.found <= whole.found and bare.right == bare.said
-        assert bare.found < whole.found or opening == caption
+        lasting = any(2 * sum(n > 0 for n in numbers) >= len(numbers) for numbers in truth.counts.values())
+        assert bare.found < whole.found or opening == caption or not lasting
 
 
 def test_a_caption_of_another_scene_is_mostly_wrong(scenes):

@@ -7,9 +7,11 @@ import pytest
 from helpers.streets import line, pose, still, street_map
 
 from cosmos_exp.rendering.actors import GAIT_PHASES, actor_mesh
+from cosmos_exp.rendering.barriers import barrier_mesh
 from cosmos_exp.rendering.mesh import box, cylinder, ellipsoid
 from cosmos_exp.rendering.palette import ACTOR_TAGS, PALETTE, Tag, colorize
 from cosmos_exp.rendering.roads import (
+    CROSSWALK_LIFT,
     crosswalk_mesh,
     dashes,
     ground_mesh,
@@ -21,7 +23,8 @@ from cosmos_exp.rendering.roads import (
     triangulated,
 )
 from cosmos_exp.rendering.structures import building_mesh, street_lamps, tree_mesh
-from cosmos_exp.scene.types import ActorClass, Building, Lane, LaneLine, LaneType, SceneMap, Track, Tree
+from cosmos_exp.scene.procedural.street import procedural_scene
+from cosmos_exp.scene.types import ActorClass, Barrier, Building, Lane, LaneLine, LaneType, SceneMap, Track, Tree
 
 
 def volume(triangles):
@@ -144,3 +147,38 @@ def test_palette(shared):
 
 def test_colorize_wraps_as_carla_does():
     np.testing.assert_array_equal(colorize(np.array([1, 30, 11], np.uint8)), [PALETTE[1], PALETTE[1], PALETTE[11]])
+
+
+def test_the_terrain_lies_close_below_a_sloping_road():
+    scene = procedural_scene(seed=2, road="slope", num_vehicles=0, num_pedestrians=0, duration=1.0)
+    triangles = ground_mesh(scene.map, "").triangles
+    for lane in scene.map.lanes[::3]:
+        for point in lane.left[10:60:7]:
+            below = point[2] - height_of(triangles, point[:2])
+            assert 0.05 < below < 0.4
+
+
+def height_of(triangles, xy):
+    """Of the surface at a point."""
+    a, u, v = triangles[:, 0], triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]
+    area = u[:, 0] * v[:, 1] - v[:, 0] * u[:, 1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        p = ((xy[0] - a[:, 0]) * v[:, 1] - v[:, 0] * (xy[1] - a[:, 1])) / area
+        q = (u[:, 0] * (xy[1] - a[:, 1]) - (xy[0] - a[:, 0]) * u[:, 1]) / area
+    k = np.flatnonzero((p >= -1e-9) & (q >= -1e-9) & (p + q <= 1 + 1e-9))[0]
+    return a[k, 2] + p[k] * u[k, 2] + q[k] * v[k, 2]
+
+
+def test_a_crosswalk_follows_the_slope():
+    across = np.array([[0, -4, 0], [3, -4, 0.3], [3, 4, 0.3], [0, 4, 0]], float)
+    points = crosswalk_mesh(across).triangles.reshape(-1, 3)
+    np.testing.assert_allclose(points[:, 2] - 0.1 * points[:, 0], CROSSWALK_LIFT, atol=1e-6)
+
+
+@pytest.mark.parametrize(("kind", "tag"), [("concrete", Tag.WALL), ("rail", Tag.GUARD_RAIL)])
+def test_a_barrier_stands_along_its_line(kind, tag):
+    barrier = barrier_mesh(Barrier(line(0.0, x0=0, x1=30), height=0.8, width=0.5, kind=kind))
+    assert set(barrier.tag) == {tag}
+    assert barrier.triangles[..., 2].max() == pytest.approx(0.8, abs=0.01)
+    assert np.abs(barrier.triangles[..., 1]).max() < 0.26
+    assert np.ptp(barrier.triangles[..., 0]) == pytest.approx(30.0)

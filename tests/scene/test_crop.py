@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from cosmos_exp.scene.crop import crop_map
-from cosmos_exp.scene.types import Lane, LaneLine, LaneType, Pole, SceneMap
+from cosmos_exp.scene.types import Barrier, Lane, LaneLine, LaneType, Pole, SceneMap
 
 
 def line(first: float, last: float, y: float) -> np.ndarray:
@@ -20,6 +20,7 @@ def test_lanes_and_lines_are_cut_and_the_rest_kept_whole_or_dropped():
         lane_lines=(LaneLine(line(0, 500, 0), "broken", "yellow", 0.2),),
         road_boundaries=(line(0, 500, -3.5),),
         crosswalks=(square, square + [200, 0, 0]),
+        barriers=(Barrier(line(0, 500, 2), 0.9, kind="rail"), Barrier(line(400, 500, 2))),
         poles=(Pole(np.zeros(3), np.array([0, 0, 3.0])), Pole(np.array([200.0, 0, 0]), np.array([200.0, 0, 3]))),
     )
     cropped = crop_map(scene_map, np.array([[100.0, 0, 0], [150, 0, 0]]), 50.0)
@@ -27,6 +28,8 @@ def test_lanes_and_lines_are_cut_and_the_rest_kept_whole_or_dropped():
     assert cropped.lanes[0].left[[0, -1], 0].tolist() == [45, 205]
     assert cropped.lanes[0].right.shape == cropped.lanes[0].left.shape
     assert cropped.lane_lines[0].points[[0, -1], 0].tolist() == [45, 205]
+    (barrier,) = cropped.barriers
+    assert barrier.points[[0, -1], 0].tolist() == [50, 200] and (barrier.height, barrier.kind) == (0.9, "rail")
     assert (cropped.lane_lines[0].style, cropped.lane_lines[0].color) == ("broken", "yellow")
     assert len(cropped.road_boundaries) == len(cropped.crosswalks) == 1
     assert [pole.base[0] for pole in cropped.poles] == [200.0]

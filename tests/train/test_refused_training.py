@@ -14,6 +14,7 @@ from cosmos_exp.common.errors import UserError
     ("override", "message"),
     [
         ("stages=[tokeniser]", "unknown training stage 'tokeniser': did you mean 'tokenizer'"),
+        ("single_view_clips.world=wider", "single_view_clips.world: unknown world 'wider': did you mean 'wide'"),
         ("device=cuda:99", "no CUDA device here"),
         ("num_wrokers=3", "num_wrokers"),
     ],

@@ -13,6 +13,7 @@ from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.styles import STYLES
 from cosmos_exp.evaluators.nano import load_network
 from cosmos_exp.models.transfer1.model import WorldModel
+from cosmos_exp.scene.procedural.street import ROADS, SAMPLED_ROADS, procedural_scene
 from cosmos_exp.sensors.rigs import build_rig
 from cosmos_exp.train import main as train_main
 from cosmos_exp.train.clips import Clip, ClipSize, ClipSpec, read_clip, write_clip
@@ -20,7 +21,7 @@ from cosmos_exp.train.config import STAGES
 from cosmos_exp.train.diffusion import num_views_set_to, start_from_single_view
 from cosmos_exp.train.latents import LatentParts, LatentSet
 from cosmos_exp.train.loop import LoopParams
-from cosmos_exp.train.rendering import HELD_OUT_SEED, ClipFeed, render_clip, styles_of
+from cosmos_exp.train.rendering import HELD_OUT_SEED, ClipFeed, render_clip, styles_of, training_scene
 from cosmos_exp.train.tokenizer import TokenizerLoss, VideoBank, difference_loss, train_tokenizer
 
 SIZE = ClipSize(num_frames=9, fps=24.0, height=32, width=48)
@@ -54,6 +55,16 @@ def test_a_clip_holds_styles_of_every_view_and_controls_of_the_first(clip):
 def test_a_clip_is_a_function_of_its_seed(clip, rig):
     again = render_clip(ClipSpec(3, VIEWS, 2, ("hdmap", "seg"), SIZE), rig)
     assert np.array_equal(again.videos, clip.videos) and again.prompts == clip.prompts
+
+
+def test_the_wide_world_has_all_roads_and_says_so_in_its_captions(rig):
+    scenes = [training_scene(seed, 0.5, "wide") for seed in range(32)]
+    assert {scene.facts["road"] for scene in scenes} == set(ROADS)
+    assert sum(scene.facts["road"] in SAMPLED_ROADS for scene in scenes) < 20
+    assert training_scene(3, 0.5).clip_id == procedural_scene(seed=3, duration=0.5).clip_id  # as the clips that were
+    seed = next(n for n, scene in enumerate(scenes) if scene.facts["road"] == "motorway")
+    wide = render_clip(ClipSpec(seed, VIEWS[:1], 1, ("hdmap",), SIZE, "wide"), rig)
+    assert all("motorway" in prompt for prompt in wide.prompts.values())
 
 
 def test_a_clip_survives_the_disk(clip, tmp_path):

@@ -19,15 +19,19 @@ from cosmos_exp.scene.procedural.roads import (
     add_road,
     add_sign,
     add_wait_line,
-    speed_limit,
 )
 from cosmos_exp.scene.types import Lane, LaneType, LightState
 
 STOP_SETBACK = CROSSWALK_WIDTH + 1.8  # stop line to the junction's edge
 
 
-def draw_signals(rng: np.random.Generator) -> Signals:
-    """Timelines of the two conflicting groups: "main" (the ego's road) and "cross". Never green or yellow together."""
+def draw_signals(rng: np.random.Generator, mixed: bool = False) -> Signals:
+    """Timelines of the two conflicting groups: "main" (the ego's road) and "cross". Never green or yellow together.
+
+    mixed: every state at the start of the ego's signal is as likely as the others, also off.
+    """
+    if mixed:
+        return mixed_signals(rng)
     R, Y, G = LightState.RED, LightState.YELLOW, LightState.GREEN
     change = float(rng.uniform(0.8, 3.0))
     timelines = {
@@ -40,6 +44,21 @@ def draw_signals(rng: np.random.Generator) -> Signals:
     return {"main": (np.array(main[0]), main[1]), "cross": (np.array(cross[0]), cross[1])}
 
 
+def mixed_signals(rng: np.random.Generator) -> Signals:
+    R, Y, G, off = LightState.RED, LightState.YELLOW, LightState.GREEN, LightState.OFF
+    change = float(rng.uniform(0.6, 3.0))
+    timelines = {
+        "go": (([0.0, change + 2.0], (G, Y)), ([0.0], (R,))),
+        "ending": (([0.0, change], (Y, R)), ([0.0, change + 1.0], (R, G))),
+        "wait": (([0.0], (R,)), ([0.0, change + 2.0], (G, Y))),
+        "starting": (([0.0, change + 1.0], (R, G)), ([0.0, change], (Y, R))),
+        "all red": (([0.0, change], (R, G)), ([0.0], (R,))),
+        "off": (([0.0], (off,)), ([0.0], (off,))),
+    }
+    main, cross = timelines[str(rng.choice(list(timelines), p=[0.25, 0.2, 0.2, 0.15, 0.1, 0.1]))]
+    return {"main": (np.array(main[0]), main[1]), "cross": (np.array(cross[0]), cross[1])}
+
+
 def build_junction(rng: np.random.Generator, street: Street, heading: float) -> None:
     """The ego comes along `heading`; leg k comes in along heading + k * 90 degrees. A T-junction lacks one side leg."""
     section = street.section
@@ -48,7 +67,7 @@ def build_junction(rng: np.random.Generator, street: Street, heading: float) -> 
     stop_distance = inner + STOP_SETBACK
     distance = stop_distance + float(rng.uniform(6.0, 35.0))
     centre = distance * direction(heading)
-    street.signals = draw_signals(rng)
+    street.signals = draw_signals(rng, street.mixed_states)
     missing = int(rng.choice([1, 3])) if street.kind == "t_junction" else None
     legs = {}
     for k in range(4):
@@ -59,9 +78,9 @@ def build_junction(rng: np.random.Generator, street: Street, heading: float) -> 
     for k, leg in legs.items():
         add_road(street, leg, f"leg{k}")
         across = inner + 1.0 if (k + 2) % 4 in legs else section.kerb + KERB_GAP
-        add_leg_furniture(street, leg, f"leg{k}", signal_group(k), inner + across)
+        add_leg_furniture(rng, street, leg, f"leg{k}", signal_group(k), inner + across)
     add_junction_surface(street, centre, heading, inner, missing)
-    add_routes(rng, street, legs, speed_limit(rng, street.area))
+    add_routes(rng, street, legs, street.layout.speed_limit(rng, street.area))
     start = legs[0].length + inner - distance
     street.ego_stations = (start - 6.0, start + 4.0)
 
@@ -70,7 +89,9 @@ def signal_group(k: int) -> str:
     return "main" if k % 2 == 0 else "cross"
 
 
-def add_leg_furniture(street: Street, leg: Path, name: str, signal: str, far_side: float) -> None:
+def add_leg_furniture(
+    rng: np.random.Generator, street: Street, leg: Path, name: str, signal: str, far_side: float
+) -> None:
     """Crosswalk, stop line, signal heads and a sign where the leg meets the junction.
 
     far_side: metres from the end of the leg to the signal beyond the junction.
@@ -86,7 +107,8 @@ def add_leg_furniture(street: Street, leg: Path, name: str, signal: str, far_sid
     far = edge + far_side * ahead - (section.kerb + KERB_GAP) * left
     add_light(street, near, yaw, signal, 3.6)
     add_light(street, far, yaw, signal, 5.4)
-    add_sign(street, leg, stop - 22.0, "speed_limit" if name == "leg0" else "warning")
+    kind = "speed_limit" if name == "leg0" else "warning"
+    add_sign(street, leg, stop - 22.0, street.sign_kind(rng) if street.mixed_states else kind)
 
 
 def add_junction_surface(street: Street, centre: np.ndarray, heading: float, inner: float, missing: int | None) -> None:
@@ -101,7 +123,7 @@ def add_junction_surface(street: Street, centre: np.ndarray, heading: float, inn
             after = -section.driving
         through = straight(centre - before * direction(yaw), yaw, before + after)
         for i in range(section.lanes):
-            left, right = through.offset(-i * section.lane_width), through.offset(-(i + 1) * section.lane_width)
+            left, right = through.offset(-section.lane_edge(i)), through.offset(-section.lane_edge(i + 1))
             street.lanes.append(Lane(f"junction_{k}_{i}", LaneType.DRIVING, left, right, junction=True))
     for k in range(4):
         if missing is not None and missing in (k, (k + 1) % 4):
@@ -161,8 +183,8 @@ def add_routes(rng: np.random.Generator, street: Street, legs: dict[int, Path], 
             movement = str(rng.choice(allowed, p=np.array(preferred) / sum(preferred)))
             exit_heading, j = exits[movement]
             out_leg = legs[(exit_heading + 2) % 4].reversed()
-            enter = leg.shifted(-(i + 0.5) * section.lane_width)
-            leave = out_leg.shifted(-(j + 0.5) * section.lane_width)
+            enter = leg.shifted(-section.lane_edge(i + 0.5))
+            leave = out_leg.shifted(-section.lane_edge(j + 0.5))
             p, q, yaw = enter.points[-1], leave.points[0], float(enter.headings[-1])
             if movement == "straight":
                 middle = straight(p, yaw, float(np.linalg.norm(q - p)))

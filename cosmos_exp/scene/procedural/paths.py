@@ -19,15 +19,20 @@ class Path:
     def length(self) -> float:
         return float(self.stations[-1])
 
+    @property
+    def curvature(self) -> float:
+        """The largest, 1/m."""
+        return float(np.abs(np.diff(self.headings) / np.diff(self.stations)).max())
+
     def at(self, station: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
         """Positions [...,2] and headings [...] at the given stations, clamped to the ends."""
         xy = np.stack([np.interp(station, self.stations, self.points[:, k]) for k in range(2)], axis=-1)
         return xy, np.interp(station, self.stations, self.headings)
 
-    def offset(self, distance: float) -> np.ndarray:
-        """[N,3] the curve moved `distance` metres to its left, z = 0."""
+    def offset(self, distance: float | np.ndarray) -> np.ndarray:
+        """[N,3] the curve moved `distance` metres to its left, by one number or [N], z = 0."""
         normal = np.stack([-np.sin(self.headings), np.cos(self.headings)], axis=-1)
-        return on_ground(self.points + distance * normal)
+        return on_ground(self.points + np.asarray(distance)[..., None] * normal)
 
     def shifted(self, distance: float) -> Path:
         """The parallel curve `distance` metres to the left, by its own arc length."""
@@ -109,6 +114,31 @@ def quarter_turn(start: np.ndarray, heading: float, end: np.ndarray, left: bool)
     if across - radius > 1e-6:
         points, headings = np.vstack([points, end]), np.concatenate([headings, [headings[-1]]])
     return from_points(points, headings)
+
+
+def through(points: np.ndarray) -> Path:
+    """The path through points [N,2], its headings those of the steps around each."""
+    steps = np.gradient(points, axis=0)
+    return from_points(points, np.unwrap(np.arctan2(steps[:, 1], steps[:, 0])))
+
+
+def bezier(start: np.ndarray, heading: float, end: np.ndarray, end_heading: float, handle: float = 0.38) -> Path:
+    """A cubic curve between two poses; handle: length of its tangents as a share of the distance."""
+    reach = handle * float(np.linalg.norm(end - start))
+    a, b = start + reach * direction(heading), end - reach * direction(end_heading)
+    u = np.linspace(0.0, 1.0, 21)[:, None]
+    v = 1 - u
+    points = v**3 * start + 3 * v**2 * u * a + 3 * v * u**2 * b + u**3 * end
+    tangents = v**2 * (a - start) + 2 * v * u * (b - a) + u**2 * (end - b)
+    turns = np.unwrap(np.concatenate([[heading], np.arctan2(tangents[:, 1], tangents[:, 0])]))
+    return from_points(points, turns[1:])
+
+
+def arc(centre: np.ndarray, radius: float, start: float, end: float) -> Path:
+    """Counter-clockwise around the centre from one angle to a larger one; vertices about every metre."""
+    angles = np.linspace(start, end, max(int(np.ceil((end - start) * radius)), 2) + 1)
+    points = centre + radius * np.stack([np.cos(angles), np.sin(angles)], axis=-1)
+    return from_points(points, angles + np.pi / 2)
 
 
 def join(*paths: Path) -> Path:

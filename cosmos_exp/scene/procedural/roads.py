@@ -6,34 +6,28 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from cosmos_exp.scene.procedural.paths import Path, bend, direction, on_ground, straight
-from cosmos_exp.scene.types import Lane, LaneLine, LaneType, LightState, Pole, SceneMap, TrafficLight, TrafficSign
+from cosmos_exp.scene.procedural.layouts import CrossSection, Layout
+from cosmos_exp.scene.procedural.paths import Path, bend, direction, join, on_ground, straight
+from cosmos_exp.scene.types import (
+    Barrier,
+    Lane,
+    LaneLine,
+    LaneType,
+    LightState,
+    Pole,
+    SceneMap,
+    TrafficLight,
+    TrafficSign,
+    Tree,
+)
 
-AREAS = ("residential", "downtown", "rural")
 REACH = 140.0  # metres of road behind the ego's start and beyond its end
 CROSSWALK_WIDTH = 3.2
 KERB_GAP = 0.6  # metres between the kerb and the poles
-
-
-@dataclass(frozen=True)
-class CrossSection:
-    """Widths in metres, the same on both sides of the centre line; `lanes` driving lanes per direction."""
-
-    lanes: int
-    lane_width: float
-    parking: float
-    shoulder: float
-    sidewalk: float
-    centre: str
-    centre_color: str
-
-    @property
-    def driving(self) -> float:
-        return self.lanes * self.lane_width
-
-    @property
-    def kerb(self) -> float:
-        return self.driving + self.parking + self.shoulder
+SEAM = 0.03  # metres that lanes overlap in the middle where no line covers their joint
+TOP_SPEED = 15.0  # of the ego in streets
+SIGN_KINDS = ("speed_limit", "warning", "no_parking", "direction")
+ALL_SIGN_KINDS = (*SIGN_KINDS, "stop", "yield", "crosswalk")
 
 
 @dataclass(frozen=True)
@@ -62,12 +56,22 @@ Signals = dict[str, tuple[np.ndarray, tuple[LightState, ...]]]
 
 @dataclass
 class Street:
-    """A layout under construction."""
+    """A layout under construction.
+
+    mixed_states: signs of all kinds and signals in all states. top_speed: of the ego, m/s. ego_speeds: range of its
+    wanted speed, None for any. parked_share: range of the share of vehicles that are parked. driveways: places of one
+    parked car each, outside the bays. driveway_mouths: [2] where no car is parked at the kerb.
+    """
 
     kind: str
     area: str
     section: CrossSection
     ego_travel: float
+    layout: Layout
+    mixed_states: bool = False
+    top_speed: float = TOP_SPEED
+    ego_speeds: tuple[float, float] | None = None
+    parked_share: tuple[float, float] = (0.1, 0.5)
     signals: Signals = field(default_factory=dict)
     lanes: list[Lane] = field(default_factory=list)
     lane_lines: list[LaneLine] = field(default_factory=list)
@@ -81,6 +85,10 @@ class Street:
     routes: list[Route] = field(default_factory=list)
     walks: list[Walk] = field(default_factory=list)
     parking: list[Path] = field(default_factory=list)
+    driveways: list[Path] = field(default_factory=list)
+    driveway_mouths: list[np.ndarray] = field(default_factory=list)
+    trees: list[Tree] = field(default_factory=list)
+    barriers: list[Barrier] = field(default_factory=list)
     ego_routes: list[int] = field(default_factory=list)
     ego_stations: tuple[float, float] = (0.0, 0.0)
 
@@ -96,50 +104,51 @@ class Street:
             poles=tuple(self.poles),
             traffic_signs=tuple(self.traffic_signs),
             traffic_lights=tuple(self.traffic_lights),
+            trees=tuple(self.trees),
+            barriers=tuple(self.barriers),
         )
 
-
-def draw_section(rng: np.random.Generator, kind: str, area: str) -> CrossSection:
-    """A cross section that suits the road kind and area."""
-    lanes = 2 if kind == "straight_4lane" or (kind != "straight_2lane" and rng.random() < 0.35) else 1
-    lane_width = float(rng.uniform(3.0, 3.8))
-    has_parking = {"residential": 0.7, "downtown": 0.5, "rural": 0.0}[area] > rng.random()
-    shoulder = float(rng.uniform(0.8, 2.0)) if area == "rural" else float(rng.uniform(0.3, 0.6))
-    sidewalk = {"residential": (1.8, 3.0), "downtown": (2.5, 4.5), "rural": (0.0, 0.0)}[area]
-    color = "yellow" if rng.random() < 0.7 else "white"
-    return CrossSection(
-        lanes=lanes,
-        lane_width=lane_width,
-        parking=float(rng.uniform(2.1, 2.5)) if has_parking else 0.0,
-        shoulder=shoulder,
-        sidewalk=float(rng.uniform(*sidewalk)),
-        centre="solid_solid" if lanes == 2 else str(rng.choice(["broken", "solid", "solid_solid"])),
-        centre_color=color,
-    )
+    def sign_kind(self, rng: np.random.Generator, kinds: tuple[str, ...] = SIGN_KINDS) -> str:
+        return str(rng.choice(ALL_SIGN_KINDS if self.mixed_states else kinds))
 
 
-def add_road(street: Street, path: Path, name: str) -> None:
-    """Lanes, markings, kerbs and sidewalks along `path`, the road's centre line; traffic keeps to the right."""
+def add_road(street: Street, path: Path, name: str, *, median: bool = True) -> None:
+    """Lanes, markings, kerbs and sidewalks along `path`, the road's centre line; traffic keeps to the right.
+
+    median: whether to fill that of the cross section.
+    """
     section = street.section
     edges = [("driving", section.lane_width)] * section.lanes
     edges += [("parking", section.parking), ("shoulder", section.shoulder), ("sidewalk", section.sidewalk)]
     for side, way in (("right", path), ("left", path.reversed())):
-        inner = 0.0
+        inner = section.lane_edge(0) if section.centre or section.median else -SEAM
         for i, (lane_type, width) in enumerate(edges):
             if width == 0.0:
                 continue
-            left, right = way.offset(-inner), way.offset(-inner - width)
+            left, right = way.offset(-inner), way.offset(-max(inner, 0.0) - width)
             street.lanes.append(Lane(f"{name}_{side}_{i}", LaneType(lane_type), left, right))
-            inner += width
+            inner = max(inner, 0.0) + width
         for i in range(1, section.lanes):
-            street.lane_lines.append(LaneLine(way.offset(-i * section.lane_width), "broken", "white"))
+            street.lane_lines.append(LaneLine(way.offset(-section.lane_edge(i)), "broken", "white"))
         street.lane_lines.append(LaneLine(way.offset(-section.driving + 0.1), "solid", "white"))
         street.road_boundaries.append(way.offset(-section.kerb))
         if section.parking:
             street.parking.append(way.shifted(-section.driving - section.parking / 2))
         add_sidewalk_walk(street, way)
-    width = 0.15 if section.centre != "solid_solid" else 0.12
-    street.lane_lines.append(LaneLine(path.offset(0.0), section.centre, section.centre_color, width))
+    if section.median and median:
+        add_median(street, path, f"{name}_median", section.median / 2, -section.median / 2)
+    elif section.centre and not section.median:
+        width = 0.15 if section.centre != "solid_solid" else 0.12
+        street.lane_lines.append(LaneLine(path.offset(0.0), section.centre, section.centre_color, width))
+
+
+def add_median(street: Street, path: Path, name: str, left: float | np.ndarray, right: float | np.ndarray) -> None:
+    """A raised median between two offsets to the left of the path, with its kerbs and the lines beside it."""
+    street.lanes.append(Lane(name, LaneType.MEDIAN, path.offset(left), path.offset(right)))
+    color = street.section.centre_color
+    for edge, aside in ((left, 0.15), (right, -0.15)):
+        street.road_boundaries.append(path.offset(edge))
+        street.lane_lines.append(LaneLine(path.offset(np.asarray(edge) + aside), "solid", color))
 
 
 def add_sidewalk_walk(street: Street, way: Path) -> None:
@@ -163,11 +172,13 @@ def add_crosswalk(street: Street, path: Path, station: float, signal: str | None
     street.walks.append(Walk(crossing, CROSSWALK_WIDTH * 0.7, crossing=True, signal=signal))
 
 
-def add_wait_line(street: Street, path: Path, station: float, side: int = -1) -> None:
-    """A stop line across the lanes on one side of the centre line (-1: those driving along the path)."""
+def add_wait_line(street: Street, path: Path, station: float, side: int = -1, inner: float | None = None) -> None:
+    """A stop line across the lanes on one side of the centre line (-1: those driving along the path), from `inner`
+    metres beside it on."""
     xy, heading = path.at(station)
     left = direction(float(heading) + np.pi / 2)
-    ends = [xy + side * 0.2 * left, xy + side * street.section.driving * left]
+    inner = street.section.lane_edge(0) + 0.2 if inner is None else inner
+    ends = [xy + side * inner * left, xy + side * street.section.driving * left]
     street.wait_lines.append(on_ground(np.stack(ends)))
 
 
@@ -176,6 +187,15 @@ def add_arrow(street: Street, xy: np.ndarray, heading: float) -> None:
     ahead, left = direction(heading), direction(heading + np.pi / 2)
     shaft = [(0.0, -0.12), (2.4, -0.12), (2.4, 0.12), (0.0, 0.12)]
     head = [(2.4, -0.45), (4.0, 0.0), (2.4, 0.45)]
+    for shape in (shaft, head):
+        street.road_markings.append(on_ground(np.stack([xy + a * ahead + b * left for a, b in shape])))
+
+
+def add_left_arrow(street: Street, xy: np.ndarray, heading: float) -> None:
+    """An arrow to the left on the road, as two convex polygons; `xy` is its tail."""
+    ahead, left = direction(heading), direction(heading + np.pi / 2)
+    shaft = [(0.0, -0.12), (2.5, -0.12), (2.5, 0.12), (0.0, 0.12)]
+    head = [(1.6, 0.12), (3.4, 0.12), (2.5, 1.2)]
     for shape in (shaft, head):
         street.road_markings.append(on_ground(np.stack([xy + a * ahead + b * left for a, b in shape])))
 
@@ -223,11 +243,6 @@ def add_light(street: Street, foot: np.ndarray, heading: float, signal: str, hei
     street.traffic_lights.append(TrafficLight(name, pose, (0.35, 0.45, 1.15), times, states))
 
 
-def speed_limit(rng: np.random.Generator, area: str) -> float:
-    low, high = {"residential": (6.0, 11.0), "downtown": (8.0, 14.0), "rural": (11.0, 15.0)}[area]
-    return float(rng.uniform(low, high))
-
-
 def add_plain_routes(street: Street, path: Path, limit: float) -> None:
     """One route per lane of a road without junctions; the ego may take those along the path."""
     section = street.section
@@ -235,27 +250,20 @@ def add_plain_routes(street: Street, path: Path, limit: float) -> None:
         for i in range(section.lanes):
             if side == "right":
                 street.ego_routes.append(len(street.routes))
-            centre = way.shifted(-(i + 0.5) * section.lane_width)
+            centre = way.shifted(-section.lane_edge(i + 0.5))
             street.routes.append(Route(f"{side}_{i}", centre, limit))
 
 
 def build_plain_road(rng: np.random.Generator, street: Street, heading: float) -> None:
-    """A straight road or a bend, with signs and sometimes arrows, hatching and a crosswalk half-way."""
-    length = 2 * REACH + street.ego_travel
-    origin = -REACH * direction(heading)
-    if street.kind == "curve":
-        angle = float(rng.uniform(0.5, 1.7) * rng.choice([-1.0, 1.0]))
-        radius = float(rng.uniform(35.0, 90.0))
-        before = REACH + float(rng.uniform(-10.0, 30.0))
-        after = max(length - before - abs(angle) * radius, 60.0)
-        path = bend(origin, heading, before=before, angle=angle, radius=radius, after=after)
-    else:
-        path = straight(origin, heading, length)
+    """A road without junctions, with signs and sometimes arrows, hatching and a crosswalk half-way."""
+    path = draw_path(rng, street, heading)
+    length = path.length if street.kind == "s_curve" else 2 * REACH + street.ego_travel
     add_road(street, path, "road")
-    add_plain_routes(street, path, speed_limit(rng, street.area))
+    in_bends = np.sqrt(street.layout.cornering / max(path.curvature, 1e-6))
+    add_plain_routes(street, path, min(street.layout.speed_limit(rng, street.area), float(in_bends)))
     street.ego_stations = (REACH - 5.0, REACH + 5.0)
     ahead = REACH + float(rng.uniform(15.0, 45.0))
-    if street.area != "rural" and rng.random() < 0.4:
+    if street.area != "rural" and rng.random() < (0.8 if street.mixed_states else 0.4):
         add_crosswalk(street, path, ahead, None)
         add_wait_line(street, path, ahead - 3.0)
         add_wait_line(street, path, ahead + 3.0, side=1)
@@ -266,11 +274,41 @@ def build_plain_road(rng: np.random.Generator, street: Street, heading: float) -
             for i in range(2):
                 xy, yaw = path.at(station)
                 left = direction(float(yaw) + np.pi / 2)
-                add_arrow(street, xy - (i + 0.5) * street.section.lane_width * left, float(yaw))
+                add_arrow(street, xy - street.section.lane_edge(i + 0.5) * left, float(yaw))
     if street.section.shoulder > 1.2 and rng.random() < 0.6:
         offset = -street.section.kerb + street.section.shoulder / 2
         add_hatch(street, path, ahead, ahead + 24.0, offset, street.section.shoulder - 0.3)
     for station in rng.uniform(REACH - 20.0, REACH + street.ego_travel + 60.0, size=3):
-        kind = str(rng.choice(["speed_limit", "warning", "no_parking", "direction"]))
+        kind = street.sign_kind(rng)
         way, at = (path, station) if rng.random() < 0.6 else (path.reversed(), path.length - station)
         add_sign(street, way, float(at), kind)
+
+
+def draw_path(rng: np.random.Generator, street: Street, heading: float) -> Path:
+    """The centre line: straight, one bend, or two in opposite directions."""
+    length = 2 * REACH + street.ego_travel
+    origin = -REACH * direction(heading)
+    if street.kind == "curve":
+        angle = float(rng.uniform(0.5, 1.7) * rng.choice([-1.0, 1.0]))
+        radius = street.layout.bend_radius(rng)
+        before = REACH + float(rng.uniform(-10.0, 30.0))
+        after = max(length - before - abs(angle) * radius, 60.0)
+        return bend(origin, heading, before=before, angle=angle, radius=radius, after=after)
+    if street.kind == "s_curve":
+        return s_curve(rng, street, origin, heading)
+    if street.kind == "slope" and rng.random() < 0.5:
+        angle = float(rng.uniform(0.1, 0.35) * rng.choice([-1.0, 1.0]))
+        return bend(origin, heading, before=REACH, angle=angle, radius=250.0, after=length - REACH, transition=30.0)
+    return straight(origin, heading, length)
+
+
+def s_curve(rng: np.random.Generator, street: Street, origin: np.ndarray, heading: float) -> Path:
+    """Two bends in opposite directions with a short straight between them, the first just ahead of the ego."""
+    side = float(rng.choice([-1.0, 1.0]))
+    first, second = rng.uniform(0.35, 0.95, 2)
+    radii = [max(street.layout.bend_radius(rng), 30.0) for _ in range(2)]
+    before, between = REACH + float(rng.uniform(-25.0, 15.0)), float(rng.uniform(2.0, 25.0))
+    start = bend(origin, heading, before=before, angle=side * first, radius=radii[0], after=between)
+    after = max(REACH + street.ego_travel - start.length + before, 80.0)
+    end = float(start.headings[-1])
+    return join(start, bend(start.points[-1], end, before=1.0, angle=-side * second, radius=radii[1], after=after))

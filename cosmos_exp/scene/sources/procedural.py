@@ -16,7 +16,13 @@ class ProceduralConfig(SceneConfig):
     seed: int = 1000005
     """The nano model was trained on streets of seeds below 1000000."""
     road: str | None = None
-    """Kind of street; null samples one."""
+    """Kind of street; null samples one of straight_2lane, straight_4lane, curve, intersection and t_junction."""
+    traffic: str = "ordinary"
+    """`near`: close to the ego, with more lorries, buses, cyclists and crossing people of all sizes, and signs and
+    signals in all states."""
+    layout: str = "even"
+    """How lane widths, bends, sidewalks and speed limits are drawn: evenly from wide ranges, or as measured in towns
+    (`town`)."""
     num_vehicles: int = 12
     num_pedestrians: int = 6
     duration: float = 5.0

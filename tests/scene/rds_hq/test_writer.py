@@ -131,6 +131,20 @@ def test_long_names_survive(tmp_path: Path, street: Scene) -> None:
     assert len(longest) > 100 and longest.startswith(f"{name}.0000")
 
 
+@pytest.mark.parametrize("road", ["slope", "motorway", "roundabout"])
+def test_further_roads_come_back(road: str, tmp_path: Path) -> None:
+    scene = procedural_scene(seed=4, road=road, duration=0.5)
+    write_clip(scene, rig_of("front"), tmp_path)
+    back = load_rds_hq_scene(tmp_path)
+    assert len(back.map.lanes) == len(scene.map.lanes)
+    np.testing.assert_allclose(back.rig_trajectory.at(0.4), scene.rig_trajectory.at(0.4), atol=5e-4)
+    found = {track.id: track for track in back.tracks}
+    for track in scene.tracks:
+        np.testing.assert_allclose(found[track.id].trajectory.at(0.4), track.trajectory.at(0.4), atol=TOLERANCE)
+    z = np.concatenate([lane.left[:, 2] for lane in back.map.lanes])
+    assert (np.ptp(z) > 1.0) == (road == "slope")
+
+
 def test_a_clip_id_loses_its_dots(tmp_path: Path, street: Scene) -> None:
     assert write_clip(dataclasses.replace(street, clip_id="drive.1"), rig_of("front"), tmp_path) == "drive_1"
     assert clip_ids(tmp_path) == ["drive_1"]
