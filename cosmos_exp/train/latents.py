@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from cosmos_exp.common.errors import UserError
+from cosmos_exp.common.files import write_json
+from cosmos_exp.common.guards import read_json
 from cosmos_exp.train.clips import read_clip
 from cosmos_exp.train.rendering import ClipFeed
 
@@ -116,12 +120,17 @@ class LatentParts:
         views: tuple[str, ...],
         controls: tuple[str, ...],
         *,
+        made_of: Mapping[str, Any],
         keep_clips: bool = False,
         progress: Callable[[int], None] | None = None,
     ):
-        """feed: renders the clips whose seeds are not among these."""
+        """feed: renders the clips whose seeds are not among these. made_of: what all latents of the folder share.
+
+        Raises UserError where those that are there are made of something else.
+        """
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
+        _check_made_of(folder / "made_of.json", dict(made_of))
         self.encode, self.views, self.controls = encode, views, controls
         self.keep_clips, self.progress = keep_clips, progress
         self._ready = [LatentSet.load(path) for path in self.paths()]
@@ -172,3 +181,16 @@ class LatentParts:
 
 def _views_of(control: str, views: tuple[str, ...]) -> tuple[str, ...]:
     return views if control == "hdmap" else views[:1]
+
+
+def _check_made_of(path: Path, values: dict[str, Any]) -> None:
+    if not path.exists():
+        write_json(path, values)
+        return
+    there = read_json("description of latents", path)
+    changed = [name for name, value in json.loads(json.dumps(values)).items() if there.get(name) != value]
+    if changed:
+        raise UserError(
+            f"the latents in {path.parent} are of another {', '.join(changed)}: set it back, delete that folder to "
+            "encode anew, or train into another one"
+        )

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -127,6 +128,15 @@ def run_loop(
     return True
 
 
+def is_finished(folder: Path, params: LoopParams) -> bool:
+    """Whether the training in this folder, with these parameters, has made all its steps."""
+    path = folder / "checkpoint.pt"
+    if not path.exists():
+        return False
+    state = _read(path, torch.device("cpu"))
+    return state["params"] == _identity(params) and state["step"] >= params.num_steps
+
+
 def _identity(params: LoopParams) -> dict:
     """What must agree between a checkpoint and the run that resumes it."""
     return {k: v for k, v in asdict(params).items() if k not in ("log_every", "save_every", "max_seconds")}
@@ -145,11 +155,7 @@ def _resume(path: Path, params: LoopParams, module: nn.Module, optimizer: torch.
     if not path.exists():
         return 0
     device = next(module.parameters()).device
-    try:
-        state = torch.load(path, map_location=device, weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
-        problem = str(error).split("\n")[0]
-        raise UserError(f"checkpoint {path} cannot be read: {problem}; delete it to train this network anew") from error
+    state = _read(path, device)
     if state["params"] != _identity(params):
         changed = [k for k, v in _identity(params).items() if state["params"].get(k) != v]
         raise UserError(
@@ -160,3 +166,11 @@ def _resume(path: Path, params: LoopParams, module: nn.Module, optimizer: torch.
     optimizer.load_state_dict(state["optimizer"])
     ema.values = [v.to(device) for v in state["ema"]]
     return state["step"]
+
+
+def _read(path: Path, device: torch.device) -> dict[str, Any]:
+    try:
+        return torch.load(path, map_location=device, weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+        problem = str(error).split("\n")[0]
+        raise UserError(f"checkpoint {path} cannot be read: {problem}; delete it to train this network anew") from error

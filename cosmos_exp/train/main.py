@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -37,7 +38,7 @@ from cosmos_exp.train.diffusion import MultiViewObjective, SingleViewObjective, 
 from cosmos_exp.train.evaluator import PictureBank, render_pictures, train_evaluator
 from cosmos_exp.train.fronts import generated_fronts
 from cosmos_exp.train.latents import LatentParts, LatentSet
-from cosmos_exp.train.loop import LoopParams, StepProgress, run_loop
+from cosmos_exp.train.loop import LoopParams, StepProgress, is_finished, run_loop
 from cosmos_exp.train.rendering import WORLDS, ClipFeed, render_clips
 from cosmos_exp.train.rewriter import (
     ConversationBank,
@@ -120,6 +121,9 @@ class Training:
 
     def tokenizer(self) -> None:
         settings = self.config.tokenizer
+        if is_finished(self.folder / "tokenizer", settings.loop):
+            log.info("tokenizer: finished before")
+            return
         bank = VideoBank(self.clips, settings.max_videos, self.device)
         vae = self.model.tokenizer.vae.train()
         if settings.compile:
@@ -221,20 +225,36 @@ class Training:
         return run_loop(objective, loss, loop, self.folder / stage, progress=report(stage.replace("_", " ")))
 
     def _single_view_latents(self) -> LatentParts:
-        return self._latents("single_view_latents", self.single_view_specs(), self.views[:1], self.controls)
+        clips = self.config.single_view_clips
+        return self._latents("single_view_latents", clips, self.single_view_specs(), self.views[:1], self.controls)
 
     def _multi_view_latents(self) -> LatentParts:
-        return self._latents("multi_view_latents", self.multi_view_specs(), self.views, ("hdmap",))
+        clips = self.config.multi_view_clips
+        return self._latents("multi_view_latents", clips, self.multi_view_specs(), self.views, ("hdmap",))
 
     def _latents(
-        self, name: str, specs: Iterator[ClipSpec], views: tuple[str, ...], controls: tuple[str, ...]
+        self,
+        name: str,
+        clips: ClipsConfig,
+        specs: Iterator[ClipSpec],
+        views: tuple[str, ...],
+        controls: tuple[str, ...],
     ) -> LatentParts:
+        made_of = {
+            "size": asdict(self.config.size),
+            "world": clips.world,
+            "num_styles": clips.num_styles,
+            "views": list(views),
+            "controls": list(controls),
+            "tokenizer": weights_hash(self.model.tokenizer),
+        }
         return LatentParts(
             self.folder / name,
             lambda there: self._feed(spec for spec in specs if spec.seed not in there),
             self._encode,
             tuple(views),
             tuple(controls),
+            made_of=made_of,
             keep_clips=self.config.keep_clips,
             progress=counter("encoded"),
         )
@@ -320,6 +340,16 @@ class Training:
         self.model.save(self.folder / "model")
         state = "finished" if finished else "stopped at its time limit; run the same command to go on"
         log.info("%s: %s; model in %s", stage, state, self.folder / "model")
+
+
+def weights_hash(network: torch.nn.Module) -> str:
+    """SHA-256 of the weights as a model folder has them, in bfloat16."""
+    digest = hashlib.sha256()
+    for name, value in sorted(network.state_dict().items()):
+        rounded = value.detach().to("cpu", torch.bfloat16) if value.is_floating_point() else value.cpu()
+        digest.update(name.encode())
+        digest.update(rounded.contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def pick_device(name: str) -> str:

@@ -108,18 +108,22 @@ def test_latents_grow_with_the_clips_and_are_not_made_again(rig, tmp_path, tiny_
             found.append(len(specs))
             return ClipFeed(specs, rig, tmp_path / "clips", 1)
 
-        return LatentParts(tmp_path / "latents", feed, encode, VIEWS[:1], ("hdmap",))
+        return LatentParts(tmp_path / "latents", feed, encode, VIEWS[:1], ("hdmap",), made_of={"world": world})
 
     def encode(videos: torch.Tensor) -> torch.Tensor:
         return torch.stack([tiny_model.tokenizer.encode(v[None].permute(0, 4, 1, 2, 3) / 127.5 - 1)[0] for v in videos])
 
     found: list[int] = []
+    world = "streets"
     with torch.no_grad(), parts() as fresh:
         made = fresh.first(None)
     assert made.seeds == [0, 1, 2] and made.targets.shape[:3] == (3, 1, 1) and not list((tmp_path / "clips").iterdir())
     with parts() as again:
         assert torch.equal(again.first(1).targets, made.targets) and again.new() == []
     assert found == [3, 0]
+    world = "wide"
+    with pytest.raises(UserError, match="are of another world: set it back, delete that folder"):
+        parts()
 
 
 def test_difference_loss_sees_a_blur_that_keeps_the_mean():
@@ -195,7 +199,7 @@ def test_stages_end_in_a_model_that_loads(tmp_path, tiny_model, monkeypatch):
     assert (tmp_path / "validation" / "styles.png").stat().st_size > 1000
     assert load_network(tmp_path / "evaluator.safetensors")
     assert not list((tmp_path / "clips").iterdir())  # pixels are discarded once encoded
-    (part,) = (tmp_path / "multi_view_latents").iterdir()
+    (part,) = (tmp_path / "multi_view_latents").glob("*.safetensors")
     assert LatentSet.load(part).fronts is not None
     with pytest.raises(UserError, match="has other sizes than networks gives, in name, single_view"):
         monkeypatch.setattr(train_main, "nano_config", lambda *_, **__: other_sizes(tiny_model.config))
