@@ -44,7 +44,7 @@ Usage
   cosmos-exp reproduce RUN_FOLDER        rerun from an empty cache, and compare the results bit by bit
   cosmos-exp verify goldens FOLDER       check the networks against a folder of golden tensors
   cosmos-exp verify render FOLDER        check the renderer against a folder of golden frames
-  cosmos-exp export rds-hq -o OUT [OVERRIDE ...]  write the scene as a clip of NVIDIA's format
+  cosmos-exp export rds-hq|clipgt -o OUT [OVERRIDE ...]  write the scene as a clip of NVIDIA's formats
   cosmos-exp captions rewrite -i DIR -o DIR [OVERRIDE ...]  captions of clips in seven styles, by a language model
   cosmos-exp convert waymo -i DIR -o ROOT  Waymo Open Dataset segments as RDS-HQ clips
   cosmos-exp download MODEL ... [--dry-run]  the released checkpoints, from the Hugging Face Hub

@@ -1,4 +1,4 @@
-"""Crops a map to the surroundings of a path."""
+"""Crops a map to the surroundings of a path, and a trajectory to a window of time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from cosmos_exp.scene.types import Lane, LaneLine, SceneMap
+from cosmos_exp.scene.types import Lane, LaneLine, SceneMap, Trajectory
 
 
 def crop_map(scene_map: SceneMap, points: np.ndarray, radius: float) -> SceneMap:
@@ -36,6 +36,17 @@ def crop_map(scene_map: SceneMap, points: np.ndarray, radius: float) -> SceneMap
         buildings=_kept(near, scene_map.buildings, lambda building: building.footprint),
         trees=_kept(near, scene_map.trees, lambda tree: tree.position[None]),
     )
+
+
+def cut_trajectory(path: Trajectory, start: float, end: float) -> Trajectory | None:
+    """What of a trajectory lies from start to end, seconds: its own poses, and where it is cut, those in between. None
+    where it is outside."""
+    first, last = max(start, float(path.times[0])), min(end, float(path.times[-1]))
+    if first > last:
+        return None
+    inside = path.times[(path.times > first) & (path.times < last)]
+    times = np.concatenate([[first], inside, [last] if last > first else []])
+    return Trajectory(times, path.sample(times))
 
 
 class _Near:

@@ -22,8 +22,7 @@ from cosmos_exp.rendering.wsm.elements import (
     moved,
     rds_hq_tracks,
 )
-from cosmos_exp.scene.clipgt.clip import FPS, ClipGt
-from cosmos_exp.scene.clipgt.clip import clip_ids as clipgt_ids
+from cosmos_exp.scene.clipgt.clip import FPS, Clip, ClipGt, clip_folders
 from cosmos_exp.scene.clipgt.rig import camera_name
 from cosmos_exp.scene.clipgt.tables import NEEDED
 from cosmos_exp.scene.map_layers import LAYER_SHAPES, cuboid_corners
@@ -81,8 +80,7 @@ def find_clips(root: Path) -> dict[str, Path]:
         raise UserError(f"no such folder: {root}{did_you_mean(root)}")
     if is_rds_hq(root):
         return dict.fromkeys(rds_hq_ids(root), root)
-    folders = [root, *sorted(path for path in root.iterdir() if path.is_dir())]
-    found = {clip: path for path in folders if _has_tables(path) for clip in clipgt_ids(path)}
+    found = clip_folders(root)
     if not found:
         raise UserError(
             f"{root} is neither a ClipGT clip (<clip>.{NEEDED[0]}.parquet, ...) or a folder of such, nor an RDS-HQ "
@@ -115,7 +113,7 @@ def open_source(
 class ClipGtSource:
     """reference_compat: the world has the axes right, down, forward; cameras are squeezed by the reference's rule."""
 
-    def __init__(self, clip: ClipGt, reference_compat: bool = False, tables: Iterable[str] | None = None):
+    def __init__(self, clip: Clip, reference_compat: bool = False, tables: Iterable[str] | None = None):
         self.clip, self.reference_compat = clip, reference_compat
         self.clip_id = clip.clip_id
         self._tables = None if tables is None else set(tables)
@@ -144,7 +142,9 @@ class ClipGtSource:
         return range(len(self.clip.frame_times))
 
     def elements(self) -> Elements:
-        return elements_of_clipgt(self.clip, self._axes, self._tables)
+        times = self.clip.frame_times
+        time_of = None if self.reference_compat else lambda frame: int(times[frame])
+        return elements_of_clipgt(self.clip, self._axes, self._tables, time_of)
 
     def boxes(self, frame: int) -> list[Box]:
         if self._tables is not None and "obstacle" not in self._tables:
@@ -263,9 +263,3 @@ def _has_lens(source: Source, camera: str) -> bool:
 
 def _at_size(model: FTheta, size: tuple[int, int], reference_compat: bool) -> FTheta:
     return model.squeezed(*size) if reference_compat else model.resized(*size)
-
-
-def _has_tables(folder: Path) -> bool:
-    return any(True for _ in folder.glob(f"*.{NEEDED[0]}.parquet")) or any(
-        True for _ in folder.glob(f"*.{NEEDED[1]}.parquet")
-    )

@@ -2,6 +2,9 @@
 
 A table has a row per element: `key`, a struct called like the table, and `version`, which is not used. Metres,
 microseconds, quaternions x, y, z, w.
+
+The texts `attributes` of map elements and `appearance` of objects are extensions, which NVIDIA's loader does not read:
+what a `Scene` has and the format has no column for, as JSON.
 """
 
 from __future__ import annotations
@@ -33,8 +36,11 @@ class Column:
     needed: bool = True
 
 
-_LINE = {"location": Column("points")}
-_CUBOID = {"center": Column(XYZ), "dimensions": Column(XYZ, False), "orientation": Column(XYZW)}
+ATTRIBUTES, APPEARANCE = "attributes", "appearance"
+
+_OWN = {ATTRIBUTES: Column("text", False)}
+_LINE = {"location": Column("points"), **_OWN}
+_CUBOID = {"center": Column(XYZ), "dimensions": Column(XYZ, False), "orientation": Column(XYZW), **_OWN}
 COLUMNS: dict[str, dict[str, Column]] = {
     "calibration_estimate": {"rig_json": Column("text")},
     "egomotion_estimate": {"location": Column(XYZ), "orientation": Column(XYZW)},
@@ -44,14 +50,16 @@ COLUMNS: dict[str, dict[str, Column]] = {
         "size": Column(XYZ),
         "orientation": Column(XYZW),
         "category": Column("text", False),
+        APPEARANCE: Column("text", False),
     },
     "lane_line": {
         "line_rail": Column("points", False),
         "path": Column("points", False),
         "colors": Column("texts", False),
         "styles": Column("texts", False),
+        **_OWN,
     },
-    "lane": {"left_rail": Column("points"), "right_rail": Column("points")},
+    "lane": {"left_rail": Column("points"), "right_rail": Column("points"), **_OWN},
     "road_boundary": _LINE,
     "wait_line": _LINE,
     "pole": _LINE,
@@ -64,6 +72,7 @@ COLUMNS: dict[str, dict[str, Column]] = {
 }
 TIMED = ("egomotion_estimate", "obstacle")
 NEEDED = ("calibration_estimate", "egomotion_estimate")
+CUBOIDS = ("traffic_light", "traffic_sign")
 
 
 @dataclass(frozen=True)

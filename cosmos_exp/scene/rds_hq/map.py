@@ -270,6 +270,11 @@ def _signs(label: Label) -> Iterator[TrafficSign]:
 
 
 def _lights(label: Label) -> Iterator[TrafficLight]:
+    yield traffic_light(label)
+
+
+def traffic_light(label: Label) -> TrafficLight:
+    """UserError for states that are none."""
     values = values_of(label)
     states = tuple(LightState[name] for name in map(str, values.get("states") or ()) if name in LightState.__members__)
     times = np.array([_number(text) for text in values.get("state_times") or ()])
@@ -283,4 +288,4 @@ def _lights(label: Label) -> Iterator[TrafficLight]:
             f"traffic light {values.get('feature_id', '')}: states and state_times are as many names, of "
             f"{', '.join(LightState.__members__)}, as finite times that ascend"
         )
-    yield TrafficLight(str(values.get("feature_id", "")), *cuboid_pose(label.vertices[0]), times, states)
+    return TrafficLight(str(values.get("feature_id", "")), *cuboid_pose(label.vertices[0]), times, states)
