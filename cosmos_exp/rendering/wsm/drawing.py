@@ -25,6 +25,7 @@ from cosmos_exp.sensors.ftheta import FTheta
 
 SAMPLES: dict[int, Sequence[float]] = {1: (0.5,), 4: (0.625, 0.125, 0.875, 0.375)}
 """Offsets in x of a pixel's samples, from its top down. In y they are spread evenly."""
+MERGE = 3.0  # pixels up to which parts of a line are drawn as one, where the reference need not be met
 NEAR = 0.05  # metres before the camera where areas and boxes are cut
 CUBOID = np.array(  # two triangles per face
     [(0, 1, 2), (0, 2, 3), (4, 5, 6), (4, 6, 7), (0, 1, 5), (0, 5, 4), (1, 2, 6), (1, 6, 5), (2, 3, 7), (2, 7, 6)]

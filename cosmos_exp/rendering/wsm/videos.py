@@ -14,11 +14,10 @@ from cosmos_exp.common.video import Encoding, VideoWriter
 from cosmos_exp.rendering.clips.jobs import Job, JobResult, Tick
 from cosmos_exp.rendering.clips.resample import Yuv420
 from cosmos_exp.rendering.clips.videos import REFERENCE_ENCODING, write_png
-from cosmos_exp.rendering.wsm.drawing import WorldScenario
+from cosmos_exp.rendering.wsm.drawing import MERGE, WorldScenario
 from cosmos_exp.rendering.wsm.sources import Source, chosen_cameras, open_source
 
 SIZE = (1280, 720)
-MERGE = 3.0  # pixels up to which parts of a line are drawn as one, where the reference need not be met
 KIND = "wsm"
 
 

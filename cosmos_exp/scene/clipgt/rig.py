@@ -34,6 +34,12 @@ def rig_json(cameras: Iterable[Camera]) -> str:
     return json.dumps({"rig": {"properties": {}, "sensors": [_sensor(camera) for camera in cameras]}})
 
 
+def as_calibrated(camera: Camera) -> Camera:
+    """The camera as it is read from the calibration that it is written to."""
+    cameras, _ = read_cameras(rig_json([camera]), f"camera {camera.name}")
+    return next(iter(cameras.values()))
+
+
 def _sensor(camera: Camera) -> dict[str, Any]:
     lens = as_ftheta(camera.model)
     position, angles = mounting(camera.camera_to_rig)

@@ -13,7 +13,7 @@ from cosmos_exp.common.errors import UserError
 from cosmos_exp.visualization.frusta import COLORS
 
 CONF = Path(__file__).resolve().parents[3] / "conf"
-NEEDS_MORE = ("rds_hq", "carla_yaml")  # a clip, a sensor file
+NEEDS_MORE = ("rds_hq", "clipgt", "carla_yaml")  # a clip, a sensor file
 RIGS = [path.stem for path in sorted((CONF / "sensors").glob("*.yaml")) if path.stem not in NEEDS_MORE]
 
 
