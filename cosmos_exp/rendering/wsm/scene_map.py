@@ -26,14 +26,15 @@ class SceneScenario:
         self._clip = SceneClip(scene)
         self._axes = np.eye(4)
         elements = elements_of_clipgt(self._clip, self._axes, time_of=lambda time: time)
-        self._scenario = WorldScenario(elements, merge=MERGE)
+        self._scenario = WorldScenario(elements, merge=MERGE, scaled=True)
         self._tracks = self._clip.tracks
         self._cameras = Memo()
         for note in self._clip.notes:
             logger.warning("World Scenario map of %s: %s", scene.clip_id, note)
 
     def draw(self, camera: Camera, t: float) -> np.ndarray:
-        """[H,W,3] uint8 RGB of a camera at t seconds: to the bit that of a clip with this camera and a frame then.
+        """[H,W,3] uint8 RGB of a camera at t seconds: to the bit that of a clip with this camera and a frame then, with
+        widths of lines as in a picture 1280 pixels wide.
 
         A pinhole is drawn as the f-theta lens that fits it best.
         """

@@ -63,7 +63,7 @@ def scene() -> Scene:
 def check_equal(scene: Scene, rig: Rig, folder: Path, frames: list[int]) -> dict[str, np.ndarray]:
     """{camera: frames} of the clip that the scene is exported as, which are to be those drawn of the scene."""
     clip = write_clip(scene, rig, folder)
-    renderer = WsmRenderer(open_source(folder / clip.clip_id, clip.clip_id), (0, 0))
+    renderer = WsmRenderer(open_source(folder / clip.clip_id, clip.clip_id), (0, 0), scaled=True)
     found = {}
     for camera, name in zip(rig.cameras, clip.cameras, strict=True):
         renderer.size = (camera.model.width, camera.model.height)
@@ -95,6 +95,14 @@ def test_a_recorded_drive_and_its_clip_are_drawn_alike(shared: Path, tmp_path: P
     scene = load_carla_scene(log, town, start=4.0, duration=2.0)
     found = check_equal(scene, RIG, tmp_path, [0, 31, 60])
     assert min((frame.any(axis=-1)).mean() for frame in found["front_wide_120fov"]) > 0.01
+
+
+def test_lines_shrink_with_the_picture(scene: Scene) -> None:
+    shares = []
+    for size in ((1280, 720), (320, 180)):
+        camera = replace(RIG.cameras[0], model=WIDE.resized(*size))
+        shares.append(render_camera(replace(scene, tracks=()), camera, [7.0], outputs=("wsm",)).wsm.mean())
+    assert shares[1] == pytest.approx(shares[0], rel=0.03)
 
 
 def test_the_nano_model_has_no_such_control(configure) -> None:
