@@ -27,6 +27,7 @@ Usage
   cosmos-exp novel-pose -i ROOT ...      a novel ego trajectory of an RDS-HQ clip
   cosmos-exp render rds-hq -i ROOT -o OUT  the HD-map and LiDAR videos of RDS-HQ clips
   cosmos-exp render wsm -i CLIP -o OUT  World Scenario videos of ClipGT and RDS-HQ clips
+  cosmos-exp check-clip CLIP             what a model will miss or mistake in such a clip
   cosmos-exp controls --sensors FILE -o OUT  the control videos of a CARLA sensor file
   cosmos-exp capture --sensors FILE -f LOG -o OUT  the same from a running CARLA server
   cosmos-exp scene info LOG [--json]     what a CARLA recorder log holds
@@ -200,7 +201,19 @@ def _train_help(config: type) -> int:
 
 # Subcommands whose module in cosmos_exp/commands has a main(arguments) -> exit status.
 MODULES = (
-    *("scene", "show", "controls", "capture", "render", "export", "novel-pose", "captions", "convert", "download"),
+    *(
+        "scene",
+        "show",
+        "check-clip",
+        "controls",
+        "capture",
+        "render",
+        "export",
+        "novel-pose",
+        "captions",
+        "convert",
+        "download",
+    ),
     *("plan", "search", "status", "retry", "cancel", "reproduce", "compare", "sync", "dashboard", "verify", "cache"),
     *("distance", "evaluate", "explain", "warmup", "example", "carla-sim", "serve", "serve-llm", "jobs", "request"),
 )

@@ -6,7 +6,7 @@ World: right-handed, x forward, y left, z up, by convention from the ego's first
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -70,7 +70,7 @@ def find_clip(root: Path | str, name: str | None) -> ClipGt:
         raise UserError(f"no such folder: {root}{did_you_mean(root)}")
     found = clip_folders(root) or dict.fromkeys(clip_ids(root), root)
     if name is None and len(found) > 1:
-        raise UserError(f"{root} holds {len(found)} clips: name one of {_listed(list(found))}")
+        raise UserError(f"{root} holds {len(found)} clips: name one of {some_of(list(found))}")
     if name is not None and name not in found:
         raise UserError(unknown_name(f"clip in {root}", name, found))
     clip_id = name or next(iter(found))
@@ -164,7 +164,7 @@ class Clip(ABC):
             made += [track] if track else []
             left_out += [] if track else [name]
         if left_out:
-            self._note(f"obstacle: tracks with fewer than two usable rows left out: {_listed(left_out)}")
+            self._note(f"obstacle: tracks with fewer than two usable rows left out: {some_of(left_out)}")
         return tuple(made)
 
     def appearances(self) -> dict[str, Appearance]:
@@ -301,7 +301,7 @@ class ClipGt(Clip):
         ids = clip_ids(self.folder)
         if clip_id is None:
             if len(ids) > 1 and self.folder.name not in ids:
-                raise UserError(f"{self.folder} holds {len(ids)} clips: name one of {_listed(ids)}")
+                raise UserError(f"{self.folder} holds {len(ids)} clips: name one of {some_of(ids)}")
             clip_id = self.folder.name if self.folder.name in ids else ids[0]
         elif clip_id not in ids:
             raise UserError(unknown_name(f"clip in {self.folder}", clip_id, ids))
@@ -376,5 +376,6 @@ def _words(texts: list[str | None] | None) -> list[str]:
     return [text or "" for text in texts or ()]
 
 
-def _listed(names: list[str]) -> str:
+def some_of(names: Sequence[str]) -> str:
+    """The first few of the names, for a message."""
     return ", ".join(names[:LISTED]) + (f", ... ({len(names)} in all)" if len(names) > LISTED else "")
