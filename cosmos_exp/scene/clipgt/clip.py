@@ -18,7 +18,16 @@ from cosmos_exp.common.guards import FARTHEST, parse_json, read_json
 from cosmos_exp.common.input_files import did_you_mean
 from cosmos_exp.scene.clipgt.map import LAYERS, listed, read_attributes
 from cosmos_exp.scene.clipgt.rig import camera_name, read_cameras
-from cosmos_exp.scene.clipgt.tables import APPEARANCE, ATTRIBUTES, COLUMNS, CUBOIDS, NEEDED, Table, read_table
+from cosmos_exp.scene.clipgt.tables import (
+    APPEARANCE,
+    ATTRIBUTES,
+    COLUMNS,
+    CUBOIDS,
+    FARTHEST_TIME,
+    NEEDED,
+    Table,
+    read_table,
+)
 from cosmos_exp.scene.map_layers import cuboid_corners
 from cosmos_exp.scene.motion import BoxTrack, Motion, Size, poses, unit_quaternions
 from cosmos_exp.scene.rds_hq.layers import Label
@@ -361,7 +370,7 @@ def _listed_times(path: Path) -> np.ndarray:
     if not isinstance(entries, list) or not entries or len(entries) > MOST_FRAMES:
         raise UserError(f"{path} is not a JSON list of 1 to {MOST_FRAMES} frames")
     times = [entry.get("timestamp") if isinstance(entry, dict) else None for entry in entries]
-    wrong = next((i for i, time in enumerate(times) if type(time) is not int or abs(time) >= 2**62), None)
+    wrong = next((i for i, time in enumerate(times) if type(time) is not int or abs(time) >= FARTHEST_TIME), None)
     if wrong is not None:
         raise UserError(f"{path}: frame {wrong} has no whole number of microseconds 'timestamp'")
     return np.array(times, np.int64)

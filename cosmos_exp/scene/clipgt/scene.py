@@ -91,7 +91,8 @@ def actor_class(category: str) -> ActorClass:
 
 
 def _track(look: Appearance, box: BoxTrack, first: int) -> Track:
-    path = Trajectory((box.motion.times - first) / MICROSECONDS, box.motion.poses)
+    later = np.concatenate([[True], np.diff(box.motion.times) > 0])  # the first of rows at one time
+    path = Trajectory((box.motion.times[later] - first) / MICROSECONDS, box.motion.poses[later])
     return Track(box.id, look.actor_class, mean_size(box.id, box.sizes), path, look.color, look.model, look.role)
 
 

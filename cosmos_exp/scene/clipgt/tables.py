@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 XYZ, XYZW = "xyz", "xyzw"
 TIME = "timestamp_micros"
+FARTHEST_TIME = 2**61  # microseconds: times of objects and frames may be subtracted from each other
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,12 @@ def _times(key: pyarrow.StructArray, path: Path) -> np.ndarray:
         raise _wrong_type(path, f"key.{TIME}", times.type, "whole microseconds")
     if times.null_count:
         raise UserError(f"{path}: row {_first(times.is_null())}: key.{TIME} is null")
-    return times.cast(pyarrow.int64()).to_numpy(zero_copy_only=False)
+    found = times.cast(pyarrow.int64()).to_numpy(zero_copy_only=False)
+    far = (found <= -FARTHEST_TIME) | (found >= FARTHEST_TIME)
+    if far.any():
+        row = int(far.argmax())
+        raise UserError(f"{path}: row {row}: key.{TIME} {found[row]} is no time: from -2^61 to 2^61")
+    return found
 
 
 def _column(rows: pyarrow.StructArray, table: str, key: str, column: Column, path: Path) -> Any:

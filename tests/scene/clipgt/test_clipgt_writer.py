@@ -89,7 +89,9 @@ def check_round_trip(scene: Scene, folder: Path) -> Scene:
     for a, b in zip(old.traffic_lights, new.traffic_lights, strict=True):
         assert a.states == b.states and np.allclose(a.state_times - scene.start, b.state_times, rtol=0, atol=1e-9)
     for i, t in enumerate(clip.frame_times / 1e6):
-        assert np.allclose(world @ scene.rig_trajectory.at(scene.start + t), back.rig_trajectory.at(t), atol=2e-5), i
+        assert np.allclose(
+            world @ scene.rig_trajectory.at(scene.start + t), back.rig_trajectory.at(t), rtol=0, atol=2e-5
+        ), i
     kept = {track.id: track for track in back.tracks}
     for track in scene.tracks:
         times = [t for t in clip.frame_times / 1e6 if track.exists_at(scene.start + t)]
@@ -105,7 +107,7 @@ def check_round_trip(scene: Scene, folder: Path) -> Scene:
         assert np.allclose(found.size, track.size, rtol=0, atol=1e-9)
         for t in times[:: max(len(times) // 20, 1)]:
             assert found.trajectory.covers(t, 2e-6)
-            assert np.allclose(world @ track.trajectory.at(scene.start + t), found.trajectory.at(t), atol=1e-4)
+            assert np.allclose(world @ track.trajectory.at(scene.start + t), found.trajectory.at(t), rtol=0, atol=2e-5)
     assert [t.id for t in back.tracks] == [t.id for t in scene.tracks if t.id in kept]
     return back
 

@@ -100,6 +100,12 @@ def test_foreign_categories_and_sizes(tmp_path: Path, caplog: pytest.LogCaptureF
     assert [actor_class(word).value for word in words] == list(classes)
 
 
+def test_rows_at_one_time_count_once(tmp_path: Path) -> None:
+    rows = [*w.obstacle_rows("1", "bus", 20, 3), *w.obstacle_rows("1", "bus", 25, 3)]
+    (track,) = load_clipgt_scene(w.write_clip(tmp_path, obstacle=rows)).tracks
+    assert track.trajectory.times.tolist() == [0.0, 0.3] and track.trajectory.poses[:, 0, 3].tolist() == [20, 20]
+
+
 def test_one_odd_value_of_our_own_columns_does_not_cost_the_clip(tmp_path: Path, caplog) -> None:
     caplog.set_level(logging.WARNING)
     light = {"center": w.point(9, 0, 5), "dimensions": w.point(0.3, 0.4, 1), "orientation": w.LEVEL}
