@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from cosmos_exp.scene.types import Lane, LaneLine, SceneMap, Trajectory
+from cosmos_exp.scene.types import Lane, SceneMap, Trajectory
 
 
 def crop_map(scene_map: SceneMap, points: np.ndarray, radius: float) -> SceneMap:
@@ -22,9 +22,7 @@ def crop_map(scene_map: SceneMap, points: np.ndarray, radius: float) -> SceneMap
         scene_map,
         lanes=tuple(piece for lane in scene_map.lanes for piece in _cut_lane(near, lane)),
         lane_lines=tuple(
-            LaneLine(line.points[run], line.style, line.color, line.width)
-            for line in scene_map.lane_lines
-            for run in near.runs(line.points)
+            replace(line, points=line.points[run]) for line in scene_map.lane_lines for run in near.runs(line.points)
         ),
         road_boundaries=tuple(line[run] for line in scene_map.road_boundaries for run in near.runs(line)),
         crosswalks=_kept(near, scene_map.crosswalks, lambda area: area),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import clipgt_writer as w
 from helpers.streets import pose, still, street_map
 
 from cosmos_exp.common.errors import UserError
@@ -76,7 +77,7 @@ def check_round_trip(scene: Scene, folder: Path) -> Scene:
             assert np.abs(turned(a, world) - b).max() <= 1e-9 + level * reach, name
     for a, b in zip(old.lane_lines, new.lane_lines, strict=True):
         assert np.allclose(turned(a.points, world), b.points, rtol=0, atol=1e-9)
-        assert (a.style, a.color, a.width) == (b.style, b.color, b.width)
+        assert (a.style, a.color, a.width, a.marking) == (b.style, b.color, b.width, b.marking)
     for a, b in zip(old.lanes, new.lanes, strict=True):
         assert np.allclose(turned(a.left, world), b.left, rtol=0, atol=1e-9)
         assert (a.id, a.type, a.junction) == (b.id, b.type, b.junction)
@@ -237,6 +238,16 @@ def test_scenes_that_no_clip_can_hold(changes: dict, rig: Rig, message: str, tmp
 def test_a_small_street_and_back(tmp_path: Path) -> None:
     back = check_round_trip(small_scene(), tmp_path)
     assert (back.start, back.end, back.clip_id) == (0.0, 2.0, "small_street")
+
+
+@pytest.mark.parametrize("word", ["DOT_DASHED_SINGLE", "SHORT_DASHED_SINGLE", "DASHED_SOLID", "VIRTUAL"])
+def test_words_of_other_clips_are_kept(word: str, tmp_path: Path) -> None:
+    rail = w.points((-20, 2, 0), (60, 2, 0))
+    styles = {"colors": ["YELLOW"] * 2, "styles": [word] * 2}
+    w.write_clip(tmp_path / "clip", lane_line=[{"line_rail": rail, **styles}])
+    scene = load_clipgt_scene(tmp_path / "clip")
+    again = write_clip(scene, RIG, tmp_path / "again")
+    assert again.lane_lines()[0][1:] == (["YELLOW"] * 2, [word] * 2)
 
 
 def test_a_procedural_street_and_back(tmp_path: Path) -> None:
