@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from helpers import clipgt_writer as w
 from helpers.streets import pose, still, street_map
+from pyarrow import parquet
 
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.rendering.wsm.drawing import WorldScenario
@@ -19,6 +20,7 @@ from cosmos_exp.scene.clipgt.clip import ClipGt
 from cosmos_exp.scene.clipgt.map import LEAST_SLOPE, sloping
 from cosmos_exp.scene.clipgt.scene import load_clipgt_scene
 from cosmos_exp.scene.clipgt.scene_clip import SceneClip, anchor
+from cosmos_exp.scene.clipgt.tables import COLUMNS
 from cosmos_exp.scene.clipgt.writer import write_clip
 from cosmos_exp.scene.procedural.street import procedural_scene
 from cosmos_exp.scene.types import ActorClass, LaneLine, LightState, Scene, SceneMap, Track, Trajectory
@@ -163,6 +165,22 @@ def test_the_words_of_the_format(tmp_path: Path) -> None:
     assert front["properties"]["polynomial"].split()[1] == "0.0095" and front["properties"]["linear-c"] == "1.01"
     frames = json.loads((tmp_path / "small_street" / "small_street.camera_front_wide_120fov.json").read_text())
     assert frames[:2] == [{"frame": 0, "timestamp": 0}, {"frame": 1, "timestamp": 33333}]
+
+
+def test_tables_have_the_columns_of_clips_that_nvidias_loader_took(shared: Path, tmp_path: Path) -> None:
+    street = street_map()
+    written = write_clip(small_scene(map=replace(street, road_markings=street.crosswalks)), RIG, tmp_path)
+    theirs = shared / "wsm" / "golden" / "clips" / "wsm-dev-b"
+    assert set(COLUMNS) - set(written.tables) == {"intersection_area", "road_island"}
+    for name in written.tables:
+        ours, given = (
+            parquet.read_schema(folder / f"{clip}.{name}.parquet")
+            for folder, clip in ((tmp_path / "small_street", "small_street"), (theirs, "wsm-dev-b"))
+        )
+        assert ours.names == given.names == ["key", name, "version"] and ours.field(2).type == given.field(2).type
+        for column in ("key", name):
+            types = {field.name: str(field.type).replace("item: ", "element: ") for field in ours.field(column).type}
+            assert {field.name: str(field.type) for field in given.field(column).type}.items() <= types.items(), name
 
 
 def test_lights_keep_their_states(tmp_path: Path) -> None:
