@@ -170,15 +170,30 @@ def configure(tiny_model_folder):
 @pytest.fixture(scope="session")
 def clip_root(tmp_path_factory) -> Path:
     """Folder with one RDS-HQ clip: a second and a half of a procedural street, seen by six cameras."""
+    from cosmos_exp.scene.rds_hq.writer import write_clip
+
+    root = tmp_path_factory.mktemp("rds_hq")
+    write_clip(*_street(), root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def clipgt_root(tmp_path_factory) -> Path:
+    """Folder with the folder of one ClipGT clip, of the same street."""
+    from cosmos_exp.scene.clipgt.writer import write_clip
+
+    root = tmp_path_factory.mktemp("clipgt")
+    write_clip(*_street(), root)
+    return root
+
+
+def _street():
     import yaml
 
     from cosmos_exp.config.conf_folder import CONF
     from cosmos_exp.scene.procedural.street import procedural_scene
-    from cosmos_exp.scene.rds_hq.writer import write_clip
     from cosmos_exp.sensors.rigs import build_rig
 
-    root = tmp_path_factory.mktemp("rds_hq")
     cameras = yaml.safe_load((CONF / "sensors" / "six_views.yaml").read_text())["cameras"]
     street = procedural_scene(seed=5, duration=1.5, num_vehicles=3, num_pedestrians=1)
-    write_clip(street, build_rig("six_views", cameras, size=(640, 360)), root)
-    return root
+    return street, build_rig("six_views", cameras, size=(640, 360))

@@ -27,6 +27,7 @@ Usage
   cosmos-exp novel-pose -i ROOT ...      a novel ego trajectory of an RDS-HQ clip
   cosmos-exp render rds-hq -i ROOT -o OUT  the HD-map and LiDAR videos of RDS-HQ clips
   cosmos-exp render wsm -i CLIP -o OUT  World Scenario videos of ClipGT and RDS-HQ clips
+  cosmos-exp check-clip CLIP             what a model will miss or mistake in such a clip
   cosmos-exp controls --sensors FILE -o OUT  the control videos of a CARLA sensor file
   cosmos-exp capture --sensors FILE -f LOG -o OUT  the same from a running CARLA server
   cosmos-exp scene info LOG [--json]     what a CARLA recorder log holds
@@ -44,7 +45,7 @@ Usage
   cosmos-exp reproduce RUN_FOLDER        rerun from an empty cache, and compare the results bit by bit
   cosmos-exp verify goldens FOLDER       check the networks against a folder of golden tensors
   cosmos-exp verify render FOLDER        check the renderer against a folder of golden frames
-  cosmos-exp export rds-hq -o OUT [OVERRIDE ...]  write the scene as a clip of NVIDIA's format
+  cosmos-exp export rds-hq|clipgt -o OUT [OVERRIDE ...]  write the scene as a clip of NVIDIA's formats
   cosmos-exp captions rewrite -i DIR -o DIR [OVERRIDE ...]  captions of clips in seven styles, by a language model
   cosmos-exp convert waymo -i DIR -o ROOT  Waymo Open Dataset segments as RDS-HQ clips
   cosmos-exp download MODEL ... [--dry-run]  the released checkpoints, from the Hugging Face Hub
@@ -200,7 +201,19 @@ def _train_help(config: type) -> int:
 
 # Subcommands whose module in cosmos_exp/commands has a main(arguments) -> exit status.
 MODULES = (
-    *("scene", "show", "controls", "capture", "render", "export", "novel-pose", "captions", "convert", "download"),
+    *(
+        "scene",
+        "show",
+        "check-clip",
+        "controls",
+        "capture",
+        "render",
+        "export",
+        "novel-pose",
+        "captions",
+        "convert",
+        "download",
+    ),
     *("plan", "search", "status", "retry", "cancel", "reproduce", "compare", "sync", "dashboard", "verify", "cache"),
     *("distance", "evaluate", "explain", "warmup", "example", "carla-sim", "serve", "serve-llm", "jobs", "request"),
 )

@@ -221,7 +221,8 @@ def _check_controls(controls: ControlsConfig, contract: Contract) -> Iterator[st
         if not math.isfinite(control.weight) or control.weight < 0:
             yield f"controls.{name}.weight={control.weight:g}: a weight is 0 (off) or more"
         if control.weight > 0 and name not in contract.controls:
-            yield unknown_name("control of this model", name, contract.controls)
+            unknown = unknown_name("control of this model", name, contract.controls)
+            yield f"controls.{name}.weight={control.weight:g}: {unknown}"
     for name, strengths in (("edge", CANNY_THRESHOLDS), ("vis", BLUR_PRESETS)):
         if getattr(controls, name).strength not in strengths:
             yield f"controls.{name}.strength: {unknown_name('strength', getattr(controls, name).strength, strengths)}"

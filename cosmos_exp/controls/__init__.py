@@ -27,6 +27,10 @@ def _lidar(render: CameraRender) -> np.ndarray:
     return render.output("lidar")
 
 
+def _wsm(render: CameraRender) -> np.ndarray:
+    return render.output("wsm")
+
+
 def _vis(render: CameraRender, *, strength: str = "medium") -> np.ndarray:
     return vis(render.output("rgb"), strength)
 
@@ -44,6 +48,7 @@ CONTROLS: dict[str, Control] = {
     "depth": Control(_depth, ("depth",)),
     "seg": Control(seg_control, ("semantic", "instance", "normals")),
     "lidar": Control(_lidar, ("lidar",)),
+    "wsm": Control(_wsm, ("wsm",)),
 }
 
 
@@ -64,7 +69,7 @@ def make_control(name: str, render: CameraRender, **params) -> np.ndarray:
     """The control video uint8 [F,H,W,3] of one camera.
 
     edge(strength, class_filter, drop_sky, reference_compat), vis(strength), depth(min_depth, max_depth, mapping),
-    seg(mode, palette, class_filter, reference_compat), hdmap(), lidar().
+    seg(mode, palette, class_filter, reference_compat), hdmap(), lidar(), wsm().
     Unknown names are a UserError; a render without the needed output is a ValueError.
     """
     return _lookup(name, params).make(render, **params)

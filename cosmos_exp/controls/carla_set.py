@@ -35,6 +35,8 @@ FILES = {
     "normals": ("normals", {"normals"}),
     "hdmap": ("hdmap", {"hdmap"}),
 }
+WSM = {"wsm": ("wsm", {"wsm"})}  # beyond what CARLA's exporter writes
+MAPS = ("hdmap", "wsm")
 
 
 def write_control_set(
@@ -50,6 +52,7 @@ def write_control_set(
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     pictures: Callable[[str, str], np.ndarray] | None = None,
+    wsm: bool = False,
 ) -> list[Path]:
     """Write every video of FILES whose renderer outputs are requested for a camera; returns the files.
 
@@ -57,15 +60,18 @@ def write_control_set(
     frames of `frame_times`. edge, seg: parameters of these controls, such as class_filter and reference_compat.
     progress: called with (frames done, frames in all). Few frames are in memory at a time. The files of a camera
     appear together when all are complete, and not at all when one fails. pictures: from a camera and a renderer output,
-    hdmap excepted, to its frames [F,H,W,...], in place of what the renderer would draw.
+    hdmap excepted, to its frames [F,H,W,...], in place of what the renderer would draw. wsm: a World Scenario map
+    of cameras with an HD map too.
     """
     folder, times = Path(folder), frame_times(scene, fps, num_frames)
     cameras, draw = carla_rig(sensors, actor_origin(scene)).cameras, _Drawing(scene, threads, pictures)
+    files = FILES | WSM
     written: list[Path] = []
     for index, camera in enumerate(cameras):
         _check_size(camera, encoding)
         requested = set(sensors.outputs[camera.name])
-        names = [name for name, (_, needed) in FILES.items() if needed <= requested]
+        requested |= {"wsm"} if wsm and "hdmap" in requested else set()
+        names = [name for name, (_, needed) in files.items() if needed <= requested]
         place = folder / camera.name if len(cameras) > 1 else folder
         with ExitStack() as stack:
             size = {"width": camera.model.width, "height": camera.model.height}
@@ -77,7 +83,7 @@ def write_control_set(
                 part = times[first : first + FRAMES_AT_ONCE]
                 render = draw(camera, part, first, sorted(requested))
                 for name, writer in writers.items():
-                    for frame in preview(FILES[name][0], render, edge=edge, seg=seg):
+                    for frame in preview(files[name][0], render, edge=edge, seg=seg):
                         writer.write(frame)
                 if progress is not None:
                     progress(index * len(times) + first + len(part), len(cameras) * len(times))
@@ -95,7 +101,7 @@ class _Drawing:
 
     def __call__(self, camera: Camera, times: np.ndarray, first: int, outputs: Sequence[str]) -> CameraRender:
         """times: [F] seconds. first: number of the first of these frames in the pictures."""
-        given = [name for name in outputs if self.pictures and name != "hdmap"]
+        given = [name for name in outputs if self.pictures and name not in MAPS]
         taken = {name: self.pictures(camera.name, name)[first : first + len(times)] for name in given if self.pictures}
         drawn = [name for name in outputs if name not in taken]
         if not drawn:

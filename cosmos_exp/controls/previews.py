@@ -70,6 +70,7 @@ PREVIEWS: dict[str, Callable[[CameraRender, Params, Params], np.ndarray]] = {
     "sky": lambda render, edge, seg: sky_mask(render),
     "hdmap": lambda render, edge, seg: render.output("hdmap"),
     "lidar": lambda render, edge, seg: render.output("lidar"),
+    "wsm": lambda render, edge, seg: render.output("wsm"),
     "instance_segmentation": _objects("instance"),
     "shaded_segmentation": _objects("shaded"),
     "rgb_masked": _rgb_masked,
@@ -81,9 +82,9 @@ PREVIEWS: dict[str, Callable[[CameraRender, Params, Params], np.ndarray]] = {
 def preview(name: str, render: CameraRender, *, edge: Params | None = None, seg: Params | None = None) -> np.ndarray:
     """uint8 [F,H,W,3] of that name in PREVIEWS.
 
-    rgb, depth, semantic, instance, normals, sky, hdmap and lidar show a renderer output. The others are of the control
-    set of CARLA's exporter: instance_segmentation and shaded_segmentation with its palette, rgb_masked and rgb_edges
-    with a class filter, and edges_below_the_sky. edge, seg: parameters of these controls, which apply to the
+    rgb, depth, semantic, instance, normals, sky, hdmap, lidar and wsm show a renderer output. The others are of the
+    control set of CARLA's exporter: instance_segmentation and shaded_segmentation with its palette, rgb_masked and
+    rgb_edges with a class filter, and edges_below_the_sky. edge, seg: parameters of these controls, which apply to the
     same videos.
     """
     if name not in PREVIEWS:

@@ -29,6 +29,7 @@ from cosmos_exp.rendering.shading import shade
 from cosmos_exp.rendering.structures import structure_mesh
 from cosmos_exp.rendering.types import OPTIONAL_OUTPUTS, OUTPUTS, CameraRender
 from cosmos_exp.rendering.weather import Weather, weather_of
+from cosmos_exp.rendering.wsm.scene_map import SceneScenario
 from cosmos_exp.scene.map_layers import cuboid_corners, map_layers
 from cosmos_exp.scene.rds_hq.objects import hdmap_class, object_type
 from cosmos_exp.scene.types import Scene
@@ -136,6 +137,14 @@ class Renderer:
         """[H,W,3] uint8 LiDAR control frame, from the scene's own sweeps or simulated ones."""
         return lidar_image(self._lidar, self.scene, camera, t)
 
+    def wsm(self, camera: Camera, t: float) -> np.ndarray:
+        """[H,W,3] uint8 World Scenario map."""
+        return self._scenario.draw(camera, t)
+
+    @cached_property
+    def _scenario(self) -> SceneScenario:
+        return SceneScenario(self.scene)
+
     @cached_property
     def _lidar(self) -> LidarRenderer:
         return scene_lidar(self.scene, lambda camera, t: self.gbuffer(camera, t).depth)
@@ -207,15 +216,14 @@ def render_camera(
         samples = 2 if camera.model.height <= SMALL_IMAGE and "rgb" in wanted else 1
     seconds = np.asarray(times, np.float64)
 
+    maps = {"hdmap": renderer.hdmap, "lidar": renderer.lidar, "wsm": renderer.wsm}
     arrays = {name: _empty_clip(name, len(seconds), camera.model) for name in wanted}
 
     def draw_frame(i: int) -> None:
         t = float(seconds[i])
-        if "hdmap" in wanted:
-            arrays["hdmap"][i] = renderer.hdmap(camera, t)
-        if "lidar" in wanted:
-            arrays["lidar"][i] = renderer.lidar(camera, t)
-        if set(wanted) - {"hdmap", "lidar"}:
+        for name in set(wanted) & set(maps):
+            arrays[name][i] = maps[name](camera, t)
+        if set(wanted) - set(maps):
             gbuffer = renderer.gbuffer(camera, t, samples=samples)
             for name in set(wanted) & set(GBUFFER_OUTPUTS):
                 gbuffer.output(name, arrays[name][i])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-OPTIONAL_OUTPUTS = ("lidar",)  # rendered only on request
+OPTIONAL_OUTPUTS = ("lidar", "wsm")  # rendered only on request
 OUTPUTS = ("rgb", "depth", "semantic", "instance", "normals", "hdmap")
 SKY_TAG = 11  # CityScapes tag of the sky, as in CARLA 0.9.16
 
@@ -18,7 +18,7 @@ class CameraRender:
     rgb: [F,H,W,3] uint8. depth: [F,H,W] float32 metres along the camera's z axis (sky: +inf).
     semantic: [F,H,W] uint8 CityScapes tags. instance: [F,H,W] uint16, 0 = no object.
     normals: [F,H,W,3] int8, unit vectors x127 in the camera frame (OpenCV axes), 0 for sky.
-    hdmap, lidar: [F,H,W,3] uint8. times: [F] seconds.
+    hdmap, lidar, wsm: [F,H,W,3] uint8. times: [F] seconds.
     """
 
     camera: str
@@ -30,6 +30,7 @@ class CameraRender:
     normals: np.ndarray | None = None
     hdmap: np.ndarray | None = None
     lidar: np.ndarray | None = None
+    wsm: np.ndarray | None = None
 
     def output(self, name: str) -> np.ndarray:
         """The array of one of OUTPUTS or OPTIONAL_OUTPUTS. Raises ValueError where it was not rendered."""

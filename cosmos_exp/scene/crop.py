@@ -1,4 +1,4 @@
-"""Crops a map to the surroundings of a path."""
+"""Crops a map to the surroundings of a path, and a trajectory to a window of time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from cosmos_exp.scene.types import Lane, LaneLine, SceneMap
+from cosmos_exp.scene.types import Lane, SceneMap, Trajectory
 
 
 def crop_map(scene_map: SceneMap, points: np.ndarray, radius: float) -> SceneMap:
@@ -22,9 +22,7 @@ def crop_map(scene_map: SceneMap, points: np.ndarray, radius: float) -> SceneMap
         scene_map,
         lanes=tuple(piece for lane in scene_map.lanes for piece in _cut_lane(near, lane)),
         lane_lines=tuple(
-            LaneLine(line.points[run], line.style, line.color, line.width)
-            for line in scene_map.lane_lines
-            for run in near.runs(line.points)
+            replace(line, points=line.points[run]) for line in scene_map.lane_lines for run in near.runs(line.points)
         ),
         road_boundaries=tuple(line[run] for line in scene_map.road_boundaries for run in near.runs(line)),
         crosswalks=_kept(near, scene_map.crosswalks, lambda area: area),
@@ -41,6 +39,17 @@ def crop_map(scene_map: SceneMap, points: np.ndarray, radius: float) -> SceneMap
             for run in near.runs(barrier.points)
         ),
     )
+
+
+def cut_trajectory(path: Trajectory, start: float, end: float) -> Trajectory | None:
+    """What of a trajectory lies from start to end, seconds: its own poses, and where it is cut, those in between. None
+    where it is outside."""
+    first, last = max(start, float(path.times[0])), min(end, float(path.times[-1]))
+    if first > last:
+        return None
+    inside = path.times[(path.times > first) & (path.times < last)]
+    times = np.concatenate([[first], inside, [last] if last > first else []])
+    return Trajectory(times, path.sample(times))
 
 
 class _Near:

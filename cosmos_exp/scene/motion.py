@@ -73,6 +73,25 @@ def rotations(quaternions: np.ndarray) -> np.ndarray:
     return np.moveaxis(np.array(rows), 2, 0)
 
 
+def quaternions(matrices: np.ndarray) -> np.ndarray:
+    """Unit quaternions [N,4], x, y, z, w, of rotations [N,3,3]: from the largest component on (Shepperd, 1978)."""
+    (a, b, c), (d, e, f), (g, h, i) = np.moveaxis(np.asarray(matrices, np.float64), 0, 2)
+    products = [  # 4 q q^T
+        [1 + a - e - i, b + d, c + g, h - f],
+        [b + d, 1 - a + e - i, f + h, c - g],
+        [c + g, f + h, 1 - a - e + i, d - b],
+        [h - f, c - g, d - b, 1 + a + e + i],
+    ]
+    rows = np.moveaxis(np.array(products), 2, 0)
+    largest = np.einsum("nkk->nk", rows).argmax(axis=1)
+    return unit_quaternions(rows[np.arange(len(rows)), largest])
+
+
+def unit_quaternions(values: np.ndarray) -> np.ndarray:
+    """[N,4] at length 1."""
+    return values / np.linalg.norm(values, axis=1, keepdims=True)
+
+
 def poses(places: np.ndarray, quaternions: np.ndarray) -> np.ndarray:
     """[N,4,4] of positions [N,3] and unit quaternions [N,4]."""
     made = np.tile(np.eye(4), (len(places), 1, 1))

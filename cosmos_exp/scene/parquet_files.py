@@ -14,13 +14,20 @@ MOST_ROWS = 5_000_000  # of a table
 HEADER_BYTES, HEADER_ITEMS = 64 * MIB, 1_000_000  # of what describes a table
 
 
-def open_parquet(path: Path, extra: str) -> Any:
-    """A `pyarrow.parquet.ParquetFile`. extra: of this package, to install where pyarrow is missing."""
+def import_pyarrow(name: str, extra: str) -> None:
+    """UserError where there is no pyarrow. name: of the file. extra: of this package, to install then."""
     try:
-        import pyarrow
-        from pyarrow import parquet
+        import pyarrow.parquet  # noqa: F401
     except ImportError:
-        raise UserError(f"{path.name} is a parquet file, which needs pyarrow: install cosmos-exp[{extra}]") from None
+        raise UserError(f"{name} is a parquet file, which needs pyarrow: install cosmos-exp[{extra}]") from None
+
+
+def open_parquet(path: Path, extra: str) -> Any:
+    """A `pyarrow.parquet.ParquetFile`. extra: as of `import_pyarrow`."""
+    import_pyarrow(path.name, extra)
+    import pyarrow
+    from pyarrow import parquet
+
     try:
         limits = {"thrift_string_size_limit": HEADER_BYTES, "thrift_container_size_limit": HEADER_ITEMS}
         file = parquet.ParquetFile(path, **limits)

@@ -132,12 +132,16 @@ class Lane:
 
 @dataclass(frozen=True)
 class LaneLine:
-    """Painted line. points: [N,3]. style: solid | broken | solid_solid. color: white | yellow. width metres."""
+    """Painted line. points: [N,3]. style: solid | broken | solid_solid. color: white | yellow. width metres.
+
+    marking: its style in RDS-HQ and ClipGT where that tells more than ours, such as DOT_DASHED_SINGLE.
+    """
 
     points: np.ndarray
     style: str = "solid"
     color: str = "white"
     width: float = 0.15
+    marking: str = ""
 
 
 @dataclass(frozen=True)

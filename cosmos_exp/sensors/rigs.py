@@ -21,6 +21,7 @@ MAX_HFOV = 170.0
 CAMERA_NAME = re.compile(r"[a-z][a-z0-9_]*")
 CAMERA_KEYS = ("hfov", "size", "ftheta", "position", "rotation")
 FTHETA_KEYS = ("width", "height", "center", "poly", "backward", "linear")
+STRAIGHT_UP = 1e-9  # cosine of the angle above the horizon from which on roll and yaw are one
 OPENCV_IN_FLU = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 
 
@@ -125,10 +126,14 @@ def camera_pose(position: Sequence[float], rotation: Sequence[float]) -> np.ndar
 
 
 def mounting(pose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The position [3] in metres and roll, pitch, yaw [3] in degrees of a camera_pose [4,4]."""
+    """The position [3] in metres and roll, pitch, yaw [3] in degrees of a camera_pose [4,4]. One that looks straight up
+    or down has no roll."""
     R = pose[:3, :3] @ OPENCV_IN_FLU.T
-    angles = np.arctan2(R[2, 1], R[2, 2]), np.arcsin(np.clip(-R[2, 0], -1, 1)), np.arctan2(R[1, 0], R[0, 0])
-    return pose[:3, 3].copy(), np.degrees(angles)
+    level = np.hypot(R[2, 1], R[2, 2])
+    pitch = np.arctan2(-R[2, 0], level)
+    if level < STRAIGHT_UP:
+        return pose[:3, 3].copy(), np.degrees((0.0, pitch, np.arctan2(-R[0, 1], R[1, 1])))
+    return pose[:3, 3].copy(), np.degrees((np.arctan2(R[2, 1], R[2, 2]), pitch, np.arctan2(R[1, 0], R[0, 0])))
 
 
 def _camera(name: str, options: Mapping, size: tuple[int, int] | None) -> Camera:

@@ -90,7 +90,7 @@ def test_every_ready_sweep_is_a_multirun_of_several_cells(sweep: str, configure)
 
 @pytest.mark.parametrize(("group", "option"), RUNNABLE, ids=[f"{g}={o}" for g, o in RUNNABLE])
 def test_every_option_composes_to_its_type_and_can_run(
-    group: str, option: str, configure, tmp_path: Path, clip_root: Path
+    group: str, option: str, configure, tmp_path: Path, clip_root: Path, clipgt_root: Path
 ) -> None:
     overrides = [f"{'+' if group in ADDED else ''}{group}={option}"]
     if group == "hardware":
@@ -107,9 +107,11 @@ def test_every_option_composes_to_its_type_and_can_run(
     if group == "scene":
         (tmp_path / "file").touch()
         overrides += [f"scene.{key}={tmp_path / 'file'}" for key in SOURCES[option].files]
-        overrides += [f"scene.{key}={clip_root}" for key in SOURCES[option].folders]
-    if (group, option) == ("sensors", "rds_hq"):
-        overrides += ["scene=rds_hq", f"scene.root={clip_root}"]
+        root = clipgt_root if option == "clipgt" else clip_root
+        overrides += [f"scene.{key}={root}" for key in SOURCES[option].folders]
+    for name, root in (("rds_hq", clip_root), ("clipgt", clipgt_root)):
+        if (group, option) == ("sensors", name):
+            overrides += [f"scene={name}", f"scene.root={root}"]
     cfg = configure(*overrides)
     assert OmegaConf.get_type(cfg, "scene") is SOURCES[cfg.scene.source].config
     config = typed(cfg)

@@ -98,11 +98,12 @@ def test_every_preview_takes_the_parameters_of_the_controls():
         normals=np.full((*shape, 3), 73, np.int8),
         hdmap=np.zeros((*shape, 3), np.uint8),
         lidar=np.zeros((*shape, 3), np.uint8),
+        wsm=np.zeros((*shape, 3), np.uint8),
     )
     params = {"class_filter": str(SAMPLE), "reference_compat": True}
     edge = {"strength": "low", "drop_sky": False, **params}
     for name in PREVIEWS:
         assert preview(name, render, edge=edge, seg={"mode": "instance", "palette": "distinct", **params}).any() or (
-            name in ("sky", "hdmap", "lidar")
+            name in ("sky", "hdmap", "lidar", "wsm")
         )
     assert np.array_equal(preview("rgb_edges", render, edge=edge), make_control("edge", render, **edge))

@@ -30,6 +30,7 @@ def render() -> CameraRender:
         normals=normals,
         hdmap=rng.integers(0, 256, (*shape, 3), dtype=np.uint8),
         lidar=rng.integers(0, 256, (*shape, 3), dtype=np.uint8),
+        wsm=rng.integers(0, 256, (*shape, 3), dtype=np.uint8),
     )
 
 

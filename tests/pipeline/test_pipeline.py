@@ -56,7 +56,7 @@ def run_small(configure, root: Path):
 
 
 BOTH_STYLES = f"captions.styles=[{','.join(STYLES)}]"
-EVERY_PREVIEW = "previews.names=[rgb,depth,semantic,instance,normals,sky,hdmap,lidar]"
+EVERY_PREVIEW = "previews.names=[rgb,depth,semantic,instance,normals,sky,hdmap,lidar,wsm]"
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ def rig_of(**options):
     return build_rig("test", {"front_wide_120fov": {**FRONT, **options}})
 
 
-OF_A_FILE = ("rds_hq", "carla_yaml")  # their cameras are read from a clip, from a sensor file
+OF_A_FILE = ("rds_hq", "clipgt", "carla_yaml")  # their cameras are read from a clip, from a sensor file
 
 
 @pytest.mark.parametrize(

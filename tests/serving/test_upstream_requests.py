@@ -25,7 +25,7 @@ from cosmos_exp.serving.requests import Limits, Translated, from_upstream, parse
 
 VALUES = {"prompt": "rain", "negative_prompt": "", "guidance": 7, "sigma_max": 80, "num_steps": 35, "seed": 5}
 
-CONTROLS = "hdmap, edge, depth, seg, vis, lidar, keypoint, upscale"
+CONTROLS = "hdmap, edge, depth, seg, vis, lidar, wsm, keypoint, upscale"
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,7 @@ def add_options(parser: Parser, output: str, *, all_frames: str) -> None:
     add("-o", output, required=True, type=Path, metavar="OUT", help="folder of the videos")
     add("--fps", type=float, default=24.0, help="frames per second; default 24")
     add("--frames", type=int, metavar="N", help=f"number of frames, such as 120 or 121; default: {all_frames}")
+    add("--wsm", action="store_true", help="wsm.mp4 beside hdmap.mp4, a World Scenario map")
     add("--lossless", action="store_true", help="exact to the bit, but not playable in browsers")
     add("--reference-compat", action="store_true", help="edges and object colours with the defects of CARLA's exporter")
 
@@ -50,4 +51,5 @@ def write_videos(options: Namespace, scene: Scene, sensors: CarlaSensors, out: P
     }
     encoding = Encoding(lossless=options.lossless)
     with steps("controls") as tick:
-        return write_control_set(scene, sensors, out, edge=params, seg=params, encoding=encoding, progress=tick, **more)
+        given = {"edge": params, "seg": params, "encoding": encoding, "wsm": options.wsm}
+        return write_control_set(scene, sensors, out, progress=tick, **given, **more)

@@ -1,4 +1,5 @@
-"""`cosmos-exp export rds-hq -o OUT [OVERRIDE ...]`: any scene, seen by any rig, as a clip of NVIDIA's RDS-HQ format."""
+"""`cosmos-exp export rds-hq|clipgt -o OUT [OVERRIDE ...]`: any scene, seen by any rig, as a clip that NVIDIA's tools
+read."""
 
 from __future__ import annotations
 
@@ -23,21 +24,21 @@ def command_line() -> Parser:
         "export",
         "Write the scene that the overrides name, as their sensors see it, as a clip for NVIDIA's toolkit.",
     )
-    parser.choice("format", ["rds-hq"], "rds-hq: tars of poses, map, objects and intrinsics")
+    what = "rds-hq: tars of poses, map, objects and intrinsics; clipgt: tables, for World Scenario maps"
+    parser.choice("format", ["rds-hq", "clipgt"], what)
     parser.add_argument("overrides", metavar="OVERRIDE", nargs="*", help="of a run: scene=NAME, sensors=NAME, ...")
     parser.add_argument("-o", "--output", metavar="OUT", type=Path, required=True, help="folder of the clips")
     parser.add_argument("--surviving", metavar="RUN", type=Path, help="the scene of a run, with labels that it shows")
     parser.add_argument("--style", help="of --surviving: which of the run's styles; default: the first")
     parser.add_argument("--least", type=float, default=0.5, help="of --surviving: least share of frames; default 0.5")
+    seen = "objects only while a camera sees them, as CARLA's exporter of ClipGT has it"
+    parser.add_argument("--visible", action="store_true", help=seen)
     parser.add_argument("--config-dir", metavar="DIR", type=Path, help="folder of options of your own")
     return parser
 
 
 def main(arguments: Sequence[str]) -> int:
     options = command_line().parse(arguments)
-    from cosmos_exp.captions.describe import describe
-    from cosmos_exp.scene.rds_hq.writer import write_clip
-
     if options.output.is_file():
         raise UserError(f"--output {str(options.output)!r} is a file, not a folder")
     if options.surviving:
@@ -47,11 +48,47 @@ def main(arguments: Sequence[str]) -> int:
         with composing():
             scene = scene_of(cfg)
             rig = rig_of(cfg, scene, default_size=SIZE)
-    clip = write_clip(scene, rig, options.output, caption=describe(scene))
-    print(f"wrote clip {clip}: {scene.duration:.1f} s, {len(scene.tracks)} objects, {len(rig.cameras)} cameras")
-    print(f"      {options.output / 'pose' / f'{clip}.tar'} and beside it")
-    print(f"      {options.output / f'dataset_{clip}.json'}, the config to render it with")
+    if options.visible:
+        scene = _visible(scene, rig)
+    write = _write_clipgt if options.format == "clipgt" else _write_rds_hq
+    write(scene, rig, options.output)
     return 0
+
+
+def _write_rds_hq(scene: Scene, rig: Rig, out: Path) -> None:
+    from cosmos_exp.captions.describe import describe
+    from cosmos_exp.scene.rds_hq.writer import write_clip
+
+    clip = write_clip(scene, rig, out, caption=describe(scene))
+    _tell(clip, scene, rig)
+    print(f"      {out / 'pose' / f'{clip}.tar'} and beside it")
+    print(f"      {out / f'dataset_{clip}.json'}, the config to render it with")
+
+
+def _write_clipgt(scene: Scene, rig: Rig, out: Path) -> None:
+    from cosmos_exp.scene.clipgt.writer import write_clip
+
+    clip = write_clip(scene, rig, out)
+    _tell(clip.clip_id, scene, rig)
+    print(f"      {out / clip.clip_id}: {', '.join(clip.tables)}")
+    for note in clip.notes:
+        print(f"note: {note}")
+
+
+def _tell(clip: str, scene: Scene, rig: Rig) -> None:
+    print(f"wrote clip {clip}: {scene.duration:.1f} s, {len(scene.tracks)} objects, {len(rig.cameras)} cameras")
+
+
+def _visible(scene: Scene, rig: Rig) -> Scene:
+    from cosmos_exp.common.progress import steps
+    from cosmos_exp.rendering.visibility import visible_scene
+
+    with steps("visibility") as tick:
+        kept = visible_scene(scene, rig, tick=tick)
+    names = {track.id for track in kept.tracks}
+    shown = sum(any(name == track.id or name.startswith(f"{track.id}_") for name in names) for track in scene.tracks)
+    print(f"objects: {shown} of {len(scene.tracks)} are seen by a camera, in {len(kept.tracks)} pieces")
+    return kept
 
 
 def _surviving(options: Namespace) -> tuple[Scene, Rig]:

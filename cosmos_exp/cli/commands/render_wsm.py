@@ -31,6 +31,7 @@ def command_line() -> Parser:
     add("--png", action="store_true", help="PNGs in place of videos: of --frames, or of all frames")
     add("--reference-compat", action="store_true", help="with the defects of NVIDIA's renderer")
     add("--default-intrinsics", metavar="TAR", type=Path, help="f-theta cameras for RDS-HQ clips without")
+    add("--scale-widths", action="store_true", help="widths of lines as in 1280 pixels, shrunk with the picture")
     add("--lossless", action="store_true", help="RGB H.264 at QP 0: exact, but not for browsers")
     add("--workers", metavar="N", type=count_of_workers, help="processes; default: one per core")
     add("--resume", action="store_true", help="leave files alone that are there")
@@ -64,6 +65,7 @@ def main(arguments: Sequence[str]) -> int:
             keep_existing=options.resume,
             encoding=replace(REFERENCE_ENCODING, lossless=options.lossless),
             default_ftheta=options.default_intrinsics,
+            scaled=options.scale_widths,
         )
         jobs, results = context.plan()
         if jobs:

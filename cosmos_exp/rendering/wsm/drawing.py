@@ -25,6 +25,8 @@ from cosmos_exp.sensors.ftheta import FTheta
 
 SAMPLES: dict[int, Sequence[float]] = {1: (0.5,), 4: (0.625, 0.125, 0.875, 0.375)}
 """Offsets in x of a pixel's samples, from its top down. In y they are spread evenly."""
+MERGE = 3.0  # pixels up to which parts of a line are drawn as one, where the reference need not be met
+SCALED_TO = 1280  # pixels of a picture's width, for which widths of lines are given, where they are scaled
 NEAR = 0.05  # metres before the camera where areas and boxes are cut
 CUBOID = np.array(  # two triangles per face
     [(0, 1, 2), (0, 2, 3), (4, 5, 6), (4, 6, 7), (0, 1, 5), (0, 5, 4), (1, 2, 6), (1, 6, 5), (2, 3, 7), (2, 7, 6)]
@@ -53,10 +55,10 @@ class Box:
 
 
 class Canvas:
-    """The samples of one image, see `kernels`. Black and infinitely far between frames."""
+    """The samples of one image, see `kernels`. Black and infinitely far between frames. scale: of widths of lines."""
 
-    def __init__(self, width: int, height: int, samples: int):
-        self.samples = samples
+    def __init__(self, width: int, height: int, samples: int, scale: float):
+        self.samples, self.scale = samples, scale
         self.offsets = np.array(SAMPLES[samples])
         self.depth = np.full((samples * height, width), kernels.EMPTY, np.int32)
         self.color = np.zeros((samples * height, width), np.uint32)
@@ -73,13 +75,22 @@ class WorldScenario:
     """The map of a clip, prepared for drawing from any pose. `draw` may be called from several threads.
 
     samples: of a pixel, 4 or 1. merge: pixels up to which neighbouring parts of a map line are drawn as one; 0 draws
-    each. UserError for a map that cannot be drawn.
+    each. scaled: widths of lines are a share of the picture's, as if it were drawn SCALED_TO pixels wide and resized;
+    else they are in pixels at any size, as in the reference. UserError for a map that cannot be drawn.
     """
 
-    def __init__(self, elements: Elements, *, reference_compat: bool = False, samples: int = 4, merge: float = 0.0):
+    def __init__(
+        self,
+        elements: Elements,
+        *,
+        reference_compat: bool = False,
+        samples: int = 4,
+        merge: float = 0.0,
+        scaled: bool = False,
+    ):
         if samples not in SAMPLES:
             raise UserError(f"{samples} samples per pixel: allowed are {' and '.join(map(str, SAMPLES))}")
-        self.reference_compat, self.samples, self.merge = reference_compat, samples, merge
+        self.reference_compat, self.samples, self.merge, self.scaled = reference_compat, samples, merge, scaled
         self._strips = Strips.of(_lines(elements, reference_compat))
         self._triangles, self._colors = _triangles(elements, reference_compat)
         self._lights = elements.lights
@@ -101,8 +112,8 @@ class WorldScenario:
         canvas = self._take_canvas(model)
         strips = self._strips
         kernels.draw_strips(
-            strips.points, strips.joined, strips.starts, strips.colors, strips.widths, strips.spheres, *view.numbers,
-            self.merge, *canvas.target,
+            strips.points, strips.joined, strips.starts, strips.colors, strips.widths * canvas.scale, strips.spheres,
+            *view.numbers, self.merge, *canvas.target,
         )  # fmt: skip
         self._fill(canvas, view, self._triangles, self._colors)
         self._draw_lights(canvas, view, frame)
@@ -155,7 +166,8 @@ class WorldScenario:
                 break
             if canvas.depth.shape == (self.samples * model.height, model.width):
                 return canvas
-        return Canvas(model.width, model.height, self.samples)
+        scale = model.width / SCALED_TO if self.scaled else 1.0
+        return Canvas(model.width, model.height, self.samples, scale)
 
 
 def warm_up() -> None:
@@ -224,7 +236,7 @@ class _View:
 def _draw(canvas: Canvas, points: np.ndarray, tints: np.ndarray, faces: np.ndarray, edges: np.ndarray) -> None:
     """Bodies, as of `kernels.draw_bodies`."""
     tints = np.ascontiguousarray(tints, np.float64)
-    kernels.draw_bodies(points, tints, faces, edges, EDGE_COLOR, colors.BOX_EDGE_WIDTH, *canvas.target)
+    kernels.draw_bodies(points, tints, faces, edges, EDGE_COLOR, colors.BOX_EDGE_WIDTH * canvas.scale, *canvas.target)
 
 
 def _cut_triangle(corners: np.ndarray, depth: np.ndarray) -> Iterator[np.ndarray]:

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 
 from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.common.guards import shortened
 from cosmos_exp.rendering.wsm.colors import LIGHTS
-from cosmos_exp.scene.clipgt.clip import ClipGt
+from cosmos_exp.scene.clipgt.clip import Clip, standing
 from cosmos_exp.scene.map_layers import cuboid_corners
 from cosmos_exp.scene.motion import BoxTrack, Motion
 from cosmos_exp.scene.rds_hq.clip import FPS, RdsHqClip
 from cosmos_exp.scene.rds_hq.layers import Label
 from cosmos_exp.scene.rds_hq.map import values_of
 from cosmos_exp.scene.rds_hq.objects import Objects, mean_of_records
+from cosmos_exp.scene.types import LightState
 
-POLE_HEIGHT = 3.0  # metres, of poles that are given by their base
+UNKNOWN = "unknown"  # state of a light
 STATUS = "3d_traffic_lights_status"
 # World axes of the reference for ClipGT: right, down, forward (of the first heading).
 RIGHT_DOWN_FORWARD = np.array(
@@ -52,9 +54,15 @@ class Elements:
     lights: Sequence[tuple[np.ndarray, Callable[[int], str]]] = ()
 
 
-def elements_of_clipgt(clip: ClipGt, axes: np.ndarray, tables: Iterable[str] | None = None) -> Elements:
+def elements_of_clipgt(
+    clip: Clip,
+    axes: np.ndarray,
+    tables: Iterable[str] | None = None,
+    time_of: Callable[[int], int] | None = None,
+) -> Elements:
     """axes: [4,4] from the clip's world to that of the elements, RIGHT_DOWN_FORWARD or the identity. tables: those that
-    are read; None for all. Lights have no state in this format.
+    are read; None for all. time_of: microseconds of a frame, at which lights have their state; None: states, which are
+    no part of the format, are not read.
 
     A pole that is given by its base stands up; in RIGHT_DOWN_FORWARD it lies ahead, as in the reference.
     """
@@ -68,16 +76,30 @@ def elements_of_clipgt(clip: ClipGt, axes: np.ndarray, tables: Iterable[str] | N
         return [moved(cuboid_corners(pose, size), axes) for pose, size in found]
 
     painted = clip.lane_lines() if "lane_line" in wanted else []
+    lights = cuboids("traffic_light")
+    states = [_at_frame(state, time_of) for state in clip.light_states()] if time_of and lights else repeat(_unknown)
     return Elements(
         lane_lines=[PaintedLine(moved(points, axes), colors, styles) for points, colors, styles in painted],
         road_boundaries=lines("road_boundary"),
         wait_lines=lines("wait_line"),
-        poles=[_pole(points) for points in lines("pole")],
+        poles=[standing(points) for points in lines("pole")],
         crosswalks=lines("crosswalk"),
         road_markings=lines("road_marking"),
         traffic_signs=cuboids("traffic_sign"),
-        lights=[(corners, lambda frame: "unknown") for corners in cuboids("traffic_light")],
+        lights=list(zip(lights, states)),
     )
+
+
+def _unknown(frame: int) -> str:
+    return UNKNOWN
+
+
+def _at_frame(state: Callable[[int], LightState], time_of: Callable[[int], int]) -> Callable[[int], str]:
+    def at(frame: int) -> str:
+        found = state(time_of(frame))
+        return UNKNOWN if found is LightState.OFF else found.value
+
+    return at
 
 
 def elements_of_rds_hq(clip: RdsHqClip) -> Elements:
@@ -89,7 +111,7 @@ def elements_of_rds_hq(clip: RdsHqClip) -> Elements:
         lane_lines=[_painted_line(label) for label in labels["lanelines"] if len(label.vertices[0]) > 1],
         road_boundaries=[v for v in vertices["road_boundaries"] if len(v) > 1],
         wait_lines=[v for v in vertices["wait_lines"] if len(v) > 1],
-        poles=[_pole(v) for v in vertices["poles"]],
+        poles=[standing(v) for v in vertices["poles"]],
         crosswalks=[v for v in vertices["crosswalks"] if len(v) > 2],
         road_markings=[v for v in vertices["road_markings"] if len(v) > 2],
         traffic_signs=[_rebuilt(v) for v in vertices["traffic_signs"]],
@@ -129,10 +151,6 @@ def _rds_hq_track(name: str, objects: Objects, frames: list[int]) -> BoxTrack:
 def moved(points: np.ndarray, axes: np.ndarray) -> np.ndarray:
     """Points [N,3] in the world that axes [4,4] turn to."""
     return points @ axes[:3, :3].T
-
-
-def _pole(points: np.ndarray) -> np.ndarray:
-    return points if len(points) > 1 else np.stack([points[0], points[0] + (0.0, 0.0, POLE_HEIGHT)])
 
 
 def _painted_line(label: Label) -> PaintedLine:
@@ -175,13 +193,13 @@ def _light_states(clip: RdsHqClip) -> dict[str, list[str]]:
 
 
 def _state(text: object, place: str) -> str:
-    word = ("" if text is None else str(text)).strip().lower() or "unknown"
+    word = ("" if text is None else str(text)).strip().lower() or UNKNOWN
     if word == "off":  # the reference takes it and fails when it draws
-        return "unknown"
+        return UNKNOWN
     if word not in LIGHTS:
         raise UserError(f"{place}: {unknown_name('state', word, [*LIGHTS, 'off'])}")
     return word
 
 
 def _state_at(states: Sequence[str]) -> Callable[[int], str]:
-    return lambda frame: states[frame] if frame < len(states) else "unknown"
+    return lambda frame: states[frame] if frame < len(states) else UNKNOWN

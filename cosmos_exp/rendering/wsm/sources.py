@@ -22,14 +22,14 @@ from cosmos_exp.rendering.wsm.elements import (
     moved,
     rds_hq_tracks,
 )
-from cosmos_exp.scene.clipgt.clip import FPS, ClipGt
-from cosmos_exp.scene.clipgt.clip import clip_ids as clipgt_ids
+from cosmos_exp.scene.clipgt.clip import FPS, Clip, ClipGt, clip_folders
 from cosmos_exp.scene.clipgt.rig import camera_name
 from cosmos_exp.scene.clipgt.tables import NEEDED
 from cosmos_exp.scene.map_layers import LAYER_SHAPES, cuboid_corners
 from cosmos_exp.scene.motion import BoxTrack
 from cosmos_exp.scene.rds_hq.clip import OBJECTS, RdsHqClip
 from cosmos_exp.scene.rds_hq.clip import clip_ids as rds_hq_ids
+from cosmos_exp.scene.rds_hq.rig import rig_trajectory
 from cosmos_exp.sensors.ftheta import FTheta
 
 REFERENCE_CAMERAS = (  # that the reference renders, whatever the rig holds
@@ -49,7 +49,8 @@ RDS_HQ_LAYERS = (*(f"3d_{layer}" for layer in LAYER_SHAPES), "3d_lanes", OBJECTS
 class Source(Protocol):
     """One clip. elements, boxes and poses are in one world frame, poses [4,4] with OpenCV camera axes.
 
-    fps: Hz of its frames. notes: tolerated defects of the clip, extended while it is read.
+    fps: Hz of its frames. frame_times: int64 [F] microseconds. rig_poses: [N,4,4] of frames. native_model: of a
+    camera at its calibrated size. notes: tolerated defects of the clip, extended while it is read.
     """
 
     clip_id: str
@@ -64,11 +65,21 @@ class Source(Protocol):
     @property
     def cameras(self) -> tuple[str, ...]: ...
 
+    @property
+    def frame_times(self) -> np.ndarray: ...
+
+    @property
+    def tracks(self) -> tuple[BoxTrack, ...]: ...
+
     def frames(self, camera: str) -> range: ...
+
+    def rig_poses(self, frames: Sequence[int]) -> np.ndarray: ...
 
     def elements(self) -> Elements: ...
 
     def boxes(self, frame: int) -> list[Box]: ...
+
+    def native_model(self, camera: str) -> FTheta: ...
 
     def model(self, camera: str, size: tuple[int, int]) -> FTheta: ...
 
@@ -81,8 +92,7 @@ def find_clips(root: Path) -> dict[str, Path]:
         raise UserError(f"no such folder: {root}{did_you_mean(root)}")
     if is_rds_hq(root):
         return dict.fromkeys(rds_hq_ids(root), root)
-    folders = [root, *sorted(path for path in root.iterdir() if path.is_dir())]
-    found = {clip: path for path in folders if _has_tables(path) for clip in clipgt_ids(path)}
+    found = clip_folders(root)
     if not found:
         raise UserError(
             f"{root} is neither a ClipGT clip (<clip>.{NEEDED[0]}.parquet, ...) or a folder of such, nor an RDS-HQ "
@@ -115,7 +125,7 @@ def open_source(
 class ClipGtSource:
     """reference_compat: the world has the axes right, down, forward; cameras are squeezed by the reference's rule."""
 
-    def __init__(self, clip: ClipGt, reference_compat: bool = False, tables: Iterable[str] | None = None):
+    def __init__(self, clip: Clip, reference_compat: bool = False, tables: Iterable[str] | None = None):
         self.clip, self.reference_compat = clip, reference_compat
         self.clip_id = clip.clip_id
         self._tables = None if tables is None else set(tables)
@@ -123,7 +133,7 @@ class ClipGtSource:
 
     @property
     def notes(self) -> list[str]:
-        return [*self.clip.notes, *_unknown_categories(self.__dict__.get("_tracks", ()))]
+        return [*self.clip.notes, *unknown_categories(self.__dict__.get("tracks", ()))]
 
     @property
     def fps(self) -> float:
@@ -137,29 +147,41 @@ class ClipGtSource:
         return max(round(1e6 / step, 1), 0.1)
 
     @property
+    def frame_times(self) -> np.ndarray:
+        return self.clip.frame_times
+
+    @property
     def cameras(self) -> tuple[str, ...]:
         return tuple(self.clip.cameras)
+
+    def rig_poses(self, frames: Sequence[int]) -> np.ndarray:
+        return np.stack([self.clip.ego.at(int(self.clip.frame_times[frame])) for frame in frames])
 
     def frames(self, camera: str) -> range:
         return range(len(self.clip.frame_times))
 
     def elements(self) -> Elements:
-        return elements_of_clipgt(self.clip, self._axes, self._tables)
+        times = self.clip.frame_times
+        time_of = None if self.reference_compat else lambda frame: int(times[frame])
+        return elements_of_clipgt(self.clip, self._axes, self._tables, time_of)
 
     def boxes(self, frame: int) -> list[Box]:
         if self._tables is not None and "obstacle" not in self._tables:
             return []
         time = int(self.clip.frame_times[frame])
-        return boxes_at(self._tracks, time, self._axes, reference_compat=self.reference_compat)
+        return boxes_at(self.tracks, time, self._axes, reference_compat=self.reference_compat)
 
     @cached_property
-    def _tracks(self) -> tuple[BoxTrack, ...]:
+    def tracks(self) -> tuple[BoxTrack, ...]:
         return self.clip.tracks
 
-    def model(self, camera: str, size: tuple[int, int]) -> FTheta:
+    def native_model(self, camera: str) -> FTheta:
         model = self.clip.camera(camera).model
         assert isinstance(model, FTheta)  # as are all that the reader makes
-        return _at_size(model, size, self.reference_compat)
+        return model
+
+    def model(self, camera: str, size: tuple[int, int]) -> FTheta:
+        return _at_size(self.native_model(camera), size, self.reference_compat)
 
     def poses(self, camera: str, frames: Iterable[int]) -> Mapping[int, np.ndarray]:
         mount = self.clip.camera(camera).camera_to_rig
@@ -177,12 +199,21 @@ class RdsHqSource:
 
     @property
     def notes(self) -> list[str]:
-        return [*self.clip.notes, *_unknown_categories(self.__dict__.get("_tracks", ()))]
+        return [*self.clip.notes, *unknown_categories(self.__dict__.get("tracks", ()))]
 
     @property
     def cameras(self) -> tuple[str, ...]:
         posed = self.clip.pose_cameras()
         return tuple(camera for camera in self.clip.cameras("ftheta") if camera in posed)
+
+    @property
+    def frame_times(self) -> np.ndarray:
+        last = max((self.frames(camera)[-1] for camera in self.cameras), default=-1)
+        return np.array([frame_time(frame) for frame in range(last + 1)], np.int64)
+
+    def rig_poses(self, frames: Sequence[int]) -> np.ndarray:
+        path = rig_trajectory(self.clip)
+        return path.sample(np.array(frames) / FPS)
 
     def frames(self, camera: str) -> range:
         vehicle = self._vehicle_poses if self.reference_compat else {}
@@ -193,12 +224,15 @@ class RdsHqSource:
 
     def boxes(self, frame: int) -> list[Box]:
         options = {"reference_compat": self.reference_compat, "any_case": False}
-        return boxes_at(self._tracks, frame_time(frame), np.eye(4), **options)
+        return boxes_at(self.tracks, frame_time(frame), np.eye(4), **options)
 
-    def model(self, camera: str, size: tuple[int, int]) -> FTheta:
+    def native_model(self, camera: str) -> FTheta:
         model = self.clip.model("ftheta", camera)
         assert isinstance(model, FTheta)  # as the type asked for says
-        return _at_size(model, size, self.reference_compat)
+        return model
+
+    def model(self, camera: str, size: tuple[int, int]) -> FTheta:
+        return _at_size(self.native_model(camera), size, self.reference_compat)
 
     def poses(self, camera: str, frames: Iterable[int]) -> Mapping[int, np.ndarray]:
         vehicle = self._vehicle_poses if self.reference_compat else {}
@@ -217,7 +251,7 @@ class RdsHqSource:
         return self.clip.vehicle_poses()
 
     @cached_property
-    def _tracks(self) -> tuple[BoxTrack, ...]:
+    def tracks(self) -> tuple[BoxTrack, ...]:
         return rds_hq_tracks(self.clip.objects())
 
 
@@ -250,7 +284,8 @@ def chosen_cameras(source: Source, names: Sequence[str] | None) -> tuple[str, ..
     return wanted
 
 
-def _unknown_categories(tracks: Iterable[BoxTrack]) -> list[str]:
+def unknown_categories(tracks: Iterable[BoxTrack]) -> list[str]:
+    """A sentence on those that have no class of their own, if there are any."""
     unknown = sorted({track.category for track in tracks if not is_known(track.category)})
     return [f"objects of other categories are drawn as Others: {', '.join(map(repr, unknown[:LISTED]))}"] * bool(
         unknown
@@ -263,9 +298,3 @@ def _has_lens(source: Source, camera: str) -> bool:
 
 def _at_size(model: FTheta, size: tuple[int, int], reference_compat: bool) -> FTheta:
     return model.squeezed(*size) if reference_compat else model.resized(*size)
-
-
-def _has_tables(folder: Path) -> bool:
-    return any(True for _ in folder.glob(f"*.{NEEDED[0]}.parquet")) or any(
-        True for _ in folder.glob(f"*.{NEEDED[1]}.parquet")
-    )

@@ -14,18 +14,17 @@ from cosmos_exp.common.video import Encoding, VideoWriter
 from cosmos_exp.rendering.clips.jobs import Job, JobResult, Tick
 from cosmos_exp.rendering.clips.resample import Yuv420
 from cosmos_exp.rendering.clips.videos import REFERENCE_ENCODING, write_png
-from cosmos_exp.rendering.wsm.drawing import WorldScenario
+from cosmos_exp.rendering.wsm.drawing import MERGE, WorldScenario
 from cosmos_exp.rendering.wsm.sources import Source, chosen_cameras, open_source
 
 SIZE = (1280, 720)
-MERGE = 3.0  # pixels up to which parts of a line are drawn as one, where the reference need not be met
 KIND = "wsm"
 
 
 @dataclass(frozen=True)
 class WsmContext:
     """What all jobs share. clips: {clip: folder}. cameras: None for all. images: PNGs instead of videos, of `frames` or
-    of all. keep_existing: leave files alone that are there."""
+    of all. keep_existing: leave files alone that are there. scaled: as of `WorldScenario`."""
 
     clips: dict[str, Path]
     out: Path
@@ -37,12 +36,13 @@ class WsmContext:
     keep_existing: bool = False
     encoding: Encoding = REFERENCE_ENCODING
     default_ftheta: Path | None = None
+    scaled: bool = False
 
     def renderer(self, clip_id: str) -> WsmRenderer:
         source = open_source(
             self.clips[clip_id], clip_id, reference_compat=self.reference_compat, default_ftheta=self.default_ftheta
         )
-        return WsmRenderer(source, self.size)
+        return WsmRenderer(source, self.size, scaled=self.scaled)
 
     def with_encoder_threads(self, threads: int) -> WsmContext:
         return replace(self, encoding=replace(self.encoding, threads=self.encoding.threads or threads))
@@ -105,11 +105,12 @@ class WsmContext:
 class WsmRenderer:
     """Draws the frames of one clip. The map is read and prepared once, when first needed.
 
-    samples: of a pixel, 4 or 1. Raises UserError when broken or missing parts of the clip are read.
+    samples: of a pixel, 4 or 1. scaled: as of `WorldScenario`. Raises UserError when broken or missing parts of the
+    clip are read.
     """
 
-    def __init__(self, source: Source, size: tuple[int, int] = SIZE, *, samples: int = 4):
-        self.source, self.size, self.samples = source, size, samples
+    def __init__(self, source: Source, size: tuple[int, int] = SIZE, *, samples: int = 4, scaled: bool = False):
+        self.source, self.size, self.samples, self.scaled = source, size, samples, scaled
 
     @property
     def notes(self) -> list[str]:
@@ -119,7 +120,9 @@ class WsmRenderer:
     def scenario(self) -> WorldScenario:
         compat = self.source.reference_compat
         merge = 0.0 if compat else MERGE
-        return WorldScenario(self.source.elements(), reference_compat=compat, samples=self.samples, merge=merge)
+        return WorldScenario(
+            self.source.elements(), reference_compat=compat, samples=self.samples, merge=merge, scaled=self.scaled
+        )
 
     def images(self, camera: str, frames: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
         """(frame, uint8 [H,W,3]); the array is valid until the next one."""

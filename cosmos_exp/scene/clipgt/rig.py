@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,10 @@ import numpy as np
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.guards import FARTHEST, parse_json, shortened
 from cosmos_exp.scene.rds_hq.intrinsics import camera_model
+from cosmos_exp.scene.rds_hq.writer import camera_name as clip_camera_name
 from cosmos_exp.sensors.camera import Camera
-from cosmos_exp.sensors.rigs import camera_pose
+from cosmos_exp.sensors.lens_conversion import as_ftheta
+from cosmos_exp.sensors.rigs import camera_pose, mounting
 
 DIRECTIONS = {"pixeldistance-to-angle": True, "angle-to-pixeldistance": False}  # polynomial-type: backward?
 CORRECTIONS = ("correction_sensor_R_FLU", "correction_rig_T")
@@ -21,6 +24,38 @@ CORRECTIONS = ("correction_sensor_R_FLU", "correction_rig_T")
 def camera_name(name: str) -> str:
     """The name with underscores: `camera:front:wide:120fov` and `camera_front_wide_120fov` are one camera."""
     return name.replace(":", "_")
+
+
+def rig_json(cameras: Iterable[Camera]) -> str:
+    """The rig that `read_cameras` reads: f-theta lenses, fitted to pinholes (`as_ftheta`), coefficients as float32.
+
+    UserError for a camera whose name the format cannot have.
+    """
+    return json.dumps({"rig": {"properties": {}, "sensors": [_sensor(camera) for camera in cameras]}})
+
+
+def as_calibrated(camera: Camera) -> Camera:
+    """The camera as it is read from the calibration that it is written to."""
+    cameras, _ = read_cameras(rig_json([camera]), f"camera {camera.name}")
+    return next(iter(cameras.values()))
+
+
+def _sensor(camera: Camera) -> dict[str, Any]:
+    lens = as_ftheta(camera.model)
+    position, angles = mounting(camera.camera_to_rig)
+    kind = next(name for name, backward in DIRECTIONS.items() if backward == lens.backward)
+    numbers = {"cx": lens.center[0], "cy": lens.center[1], "width": lens.width, "height": lens.height}
+    numbers |= {f"linear-{key}": value for key, value in zip("cde", lens.linear)}
+    return {
+        "name": clip_camera_name(camera).replace("_", ":"),
+        "properties": {
+            "Model": "ftheta",
+            **{key: repr(float(value)) if isinstance(value, float) else str(value) for key, value in numbers.items()},
+            "polynomial": " ".join(repr(float(value)) for value in lens.poly),
+            "polynomial-type": kind,
+        },
+        "nominalSensor2Rig_FLU": {"t": position.tolist(), "roll-pitch-yaw": angles.tolist()},
+    }
 
 
 def read_cameras(text: str, place: str) -> tuple[dict[str, Camera], list[str]]:

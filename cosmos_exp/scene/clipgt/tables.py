@@ -2,6 +2,9 @@
 
 A table has a row per element: `key`, a struct called like the table, and `version`, which is not used. Metres,
 microseconds, quaternions x, y, z, w.
+
+The texts `attributes` of map elements and `appearance` of objects are extensions, which NVIDIA's loader does not read:
+what a `Scene` has and the format has no column for, as JSON.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 
 XYZ, XYZW = "xyz", "xyzw"
 TIME = "timestamp_micros"
+FARTHEST_TIME = 2**61  # microseconds: times of objects and frames may be subtracted from each other
 
 
 @dataclass(frozen=True)
@@ -33,8 +37,11 @@ class Column:
     needed: bool = True
 
 
-_LINE = {"location": Column("points")}
-_CUBOID = {"center": Column(XYZ), "dimensions": Column(XYZ, False), "orientation": Column(XYZW)}
+ATTRIBUTES, APPEARANCE = "attributes", "appearance"
+
+_OWN = {ATTRIBUTES: Column("text", False)}
+_LINE = {"location": Column("points"), **_OWN}
+_CUBOID = {"center": Column(XYZ), "dimensions": Column(XYZ, False), "orientation": Column(XYZW), **_OWN}
 COLUMNS: dict[str, dict[str, Column]] = {
     "calibration_estimate": {"rig_json": Column("text")},
     "egomotion_estimate": {"location": Column(XYZ), "orientation": Column(XYZW)},
@@ -44,14 +51,16 @@ COLUMNS: dict[str, dict[str, Column]] = {
         "size": Column(XYZ),
         "orientation": Column(XYZW),
         "category": Column("text", False),
+        APPEARANCE: Column("text", False),
     },
     "lane_line": {
         "line_rail": Column("points", False),
         "path": Column("points", False),
         "colors": Column("texts", False),
         "styles": Column("texts", False),
+        **_OWN,
     },
-    "lane": {"left_rail": Column("points"), "right_rail": Column("points")},
+    "lane": {"left_rail": Column("points"), "right_rail": Column("points"), **_OWN},
     "road_boundary": _LINE,
     "wait_line": _LINE,
     "pole": _LINE,
@@ -64,6 +73,7 @@ COLUMNS: dict[str, dict[str, Column]] = {
 }
 TIMED = ("egomotion_estimate", "obstacle")
 NEEDED = ("calibration_estimate", "egomotion_estimate")
+CUBOIDS = ("traffic_light", "traffic_sign")
 
 
 @dataclass(frozen=True)
@@ -133,7 +143,12 @@ def _times(key: pyarrow.StructArray, path: Path) -> np.ndarray:
         raise _wrong_type(path, f"key.{TIME}", times.type, "whole microseconds")
     if times.null_count:
         raise UserError(f"{path}: row {_first(times.is_null())}: key.{TIME} is null")
-    return times.cast(pyarrow.int64()).to_numpy(zero_copy_only=False)
+    found = times.cast(pyarrow.int64()).to_numpy(zero_copy_only=False)
+    far = (found <= -FARTHEST_TIME) | (found >= FARTHEST_TIME)
+    if far.any():
+        row = int(far.argmax())
+        raise UserError(f"{path}: row {row}: key.{TIME} {found[row]} is no time: from -2^61 to 2^61")
+    return found
 
 
 def _column(rows: pyarrow.StructArray, table: str, key: str, column: Column, path: Path) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
@@ -37,6 +37,7 @@ LINE_STYLES = {
     "solid solid": "solid_solid",
     "broken broken": "broken",
 }
+DOTS = {"white": "DOT_DASHED_SINGLE", "yellow": "DOT_SOLID_SINGLE"}  # what ClipGT has for Botts' dots
 LINE_COLORS = {"yellow": "yellow", "orange": "yellow"}  # any other colour is drawn white
 DEFAULT_LINE_WIDTH = 0.125
 KERB_PROBE = 0.25  # metres beyond a junction's kerb at which another lane's surface makes it no kerb
@@ -160,7 +161,8 @@ def _lines_of_mark(mark: RoadMark, points: np.ndarray, notes: Notes) -> list[Lan
     style = LINE_STYLES.get(mark.type)
     if style is None:
         notes.add("road marks of no listed type are drawn as solid lines", repr(mark.type))
-    return [LaneLine(points, style or "solid", color, width)]
+    dots = DOTS[color] if mark.type == "botts dots" else ""
+    return [LaneLine(points, style or "solid", color, width, dots)]
 
 
 def _shifted(points: np.ndarray, left: float) -> np.ndarray:
@@ -187,14 +189,14 @@ def _unique_lines(lines: Iterable[tuple[str | None, LaneLine]]) -> Iterator[Lane
                 covered |= distance_to_polyline(line.points[:, :2], other[:, :2]) < SAME_LINE
         before.append((line.points, (low, high)))
         for run in _runs(~(covered[:-1] & covered[1:])):
-            yield LaneLine(line.points[run], line.style, line.color, line.width)
+            yield replace(line, points=line.points[run])
 
 
 def _joined(lines: Iterable[LaneLine]) -> Iterator[LaneLine]:
     """Joins lines of equal paint that continue each other straight on, so that dashes are continuous."""
-    groups: dict[tuple[str, str, float], list[np.ndarray]] = {}
+    groups: dict[tuple[str, str, float, str], list[np.ndarray]] = {}
     for line in lines:
-        groups.setdefault((line.style, line.color, line.width), []).append(line.points)
+        groups.setdefault((line.style, line.color, line.width, line.marking), []).append(line.points)
     for paint, pieces in groups.items():
         while pieces:
             joined = pieces.pop(0)

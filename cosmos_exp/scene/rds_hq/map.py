@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -31,6 +32,7 @@ from cosmos_exp.scene.types import (
 logger = logging.getLogger(__name__)
 
 LINE_STYLES = {"solid": "SOLID_SINGLE", "broken": "LONG_DASHED_SINGLE", "solid_solid": "SOLID_GROUP"}
+MARKING = re.compile(r"[A-Z_]{1,40}")
 LANE_TYPES = {f"{kind.name}_LANE": kind for kind in LaneType} | {"BIKE_LANE": LaneType.BIKING}
 CENTRE_LINE_WIDTH = 3.6  # metres: of a lane that is given by its centre line alone
 
@@ -150,7 +152,7 @@ def _line_attributes(line: LaneLine) -> tuple[dict[str, Any], ...]:
     return (
         {"name": "width", "double": float(line.width)},
         _each("colors", line.color.upper(), count),
-        _each("styles", LINE_STYLES[line.style], count),
+        _each("styles", line.marking or LINE_STYLES[line.style], count),
     )
 
 
@@ -173,9 +175,10 @@ def _lane_lines(label: Label) -> Iterator[LaneLine]:
     values = values_of(label)
     (points,) = label.vertices
     color = "yellow" if "YELLOW" in _most_common(values.get("colors")) else "white"
-    yield LaneLine(
-        points, _line_style(_most_common(values.get("styles"))), color, _size(values, "width", LaneLine.width)
-    )
+    word = _most_common(values.get("styles")).upper()
+    style = _line_style(word)
+    marking = word if MARKING.fullmatch(word) and word != LINE_STYLES[style] else ""
+    yield LaneLine(points, style, color, _size(values, "width", LaneLine.width), marking)
 
 
 def _size(values: Mapping[str, Any], name: str, otherwise: float) -> float:
@@ -270,6 +273,11 @@ def _signs(label: Label) -> Iterator[TrafficSign]:
 
 
 def _lights(label: Label) -> Iterator[TrafficLight]:
+    yield traffic_light(label)
+
+
+def traffic_light(label: Label) -> TrafficLight:
+    """UserError for states that are none."""
     values = values_of(label)
     states = tuple(LightState[name] for name in map(str, values.get("states") or ()) if name in LightState.__members__)
     times = np.array([_number(text) for text in values.get("state_times") or ()])
@@ -283,4 +291,4 @@ def _lights(label: Label) -> Iterator[TrafficLight]:
             f"traffic light {values.get('feature_id', '')}: states and state_times are as many names, of "
             f"{', '.join(LightState.__members__)}, as finite times that ascend"
         )
-    yield TrafficLight(str(values.get("feature_id", "")), *cuboid_pose(label.vertices[0]), times, states)
+    return TrafficLight(str(values.get("feature_id", "")), *cuboid_pose(label.vertices[0]), times, states)

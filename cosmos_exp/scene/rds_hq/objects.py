@@ -125,10 +125,11 @@ def read_record(values: Any, place: str) -> ObjectRecord:
         raise UserError(f"{place}: object_to_world and object_lwh are lists of numbers") from None
     if len(size) != 3 or not all(0 <= v <= LARGEST for v in size):
         raise UserError(f"{place}: object_lwh {shortened(list(size))} is not three sizes of 0 m to {LARGEST:g} m")
-    return ObjectRecord(pose, size, bool(moving), str(kind), _appearance(values.get("appearance"), place))
+    return ObjectRecord(pose, size, bool(moving), str(kind), read_appearance(values.get("appearance"), place))
 
 
-def _appearance(values: Any, place: str) -> Appearance | None:
+def read_appearance(values: Any, place: str) -> Appearance | None:
+    """Of `Appearance.to_json`; None of None. place: name of the object in messages."""
     if values is None:
         return None
     try:

@@ -40,7 +40,7 @@ def load_rds_hq_scene(
     """
     source = find_clip(root, clip)
     rig = rig_trajectory(source)
-    begin, end = _window(source, rig, start, duration)
+    begin, end = window(source.clip_id, rig, start, duration)
     scene_map = clip_map(source)
     tracks = tracks_of(average_static_objects(source.objects()), float(rig.times[0]), float(rig.times[-1]))
     facts = scene_facts(scene_map, rig)
@@ -50,13 +50,11 @@ def load_rds_hq_scene(
         logger.warning("clip %s: %s", source.clip_id, note)
     if not scene_map.lanes:
         logger.warning("clip %s: no lanes, so no road surface and no scenery; the HD map is whole", source.clip_id)
-    ego = np.eye(4)
-    ego[:3, 3] = EGO_CENTRE
     return Scene(
         clip_id=source.clip_id,
         source="rds_hq",
         map=with_scenery(scene_map, seed, facts["area"]),
-        ego=Track("ego", ActorClass.CAR, EGO_SIZE, Trajectory(rig.times, rig.poses @ ego), role="ego"),
+        ego=usual_ego(rig),
         rig_trajectory=rig,
         tracks=tuple(tracks),
         start=begin,
@@ -72,13 +70,21 @@ def with_scenery(scene_map: SceneMap, seed: int, area: str) -> SceneMap:
     return replace(add_scenery(scene_map, seed, area=area), poles=scene_map.poles)
 
 
-def _window(clip: RdsHqClip, rig: Trajectory, start: float, duration: float | None) -> tuple[float, float]:
+def usual_ego(rig: Trajectory) -> Track:
+    """A car of EGO_SIZE on the rig."""
+    centre = np.eye(4)
+    centre[:3, 3] = EGO_CENTRE
+    return Track("ego", ActorClass.CAR, EGO_SIZE, Trajectory(rig.times, rig.poses @ centre), role="ego")
+
+
+def window(clip_id: str, rig: Trajectory, start: float, duration: float | None) -> tuple[float, float]:
+    """First and last second of a part of a clip; UserError for one that the rig's times do not cover."""
     first, last = float(rig.times[0]), float(rig.times[-1])
     begin, end = first + start, last if duration is None else first + start + duration
     if not (math.isfinite(begin) and first <= begin < last and begin < end <= last + 1e-6):
         raise UserError(
             f"start {start:g} s and duration {'null' if duration is None else f'{duration:g} s'} are no time window of "
-            f"clip {clip.clip_id}, which is {last - first:.3f} s long: start from 0, start + duration up to that"
+            f"clip {clip_id}, which is {last - first:.3f} s long: start from 0, start + duration up to that"
         )
     return begin, min(end, last)
 
@@ -118,15 +124,20 @@ def tracks_of(objects: Mapping[int, Mapping[str, ObjectRecord]], first: float, l
 
 
 def _track(name: str, records: list[ObjectRecord], times: np.ndarray) -> Track:
-    sizes = np.array([record.size for record in records], np.float64)
-    if np.ptp(sizes, axis=0).max() > 0.01:
-        logger.info("object %s changes its size by %.2f m: the mean is taken", name, np.ptp(sizes, axis=0).max())
-    length, width, height = (float(v) for v in sizes[0] + (sizes - sizes[0]).mean(axis=0))
+    size = mean_size(name, np.array([record.size for record in records], np.float64))
     poses = np.stack([_rigid(record.pose) for record in records])
     kind = records[0].type
     seen = records[0].appearance or Appearance(actor_class(kind), model=kind)
     path = Trajectory(times, poses)
-    return Track(name, seen.actor_class, (length, width, height), path, seen.color, seen.model, seen.role)
+    return Track(name, seen.actor_class, size, path, seen.color, seen.model, seen.role)
+
+
+def mean_size(name: str, sizes: np.ndarray) -> tuple[float, float, float]:
+    """Of sizes [N,3], exactly theirs where all are equal. name: of the object in the log."""
+    if np.ptp(sizes, axis=0).max() > 0.01:
+        logger.info("object %s changes its size by %.2f m: the mean is taken", name, np.ptp(sizes, axis=0).max())
+    length, width, height = (float(v) for v in sizes[0] + (sizes - sizes[0]).mean(axis=0))
+    return length, width, height
 
 
 def _rigid(pose: np.ndarray) -> np.ndarray:

@@ -34,6 +34,18 @@ def test_videos_of_the_asked_outputs(sensors, tmp_path, capsys):
     assert "note: attribute gamma has no counterpart" in printed and str(out / "rgb_edges.mp4") in printed
 
 
+def test_a_world_scenario_map_beside_the_hd_map(sensors, tmp_path):
+    sensors.write_text(SENSORS + SENSORS.splitlines()[1].replace("rgb", "rds_hq"))
+    given = [*SCENE, "--sensors", str(sensors), "--frames", "2", "--fps", "10", "--lossless"]
+    main([*given, "-o", str(tmp_path / "a")])
+    main([*given, "-o", str(tmp_path / "b"), "--wsm"])
+    first, second = ({path.stem for path in (tmp_path / name).rglob("*.mp4")} for name in "ab")
+    assert "hdmap" in first and second - first == {"wsm"}
+    (path,) = (tmp_path / "b").rglob("wsm.mp4")
+    video = read_video(path)
+    assert video.shape == (2, 48, 64, 3) and video.any(axis=(1, 2, 3)).all()
+
+
 def test_mistakes(sensors, tmp_path):
     given = ["--sensors", str(sensors), "-o", str(tmp_path / "out")]
     with pytest.raises(UserError, match=r"99 frames: 1.00 s at 24 Hz have 1 to 25"):

@@ -1,14 +1,16 @@
-"""`cosmos-exp export rds-hq`."""
+"""`cosmos-exp export`."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cosmos_exp.cli.commands.export import main
 from cosmos_exp.common.errors import UserError
+from cosmos_exp.scene.clipgt.clip import ClipGt
 from cosmos_exp.scene.rds_hq.clip import RdsHqClip, clip_ids
 from cosmos_exp.scene.rds_hq.scene import load_rds_hq_scene
 
@@ -54,6 +56,26 @@ def test_a_clip_can_be_exported_again(tmp_path: Path) -> None:
     first, second = (load_rds_hq_scene(tmp_path / name) for name in "ab")
     assert [t.id for t in first.tracks] == [t.id for t in second.tracks]
     assert abs(first.rig_trajectory.poses - second.rig_trajectory.poses).max() < 1e-9
+
+
+def test_a_street_becomes_a_clip_of_tables_and_that_another(tmp_path: Path, capsys) -> None:
+    main(["clipgt", "-o", str(tmp_path / "a"), *STREET, "sensors=six_views"])
+    (folder,) = (tmp_path / "a").iterdir()
+    out = capsys.readouterr().out
+    assert f"wrote clip {folder.name}: 1.0 s, 4 objects, 6 cameras" in out and f"{folder}: calibration_estimate" in out
+    main(["clipgt", "-o", str(tmp_path / "b"), "scene=clipgt", f"scene.root={tmp_path / 'a'}", "sensors=clipgt"])
+    first, second = (ClipGt(tmp_path / name / folder.name) for name in "ab")
+    assert list(first.cameras) == list(second.cameras) and first.camera("camera_front_wide_120fov").model.width == 1920
+    assert np.allclose(first.ego.poses, second.ego.poses, rtol=0, atol=1e-9)
+    assert [track.id for track in first.tracks] == [track.id for track in second.tracks]
+
+
+def test_objects_may_be_left_out_where_no_camera_sees_them(tmp_path: Path, capsys) -> None:
+    camera = "sensors.cameras.front_wide_120fov"
+    upwards = ["sensors=front", f"{camera}.hfov=5", f"{camera}.rotation=[0,-80,0]"]
+    main(["clipgt", "-o", str(tmp_path), *STREET, *upwards, "--visible"])
+    out = capsys.readouterr().out
+    assert "objects: 0 of 4 are seen by a camera, in 0 pieces" in out and "1.0 s, 0 objects, 1 cameras" in out
 
 
 @pytest.mark.parametrize(

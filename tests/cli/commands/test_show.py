@@ -13,7 +13,7 @@ from cosmos_exp.common.errors import UserError
 from cosmos_exp.visualization.frusta import COLORS
 
 CONF = Path(__file__).resolve().parents[3] / "conf"
-NEEDS_MORE = ("rds_hq", "carla_yaml")  # a clip, a sensor file
+NEEDS_MORE = ("rds_hq", "clipgt", "carla_yaml")  # a clip, a sensor file
 RIGS = [path.stem for path in sorted((CONF / "sensors").glob("*.yaml")) if path.stem not in NEEDS_MORE]
 
 
@@ -129,7 +129,7 @@ def test_a_rig_of_ones_own(tmp_path, capsys):
         (["rig=front", "rig.nme=x"], "unknown config key 'sensors.nme': did you mean 'sensors.name'"),
         (["rig=front", "rig.cameras.front_wide_120fov.hfov=400"], "^rig 'front': hfov 400 .* nearest 170"),
         (["rig=front", "+rig.views.front_wide_120fov=rear"], "unknown view 'rear': did you mean 'rear_tele_30fov'"),
-        (["rig=rds_hq"], "goes with scene=rds_hq"),
+        (["rig=rds_hq"], "goes with scene=clipgt, scene=rds_hq"),
         (["rig=carla_yaml"], "give sensors.file=PATH"),
         (["scene=carla_log"], "scene.log is required"),
         (["scene=carla_log", "scene.log=no.log", "scene.map=no.xodr"], "scene.log: no file 'no.log'"),

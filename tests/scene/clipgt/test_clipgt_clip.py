@@ -224,6 +224,11 @@ def test_egos_out_of_order_or_without_numbers(tmp_path: Path) -> None:
             [{"time": 1, "location": {"x": "1", "y": 1.0, "z": 1.0}}],
             "not a struct of the numbers",
         ),
+        (
+            "obstacle",
+            [row | {"time": 2**62} for row in obstacle_rows("1", None, 9, 0)],
+            "4611686018427387904 is no time",
+        ),
         ("lane_line", [{"line_rail": "5 0 0"}], "is string, not a list of points x, y, z"),
         ("lane_line", [{"line_rail": AHEAD, "colors": "WHITE"}], "is string, not a list of texts"),
         ("lane_line", [{"line_rail": AHEAD, "colors": [1.5]}], "not text"),

@@ -36,6 +36,20 @@ def by_id(scene_map):
     return {lane.id: lane for lane in scene_map.lanes}
 
 
+@pytest.mark.parametrize(
+    ("kind", "color", "expected"),
+    [
+        ("botts dots", "white", ("broken", "white", "DOT_DASHED_SINGLE")),
+        ("botts dots", "yellow", ("broken", "yellow", "DOT_SOLID_SINGLE")),
+        ("broken", "white", ("broken", "white", "")),
+    ],
+)
+def test_dots_keep_what_clips_call_them(load, kind: str, color: str, expected: tuple):
+    lanes = [o.lane(-1, marks=o.mark(kind, color=color)), o.lane(-2, marks=o.mark("none"))]
+    (line,) = load(o.road(1, 50, sections=o.section(right=lanes))).lane_lines
+    assert (line.style, line.color, line.marking) == expected
+
+
 def test_lane_edges_follow_driving_direction(load):
     sections = o.section(left=[o.lane(1)], right=[o.lane(-1), o.lane(-2, "shoulder", width=0.5)])
     lanes = by_id(load(o.road(1, 30, sections=sections)))

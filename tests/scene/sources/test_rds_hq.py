@@ -61,7 +61,7 @@ def test_a_clip_is_seen_by_any_other_rig_too(clip_root: Path, configure) -> None
         (["scene.root={}", "scene.clip=another", "scene.start=-1"], "scene.start=-1: must be 0 s or later"),
         (["scene.root={}", "scene.clip=another", "scene.duration=0"], "scene.duration=0: a time window"),
         (["scene.root={}", "scene.clip=another", "sensors.camera_type=fish"], "unknown camera type 'fish'"),
-        (["scene=procedural"], "sensors=rds_hq goes with scene=rds_hq: scene=procedural has no cameras"),
+        (["scene=procedural"], "sensors=rds_hq goes with scene=clipgt, scene=rds_hq: scene=procedural has no"),
     ],
 )
 def test_a_mistake_is_named_once(overrides: list[str], message: str, configure, two_clips: Path) -> None:
