@@ -16,6 +16,7 @@ from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.common.interpreter import loading_modules
 from cosmos_exp.models.checkpoints.checkpoint import load_network, load_strict, read_state, save_state
 from cosmos_exp.models.contract import Contract
+from cosmos_exp.models.dit.offload import Offload
 from cosmos_exp.models.kernels.speed import Speed
 from cosmos_exp.models.transfer1.config import DiTConfig
 from cosmos_exp.models.transfer1.control import ControlEncoder, ControlledDiT
@@ -28,7 +29,6 @@ from cosmos_exp.models.transfer1.description import (
 )
 from cosmos_exp.models.transfer1.edm import Denoiser
 from cosmos_exp.models.transfer1.memory import Memory
-from cosmos_exp.models.transfer1.offload import Offload
 from cosmos_exp.models.transfer1.tokenizer import VideoTokenizer, to_signed, to_uint8
 from cosmos_exp.models.transfer1.transformer import DiT, Trunk
 

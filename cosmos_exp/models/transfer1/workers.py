@@ -31,8 +31,8 @@ from cosmos_exp.common import torchrun
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.gpu_memory import limit_memory
 from cosmos_exp.common.threads import torch_threads
+from cosmos_exp.models.dit.parallel import ParallelContext, rank_device
 from cosmos_exp.models.transfer1.model import WorldModel
-from cosmos_exp.models.transfer1.parallel import ParallelContext, rank_device
 
 IDLE_TIMEOUT = timedelta(days=30)  # how long a worker waits for the next clip
 START_TIMEOUT = 300.0  # seconds
