@@ -39,6 +39,12 @@ class TextEncoder(nn.Module):
         self.text_tokenizer = _text_tokenizer(values.pop("vocabulary", None), folder)
         self.lm = Qwen2_5_VLTextModel(Qwen2_5_VLTextConfig(**{"vocab_size": len(self.text_tokenizer), **values}))
 
+    def cast(self, dtype: torch.dtype) -> None:
+        """The weights in dtype, the frequencies of the rotary embedding in float32; computes these, which no weights
+        file has."""
+        self.to(dtype)
+        self.lm.rotary_emb = type(self.lm.rotary_emb)(self.lm.config)
+
     @property
     def channels(self) -> int:
         """Of a row: those of all layers."""
