@@ -21,9 +21,7 @@ def command_line() -> Parser:
     parser.add_argument("source", metavar="SRC", help="folder that `cosmos-exp download` filled, or one published file")
     parser.add_argument("-o", "--output", required=True, metavar="FOLDER", help="model folder to write or complete")
     parser.add_argument("--model", required=True, metavar="NAME", help=", ".join((*MODELS, *TRANSFER25)))
-    parser.add_argument(
-        "--controls", metavar="NAME,...", help="Transfer1 with these controls only (default: all)"
-    )
+    parser.add_argument("--controls", metavar="NAME,...", help="Transfer1 with these controls only (default: all)")
     parser.add_argument("--parts", nargs="+", metavar="PART", help="these parts only, e.g. base control_hdmap")
     parser.add_argument("--dtype", default="bfloat16", metavar="|".join(DTYPES), help="of the networks' weights")
     parser.add_argument("--overwrite", action="store_true", help="write parts that the folder already has")

@@ -23,8 +23,9 @@ def model_folder(name: str, weights: str | None) -> Path:
         folder = models_root() / name
         if not (folder / CONFIG_FILE).is_file():
             raise UserError(
-                f"no weights of {name} in {folder}: cosmos-exp download {name}, then cosmos-exp convert checkpoint "
-                f"FOLDER --model {name} -o {folder}; or give model.weights=FOLDER"
+                f"no weights of {name} in {folder}: get them with `cosmos-exp download {name}`, then `cosmos-exp "
+                f"convert checkpoint checkpoints -o {folder} --model {name}`; a folder elsewhere is given as "
+                "model.weights=FOLDER"
             )
         return folder
     folder = Path(weights)
