@@ -105,7 +105,9 @@ def test_all_end_with_the_first_and_its_reason(
     workers = sampling_workers(2, "cpu")
     model = WorldModel.from_folder(tiny_model_folder)
     with pytest.raises(error, match=message):
-        workers.sample(one_rank_fails, model, (tiny_model_folder, {}, ""), end, progress=None, threads=1)
+        workers.sample(
+            one_rank_fails, model, (WorldModel.from_folder, tiny_model_folder, {}, ""), end, progress=None, threads=1
+        )
     assert workers.closed and all(worker.exit_code is not None for worker in workers.processes)
 
 

@@ -87,6 +87,17 @@ def test_one_view_of_one_chunk(run_small, root):
     assert read_video(video).shape == (13, 32, 48, 3)
 
 
+def test_two_processes_make_what_one_makes(run_small, root):
+    options = ("views.names=[front_wide_120fov,cross_left_120fov]", "model.num_frames=13", "sampler.guidance=0")
+    videos = []
+    for name, processes in (("alone", "null"), ("together", "2")):
+        assert run_small(name, *options, f"hardware.processes={processes}").misses["multi_view"] == 1
+        (folder,) = (root / name / "multi_view").iterdir()
+        videos.append(np.stack([read_video(folder / f"{number}.mp4") for number in range(2)]).astype(int))
+    alone, together = videos
+    assert alone.std() > 1 and np.abs(alone - together).max() <= 8  # levels, after the encoder
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
