@@ -7,6 +7,15 @@ from pathlib import Path
 import pytest
 
 
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """As a run on a CPU computes; with more, the small layers are slower."""
+    from cosmos_exp.common.threads import torch_threads
+
+    with torch_threads(1):
+        yield
+
+
 @pytest.fixture(scope="session")
 def published(tmp_path_factory):
     """The folder of published files, their description, and the modules whose weights they hold."""

@@ -13,6 +13,8 @@ from cosmos_exp.config.validate import validate
 from cosmos_exp.pipeline.run import run
 from cosmos_exp.runs.states import DONE
 
+pytestmark = pytest.mark.slow
+
 VIEWS = ("front_wide_120fov", "cross_left_120fov", "front_tele_30fov")
 FRAMES = 25
 
