@@ -24,6 +24,8 @@ from torch import Tensor, nn
 from torch.nn.attention import sdpa_kernel
 
 from cosmos_exp.common.errors import UserError
+from cosmos_exp.models.dit.parallel import ParallelContext
+from cosmos_exp.models.dit.view_layout import given_frames
 from cosmos_exp.models.kernels.attention import KERNELS
 from cosmos_exp.models.kernels.speed import Speed
 from cosmos_exp.models.transfer1.config import SAMPLE_AV_7B, SINGLE2MULTIVIEW_7B, DiTConfig
@@ -31,9 +33,7 @@ from cosmos_exp.models.transfer1.control import ClipInputs, ControlEncoder, Cont
 from cosmos_exp.models.transfer1.denoise import guided
 from cosmos_exp.models.transfer1.edm import Denoiser, FrameCondition
 from cosmos_exp.models.transfer1.nano import nano_config
-from cosmos_exp.models.transfer1.parallel import ParallelContext
 from cosmos_exp.models.transfer1.transformer import DiT, Trunk
-from cosmos_exp.models.transfer1.view_layout import given_frames
 from cosmos_exp.sampling.sampler_params import SamplerParams
 
 SIGMA, GUIDANCE, WEIGHT = 2.0, 5.0, 0.8

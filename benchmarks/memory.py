@@ -24,8 +24,8 @@ from benchmarks.random_model import CONTROL, RandomModel, evaluate
 from cosmos_exp.common import gpu_memory
 from cosmos_exp.config import schema
 from cosmos_exp.models.checkpoints.released import released_config
+from cosmos_exp.models.dit.memory import Memory
 from cosmos_exp.models.kernels.speed import Speed
-from cosmos_exp.models.transfer1.memory import Memory
 from cosmos_exp.models.transfer1.model import WorldModel
 from cosmos_exp.models.transfer1.nano import nano_config
 from cosmos_exp.models.transfer1.tokenizer import latent_frame_count

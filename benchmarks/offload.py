@@ -21,7 +21,7 @@ from diffusers import CosmosTransformer3DModel
 from benchmarks.random_model import CONTROL, RandomModel, evaluate
 from cosmos_exp.common.gpu_memory import GIB
 from cosmos_exp.models.checkpoints.released import released_config
-from cosmos_exp.models.transfer1.memory import Memory
+from cosmos_exp.models.dit.memory import Memory
 from cosmos_exp.models.transfer1.nano import nano_config
 from cosmos_exp.models.transfer1.tokenizer import latent_frame_count
 

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from cosmos_exp.models.checkpoints.checkpoint import load_strict, own_tensors
+from cosmos_exp.models.dit.view_layout import stack_views
 from cosmos_exp.models.transfer1.denoise import guided
 from cosmos_exp.models.transfer1.model import WorldModel
 from cosmos_exp.models.transfer1.multi_view import front_condition
 from cosmos_exp.models.transfer1.tokenizer import VideoTokenizer
-from cosmos_exp.models.transfer1.view_layout import stack_views
 from cosmos_exp.sampling.sampler_params import SamplerParams
 
 CONTROL = "hdmap"

@@ -113,7 +113,7 @@ def _interrupted() -> KeyboardInterrupt:
 
 def _join_torchrun() -> None:
     """Rank 0 of torchrun's processes goes on; the others become its workers and never return."""
-    from cosmos_exp.models.transfer1 import workers
+    from cosmos_exp.models.dit import workers
 
     if torchrun.rank():
         workers.worker_main()

@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 OURS = {
     "transfer1": "cosmos_exp.models.transfer1.family",
+    "transfer25": "cosmos_exp.models.transfer25.family",
     "render": "cosmos_exp.models.render_model",
     "remote": "cosmos_exp.models.remote.family",
 }

@@ -14,14 +14,27 @@ MAX_STEPS = 1000
 RHO = 7.0
 
 
-@dataclass(frozen=True)
-class SamplerParams:
-    """num_steps: of the solver; the network is evaluated at num_steps + 1 noise levels.
+class GuidanceInterval:
+    """guidance: g of cond + g*(cond - uncond); 0 runs the conditional pass alone.
 
-    guidance: g of cond + g*(cond - uncond); 0 runs the conditional pass alone.
-    sigma_max, sigma_min: first and last noise level.
     guidance_interval: lowest and highest noise level with an unconditional pass (Kynkaanniemi et al. 2024,
     arXiv:2404.07724); elsewhere only the conditional pass runs. None: at every level.
+    """
+
+    guidance: float
+    guidance_interval: tuple[float, float] | None
+
+    def guidance_at(self, sigma: float) -> float:
+        """g at a noise level: 0 outside the interval."""
+        low, high = self.guidance_interval or (0.0, math.inf)
+        return self.guidance if low <= sigma <= high else 0.0
+
+
+@dataclass(frozen=True)
+class SamplerParams(GuidanceInterval):
+    """num_steps: of the solver; the network is evaluated at num_steps + 1 noise levels.
+
+    guidance, guidance_interval: see `GuidanceInterval`. sigma_max, sigma_min: first and last noise level.
     cache_threshold: of `StepCache`; 0 computes every evaluation in full.
     reference_compat: with the numerics of the reference pipelines: noise levels as the networks see them rounded to
     bfloat16, the tile merging of Transfer1-7B, torch's noise on an init video, one view embedding for all multi-view
@@ -53,11 +66,6 @@ class SamplerParams:
     @property
     def levels(self) -> list[float]:
         return noise_levels(self.num_steps, self.sigma_max, self.sigma_min)
-
-    def guidance_at(self, sigma: float) -> float:
-        """g at a noise level: 0 outside the interval."""
-        low, high = self.guidance_interval or (0.0, math.inf)
-        return self.guidance if low <= sigma <= high else 0.0
 
 
 def sampler_problems(

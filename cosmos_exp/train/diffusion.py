@@ -17,12 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from cosmos_exp.captions.views import view_prompt
+from cosmos_exp.models.dit.view_layout import given_frames, stack_views
 from cosmos_exp.models.transfer1.config import DiTConfig
 from cosmos_exp.models.transfer1.control import ControlEncoder, ControlledDiT
 from cosmos_exp.models.transfer1.edm import Denoiser, FrameCondition, training_loss_weight
 from cosmos_exp.models.transfer1.text import TextEncoder
 from cosmos_exp.models.transfer1.transformer import Trunk
-from cosmos_exp.models.transfer1.view_layout import given_frames, stack_views
 from cosmos_exp.train.conditioning import Conditioning, uniform
 from cosmos_exp.train.latents import LatentSet
 

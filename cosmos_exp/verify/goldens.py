@@ -17,8 +17,9 @@ from torch import Tensor
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.guards import read_json
 from cosmos_exp.models.checkpoints.checkpoint import load_network, read_state
+from cosmos_exp.models.dit.residuals import Weight
 from cosmos_exp.models.transfer1.config import DiTConfig
-from cosmos_exp.models.transfer1.control import ControlEncoder, ControlledDiT, Weight
+from cosmos_exp.models.transfer1.control import ControlEncoder, ControlledDiT
 from cosmos_exp.models.transfer1.transformer import DiT
 
 MANIFEST = "manifest.json"

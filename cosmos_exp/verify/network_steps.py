@@ -16,6 +16,8 @@ from torch import Tensor
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.controls.edge import CANNY_THRESHOLDS, canny
 from cosmos_exp.controls.vis import vis
+from cosmos_exp.models.dit.positions import rope_table
+from cosmos_exp.models.dit.regional import Region, RegionKeys, Regions, blend, region_texts
 from cosmos_exp.models.kernels.attention import attend
 from cosmos_exp.models.transfer1.control_weights import (
     ControlWeight,
@@ -24,8 +26,7 @@ from cosmos_exp.models.transfer1.control_weights import (
     to_patch_grid,
 )
 from cosmos_exp.models.transfer1.denoise import tile_gain
-from cosmos_exp.models.transfer1.embeddings import rope_table, sincos_positions
-from cosmos_exp.models.transfer1.regional import Region, RegionKeys, Regions, blend, region_texts
+from cosmos_exp.models.transfer1.embeddings import sincos_positions
 from cosmos_exp.models.transfer1.transformer import BASE_FPS
 from cosmos_exp.sampling.res_sampler import initial_noise
 from cosmos_exp.verify.goldens import NETWORK_TOLERANCE, GoldenCase, GoldenResult

@@ -12,13 +12,14 @@ from torch import Tensor, nn
 
 from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.common.threads import torch_threads
+from cosmos_exp.models.dit.view_layout import given_frames
 from cosmos_exp.models.transfer1.control import ClipInputs, ControlledDiT
 from cosmos_exp.models.transfer1.denoise import guided
 from cosmos_exp.models.transfer1.edm import Denoiser, FrameCondition, edm_coefficients
 from cosmos_exp.models.transfer1.single_view import noised_latent
-from cosmos_exp.models.transfer1.view_layout import given_frames
 from cosmos_exp.sampling.res_sampler import initial_noise, res_sample
 from cosmos_exp.sampling.sampler_params import SamplerParams, noise_levels
+from cosmos_exp.verify import transfer25
 from cosmos_exp.verify.goldens import (
     NETWORK_TOLERANCE,
     SAMPLER_TOLERANCE,
@@ -48,7 +49,7 @@ def verify_goldens(folder: Path) -> list[GoldenResult]:
 
 def check_complete(case: GoldenCase, results: list[GoldenResult]) -> None:
     """Raise UserError where a recorded tensor was not compared."""
-    left = {key for key in case.tensors if key.startswith(("out.", "mid."))} - {r.compared for r in results}
+    left = transfer25.recorded_outputs(case) - {r.compared for r in results}
     if left or not results:
         what = f"{sorted(left)}, which nothing here compares" if left else "nothing to compare"
         raise UserError(f"golden case {case.name} holds {what}")
@@ -74,7 +75,10 @@ def runner(case: GoldenCase) -> Callable[[GoldenCase], Iterator[GoldenResult]]:
         "trajectory": trajectory_results,
         "helpers": helper_results,
         "preprocess": preprocess_results,
+        **transfer25.RUNNERS,
     }
+    if case.kind == "helpers" and transfer25.recorded_outputs(case):
+        return transfer25.helper_results
     if case.kind in runners:
         return runners[case.kind]
     if "base" in case.kind:
@@ -144,8 +148,8 @@ def compare_intermediate(
         ours = torch.stack(clip.positions["base"].rope)
         angles = golden.flatten(1)
         return case.result(key, ours, NETWORK_TOLERANCE, golden=torch.stack([angles.cos(), angles.sin()]))
-    if name == "extra_pos":
-        value = clip.positions["base"].extra.expand(len(golden), -1, -1)
+    if name == "extra_pos" and (extra := clip.positions["base"].extra) is not None:
+        value = extra.expand(len(golden), -1, -1)
     elif name in values:
         value = values[name]
     else:

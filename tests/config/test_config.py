@@ -18,6 +18,7 @@ from cosmos_exp.config import launchers
 from cosmos_exp.config.schema import Config, run_id, typed
 from cosmos_exp.config.validate import validate
 from cosmos_exp.models.checkpoints.released import MODELS
+from cosmos_exp.models.transfer25.released import MODELS as TRANSFER25
 from cosmos_exp.scene.sources import SOURCES
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
@@ -25,11 +26,17 @@ GROUPS = sorted(p.name for p in CONF.iterdir() if p.is_dir() and p.name not in (
 ADDED = ("experiment", "sweep")
 # sensors that lack some of the six views
 FRONT_ALONE = ("front", "carla_yaml", "cosmos_aov", "drive_dreams_single", "waymo_five")
-NEEDS_FIVE = ("views", "waymo_five")  # no model that is at hand makes these
+# what no model that is at hand makes or reads
+NEEDS_A_MODEL = (
+    ("views", "waymo_five"),
+    ("views", "seven"),
+    ("controls", "wsm"),
+    ("model", "transfer25_auto_multiview"),
+)
 OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
 NEEDS_VALUES = (("llm", "endpoint"), ("llm", "vllm"))  # the name of a model
 WITHOUT_WEIGHTS = (("model", "render"), ("model", "remote"))
-RUNNABLE = [option for option in OPTIONS if option not in (NEEDS_FIVE, *NEEDS_VALUES, *WITHOUT_WEIGHTS)]
+RUNNABLE = [option for option in OPTIONS if option not in (*NEEDS_A_MODEL, *NEEDS_VALUES, *WITHOUT_WEIGHTS)]
 # what makes a released model's contract content
 FOR_RELEASED = {
     "transfer1_7b": ["views=single", "controls=all", "controls.hdmap.weight=0"],
@@ -46,7 +53,9 @@ FOR_RELEASED = {
         "views=single",
         *(f"controls.{n}.weight={w}" for n, w in (("hdmap", 0), ("seg", 0), ("upscale", 1))),
     ],
+    "transfer25_auto_multiview": ["views=six", "controls=wsm"],
 }
+FROM_A_FILE = ("upscaler_4k",)  # its control
 
 
 @pytest.fixture
@@ -123,10 +132,10 @@ def test_every_option_composes_to_its_type_and_can_run(
 
 def test_every_released_model_has_an_option() -> None:
     options = {option for group, option in OPTIONS if group == "model"}
-    assert set(MODELS) == set(FOR_RELEASED) == options - {"nano", "render", "remote"}
+    assert {*MODELS, *TRANSFER25} == set(FOR_RELEASED) == options - {"nano", "render", "remote"}
 
 
-@pytest.mark.parametrize("name", [name for name in FOR_RELEASED if name != "upscaler_4k"])
+@pytest.mark.parametrize("name", [name for name in FOR_RELEASED if name not in FROM_A_FILE])
 def test_a_released_model_lacks_nothing_but_its_weights(name: str, problems, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("COSMOS_EXP_MODELS", str(tmp_path))
     (found,) = problems(f"model={name}", "model.weights=null", "scene.duration=6", *FOR_RELEASED[name])

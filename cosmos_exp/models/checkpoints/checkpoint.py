@@ -68,7 +68,7 @@ RENAMES = (
 def read_state(path: Path) -> State:
     """Tensors of a .safetensors file or of one that PyTorch wrote, memory-mapped.
 
-    The latter may nest them under "ema" (dashes for dots) or "model".
+    The latter may nest them under "ema" (dashes for dots), "model" or "state_dict".
     """
     path = Path(path)
     if not path.is_file():
@@ -80,8 +80,8 @@ def read_state(path: Path) -> State:
         loaded = loaded["ema"]
         if isinstance(loaded, dict):
             loaded = {key.replace("-", "."): value for key, value in loaded.items()}
-    elif isinstance(loaded, dict) and "model" in loaded:
-        loaded = loaded["model"]
+    elif isinstance(loaded, dict):
+        loaded = next((loaded[name] for name in ("model", "state_dict") if name in loaded), loaded)
     if not isinstance(loaded, dict):
         raise UserError(f"weights file {path} holds a {type(loaded).__name__}, no dict of tensors")
     return {key: value for key, value in loaded.items() if isinstance(value, Tensor)}

@@ -10,7 +10,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import torch
@@ -27,15 +27,19 @@ from cosmos_exp.models.checkpoints.checkpoint import (
     write_tensors,
 )
 from cosmos_exp.models.checkpoints.pickled import read_pickled
+from cosmos_exp.models.dit.description import CONFIG_FILE
 from cosmos_exp.models.transfer1.config import DiTConfig
 from cosmos_exp.models.transfer1.control import ControlEncoder
-from cosmos_exp.models.transfer1.description import CONFIG_FILE, VIEW_PREFIX
+from cosmos_exp.models.transfer1.description import VIEW_PREFIX
 from cosmos_exp.models.transfer1.text import TextEncoder
 from cosmos_exp.models.transfer1.tokenizer import VideoTokenizer
 from cosmos_exp.models.transfer1.transformer import DiT
 
 Files = Mapping[str, tuple[str, tuple[str, ...]]]  # part -> (repository, file names)
 Report = Callable[[str], None]
+ReadPart = Callable[[str, list[Path], Mapping[str, Any]], tuple[State, bool]]
+"""From a part, its files and the description to its tensors, checked against its module, and whether they keep their
+dtype."""
 
 # Published name of the video tokenizer -> diffusers' name.
 TOKENIZER_RENAMES = (
@@ -67,13 +71,14 @@ def convert_checkpoint(
     dtype: torch.dtype = torch.bfloat16,
     overwrite: bool = False,
     report: Report = print,
+    read: ReadPart | None = None,
 ) -> list[str]:
     """Write the parts of a model that `folder` lacks and return their names; every source file is found first.
 
     source: a folder with the published files, as `owner/repository/file`, `repository/file` or `file`, or one such
     file. config, files: from `released_config` and `released_files`. parts: to convert, by default all. dtype: of the
     networks; tokenizer and text encoder keep theirs. A part that the folder already has from the same published file
-    is kept; one from another file is an error, unless `overwrite`.
+    is kept; one from another file is an error, unless `overwrite`. read: of another family than Transfer1.
     """
     source, folder = Path(source), Path(folder)
     wanted = _chosen(source, files, parts)
@@ -81,7 +86,10 @@ def convert_checkpoint(
     paths = _find_all(source, {part: files[part] for part in todo})
     folder.mkdir(parents=True, exist_ok=True)
     for part in todo:
-        state, kept = _read_part(part, paths[part], config, _base_path(part, source, files))
+        if read is None:
+            state, kept = _read_part(part, paths[part], config, _base_path(part, source, files))
+        else:
+            state, kept = read(part, paths[part], config)
         own = None if kept else dtype
         write_tensors(state, folder / f"{part}.safetensors", own, metadata={"source": _origin(files[part])})
         size = (folder / f"{part}.safetensors").stat().st_size
@@ -100,7 +108,7 @@ def _chosen(source: Path, files: Files, parts: Iterable[str] | None) -> list[str
         return list(parts)
     if not source.is_file():
         return list(files)
-    found = [part for part, (_, names) in files.items() if source.name in names]
+    found = [part for part, (_, names) in files.items() if source.name in {PurePath(name).name for name in names}]
     if not found:
         names = dict.fromkeys(name for _, several in files.values() for name in several)
         raise UserError(unknown_name("file of the model", source.name, names))
@@ -131,9 +139,9 @@ def _find_all(source: Path, files: Files) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
     missing = []
     for part, (repository, names) in files.items():
-        found[part] = [path for name in names if (path := _find(root, repository, name))]
-        have = {path.name for path in found[part]}
-        missing += [f"  {part}: {repository}/{name}" for name in names if name not in have]
+        by_name = {name: _find(root, repository, name) for name in names}
+        found[part] = [path for paths in by_name.values() for path in paths]
+        missing += [f"  {part}: {repository}/{name}" for name, paths in by_name.items() if not paths]
     if missing:
         raise UserError(
             f"{root} lacks published files, looked for as owner/repository/file, repository/file and file:\n"
@@ -142,9 +150,12 @@ def _find_all(source: Path, files: Files) -> dict[str, list[Path]]:
     return found
 
 
-def _find(root: Path, repository: str, name: str) -> Path | None:
-    places = (root / repository / name, root / repository.rpartition("/")[2] / name, root / name)
-    return next((path for path in places if path.is_file()), None)
+def _find(root: Path, repository: str, name: str) -> list[Path]:
+    """The file of that name in the first place that has it; of a pattern, all that match there."""
+    for place in (root / repository, root / repository.rpartition("/")[2], root):
+        if paths := sorted(path for path in place.glob(name) if path.is_file()):
+            return paths
+    return []
 
 
 def _base_path(part: str, source: Path, files: Files) -> Path | None:
@@ -153,7 +164,7 @@ def _base_path(part: str, source: Path, files: Files) -> Path | None:
     if not control or f"{prefix}base" not in files:
         return None
     repository, names = files[f"{prefix}base"]
-    return _find(source.parent if source.is_file() else source, repository, names[0])
+    return next(iter(_find(source.parent if source.is_file() else source, repository, names[0])), None)
 
 
 def _read_part(part: str, paths: list[Path], config: Mapping[str, Any], base: Path | None) -> tuple[State, bool]:

@@ -53,6 +53,18 @@ MODELS: dict[str, Model] = {
         "one-step edge model, base and control in one file", TRANSFER, ("edge_control_distilled.pt",), needs=SHARED
     ),
     "upscaler_4k": Model("4K upscaler", TRANSFER, (*BASE, "4kupscaler_control.pt"), needs=SHARED),
+    "transfer25_auto_multiview": Model(
+        "Cosmos-Transfer2.5, seven views from World Scenario maps",
+        "nvidia/Cosmos-Transfer2.5-2B",
+        ("auto/multiview/4ecc66e9-df19-4aed-9802-0d11e057287a_ema_bf16.pt",),
+        needs=("wan_tokenizer", "cosmos_reason1"),
+    ),
+    "wan_tokenizer": Model("video tokenizer of Cosmos-Transfer2.5", "nvidia/Cosmos-Predict2.5-2B", ("tokenizer.pth",)),
+    "cosmos_reason1": Model(
+        "text encoder of Cosmos-Transfer2.5, and a vision-language model",
+        "nvidia/Cosmos-Reason1-7B",
+        ("*config.json", "merges.txt", "tokenizer.json", "vocab.json", "chat_template.json", "model*.safetensors*"),
+    ),
     "tokenizer": Model(
         "video tokenizer CV8x8x8-720p",
         "nvidia/Cosmos-Tokenize1-CV8x8x8-720p",

@@ -31,11 +31,11 @@ class Float8(NamedTuple):
 
 
 def norm_and_modulate(hidden: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-    """Layer norm of hidden [B, L, D] times scale plus shift, [B or 1, 1, D]."""
-    width = hidden.shape[-1:]
+    """Layer norm of hidden [B, L, D] times scale plus shift, [B or 1, 1, D], computed in the dtype of these two."""
+    width, x = hidden.shape[-1:], hidden.to(scale.dtype)
     if len(scale) == 1:
-        return F.layer_norm(hidden, width, scale.flatten(), shift.flatten(), eps=NORM_EPS)
-    return F.layer_norm(hidden, width, eps=NORM_EPS) * scale + shift
+        return F.layer_norm(x, width, scale.flatten(), shift.flatten(), eps=NORM_EPS).to(hidden.dtype)
+    return (F.layer_norm(x, width, eps=NORM_EPS) * scale + shift).to(hidden.dtype)
 
 
 def modulate(hidden: Tensor, shift: Tensor, scale: Tensor, fp8: bool) -> Tensor | Float8:
@@ -54,7 +54,7 @@ def add_positions_and_modulate(
 
 def gated_add(hidden: Tensor, gate: Tensor, update: Tensor) -> Tensor:
     """hidden + gate * update, [B, L, D]; gate [B or 1, 1, D]."""
-    return torch.addcmul(hidden, gate, update)
+    return torch.addcmul(hidden, gate, update).to(hidden.dtype)
 
 
 def gated_add_and_modulate(

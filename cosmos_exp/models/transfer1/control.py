@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
 
 import torch
@@ -13,29 +12,19 @@ from diffusers.models.transformers.transformer_cosmos import CosmosPatchEmbed
 from torch import Tensor, nn
 
 from cosmos_exp.common.errors import UserError, unknown_name
-from cosmos_exp.common.threads import side_by_side, torch_threads
-from cosmos_exp.models.kernels.fused import EAGER
+from cosmos_exp.models.dit.parallel import SequenceGroup
+from cosmos_exp.models.dit.passes import evaluated
+from cosmos_exp.models.dit.patches import resize_padding
+from cosmos_exp.models.dit.positions import Positions
+from cosmos_exp.models.dit.regional import Region, region_texts
+from cosmos_exp.models.dit.residuals import Weight, is_zero, repeated, weighted_sum
+from cosmos_exp.models.dit.stack import PromptKeys, StepInputs, first_residual
+from cosmos_exp.models.dit.step_cache import StepCache
 from cosmos_exp.models.transfer1.config import DiTConfig
-from cosmos_exp.models.transfer1.embeddings import Positions
-from cosmos_exp.models.transfer1.parallel import SequenceGroup
-from cosmos_exp.models.transfer1.regional import Region, region_texts
-from cosmos_exp.models.transfer1.step_cache import StepCache
-from cosmos_exp.models.transfer1.transformer import (
-    BASE_FPS,
-    DiT,
-    PromptKeys,
-    StepInputs,
-    Trunk,
-    init_weights,
-    repeated,
-    resize_padding,
-)
+from cosmos_exp.models.transfer1.transformer import BASE_FPS, DiT, Trunk, init_weights
 
 HINT_WIDTHS = (16, 16, 32, 32, 96, 96, 256)
-SINGLE_PASS_THREADS = 2
-"""Of torch on a CPU where there is one prompt, without guidance: so many on every machine, as results depend on it."""
 
-Weight = float | Tensor  # scalar, [B] per sample, or map [B or 1, 1, V*T, h, w] on the patch grid
 PromptInputs = Mapping[str, PromptKeys]  # by network name, as in ClipInputs
 
 
@@ -115,11 +104,11 @@ class ClipInputs:
 
     @property
     def num_tokens(self) -> int:
-        return self.positions["base"].extra.shape[1]
+        return self.positions["base"].num_tokens
 
     @property
     def device(self) -> torch.device:
-        return self.positions["base"].extra.device
+        return self.positions["base"].device
 
     @property
     def num_frames(self) -> int:
@@ -255,13 +244,12 @@ class ControlledDiT(nn.Module):
         """What `forward` returns for each of the prompts; what does not depend on the prompt is computed once.
 
         x, results: the frames that this rank holds. timestep: [1], the same for all samples, or [B]. batched: run the
-        prompts as one batch; in inference mode on a CPU they run side by side instead, a single one in
-        SINGLE_PASS_THREADS.
+        prompts as one batch, see `evaluated`.
         """
         step, positions, grid = self.base.step_inputs(timestep), clip.positions["base"], self.base.grid(x)
         tokens = self.base.tokens(x, clip.channels["base"])
         start = self.base.start(tokens, step, positions)
-        if cache and (remainders := cache.reuse(start - tokens - positions.extra, prompts)):
+        if cache and (remainders := cache.reuse(first_residual(start, tokens, positions), prompts)):
             return [self.base.head(start + remainder, step, grid) for remainder in remainders]
         del tokens  # as large as a hidden state
         controls = self.control_starts(x, timestep, clip, weights)
@@ -276,18 +264,7 @@ class ControlledDiT(nn.Module):
                     cache.keep(prompt, part - start)
             return self.base.head(hidden, step, grid)
 
-        @torch.inference_mode()
-        def finish_alone(prompt: PromptInputs) -> Tensor:
-            return finish([prompt])
-
-        on_cpu = torch.is_inference_mode_enabled() and not x.is_cuda
-        alone = positions.sequence is None and self.base.offload is None  # no ranks, nor blocks that take turns
-        if on_cpu and alone and self.base.blocks[0].fused is EAGER:  # and no compiler
-            with torch_threads(SINGLE_PASS_THREADS if len(prompts) == 1 else 1):
-                return side_by_side([partial(finish_alone, prompt) for prompt in prompts])
-        if batched and not on_cpu:
-            return list(finish(prompts).chunk(len(prompts)))
-        return [finish([prompt]) for prompt in prompts]
+        return evaluated(self.base, finish, prompts, sequence=positions.sequence is not None, batched=batched)
 
     def finish_controls(
         self,
@@ -324,30 +301,3 @@ def check_regions(config: DiTConfig, texts: Sequence[Tensor | None]) -> None:
         raise UserError("regional prompts are for the single view: the multi-view net reads a prompt per view")
     if any(text is None or not text.any() for text in texts):
         raise UserError("regional prompts, and the global prompt, must not be all-zero text")
-
-
-def is_zero(weight: Weight) -> bool:
-    """Whether it is a scalar 0, so that the control has no effect."""
-    return not isinstance(weight, Tensor) and weight == 0
-
-
-def weighted_sum(parts: Iterable[tuple[str, list[Tensor]]], weights: Mapping[str, Weight]) -> tuple[Tensor, ...]:
-    """Sum over the controls of weight * residual, for each block.
-
-    parts: (control, residuals [B or n*B, L, D]), lazily: those of one control are freed before the next is computed.
-    """
-    total: list[Tensor] = []
-    for name, residuals in parts:
-        scaled = [token_weight(weights[name], residual) * residual for residual in residuals]
-        total = [a + b for a, b in zip(total, scaled)] if total else scaled
-        del residuals, scaled
-    return tuple(total)
-
-
-def token_weight(weight: Weight, tokens: Tensor) -> Tensor | float:
-    """A control weight shaped to multiply tokens [B, L, D], or [n*B, L, D] of n branches."""
-    if not isinstance(weight, Tensor) or weight.ndim == 0:
-        return weight
-    weight = weight.to(tokens)
-    weight = weight[:, None, None] if weight.ndim == 1 else weight.flatten(1)[..., None]
-    return weight if len(weight) == 1 else repeated(weight, len(tokens) // len(weight))

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from cosmos_exp.common.errors import UserError
+from cosmos_exp.models.dit.weight_maps import to_patch_grid, trilinear
 from cosmos_exp.models.transfer1.tokenizer import TEMPORAL, latent_frame_count
 from cosmos_exp.sampling.weight_normalization import check_not_negative, normalized_weights
 
@@ -39,16 +39,6 @@ def normalize_weight_maps(
     maps = torch.stack([_full_map(name, weight, size, dtype) for name, weight in weights.items()])
     normalized = maps / maps.sum(dim=0).clamp(min=1)
     return dict(zip(weights, normalized.float()))
-
-
-def to_patch_grid(weight: Tensor, grid: tuple[int, int, int]) -> Tensor:
-    """A map [1+8k,H,W] -> [1,1,1+k,h,w] on the patch grid: frame 0 alone, the others in groups of 8, trilinear."""
-    frames, rows, columns = grid
-    weight = weight[None, None]
-    first = trilinear(weight[:, :, :1], (1, rows, columns))
-    if frames == 1:
-        return first
-    return torch.cat([first, trilinear(weight[:, :, 1:], (frames - 1, rows, columns))], dim=2)
 
 
 def control_weights(
@@ -101,7 +91,3 @@ def _full_map(name: str, weight: ControlWeight, size: tuple[int, int, int], dtyp
     if given.shape != torch.Size(size):
         given = trilinear(given[None, None], size)[0, 0]
     return given.clamp(min=0)
-
-
-def trilinear(volume: Tensor, size: tuple[int, int, int]) -> Tensor:
-    return F.interpolate(volume, size=size, mode="trilinear", align_corners=False)

@@ -10,16 +10,12 @@ from typing import Any
 from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.common.guards import read_json, shortened
 from cosmos_exp.models.contract import Contract
+from cosmos_exp.models.dit.description import CONFIG_FILE, LARGEST, check_sizes, keys_of
 from cosmos_exp.models.transfer1.config import DiTConfig
 
-CONFIG_FILE = "model.json"
 PARTS = ("name", "contract", "tokenizer", "text_encoder", "single_view", "multi_view")
-LARGEST = 1_000_000
-"""Of every whole number that is a size; the released networks have none above 100 000."""
 VIEW_PREFIX = {"single_view": "", "multi_view": "multiview_"}
 """Of the names of a network's weights files."""
-LAYERS = 1000
-LAYER_COUNTS = ("num_blocks", "num_layers", "num_decoder_layers")
 
 
 def read_description(folder: Path) -> dict[str, Any]:
@@ -32,12 +28,12 @@ def read_description(folder: Path) -> dict[str, Any]:
     if missing:
         raise UserError(f"model description {path} lacks {', '.join(missing)}")
     try:
-        Contract.from_dict(_keys(values["contract"], "contract"))
-        _sizes(_keys(_keys(values["tokenizer"], "tokenizer").get("vae"), "tokenizer.vae"), "tokenizer.vae")
-        _sizes(_keys(values["text_encoder"], "text_encoder"), "text_encoder")
+        Contract.from_dict(keys_of(values["contract"], "contract"))
+        check_sizes(keys_of(keys_of(values["tokenizer"], "tokenizer").get("vae"), "tokenizer.vae"), "tokenizer.vae")
+        check_sizes(keys_of(values["text_encoder"], "text_encoder"), "text_encoder")
         for stage in ("single_view", "multi_view"):
             if values[stage] is not None:
-                _check_stage(_keys(values[stage], stage), stage)
+                _check_stage(keys_of(values[stage], stage), stage)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     return values
@@ -54,13 +50,13 @@ def weight_files(description: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _check_stage(stage: dict[str, Any], place: str) -> None:
-    _check_network(_keys(stage.get("base"), f"{place}.base"), f"{place}.base")
-    for name, network in _keys(stage.get("controls"), f"{place}.controls").items():
-        _check_network(_keys(network, f"{place}.controls.{name}"), f"{place}.controls.{name}")
+    _check_network(keys_of(stage.get("base"), f"{place}.base"), f"{place}.base")
+    for name, network in keys_of(stage.get("controls"), f"{place}.controls").items():
+        _check_network(keys_of(network, f"{place}.controls.{name}"), f"{place}.controls.{name}")
 
 
 def _check_network(values: dict[str, Any], place: str) -> None:
-    _sizes(values, place)
+    check_sizes(values, place)
     known = {f.name: f.default for f in fields(DiTConfig)}
     for name, value in values.items():
         if name not in known:
@@ -81,23 +77,3 @@ def _like(value: Any, usual: Any, name: str) -> bool:
         return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= LARGEST
     least = 0 if name.startswith(("hint", "view", "adaln")) else 1
     return type(value) is type(usual) and (not isinstance(value, int) or isinstance(value, bool) or value >= least)
-
-
-def _keys(value: Any, place: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise UserError(f"{place} is {shortened(value)}: keys are needed")
-    return value
-
-
-def _sizes(values: dict[str, Any], place: str) -> None:
-    """UserError for whole numbers that no network has, at any level."""
-    for name, value in values.items():
-        numbers = [value]
-        if isinstance(value, dict):
-            _sizes(value, f"{place}.{name}")
-        elif isinstance(value, list):
-            numbers = value
-        most = LAYERS if name in LAYER_COUNTS else LARGEST
-        for number in numbers:
-            if isinstance(number, int) and not isinstance(number, bool) and abs(number) > most:
-                raise UserError(f"{place}.{name} is {shortened(number)}: at most {most}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,8 +11,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from cosmos_exp.models.transfer1.control import ClipInputs, ControlledDiT, PromptInputs, Weight
-from cosmos_exp.models.transfer1.step_cache import StepCache
+from cosmos_exp.models.dit.regional import Region
+from cosmos_exp.models.dit.residuals import Weight
+from cosmos_exp.models.dit.step_cache import StepCache
+from cosmos_exp.models.transfer1.control import ClipInputs, ControlledDiT, PromptInputs
 from cosmos_exp.models.transfer1.transformer import BASE_FPS
 
 SIGMA_DATA = 0.5
@@ -89,6 +92,18 @@ class Denoiser(nn.Module):
             frame_repeat=frame_repeat,
             share_view_embed=share_view_embed,
         )
+
+    def prepare_text(self, text: Tensor | None, clip: ClipInputs, regions: Sequence[Region] = ()) -> PromptInputs:
+        """As `ControlledDiT.prepare_text`."""
+        return self.net.prepare_text(text, clip, regions)
+
+    def divisible(self, clip: ClipInputs) -> tuple[int, int, int]:
+        """Views, token frames of a view, and attention heads (their GCD over the networks): what the ranks must
+        divide."""
+        configs = [self.net.network(name).config for name in clip.positions]
+        views = configs[0].num_views
+        frames = clip.num_frames // (views * configs[0].patch_size[0])
+        return views, frames, math.gcd(*(config.num_heads for config in configs))
 
     def forward(
         self,

@@ -2,56 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
 import torch
-from diffusers.models.transformers.transformer_cosmos import CosmosRotaryPosEmbed
 from torch import Tensor, nn
 
 from cosmos_exp.models.transfer1.config import DiTConfig
-
-if TYPE_CHECKING:
-    from cosmos_exp.models.transfer1.parallel import SequenceGroup
-
-RopeTable = tuple[Tensor, Tensor]
-
-
-@dataclass(frozen=True)
-class Positions:
-    """Position embeddings of a block's L tokens.
-
-    rope: cos and sin, float32 [L, head_dim] each. extra: [1, L, D], added to the hidden state before each block.
-    sequence: the ranks that hold the clip's other tokens; None: this one holds all.
-    """
-
-    rope: RopeTable
-    extra: Tensor
-    sequence: SequenceGroup | None = None
-
-    def local(self, sequence: SequenceGroup) -> Positions:
-        """Of the tokens that this rank holds."""
-        cos, sin = (sequence.local(table, dim=0).clone() for table in self.rope)
-        return Positions((cos, sin), sequence.local(self.extra, dim=1).clone(), sequence)
-
-
-def rope_table(
-    head_dim: int,
-    grid: tuple[int, int, int],
-    *,
-    scale: tuple[float, float, float],
-    fps: float,
-    num_views: int = 1,
-    device: torch.device | str = "cpu",
-) -> RopeTable:
-    """Rotary cos and sin for a token grid (frames of one view, rows, columns), time restarting in each view.
-
-    Frame i of a clip has time i * 24 / fps. Returns two float32 [num_views*T*h*w, head_dim].
-    """
-    rope = CosmosRotaryPosEmbed(head_dim, max_size=grid, patch_size=(1, 1, 1), rope_scale=scale)
-    shape_carrier = torch.empty((1, 1, *grid), device=device)
-    cos, sin = rope(shape_carrier, fps=fps)
-    return cos.repeat(num_views, 1), sin.repeat(num_views, 1)
 
 
 def sincos_axis(length: int, dim: int, device: torch.device | str = "cpu") -> Tensor:

@@ -16,8 +16,8 @@ from cosmos_exp.models.checkpoints import released
 from cosmos_exp.models.clip_shapes import Videos
 from cosmos_exp.models.config import GenerationConfig
 from cosmos_exp.models.contract import Contract
+from cosmos_exp.models.dit.layout import check_fits
 from cosmos_exp.models.transfer1.description import read_description, weight_files
-from cosmos_exp.models.transfer1.layout import check_fits
 from cosmos_exp.models.transfer1.model_config import Transfer1Config
 from cosmos_exp.models.transfer1.weights_folder import SHIPPED_WEIGHTS, model_folder, read_contract
 

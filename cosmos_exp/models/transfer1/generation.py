@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from cosmos_exp.common import torchrun
 from cosmos_exp.common.cache import Entry
 from cosmos_exp.common.progress import Tick, tick_of_part
 from cosmos_exp.common.stored_arrays import Arrays, load_arrays
@@ -33,9 +32,8 @@ from cosmos_exp.models.base import (
     views_of,
 )
 from cosmos_exp.models.clip_shapes import Video
-from cosmos_exp.models.config import SpeedConfig
-from cosmos_exp.models.kernels.speed import EIGHT_BITS
-from cosmos_exp.sampling.chunks import Chunk, join
+from cosmos_exp.models.dit.results import chunk_config, given_config, joined, speed_config, tensor
+from cosmos_exp.sampling.chunks import Chunk
 from cosmos_exp.sampling.weight_normalization import normalized_weights
 
 if TYPE_CHECKING:
@@ -251,25 +249,25 @@ class Generation:
             guided = bool(sampler.guidance_at(sampler.levels[0]))
             common = {key: value for key, value in config.items() if key not in LATER} | {"guided": guided}
             entry = store.part("single_view", "first_evaluation", common, inputs, lambda: {"x0": evaluate()})
-            return _tensor(entry, "x0")
+            return tensor(entry, "x0")
 
         def compute() -> Arrays:
             from cosmos_exp.models.transfer1.single_view import sample_single_view
 
-            latents = self._sample(
+            latents = model.folder.sample(
                 sample_single_view,
-                {name: _tensor(entry, "latents") for name, entry in hints.items()},
+                {name: tensor(entry, "latents") for name, entry in hints.items()},
                 spatial.shared_weights(hints, renders, video.shape, chunk),
-                _tensor(text, "text"),
-                _tensor(negative, "text") if negative else None,
+                tensor(text, "text"),
+                tensor(negative, "text") if negative else None,
                 model.sampler,
                 model.seed("single_view", self.request.clip, chunk),
                 tick=tick,
                 fps=model.fps,
                 given=self._encoded(load_arrays(before)["video"][-video.overlap :]) if before else None,
-                init_latents=_tensor(start, "latents") if start else None,
-                regions=spatial.token_regions([_tensor(t, "text") for t in regions], renders, video.shape, chunk),
-                **({"keep_first": first_evaluation} if self._processes == 1 and not chunk.index else {}),
+                init_latents=tensor(start, "latents") if start else None,
+                regions=spatial.token_regions([tensor(t, "text") for t in regions], renders, video.shape, chunk),
+                **({"keep_first": first_evaluation} if self.model.folder.processes == 1 and not chunk.index else {}),
             )
             return {"latents": latents.float().cpu().numpy(), "video": model.folder.model.decode(latents)}
 
@@ -310,21 +308,21 @@ class Generation:
 
             from cosmos_exp.models.transfer1.multi_view import sample_multi_view
 
-            first_frames = _tensor(first, "latents") if first else None
+            first_frames = tensor(first, "latents") if first else None
             if before:
                 arrays = load_arrays(before)
                 given = [self._encoded(arrays[f"video/{view}"][-video.overlap :]) for view in views]
                 first_frames = torch.stack(given)
             front_video = joined(front, "video", model.videos.single_view)
-            latents = self._sample(
+            latents = model.folder.sample(
                 sample_multi_view,
                 self._encoded(resize(chunk.of(front_video), video.shape.height, video.shape.width)),
                 {
-                    name: torch.stack([_tensor(by_view[view], "latents") for view in views])
+                    name: torch.stack([tensor(by_view[view], "latents") for view in views])
                     for name, by_view in hints.items()
                 },
                 self.spatial.shared_weights(hints, renders, video.shape, chunk),
-                torch.stack([_tensor(texts[view], "text") for view in views]),
+                torch.stack([tensor(texts[view], "text") for view in views]),
                 model.multi_view_sampler,
                 model.seed("multi_view", self.request.clip, chunk),
                 tick=tick,
@@ -356,33 +354,9 @@ class Generation:
             "dtype": self.config.hardware.dtype,
         }
         own |= {"reference_compat": True} if model.reference_compat else {}
-        own |= {"processes": self._processes} if self._processes > 1 else {}
+        own |= {"processes": self.model.folder.processes} if self.model.folder.processes > 1 else {}
         sampler = {key: value for key, value in identity(self.config.sampler).items() if key not in GIVEN_VIDEOS}
         return sampler | own | speed_config(self.config.speed)
-
-    @property
-    def _processes(self) -> int:
-        """That sample a clip together."""
-        return torchrun.process_count(self.config.hardware.processes)
-
-    def _sample(self, sample: Callable[..., Tensor], *inputs: Any, tick: Tick, **options: Any) -> Tensor:
-        """What a sampling function returns, computed here or by all processes of the run. inputs: on the CPU."""
-        folder, hardware, processes = self.model.folder, self.config.hardware, self._processes
-        if processes == 1:
-            return sample(folder.model, *inputs, progress=tick, **options)
-
-        from cosmos_exp.models.transfer1.workers import sampling_workers
-
-        return sampling_workers(processes, hardware.device).sample(
-            sample,
-            folder.model,
-            folder.source,
-            *inputs,
-            progress=tick,
-            threads=self.config.threads if hardware.on_gpu else processes,
-            memory_gb=hardware.memory_gb,
-            **options,
-        )
 
     def _pieces(self, pieces: Sequence[Callable[[], Made]]) -> list[Made]:
         """What pieces of work return that need not each other: on a CPU side by side, on a GPU, whose memory they would
@@ -396,28 +370,6 @@ class Generation:
         return self.model.folder.identity(self.store, *patterns)
 
 
-def chunk_config(video: Video, chunk: Chunk) -> dict[str, int]:
-    """Which frames a chunk has; nothing where it is the whole video."""
-    return {} if chunk.covers(video.shape.frames) else {"start": chunk.start, "size": chunk.size}
-
-
-def given_config(video: Video, chunk: Chunk) -> dict[str, int]:
-    """Which chunk is made and from how many given frames; nothing of the first."""
-    return {"chunk": chunk.index, "overlap": video.overlap} if chunk.index else {}
-
-
-def speed_config(speed: SpeedConfig) -> dict[str, Any]:
-    """What of the `speed` group changes a result by more than rounding: of kernels and layers, the 8-bit ones."""
-    changing = {key: getattr(speed, key) for key in ("guidance_interval", "cache_threshold") if getattr(speed, key)}
-    changing |= {key: getattr(speed, key) for key in ("attention", "linears") if getattr(speed, key) in EIGHT_BITS}
-    return {"speed": changing} if changing else {}
-
-
-def joined(chunks: Sequence[Entry], name: str, video: Video) -> np.ndarray:
-    """uint8 [F,H,W,3]: the array `name` of all chunks as one video."""
-    return join([load_arrays(entry)[name] for entry in chunks], video.overlap, video.shape.frames)
-
-
 def _view_video(chunks: Chunks, view: str, video: Video) -> StoredVideo:
     return StoredVideo(tuple(chunks), lambda: joined(chunks, f"video/{view}", video))
 
@@ -426,9 +378,3 @@ def encoded(model: WorldModel, video: np.ndarray) -> Tensor:
     """Latents [16,T,h,w] float32 on the CPU of a video uint8 [F,H,W,3]. The tokenizer is causal: the first frames are
     encoded alone as they are within a longer video."""
     return model.encode_video(video).float().cpu()
-
-
-def _tensor(entry: Entry, name: str) -> Tensor:
-    import torch
-
-    return torch.from_numpy(load_arrays(entry)[name])

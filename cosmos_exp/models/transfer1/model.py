@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
-from functools import cached_property, partial
+from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,19 +16,14 @@ from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.common.interpreter import loading_modules
 from cosmos_exp.models.checkpoints.checkpoint import load_network, load_strict, read_state, save_state
 from cosmos_exp.models.contract import Contract
+from cosmos_exp.models.dit.description import CONFIG_FILE
+from cosmos_exp.models.dit.memory import Memory
+from cosmos_exp.models.dit.parts import ModelParts
 from cosmos_exp.models.kernels.speed import Speed
 from cosmos_exp.models.transfer1.config import DiTConfig
 from cosmos_exp.models.transfer1.control import ControlEncoder, ControlledDiT
-from cosmos_exp.models.transfer1.description import (
-    CONFIG_FILE,
-    PARTS,
-    VIEW_PREFIX,
-    read_description,
-    weight_files,
-)
+from cosmos_exp.models.transfer1.description import PARTS, VIEW_PREFIX, read_description, weight_files
 from cosmos_exp.models.transfer1.edm import Denoiser
-from cosmos_exp.models.transfer1.memory import Memory
-from cosmos_exp.models.transfer1.offload import Offload
 from cosmos_exp.models.transfer1.tokenizer import VideoTokenizer, to_signed, to_uint8
 from cosmos_exp.models.transfer1.transformer import DiT, Trunk
 
@@ -36,7 +31,7 @@ if TYPE_CHECKING:
     from cosmos_exp.models.transfer1.text import TextEncoder
 
 
-class WorldModel:
+class WorldModel(ModelParts):
     """Parts are created lazily, and loaded from the folder if there is one.
 
     config: plain values, see `nano_config`. dtype, speed: of the two denoisers. memory: which parts are on the device
@@ -58,12 +53,7 @@ class WorldModel:
             raise UserError(f"model description {folder or ''} lacks {', '.join(missing)}")
         self.config = dict(config)
         self.contract = Contract.from_dict(config["contract"])
-        self.folder = folder
-        self.device = torch.device(device)
-        self.dtype = dtype
-        self.speed = speed or Speed()
-        self.memory = memory or Memory()
-        self._parts: dict[str, dict[str, nn.Module]] = {}  # by the group that is evicted together
+        super().__init__(folder, device=device, dtype=dtype, speed=speed, memory=memory)
         self._denoisers: dict[str, Denoiser] = {}
 
     @classmethod
@@ -170,23 +160,6 @@ class WorldModel:
                 denoiser.net.controls[name] = encoder
         return denoiser
 
-    def _evict_for(self, needed: str) -> None:
-        """Evict the parts that may not be on the device together with the needed one; they are loaded again on use."""
-        for group in self.memory.evicted_for(needed) if self.folder else ():
-            self._denoisers.pop(group, None)
-            for part in self._parts.pop(group, {}).values():
-                if isinstance(part, Trunk) and part.offload is not None:
-                    part.offload.unregister(part.transformer_blocks)
-
-    def _part(self, group: str, name: str, make: Callable[[], nn.Module]) -> Any:
-        parts = self._parts.setdefault(group, {})
-        if name not in parts:
-            parts[name] = self._to_device(self._load(name, make)).eval()
-        return parts[name]
-
-    def _load(self, name: str, make: Callable[[], nn.Module]) -> nn.Module:
-        return make() if self.folder is None else read_part(make, self.folder / f"{name}.safetensors")
-
     def _to_device(self, part: nn.Module) -> nn.Module:
         """A part in its dtype, on its device."""
         memory = self.memory
@@ -201,24 +174,13 @@ class WorldModel:
             return part if memory.text_encoder == "cpu" else part.to(self.device)
         return part.to(self.device)
 
-    @cached_property
-    def _offload(self) -> Offload:
-        return Offload(self.device)
+    def _drop(self, group: str) -> None:
+        self._denoisers.pop(group, None)
 
-
-def read_part(make: Callable[[], nn.Module], path: Path) -> nn.Module:
-    """A part created on the meta device and assigned the memory-mapped tensors of its file, in their dtype."""
-    try:
-        with torch.device("meta"):
-            part = make()
-    except (TypeError, ValueError, KeyError, AttributeError, IndexError, ArithmeticError, RuntimeError) as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(f"{path.parent / CONFIG_FILE}: {path.stem} cannot be built of its settings: {error}") from error
-    if isinstance(part, Trunk):
-        load_network(part, path)
-    else:
-        load_strict(part, read_state(path), path)
-    if isinstance(part, VideoTokenizer):
-        part.make_wavelets()
-    return part
+    def _fill(self, part: nn.Module, path: Path) -> None:
+        if isinstance(part, Trunk):
+            load_network(part, path)
+        else:
+            load_strict(part, read_state(path), path)
+        if isinstance(part, VideoTokenizer):
+            part.make_wavelets()

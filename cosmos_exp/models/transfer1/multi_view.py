@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from cosmos_exp.common.errors import UserError
-from cosmos_exp.models.transfer1.control import Weight, is_zero
+from cosmos_exp.models.dit.parallel import ParallelContext
+from cosmos_exp.models.dit.residuals import Weight, is_zero
+from cosmos_exp.models.dit.view_layout import given_frames, split_views, stack_views
 from cosmos_exp.models.transfer1.denoise import guided
 from cosmos_exp.models.transfer1.edm import FrameCondition
 from cosmos_exp.models.transfer1.model import WorldModel
-from cosmos_exp.models.transfer1.parallel import ParallelContext
-from cosmos_exp.models.transfer1.view_layout import given_frames, split_views, stack_views
 from cosmos_exp.sampling.res_sampler import Progress, initial_noise, res_sample
 from cosmos_exp.sampling.sampler_params import SamplerParams
 

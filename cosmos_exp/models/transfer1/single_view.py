@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from cosmos_exp.common.errors import UserError
-from cosmos_exp.models.transfer1.control import ClipInputs, Weight, is_zero
+from cosmos_exp.models.dit.parallel import ParallelContext
+from cosmos_exp.models.dit.regional import Region
+from cosmos_exp.models.dit.residuals import Weight, is_zero
+from cosmos_exp.models.transfer1.control import ClipInputs
 from cosmos_exp.models.transfer1.denoise import KeepFirst, guided
 from cosmos_exp.models.transfer1.edm import FrameCondition
 from cosmos_exp.models.transfer1.model import WorldModel
-from cosmos_exp.models.transfer1.parallel import ParallelContext
-from cosmos_exp.models.transfer1.regional import Region
 from cosmos_exp.models.transfer1.tiles import Tile, blend_tiles, tiles_of
 from cosmos_exp.sampling.res_sampler import Progress, initial_noise, res_sample
 from cosmos_exp.sampling.sampler_params import SamplerParams

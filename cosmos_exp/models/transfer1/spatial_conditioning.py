@@ -25,8 +25,8 @@ log = logging.getLogger(__name__)
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from cosmos_exp.models.transfer1.control import Weight
-    from cosmos_exp.models.transfer1.regional import Region
+    from cosmos_exp.models.dit.regional import Region
+    from cosmos_exp.models.dit.residuals import Weight
 
 Renders = Mapping[str, Entry]  # by view
 
@@ -117,8 +117,8 @@ class SpatialConditioning:
 
     def token_regions(self, texts: Sequence[Tensor], front: Renders, shape: Shape, chunk: Chunk) -> list[Region]:
         """texts: [S, channels], of each regional prompt. front: the front view's render."""
+        from cosmos_exp.models.dit.regional import Region
         from cosmos_exp.models.transfer1.region_masks import token_mask
-        from cosmos_exp.models.transfer1.regional import Region
 
         made, ((view, render),) = [], front.items()
         for text, (prompt, area) in zip(texts, self.regions, strict=True):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from functools import cached_property
 from typing import ClassVar
 
@@ -22,11 +22,10 @@ from cosmos_exp.models.base import (
 )
 from cosmos_exp.models.config import GenerationConfig
 from cosmos_exp.models.contract import Contract
-from cosmos_exp.models.kernels.speed import Speed
-from cosmos_exp.models.transfer1.memory import Memory
+from cosmos_exp.models.dit.weights_folder import WeightsFolder
 from cosmos_exp.models.transfer1.model_config import Transfer1Config
 from cosmos_exp.models.transfer1.spatial_conditioning import SpatialConditioning
-from cosmos_exp.models.transfer1.weights_folder import WeightsFolder, model_folder
+from cosmos_exp.models.transfer1.weights_folder import load_model, model_folder
 from cosmos_exp.sampling.chunks import Chunk
 from cosmos_exp.sampling.sampler_params import SIGMA_MAX, SamplerParams
 from cosmos_exp.sampling.seeds import item_seed
@@ -85,18 +84,7 @@ class Transfer1Spec(VideoModel):
     @cached_property
     def folder(self) -> WeightsFolder:
         path = model_folder(self.model_config.name, self.model_config.weights)
-        return WeightsFolder(path, self.config.hardware, self.speed, self.memory, self.config.threads)
-
-    @cached_property
-    def memory(self) -> Memory:
-        return Memory(**{entry.name: getattr(self.config.hardware, entry.name) for entry in fields(Memory)})
-
-    @cached_property
-    def speed(self) -> Speed:
-        """compile: null in the config stands for: on a GPU."""
-        speed = self.config.speed
-        fuse = self.config.hardware.on_gpu if speed.compile is None else speed.compile
-        return Speed(attention=speed.attention, linears=speed.linears, compile=fuse)
+        return WeightsFolder(path, load_model, self.config.hardware, self.config.speed, self.config.threads)
 
     @cached_property
     def sampler(self) -> SamplerParams:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
-import torch.nn.functional as F
 from diffusers.models.transformers.transformer_cosmos import (
     CosmosAdaLayerNorm,
     CosmosEmbedding,
@@ -15,37 +12,21 @@ from diffusers.models.transformers.transformer_cosmos import (
 from torch import Tensor, nn
 
 from cosmos_exp.common.errors import UserError
-from cosmos_exp.models.kernels import float8
+from cosmos_exp.models.dit.block import Block, modulation_values, without_zero_rows
+from cosmos_exp.models.dit.patches import resize_padding, unpatchify
+from cosmos_exp.models.dit.positions import Positions, rope_table
+from cosmos_exp.models.dit.regional import RegionTexts
+from cosmos_exp.models.dit.residuals import repeated
+from cosmos_exp.models.dit.stack import BlockStack, PromptKeys, StepInputs
 from cosmos_exp.models.kernels.fused import norm_and_modulate
-from cosmos_exp.models.kernels.speed import Speed
-from cosmos_exp.models.transfer1.block import Block, Modulation, TextKeys, modulation_values, without_zero_rows
 from cosmos_exp.models.transfer1.config import DiTConfig
-from cosmos_exp.models.transfer1.embeddings import Positions, ViewEmbedding, rope_table, sincos_positions
-from cosmos_exp.models.transfer1.offload import Offload
-from cosmos_exp.models.transfer1.regional import RegionTexts
+from cosmos_exp.models.transfer1.embeddings import ViewEmbedding, sincos_positions
 
 BASE_FPS = 24.0
 
 
-class StepInputs(NamedTuple):
-    """Modulation of a network at one noise level. blocks: self-attention, cross-attention and MLP of each block."""
-
-    blocks: tuple[tuple[Modulation, Modulation, Modulation], ...]
-    head: tuple[Tensor, Tensor] | None  # shift and scale [B, 1, D]; None in a control encoder
-
-
-PromptKeys = tuple[TextKeys, ...] | None  # one per block; None: all-zero text, whose cross-attention is exactly zero
-
-
-def repeated(tokens: Tensor, branches: int) -> Tensor:
-    """Tokens [B, L, D] that are the same in all branches -> [branches*B, L, D]."""
-    return tokens if branches == 1 else tokens.repeat(branches, 1, 1)
-
-
-class Trunk(nn.Module):
+class Trunk(BlockStack):
     """The common part of base net and control encoder: patch, position and time embedding, blocks."""
-
-    offload: Offload | None = None
 
     def __init__(self, config: DiTConfig):
         super().__init__()
@@ -69,15 +50,6 @@ class Trunk(nn.Module):
             )
             for _ in range(config.num_blocks)
         )
-
-    def apply_speed(self, speed: Speed, device: torch.device | str) -> None:
-        """Choose the kernels and number formats of a loaded network. Weights are quantized on `device`, one by one."""
-        for block in self.blocks:
-            block.apply_speed(speed, device)
-
-    @property
-    def blocks(self) -> list[Block]:
-        return [as_block(module) for module in self.transformer_blocks]
 
     @property
     def dtype(self) -> torch.dtype:
@@ -179,30 +151,6 @@ class Trunk(nn.Module):
             keys = [own._replace(regions=block.region_keys(regions)) for own, block in zip(keys, self.blocks)]
         return tuple(keys)
 
-    def start(self, tokens: Tensor, step: StepInputs, positions: Positions) -> Tensor:
-        """Tokens [B, L, D] after the first block's self-attention, which do not depend on the text."""
-        block = self.loaded_block(0)
-        return block.attend_tokens(tokens, step.blocks[0][0], positions).total(block.fused)
-
-    def block(
-        self, i: int, hidden: Tensor, prompts: tuple[PromptKeys, ...], step: StepInputs, positions: Positions
-    ) -> Tensor:
-        """Block i on hidden [n*B, L, D], n branches with a prompt each; block 0 continues from `start`."""
-        texts = tuple(prompt and prompt[i] for prompt in prompts)
-        return self.loaded_block(i)(hidden, texts, step.blocks[i], positions, attended=i == 0)
-
-    def loaded_block(self, i: int) -> Block:
-        """Block i, with its weights on the device."""
-        block = as_block(self.transformer_blocks[i])
-        if self.offload is not None:
-            self.offload.load(block)
-        return block
-
-    def offload_to(self, offload: Offload) -> None:
-        """Offload the large weights of the blocks."""
-        offload.register(self.blocks, float8.LARGE_LINEARS)
-        self.offload = offload
-
 
 class DiT(Trunk):
     """A base net: trunk and head. Control residuals are added after its first blocks."""
@@ -253,29 +201,11 @@ class DiT(Trunk):
     def head(self, hidden: Tensor, step: StepInputs, grid: tuple[int, int, int]) -> Tensor:
         """F [n*B, latent_channels, V*T, H, W] of the last block's tokens."""
         assert step.head is not None
-        return self.unpatchify(self.proj_out(norm_and_modulate(hidden, *step.head)), grid)
+        return unpatchify(self.proj_out(norm_and_modulate(hidden, *step.head)), grid, self.config.patch_size)
 
     def head_modulation(self, time: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         shift, scale = modulation_values(self.norm_out, time).chunk(2, dim=-1)
         return shift, 1 + scale
-
-    def unpatchify(self, patches: Tensor, grid: tuple[int, int, int]) -> Tensor:
-        """The head orders a patch (row, column, frame, channel), which is not the order the embedder reads."""
-        pt, ph, pw = self.config.patch_size
-        x = patches.unflatten(2, (ph, pw, pt, -1)).unflatten(1, grid)
-        x = x.permute(0, 7, 1, 6, 2, 4, 3, 5)
-        return x.flatten(6, 7).flatten(4, 5).flatten(2, 3)
-
-
-def as_block(module: nn.Module) -> Block:
-    """An element of `transformer_blocks`."""
-    assert isinstance(module, Block)
-    return module
-
-
-def resize_padding(mask: Tensor, x: Tensor) -> Tensor:
-    """Padding mask [B,1,rows,columns] nearest-resized to the latent x: [B,1,1,H,W]."""
-    return F.interpolate(mask.to(x), size=x.shape[-2:], mode="nearest")[:, :, None]
 
 
 def init_weights(net: Trunk) -> None:

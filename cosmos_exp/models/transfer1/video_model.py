@@ -59,7 +59,7 @@ class Transfer1(Transfer1Spec):
 
     def load(self, tick: Tick) -> None:
         """The parts that stay on the device while the front view is made, with the controls of the config."""
-        model, away = self.folder.model, self.memory.evicted_for("single_view")
+        model, away = self.folder.model, self.folder.memory.evicted_for("single_view")
         parts: dict[str, Callable[[], object]] = {
             "text_encoder": lambda: model.text_encoder,
             "tokenizer": lambda: model.tokenizer,

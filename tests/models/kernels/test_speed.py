@@ -13,6 +13,7 @@ from helpers.tensors import draw, error
 
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.models.config import SpeedConfig
+from cosmos_exp.models.dit.step_cache import StepCache
 from cosmos_exp.models.kernels import attention, float8
 from cosmos_exp.models.kernels.float8 import KINDS, LARGE_LINEARS, Float8Linear
 from cosmos_exp.models.kernels.fused import FLOAT8, quantize_rows
@@ -22,7 +23,6 @@ from cosmos_exp.models.transfer1.config import DiTConfig
 from cosmos_exp.models.transfer1.control import ControlEncoder, ControlledDiT
 from cosmos_exp.models.transfer1.edm import Denoiser
 from cosmos_exp.models.transfer1.generation import speed_config
-from cosmos_exp.models.transfer1.step_cache import StepCache
 from cosmos_exp.models.transfer1.transformer import DiT
 
 CONFIG = DiTConfig(

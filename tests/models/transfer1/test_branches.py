@@ -9,13 +9,13 @@ import torch
 import torch.nn.functional as F
 from helpers.tensors import draw, error
 
+from cosmos_exp.models.dit.block import without_zero_rows
+from cosmos_exp.models.dit.view_layout import given_frames
 from cosmos_exp.models.kernels.attention import attend_beside_zeros
-from cosmos_exp.models.transfer1.block import without_zero_rows
 from cosmos_exp.models.transfer1.config import DiTConfig
 from cosmos_exp.models.transfer1.control import ControlEncoder, ControlledDiT
 from cosmos_exp.models.transfer1.edm import Denoiser, FrameCondition
 from cosmos_exp.models.transfer1.transformer import DiT
-from cosmos_exp.models.transfer1.view_layout import given_frames
 
 SINGLE = DiTConfig(
     model_channels=48, num_blocks=3, num_heads=2, text_channels=16, adaln_lora_dim=4, max_size=(8, 16, 16)

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from helpers.tensors import draw, error
 
+from cosmos_exp.models.dit.offload import Offload, Packed, tensors
+from cosmos_exp.models.dit.regional import Region, RegionKeys, Regions, blend
 from cosmos_exp.models.kernels import attention, float8
 from cosmos_exp.models.kernels.float8 import Float8Linear
 from cosmos_exp.models.kernels.speed import Speed
@@ -18,8 +20,6 @@ from cosmos_exp.models.transfer1.config import DiTConfig
 from cosmos_exp.models.transfer1.control import ControlEncoder, ControlledDiT
 from cosmos_exp.models.transfer1.denoise import guided
 from cosmos_exp.models.transfer1.edm import Denoiser
-from cosmos_exp.models.transfer1.offload import Offload, Packed, tensors
-from cosmos_exp.models.transfer1.regional import Region, RegionKeys, Regions, blend
 from cosmos_exp.models.transfer1.transformer import DiT
 from cosmos_exp.sampling.sampler_params import SamplerParams
 

@@ -6,7 +6,8 @@ import math
 
 import torch
 
-from cosmos_exp.models.transfer1.embeddings import rope_table, sincos_axis, sincos_positions
+from cosmos_exp.models.dit.positions import rope_table
+from cosmos_exp.models.transfer1.embeddings import sincos_axis, sincos_positions
 
 
 def test_rope_angles_follow_the_formula():

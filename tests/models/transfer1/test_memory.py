@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from cosmos_exp.common.errors import UserError
-from cosmos_exp.models.transfer1.memory import Memory
+from cosmos_exp.models.dit.memory import Memory
 from cosmos_exp.models.transfer1.model import WorldModel
 from cosmos_exp.models.transfer1.multi_view import sample_multi_view
 from cosmos_exp.models.transfer1.single_view import sample_single_view

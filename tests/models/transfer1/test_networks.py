@@ -9,10 +9,10 @@ import torch
 from diffusers import CosmosTransformer3DModel
 
 from cosmos_exp.common.errors import UserError
+from cosmos_exp.models.dit.view_layout import split_views, stack_views
 from cosmos_exp.models.transfer1.config import DiTConfig
 from cosmos_exp.models.transfer1.control import ControlEncoder, ControlledDiT
 from cosmos_exp.models.transfer1.transformer import DiT
-from cosmos_exp.models.transfer1.view_layout import split_views, stack_views
 
 SINGLE = DiTConfig(
     model_channels=48, num_blocks=3, num_heads=2, text_channels=16, adaln_lora_dim=4, max_size=(8, 16, 16)

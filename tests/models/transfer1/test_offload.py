@@ -7,11 +7,11 @@ import torch
 from torch import nn
 
 from cosmos_exp.common.errors import UserError
+from cosmos_exp.models.dit.offload import Offload, cpu_buffer
 from cosmos_exp.models.kernels.float8 import LARGE_LINEARS, use_float8
 from cosmos_exp.models.transfer1.config import DiTConfig
 from cosmos_exp.models.transfer1.control import ControlEncoder, ControlledDiT
 from cosmos_exp.models.transfer1.edm import Denoiser
-from cosmos_exp.models.transfer1.offload import Offload, cpu_buffer
 from cosmos_exp.models.transfer1.transformer import DiT
 
 CONFIG = DiTConfig(

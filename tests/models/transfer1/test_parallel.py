@@ -11,16 +11,16 @@ import torch.multiprocessing as mp
 from helpers.tensors import draw, error
 
 from cosmos_exp.common.errors import UserError
+from cosmos_exp.models.dit.layout import Layout, check_fits, layout
+from cosmos_exp.models.dit.parallel import ParallelContext
+from cosmos_exp.models.dit.regional import Region
+from cosmos_exp.models.dit.view_layout import given_frames
 from cosmos_exp.models.kernels import float8
 from cosmos_exp.models.transfer1.config import DiTConfig
 from cosmos_exp.models.transfer1.control import ControlEncoder, ControlledDiT
 from cosmos_exp.models.transfer1.denoise import guided
 from cosmos_exp.models.transfer1.edm import Denoiser, FrameCondition
-from cosmos_exp.models.transfer1.layout import Layout, check_fits, layout
-from cosmos_exp.models.transfer1.parallel import ParallelContext
-from cosmos_exp.models.transfer1.regional import Region
 from cosmos_exp.models.transfer1.transformer import DiT
-from cosmos_exp.models.transfer1.view_layout import given_frames
 from cosmos_exp.sampling.res_sampler import res_sample
 from cosmos_exp.sampling.sampler_params import SamplerParams
 

@@ -8,12 +8,12 @@ import torch.nn.functional as F
 from helpers.tensors import draw
 
 from cosmos_exp.common.errors import UserError
+from cosmos_exp.models.dit.block import Block, Residual, Sum
+from cosmos_exp.models.dit.regional import Region
 from cosmos_exp.models.kernels.fused import norm_heads
-from cosmos_exp.models.transfer1.block import Block, Residual, Sum
 from cosmos_exp.models.transfer1.config import DiTConfig
 from cosmos_exp.models.transfer1.control import ControlEncoder, ControlledDiT
 from cosmos_exp.models.transfer1.edm import Denoiser
-from cosmos_exp.models.transfer1.regional import Region
 from cosmos_exp.models.transfer1.transformer import DiT
 
 CONFIG = DiTConfig(

@@ -9,10 +9,10 @@ import torch
 from helpers.tensors import draw
 
 from cosmos_exp.common.errors import UserError
+from cosmos_exp.models.dit.regional import Region
 from cosmos_exp.models.transfer1.denoise import guided, tile_gain
 from cosmos_exp.models.transfer1.model import WorldModel
 from cosmos_exp.models.transfer1.multi_view import sample_multi_view
-from cosmos_exp.models.transfer1.regional import Region
 from cosmos_exp.models.transfer1.single_view import first_frames_condition, noised_latent, sample_single_view
 from cosmos_exp.sampling.sampler_params import SamplerParams
 

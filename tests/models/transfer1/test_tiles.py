@@ -8,7 +8,7 @@ import pytest
 import torch
 from helpers.tensors import draw
 
-from cosmos_exp.models.transfer1.regional import Region
+from cosmos_exp.models.dit.regional import Region
 from cosmos_exp.models.transfer1.single_view import sample_single_view
 from cosmos_exp.models.transfer1.tiles import Tile, blend_tiles, tile_weights, tiles_of
 from cosmos_exp.sampling.sampler_params import SamplerParams

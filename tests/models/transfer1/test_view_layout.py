@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from cosmos_exp.common.errors import UserError
-from cosmos_exp.models.transfer1.view_layout import given_frames, split_views, stack_views
+from cosmos_exp.models.dit.view_layout import given_frames, split_views, stack_views
 
 
 def test_stacking_puts_views_one_after_the_other():

@@ -16,8 +16,8 @@ from safetensors.numpy import load_file
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.stored_arrays import ARRAYS
 from cosmos_exp.config.validate import validate
+from cosmos_exp.models.dit.workers import sampling_workers
 from cosmos_exp.models.transfer1.model import WorldModel
-from cosmos_exp.models.transfer1.workers import sampling_workers
 from cosmos_exp.pipeline.run import run
 from cosmos_exp.runs.run_folder import RunFolder
 from cosmos_exp.runs.states import FAILED
@@ -105,12 +105,14 @@ def test_all_end_with_the_first_and_its_reason(
     workers = sampling_workers(2, "cpu")
     model = WorldModel.from_folder(tiny_model_folder)
     with pytest.raises(error, match=message):
-        workers.sample(one_rank_fails, model, (tiny_model_folder, {}, ""), end, progress=None, threads=1)
+        workers.sample(
+            one_rank_fails, model, (WorldModel.from_folder, tiny_model_folder, {}, ""), end, progress=None, threads=1
+        )
     assert workers.closed and all(worker.exit_code is not None for worker in workers.processes)
 
 
 def test_a_run_whose_process_cannot_start_says_why(run_small, root: Path, monkeypatch) -> None:
-    monkeypatch.setattr("cosmos_exp.models.transfer1.workers.WORKER_SCRIPT", "raise SystemExit('no torch here')")
+    monkeypatch.setattr("cosmos_exp.models.dit.workers.WORKER_SCRIPT", "raise SystemExit('no torch here')")
     with pytest.raises(UserError, match="process 1 of 2 failed: no torch here"):
         run_small("unborn", "alone", "hardware.processes=2", "sampler.seed=1")
     assert RunFolder(root / "unborn").read_status().state == FAILED

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from cosmos_exp.common.errors import UserError
-from cosmos_exp.models.transfer1.parallel import SequenceGroup
+from cosmos_exp.models.dit.parallel import SequenceGroup
 
 
 class StepCache:

@@ -31,24 +31,24 @@ from cosmos_exp.common import torchrun
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.gpu_memory import limit_memory
 from cosmos_exp.common.threads import torch_threads
-from cosmos_exp.models.transfer1.model import WorldModel
-from cosmos_exp.models.transfer1.parallel import ParallelContext, rank_device
+from cosmos_exp.models.dit.parallel import ParallelContext, rank_device
 
 IDLE_TIMEOUT = timedelta(days=30)  # how long a worker waits for the next clip
 START_TIMEOUT = 300.0  # seconds
 STOP_TIMEOUT = 5.0
 ABORT_TIMEOUT = 120.0  # from the exit of one process to the exit of rank 0, in whatever call that hangs
 FAILURE_KEY, READY_KEY = "cosmos_exp/failure", "cosmos_exp/ready"
-WORKER_SCRIPT = "from cosmos_exp.models.transfer1.workers import worker_main; worker_main(exit_on_stdin_eof=True)"
+WORKER_SCRIPT = "from cosmos_exp.models.dit.workers import worker_main; worker_main(exit_on_stdin_eof=True)"
 
-Source = tuple[Path, Mapping[str, Any], str]
+Load = Callable[..., Any]  # (folder, device=, **options), a function of a module
+Source = tuple[Load, Path, Mapping[str, Any], str]
 Sample = Callable[..., Tensor]  # (model, *inputs, progress=None, parallel=None, **options)
 
 
 @dataclass(frozen=True)
 class Call:
-    """One clip to sample. source: the model's folder, options of `WorldModel.from_folder` besides the device, and a key
-    that changes with its files.
+    """One clip to sample. source: what loads the model, its folder, options besides the device, and a key that changes
+    with its files.
 
     inputs, options: of `sample`, tensors on the CPU. threads: of each process, on a CPU. memory_gb: limit per GPU.
     """
@@ -103,7 +103,7 @@ class SamplingWorkers:
     def sample(
         self,
         sample: Sample,
-        model: WorldModel,
+        model: Any,
         source: Source,
         *inputs: Any,
         progress: Callable[[int, int], None],
@@ -320,7 +320,7 @@ class _Worker:
 
     def __init__(self) -> None:
         self.parallel: ParallelContext | None = None
-        self.model: WorldModel | None = None
+        self.model: Any = None
         self.source: Source | None = None
 
     def sample(self, call: Call) -> None:
@@ -330,7 +330,7 @@ class _Worker:
             limit_memory(str(self.parallel.device), call.memory_gb)
         if self.model is None or self.source != call.source:
             self.model, self.source = None, call.source  # frees the old one first
-            folder, options, _ = call.source
-            self.model = WorldModel.from_folder(folder, device=self.parallel.device, **options)
+            load, folder, options, _ = call.source
+            self.model = load(folder, device=self.parallel.device, **options)
         with torch_threads(call.threads):
             call.sample(self.model, *call.inputs, parallel=self.parallel, **call.options)

@@ -20,13 +20,13 @@ from diffusers.models.transformers.transformer_cosmos import (
 )
 from torch import Tensor, nn
 
+from cosmos_exp.models.dit.positions import Positions
+from cosmos_exp.models.dit.regional import RegionKeys, Regions, RegionTexts, blend
 from cosmos_exp.models.kernels import attention, float8
 from cosmos_exp.models.kernels.float8 import Float8Linear, use_float8
 from cosmos_exp.models.kernels.fused import EAGER, Float8, Fused, compiled, norm_and_modulate, norm_heads
 from cosmos_exp.models.kernels.speed import Speed
 from cosmos_exp.models.kernels.te_linear import TELinear
-from cosmos_exp.models.transfer1.embeddings import Positions
-from cosmos_exp.models.transfer1.regional import RegionKeys, Regions, RegionTexts, blend
 
 MLP_TOKENS = 16384  # per call: enough to saturate a GPU; the MLP's inner activation is mlp_ratio hidden states
 
@@ -84,13 +84,40 @@ class TextKeys(NamedTuple):
     """Keys and values of a prompt in one block's cross-attention.
 
     key, value: [B*V, heads, S, head_dim]. zeros: number of zero rows that the text has besides these.
-    regions: of the regional prompts, if there are any.
+    regions: of the regional prompts, if there are any. image: keys and values [B, heads, I, head_dim] of an image.
     """
 
     key: Tensor
     value: Tensor
     zeros: int = 0
     regions: Regions | None = None
+    image: tuple[Tensor, Tensor] | None = None
+
+
+class ImageAttention(nn.Module):
+    """The part of a cross-attention that reads an image beside the text."""
+
+    def __init__(self, heads: int, head_dim: int, head_eps: float, image_channels: int):
+        super().__init__()
+        width = heads * head_dim
+        self.to_q = nn.Linear(width, width, bias=False)
+        self.to_k = nn.Linear(image_channels, width, bias=False)
+        self.to_v = nn.Linear(image_channels, width, bias=False)
+        self.norm_q = RMSNorm(head_dim, eps=head_eps)
+        self.norm_k = RMSNorm(head_dim, eps=head_eps)
+        self.heads = heads
+
+    def forward(self, normed: Tensor | Float8, image: tuple[Tensor, Tensor], fused: Fused) -> Tensor:
+        """[B, heads, L, head_dim] of the input of the cross-attention [B, L, D]. image: what `keys` returned."""
+        if isinstance(normed, Float8):
+            normed = normed.dequantized(self.to_q.weight.dtype)
+        queries = fused.norm_heads(self.to_q(normed), *rms_weight(self.norm_q))
+        key, value = (part.to(queries) for part in image)
+        return attention.attend(queries, key, value)
+
+    def keys(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values [B, heads, I, head_dim] of an image [B, I, image_channels]."""
+        return norm_heads(self.to_k(image), *rms_weight(self.norm_k)), split_heads(self.to_v(image), self.heads)
 
 
 class Block(nn.Module):
@@ -98,19 +125,32 @@ class Block(nn.Module):
 
     attention: kernel of the self-attention, one of `ATTENTION`. fused: the element-wise operations, eager or compiled.
     bound: for attention=fp8, see `float8.attend`.
+    head_eps: of the RMS norm of queries and keys. image_channels: of an image that the cross-attention reads beside the
+    text, with queries, keys and values of its own; 0: none.
     """
 
     attention: str = "auto"
     fused: Fused = EAGER
     bound: tuple[float, float] = (0.0, 0.0)
 
-    def __init__(self, *, heads: int, head_dim: int, text_channels: int, mlp_ratio: float, adaln_lora_dim: int):
+    def __init__(
+        self,
+        *,
+        heads: int,
+        head_dim: int,
+        text_channels: int,
+        mlp_ratio: float,
+        adaln_lora_dim: int,
+        head_eps: float = 1e-5,
+        image_channels: int = 0,
+    ):
         super().__init__()
         width = heads * head_dim
         self.norm1 = CosmosAdaLayerNormZero(width, adaln_lora_dim)
-        self.attn1 = _attention(width, heads, head_dim)
+        self.attn1 = _attention(width, heads, head_dim, head_eps)
         self.norm2 = CosmosAdaLayerNormZero(width, adaln_lora_dim)
-        self.attn2 = _attention(width, heads, head_dim, text_channels)
+        self.attn2 = _attention(width, heads, head_dim, head_eps, text_channels)
+        self.image_attn = ImageAttention(heads, head_dim, head_eps, image_channels) if image_channels else None
         self.norm3 = CosmosAdaLayerNormZero(width, adaln_lora_dim)
         self.ff = FeedForward(width, inner_dim=int(width * mlp_ratio), activation_fn="gelu", bias=False)
 
@@ -167,7 +207,10 @@ class Block(nn.Module):
         layer, fused = self.attn1, self.fused
         fp8 = isinstance(layer.to_q, Float8Linear)
         shift, scale, gate = modulation
-        hidden, normed = fused.add_positions_and_modulate(hidden, positions.extra, shift, scale, fp8)
+        if positions.extra is None:
+            normed = fused.modulate(hidden, shift, scale, fp8)
+        else:
+            hidden, normed = fused.add_positions_and_modulate(hidden, positions.extra, shift, scale, fp8)
         query = fused.norm_and_rotate_heads(layer.to_q(normed), *rms_weight(layer.norm_q), *positions.rope)
         key = fused.norm_and_rotate_heads(layer.to_k(normed), *rms_weight(layer.norm_k), *positions.rope)
         value = split_heads(layer.to_v(normed), layer.heads)
@@ -195,6 +238,8 @@ class Block(nn.Module):
         attended = attention.attend_beside_zeros(queries, key, value, text.zeros, fused)
         if text.regions is not None:
             attended = blend(attended, queries, text.regions)
+        if text.image is not None and self.image_attn is not None:
+            attended = attended + self.image_attn(normed, text.image, fused)
         return Sum(hidden, Residual(modulation.gate, project_out(layer, attended, fused).reshape(hidden.shape)))
 
     def text_keys(self, text: Tensor, zeros: int) -> TextKeys:
@@ -223,7 +268,7 @@ class Block(nn.Module):
         return first, second, third
 
 
-def _attention(width: int, heads: int, head_dim: int, text_channels: int | None = None) -> Attention:
+def _attention(width: int, heads: int, head_dim: int, head_eps: float, text_channels: int | None = None) -> Attention:
     """As in diffusers' CosmosTransformerBlock."""
     return Attention(
         query_dim=width,
@@ -232,6 +277,7 @@ def _attention(width: int, heads: int, head_dim: int, text_channels: int | None 
         dim_head=head_dim,
         qk_norm="rms_norm",
         elementwise_affine=True,
+        eps=head_eps,
         out_bias=False,
         processor=CosmosAttnProcessor2_0(),  # type: ignore[arg-type]  # diffusers annotates its first processor only
     )

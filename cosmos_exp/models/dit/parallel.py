@@ -18,8 +18,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from cosmos_exp.models.dit.layout import Layout, check_fits, layout
 from cosmos_exp.models.kernels.fused import Float8
-from cosmos_exp.models.transfer1.layout import Layout, check_fits, layout
 
 COLLECTIVE_TIMEOUT = timedelta(minutes=30)
 

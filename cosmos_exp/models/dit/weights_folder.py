@@ -1,0 +1,119 @@
+"""The weights folder of a run: what its files hash to, the network of this process that holds them, and sampling with
+it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, fields
+from functools import cached_property
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from cosmos_exp.common import torchrun
+from cosmos_exp.common.files import file_version
+from cosmos_exp.common.gpu_memory import limit_memory
+from cosmos_exp.common.progress import Tick
+from cosmos_exp.common.single_entry_cache import SingleEntryCache
+from cosmos_exp.common.threads import one_torch_thread
+from cosmos_exp.models.base import ResultStore
+from cosmos_exp.models.config import HardwareConfig, SpeedConfig
+from cosmos_exp.models.dit.memory import Memory
+from cosmos_exp.models.kernels.speed import Speed
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from cosmos_exp.models.dit.workers import Load, Source
+
+_models = SingleEntryCache()
+
+
+class WeightsFolder:
+    """The weights of a run.
+
+    load: makes the model of a folder, see `workers.Load`. speed: of the config. threads: of torch on the CPU beside a
+    GPU.
+    """
+
+    def __init__(self, path: Path, load: Load, hardware: HardwareConfig, speed: SpeedConfig, threads: int):
+        self.path = path
+        self.load = load
+        self.hardware = hardware
+        self.speed = chosen_speed(speed, hardware)
+        self.memory = Memory(**{entry.name: getattr(hardware, entry.name) for entry in fields(Memory)})
+        self.threads = threads
+        self._loading = Lock()
+
+    @property
+    def model(self) -> Any:
+        """Kept by the process for its next run. On a CPU this thread then computes with one thread of torch's."""
+        import torch
+
+        if self.hardware.on_gpu:
+            torch.set_num_threads(self.threads)
+        else:
+            one_torch_thread()
+        with self._loading:
+            return self._model
+
+    @cached_property
+    def _model(self) -> Any:
+        if self.hardware.on_gpu:
+            limit_memory(self.hardware.device, self.hardware.memory_gb)
+        load, folder, options, key = self.source
+        return _models.get(key, lambda: load(folder, device=self.hardware.device, **options))
+
+    @cached_property
+    def source(self) -> Source:
+        """What every process of the run loads, each on its own device."""
+        import torch
+
+        files = sorted((p.name, *file_version(p.stat())) for p in self.path.iterdir())
+        key = json.dumps([str(self.path), files, asdict(self.hardware), asdict(self.speed)])
+        dtype = getattr(torch, self.hardware.dtype)
+        return self.load, self.path, {"dtype": dtype, "speed": self.speed, "memory": self.memory}, key
+
+    def files(self, store: ResultStore, *patterns: str) -> dict[str, str]:
+        """{file: sha256} of the model's description and of the weights files that match."""
+        files = [self.path / "model.json"]
+        files += sorted(p for pattern in patterns for p in self.path.glob(f"{pattern}.safetensors"))
+        return {p.name: store.file_identity(p) for p in files}
+
+    def identity(self, store: ResultStore, *patterns: str) -> str:
+        """Of the same files together."""
+        return hashlib.sha256(json.dumps(self.files(store, *patterns), sort_keys=True).encode()).hexdigest()
+
+    # Sampling
+
+    @property
+    def processes(self) -> int:
+        """That sample a clip together."""
+        return torchrun.process_count(self.hardware.processes)
+
+    def sample(self, sample: Callable[..., Tensor], *inputs: Any, tick: Tick, **options: Any) -> Tensor:
+        """What a sampling function of the model returns, computed here or by all processes of the run. inputs: on the
+        CPU."""
+        if self.processes == 1:
+            return sample(self.model, *inputs, progress=tick, **options)
+
+        from cosmos_exp.models.dit.workers import sampling_workers
+
+        return sampling_workers(self.processes, self.hardware.device).sample(
+            sample,
+            self.model,
+            self.source,
+            *inputs,
+            progress=tick,
+            threads=self.threads if self.hardware.on_gpu else self.processes,
+            memory_gb=self.hardware.memory_gb,
+            **options,
+        )
+
+
+def chosen_speed(speed: SpeedConfig, hardware: HardwareConfig) -> Speed:
+    """compile: null in the config stands for: on a GPU."""
+    fuse = hardware.on_gpu if speed.compile is None else speed.compile
+    return Speed(attention=speed.attention, linears=speed.linears, compile=fuse)

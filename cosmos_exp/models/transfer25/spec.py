@@ -1,0 +1,163 @@
+"""What a config means for a Cosmos-Transfer2.5 network: weights, sampler, seeds, texts, given frames, cost.
+
+Nothing here is loaded or computed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import cached_property
+from typing import ClassVar
+
+from cosmos_exp.common.errors import UserError, ValidationErrors
+from cosmos_exp.common.typed_config import plain
+from cosmos_exp.models.base import ResultStore, VideoModel
+from cosmos_exp.models.clip_shapes import Video, Videos
+from cosmos_exp.models.config import GenerationConfig
+from cosmos_exp.models.contract import Contract
+from cosmos_exp.models.dit.weights_folder import WeightsFolder
+from cosmos_exp.models.transfer25.model_config import Transfer25Config
+from cosmos_exp.models.transfer25.views import in_order, primary_view
+from cosmos_exp.models.transfer25.weights_folder import load_model, model_folder
+from cosmos_exp.sampling.chunks import Chunk
+from cosmos_exp.sampling.flow import FlowParams
+from cosmos_exp.sampling.seeds import item_seed
+
+NO_TEXT = " "
+"""What the original gives to the views beside the primary one."""
+SEEDS = 2**32
+
+
+class Transfer25Spec(VideoModel):
+    stages: ClassVar[Mapping[str, int]] = {"hints": 3, "input": 3, "text": 3, "multi_view": 5}
+
+    may_read = ("rgb",)
+
+    def __init__(self, config: GenerationConfig, contract: Contract, *, known: Mapping[str, Contract] | None = None):
+        super().__init__(config, contract, known=known)
+        if not isinstance(config.model, Transfer25Config):
+            raise TypeError(f"the family transfer25 reads a Transfer25Config, not {config.model!r}")
+        self.model_config = config.model
+
+    # Views
+
+    @cached_property
+    def videos(self) -> Videos:
+        """As of every model; the front view has as many frames as all views together."""
+        videos = super().videos
+        multi = videos.multi_view
+        if multi and multi.shape != videos.single_view.shape:
+            frames = videos.single_view.shape.frames
+            raise ValidationErrors(
+                [
+                    f"model.num_frames={frames}: all views together are of {self._frame_counts(videos)} frames, with "
+                    f"model.overlap={multi.overlap}; nearest is {multi.shape.frames}"
+                ]
+            )
+        return videos
+
+    def _frame_counts(self, videos: Videos) -> str:
+        assert videos.multi_view
+        counts = self.contract.multi_view_frames(self.contract.video_frames.most, videos.multi_view.overlap)
+        return " or ".join(map(str, counts)) if len(counts) <= 4 else f"{counts[0]}, {counts[1]}, {counts[2]} ..."
+
+    @property
+    def video(self) -> Video:
+        """Of each view."""
+        return self.videos.single_view
+
+    @property
+    def ordered_views(self) -> tuple[str, ...]:
+        """In the order of the network."""
+        return in_order(self.config.views)
+
+    def given_frames(self) -> dict[str, int]:
+        """{view: first pixel frames that are given}; UserError where the config has numbers for other views."""
+        views, counts = self.config.views, self.model_config.given_frames
+        if len(counts) not in (1, len(views)):
+            raise UserError(
+                f"model.given_frames={list(counts)}: give one number for all views, or one for each of "
+                f"{', '.join(views)}"
+            )
+        if self.config.sampler.first_frames is None:
+            return dict.fromkeys(views, 0)
+        return dict(zip(views, counts if len(counts) > 1 else counts * len(views)))
+
+    # Texts
+
+    @cached_property
+    def negative_prompt(self) -> str:
+        given = self.config.captions.negative_prompt
+        return (self.contract.negative_prompt or NO_TEXT) if given is None else given
+
+    def texts(self, prompt: str, view_prompts: Mapping[str, str]) -> dict[str, str]:
+        """{view: what the conditional pass reads}, in the order of the network."""
+        if self.model_config.captions == "each":
+            return {view: view_prompts[view] for view in self.ordered_views}
+        return {view: prompt if view == self._primary else NO_TEXT for view in self.ordered_views}
+
+    @property
+    def negative_texts(self) -> dict[str, str]:
+        """{view: what the unconditional pass reads}, in the order of the network."""
+        each = self.model_config.captions == "each"
+        return {v: self.negative_prompt if each or v == self._primary else NO_TEXT for v in self.ordered_views}
+
+    @property
+    def _primary(self) -> str:
+        return primary_view(self.config.views)
+
+    # Controls and sampler
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """{control: weight} of those above 0."""
+        return {name: control.weight for name, control in self.config.controls.used.items()}
+
+    @cached_property
+    def sampler(self) -> FlowParams:
+        sampler, speed = self.config.sampler, self.config.speed
+        interval = speed.guidance_interval
+        return FlowParams(
+            num_steps=sampler.num_steps,
+            guidance=sampler.guidance,
+            guidance_interval=(interval[0], interval[1]) if interval else None,
+            cache_threshold=speed.cache_threshold,
+        )
+
+    def seed(self, clip: str, chunk: Chunk) -> int:
+        """Of a chunk's initial noise."""
+        seed = self.config.sampler.seed
+        if self.model_config.reference_compat:
+            return (seed + chunk.index) % SEEDS
+        return item_seed(seed, "multi_view", f"{clip}/{chunk.index}" if chunk.index else clip)
+
+    def seeds(self, clip: str) -> dict[str, list[int]]:
+        return {"multi_view": [self.seed(clip, chunk) for chunk in self.video.chunks]}
+
+    # Identity and cost
+
+    @cached_property
+    def folder(self) -> WeightsFolder:
+        path = model_folder(self.model_config.name, self.model_config.weights)
+        return WeightsFolder(path, load_model, self.config.hardware, self.config.speed, self.config.threads)
+
+    def files(self, store: ResultStore) -> dict[str, str]:
+        return self.folder.files(store, "*")
+
+    @property
+    def location(self) -> str:
+        return str(self.folder.path)
+
+    @property
+    def passes(self) -> int:
+        """Of the network, to sample a chunk."""
+        return self.sampler.num_steps * (2 if self.sampler.guidance else 1)
+
+    def cost_setting(self, stage: str) -> str:
+        model, hardware = self.model_config, asdict(self.config.hardware)
+        del hardware["threads"]
+        hardware["device"] = self.config.hardware.device.partition(":")[0]
+        name = self.folder.path.name if model.weights else model.name
+        return json.dumps([name, hardware, plain(asdict(self.config.speed))], sort_keys=True)

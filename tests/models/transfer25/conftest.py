@@ -1,0 +1,49 @@
+"""A small model of the family, from published files to a model folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """As a run on a CPU computes; with more, the small layers are slower."""
+    from cosmos_exp.common.threads import torch_threads
+
+    with torch_threads(1):
+        yield
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory):
+    """The folder of published files, their description, and the modules whose weights they hold."""
+    from helpers.published25 import small_config, write_published
+
+    folder, config = tmp_path_factory.mktemp("published25"), small_config()
+    return folder, config, write_published(folder, config)
+
+
+@pytest.fixture(scope="session")
+def model25_folder(published, tmp_path_factory) -> Path:
+    """The same as a model folder, weights in float32."""
+    import torch
+
+    from cosmos_exp.models.checkpoints.convert import convert_checkpoint
+    from cosmos_exp.models.transfer25.convert import read_part
+    from cosmos_exp.models.transfer25.released import MODELS
+
+    source, config, _ = published
+    folder = tmp_path_factory.mktemp("model25")
+    files = MODELS["transfer25_auto_multiview"].files
+    options = {"dtype": torch.float32, "report": lambda line: None, "read": read_part}
+    assert convert_checkpoint(source, folder, config, files, **options) == ["network", "tokenizer", "text_encoder"]
+    return folder
+
+
+@pytest.fixture(scope="session")
+def model25(model25_folder):
+    from cosmos_exp.models.transfer25.model import ViewsModel
+
+    return ViewsModel.from_folder(model25_folder)
