@@ -67,6 +67,11 @@ FIRST = (  # a file that compiles the kernels of the renderer, some that need no
 )
 
 
+def pytest_collection() -> None:
+    """Modules are loaded, which the garbage collector would traverse again and again."""
+    gc.disable()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """`make test-fast` leaves the tests of SLOW files out. Test processes take the FIRST files first."""
     for item in items:
@@ -78,6 +83,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_collection_finish() -> None:
     """All modules are loaded, and stay: from now on the garbage collector passes them over."""
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)
