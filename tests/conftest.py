@@ -81,8 +81,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """All modules are loaded, and stay: from now on the garbage collector passes them over."""
+    """All modules are loaded, and stay: from now on the garbage collector passes them over. It comes seldom, since
+    configs are many small objects without cycles."""
     gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
     gc.enable()
 
 
