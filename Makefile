@@ -54,7 +54,7 @@ docs: $(VENV)/.docs  ## build the documentation site into site/
 	$(VENV)/bin/mkdocs build --strict
 
 $(VENV)/.docs: $(STAMP)
-	$(if $(findstring docs,$(EXTRAS)),,$(PIP) -e '.[docs]' && { $(COMPILE); })
+	$(if $(findstring docs,$(EXTRAS)),[ -x $(VENV)/bin/mkdocs ] ||) { $(PIP) -e '.[docs]' && { $(COMPILE); }; }
 	@touch $@
 
 wheel: install  ## build the wheel into dist/
