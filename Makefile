@@ -1,6 +1,8 @@
 # Everything runs from a private environment in .venv; `make demo` and `make test` set it up on first use.
 PYTHON ?= python3
 VENV   ?= .venv
+# Of the package; with dev,docs the first installation takes in what `make docs` needs, too.
+EXTRAS ?= dev
 STAMP  := $(VENV)/.installed
 # Test processes, more than there are cores, since some wait for others that they start; the tests of a file stay together
 # and share its fixtures. TESTS: further options of pytest. COVERAGE: a JSON file to write line coverage to, by SlipCover,
@@ -19,7 +21,7 @@ help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 $(STAMP): pyproject.toml constraints.txt deploy/install.sh
-	PYTHON=$(PYTHON) EXTRAS=dev PIP_ARGS=--no-compile deploy/install.sh $(VENV) --editable
+	PYTHON=$(PYTHON) EXTRAS=$(EXTRAS) PIP_ARGS=--no-compile deploy/install.sh $(VENV) --editable
 	$(COMPILE)
 	@touch $(STAMP)
 
@@ -52,8 +54,7 @@ docs: $(VENV)/.docs  ## build the documentation site into site/
 	$(VENV)/bin/mkdocs build --strict
 
 $(VENV)/.docs: $(STAMP)
-	$(PIP) -e '.[docs]'
-	$(COMPILE)
+	$(if $(findstring docs,$(EXTRAS)),[ -x $(VENV)/bin/mkdocs ] ||) { $(PIP) -e '.[docs]' && { $(COMPILE); }; }
 	@touch $@
 
 wheel: install  ## build the wheel into dist/

@@ -67,6 +67,11 @@ FIRST = (  # a file that compiles the kernels of the renderer, some that need no
 )
 
 
+def pytest_collection() -> None:
+    """Modules are loaded, which the garbage collector would traverse again and again."""
+    gc.disable()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """`make test-fast` leaves the tests of SLOW files out. Test processes take the FIRST files first."""
     for item in items:
@@ -76,8 +81,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """All modules are loaded, and stay: from now on the garbage collector passes them over."""
+    """All modules are loaded, and stay: from now on the garbage collector passes them over. It comes seldom, since
+    configs are many small objects without cycles."""
     gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)

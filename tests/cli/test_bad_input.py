@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.command_line import run_here
-from helpers.forked import Forked
+from helpers.forked import NETWORKS, Forked
 from safetensors.torch import load_file, save_file
 
 from cosmos_exp.common.cache import MANIFEST
@@ -208,7 +208,8 @@ def assert_nothing_looks_whole(folder: Path, cache: Path) -> None:
 @pytest.fixture
 def sampling(tiny_model_folder: Path, tmp_path: Path):
     """A process that has been caught while it samples the single view."""
-    process = Forked(f"model.weights={tiny_model_folder}", *QUICK, "sampler.num_steps=400", cwd=tmp_path, networks=True)
+    overrides = (f"model.weights={tiny_model_folder}", *QUICK, "sampler.num_steps=400")
+    process = Forked(*overrides, cwd=tmp_path, libraries=NETWORKS)
     status = tmp_path / "out" / "runs" / "it" / "status.json"
     deadline = time.monotonic() + 300
     while not (status.exists() and json.loads(status.read_text())["stage"] == "single_view"):

@@ -69,9 +69,11 @@ def become(command: dict, descriptors: list[int]) -> None:
 
 
 def main() -> None:
+    gc.disable()
     for name in sys.argv[2:]:
         import_module(name)
     gc.freeze()
+    gc.enable()
     arguments = next_command(socket.socket(fileno=int(sys.argv[1])))
     if arguments is not None:
         sys.argv[1:] = arguments

@@ -27,23 +27,28 @@ LIBRARIES = (  # none that looks for models of other packages, which a command m
     "cosmos_exp.pipeline.stages",
     "cosmos_exp.rendering.renderer",
 )
-NETWORKS = ("cosmos_exp.models.transfer1.generation", "cosmos_exp.models.transfer1.model")
+NETWORKS = (*LIBRARIES, "cosmos_exp.models.transfer1.generation", "cosmos_exp.models.transfer1.model")
+SERVER = ("cosmos_exp.cli.commands.serve", "cosmos_exp.serving.server", "cosmos_exp.sweeps.server_job", "gradio")
 
 
 class Forked:
     """A command that runs; like subprocess.Popen, in a session of its own, with its output in text.
 
-    networks: whether it computes with some, so that their libraries should be there too.
+    libraries: that it needs.
     """
 
     def __init__(
-        self, *arguments: str, cwd: Path, environment: Mapping[str, str] | None = None, networks: bool = False
+        self,
+        *arguments: str,
+        cwd: Path,
+        environment: Mapping[str, str] | None = None,
+        libraries: tuple[str, ...] = LIBRARIES,
     ):
         self._output = [tempfile.TemporaryFile("a+") for _ in range(2)]  # noqa: SIM115
         self._server, own = socket.socketpair()
         with own, open(os.devnull) as nothing:
             files = [own.fileno(), nothing.fileno(), *(file.fileno() for file in self._output)]
-            socket.send_fds(_server(networks), [b"1"], files)
+            socket.send_fds(_server(libraries), [b"1"], files)
         command = {"arguments": arguments, "cwd": str(cwd), "environment": dict(environment or os.environ)}
         self._server.sendall(json.dumps(command).encode() + b"\n")
         self._told = self._server.makefile()
@@ -92,10 +97,13 @@ class Forked:
 
 
 def run_forked(
-    *arguments: str, cwd: Path, environment: Mapping[str, str] | None = None, networks: bool = False
+    *arguments: str,
+    cwd: Path,
+    environment: Mapping[str, str] | None = None,
+    libraries: tuple[str, ...] = LIBRARIES,
 ) -> subprocess.CompletedProcess[str]:
     """`cosmos-exp` with these arguments, in this folder, in no more than 300 seconds."""
-    command = Forked(*arguments, cwd=cwd, environment=environment, networks=networks)
+    command = Forked(*arguments, cwd=cwd, environment=environment, libraries=libraries)
     try:
         out, err = command.communicate(timeout=300)
     finally:
@@ -104,16 +112,13 @@ def run_forked(
 
 
 @cache
-def _server(networks: bool) -> socket.socket:
-    """The socket of a fork server of this process, with which it ends."""
+def _server(libraries: tuple[str, ...]) -> socket.socket:
+    """The socket of a fork server of this process, with which it ends, and which has loaded the libraries."""
     ours, asked = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     path = os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")]))
     with asked:
         subprocess.Popen(
-            [
-                *(sys.executable, "-m", fork_server.__name__, str(asked.fileno())),
-                *(LIBRARIES + NETWORKS if networks else LIBRARIES),
-            ],
+            [sys.executable, "-m", fork_server.__name__, str(asked.fileno()), *libraries],
             env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path},
             pass_fds=[asked.fileno()],
             start_new_session=True,

@@ -1,12 +1,11 @@
-"""A server of the job API in a process of its own, as `cosmos-exp serve` starts it."""
+"""A server of the job API in a process of its own, as `cosmos-exp serve` starts it, forked as `helpers.forked` does."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import signal
-import subprocess
-import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import numpy as np
 from cosmos_exp.common.video import write_video
 from cosmos_exp.remote.job_client import JobClient
 from cosmos_exp.remote.wire import Extra, JobRequest
+from helpers.forked import SERVER, Forked
 
 SMALL = ("model=render", "views=single", "model.num_frames=9")
 """Overrides of a model without networks: the video that it makes is the one that it is given."""
@@ -25,7 +25,7 @@ FRONT = "front_wide_120fov"
 
 @dataclass
 class Served:
-    process: subprocess.Popen[str]
+    process: Forked
     url: str
     said: list[str]
     state: Path
@@ -45,36 +45,32 @@ class Served:
 
 
 @contextmanager
-def served(folder: Path, *overrides: str) -> Iterator[Served]:
-    """A server with its state in `folder/serve`, on any free port."""
+def served(folder: Path, *overrides: str, libraries: tuple[str, ...] = SERVER) -> Iterator[Served]:
+    """A server with its state in `folder/serve`, on any free port. libraries: that are loaded for it; with none, it
+    starts as a new process does."""
     state = folder / "serve"
     given = ["serve.port=0", f"serve.state={state}", f"paths.outputs={folder}", *overrides]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("COSMOS_TOKEN")}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "cosmos_exp", "serve", *given],
-        stdout=subprocess.PIPE, text=True, env=environment, preexec_fn=_with_signals,
-    )  # fmt: skip
-    said = []
-    assert process.stdout is not None
-    for line in process.stdout:
-        said.append(line.strip())
-        if line.startswith("state:"):
-            break
-    assert said and said[0].startswith("serving "), said
+    process = Forked("serve", *given, cwd=Path.cwd(), environment=environment, libraries=libraries)
     try:
-        yield Served(process, said[0].split()[-1], said, state)
+        yield Served(process, *_where(process), state)
     finally:
-        process.terminate()
+        process.send_signal(signal.SIGTERM)
         try:
             process.wait(60)
-        except subprocess.TimeoutExpired:
+        finally:
             process.kill()
-            process.wait()
 
 
-def _with_signals() -> None:
-    """Of a shell's background, a process would inherit that it ignores Ctrl-C."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+def _where(process: Forked) -> tuple[str, list[str]]:
+    """The URL of a server, and what it says, once it listens."""
+    until = time.monotonic() + 120
+    while not (said := process.stdout).rpartition("\n")[0].rpartition("\n")[2].startswith("state:"):
+        assert process.poll() is None and time.monotonic() < until, said + process.stderr
+        time.sleep(0.02)
+    lines = [line.strip() for line in said.splitlines()]
+    assert lines[0].startswith("serving "), said
+    return lines[0].split()[-1], lines
 
 
 def small_video(path: Path, seed: int = 0, frames: int = 9) -> Path:

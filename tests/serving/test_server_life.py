@@ -24,7 +24,7 @@ from cosmos_exp.serving.service import opened
 def test_a_client_watches_a_job_through_a_restart_and_a_stop_leaves_nothing(tmp_path: Path) -> None:
     port = listen("127.0.0.1", 0).getsockname()[1]
     video = small_video(tmp_path / "target.mp4")
-    with served(tmp_path / "out", *SMALL, f"serve.port={port}") as first:
+    with served(tmp_path / "out", *SMALL, f"serve.port={port}", libraries=()) as first:
         for host in ("evil.example", "127.0.0.1.evil.example:80"):  # a page whose name is made to point here
             assert httpx.get(f"{first.url}/v1/jobs", headers={"host": host}).status_code == 403
         client = JobClient(first.url, retries=12)

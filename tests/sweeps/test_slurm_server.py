@@ -44,7 +44,13 @@ def pid(job: ServerJob) -> int | None:
 
 def test_a_server_is_submitted_preempted_comes_back_under_its_job_and_ends(on_slurm, tmp_path: Path, capsys) -> None:
     state = tmp_path / "state"
-    overrides = ["hydra/launcher=slurm", "serve.port=0", f"serve.state={state}", f"paths.outputs={tmp_path}"]
+    overrides = [
+        "model=render",
+        "hydra/launcher=slurm",
+        "serve.port=0",
+        f"serve.state={state}",
+        f"paths.outputs={tmp_path}",
+    ]
     assert serve.main(overrides) == 0
     said = capsys.readouterr().out
     job = ServerJob(re.search(r"Slurm job (\d+): log", said)[1], state)

@@ -29,8 +29,8 @@ def seeds(count: int) -> str:
     return f"sampler.seed={','.join(map(str, range(count)))}"
 
 
-def test_twelve_cells_as_one_array_with_every_kind_of_mishap(slurm_sweep) -> None:
-    sweep = slurm_sweep
+def test_twelve_cells_as_one_array_with_every_kind_of_mishap(prepared_sweep, slurm) -> None:
+    sweep = replace(prepared_sweep, environment=slurm)
     sweep.release(*range(5))
     held = "hydra.launcher.additional_parameters={hold:true}"
     running = sweep.start("hydra/launcher=slurm", "hydra.launcher.cells_per_job=4", held, seeds(12))
