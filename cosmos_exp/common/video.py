@@ -127,6 +127,7 @@ class VideoWriter:
         codec, pixel_format = ("libx264rgb", "rgb24") if encoding.lossless else ("libx264", "yuv420p")
         options = {"qp": "0"} if encoding.lossless else {"crf": str(encoding.crf)}
         options["preset"] = "ultrafast" if encoding.lossless else encoding.preset
+        options["bf"] = "0"  # x264's AVX-512 code reads memory that it has not written where it looks for B-frames
         with av.open(str(self._partial), "w", format="mp4", options={"movflags": "+faststart"}) as container:
             rate = Fraction(self.fps).limit_denominator(1001)
             stream = container.add_stream(codec, rate=rate, options=options)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import av
@@ -43,6 +46,25 @@ def test_what_is_read_is_close_to_what_was_written(tmp_path: Path, frames: np.nd
 def test_lossless_is_exact_even_at_odd_sizes(tmp_path: Path, frames: np.ndarray) -> None:
     odd = frames[:, :47, :63]
     assert np.array_equal(read_video(write_video(tmp_path / "clip.mp4", odd, 10, lossless=True)), odd)
+
+
+PAN = """
+import hashlib, sys, cv2, numpy as np
+from cosmos_exp.common.video import write_video
+base = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 255, (128, 288, 3)).astype(np.uint8), (0, 0), 3)
+frames = np.stack([base[2 * i : 2 * i + 64, 3 * i : 3 * i + 144] for i in range(12)])
+print(hashlib.sha256(write_video(sys.argv[1], frames, 24.0).read_bytes()).hexdigest())
+"""
+
+
+def test_the_same_frames_are_the_same_file_whatever_memory_held_before(tmp_path: Path) -> None:
+    """glibc fills new memory with a byte of MALLOC_PERTURB_; x264 with B-frames wrote three files."""
+    written = set()
+    for byte in ("0", "77", "200"):
+        command = [sys.executable, "-c", PAN, str(tmp_path / f"{byte}.mp4")]
+        environment = os.environ | {"MALLOC_PERTURB_": byte}
+        written.add(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
+    assert len(written) == 1
 
 
 def test_odd_sizes_are_refused(tmp_path: Path, frames: np.ndarray) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from cosmos_exp.common import threads
 from cosmos_exp.models.dit import block
 from cosmos_exp.models.transfer1.config import DiTConfig
 from cosmos_exp.models.transfer1.control import ControlEncoder, ControlledDiT
@@ -45,8 +46,9 @@ def storages(tree) -> list[torch.UntypedStorage]:
 
 
 @pytest.fixture
-def hidden_states():
+def hidden_states(monkeypatch):
     """Largest number of hidden states alive during a guided evaluation, beside what is made once a clip."""
+    monkeypatch.setattr(threads.cv2, "getNumThreads", lambda: 1)  # `Alive` sees this thread alone
     encoders = {name: ControlEncoder(CONFIG.control(hint_channels=16, num_blocks=3)) for name in CONTROLS}
     net = ControlledDiT(DiT(CONFIG), encoders).eval()
     x = torch.randn(1, 16, 4, 24, 24)
