@@ -22,6 +22,7 @@ class ViewPromptsConfig:
     rear_tele_30fov: str | None = None
     rear_left_70fov: str | None = None
     rear_right_70fov: str | None = None
+    front_tele_30fov: str | None = None
 
 
 @dataclass

@@ -9,7 +9,7 @@ from cosmos_exp.common.errors import UserError, ValidationErrors, unknown_name
 from cosmos_exp.common.files import write_json
 from cosmos_exp.common.guards import CAPTION_BYTES, parse_json, read_bytes
 from cosmos_exp.common.styles import STYLES
-from cosmos_exp.common.views import VIEWS
+from cosmos_exp.common.views import ALL_VIEWS, VIEWS
 
 
 def read_captions(path: Path) -> dict[str, str]:
@@ -34,7 +34,7 @@ def read_prompts(path: Path) -> dict[str, str]:
     """
     text = read_text(path)
     if text.lstrip().startswith("{"):
-        return checked(parse_json(text, str(path)), path, "view", VIEWS)
+        return checked(parse_json(text, str(path)), path, "view", ALL_VIEWS)
     prompts = [p.strip() for p in text.strip().split(";")]
     orders = {len(VIEWS): VIEWS, len(VIEWS) - 1: tuple(v for v in VIEWS if v != "rear_tele_30fov")}
     if len(prompts) not in orders:
@@ -45,7 +45,7 @@ def read_prompts(path: Path) -> dict[str, str]:
 
 def write_prompts(path: Path, prompts: dict[str, str]) -> None:
     """Write {view: prompt} as JSON; written atomically. Raises UserError as `read_prompts` would."""
-    write_json(path, checked(prompts, path, "view", VIEWS))
+    write_json(path, checked(prompts, path, "view", ALL_VIEWS))
 
 
 def read_text(path: Path) -> str:

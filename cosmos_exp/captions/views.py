@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cosmos_exp.common.errors import UserError, unknown_name
-from cosmos_exp.common.views import VIEWS
+from cosmos_exp.common.views import ALL_VIEWS
 
 # Input data of the released Single2MultiView model: results depend on the exact words.
 FACING = {
@@ -13,15 +13,18 @@ FACING = {
     "rear_tele_30fov": "backwards",
     "rear_left_70fov": "the rear left side",
     "rear_right_70fov": "the rear right side",
+    "front_tele_30fov": "forward",
 }
+TELEPHOTO = ("front_tele_30fov",)  # whose camera is named as one; the rear one is not
 OTHER_VIEWS = ("same", "bare")  # what follows the sentence in views without a prompt of their own
 
 
 def view_sentence(view: str) -> str:
     """Raises UserError on an unknown view."""
     if view not in FACING:
-        raise UserError(unknown_name("view", view, VIEWS))
-    return f"The video is captured from a camera mounted on a car. The camera is facing {FACING[view]}."
+        raise UserError(unknown_name("view", view, ALL_VIEWS))
+    camera = "telephoto camera" if view in TELEPHOTO else "camera"
+    return f"The video is captured from a {camera} mounted on a car. The camera is facing {FACING[view]}."
 
 
 def view_prompt(view: str, prompt: str) -> str:

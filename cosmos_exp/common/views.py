@@ -1,7 +1,8 @@
-"""Names of the camera views. Views are addressed by name, never by index; the order is that of Single2MultiView."""
+"""Names of the camera views. Views are addressed by name, never by index."""
 
 from __future__ import annotations
 
+# In the order of Single2MultiView.
 VIEWS = (
     "front_wide_120fov",
     "cross_left_120fov",
@@ -10,6 +11,9 @@ VIEWS = (
     "rear_left_70fov",
     "rear_right_70fov",
 )
+
+ALL_VIEWS = (*VIEWS, "front_tele_30fov")
+"""That a camera can stand for. Cosmos-Transfer2.5 has an order of its own."""
 
 # Rows of the 2x3 grid video: left, front, right over rear-left, rear, rear-right.
 GRID = (

@@ -21,7 +21,7 @@ from cosmos_exp.common.gpu_memory import GIB
 from cosmos_exp.common.input_files import did_you_mean
 from cosmos_exp.common.styles import STYLES
 from cosmos_exp.common.typed_config import REQUIRED
-from cosmos_exp.common.views import VIEWS
+from cosmos_exp.common.views import ALL_VIEWS
 from cosmos_exp.config.run_spec import front_aspect, generation_config
 from cosmos_exp.config.schema import Config, typed, typed_group
 from cosmos_exp.config.validate_spatial import check_spatial
@@ -250,21 +250,26 @@ def _check_rig(config: Config) -> Iterator[str]:
         return
     rig, errors = attempt(lambda: load_rig(config.scene, config.sensors))
     yield from errors
-    known = [name for name in config.views.names if name in VIEWS]
+    known = [name for name in config.views.names if name in ALL_VIEWS]
     if rig:
         yield from attempt(lambda: rig_of_views(rig, config.sensors.views, known))[1]
 
 
 def _check_views(config: Config, contract: Contract) -> Iterator[str]:
     names, model = list(config.views.names), config.model.name
-    if names not in ([contract.views[0]], list(contract.views)):
+    if contract.subsets:
+        yield from repeated("views.names", names)
+        unknown = [name for name in names if name in ALL_VIEWS and name not in contract.views]
+        if unknown or not names:
+            yield f"views.names={names}: {model} makes any of {', '.join(contract.views)}"
+    elif names not in ([contract.views[0]], list(contract.views)):
         alone = f"{contract.views[0]} alone (views=single)"
         option = _VIEWS_OPTION.get(len(contract.views))
         together = f" or all of {', '.join(contract.views)}, in this order" + (f" (views={option})" if option else "")
         yield f"views.names={names}: {model} makes {alone}{together if len(contract.views) > 1 else ''}"
     for name in names:
-        if name not in VIEWS:
-            yield f"views.names: {unknown_name('view', name, VIEWS)}"
+        if name not in ALL_VIEWS:
+            yield f"views.names: {unknown_name('view', name, ALL_VIEWS)}"
 
 
 def _check_scene(config: Config) -> Iterator[str]:

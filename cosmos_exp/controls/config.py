@@ -98,6 +98,8 @@ class ControlsConfig:
     vis: VisConfig = field(default_factory=VisConfig)
     lidar: ControlConfig = field(default_factory=ControlConfig)
     """Made only where it has a weight or is among previews.names."""
+    wsm: ControlConfig = field(default_factory=ControlConfig)
+    """World Scenario map. Made only where it has a weight or is among previews.names."""
     keypoint: ControlConfig = field(default_factory=ControlConfig)
     """Poses of people in OpenPose's colours. Made only where it has a weight, from a file."""
     upscale: ControlConfig = field(default_factory=ControlConfig)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from cosmos_exp.common.views import VIEWS
+from cosmos_exp.common.views import ALL_VIEWS
 from cosmos_exp.evaluators.types import OBJECT_CLASSES, PAINT_CLASSES
 from cosmos_exp.metrics.objects import DISTANCES, OCCLUSIONS, SIZES
 
@@ -19,7 +19,7 @@ KINDS: dict[str, Collection[str]] = {
 """{kind: its parts}."""
 
 
-def grouped_parts(parts: Iterable[str], views: Collection[str] = VIEWS) -> dict[str, list[str]]:
+def grouped_parts(parts: Iterable[str], views: Collection[str] = ALL_VIEWS) -> dict[str, list[str]]:
     """{kind: those of the parts that are of it}, both in the order in which they are shown. views: names of cameras."""
     parts = list(dict.fromkeys(parts))
     kinds = {CAMERAS: list(views), **KINDS}

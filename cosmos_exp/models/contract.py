@@ -37,6 +37,7 @@ class Contract:
     one chunk only. multi_view_overlaps: the same of the multi-view net.
     num_steps: the only number of solver steps that a distilled net is made for; None: any.
     tile: (height, width) of the pictures that the single-view net makes, where a clip is blended from several.
+    subsets: whether it makes any of the views together, in any order; else the first alone or all in their order.
     """
 
     height: int
@@ -55,6 +56,7 @@ class Contract:
     multi_view_overlaps: tuple[int, ...] = ()
     num_steps: int | None = None
     tile: tuple[int, int] | None = None
+    subsets: bool = False
 
     @property
     def video_frames(self) -> FrameRule:
@@ -131,6 +133,7 @@ def _check_types(values: Mapping[str, Any]) -> None:
         "guidance": (lambda v: isinstance(v, str), "a text"),
         "sizes": (lambda v: _list_of(v, _size), "a list of [height, width]"),
         "tile": (lambda v: not v or _size(v), "[height, width] or null"),
+        "subsets": (lambda v: isinstance(v, bool), "true or false"),
         "multi_view_clip": (_clip, "height, width and frames, or null"),
         "overlaps": (lambda v: _list_of(v, lambda n: _whole(n, 0, MOST_FRAMES)), f"a list, each {whole}"),
         "multi_view_overlaps": (lambda v: _list_of(v, lambda n: _whole(n, 0, MOST_FRAMES)), f"a list, each {whole}"),

@@ -11,7 +11,7 @@ import numpy as np
 
 from cosmos_exp.common.errors import UserError, ValidationErrors, attempt, nearest_name, unknown_name
 from cosmos_exp.common.guards import FARTHEST, require_pixels, shortened
-from cosmos_exp.common.views import VIEWS
+from cosmos_exp.common.views import ALL_VIEWS
 from cosmos_exp.sensors.camera import Camera, CameraModel, Rig
 from cosmos_exp.sensors.ftheta import FTheta, monotone
 from cosmos_exp.sensors.pinhole import Pinhole
@@ -39,7 +39,7 @@ def build_rig(name: str, cameras: Mapping[str, Mapping], *, size: tuple[int, int
     """
     errors, built = [], []
     if not cameras:
-        errors.append(f"rig {name!r} has no cameras: name at least one, such as {VIEWS[0]}")
+        errors.append(f"rig {name!r} has no cameras: name at least one, such as {ALL_VIEWS[0]}")
     if size is not None and min(size) < 8:
         errors.append(f"image size {size[0]}x{size[1]} of rig {name!r}: the smallest is 8x8")
     errors += attempt(lambda: require_pixels(f"image size of rig {name!r}", *(size or PINHOLE_SIZE)))[1]
@@ -73,11 +73,11 @@ def cameras_of_views(cameras: Sequence[str], views: Mapping[str, str]) -> dict[s
     name, where there is one. Raises ValidationErrors that names every mistake in `views`.
     """
     errors = [f"sensors.views: {unknown_name('camera of the rig', c, cameras)}" for c in views if c not in cameras]
-    errors += [f"sensors.views: {unknown_name('view', v, VIEWS)}" for v in views.values() if v not in VIEWS]
+    errors += [f"sensors.views: {unknown_name('view', v, ALL_VIEWS)}" for v in views.values() if v not in ALL_VIEWS]
     taken: dict[str, list[str]] = defaultdict(list)
     for camera in cameras:
         view = views.get(camera, camera)
-        if view in VIEWS:
+        if view in ALL_VIEWS:
             taken[view].append(camera)
     errors += [
         f"sensors.views: {' and '.join(several)} all stand for the view {view!r}: one camera per view"
