@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, Protocol, TypeVar
 
@@ -38,7 +38,9 @@ class Call(Protocol, Generic[Result]):
     def entry(self) -> Result: ...
 
 
-def in_flight(calls: Mapping[str, Call[Result]], most: int, store: ResultStore) -> Iterator[tuple[str, Result]]:
+def in_flight(
+    calls: Mapping[str, Call[Result]], most: int, store: ResultStore
+) -> Generator[tuple[str, Result], None, None]:
     """(style, its result) of all calls in their order; at most `most` are on the server at the same time. Where the
     caller ends before, the others are told to stop, and waited for."""
     pool = ThreadPoolExecutor(max(1, min(most, len(calls))), "remote")
