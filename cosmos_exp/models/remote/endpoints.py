@@ -13,7 +13,7 @@ from cosmos_exp.models.remote.config import ServerConfig
 def check_endpoint(config: ServerConfig) -> None:
     """UserError where the endpoint is no address, or has a token in it."""
     if config.endpoint == REQUIRED:
-        raise UserError("model.endpoint is required: give model.endpoint=http://HOST:PORT")
+        raise UserError("model.endpoint is required: give model.endpoint=...")  # as for every missing key
     parts = urlsplit(config.endpoint)
     if parts.username or parts.password or parts.query:
         raise UserError("model.endpoint has a secret in it: give the token by COSMOS_TOKEN or model.token_file instead")
