@@ -7,7 +7,7 @@ from cosmos_exp.captions.rewrite import NUM_PHRASINGS, PHRASINGS, rewrite
 from cosmos_exp.captions.views import FACING, view_prompt, view_sentence
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.styles import STYLES
-from cosmos_exp.common.views import VIEWS
+from cosmos_exp.common.views import ALL_VIEWS, VIEWS
 
 CAPTION = "Driving along a street with a red car ahead."
 TEXT_BUDGET = 255  # bytes the nano model's text encoder reads, its end mark aside
@@ -46,7 +46,7 @@ def test_view_prompts_name_the_camera_once():
     assert front == (f"The video is captured from a camera mounted on a car. The camera is facing forward. {CAPTION}")
     assert view_prompt("front_wide_120fov", front) == front
     assert view_prompt("rear_tele_30fov", "").endswith("facing backwards.")
-    assert set(FACING) == set(VIEWS) and len({view_prompt(v, CAPTION) for v in VIEWS}) == len(VIEWS)
+    assert set(FACING) == set(ALL_VIEWS) and len({view_prompt(v, CAPTION) for v in ALL_VIEWS}) == len(ALL_VIEWS)
 
 
 def test_unknown_view_names_the_nearest():
