@@ -26,7 +26,7 @@ from cosmos_exp.common.views import VIEWS
 from cosmos_exp.config.run_spec import num_threads
 from cosmos_exp.controls import CONTROLS
 from cosmos_exp.metrics.gate import SanityError
-from cosmos_exp.models.dit import weights_folder
+from cosmos_exp.models.transfer1 import weights_folder
 from cosmos_exp.pipeline import scene_loading
 from cosmos_exp.pipeline.run import run
 from cosmos_exp.rendering.types import OUTPUTS

@@ -8,6 +8,9 @@ from cosmos_exp.common.typed_config import NO_EFFECT
 from cosmos_exp.models.remote.config import ServerConfig
 from cosmos_exp.remote.cosmos3_request import TRAINED_FRAMES
 
+CONTROL = "wsm"
+"""The control that the model reads: World Scenario maps."""
+
 
 @dataclass
 class Cosmos3Config(ServerConfig):

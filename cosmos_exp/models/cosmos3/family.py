@@ -12,7 +12,7 @@ from cosmos_exp.controls.area import Area
 from cosmos_exp.models.base import ModelFamily, NamedContract, VideoModel
 from cosmos_exp.models.config import GenerationConfig
 from cosmos_exp.models.contract import Contract
-from cosmos_exp.models.cosmos3.config import Cosmos3Config
+from cosmos_exp.models.cosmos3.config import CONTROL, Cosmos3Config
 from cosmos_exp.models.remote.endpoints import check_endpoint, server_problems
 from cosmos_exp.remote.cosmos3_request import (
     COMPRESSION,
@@ -28,7 +28,6 @@ from cosmos_exp.sampling.config import SamplerConfig
 from cosmos_exp.sampling.frame_rule import FrameRule
 
 NAME = "cosmos3_auto"
-CONTROL = "wsm"
 OVERLAPS = (5, 9, 13, 17)
 """Given frames of a further chunk: the first is what the server takes of a given video by default."""
 LEAST_FRAMES = 1 + COMPRESSION

@@ -22,7 +22,7 @@ from cosmos_exp.common.video import stream_video, video_shape
 from cosmos_exp.guardrails.verdicts import Blocked
 from cosmos_exp.models.base import GenerationRequest, ResultStore
 from cosmos_exp.models.cosmos3.job_records import JobRecord
-from cosmos_exp.models.cosmos3.video_model import Cosmos3Model
+from cosmos_exp.models.cosmos3.spec import Cosmos3Spec
 from cosmos_exp.models.remote.endpoints import shown
 from cosmos_exp.models.remote.server import token_of
 from cosmos_exp.models.remote.uploads import video_bytes
@@ -51,7 +51,7 @@ class StyleCall:
     give it up; with `model.cancel` its job is cancelled then."""
 
     def __init__(
-        self, model: Cosmos3Model, request: GenerationRequest, style: str, store: ResultStore, uploads: Memo
+        self, model: Cosmos3Spec, request: GenerationRequest, style: str, store: ResultStore, uploads: Memo
     ) -> None:
         self.model, self.request, self.style, self.store = model, request, style, store
         self.progress = 0.0
