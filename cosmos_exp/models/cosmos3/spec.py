@@ -87,6 +87,18 @@ class Cosmos3Spec(VideoModel):
     def cost_setting(self, stage: str) -> str:
         return json.dumps([self.own.endpoint, self.own.name, self.own.served_model])
 
+    @property
+    def cost_note(self) -> str:
+        (frames, height, width), chunks = self.video.shape, self.video.chunks
+        views, size = len(self.config.views), chunks[0].size
+        requests = "1 request" if len(chunks) == 1 else f"{len(chunks)} requests, one after the other,"
+        each = f"{views} views of {size} frames of {width}x{height}, {self.passes} passes of the network"
+        files = views if len(chunks) == 1 else f"{views} to {2 * views}"
+        return (
+            f"a clip of {frames} frames is {requests} to {shown(self.own)}: {each}, {files} uploads; its times are "
+            "those of the client, with the server's queue, and its GPU-hours are not known"
+        )
+
     def notices(self) -> Iterator[Notice]:
         named = self.own.served_model or self.own.name
         yield Notice(

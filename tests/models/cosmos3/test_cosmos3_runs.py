@@ -26,7 +26,11 @@ def test_a_run_makes_every_view_and_its_requests_are_planned(server, tmp_path: P
         *(f"paths.outputs={tmp_path}", f"paths.cache={tmp_path / 'cache'}"),
     )
     config = configured(server.url, *own)
-    (before,) = [stage for stage in make_plan([config]).stages if stage.stage == "generate"]
+    plan = make_plan([config])
+    (before,) = [stage for stage in plan.stages if stage.stage == "generate"]
+    (note,) = plan.cost_notes
+    assert "is 3 requests, one after the other," in note and "2 views of 9 frames of 208x120, 70 passes" in note
+    assert "2 to 4 uploads" in note
     assert (before.to_make, before.seconds) == (3, None) and server.calls == []
     status = run(config, tmp_path / "run")
     assert status.state == DONE and status.misses["generate"] == 3
