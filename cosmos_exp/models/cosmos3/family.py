@@ -31,6 +31,7 @@ NAME = "cosmos3_auto"
 OVERLAPS = (5, 9, 13, 17)
 """Given frames of a further chunk: the first is what the server takes of a given video by default."""
 LEAST_FRAMES = 1 + COMPRESSION
+MOST_FRAMES = 1 + (USUAL_FRAMES[1] - 1) // COMPRESSION * COMPRESSION
 MOST_ATTEMPTS = 10
 
 
@@ -57,7 +58,7 @@ def _contract(config: Cosmos3Config) -> Contract:
 
 
 def _can_chunk(frames: int) -> bool:
-    return is_frame_count(frames) and LEAST_FRAMES <= frames <= USUAL_FRAMES[1]
+    return is_frame_count(frames) and LEAST_FRAMES <= frames <= MOST_FRAMES
 
 
 def build(config: GenerationConfig, contract: Contract) -> VideoModel:
@@ -74,9 +75,9 @@ def check(config: GenerationConfig, contract: Contract, here: bool) -> Iterator[
     if own.resolution not in SIZES:
         yield f"model.resolution: {unknown_name('resolution', own.resolution, SIZES)}"
     if not _can_chunk(own.chunk_frames):
-        nearest = min(max(nearest_count(own.chunk_frames), LEAST_FRAMES), nearest_count(USUAL_FRAMES[1]) - COMPRESSION)
+        nearest = min(max(nearest_count(own.chunk_frames), LEAST_FRAMES), MOST_FRAMES)
         yield (
-            f"model.chunk_frames={own.chunk_frames}: must be 1 + 4k, from {LEAST_FRAMES} to {USUAL_FRAMES[1]}; "
+            f"model.chunk_frames={own.chunk_frames}: must be 1 + 4k, from {LEAST_FRAMES} to {MOST_FRAMES}; "
             f"nearest is {nearest}"
         )
     yield from positive_problems("model.flow_shift", own.flow_shift)

@@ -254,7 +254,7 @@ def wait_until(holds, seconds: float = 30) -> None:
     ("override", "told"),
     [
         ("model.resolution=1080", "model.resolution: unknown resolution '1080'"),
-        ("model.chunk_frames=200", "model.chunk_frames=200: must be 1 + 4k, from 5 to 400; nearest is 201"),
+        ("model.chunk_frames=200", "model.chunk_frames=200: must be 1 + 4k, from 5 to 397; nearest is 201"),
         ("model.chunk_frames=9999", "nearest is 397"),
         ("model.num_frames=3000", "any number of frames from 2 to 2001; nearest is 2001"),
         ("model.overlap=6", "continues a video from 5 or 9 or 13 or 17 frames; nearest is 5"),
