@@ -43,9 +43,9 @@ class Bound:
         return video
 
     def _map(self, view: str) -> Entry:
-        frames = self.model.video.shape.frames
+        frames, names = self.model.video.shape.frames, ("video", "rgb")
         return self.results.cache.get_or_compute(
-            "controls", f"{view}{frames}", lambda folder: save_result(folder, {"video": self.maps(view)})
+            "controls", f"{view}{frames}", lambda folder: save_result(folder, dict.fromkeys(names, self.maps(view)))
         )
 
     def request(self, **prompts: str) -> GenerationRequest:
@@ -55,7 +55,7 @@ class Bound:
             clip="clip",
             prompts=given,
             view_prompts={style: {own.view: text for own in requests} for style, text in given.items()},
-            renders={},
+            renders={own: self._map(own.view) for own in requests},
             controls={"wsm": {own: self._map(own.view) for own in requests}},
         )
 

@@ -16,11 +16,15 @@ CONTROL = "wsm"
 class Cosmos3Config(ServerConfig):
     """Cosmos3-Nano-Transfer-Auto on a server with vLLM-Omni's interface for videos."""
 
+    in_flight: int = field(default=2, metadata=NO_EFFECT)
+    """Styles of a run that may be on the server at the same time; each result takes up to 4 GB of memory."""
     resolution: str = "480"
     """480 or 720: the sizes of videos to choose from, by the shape of the front camera's picture."""
     chunk_frames: int = TRAINED_FRAMES
     """Frames of one request, 1 + 4k; longer clips are continued, request by request. The default is the length that the
     model was trained on."""
+    given_frames: int = 5
+    """First frames of each view that sampler.first_frames=rgb gives, 1 + 4k."""
     flow_shift: float = 10.0
     """Shift of the noise levels to the high ones."""
     control_guidance: float = 1.0

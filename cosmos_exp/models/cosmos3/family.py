@@ -80,6 +80,8 @@ def check(config: GenerationConfig, contract: Contract, here: bool) -> Iterator[
             f"model.chunk_frames={own.chunk_frames}: must be 1 + 4k, from {LEAST_FRAMES} to {MOST_FRAMES}; "
             f"nearest is {nearest}"
         )
+    if not is_frame_count(own.given_frames):
+        yield f"model.given_frames={own.given_frames}: must be 1 + 4k; nearest is {nearest_count(own.given_frames)}"
     yield from positive_problems("model.flow_shift", own.flow_shift)
     yield from positive_problems("model.control_guidance", own.control_guidance, zero=True)
     if not 1 <= own.attempts <= MOST_ATTEMPTS:
@@ -102,7 +104,9 @@ def _not_carried(config: GenerationConfig) -> Iterator[str]:
     """What a config asks for that a request has no place for."""
     sampler, default = config.sampler, SamplerConfig()
     refused = {f"speed.{key}": f"the default of speed.{key}" for key in identity(config.speed)}
-    for key in ("sigma_max", "sigma_min", "input", "first_frames"):
+    if sampler.first_frames not in (None, "rgb"):
+        refused["sampler.first_frames"] = "sampler.first_frames=rgb, or null"
+    for key in ("sigma_max", "sigma_min", "input"):
         if getattr(sampler, key) != getattr(default, key):
             value = getattr(default, key)
             refused[f"sampler.{key}"] = f"sampler.{key}={'null' if value is None else f'{value:g}'}"

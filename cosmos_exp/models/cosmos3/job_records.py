@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 
 from cosmos_exp.common.files import write_atomic
 from cosmos_exp.models.remote.server import endpoint_hash, servers_folder
+
+log = logging.getLogger(__name__)
 
 
 class JobRecord:
@@ -25,8 +28,12 @@ class JobRecord:
         return job if isinstance(job, str) and job else None
 
     def keep(self, job: str) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(self.path, json.dumps({"job": job}).encode())
+        """Logs where it cannot be kept: the run goes on without."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(self.path, json.dumps({"job": job}).encode())
+        except OSError as error:
+            log.warning("job %s is not on record, and not found again if this run is stopped: %s", job, error)
 
     def forget(self) -> None:
         self.path.unlink(missing_ok=True)

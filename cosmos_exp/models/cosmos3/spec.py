@@ -15,7 +15,7 @@ from typing import ClassVar
 from cosmos_exp.captions.views import view_sentence
 from cosmos_exp.common.cache import Entry
 from cosmos_exp.common.errors import ValidationErrors
-from cosmos_exp.models.base import GenerationRequest, Notice, ResultStore, VideoModel
+from cosmos_exp.models.base import GenerationRequest, Notice, RenderRequest, ResultStore, VideoModel
 from cosmos_exp.models.clip_shapes import Video, Videos, videos_of
 from cosmos_exp.models.config import GenerationConfig
 from cosmos_exp.models.contract import Contract
@@ -31,6 +31,7 @@ NameOf = Callable[[Entry, str, Chunk], str]
 
 class Cosmos3Spec(VideoModel):
     stages: ClassVar[Mapping[str, int]] = {"generate": 1}
+    may_read = ("rgb",)
     own: Cosmos3Config
 
     def __init__(self, config: GenerationConfig, contract: Contract, *, known: Mapping[str, Contract] | None = None):
@@ -111,10 +112,7 @@ class Cosmos3Spec(VideoModel):
             ("frames per second", self.fps, USUAL_FPS),
         ):
             if not least <= value <= most:
-                yield Notice(
-                    logging.WARNING,
-                    f"{value:g} {what}: the model was trained for {least:g} to {most:g}; quality is less",
-                )
+                yield Notice(logging.WARNING, f"{value:g} {what}: recommended are {least:g} to {most:g}")
 
     # What is asked
 
@@ -123,9 +121,8 @@ class Cosmos3Spec(VideoModel):
         errors = [
             problem if len(request.prompts) == 1 else f"{style}: {problem}"
             for style in request.prompts
-            for chunk in self.video.chunks
+            for chunk in self.video.chunks[:2]  # all further ones are like the second
             for problem in self.transfer_request(request, style, chunk, None, lambda *_: "").problems()
-            if chunk.index < 2  # all further ones are like the second
         ]
         if errors:
             raise ValidationErrors(dict.fromkeys(errors))
@@ -136,14 +133,17 @@ class Cosmos3Spec(VideoModel):
         """Of one chunk. before: the previous chunk, of whose last frames the chunk begins. name_of: names the videos
         that are uploaded."""
         sampler, captions, video = self.config.sampler, self.config.captions, self.video
-        maps, given = request.controls[CONTROL], video.overlap if chunk.index else 0
+        maps, first = request.controls[CONTROL], self.own.given_frames if sampler.first_frames else 0
+        given = video.overlap if chunk.index else first
         requests = self.views or {self.front.view: self.front}
         last = Chunk(0, chunk.size - given, given)
 
-        def vision(view: str) -> str | None:
+        def vision(own: RenderRequest) -> str | None:
             if not given:
                 return None
-            return name_of(before, view, last) if before else ""
+            if not chunk.index:
+                return name_of(request.renders[own], "rgb", Chunk(0, 0, given))
+            return name_of(before, own.view, last) if before else ""
 
         return TransferRequest(
             prompt=request.prompts[style],
@@ -152,7 +152,7 @@ class Cosmos3Spec(VideoModel):
                     view,
                     _without_sentence(view, request.view_prompts[style][view]),
                     name_of(maps[own], "video", chunk),
-                    vision(view),
+                    vision(own),
                 )
                 for view, own in requests.items()
             ),

@@ -16,7 +16,6 @@ import numpy as np
 
 from cosmos_exp.common.cache import Entry
 from cosmos_exp.common.errors import UserError
-from cosmos_exp.common.memo import Memo
 from cosmos_exp.common.stored_arrays import Arrays
 from cosmos_exp.common.video import stream_video, video_shape
 from cosmos_exp.guardrails.verdicts import Blocked
@@ -47,16 +46,12 @@ class Refused(UserError):
 
 
 class StyleCall:
-    """uploads: {entry, array, frames: video}, shared by all styles. progress: over all chunks, 0 to 1. stop: set to
-    give it up; with `model.cancel` its job is cancelled then."""
+    """progress: over all chunks, 0 to 1. stop: set to give it up; with `model.cancel` its job is cancelled then."""
 
-    def __init__(
-        self, model: Cosmos3Spec, request: GenerationRequest, style: str, store: ResultStore, uploads: Memo
-    ) -> None:
+    def __init__(self, model: Cosmos3Spec, request: GenerationRequest, style: str, store: ResultStore) -> None:
         self.model, self.request, self.style, self.store = model, request, style, store
         self.progress = 0.0
         self.stop = threading.Event()
-        self._uploads = uploads
         self._patience = Patience(model.own.patience, self.stop)
 
     def entry(self) -> tuple[Entry, ...]:
@@ -85,9 +80,7 @@ class StyleCall:
         contents: dict[str, bytes] = {}
 
         def upload(entry: Entry, array: str, own: Chunk) -> str:
-            content: bytes = self._uploads.once(
-                (entry.key, array, own), lambda: video_bytes(self.store, entry, array, self.model.fps, own)
-            )
+            content = video_bytes(self.store, entry, array, self.model.fps, own)
             sha256 = hashlib.sha256(content).hexdigest()
             contents[sha256] = content
             return sha256
@@ -126,6 +119,7 @@ class StyleCall:
                 job = self._followed(client, job_id)
                 if job.status == "completed":
                     self._patience.call(partial(client.download, job_id, path, lambda *_: self._patience.check()))
+                    log.info("%s, job %s: %s s of inference", shown(self.model.own), job_id, job.inference_time_s)
                     return
                 trouble: UserError = self._failure(job)
             except ServerRefusal as error:
@@ -197,5 +191,7 @@ class StyleCall:
         for view in request.views:
             videos[view.view] = np.empty((frames, height, width, 3), np.uint8)
             for number in range(frames):
-                videos[view.view][number] = next(pictures)
+                if (picture := next(pictures, None)) is None:
+                    raise UserError(f"{shown(self.model.own)}: the video breaks off in frame {number} of {view.view}")
+                videos[view.view][number] = picture
         return videos

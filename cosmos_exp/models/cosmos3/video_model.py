@@ -12,7 +12,6 @@ from contextlib import closing
 import numpy as np
 
 from cosmos_exp.common.cache import Entry
-from cosmos_exp.common.memo import Memo
 from cosmos_exp.common.stored_arrays import load_arrays
 from cosmos_exp.models.base import GeneratedVideos, GenerationRequest, ResultStore, StoredVideo
 from cosmos_exp.models.cosmos3.spec import Cosmos3Spec
@@ -25,8 +24,7 @@ class Cosmos3Model(Cosmos3Spec):
     def generate(self, request: GenerationRequest, store: ResultStore) -> Iterator[GeneratedVideos]:
         """All styles are asked for at once, `model.in_flight` of them at a time."""
         self.check_request(request)
-        uploads = Memo()
-        calls = {style: StyleCall(self, request, style, store, uploads) for style in request.prompts}
+        calls = {style: StyleCall(self, request, style, store) for style in request.prompts}
         with closing(in_flight(calls, self.own.in_flight, store)) as done:
             for style, entries in done:
                 yield self._generated(style, entries)

@@ -85,6 +85,19 @@ def test_a_long_clip_is_continued_from_its_last_frames(server, bound, tmp_path):
         assert np.abs(given[0].astype(int) - clip[0]).mean() < 2
 
 
+def test_the_first_frames_can_be_those_of_the_scene(server, bound):
+    one = bound(*LONG, "sampler.first_frames=rgb", "model.given_frames=1")
+    assert one.model.reads_renders == ("rgb",)
+    made = one.generate()["Sunny"]
+    for view, video in made.items():
+        assert np.abs(video[0].astype(int) - one.maps(view)[0]).mean() < 3  # stands for the render
+        shows(video[1:], one.maps(view)[1:], view)
+    indices = [job.extra["multiview"]["condition_frame_indexes_vision"] for job in server.submitted]
+    assert indices == [[0], [0, 1], [0, 1]]
+    with pytest.raises(UserError, match="9 given frames: must be"):
+        bound(*LONG, "sampler.first_frames=rgb", "model.given_frames=9").generate()
+
+
 def test_what_was_made_is_not_asked_for_again(server, bound):
     first = bound(*LONG).generate()["Sunny"]
     again = bound(*LONG).generate()["Sunny"]
@@ -263,7 +276,8 @@ def wait_until(holds, seconds: float = 30) -> None:
         ("model.flow_shift=0", "model.flow_shift=0: must be more than 0"),
         ("model.attempts=0", "model.attempts=0: must be 1 to 10"),
         ("sampler.sigma_max=40", "cannot carry it: give sampler.sigma_max=80"),
-        ("sampler.first_frames=rgb", "sampler.first_frames: a request to this model's server cannot carry it"),
+        ("sampler.first_frames=folder", "cannot carry it: give sampler.first_frames=rgb, or null"),
+        ("model.given_frames=4", "model.given_frames=4: must be 1 + 4k; nearest is 5"),
         ("speed.cache_threshold=0.1", "speed.cache_threshold: a request to this model's server cannot carry it"),
         ("controls.wsm.weight_map.box=[0,0,1,0.5]", "controls.wsm.weight_map: a request to this model's server"),
         ("captions.prompt='Follow the wsm closely.'", "captions.prompt contains 'follow the wsm': leave it out"),
