@@ -269,7 +269,7 @@ def _check_views(config: Config, contract: Contract) -> Iterator[str]:
         yield f"views.names={names}: {model} makes {alone}{together if len(contract.views) > 1 else ''}"
     for name in names:
         if name not in ALL_VIEWS:
-            yield f"views.names: {unknown_name('view', name, ALL_VIEWS)}"
+            yield f"views.names: {unknown_name('view', name, contract.views)}"
 
 
 def _check_scene(config: Config) -> Iterator[str]:

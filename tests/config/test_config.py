@@ -182,7 +182,7 @@ def test_a_released_model_takes_each_of_its_sizes(problems) -> None:
         ("+sensors.views.rear=rear_tele_30fov", "unknown camera of the rig 'rear'"),
         ("+sensors.views.rear_tele_30fov=rear", "unknown view 'rear': did you mean 'rear_tele_30fov'"),
         ("views.names=[rear_tele_30fov,front_wide_120fov]", "views=six"),
-        ("views.names=[front_wide]", "did you mean 'front_wide_120fov'"),
+        ("views.names=[front]", "did you mean 'front_wide_120fov'"),
         ("controls.hdmap.weight=-0.5", "controls.hdmap.weight=-0.5"),
         ("controls.hdmap.weight=nan", "controls.hdmap.weight=nan"),
         ("captions.styles=[Snow]", "did you mean 'Snowy'"),
