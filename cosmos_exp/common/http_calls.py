@@ -15,16 +15,23 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.25, 30.0
 OVERLOADED = frozenset({429, 500, 502, 503, 504})
 
 
-def attempts(ask: Callable[[], httpx.Response], retries: int, accepted: Container[int] = ()) -> httpx.Response:
+def attempts(
+    ask: Callable[[], httpx.Response],
+    retries: int,
+    accepted: Container[int] = (),
+    final: Callable[[httpx.Response], bool] = lambda answer: False,
+) -> httpx.Response:
     """The answer of a call that may be repeated; that of the last repetition, whatever it says.
 
-    accepted: statuses that are no reason to ask again. Raises httpx.TransportError where the last one is lost too.
+    accepted: statuses that are no reason to ask again. final: whether an answer is none, whatever its status. Raises
+    httpx.TransportError where the last one is lost too.
     """
     for number in count(1):
         answer = None
         try:
             answer = ask()
-            if number > retries or answer.status_code in accepted or answer.status_code not in OVERLOADED:
+            status = answer.status_code
+            if number > retries or status in accepted or status not in OVERLOADED or final(answer):
                 return answer
         except httpx.TransportError:
             if number > retries:

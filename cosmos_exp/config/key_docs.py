@@ -29,7 +29,7 @@ LAUNCHER = "hydra.launcher"
 ROOT = CONF.parent.parent
 USUAL = ("scene=procedural", "model=nano")
 """Options that the config has without overrides."""
-OPTION_OF = {"transfer1": "nano"}
+OPTION_OF = {"transfer1": "nano", "transfer25": "transfer25_auto_multiview", "cosmos3": "cosmos3_auto"}
 """{model family: one of its options}, where none has the family's name."""
 IMPOSSIBLE = {int: -(10**9), float: -1e9, str: "?"}
 """A value of each type that no key with a rule allows, to hear the rule."""

@@ -25,7 +25,7 @@ from cosmos_exp.scene.sources import load_rig
 from cosmos_exp.sensors.config import SensorsConfig
 from cosmos_exp.sensors.rigs import rig_of_views
 
-OPTIONAL_CONTROLS = (*OPTIONAL_OUTPUTS, "keypoint", "upscale")  # made only where asked for
+OPTIONAL_CONTROLS = (*OPTIONAL_OUTPUTS, "wsm", "keypoint", "upscale")  # made only where asked for
 FILTER = "filter"
 """The stage whose results are answers of a vision-language model."""
 PARAMETERS_OF_WEIGHT = ("weight", "weight_map", "file")

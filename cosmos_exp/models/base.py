@@ -204,6 +204,11 @@ class VideoModel(ABC):
         """What the time of one of its stages depends on, besides size and passes: as text, for the cost history."""
         return self.config.model.name
 
+    @property
+    def cost_note(self) -> str:
+        """What `cosmos-exp plan` says of its cost beside the times of its stages; empty: nothing."""
+        return ""
+
     # What a run says and shows of it
 
     @property

@@ -23,6 +23,7 @@ OURS = {
     "transfer25": "cosmos_exp.models.transfer25.family",
     "render": "cosmos_exp.models.render_model",
     "remote": "cosmos_exp.models.remote.family",
+    "cosmos3": "cosmos_exp.models.cosmos3.family",
 }
 """{family: module with its FAMILY}; their options are files of `conf/model/`."""
 

@@ -16,7 +16,7 @@ import httpx
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.guards import shortened
 from cosmos_exp.common.progress import Tick
-from cosmos_exp.remote.job_client import TOKEN, TOKEN_FILE, checked_endpoint
+from cosmos_exp.remote.server_client import TOKEN, TOKEN_FILE, checked_endpoint
 
 UPLOAD, GENERATE = "/upload_file", "/generate_video"
 CONNECT_SECONDS = 30.0

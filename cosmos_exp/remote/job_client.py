@@ -1,7 +1,6 @@
 """A client of the job API, version 1, of this project's servers and of others that have the same routes.
 
-Calls are repeated where the connection was lost or the server is overloaded, which is safe: files and jobs are named by
-their content. What a server refuses is a `ServerRefusal` with the server's own words, at once.
+Repeating a call is safe: files and jobs are named by their content.
 """
 
 from __future__ import annotations
@@ -12,83 +11,28 @@ import io
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO
 from urllib.parse import quote
 
 import httpx
-from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from cosmos_exp.common import http_calls
 from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.common.files import file_sha256, partial_name
 from cosmos_exp.common.progress import Tick
-from cosmos_exp.common.urls import checked_token, checked_url
-from cosmos_exp.remote.wire import API, JobInfo, JobRequest, ModelInfo, ResultFile, ResultManifest, complaints
+from cosmos_exp.remote.server_client import BLOCK, CONNECT_TIMEOUT, DamagedAnswer, ServerClient, ServerRefusal
+from cosmos_exp.remote.wire import API, JobInfo, JobRequest, ModelInfo, ResultFile, ResultManifest
 
-URL, TOKEN, TOKEN_FILE = "COSMOS_URL", "COSMOS_TOKEN", "COSMOS_TOKEN_FILE"
-"""Environment variables: endpoint, token, and a file with a token."""
-DEFAULT_URL = "http://127.0.0.1:8080"
-BLOCK = 1 << 20
-RETRIES = 6
-CONNECT_TIMEOUT, SILENCE = 10.0, 120.0
-"""Seconds for a connection, and without a byte of an answer."""
 STREAM_SILENCE = 60.0
 """Seconds without a sign of life in a stream of events; a server sends one every 15."""
 POLL, SLOWEST_POLL = 0.25, 3.0
 """Seconds between two looks at a job of a server without events, and at most."""
-LONGEST_ANSWER = 64 << 20
-"""Bytes of an answer that is no file."""
-
-Parsed = TypeVar("Parsed")
 
 
-class ServerRefusal(UserError):
-    """The server's answer to what it does not do. status: of HTTP. errors: all that it says."""
-
-    def __init__(self, status: int, errors: Iterable[str]):
-        self.status, self.errors = status, tuple(errors) or (f"HTTP status {status}",)
-        super().__init__(self.errors[0] if len(self.errors) == 1 else "\n".join(f"- {error}" for error in self.errors))
-
-    def __reduce__(self):
-        return type(self), (self.status, self.errors)
-
-
-class Unreachable(UserError):
-    """The server did not answer, however often it was asked."""
-
-
-class DamagedAnswer(UserError):
-    """What came is not what the server said it would send."""
-
-
-class JobClient:
-    """endpoint: URL such as http://gpu:8080. token: None takes that of the environment, see `token_of_environment`.
-
-    retries: how often a call is repeated. Usable from several threads.
-    """
-
-    def __init__(self, endpoint: str, token: str | None = None, *, retries: int = RETRIES):
-        self.endpoint = checked_endpoint(endpoint)
-        self.retries = retries
-        given = token_of_environment() if token is None else checked_token(token)
-        self._http = httpx.Client(
-            base_url=self.endpoint,
-            headers={"user-agent": "cosmos-exp"} | ({"authorization": f"Bearer {given}"} if given else {}),
-            timeout=httpx.Timeout(SILENCE, connect=CONNECT_TIMEOUT),
-            limits=httpx.Limits(max_connections=64),
-            follow_redirects=False,
-        )
-
-    def close(self) -> None:
-        self._http.close()
-
-    def __enter__(self) -> JobClient:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+class JobClient(ServerClient):
+    kind = "the job API"
 
     # What there is
 
@@ -239,85 +183,9 @@ class JobClient:
         # The server ends the stream when it stops; then the next call waits for it, or finds the job finished.
         yield self.job(job)
 
-    # Calls
-
-    def _call(
-        self, method: str, path: str, *, content: Callable[[], Any] = lambda: None, also: tuple[int, ...] = (),
-        headers: Mapping[str, str] = {}, params: Mapping[str, Any] = {},
-    ) -> httpx.Response:  # fmt: skip
-        """content: made again for each attempt. also: answers beside 2xx that are none to refuse."""
-        own = {"content-type": "application/json", **headers} if method in ("POST", "PUT") else dict(headers)
-        return self._attempts(
-            lambda: self._http.request(method, API + path, content=content(), headers=own, params=params), also
-        )
-
-    def _attempts(self, attempt: Callable[[], httpx.Response], also: tuple[int, ...] = ()) -> httpx.Response:
-        try:
-            answer = http_calls.attempts(attempt, self.retries, accepted=also)
-        except httpx.TransportError as error:
-            raise self._unreachable(error) from None
-        if answer.is_success or answer.status_code in also:
-            return answer
-        raise self._refusal(answer)
-
-    def _unreachable(self, error: httpx.TransportError) -> Unreachable:
-        why = str(error) or type(error).__name__
-        return Unreachable(f"{self.endpoint} does not answer ({why}); asked {self.retries + 1} times")
-
-    def _refusal(self, answer: httpx.Response) -> ServerRefusal:
-        status = answer.status_code
-        try:
-            detail = json.loads(answer.content)["detail"]
-            errors = detail["errors"] if isinstance(detail, dict) else [detail]
-            texts = [error if isinstance(error, str) else json.dumps(error) for error in errors]
-        except (ValueError, KeyError, TypeError):
-            texts = [f"{self.endpoint} answered HTTP {status}: {' '.join(answer.text[:200].split())}"]
-        if status == 401:
-            texts = [f"{text} ({TOKEN}, or {TOKEN_FILE}, is for it)" for text in texts]
-        return ServerRefusal(status, texts)
-
-    def _json(self, answer: httpx.Response) -> Any:
-        try:
-            return json.loads(answer.content)
-        except ValueError:
-            raise UserError(f"{self.endpoint} is no server of the job API: its answer is not JSON") from None
-
-    def _parsed(self, kind: type[Parsed], value: Any) -> Parsed:
-        try:
-            return TypeAdapter(kind).validate_python(value, strict=False)
-        except ValidationError as error:
-            name = kind.__name__ if isinstance(kind, type) and issubclass(kind, BaseModel) else "list"
-            told = complaints(error.errors())[0]
-            raise UserError(f"{self.endpoint} is no server of this job API: {name} {told}") from None
-
 
 class _NoEvents(Exception):
     """The server has no stream of events."""
-
-
-def checked_endpoint(endpoint: str) -> str:
-    """An URL of a server without what follows its port or folder. UserError where it is none."""
-    return checked_url("endpoint", endpoint.strip().rstrip("/").removesuffix(API), DEFAULT_URL, TOKEN)
-
-
-def endpoint_of_environment() -> str:
-    return os.environ.get(URL) or DEFAULT_URL
-
-
-def token_of_environment() -> str | None:
-    """`COSMOS_TOKEN`, or the content of the file `COSMOS_TOKEN_FILE`."""
-    if given := os.environ.get(TOKEN):
-        return checked_token(given)
-    if path := os.environ.get(TOKEN_FILE):
-        return token_of_file(Path(path))
-    return None
-
-
-def token_of_file(path: Path) -> str:
-    try:
-        return checked_token(path.read_text())
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"the token file {str(path)!r} cannot be read: {getattr(error, 'strerror', error)}") from None
 
 
 def _of(job: str) -> str:

@@ -20,8 +20,8 @@ from cosmos_exp.common.errors import UserError, attempt, unknown_name
 from cosmos_exp.common.files import file_version, partial_name
 from cosmos_exp.common.guards import read_json
 from cosmos_exp.common.locks import locked
-from cosmos_exp.remote.job_client import TOKEN as TOKEN_VARIABLE
-from cosmos_exp.remote.job_client import TOKEN_FILE, token_of_environment, token_of_file
+from cosmos_exp.remote.server_client import TOKEN as TOKEN_VARIABLE
+from cosmos_exp.remote.server_client import TOKEN_FILE, token_of_environment, token_of_file
 
 FILE, INITIAL = "tokens.json", "initial_token.txt"
 TOKEN = re.compile(r"cc_[0-9a-f]{8}_[A-Za-z0-9_-]{43}")

@@ -28,7 +28,8 @@ LAST = "metrics"  # stage, whatever stages the models have before it
 class PlannedCell:
     """wanted: {key: result}. stages: names of all that it may have, in their order. results: keys of its videos and
     metrics. new: those wanted that neither the cache nor an earlier cell has. same_as: number of the earlier cell with
-    the same results. seconds: estimate; None where something was never measured. notes: of the scene.
+    the same results. seconds: estimate; None where something was never measured. notes: of the scene. cost_note: of
+    the model.
     """
 
     config: Config
@@ -37,6 +38,7 @@ class PlannedCell:
     stages: Sequence[str]
     results: tuple[str, ...]
     notes: tuple[str, ...]
+    cost_note: str
     new: list[Wanted] = field(default_factory=list)
     same_as: int | None = None
     seconds: float | None = 0.0
@@ -78,6 +80,11 @@ class Plan:
     def notes(self) -> list[str]:
         """Of the scenes, what the user should know; each once."""
         return list(dict.fromkeys(note for cell in self.cells for note in cell.notes))
+
+    @property
+    def cost_notes(self) -> list[str]:
+        """What the models say of their cost; each once."""
+        return list(dict.fromkeys(cell.cost_note for cell in self.cells if cell.cost_note))
 
     @property
     def seconds(self) -> float | None:
@@ -156,7 +163,7 @@ def _planned(config: Config, place: str) -> PlannedCell:
     made = [entry.key for entry in dry.generated]
     made += [wanted.key for wanted in dry.wanted.values() if wanted.stage == LAST]
     rest = Wanted(REST, "", "", len(spec.styles) * spec.megapixels, 1, cached=False)
-    return PlannedCell(config, dry.wanted, rest, list(dry.stages), tuple(made), dry.notes)
+    return PlannedCell(config, dry.wanted, rest, list(dry.stages), tuple(made), dry.notes, spec.model.cost_note)
 
 
 def free_bytes(folder: Path) -> int:

@@ -15,9 +15,9 @@ import pytest
 from cosmos_exp.common import http_calls
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.remote import job_client
-from cosmos_exp.remote.job_client import (
+from cosmos_exp.remote.job_client import JobClient
+from cosmos_exp.remote.server_client import (
     DamagedAnswer,
-    JobClient,
     ServerRefusal,
     Unreachable,
     checked_endpoint,

@@ -13,7 +13,8 @@ from helpers.served import SMALL, Served, served, sha256_of, small_request, smal
 from cosmos_exp.cli.commands import jobs
 from cosmos_exp.common.video import read_video, write_video
 from cosmos_exp.guardrails.faces import FaceGuard
-from cosmos_exp.remote.job_client import JobClient, ServerRefusal
+from cosmos_exp.remote.job_client import JobClient
+from cosmos_exp.remote.server_client import ServerRefusal
 from cosmos_exp.remote.wire import Status
 
 

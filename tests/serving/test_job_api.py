@@ -23,7 +23,8 @@ from benchmarks.carla_sim import memory_of
 from cosmos_exp.cli.commands import jobs
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.files import file_sha256
-from cosmos_exp.remote.job_client import JobClient, ServerRefusal
+from cosmos_exp.remote.job_client import JobClient
+from cosmos_exp.remote.server_client import ServerRefusal
 from cosmos_exp.remote.wire import BLOB, ControlInput, Extra, JobRequest, Status
 
 IDLE = 3.0

@@ -55,7 +55,8 @@ def action_parser(action: str) -> Parser:
 
 def main(arguments: Sequence[str]) -> int:
     given = command_line().parse(arguments)
-    from cosmos_exp.remote.job_client import JobClient, endpoint_of_environment
+    from cosmos_exp.remote.job_client import JobClient
+    from cosmos_exp.remote.server_client import endpoint_of_environment
 
     with JobClient(given.endpoint or endpoint_of_environment()) as client:
         return ACTIONS[given.action][0](client, given)

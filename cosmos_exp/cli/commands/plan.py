@@ -74,6 +74,8 @@ def _show(plan: Plan, axes: Sequence[dict[str, str]]) -> None:
     console.print(_stages(plan.stages))
     for note in plan.notes:
         console.print(f"scene:    {note}", markup=False)
+    for note in plan.cost_notes:
+        console.print(f"model:    {note}", markup=False)
     paths = plan.cells[0].config.paths
     same = sum(cell.same_as is not None for cell in plan.cells)
     console.print(

@@ -57,8 +57,8 @@ def command_line() -> Parser:
 def main(arguments: Sequence[str]) -> int:
     options = command_line().parse(arguments)
     _check(options)
-    from cosmos_exp.remote.job_client import checked_endpoint, token_of_environment
     from cosmos_exp.remote.request_batch import Batch, planned
+    from cosmos_exp.remote.server_client import checked_endpoint, token_of_environment
 
     url, token = checked_endpoint(options.endpoint), token_of_environment()
     wanted = planned(_requests(options), options.output, overwrite=options.overwrite)

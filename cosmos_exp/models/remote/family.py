@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from urllib.parse import urlsplit
 
 from cosmos_exp.common.errors import UserError, attempt, unknown_name
-from cosmos_exp.common.typed_config import REQUIRED, identity
+from cosmos_exp.common.typed_config import identity
 from cosmos_exp.models.base import ModelFamily, NamedContract, VideoModel
 from cosmos_exp.models.config import GenerationConfig
 from cosmos_exp.models.contract import Contract
 from cosmos_exp.models.remote.config import PROTOCOLS, RemoteConfig
+from cosmos_exp.models.remote.endpoints import check_endpoint, server_problems, shown
 
 
 def contract(config: RemoteConfig, named: NamedContract) -> Contract:
     """That of the server's model. With gradio, whose servers have none to tell: of the model of that name."""
+    if config.protocol not in PROTOCOLS:
+        raise UserError(f"model.protocol: {unknown_name('protocol', config.protocol, PROTOCOLS)}")
     check_endpoint(config)
     if config.protocol == "gradio":
         if config.backend is None:
             raise UserError("model.protocol=gradio: give model.backend, the model that the server runs")
         return named(config.backend)
-    from cosmos_exp.models.remote.server import model_info, shown
+    from cosmos_exp.models.remote.server import model_info
 
     told = model_info(config).contract
     made, errors = attempt(lambda: Contract.from_dict(told))
@@ -29,19 +31,6 @@ def contract(config: RemoteConfig, named: NamedContract) -> Contract:
             f"model.endpoint: {shown(config)} does not speak of its models as this version does: {errors[0]}"
         )
     return made
-
-
-def check_endpoint(config: RemoteConfig) -> None:
-    """UserError where the endpoint is no address, or has a token in it."""
-    if config.protocol not in PROTOCOLS:
-        raise UserError(f"model.protocol: {unknown_name('protocol', config.protocol, PROTOCOLS)}")
-    if config.endpoint == REQUIRED:
-        raise UserError("model.endpoint is required: give model.endpoint=http://HOST:PORT")
-    parts = urlsplit(config.endpoint)
-    if parts.username or parts.password or parts.query:
-        raise UserError("model.endpoint has a secret in it: give the token by COSMOS_TOKEN or model.token_file instead")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UserError(f"model.endpoint={config.endpoint!r}: needed is an address such as http://host:8080")
 
 
 def build(config: GenerationConfig, contract: Contract) -> VideoModel:
@@ -59,10 +48,7 @@ def check(config: GenerationConfig, contract: Contract, here: bool) -> Iterator[
     """What is the server's alone, and with gradio, what its requests have no place for."""
     own = config.model
     assert isinstance(own, RemoteConfig)
-    if own.in_flight < 1:
-        yield f"model.in_flight={own.in_flight}: must be 1 or more"
-    if not own.patience >= 0:
-        yield f"model.patience={own.patience:g}: must be 0 seconds or more"
+    yield from server_problems(own)
     for key in identity(config.speed):
         yield f"speed.{key}: is the server's own: leave it out, and give it to `cosmos-exp serve`"
     steps, sampler = contract.num_steps, config.sampler

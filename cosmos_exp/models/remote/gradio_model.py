@@ -21,7 +21,8 @@ from cosmos_exp.models.clip_shapes import Shape
 from cosmos_exp.models.config import GenerationConfig
 from cosmos_exp.models.contract import Contract
 from cosmos_exp.models.remote.config import RemoteConfig
-from cosmos_exp.models.remote.server import shown, token_of
+from cosmos_exp.models.remote.endpoints import shown
+from cosmos_exp.models.remote.server import token_of
 from cosmos_exp.models.remote.uploads import video_bytes
 from cosmos_exp.sampling.config import SamplerConfig
 

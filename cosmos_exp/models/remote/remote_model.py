@@ -6,13 +6,12 @@ import hashlib
 import json
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -35,28 +34,19 @@ from cosmos_exp.models.clip_shapes import Shape
 from cosmos_exp.models.config import GenerationConfig
 from cosmos_exp.models.contract import Contract
 from cosmos_exp.models.remote.config import RemoteConfig
+from cosmos_exp.models.remote.endpoints import shown
 from cosmos_exp.models.remote.job_request import job_request
-from cosmos_exp.models.remote.server import client_of, model_info, shown
+from cosmos_exp.models.remote.server import client_of, model_info
 from cosmos_exp.models.remote.uploads import video_bytes
-from cosmos_exp.remote.job_client import JobClient, ServerRefusal, Unreachable
+from cosmos_exp.models.remote.waiting import Patience, in_flight
+from cosmos_exp.remote.job_client import JobClient
+from cosmos_exp.remote.server_client import ServerRefusal
 from cosmos_exp.remote.wire import FRONT, JobInfo, JobRequest, ModelInfo, ResultManifest, Status
 
 log = logging.getLogger(__name__)
 
-Answer = TypeVar("Answer")
-
-LOOK = 0.1
-"""Seconds between two looks at how far the jobs are."""
-LONGEST_PAUSE = 10.0
-"""Seconds between two tries to reach a server that is away."""
 GONE, EXPIRED = 404, 410
 """HTTP status of a job that a server does not know, and of a result that it has deleted."""
-STEPS = 1000
-"""Of a progress of 1."""
-
-
-class GivenUp(Exception):
-    """The run has ended; its jobs go on, and the next run that asks for them finds them."""
 
 
 class RemoteModel(VideoModel):
@@ -114,25 +104,14 @@ class RemoteModel(VideoModel):
         """All styles are asked for at once, `model.in_flight` of them at a time."""
         videos = Memo()
         calls = {style: Call(self, request, style, store, videos) for style in request.prompts}
-        pool = ThreadPoolExecutor(max(1, min(self.own.in_flight, len(calls))), "remote")
-        try:
-            waiting = {style: pool.submit(call.entry) for style, call in calls.items()}
-            for style, future in waiting.items():
-                with store.stage("generate", f"generate {style}") as tick:
-                    while not future.done():
-                        tick(round(STEPS * calls[style].progress), STEPS)
-                        time.sleep(LOOK)
-                    entry = future.result()
+        with closing(in_flight(calls, self.own.in_flight, store)) as done:
+            for style, entry in done:
                 yield GeneratedVideos(style, _stored(entry, FRONT), {v: _stored(entry, v) for v in self.views})
-        finally:
-            for call in calls.values():
-                call.stop.set()
-            pool.shutdown(cancel_futures=True)
 
 
 class Call:
     """One style on its way. videos: {entry, array: file of its video}, shared by all styles. progress: of its job, 0 to
-    1. stop: set to give it up."""
+    1. stop: set to give it up; its job goes on, and the next run that asks for it finds it."""
 
     def __init__(self, model: RemoteModel, request: GenerationRequest, style: str, store: ResultStore, videos: Memo):
         self.model = model
@@ -142,6 +121,7 @@ class Call:
         self.videos = videos
         self.progress = 0.0
         self.stop = threading.Event()
+        self._patience = Patience(model.own.patience, self.stop)
         self._uploads: dict[str, Path | bytes] = {}
 
     def entry(self) -> Entry:
@@ -189,9 +169,9 @@ class Call:
     def _result(self, client: JobClient, request: JobRequest) -> ResultManifest:
         """Of the job of a request. An equal request is the same job, so it may be sent again after any loss."""
         while True:
-            job = self._patiently(partial(self._submitted, client, request))
+            job = self._patience.call(partial(self._submitted, client, request))
             try:
-                job = self._patiently(partial(self._watched, client, job.id))
+                job = self._patience.call(partial(self._watched, client, job.id))
             except ServerRefusal as error:
                 if error.status != GONE:
                     raise
@@ -203,41 +183,22 @@ class Call:
             if job.status is Status.CANCELLED:
                 raise UserError(f"{shown(self.model.own)}: job {job.id} was cancelled there; run again to repeat it")
             try:
-                return self._patiently(partial(client.result, job.id))
+                return self._patience.call(partial(client.result, job.id))
             except ServerRefusal as error:
                 if error.status not in (GONE, EXPIRED):
                     raise
 
     def _submitted(self, client: JobClient, request: JobRequest) -> JobInfo:
         for sha256 in request.blobs:
-            self._check_stop()
+            self._patience.check()
             client.put_blob(self._uploads[sha256])
         return client.submit(request)
 
     def _watched(self, client: JobClient, job_id: str) -> JobInfo:
         for job in client.watch(job_id):
-            self._check_stop()
+            self._patience.check()
             self.progress = job.progress
         return job
-
-    def _patiently(self, call: Callable[[], Answer]) -> Answer:
-        """What a call returns, repeated while the server is away, for `model.patience` seconds."""
-        lost, pause = None, 0.5
-        while True:
-            try:
-                return call()
-            except Unreachable as error:
-                lost = lost or time.monotonic()
-                if time.monotonic() - lost + pause > self.model.own.patience:
-                    raise
-                log.warning("%s; again in %.0f s", error, pause)
-            if self.stop.wait(pause):
-                raise GivenUp
-            pause = min(LONGEST_PAUSE, 2 * pause)
-
-    def _check_stop(self) -> None:
-        if self.stop.is_set():
-            raise GivenUp
 
     def _check(self, manifest: ResultManifest) -> None:
         """UserError where the server's weights are no longer those that the cache key has."""
@@ -255,7 +216,7 @@ class Call:
             if view not in lossless:
                 raise UserError(f"{shown(self.model.own)}: job {manifest.job} has no lossless video of {view}")
             path = folder / lossless[view].name
-            self._patiently(partial(client.download, manifest.job, lossless[view], path))
+            self._patience.call(partial(client.download, manifest.job, lossless[view], path))
             frames = read_video(path)
             path.unlink()
             yield view, self._of_shape(frames, shape, view)

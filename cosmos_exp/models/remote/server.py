@@ -7,13 +7,14 @@ import logging
 import os
 import time
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.common.files import write_atomic
 from cosmos_exp.common.memo import Memo
-from cosmos_exp.models.remote.config import RemoteConfig
-from cosmos_exp.remote.job_client import JobClient, Unreachable, token_of_environment, token_of_file
+from cosmos_exp.models.remote.config import RemoteConfig, ServerConfig
+from cosmos_exp.models.remote.endpoints import shown
+from cosmos_exp.remote.job_client import JobClient
+from cosmos_exp.remote.server_client import Unreachable, token_of_environment, token_of_file
 from cosmos_exp.remote.wire import ModelInfo
 
 log = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ def client_of(config: RemoteConfig, retries: int = 3) -> JobClient:
     return JobClient(config.endpoint, token_of(config), retries=retries)
 
 
-def token_of(config: RemoteConfig) -> str | None:
+def token_of(config: ServerConfig) -> str | None:
     """Of `model.token_file`, or of the environment."""
     return token_of_file(Path(config.token_file)) if config.token_file else token_of_environment()
 
@@ -68,10 +69,14 @@ def _models(config: RemoteConfig) -> dict[str, ModelInfo]:
 
 
 def _kept(endpoint: str) -> Path:
+    return servers_folder() / f"{endpoint_hash(endpoint)}.jsonl"
+
+
+def servers_folder() -> Path:
+    """Where what is known of servers is kept."""
     root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "cosmos-exp" / "servers" / f"{hashlib.sha256(endpoint.encode()).hexdigest()[:20]}.jsonl"
+    return Path(root) / "cosmos-exp" / "servers"
 
 
-def shown(config: RemoteConfig) -> str:
-    """The host of an endpoint, for messages."""
-    return urlsplit(config.endpoint).netloc.rpartition("@")[2] or config.endpoint
+def endpoint_hash(endpoint: str) -> str:
+    return hashlib.sha256(endpoint.encode()).hexdigest()[:20]
