@@ -21,6 +21,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from cosmos_exp.captions.config import CaptionsConfig
 from cosmos_exp.common.typed_config import NO_EFFECT, REQUIRED, identity
+from cosmos_exp.config.generations import available_generations
 from cosmos_exp.config.launchers import LAUNCHERS
 from cosmos_exp.controls.config import ControlsConfig, PreviewsConfig
 from cosmos_exp.evaluators.config import EvaluatorConfig
@@ -193,7 +194,7 @@ _registered: tuple[ConfigStore, Mapping[str, type[ModelConfig]]] | None = None
 
 
 def register() -> None:
-    """Make the types and the resolvers `run_id` and `sweep_folder` known to Hydra."""
+    """Make the types and the resolvers `run_id`, `sweep_folder` and `available_generations` known to Hydra."""
     global _registered
     Plugins.instance()  # an installed Hydra plugin registers launchers under some of the same names, before ours
     wanted = (ConfigStore.instance(), config_types())
@@ -217,6 +218,7 @@ def register_types(families: Mapping[str, type[ModelConfig]] | None = None) -> N
     OmegaConf.register_new_resolver("run_id", lambda *, _root_: run_id(_named_by(_root_)), replace=True)
     # Cached, so that the jobs of a multirun see the folder that its master process chose.
     OmegaConf.register_new_resolver("sweep_folder", sweep_folder, use_cache=True, replace=True)
+    OmegaConf.register_new_resolver("available_generations", available_generations, replace=True)
 
 
 def model_type(family: str, config: type[ModelConfig]) -> DictConfig:

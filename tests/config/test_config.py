@@ -7,6 +7,7 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+from helpers.composing import Composer
 from helpers.guard_networks import guard_weights
 from hydra import compose, initialize_config_module
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -15,6 +16,7 @@ from omegaconf import OmegaConf
 
 from cosmos_exp.common.typed_config import REQUIRED, identity, identity_name
 from cosmos_exp.config import launchers
+from cosmos_exp.config.generations import RELEASED, available_generations
 from cosmos_exp.config.schema import Config, run_id, typed
 from cosmos_exp.config.validate import validate
 from cosmos_exp.models.checkpoints.released import MODELS
@@ -23,7 +25,7 @@ from cosmos_exp.scene.sources import SOURCES
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 GROUPS = sorted(p.name for p in CONF.iterdir() if p.is_dir() and p.name not in ("hydra", "__pycache__"))
-ADDED = ("experiment", "sweep")
+ADDED = ("experiment", "sweep", "generation")
 # sensors that lack some of the six views
 FRONT_ALONE = ("front", "carla_yaml", "cosmos_aov", "drive_dreams_single", "waymo_five")
 # what no model that is at hand makes or reads
@@ -32,10 +34,14 @@ NEEDS_A_MODEL = (
     ("views", "seven"),
     ("controls", "wsm"),
     ("model", "transfer25_auto_multiview"),
+    ("generation", "transfer1"),
+    ("generation", "transfer25"),
+    ("generation", "cosmos3"),
 )
+GENERATIONS = [path.stem for path in sorted((CONF / "generation").glob("*.yaml"))]
 OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
 NEEDS_VALUES = (("llm", "endpoint"), ("llm", "vllm"))  # the name of a model
-WITHOUT_WEIGHTS = (("model", "render"), ("model", "remote"), ("model", "cosmos3_auto"))
+WITHOUT_WEIGHTS = (("model", "render"), ("model", "remote"), ("model", "cosmos3_auto"), ("generation", "render"))
 RUNNABLE = [option for option in OPTIONS if option not in (*NEEDS_A_MODEL, *NEEDS_VALUES, *WITHOUT_WEIGHTS)]
 # what makes a released model's contract content
 FOR_RELEASED = {
@@ -94,7 +100,22 @@ def test_every_ready_sweep_is_a_multirun_of_several_cells(sweep: str, configure)
     assert 1 < len(cells) <= 12
     for values in cells:
         cell = [f"{axis.get_key_element()}={value}" for axis, value in zip(axes, values)]
-        assert validate(configure(f"+sweep={sweep}", *cell)) == []
+        compose = Composer() if sweep == "model_generations" else configure  # whose models have weights of their own
+        assert validate(compose(f"+sweep={sweep}", *cell)) == []
+
+
+def test_the_sweep_of_generations_has_those_that_are_there(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("COSMOS_EXP_MODELS", str(tmp_path))
+    monkeypatch.delenv("COSMOS_EXP_COSMOS3", raising=False)
+    assert available_generations() == "render,nano"
+    (tmp_path / "transfer25_auto_multiview").mkdir()
+    (tmp_path / "transfer25_auto_multiview" / "model.json").touch()
+    monkeypatch.setenv("COSMOS_EXP_COSMOS3", "http://127.0.0.1:8091")
+    assert available_generations() == "render,nano,transfer25,cosmos3"
+    compose = Composer()
+    named = {option: typed(compose(f"+generation={option}")).model.name for option in GENERATIONS}
+    assert {name: named[name] for name in RELEASED} == RELEASED
+    assert validate(compose("+generation=cosmos3", "scene.duration=6")) == []
 
 
 @pytest.mark.parametrize(("group", "option"), RUNNABLE, ids=[f"{g}={o}" for g, o in RUNNABLE])
