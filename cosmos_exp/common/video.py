@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -24,6 +25,9 @@ from cosmos_exp.common.views import GRID
 Known = TypeVar("Known")
 
 CRF = 16  # visually lossless at the sizes made here
+WITHOUT_AVX512 = "asm=AVX2,FMA3,BMI2"
+"""For x264, whose AVX-512 code (macroblock tree) reads memory that it has not written: the same frames were not always
+the same file. What it writes otherwise is what it writes with this."""
 THREADS = 4  # of the encoder: what it writes depends on their number, so it does not follow from the machine
 QUEUE_SIZE = 4  # frames that wait for the encoder before `write` blocks
 
@@ -37,6 +41,14 @@ class Encoding:
     preset: str = "veryfast"
     lossless: bool = False
     threads: int = 0
+
+
+@cache
+def _has_avx512() -> bool:
+    try:
+        return " avx512f " in Path("/proc/cpuinfo").read_text()
+    except OSError:  # no Linux
+        return False
 
 
 class VideoWriter:
@@ -127,7 +139,8 @@ class VideoWriter:
         codec, pixel_format = ("libx264rgb", "rgb24") if encoding.lossless else ("libx264", "yuv420p")
         options = {"qp": "0"} if encoding.lossless else {"crf": str(encoding.crf)}
         options["preset"] = "ultrafast" if encoding.lossless else encoding.preset
-        options["bf"] = "0"  # x264's AVX-512 code reads memory that it has not written where it looks for B-frames
+        if _has_avx512():
+            options["x264-params"] = WITHOUT_AVX512
         with av.open(str(self._partial), "w", format="mp4", options={"movflags": "+faststart"}) as container:
             rate = Fraction(self.fps).limit_denominator(1001)
             stream = container.add_stream(codec, rate=rate, options=options)

@@ -72,7 +72,7 @@ def test_torch_threads_of_other_threads_and_after():
     assert (seen, torch.get_num_threads()) == ([1], before)
 
 
-@pytest.mark.parametrize("name", CONTROLS)
+@pytest.mark.parametrize("name", [name for name in CONTROLS if name != "wsm"])  # drawn from the scene
 def test_threads_change_no_control(name, threads):
     rng, shape = np.random.default_rng(0), (5, 40, 56)
     pictures = {key: rng.integers(0, 256, (*shape, 3), dtype=np.uint8) for key in ("rgb", "hdmap", "lidar")}

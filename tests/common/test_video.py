@@ -58,7 +58,7 @@ print(hashlib.sha256(write_video(sys.argv[1], frames, 24.0).read_bytes()).hexdig
 
 
 def test_the_same_frames_are_the_same_file_whatever_memory_held_before(tmp_path: Path) -> None:
-    """glibc fills new memory with a byte of MALLOC_PERTURB_; x264 with B-frames wrote three files."""
+    """glibc fills new memory with a byte of MALLOC_PERTURB_; x264 with AVX-512 wrote three files."""
     written = set()
     for byte in ("0", "77", "200"):
         command = [sys.executable, "-c", PAN, str(tmp_path / f"{byte}.mp4")]

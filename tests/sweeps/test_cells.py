@@ -16,9 +16,9 @@ def cells(*overrides: str) -> list[list[str]]:
 
 
 def test_a_glob_gives_the_options_of_its_group() -> None:
-    chosen = [cell[-1] for cell in cells("captions=glob([at]*)")]
+    chosen = [cell[-1] for cell in cells("captions=glob([a*,t*])")]
     assert chosen == ["captions=all_styles", "captions=template"]
-    assert [cell[-1] for cell in cells("captions=glob([at]*,exclude=all*)")] == ["captions=template"]
+    assert [cell[-1] for cell in cells("captions=glob([a*,t*],exclude=all*)")] == ["captions=template"]
 
 
 @pytest.mark.parametrize("nothing", ["sampler.seed=range(5,5)", "sampler.seed=range(5,1)", "captions=glob(zz*)"])
