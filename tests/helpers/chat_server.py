@@ -7,10 +7,11 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from cosmos_exp.llm.config import LLMConfig
+from helpers.patient_server import PatientServer
 
 Body = dict[str, Any]
 Send = Callable[["Handler", Body], None]
@@ -115,7 +116,7 @@ class ChatServer:
         self.keys: list[str | None] = []
         self.at_once = self._in_work = 0
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer((host, port), type("Handler", (Handler,), {"chat": self}))
+        self._server = PatientServer((host, port), type("Handler", (Handler,), {"chat": self}))
         self._server.daemon_threads = True
 
     @property

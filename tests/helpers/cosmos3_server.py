@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from cosmos_exp.common.video import read_video, write_video
+from helpers.patient_server import PatientServer
 
 TABLE = (
     *("front_wide_120fov", "cross_right_120fov", "rear_right_70fov", "rear_tele_30fov", "rear_left_70fov"),
@@ -96,7 +97,7 @@ class Cosmos3Server:
         self.fails: dict[int, tuple[int, str, str]] = {}
         self.shorter = 0
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"owner": self}))
+        self._server = PatientServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"owner": self}))
         self._server.daemon_threads = True
 
     @property

@@ -9,8 +9,10 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from helpers.patient_server import PatientServer
 
 API_KEY = "a" * 40
 
@@ -96,7 +98,7 @@ def wandb_server() -> Iterator[Server]:
         do_PUT = do_POST
         log_message = lambda *args: None  # noqa: E731
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+    with PatientServer(("127.0.0.1", 0), Handler) as http:
         kept.url = f"http://127.0.0.1:{http.server_port}"
         threading.Thread(target=http.serve_forever, daemon=True).start()
         yield kept

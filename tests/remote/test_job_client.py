@@ -6,11 +6,12 @@ import hashlib
 import json
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.patient_server import PatientServer
 
 from cosmos_exp.common import http_calls
 from cosmos_exp.common.errors import UserError
@@ -58,7 +59,7 @@ class Handler(BaseHTTPRequestHandler):
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setattr(http_calls, "FIRST_PAUSE", 0.001)
     monkeypatch.setattr(job_client, "POLL", 0.001)
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as found:
+    with PatientServer(("127.0.0.1", 0), Handler) as found:
         found.asked, found.answers = [], []
         threading.Thread(target=found.serve_forever, args=(0.01,), daemon=True).start()
         yield found
