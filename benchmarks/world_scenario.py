@@ -6,8 +6,8 @@ python -m benchmarks.world_scenario [CLIP]   a ClipGT clip or an RDS-HQ folder; 
 
 from __future__ import annotations
 
+import argparse
 import os
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle, islice
@@ -19,9 +19,11 @@ from cosmos_exp.rendering.wsm.videos import WsmRenderer
 VIEWS, FRAMES, THREADS = 7, 12, 2
 
 
-def main(arguments: list[str]) -> int:
+def main() -> None:
     shared = Path(os.environ.get("COSMOS_EXP_SHARED", "../shared"))
-    root = Path(arguments[0]) if arguments else shared / "rds_hq" / "example"
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("clip", nargs="?", type=Path, default=shared / "rds_hq" / "example")
+    root = parser.parse_args().clip
     clip_id, folder = next(iter(find_clips(root).items()))
     print(f"{clip_id}: {VIEWS} views of 1280x720, {THREADS} threads")
     print(f"{'mode':20} {'prepare s':>10} {'frames/s':>10} {'CPU ms/frame':>13} {'frames per CPU-second x 2':>26}")
@@ -37,7 +39,6 @@ def main(arguments: list[str]) -> int:
         _draw(renderer, views, list(frames))
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         print(f"{name:20} {prepared:10.2f} {count / wall:10.1f} {1e3 * cpu / count:13.1f} {2 * count / cpu:26.1f}")
-    return 0
 
 
 def _draw(renderer: WsmRenderer, views: list[str], frames: list[int]) -> None:
@@ -46,4 +47,4 @@ def _draw(renderer: WsmRenderer, views: list[str], frames: list[int]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main()
