@@ -135,8 +135,11 @@ class Training:
                 feed.take(wait=False)
                 return bank.refresh()
 
-            while refresh() and bank.num_clips < settings.min_clips and not feed.finished:
+            while bank.num_clips < settings.min_clips and not feed.finished:
                 feed.take(wait=True)
+                bank.refresh()
+            if not len(bank):
+                raise UserError("no clips to train the tokenizer on: num_clips of both sets is 0")
             finished = train_tokenizer(
                 vae,
                 bank,

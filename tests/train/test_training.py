@@ -206,6 +206,20 @@ def test_stages_end_in_a_model_that_loads(tmp_path, tiny_model, monkeypatch):
         train_main.run(compose_train(f"folder={tmp_path}", "device=cpu", "stages=[evaluate]", *size))
 
 
+def test_the_tokenizer_waits_for_its_first_clips(tmp_path, tiny_model, monkeypatch):
+    monkeypatch.setattr(train_main, "nano_config", lambda *_, **__: tiny_model.config)
+    small = ["size.num_frames=9", "size.height=32", "size.width=48", "tokenizer.crop=16", "tokenizer.min_clips=2"]
+    loop = ["tokenizer.loop.num_steps=1", "tokenizer.loop.batch_size=1", "tokenizer.max_videos=9", "num_workers=1"]
+    alone = [f"folder={tmp_path}", "device=cpu", "stages=[tokenizer]", *small, *loop]
+    with pytest.raises(UserError, match="no clips to train the tokenizer on"):
+        train_main.run(compose_train(*alone, "single_view_clips.num_clips=0", "multi_view_clips.num_clips=0"))
+    train_main.run(compose_train(*alone))
+    assert (tmp_path / "model" / "tokenizer.safetensors").exists() and len(list((tmp_path / "clips").iterdir())) == 4
+    before = (tmp_path / "model" / "tokenizer.safetensors").read_bytes()
+    train_main.run(compose_train(*alone))
+    assert (tmp_path / "model" / "tokenizer.safetensors").read_bytes() == before
+
+
 def other_sizes(config: dict) -> dict:
     changed = json.loads(json.dumps(config))
     changed["name"] = "other"
