@@ -51,8 +51,7 @@ class Forked:
             socket.send_fds(_server(libraries), [b"1"], files)
         command = {"arguments": arguments, "cwd": str(cwd), "environment": dict(environment or os.environ)}
         self._server.sendall(json.dumps(command).encode() + b"\n")
-        self._told = self._server.makefile()
-        self.pid = int(self._told.readline())
+        self.pid = int(self._line())
         self.arguments = arguments
         self.returncode: int | None = None
 
@@ -66,10 +65,17 @@ class Forked:
         if self.returncode is None:
             if not select.select([self._server], [], [], timeout)[0]:
                 raise subprocess.TimeoutExpired(self.arguments, timeout or 0)
-            self._told.readline()
+            self._line()
             self._server.sendall(b"how\n")
-            self.returncode = os.waitstatus_to_exitcode(int(self._told.readline()))
+            self.returncode = os.waitstatus_to_exitcode(int(self._line()))
         return self.returncode
+
+    def _line(self) -> str:
+        """What is told next. Read byte by byte: what a buffer held would be hidden from `select`."""
+        line = b""
+        while not line.endswith(b"\n") and (byte := self._server.recv(1)):
+            line += byte
+        return line.decode()
 
     def communicate(self, timeout: float | None = None) -> tuple[str, str]:
         """Wait for the end; stdout and stderr."""
