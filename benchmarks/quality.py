@@ -20,7 +20,6 @@ from omegaconf import OmegaConf
 
 from cosmos_exp.common.progress import steps
 from cosmos_exp.config import schema
-from cosmos_exp.config.validate import SHIPPED_WEIGHTS
 from cosmos_exp.metrics.psnr import video_psnr
 from cosmos_exp.metrics.style import predict, shipped_classifier, style_features
 from cosmos_exp.models.kernels.speed import Speed
@@ -28,6 +27,7 @@ from cosmos_exp.models.transfer1.edm import Denoiser
 from cosmos_exp.models.transfer1.model import WorldModel
 from cosmos_exp.models.transfer1.nano import FPS, FRAMES, HEIGHT, WIDTH
 from cosmos_exp.models.transfer1.single_view import sample_single_view
+from cosmos_exp.models.transfer1.weights_folder import SHIPPED_WEIGHTS
 from cosmos_exp.sampling.sampler_params import SamplerParams
 from cosmos_exp.sensors.rigs import build_rig
 from cosmos_exp.train.clips import Clip, ClipSize, ClipSpec

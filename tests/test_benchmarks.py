@@ -1,5 +1,7 @@
 """`python -m benchmarks` lists and chooses; what the benchmarks measure is theirs."""
 
+from importlib import import_module
+
 import pytest
 
 from benchmarks.__main__ import OF_THE_CPU, benchmarks, main
@@ -14,6 +16,11 @@ def test_help_lists_every_benchmark_and_starts_none(capfd):
         assert f"  {name} " in told and what in told
     assert set(OF_THE_CPU) | {"fuzz", "metrics", "full_size"} <= set(benchmarks())
     assert "damages" not in benchmarks()  # what others are made of
+
+
+@pytest.mark.parametrize("name", benchmarks())
+def test_what_a_benchmark_imports_is_there(name):
+    import_module(f"benchmarks.{name}")
 
 
 def test_an_unknown_name_gets_the_nearest(capfd):
