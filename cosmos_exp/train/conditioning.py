@@ -7,7 +7,9 @@ weight maps have each control in a part of the picture.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -31,11 +33,10 @@ class Conditioning:
     most_guidance: float = 3.0
 
     def draw_controls(self, names: list[str], generator: torch.Generator) -> list[str]:
-        """The controls of one batch, the HD map in half of those with controls or more."""
+        """The controls of one batch, the HD map more often than the others."""
         u = uniform(generator)
-        wanted = 0 if u < self.no_control else 2 if u < self.no_control + self.two else 1
-        if self.no_control + self.two <= u < self.no_control + self.two + self.three:
-            wanted = 3
+        thresholds = list(accumulate((self.no_control, self.two, self.three)))
+        wanted = (0, 2, 3, 1)[bisect_right(thresholds, u)]
         order = torch.randperm(len(names), generator=generator, device=generator.device).tolist()
         picked = [names[i] for i in order]
         if "hdmap" in picked and uniform(generator) < 0.4:

@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,10 @@ class LatentSet:
         return replace(self, targets=self.targets.to(device), hints=hints, fronts=fronts)
 
     def joined(self, other: LatentSet) -> LatentSet:
-        """The clips of both, on the device of this one."""
+        """The clips of both, on the device of this one. Raises UserError where fronts are there of one alone."""
         device = self.targets.device
+        if (self.fronts is None) != (other.fronts is None):
+            raise UserError("some clips have generated front views and others have none: run stages=[fronts] again")
         fronts = None
         if self.fronts is not None and other.fronts is not None:
             fronts = torch.cat([self.fronts, other.fronts.to(device)])
@@ -154,14 +157,13 @@ class LatentParts:
         return ready
 
     def first(self, number: int | None) -> LatentSet:
-        """Waits for so many clips, or for all."""
+        """Waits for so many clips, or for all. Raises UserError where there are none."""
         while not self._feed.finished and (number is None or self.count < number):
             self._take(wait=True)
-        self._take(wait=False)
-        together, *others = self.new()
-        for other in others:
-            together = together.joined(other)
-        return together
+        parts = self.new()
+        if not parts:
+            raise UserError(f"no clips to train on in {self.folder}: num_clips is 0")
+        return reduce(LatentSet.joined, parts)
 
     def _take(self, wait: bool) -> None:
         self._rendered += self._feed.take(wait)

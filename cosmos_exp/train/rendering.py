@@ -148,7 +148,7 @@ class ClipFeed:
     """
 
     def __init__(self, specs: Iterable[ClipSpec], rig: Rig, folder: Path, num_workers: int, ahead: int = 256):
-        self._finished: queue.SimpleQueue[Path | BaseException | None] = queue.SimpleQueue()
+        self._rendered: queue.SimpleQueue[Path | BaseException | None] = queue.SimpleQueue()
         self._room = threading.Semaphore(ahead)
         self._closed = threading.Event()
         self.finished = False
@@ -160,8 +160,8 @@ class ClipFeed:
     def take(self, wait: bool) -> list[Path]:
         """Index files of the clips that have been finished since the last call; of one at least where it waits."""
         taken: list[Path] = []
-        while not self.finished and (not self._finished.empty() or (wait and not taken)):
-            item = self._finished.get()
+        while not self.finished and (not self._rendered.empty() or (wait and not taken)):
+            item = self._rendered.get()
             if isinstance(item, BaseException):
                 self.finished = True
                 raise item
@@ -187,9 +187,9 @@ class ClipFeed:
     def _render(self, specs: Iterator[ClipSpec], rig: Rig, folder: Path, num_workers: int) -> None:
         try:
             for path in render_clips(specs, rig, folder, num_workers):
-                self._finished.put(path)
+                self._rendered.put(path)
                 if self._closed.is_set():
                     break
-            self._finished.put(None)
+            self._rendered.put(None)
         except BaseException as error:
-            self._finished.put(error)
+            self._rendered.put(error)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.styles import STYLES
 from cosmos_exp.common.views import VIEWS
 from cosmos_exp.models.transfer1.model import WorldModel
@@ -107,6 +108,15 @@ def test_control_draws_cover_every_control_and_favour_the_hdmap():
     assert shares[0] == pytest.approx(0.1, abs=0.04) and shares[1] == pytest.approx(0.55, abs=0.08)
     assert shares[2] == pytest.approx(0.25, abs=0.07) and shares[3] == pytest.approx(0.1, abs=0.04)
     assert Conditioning(no_control=0).draw_controls(["hdmap"], torch.Generator().manual_seed(0)) == ["hdmap"]
+
+
+def test_clips_with_and_without_generated_fronts_are_not_mixed():
+    plain = made_up(len(VIEWS), ("hdmap",))
+    with_fronts = replace(plain, fronts=plain.targets[:, :, 0])
+    assert torch.equal(with_fronts.joined(with_fronts).fronts, torch.cat([with_fronts.fronts] * 2))
+    for first, second in ((plain, with_fronts), (with_fronts, plain)):
+        with pytest.raises(UserError, match="others have none: run stages="):
+            first.joined(second)
 
 
 @pytest.mark.parametrize("names", [["edge"], ["edge", "seg"], ["edge", "seg", "vis"]])

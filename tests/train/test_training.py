@@ -213,6 +213,8 @@ def test_the_tokenizer_waits_for_its_first_clips(tmp_path, tiny_model, monkeypat
     alone = [f"folder={tmp_path}", "device=cpu", "stages=[tokenizer]", *small, *loop]
     with pytest.raises(UserError, match="no clips to train the tokenizer on"):
         train_main.run(compose_train(*alone, "single_view_clips.num_clips=0", "multi_view_clips.num_clips=0"))
+    with pytest.raises(UserError, match=r"no clips to train on in .*single_view_latents"):
+        train_main.run(compose_train(*alone, "stages=[single_view]", "single_view_clips.num_clips=0"))
     train_main.run(compose_train(*alone))
     assert (tmp_path / "model" / "tokenizer.safetensors").exists() and len(list((tmp_path / "clips").iterdir())) == 4
     before = (tmp_path / "model" / "tokenizer.safetensors").read_bytes()
