@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.typed_config import NO_EFFECT, REQUIRED
 from cosmos_exp.scene.edits.ego_edit import EgoEdit
 from cosmos_exp.scene.types import Scene
@@ -91,3 +92,22 @@ def own_options(config: SceneConfig) -> dict[str, Any]:
     """The values of a `scene` config that only its source knows."""
     names = [entry.name for entry in fields(config) if entry.name not in SceneConfig.__dataclass_fields__]
     return {name: getattr(config, name) for name in names}
+
+
+def require_root(options: Mapping[str, Any]) -> None:
+    """Raises UserError where scene.clip=all is given without the folder of the clips."""
+    if "root" not in options:
+        raise UserError("scene.clip=all needs to know where the clips are: give scene.root=FOLDER beside it")
+
+
+def clip_problems(options: Mapping[str, Any], find_clip: Callable[[str, str | None], object]) -> Iterator[str]:
+    """What is wrong with the clip of a folder of clips, and with the part of it. find_clip: of a root and a name."""
+    if options["clip"] == ALL:
+        yield "scene.clip=all makes a sweep over the clips: give it, and scene.root, on the command line"
+        return
+    if Path(options["root"]).is_dir():
+        try:
+            find_clip(options["root"], options["clip"])
+        except UserError as error:
+            yield f"scene: {error}"
+    yield from window_problems(options["start"], options["duration"])

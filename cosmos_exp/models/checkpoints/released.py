@@ -220,9 +220,9 @@ def models_root() -> Path:
     return Path(given) if given else Path.home() / ".cache" / "cosmos-exp" / "models"
 
 
-def how_to_get(name: str, folder: Path) -> str:
-    """The commands that fill a model's folder."""
+def how_to_get(name: str, download: str, folder: Path) -> str:
+    """The commands that fill a model's folder. download: what `cosmos-exp download` calls the model."""
     return (
-        f"get them with `cosmos-exp download {find_released(name).download}`, then `cosmos-exp convert checkpoint "
+        f"get them with `cosmos-exp download {download}`, then `cosmos-exp convert checkpoint "
         f"checkpoints -o {folder} --model {name}`; a folder elsewhere is given as model.weights=FOLDER"
     )

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 from cosmos_exp.common.errors import ValidationErrors, unknown_name
+
+if TYPE_CHECKING:
+    from cosmos_exp.common.progress import Tick
 
 TEXT_ENCODER = ("stay", "swap", "cpu")
 RESIDENT = ("all", "one")
@@ -59,3 +63,11 @@ def memory_problems(
         yield f"hardware.text_encoder_dtype: {unknown_name('dtype', text_encoder_dtype, DTYPES)}"
     if tokenizer_chunk is not None and tokenizer_chunk < 1:
         yield f"hardware.tokenizer_chunk={tokenizer_chunk}: must be 1 or more latent frames, or null for all"
+
+
+def load_staying(parts: Mapping[str, Callable[[], object]], away: Collection[str], tick: Tick) -> None:
+    """Load each of the parts but those that are not on the device at that time."""
+    staying = [load for name, load in parts.items() if name not in away]
+    for number, load in enumerate(staying):
+        tick(number, len(staying))
+        load()

@@ -13,13 +13,18 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from cosmos_exp.common import torchrun
+from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.files import file_version
 from cosmos_exp.common.gpu_memory import limit_memory
+from cosmos_exp.common.input_files import did_you_mean
 from cosmos_exp.common.progress import Tick
 from cosmos_exp.common.single_entry_cache import SingleEntryCache
 from cosmos_exp.common.threads import one_torch_thread
 from cosmos_exp.models.base import ResultStore
+from cosmos_exp.models.checkpoints.released import how_to_get, models_root
 from cosmos_exp.models.config import HardwareConfig, SpeedConfig
+from cosmos_exp.models.contract import Contract
+from cosmos_exp.models.dit.description import CONFIG_FILE
 from cosmos_exp.models.dit.memory import Memory
 from cosmos_exp.models.kernels.speed import Speed
 
@@ -78,7 +83,7 @@ class WeightsFolder:
 
     def files(self, store: ResultStore, *patterns: str) -> dict[str, str]:
         """{file: sha256} of the model's description and of the weights files that match."""
-        files = [self.path / "model.json"]
+        files = [self.path / CONFIG_FILE]
         files += sorted(p for pattern in patterns for p in self.path.glob(f"{pattern}.safetensors"))
         return {p.name: store.file_identity(p) for p in files}
 
@@ -111,6 +116,31 @@ class WeightsFolder:
             memory_gb=self.hardware.memory_gb,
             **options,
         )
+
+
+def given_folder(weights: str | Path) -> Path:
+    """That of `model.weights`. UserError where there is none."""
+    folder = Path(weights)
+    if not folder.is_dir():
+        raise UserError(f"model.weights: no folder {str(folder)!r}{did_you_mean(folder)}")
+    return folder
+
+
+def released_folder(name: str, download: str) -> Path:
+    """Where a released model is kept. UserError, with what gets it, where it is not there. download: what `cosmos-exp
+    download` calls it."""
+    folder = models_root() / name
+    if not (folder / CONFIG_FILE).is_file():
+        raise UserError(f"no weights of {name} in {folder}: {how_to_get(name, download, folder)}")
+    return folder
+
+
+def contract_in(folder: Path, read_description: Callable[[Path], dict[str, Any]]) -> Contract:
+    """What the model in `folder` can make, without loading it. UserError where it holds no model."""
+    try:
+        return Contract.from_dict(read_description(folder)["contract"])
+    except FileNotFoundError:
+        raise UserError(f"model.weights: {str(folder)!r} holds no {CONFIG_FILE}, so it is no model folder") from None
 
 
 def chosen_speed(speed: SpeedConfig, hardware: HardwareConfig) -> Speed:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 
 from cosmos_exp.common.progress import Tick
 from cosmos_exp.models.base import GeneratedVideos, GenerationRequest, Notice, ResultStore
+from cosmos_exp.models.dit.memory import load_staying
 from cosmos_exp.models.transfer1.generation import Generation
 from cosmos_exp.models.transfer1.spec import Transfer1Spec
 from cosmos_exp.sampling.sampler_params import SIGMA_MAX
@@ -66,10 +67,7 @@ class Transfer1(Transfer1Spec):
             "multi_view": lambda: model.multi_view(self.multi_view_controls) if self.views else None,
             "single_view": lambda: model.single_view(self.weights),
         }
-        staying = [load for name, load in parts.items() if name not in away]
-        for number, load in enumerate(staying):
-            tick(number, len(staying))
-            load()
+        load_staying(parts, away, tick)
 
     def generate(self, request: GenerationRequest, store: ResultStore) -> Iterator[GeneratedVideos]:
         generation = Generation(self, request, store)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 from cosmos_exp.common.progress import Tick
 from cosmos_exp.models.base import GeneratedVideos, GenerationRequest, ResultStore
+from cosmos_exp.models.dit.memory import load_staying
 from cosmos_exp.models.transfer25.generation import Generation
 from cosmos_exp.models.transfer25.spec import Transfer25Spec
 
@@ -25,10 +26,7 @@ class Transfer25(Transfer25Spec):
             "tokenizer": lambda: model.tokenizer,
             "multi_view": lambda: model.network,
         }
-        staying = [load for name, load in parts.items() if name not in away]
-        for number, load in enumerate(staying):
-            tick(number, len(staying))
-            load()
+        load_staying(parts, away, tick)
 
     def generate(self, request: GenerationRequest, store: ResultStore) -> Iterator[GeneratedVideos]:
         generation = Generation(self, request, store)

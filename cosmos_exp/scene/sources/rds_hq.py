@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cosmos_exp.common.errors import UserError
-from cosmos_exp.scene.source import ALL, REQUIRED, SceneConfig, SceneSource, window_problems
+from cosmos_exp.scene.source import REQUIRED, SceneConfig, SceneSource, clip_problems, require_root
 from cosmos_exp.scene.types import Scene
 
 if TYPE_CHECKING:
@@ -63,23 +62,14 @@ def contents(options: Mapping[str, Any]) -> Iterator[Path]:
 def clips(options: Mapping[str, Any]) -> list[str]:
     from cosmos_exp.scene.rds_hq.clip import clip_ids
 
-    if "root" not in options:
-        raise UserError("scene.clip=all needs to know where the clips are: give scene.root=FOLDER beside it")
+    require_root(options)
     return clip_ids(options["root"])
 
 
 def check(options: Mapping[str, Any]) -> Iterator[str]:
     from cosmos_exp.scene.rds_hq.clip import find_clip
 
-    if options["clip"] == ALL:
-        yield "scene.clip=all makes a sweep over the clips: give it, and scene.root, on the command line"
-        return
-    if Path(options["root"]).is_dir():
-        try:
-            find_clip(options["root"], options["clip"])
-        except UserError as error:
-            yield f"scene: {error}"
-    yield from window_problems(options["start"], options["duration"])
+    yield from clip_problems(options, find_clip)
 
 
 SOURCE = SceneSource(
