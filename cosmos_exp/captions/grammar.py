@@ -117,6 +117,20 @@ def answer(rng: random.Random, body: Body, style: str, profile: Profile) -> str 
     return _of_length(rng, plain_ascii(say(body, {"opening": phrases["short"][0]})), style, key, profile)
 
 
+_DESCRIBED = re.compile(r"(Driving (?:along|through)) an? (.+?)( past .+?)?( with .+)?\.")
+
+
+def described_in(rng: random.Random, caption: str, style: str) -> str | None:
+    """A caption of `describe` in the style, in other words than a template's; None where it is none or is too long, or
+    the style is `Original`, which has no words of its own."""
+    if style not in WANTED or (match := _DESCRIBED.fullmatch(caption)) is None:
+        return None
+    start, road, past, things = match.groups("")
+    past = past.replace(" past ", " past <things>", 1)
+    body = Body((f"{start.lower()} <a> <adjective>{road}<after_road>{past}{things}<tail>",), road)
+    return answer(rng, body, style, PROFILES["nano"])
+
+
 def _of_length(rng: random.Random, text: str, style: str, key: int, profile: Profile) -> str | None:
     """The text, with sentences about the atmosphere where it has too few words; None where it is too long."""
     if profile.words is None:

@@ -43,8 +43,9 @@ class TokenizerConfig:
 
     crop: side in pixels of the square cut out of each batch, 0 for whole frames.
     max_videos bounds the videos held on the device; training starts when min_clips clips are rendered, and goes on
-    while others are. multi_view_share: of the clips, those that show all views. compile: torch.compile the encoder and
-    the decoder.
+    while others are. multi_view_share: of the clips, those that show all views. train_encoder: without it the decoder
+    alone is trained, and latents and the networks trained on them stay good. compile: torch.compile the encoder and the
+    decoder.
     """
 
     loop: LoopParams = field(default_factory=lambda: LoopParams(num_steps=10000, batch_size=16, lr=8e-4))
@@ -53,16 +54,21 @@ class TokenizerConfig:
     max_videos: int = 12000
     min_clips: int = 64
     multi_view_share: float = 0.2
+    train_encoder: bool = True
     compile: bool = False
 
 
 @dataclass
 class SingleViewConfig:
-    """Training of the text encoder, the base net and all control encoders."""
+    """Training of the text encoder, the base net and all control encoders.
+
+    train_text: without it the text encoder stays as it is, and so does what a multi-view net makes of its output.
+    """
 
     loop: LoopParams = field(default_factory=lambda: LoopParams(num_steps=5500, batch_size=192, lr=1e-3))
     noise: NoiseParams = field(default_factory=NoiseParams)
     conditioning: Conditioning = field(default_factory=Conditioning)
+    train_text: bool = True
     shuffle_captions: bool = False
 
 
@@ -119,8 +125,9 @@ class EvaluateConfig:
 class TrainConfig:
     """folder receives rendered clips, latents, checkpoints, logs and, in `model/`, the model after every stage.
 
-    networks: their sizes; a model in the folder must have them. keep_clips: keep the clips' pixels after encoding.
-    compile: torch.compile the transformer blocks.
+    networks: their sizes; a model in the folder must have them. start_from: a model folder, or nano for the model that
+    ships; networks of the same sizes start with its weights, the others with random ones. keep_clips: keep the clips'
+    pixels after encoding. compile: torch.compile the transformer blocks.
     """
 
     folder: str = "outputs/train/nano"
@@ -130,6 +137,7 @@ class TrainConfig:
     compile: bool = False
     num_workers: int = 2
     keep_clips: bool = False
+    start_from: str | None = None
     networks: NanoNetworks = field(default_factory=NanoNetworks)
     size: ClipSize = field(default_factory=lambda: ClipSize(num_frames=25, fps=24.0, height=144, width=256))
     single_view_clips: ClipsConfig = field(default_factory=ClipsConfig)

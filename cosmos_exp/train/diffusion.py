@@ -55,6 +55,7 @@ def flat_prompts(latents: LatentSet) -> list[str]:
 class SingleViewObjective(nn.Module):
     """Text encoder, base net and control encoders under one loss.
 
+    train_text: without it the text encoder stays as it is.
     shuffle_captions trains the ablation without caption information: each clip gets the caption of another clip.
     """
 
@@ -68,10 +69,11 @@ class SingleViewObjective(nn.Module):
         noise: NoiseParams,
         batch_size: int,
         conditioning: Conditioning | None = None,
+        train_text: bool = True,
         shuffle_captions: bool = False,
     ):
         super().__init__()
-        self.text_encoder = text_encoder
+        self.text_encoder = text_encoder.requires_grad_(train_text)
         self.denoiser = denoiser
         self.latents = latents
         self.noise = noise

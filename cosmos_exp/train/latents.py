@@ -112,7 +112,8 @@ PART = 32
 class LatentParts:
     """The latents of a set of clips: those in the folder, then those that a feed goes on to render.
 
-    encode, views, controls: as of `encode_clips`. keep_clips: leave the clips' pixels on disk after encoding.
+    encode, views, controls: as of `encode_clips`. keep_clips: leave the clips' pixels on disk after encoding. fronts:
+    generates the front views of the clips that come, where those that are there have generated ones.
     """
 
     def __init__(
@@ -125,6 +126,7 @@ class LatentParts:
         *,
         made_of: Mapping[str, Any],
         keep_clips: bool = False,
+        fronts: Callable[[LatentSet], torch.Tensor] | None = None,
         progress: Callable[[int], None] | None = None,
     ):
         """feed: renders the clips whose seeds are not among these. made_of: what all latents of the folder share.
@@ -137,6 +139,7 @@ class LatentParts:
         self.encode, self.views, self.controls = encode, views, controls
         self.keep_clips, self.progress = keep_clips, progress
         self._ready = [LatentSet.load(path) for path in self.paths()]
+        self._fronts = fronts if any(part.fronts is not None for part in self._ready) else None
         self.count = sum(map(len, self._ready))
         self._rendered: list[Path] = []
         self._feed = feed({seed for part in self._ready for seed in part.seeds})
@@ -170,6 +173,8 @@ class LatentParts:
         if len(self._rendered) < (1 if self._feed.finished else PART):
             return
         part = encode_clips(self._rendered, self.encode, self.views, self.controls)
+        if self._fronts:
+            part = replace(part, fronts=self._fronts(part))
         part.save(self.folder / f"{part.seeds[0]:08d}_{part.seeds[-1]:08d}.safetensors")
         for path in self._rendered if not self.keep_clips else ():
             path.unlink()

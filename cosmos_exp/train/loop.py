@@ -29,6 +29,8 @@ class LoopParams:
     """num_steps optimiser steps at batch_size; lr: peak learning rate after warmup_steps, decayed by a cosine to zero.
 
     ema: decay of the averaged weights per step. max_seconds: stop (resumable) after this wall time, 0 = no limit.
+    budget_seconds: end after this wall time, that of earlier parts of a resumed run included, with the learning rate
+    decayed to zero by then; 0 = after num_steps. How many steps it makes then depends on the machine.
     """
 
     num_steps: int
@@ -41,13 +43,17 @@ class LoopParams:
     log_every: int = 50
     save_every: int = 500
     max_seconds: float = 0.0
+    budget_seconds: float = 0.0
     seed: int = 0
 
 
-def learning_rate(params: LoopParams, step: int) -> float:
+def learning_rate(params: LoopParams, step: int, seconds: float = 0.0) -> float:
+    """seconds: of the budget that are used."""
     if step < params.warmup_steps:
         return params.lr * (step + 1) / params.warmup_steps
     progress = (step - params.warmup_steps) / max(1, params.num_steps - params.warmup_steps)
+    if params.budget_seconds:
+        progress = max(progress, seconds / params.budget_seconds)
     return params.lr * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
 
 
@@ -80,8 +86,8 @@ def run_loop(
     """Train `module` in place; at the end it holds the averaged weights. True when all steps are done.
 
     loss_function(generator) draws a batch with the given generator (on the module's device) and returns the loss and
-    further scalars to log. folder receives `log.jsonl` and `checkpoint.pt`; an existing checkpoint of the same
-    parameters is resumed, one of other parameters is a UserError.
+    further scalars to log. Parameters without `requires_grad` stay as they are. folder receives `log.jsonl` and
+    `checkpoint.pt`; an existing checkpoint of the same parameters is resumed, one of other parameters is a UserError.
     """
     folder.mkdir(parents=True, exist_ok=True)
     device = next(module.parameters()).device
@@ -90,14 +96,15 @@ def run_loop(
     groups = [{"params": decayed, "weight_decay": params.weight_decay}, {"params": plain, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=params.lr, betas=(0.9, 0.98), fused=device.type == "cuda")
     ema = Ema(module, params.ema)
-    first = _resume(folder / "checkpoint.pt", params, module, optimizer, ema)
-    started = time.monotonic()
+    step, before = _resume(folder / "checkpoint.pt", params, module, optimizer, ema)
+    used, started = before, time.monotonic()
     generator = torch.Generator(device)
     with open(folder / "log.jsonl", "a") as log:
-        for step in range(first, params.num_steps):
+        while step < params.num_steps and not _over(params, used):
             generator.manual_seed(params.seed * 1_000_003 + step)
+            rate = learning_rate(params, step, used)
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(params, step)
+                group["lr"] = rate
             loss, scalars = loss_function(generator)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -112,20 +119,28 @@ def run_loop(
                 }
                 if not math.isfinite(row["loss"]):
                     raise RuntimeError(f"the loss is {row['loss']} at step {step}; log: {folder / 'log.jsonl'}")
-                record = {"step": step, "lr": learning_rate(params, step), "seconds": time.monotonic() - started, **row}
+                record = {"step": step, "lr": rate, "seconds": time.monotonic() - started, **row}
                 log.write(json.dumps({k: round(v, 6) for k, v in record.items()}) + "\n")
                 log.flush()
                 if progress:
                     progress(step, params.num_steps, row)
-            out_of_time = params.max_seconds and time.monotonic() - started > params.max_seconds
-            if out_of_time or (step + 1) % params.save_every == 0:
-                _save(folder / "checkpoint.pt", params, module, optimizer, ema, step + 1)
+            step += 1
+            seconds = time.monotonic() - started
+            used = before + seconds
+            out_of_time = params.max_seconds and seconds > params.max_seconds
+            if out_of_time or step % params.save_every == 0:
+                _save(folder / "checkpoint.pt", params, module, optimizer, ema, step, used)
             if out_of_time:
                 ema.copy_to(module)
                 return False
-    _save(folder / "checkpoint.pt", params, module, optimizer, ema, params.num_steps)
+    _save(folder / "checkpoint.pt", params, module, optimizer, ema, step, used)
     ema.copy_to(module)
     return True
+
+
+def _over(params: LoopParams, seconds: float) -> bool:
+    """Whether the budget, where there is one, is used up."""
+    return 0 < params.budget_seconds <= seconds
 
 
 def is_finished(folder: Path, params: LoopParams) -> bool:
@@ -134,7 +149,8 @@ def is_finished(folder: Path, params: LoopParams) -> bool:
     if not path.exists():
         return False
     state = _read(path, torch.device("cpu"))
-    return state["params"] == _identity(params) and state["step"] >= params.num_steps
+    same = state["params"] == _identity(params)
+    return same and (state["step"] >= params.num_steps or _over(params, state["seconds"]))
 
 
 def _identity(params: LoopParams) -> dict:
@@ -143,17 +159,26 @@ def _identity(params: LoopParams) -> dict:
 
 
 def _save(
-    path: Path, params: LoopParams, module: nn.Module, optimizer: torch.optim.Optimizer, ema: Ema, step: int
+    path: Path,
+    params: LoopParams,
+    module: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    ema: Ema,
+    step: int,
+    seconds: float,
 ) -> None:
     partial = path.with_suffix(".partial")
-    state = {"params": _identity(params), "step": step, "module": module.state_dict()}
+    state = {"params": _identity(params), "step": step, "seconds": seconds, "module": module.state_dict()}
     torch.save({**state, "optimizer": optimizer.state_dict(), "ema": ema.values}, partial)
     os.replace(partial, path)
 
 
-def _resume(path: Path, params: LoopParams, module: nn.Module, optimizer: torch.optim.Optimizer, ema: Ema) -> int:
+def _resume(
+    path: Path, params: LoopParams, module: nn.Module, optimizer: torch.optim.Optimizer, ema: Ema
+) -> tuple[int, float]:
+    """Steps made and seconds used by the run in the checkpoint, none where there is no checkpoint."""
     if not path.exists():
-        return 0
+        return 0, 0.0
     device = next(module.parameters()).device
     state = _read(path, device)
     if state["params"] != _identity(params):
@@ -165,7 +190,7 @@ def _resume(path: Path, params: LoopParams, module: nn.Module, optimizer: torch.
     module.load_state_dict(state["module"])
     optimizer.load_state_dict(state["optimizer"])
     ema.values = [v.to(device) for v in state["ema"]]
-    return state["step"]
+    return state["step"], state["seconds"]
 
 
 def _read(path: Path, device: torch.device) -> dict[str, Any]:

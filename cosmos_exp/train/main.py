@@ -55,6 +55,14 @@ log = logging.getLogger(__name__)
 
 AHEAD = 256
 """Clips that are rendered ahead of being encoded, at most."""
+DECODER = ("vae.decoder.", "vae.post_quant_conv.")
+"""Of the names of the tokenizer's weights that latents do not depend on."""
+NETWORKS: dict[str, Callable[[WorldModel], torch.nn.Module]] = {
+    "tokenizer": lambda model: model.tokenizer,
+    "text_encoder": lambda model: model.text_encoder,
+    "single_view": lambda model: model.single_view(),
+    "multi_view": lambda model: model.multi_view(),
+}
 REFRESH = 100
 """Steps between two looks for new latents."""
 
@@ -97,11 +105,14 @@ class Training:
             videos += spec.num_videos
 
     def _start(self) -> WorldModel:
-        """That of the folder, or random weights."""
+        """That of the folder; else random weights, but for those of `start_from`."""
         size, folder = self.config.size, self.folder / "model"
         wanted = nano_config(self.config.networks, height=size.height, width=size.width, frames=size.num_frames)
         if not (folder / "model.json").exists():
-            return WorldModel.build(wanted, device=self.device)
+            model = WorldModel.build(wanted, device=self.device)
+            if self.config.start_from:
+                take_weights(model, model_folder(self.config.start_from), self.device)
+            return model
         there = read_description(folder)
         wanted = json.loads(json.dumps(wanted))
         other = [part for part in PARTS if part != "contract" and there.get(part) != wanted[part]]
@@ -147,10 +158,13 @@ class Training:
                 self.folder / "tokenizer",
                 settings.loss,
                 crop=settings.crop,
+                encoder=settings.train_encoder,
                 progress=report("tokenizer"),
                 refresh=refresh,
             )
-        self.model.tokenizer.set_statistics(*latent_statistics(vae.eval(), bank, min(1024, 4 * len(bank))))
+        vae.eval()
+        if settings.train_encoder:
+            self.model.tokenizer.set_statistics(*latent_statistics(vae, bank, min(1024, 4 * len(bank))))
         self._save("tokenizer", finished)
 
     def encode(self) -> None:
@@ -172,22 +186,29 @@ class Training:
                 noise=settings.noise,
                 batch_size=settings.loop.batch_size,
                 conditioning=settings.conditioning,
+                train_text=settings.train_text,
                 shuffle_captions=settings.shuffle_captions,
             ).train()
             finished = self._trained(objective, parts, settings.loop, "single_view")
         self._save("single view", finished)
 
     def fronts(self) -> None:
-        """Front views of the multi-view clips, as generated, into their latents."""
-        settings, progress, done = self.config.fronts, counter("generated front views of"), 0
+        """Front views of the multi-view clips, as generated, into their latents.
+
+        With `start_at` of the clips that are there; the stage `multi_view` goes on with those that come.
+        """
+        progress, done = counter("generated front views of"), 0
         with self._multi_view_latents() as parts:
-            parts.first(None)
+            parts.first(self.config.multi_view_clips.start_at)
             for path in parts.paths():
                 part = LatentSet.load(path)
                 if part.fronts is None:
-                    replace(part, fronts=generated_fronts(self.model, part, settings)).save(path)
+                    replace(part, fronts=self._fronts_of(part)).save(path)
                 done += len(part)
                 progress(done)
+
+    def _fronts_of(self, latents: LatentSet) -> torch.Tensor:
+        return generated_fronts(self.model, latents, self.config.fronts)
 
     def multi_view(self) -> None:
         settings = self.config.multi_view
@@ -249,7 +270,7 @@ class Training:
             "num_styles": clips.num_styles,
             "views": list(views),
             "controls": list(controls),
-            "tokenizer": weights_hash(self.model.tokenizer),
+            "encoder": encoder_hash(self.model.tokenizer),
         }
         return LatentParts(
             self.folder / name,
@@ -259,6 +280,7 @@ class Training:
             tuple(controls),
             made_of=made_of,
             keep_clips=self.config.keep_clips,
+            fronts=self._fronts_of,
             progress=counter("encoded"),
         )
 
@@ -345,14 +367,32 @@ class Training:
         log.info("%s: %s; model in %s", stage, state, self.folder / "model")
 
 
-def weights_hash(network: torch.nn.Module) -> str:
-    """SHA-256 of the weights as a model folder has them, in bfloat16."""
+def encoder_hash(tokenizer: VideoTokenizer) -> str:
+    """SHA-256 of what latents depend on, as a model folder has it, in bfloat16."""
     digest = hashlib.sha256()
-    for name, value in sorted(network.state_dict().items()):
+    state = {name: value for name, value in tokenizer.state_dict().items() if not name.startswith(DECODER)}
+    for name, value in sorted(state.items()):
         rounded = value.detach().to("cpu", torch.bfloat16) if value.is_floating_point() else value.cpu()
         digest.update(name.encode())
         digest.update(rounded.contiguous().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def model_folder(name: str) -> Path:
+    return SHIPPED_WEIGHTS / name if name == "nano" else Path(name)
+
+
+def take_weights(model: WorldModel, folder: Path, device: torch.device) -> None:
+    """Give the networks of the model those of the folder that have the same sizes. UserError where there are none."""
+    source = WorldModel.from_folder(folder, device=device)
+    wanted = json.loads(json.dumps(model.config))
+    same = [part for part in PARTS if part in NETWORKS and source.config[part] == wanted[part]]
+    if not same:
+        raise UserError(f"start_from={folder}: none of its networks has the sizes that networks gives")
+    for part in same:
+        NETWORKS[part](model).load_state_dict(NETWORKS[part](source).state_dict())
+    others = [part for part in NETWORKS if part not in same]
+    log.info("from %s: %s%s", folder, ", ".join(same), f"; of other sizes: {', '.join(others)}" if others else "")
 
 
 def pick_device(name: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import multiprocessing as mp
 import queue
+import random
 import threading
 from collections.abc import Iterable, Iterator
 from itertools import chain
@@ -16,6 +17,7 @@ import cv2
 import numpy as np
 
 from cosmos_exp.captions.describe import describe
+from cosmos_exp.captions.grammar import described_in
 from cosmos_exp.captions.rewrite import rewrite
 from cosmos_exp.common.styles import STYLES
 from cosmos_exp.controls import make_control
@@ -85,9 +87,15 @@ def render_clip(spec: ClipSpec, rig: Rig) -> Clip:
             keys.append(VideoKey(view, control))
             videos.append(make_control(control, render))
     caption = describe(scene)
-    variant = int(np.random.default_rng([spec.seed, 3]).integers(NUM_PHRASINGS))
-    prompts = {style: rewrite(caption, style, variant) for style in styles}
+    prompts = {style: styled_caption(caption, style, f"{spec.seed} {style}") for style in styles}
     return Clip(spec.seed, tuple(keys), np.stack(videos), prompts)
+
+
+def styled_caption(caption: str, style: str, seed: str) -> str:
+    """The caption in a style, half of them by template, half as the rewriter words them."""
+    rng = random.Random(seed)
+    template = rewrite(caption, style, rng.randrange(NUM_PHRASINGS))
+    return template if rng.random() < 0.5 else described_in(rng, caption, style) or template
 
 
 def _draw(

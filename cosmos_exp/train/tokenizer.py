@@ -115,13 +115,16 @@ def train_tokenizer(
     weights: TokenizerLoss,
     *,
     crop: int = 0,
+    encoder: bool = True,
     progress: StepProgress | None = None,
     refresh: Callable[[], object] | None = None,
 ) -> bool:
     """Train in place on the bank's videos. True when all steps are done.
 
-    refresh: called now and then, in place of that of the bank.
+    encoder: train it too, not the decoder alone. refresh: called now and then, in place of that of the bank.
     """
+    for part in (autoencoder.encoder, autoencoder.quant_conv):
+        part.requires_grad_(encoder)
     steps_seen = 0
 
     def loss_function(generator: torch.Generator) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:

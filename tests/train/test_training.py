@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -9,6 +10,9 @@ import pytest
 import torch
 from hydra import compose, initialize_config_module
 
+from cosmos_exp.captions.describe import describe
+from cosmos_exp.captions.fidelity import violations
+from cosmos_exp.captions.rewrite import rewrite
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.styles import STYLES
 from cosmos_exp.evaluators.nano import load_network
@@ -21,7 +25,16 @@ from cosmos_exp.train.config import STAGES
 from cosmos_exp.train.diffusion import num_views_set_to, start_from_single_view
 from cosmos_exp.train.latents import LatentParts, LatentSet
 from cosmos_exp.train.loop import LoopParams
-from cosmos_exp.train.rendering import HELD_OUT_SEED, ClipFeed, render_clip, styles_of, training_scene
+from cosmos_exp.train.main import encoder_hash
+from cosmos_exp.train.rendering import (
+    HELD_OUT_SEED,
+    NUM_PHRASINGS,
+    ClipFeed,
+    render_clip,
+    styled_caption,
+    styles_of,
+    training_scene,
+)
 from cosmos_exp.train.tokenizer import TokenizerLoss, VideoBank, difference_loss, train_tokenizer
 
 SIZE = ClipSize(num_frames=9, fps=24.0, height=32, width=48)
@@ -104,23 +117,31 @@ def test_a_feed_renders_no_more_than_it_has_room_for_and_ends_when_it_is_closed(
 def test_latents_grow_with_the_clips_and_are_not_made_again(rig, tmp_path, tiny_model):
     def parts() -> LatentParts:
         def feed(there: set[int]) -> ClipFeed:
-            specs = [ClipSpec(seed, VIEWS[:1], 1, ("hdmap",), SIZE) for seed in range(3) if seed not in there]
+            specs = [ClipSpec(seed, VIEWS[:1], 1, ("hdmap",), SIZE) for seed in range(number) if seed not in there]
             found.append(len(specs))
             return ClipFeed(specs, rig, tmp_path / "clips", 1)
 
-        return LatentParts(tmp_path / "latents", feed, encode, VIEWS[:1], ("hdmap",), made_of={"world": world})
+        views, made_of = VIEWS[:1], {"world": world}
+        fronts = lambda part: 2 * part.targets[:, :, 0]  # noqa: E731
+        return LatentParts(tmp_path / "latents", feed, encode, views, ("hdmap",), made_of=made_of, fronts=fronts)
 
     def encode(videos: torch.Tensor) -> torch.Tensor:
         return torch.stack([tiny_model.tokenizer.encode(v[None].permute(0, 4, 1, 2, 3) / 127.5 - 1)[0] for v in videos])
 
     found: list[int] = []
-    world = "streets"
+    world, number = "streets", 3
     with torch.no_grad(), parts() as fresh:
         made = fresh.first(None)
     assert made.seeds == [0, 1, 2] and made.targets.shape[:3] == (3, 1, 1) and not list((tmp_path / "clips").iterdir())
     with parts() as again:
         assert torch.equal(again.first(1).targets, made.targets) and again.new() == []
     assert found == [3, 0]
+    (path,) = (tmp_path / "latents").glob("*.safetensors")
+    dataclasses.replace(made, fronts=made.targets[:, :, 0].clone()).save(path)
+    number = 5
+    with torch.no_grad(), parts() as later:
+        added = later.first(None)
+    assert added.seeds == [0, 1, 2, 3, 4] and torch.equal(added.fronts[3:], 2 * added.targets[3:, :, 0])
     world = "wide"
     with pytest.raises(UserError, match="are of another world: set it back, delete that folder"):
         parts()
@@ -141,6 +162,59 @@ def test_the_tokenizer_learns(clip, tmp_path, tiny_model):
     assert train_tokenizer(vae, VideoBank(tmp_path, 100, "cpu"), loop, tmp_path / "run", TokenizerLoss())
     first, last = (json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines())
     assert last["mse"] < 0.5 * first["mse"]
+
+
+def test_the_decoder_is_trained_alone_on_request(clip, tmp_path, tiny_model):
+    write_clip(clip, tmp_path)
+    vae = WorldModel.build(tiny_model.config).tokenizer.vae.train()
+    before = {name: value.clone() for name, value in vae.state_dict().items()}
+    loop = LoopParams(num_steps=2, batch_size=1, lr=3e-3, warmup_steps=1)
+    bank = VideoBank(tmp_path, 100, "cpu")
+    assert train_tokenizer(vae, bank, loop, tmp_path / "run", TokenizerLoss(), encoder=False)
+    changed = {name.split(".")[0] for name, value in vae.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed == {"decoder", "post_quant_conv"}
+
+
+def test_latents_depend_on_the_encoder_alone(tiny_model):
+    tokenizer = WorldModel.build(tiny_model.config).tokenizer
+    first = encoder_hash(tokenizer)
+    with torch.no_grad():
+        for name, value in tokenizer.named_parameters():
+            if name.startswith(("vae.decoder.", "vae.post_quant_conv.")):
+                value.add_(1)
+        assert encoder_hash(tokenizer) == first
+        tokenizer.mean.add_(1)
+    assert encoder_hash(tokenizer) != first
+
+
+def test_networks_of_the_same_sizes_start_from_another_model(tmp_path, tiny_model, monkeypatch, caplog):
+    tiny_model.save(tmp_path / "source", torch.float32)
+    wanted = json.loads(json.dumps(tiny_model.config))
+    wanted["multi_view"]["base"]["num_blocks"] += 1
+    monkeypatch.setattr(train_main, "nano_config", lambda *_, **__: wanted)
+    cfg = compose_train(f"folder={tmp_path}", "device=cpu", f"start_from={tmp_path / 'source'}", "stages=[]")
+    with caplog.at_level("INFO"):
+        model = train_main.Training(*train_main.checked(cfg)).model
+    assert "tokenizer, text_encoder, single_view; of other sizes: multi_view" in caplog.text
+    for name, value in tiny_model.single_view().net.state_dict().items():
+        assert torch.equal(value, model.single_view().net.state_dict()[name]), name
+    wanted["single_view"]["base"]["num_blocks"] += 1
+    wanted["tokenizer"]["vae"]["latent_channels"] = 8
+    wanted["text_encoder"]["d_ff"] += 8
+    with pytest.raises(UserError, match="none of its networks has the sizes that networks gives"):
+        train_main.Training(*train_main.checked(cfg))
+
+
+def test_half_of_the_captions_are_worded_as_the_rewriter_words_them():
+    scene = training_scene(3, 0.5, "wide")
+    caption = describe(scene)
+    found = {style: {styled_caption(caption, style, f"{n}") for n in range(40)} for style in STYLES}
+    for style, texts in found.items():
+        templates = {rewrite(caption, style, variant) for variant in range(NUM_PHRASINGS)}
+        assert templates <= texts and all(len(text) <= 256 for text in texts)
+        assert bool(texts - templates) == (style != "Original")
+        for text in texts - templates:
+            assert not violations(caption, text, style), text
 
 
 def test_a_multi_view_net_starts_from_the_single_view_net(tiny_model):
