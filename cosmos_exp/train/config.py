@@ -125,9 +125,9 @@ class EvaluateConfig:
 class TrainConfig:
     """folder receives rendered clips, latents, checkpoints, logs and, in `model/`, the model after every stage.
 
-    networks: their sizes; a model in the folder must have them. start_from: a model folder, or nano for the model that
-    ships; networks of the same sizes start with its weights, the others with random ones. keep_clips: keep the clips'
-    pixels after encoding. compile: torch.compile the transformer blocks.
+    networks: their sizes; a model in the folder must have them. start_from: models that ship, by name, or folders: each
+    network starts with the weights of the first that has it in these sizes, the others with random ones. keep_clips:
+    keep the clips' pixels after encoding. compile: torch.compile the transformer blocks.
     """
 
     folder: str = "outputs/train/nano"
@@ -137,7 +137,7 @@ class TrainConfig:
     compile: bool = False
     num_workers: int = 2
     keep_clips: bool = False
-    start_from: str | None = None
+    start_from: list[str] = field(default_factory=list)
     networks: NanoNetworks = field(default_factory=NanoNetworks)
     size: ClipSize = field(default_factory=lambda: ClipSize(num_frames=25, fps=24.0, height=144, width=256))
     single_view_clips: ClipsConfig = field(default_factory=ClipsConfig)

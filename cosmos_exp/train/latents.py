@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.files import write_json
 from cosmos_exp.common.guards import read_json
+from cosmos_exp.train import ranks
 from cosmos_exp.train.clips import read_clip
 from cosmos_exp.train.rendering import ClipFeed
 
@@ -110,7 +111,7 @@ PART = 32
 
 
 class LatentParts:
-    """The latents of a set of clips: those in the folder, then those that a feed goes on to render.
+    """The latents of a set of clips: those in the folder, then those that a feed goes on to render, on rank 0.
 
     encode, views, controls: as of `encode_clips`. keep_clips: leave the clips' pixels on disk after encoding. fronts:
     generates the front views of the clips that come, where those that are there have generated ones.
@@ -138,9 +139,11 @@ class LatentParts:
         _check_made_of(folder / "made_of.json", dict(made_of))
         self.encode, self.views, self.controls = encode, views, controls
         self.keep_clips, self.progress = keep_clips, progress
-        self._ready = [LatentSet.load(path) for path in self.paths()]
+        self._ready: list[LatentSet] = []
+        self._seen: set[Path] = set()
+        self.count = 0
+        self._load()
         self._fronts = fronts if any(part.fronts is not None for part in self._ready) else None
-        self.count = sum(map(len, self._ready))
         self._rendered: list[Path] = []
         self._feed = feed({seed for part in self._ready for seed in part.seeds})
 
@@ -156,13 +159,16 @@ class LatentParts:
     def new(self) -> list[LatentSet]:
         """What has come since the last call."""
         self._take(wait=False)
+        self._load()
         ready, self._ready = self._ready, []
         return ready
 
     def first(self, number: int | None) -> LatentSet:
-        """Waits for so many clips, or for all. Raises UserError where there are none."""
+        """Waits for so many clips, or for all, on rank 0, and for rank 0 elsewhere. Raises UserError where there are
+        none."""
         while not self._feed.finished and (number is None or self.count < number):
             self._take(wait=True)
+        ranks.wait()
         parts = self.new()
         if not parts:
             raise UserError(f"no clips to train on in {self.folder}: num_clips is 0")
@@ -175,15 +181,26 @@ class LatentParts:
         part = encode_clips(self._rendered, self.encode, self.views, self.controls)
         if self._fronts:
             part = replace(part, fronts=self._fronts(part))
-        part.save(self.folder / f"{part.seeds[0]:08d}_{part.seeds[-1]:08d}.safetensors")
-        for path in self._rendered if not self.keep_clips else ():
-            path.unlink()
-            path.with_suffix(".npy").unlink()
+        path = self.folder / f"{part.seeds[0]:08d}_{part.seeds[-1]:08d}.safetensors"
+        part.save(path)
+        for clip in self._rendered if not self.keep_clips else ():
+            clip.unlink()
+            clip.with_suffix(".npy").unlink()
         self._rendered = []
-        self._ready.append(part)
-        self.count += len(part)
+        self._add(path, part)
         if self.progress:
             self.progress(self.count)
+
+    def _load(self) -> None:
+        """What is in the folder and was not made here: of an earlier run, or by rank 0."""
+        for path in self.paths():
+            if path not in self._seen:
+                self._add(path, LatentSet.load(path))
+
+    def _add(self, path: Path, part: LatentSet) -> None:
+        self._seen.add(path)
+        self._ready.append(part)
+        self.count += len(part)
 
 
 def _views_of(control: str, views: tuple[str, ...]) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """One training loop for every network: AdamW, warm-up and cosine decay, EMA weights, JSON-lines log, safe resume.
 
-The generator of a step is seeded by (seed, step), so a resumed run draws the same batches as an uninterrupted one.
+The generator of a step is seeded by (seed, step), on several GPUs (`ranks.py`) by (seed, step, rank), so a resumed run
+draws the same batches as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import torch
 from torch import nn
 
 from cosmos_exp.common.errors import UserError
+from cosmos_exp.train import ranks
 
 LossFunction = Callable[[torch.Generator], tuple[torch.Tensor, dict[str, torch.Tensor]]]
 StepProgress = Callable[[int, int, dict[str, float]], None]  # step, steps in all, logged scalars
@@ -88,6 +90,7 @@ def run_loop(
     loss_function(generator) draws a batch with the given generator (on the module's device) and returns the loss and
     further scalars to log. Parameters without `requires_grad` stay as they are. folder receives `log.jsonl` and
     `checkpoint.pt`; an existing checkpoint of the same parameters is resumed, one of other parameters is a UserError.
+    On several ranks, all have to call it, with the same parameters.
     """
     folder.mkdir(parents=True, exist_ok=True)
     device = next(module.parameters()).device
@@ -95,23 +98,26 @@ def run_loop(
     plain = [p for p in module.parameters() if p.requires_grad and p.ndim < 2]
     groups = [{"params": decayed, "weight_decay": params.weight_decay}, {"params": plain, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=params.lr, betas=(0.9, 0.98), fused=device.type == "cuda")
+    parameters, rank = [*decayed, *plain], ranks.rank()
+    ranks.share_weights(module)
     ema = Ema(module, params.ema)
     step, before = _resume(folder / "checkpoint.pt", params, module, optimizer, ema)
     used, started = before, time.monotonic()
     generator = torch.Generator(device)
     with open(folder / "log.jsonl", "a") as log:
         while step < params.num_steps and not _over(params, used):
-            generator.manual_seed(params.seed * 1_000_003 + step)
+            generator.manual_seed(params.seed * 1_000_003 + step + rank * 1_000_000_007)
             rate = learning_rate(params, step, used)
             for group in optimizer.param_groups:
                 group["lr"] = rate
             loss, scalars = loss_function(generator)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            norm = nn.utils.clip_grad_norm_([*decayed, *plain], params.grad_clip)
+            ranks.average_gradients(parameters)
+            norm = nn.utils.clip_grad_norm_(parameters, params.grad_clip)
             optimizer.step()
             ema.update(module, step)
-            if step % params.log_every == 0 or step == params.num_steps - 1:
+            if rank == 0 and (step % params.log_every == 0 or step == params.num_steps - 1):
                 row = {
                     "loss": float(loss.detach()),
                     "grad_norm": float(norm),
@@ -125,7 +131,7 @@ def run_loop(
                 if progress:
                     progress(step, params.num_steps, row)
             step += 1
-            seconds = time.monotonic() - started
+            seconds = ranks.of_rank_0(time.monotonic() - started)
             used = before + seconds
             out_of_time = params.max_seconds and seconds > params.max_seconds
             if out_of_time or step % params.save_every == 0:
@@ -167,6 +173,8 @@ def _save(
     step: int,
     seconds: float,
 ) -> None:
+    if ranks.rank():
+        return
     partial = path.with_suffix(".partial")
     state = {"params": _identity(params), "step": step, "seconds": seconds, "module": module.state_dict()}
     torch.save({**state, "optimizer": optimizer.state_dict(), "ema": ema.values}, partial)

@@ -32,6 +32,7 @@ from cosmos_exp.models.transfer1.weights_folder import SHIPPED_WEIGHTS
 from cosmos_exp.sensors.camera import Rig
 from cosmos_exp.sensors.rigs import build_rig
 from cosmos_exp.sweeps.callbacks import past_hydra
+from cosmos_exp.train import ranks
 from cosmos_exp.train.clips import ClipSpec
 from cosmos_exp.train.config import STAGES, ClipsConfig, TrainConfig
 from cosmos_exp.train.diffusion import MultiViewObjective, SingleViewObjective, networks, start_from_single_view
@@ -66,6 +67,9 @@ NETWORKS: dict[str, Callable[[WorldModel], torch.nn.Module]] = {
 REFRESH = 100
 """Steps between two looks for new latents."""
 
+STAGES_OF_RANKS = ("tokenizer", "encode", "single_view", "fronts", "multi_view")
+"""What all ranks take part in; the other stages are rank 0's."""
+
 ConfigStore.instance().store(name="base_train", node=TrainConfig)
 
 
@@ -77,7 +81,7 @@ class Training:
         self.rig = rig
         self.folder = Path(config.folder)
         self.clips = self.folder / "clips"
-        self.device = torch.device(pick_device(config.device))
+        self.device = torch.device(ranks.local_device(pick_device(config.device)))
         torch.set_float32_matmul_precision("high")
         torch.backends.cudnn.benchmark = True
         torch.manual_seed(config.seed)  # the initial weights; batches have generators of their own
@@ -111,7 +115,7 @@ class Training:
         if not (folder / "model.json").exists():
             model = WorldModel.build(wanted, device=self.device)
             if self.config.start_from:
-                take_weights(model, model_folder(self.config.start_from), self.device)
+                take_weights(model, self.config.start_from, self.device)
             return model
         there = read_description(folder)
         wanted = json.loads(json.dumps(wanted))
@@ -149,6 +153,8 @@ class Training:
             while bank.num_clips < settings.min_clips and not feed.finished:
                 feed.take(wait=True)
                 bank.refresh()
+            ranks.wait()
+            bank.refresh()
             if not len(bank):
                 raise UserError("no clips to train the tokenizer on: num_clips of both sets is 0")
             finished = train_tokenizer(
@@ -200,7 +206,7 @@ class Training:
         progress, done = counter("generated front views of"), 0
         with self._multi_view_latents() as parts:
             parts.first(self.config.multi_view_clips.start_at)
-            for path in parts.paths():
+            for path in parts.paths() if ranks.rank() == 0 else ():
                 part = LatentSet.load(path)
                 if part.fronts is None:
                     replace(part, fronts=self._fronts_of(part)).save(path)
@@ -359,9 +365,12 @@ class Training:
             yield ClipSpec(seed, tuple(views), clips.num_styles, tuple(controls), self.config.size, clips.world)
 
     def _feed(self, specs: Iterable[ClipSpec], ahead: int = AHEAD) -> ClipFeed:
-        return ClipFeed(specs, self.rig, self.clips, self.config.num_workers, ahead)
+        """Of these clips on rank 0, of none elsewhere."""
+        return ClipFeed(specs if ranks.rank() == 0 else (), self.rig, self.clips, self.config.num_workers, ahead)
 
     def _save(self, stage: str, finished: bool) -> None:
+        if ranks.rank():
+            return
         self.model.save(self.folder / "model")
         state = "finished" if finished else "stopped at its time limit; run the same command to go on"
         log.info("%s: %s; model in %s", stage, state, self.folder / "model")
@@ -378,21 +387,24 @@ def encoder_hash(tokenizer: VideoTokenizer) -> str:
     return digest.hexdigest()
 
 
-def model_folder(name: str) -> Path:
-    return SHIPPED_WEIGHTS / name if name == "nano" else Path(name)
+def take_weights(model: WorldModel, names: list[str], device: torch.device) -> None:
+    """Give each network of the model the weights of the first model among the named that has it in the same sizes.
 
-
-def take_weights(model: WorldModel, folder: Path, device: torch.device) -> None:
-    """Give the networks of the model those of the folder that have the same sizes. UserError where there are none."""
-    source = WorldModel.from_folder(folder, device=device)
-    wanted = json.loads(json.dumps(model.config))
-    same = [part for part in PARTS if part in NETWORKS and source.config[part] == wanted[part]]
-    if not same:
-        raise UserError(f"start_from={folder}: none of its networks has the sizes that networks gives")
-    for part in same:
-        NETWORKS[part](model).load_state_dict(NETWORKS[part](source).state_dict())
-    others = [part for part in NETWORKS if part not in same]
-    log.info("from %s: %s%s", folder, ", ".join(same), f"; of other sizes: {', '.join(others)}" if others else "")
+    names: of models that ship, or folders. Raises UserError where one of them gives nothing.
+    """
+    wanted, left = json.loads(json.dumps(model.config)), list(NETWORKS)
+    for name in names:
+        shipped = SHIPPED_WEIGHTS / name
+        source = WorldModel.from_folder(shipped if shipped.is_dir() else Path(name), device=device)
+        taken = [part for part in left if source.config[part] == wanted[part]]
+        if not taken:
+            raise UserError(f"start_from={name}: none of its networks is wanted in the size that it has")
+        for part in taken:
+            NETWORKS[part](model).load_state_dict(NETWORKS[part](source).state_dict())
+            left.remove(part)
+        log.info("from %s: %s", name, ", ".join(taken))
+    if left:
+        log.info("random weights: %s", ", ".join(left))
 
 
 def pick_device(name: str) -> str:
@@ -424,6 +436,12 @@ def check_stages(stages: list[str]) -> None:
             raise UserError(unknown_name("training stage", stage, STAGES))
 
 
+def check_ranks(stages: list[str]) -> None:
+    alone = [stage for stage in stages if stage in ("evaluator", "rewriter")]
+    if alone and ranks.number() > 1:
+        raise UserError(f"stages={','.join(alone)} train in one process: start them without torchrun")
+
+
 def check_worlds(config: TrainConfig) -> None:
     for key in ("single_view_clips", "multi_view_clips", "evaluate", "evaluator"):
         world = getattr(config, key).world
@@ -441,6 +459,7 @@ def checked(cfg: DictConfig) -> tuple[TrainConfig, Rig]:
     assert isinstance(config, TrainConfig)
     rig = build_rig(sensors["name"], sensors["cameras"], size=(config.size.width, config.size.height))
     check_stages(config.stages)
+    check_ranks(config.stages)
     check_worlds(config)
     pick_device(config.device)
     return config, rig
@@ -448,10 +467,15 @@ def checked(cfg: DictConfig) -> tuple[TrainConfig, Rig]:
 
 def run(cfg: DictConfig) -> None:
     config, rig = checked(cfg)
+    ranks.join()
+    if ranks.rank():
+        logging.getLogger("cosmos_exp").setLevel(logging.WARNING)
     training = Training(config, rig)
     for stage in config.stages:
         log.info("stage %s on %s", stage, training.device)
-        getattr(training, stage)()
+        if ranks.rank() == 0 or stage in STAGES_OF_RANKS:
+            getattr(training, stage)()
+        ranks.wait()
 
 
 class CheckFirst(Callback):

@@ -192,16 +192,17 @@ def test_networks_of_the_same_sizes_start_from_another_model(tmp_path, tiny_mode
     wanted = json.loads(json.dumps(tiny_model.config))
     wanted["multi_view"]["base"]["num_blocks"] += 1
     monkeypatch.setattr(train_main, "nano_config", lambda *_, **__: wanted)
-    cfg = compose_train(f"folder={tmp_path}", "device=cpu", f"start_from={tmp_path / 'source'}", "stages=[]")
+    cfg = compose_train(f"folder={tmp_path}", "device=cpu", f"start_from=[{tmp_path / 'source'}]", "stages=[]")
     with caplog.at_level("INFO"):
         model = train_main.Training(*train_main.checked(cfg)).model
-    assert "tokenizer, text_encoder, single_view; of other sizes: multi_view" in caplog.text
+    assert "source: tokenizer, text_encoder, single_view\n" in caplog.text
+    assert "random weights: multi_view\n" in caplog.text
     for name, value in tiny_model.single_view().net.state_dict().items():
         assert torch.equal(value, model.single_view().net.state_dict()[name]), name
     wanted["single_view"]["base"]["num_blocks"] += 1
     wanted["tokenizer"]["vae"]["latent_channels"] = 8
     wanted["text_encoder"]["d_ff"] += 8
-    with pytest.raises(UserError, match="none of its networks has the sizes that networks gives"):
+    with pytest.raises(UserError, match="none of its networks is wanted in the size"):
         train_main.Training(*train_main.checked(cfg))
 
 
