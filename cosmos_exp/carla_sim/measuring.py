@@ -66,7 +66,7 @@ class Measuring:
         """These actors are gone."""
         for actor in actors:
             if actor.is_sensor:  # the spectator's number is that of the world's stream
-                self.streams.close(actor.id)
+                self.streams.forget(actor.id)
             self.cameras.pop(actor.id, None)
             self.instruments.pop(actor.id, None)
             self.appearances.forget(actor.id)

@@ -222,13 +222,12 @@ class Streams:
             while await loop.sock_recv(connection, 1 << 12):
                 pass
 
-    def close(self, stream: int) -> None:
-        """End a stream: its sensor is gone."""
+    def forget(self, stream: int) -> None:
+        """The stream's sensor is gone: no client of it is waited for. Connections stay until the clients close them:
+        CARLA's client would open one again at once, and ends its process where it closes it in the same moment."""
         for future in self._expected.pop(stream, ()):
             if not future.done():
                 future.set_result(None)
-        for listener in self._listeners.get(stream, ()):
-            _shut(listener.connection)
 
     async def close_all(self) -> None:
         tasks = list(self._tasks)
