@@ -27,6 +27,7 @@ from cosmos_exp.scene.carla_live.scene import captured_scene
 from cosmos_exp.sensors.rigs import build_rig
 
 carla = require_carla()
+pytestmark = pytest.mark.own_process
 
 RIG = build_rig(
     "test",
@@ -43,7 +44,7 @@ def wanted(*, frames: int | None = FRAMES, outputs: tuple[str, ...] = tuple(OUTP
     return Wanted(FPS, frames, ego, lambda origin: [WantedCamera(camera, outputs) for camera in RIG.cameras])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def taken(server: Server, drive, tmp_path_factory) -> Capture:
     playing = Playing(str(drive[0]), START)
     return capture(server, playing, wanted(), tmp_path_factory.mktemp("taken") / "capture")
