@@ -1,5 +1,8 @@
-"""Connections to streams while worlds are loaded and sensors go: CARLA's client ends its process where the server closes
-a connection, and the client therefore opens it anew, in the moment in which the client itself gives it up."""
+"""Connections to streams while worlds are loaded and sensors go.
+
+CARLA's client ends its process where the server closes a connection, which the client opens anew then, in the moment in
+which the client itself gives it up.
+"""
 
 from __future__ import annotations
 

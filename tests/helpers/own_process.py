@@ -130,17 +130,21 @@ class Child:
 
 def _make_fixtures_of_the_session(first: pytest.Item) -> None:
     """Those of all marked tests of the module. What is wrong with one, the test tells that needs it."""
-    session = first.session
-    if session not in session._setupstate.stack:
-        session._setupstate.setup(session)
+    session, state = first.session, first.session._setupstate
+    if session not in state.stack:
+        state.setup(session)
     for item in session.items:
         if item.path != first.path or not is_apart(item):
             continue
-        for name in item.fixturenames:
-            definitions = item._fixtureinfo.name2fixturedefs.get(name)
-            if definitions and definitions[-1].scope == "session" and definitions[-1].params is None:
-                with contextlib.suppress(Exception, OutcomeException):
-                    item._request._get_active_fixturedef(name)
+        definitions = {name: item._fixtureinfo.name2fixturedefs.get(name) for name in item.fixturenames}
+        state.stack[item] = ([], None)  # or it may not ask for fixtures
+        try:
+            for name, found in definitions.items():
+                if found and found[-1].scope == "session" and found[-1].params is None:
+                    with contextlib.suppress(Exception, OutcomeException):
+                        item._request.getfixturevalue(name)
+        finally:
+            del state.stack[item]
 
 
 def _teardown_of_the_session(item: pytest.Item, nextitem: pytest.Item | None) -> list[pytest.TestReport]:
@@ -186,7 +190,7 @@ def _serve(session: pytest.Session, pipe: Connection, trace: Any) -> None:
             while True:
                 name, following = pipe.recv()
                 pipe.send(_answer(items[name], items.get(following)))
-        except EOFError:
+        except (EOFError, ConnectionError):
             state.teardown_exact(None)
         status = 0
     except BaseException:
