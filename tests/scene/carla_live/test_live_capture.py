@@ -186,6 +186,20 @@ def test_live_traffic_is_captured_as_it_goes_on(server: Server, tmp_path: Path) 
     assert (live.array("front", "semantic") == 1).mean() > 0.1, "the road"
 
 
+def test_a_world_in_which_others_drive_is_loaded_anew(start_server, drive, tmp_path: Path) -> None:
+    """Also where cameras of an earlier capture have listened in this process."""
+    with start_server() as process:
+        own = Server(process.host, process.port, timeout=60)
+        for i in range(3):
+            with second_client(own) as client:
+                world = client.get_world()
+                blueprint = world.get_blueprint_library().find("vehicle.lincoln.mkz_2020")
+                car = world.spawn_actor(blueprint, carla.Transform(carla.Location(30.0, 1.75, 0.2)))
+            taken = capture(own, Playing(str(drive[0]), START), wanted(frames=2, outputs=("depth",)), tmp_path / str(i))
+            assert taken.frames == 2 and taken.ego != car.id
+            assert is_free(own), "the car is gone, too"
+
+
 # What goes wrong
 
 
