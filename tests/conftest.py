@@ -17,6 +17,7 @@ if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):  # with it, each command tha
 
 import pytest
 import setuptools  # noqa: F401  # before anything imports distutils: torch.compile needs it, and cannot import it after
+from helpers.own_process import OwnProcesses
 
 SLOW = (  # files whose tests start processes, compile, train, or take whole runs through the pipeline
     *("test_remote_model.py", "test_killed_servers.py", "test_many_requests.py"),
@@ -65,6 +66,10 @@ FIRST = (  # a file that compiles the kernels of the renderer, some that need no
     *("test_remote_model.py", "test_server_life.py", "test_killed_servers.py", "test_many_requests.py"),
     *("test_readme_commands.py", "test_gradio_interface.py", "test_job_api.py"),
 )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(OwnProcesses())
 
 
 def pytest_collection() -> None:

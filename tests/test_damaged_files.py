@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from cosmos_exp.common.errors import UserError
 
+pytestmark = pytest.mark.own_process  # libraries read the files, too
 FILES = {"tar": 25, "yaml": 25, "parquet": 15, "video": 15}  # those that take longer; 60 of the others
 
 

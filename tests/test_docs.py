@@ -401,6 +401,7 @@ def test_a_sweep_is_answered_in_a_notebook(small_sweep: cx.Sweep, own_options: P
     assert len(cells) == 3, "settings of the sweep that it makes where there is none"
 
 
+@pytest.mark.own_process
 def test_a_drive_in_carla_becomes_a_video_in_a_notebook(
     tiny_model_folder: Path, tmp_path: Path, monkeypatch, capsys
 ) -> None:

@@ -65,7 +65,8 @@ class Measuring:
     def forget(self, actors: Sequence[Actor]) -> None:
         """These actors are gone."""
         for actor in actors:
-            self.streams.close(actor.id)
+            if actor.is_sensor:  # the spectator's number is that of the world's stream
+                self.streams.forget(actor.id)
             self.cameras.pop(actor.id, None)
             self.instruments.pop(actor.id, None)
             self.appearances.forget(actor.id)

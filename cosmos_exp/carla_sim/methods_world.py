@@ -43,7 +43,8 @@ async def tick_cue(sim: Simulation) -> int:
 
 @method(void=True)
 async def load_new_episode(sim: Simulation, name: str, reset_settings: bool = True, layers: int = 0xFFFF) -> None:
-    await sim.load(name, reset_settings=bool(reset_settings))
+    """The client follows the world by another connection from now on: see `Simulation.load_for_client`."""
+    await sim.load_for_client(name, reset_settings=bool(reset_settings))
 
 
 @method(void=True)

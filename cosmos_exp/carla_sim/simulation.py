@@ -37,6 +37,8 @@ logger = logging.getLogger(__name__)
 HOST, PORT = "127.0.0.1", 2000
 ASYNCHRONOUS_STEP = 0.05  # seconds between ticks that no client asks for, where none is set
 IDLE = 0.2  # seconds between looks for clients
+QUIET = 0.1  # seconds without a snapshot before a client is told that a world is loaded
+FOLLOWING = 0.5  # seconds that the client has to give its connection to the old world up, until the next snapshot
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,8 @@ class Simulation:
         self.traffic_managers: dict[int, str] = {}  # host by port
         self._ticking = asyncio.Lock()
         self._woken = asyncio.Event()
-        self._last_tick = time.monotonic()
+        self._last_tick = self._last_snapshot = time.monotonic()
+        self._following: asyncio.Future | None = None
 
     # What the methods call
 
@@ -122,22 +125,46 @@ class Simulation:
     async def load(self, name: str, *, reset_settings: bool) -> None:
         """A new episode, on the current map or another."""
         async with self._ticking:
-            town = self.towns.town(name) if name and base_name(name) != base_name(self.world.town.name) else None
-            if town is not None:
-                await asyncio.get_running_loop().run_in_executor(self.measuring.builder, lambda: town.map)
-            self.stop_recorder()
-            old = self.world
-            self.measuring.forget(list(old.actors.values()))
-            settings = Settings() if reset_settings else old.settings
-            if town is not None:
-                self.measuring.change_town()
-            self.world = World(
-                town or old.town, old.episode + 1, old.frame + 1, settings, replay_options=self.replay_options
-            )
-            self.world.remember((*old.gone.values(), *old.actors.values()))
-            self.measuring.show(None, self.world)
+            await self._change_world(name, reset_settings=reset_settings)
             self._send_snapshot(MAP_CHANGE)
         self.wake()
+
+    async def load_for_client(self, name: str, *, reset_settings: bool) -> None:
+        """The same for a client, which replaces its connection to the world's stream as soon as it has the answer.
+        CARLA's client ends its process (a use after free) where it still reads a snapshot then: so none is sent shortly
+        before, and the next one when the client has left the stream."""
+        await self._ticking.acquire()
+        try:
+            await asyncio.sleep(self._last_snapshot + QUIET - time.monotonic())
+            await self._change_world(name, reset_settings=reset_settings)
+        except BaseException:
+            self._ticking.release()
+            raise
+        self._following = asyncio.ensure_future(self._show_loaded())
+
+    async def _show_loaded(self) -> None:
+        try:
+            await self.streams.until_left(WORLD_STREAM, FOLLOWING)
+            self._send_snapshot(MAP_CHANGE)
+        finally:
+            self._ticking.release()
+        self.wake()
+
+    async def _change_world(self, name: str, *, reset_settings: bool) -> None:
+        town = self.towns.town(name) if name and base_name(name) != base_name(self.world.town.name) else None
+        if town is not None:
+            await asyncio.get_running_loop().run_in_executor(self.measuring.builder, lambda: town.map)
+        self.stop_recorder()
+        old = self.world
+        self.measuring.forget(list(old.actors.values()))
+        settings = Settings() if reset_settings else old.settings
+        if town is not None:
+            self.measuring.change_town()
+        self.world = World(
+            town or old.town, old.episode + 1, old.frame + 1, settings, replay_options=self.replay_options
+        )
+        self.world.remember((*old.gone.values(), *old.actors.values()))
+        self.measuring.show(None, self.world)
 
     # Recordings
 
@@ -222,6 +249,7 @@ class Simulation:
 
     def _send_snapshot(self, state: int = 0) -> None:
         self.streams.send(WORLD_STREAM, self._snapshot(state))
+        self._last_snapshot = time.monotonic()
 
     def _snapshot(self, state: int = 0) -> bytes:
         world = self.world
@@ -231,6 +259,8 @@ class Simulation:
         )  # fmt: skip
 
     async def close(self) -> None:
+        if self._following is not None:
+            self._following.cancel()
         self.stop_recorder()
         await self.streams.close_all()
         for client in list(self.clients):

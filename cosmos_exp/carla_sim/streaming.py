@@ -64,6 +64,7 @@ class Listener:
         self._filled = asyncio.Event()
         self._drained = asyncio.Event()
         self._drained.set()
+        self.gone = asyncio.Event()
 
     def put(self, data: Data, sent: Callable[[], None]) -> None:
         """Queue a message. sent: called when it is sent, or will not be."""
@@ -95,6 +96,7 @@ class Listener:
         while self.waiting:
             self.waiting.popleft()[1]()
         self._drained.set()
+        self.gone.set()
 
 
 class Streams:
@@ -157,6 +159,14 @@ class Streams:
                     logger.warning("a client did not read a stream for %g s: its connection is closed", self.patience)
                     _shut(listener.connection)
 
+    async def until_left(self, stream: int, seconds: float) -> None:
+        """Wait until one of those who listen to the stream has closed its connection, for at most so long."""
+        waits = [asyncio.ensure_future(listener.gone.wait()) for listener in self._listeners.get(stream, ())]
+        if waits:
+            await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+
     async def serve(self, server: socket.socket) -> None:
         """Accept clients until cancelled."""
         loop = asyncio.get_running_loop()
@@ -212,13 +222,12 @@ class Streams:
             while await loop.sock_recv(connection, 1 << 12):
                 pass
 
-    def close(self, stream: int) -> None:
-        """End a stream: its sensor is gone."""
+    def forget(self, stream: int) -> None:
+        """The stream's sensor is gone: no client of it is waited for. Connections stay until the clients close them:
+        CARLA's client would open one again at once, and ends its process where it closes it in the same moment."""
         for future in self._expected.pop(stream, ()):
             if not future.done():
                 future.set_result(None)
-        for listener in self._listeners.get(stream, ()):
-            _shut(listener.connection)
 
     async def close_all(self) -> None:
         tasks = list(self._tasks)

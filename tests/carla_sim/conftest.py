@@ -31,8 +31,9 @@ def server(recordings: Path) -> Iterator[ServerProcess]:
 
 
 @pytest.fixture()
-def client(server: ServerProcess) -> Iterator:
+def client(server: ServerProcess, request: pytest.FixtureRequest) -> Iterator:
     """A client on the street, which has nothing on it."""
+    assert "own_process" in request.keywords
     carla = require_carla()
     client = carla.Client(server.host, server.port)
     client.set_timeout(60)
@@ -42,7 +43,7 @@ def client(server: ServerProcess) -> Iterator:
 
 
 def clear(client: Any) -> None:
-    """Empties the world. To load it again may abort the process, in which sensors of other tests have listened."""
+    """Empties the world, which takes less time than to load it."""
     carla = require_carla()
     client.stop_recorder()
     client.stop_replayer(False)

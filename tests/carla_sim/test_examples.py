@@ -11,6 +11,7 @@ import pytest
 from helpers.carla_clients import require_carla
 
 require_carla()
+pytestmark = pytest.mark.own_process
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "carla"
 

@@ -7,12 +7,14 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pytest
 from helpers.carla_clients import pixels, require_carla
 
 from cosmos_exp.carla_sim.process import ServerProcess
 from cosmos_exp.scene.carla.example import EGO
 
 carla = require_carla()
+pytestmark = pytest.mark.own_process
 
 SENSORS = ("rgb", "depth", "semantic_segmentation", "instance_segmentation", "normals")
 ATTRIBUTES = {"image_size_x": "96", "image_size_y": "56", "fov": "110"}

@@ -16,6 +16,7 @@ from cosmos_exp.scene.carla.log import load_carla_scene
 
 carla = require_carla()
 pytest.importorskip("msgpack", reason="msgpack is not installed: pip install 'cosmos-exp[carla]'")
+pytestmark = pytest.mark.own_process
 
 SEGMENTATION = ("semantic_segmentation", "instance_segmentation")
 KINDS = ("rgb", "depth", *SEGMENTATION, "normals", "sky_mask", "cosmos_visualization")

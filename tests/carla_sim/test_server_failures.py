@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-from helpers.carla_clients import camera, require_carla, synchronous, until
+from helpers.carla_clients import RawClient, camera, require_carla, synchronous, until
 
 from benchmarks.carla_sim import memory_of
 from cosmos_exp.carla_sim.process import ServerProcess, server_process
@@ -24,34 +24,13 @@ from cosmos_exp.scene.carla_live.connection import Server, connect
 
 carla = require_carla()
 msgpack = pytest.importorskip("msgpack", reason="msgpack is not installed: pip install 'cosmos-exp[carla]'")
+pytestmark = pytest.mark.own_process
 
 
 def handles(server: ServerProcess) -> tuple[int, int]:
     """Threads and open files of the server."""
     process = Path(f"/proc/{server.process.pid}")
     return len(os.listdir(process / "task")), len(os.listdir(process / "fd"))
-
-
-class RawClient:
-    """Speaks to the server without CARLA's client."""
-
-    def __init__(self, server: ServerProcess):
-        self.socket = socket.create_connection((server.host, server.port), timeout=20)
-        self.unpacker = msgpack.Unpacker(raw=False)
-
-    def call(self, method: str, *arguments: object) -> object:
-        self.socket.sendall(msgpack.packb([0, 7, method, [[False], *arguments]]))
-        return self.answer()
-
-    def answer(self) -> object:
-        while True:
-            for _, number, error, result in self.unpacker:
-                assert number == 7 and error is None
-                return result
-            data = self.socket.recv(1 << 16)
-            if not data:
-                return "closed"
-            self.unpacker.feed(data)
 
 
 # Starting
@@ -92,7 +71,7 @@ def test_a_process_that_does_not_start_says_why() -> None:
 
 
 def test_unknown_calls_and_wrong_arguments_are_answered_and_the_connection_goes_on(server: ServerProcess) -> None:
-    raw = RawClient(server)
+    raw = RawClient(server.host, server.port)
     assert raw.call("make_coffee") == [[0, ["the embedded server has no make_coffee()"]]]
     assert "takes 1 arguments, not 2" in str(raw.call("get_actors_by_id", [1], 2))
     assert "arguments of another form" in str(raw.call("get_actors_by_id", None))
@@ -104,7 +83,7 @@ def test_unknown_calls_and_wrong_arguments_are_answered_and_the_connection_goes_
 
 
 def test_a_request_in_pieces_and_several_in_one(server: ServerProcess) -> None:
-    raw = RawClient(server)
+    raw = RawClient(server.host, server.port)
     request = msgpack.packb([0, 7, "version", [[False]]])
     for byte in request:
         raw.socket.sendall(bytes([byte]))
@@ -303,7 +282,7 @@ def test_a_client_that_asks_for_a_stream_and_never_comes_is_waited_for_once(clie
     world = client.get_world()
     synchronous(world)
     sensor, images = camera(world, "depth", size=(64, 48), x=20.0, z=2.0)
-    RawClient(server).call("get_sensor_token", sensor.id)
+    RawClient(server.host, server.port).call("get_sensor_token", sensor.id)
     began = time.monotonic()
     frames = [world.tick() for _ in range(5)]
     assert time.monotonic() - began < 30  # the first waits for 5 s, not for ever
@@ -405,7 +384,7 @@ def test_a_client_of_another_version_is_told(recordings: Path) -> None:
         assert client.get_server_version() == "0.9.15" != client.get_client_version()
         with pytest.raises(UserError, match=r"carla==0\.9\.15"):
             connect(Server(server.host, server.port, 20.0))
-        assert RawClient(server).call("version") == [[1, "0.9.15"]]
+        assert RawClient(server.host, server.port).call("version") == [[1, "0.9.15"]]
 
 
 def test_a_wrong_port(server: ServerProcess) -> None:

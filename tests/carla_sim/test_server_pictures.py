@@ -19,6 +19,7 @@ from cosmos_exp.sensors.carla_yaml import carla_rig, read_carla_sensors
 
 carla = require_carla()
 pytest.importorskip("msgpack", reason="msgpack is not installed: pip install 'cosmos-exp[carla]'")
+pytestmark = pytest.mark.own_process
 
 START, RATE, FRAMES = 1.0, 24, 6
 SIZE = (320, 180)

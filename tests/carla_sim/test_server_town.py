@@ -16,6 +16,7 @@ from cosmos_exp.scene.carla.recorder import read_log
 
 carla = require_carla()
 pytest.importorskip("msgpack", reason="msgpack is not installed: pip install 'cosmos-exp[carla]'")
+pytestmark = pytest.mark.own_process
 
 
 @pytest.fixture(scope="module")

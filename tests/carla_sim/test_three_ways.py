@@ -25,6 +25,7 @@ from cosmos_exp.rendering.renderer import Renderer
 
 pytest.importorskip("carla", reason="CARLA's client is not installed: pip install 'cosmos-exp[carla]'")
 pytest.importorskip("msgpack", reason="msgpack is not installed: pip install 'cosmos-exp[carla]'")
+pytestmark = pytest.mark.own_process
 
 EQUAL = dict.fromkeys(OUTPUTS, "equal")
 RIG = six_cameras((48, 32))

@@ -12,6 +12,7 @@ from helpers.carla_clients import require_carla, synchronous
 from cosmos_exp.carla_sim.process import server_process
 
 carla = require_carla()
+pytestmark = pytest.mark.own_process
 
 TM_PORT = 8731
 SECONDS, RATE = 20, 10

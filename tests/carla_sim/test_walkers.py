@@ -47,6 +47,7 @@ def test_off_the_lanes_it_keeps_its_height_and_nobody_is_faster_than_possible():
     assert place.location == pytest.approx([900.0 + 0.1 * FASTEST, 0.0, 7.0])
 
 
+@pytest.mark.own_process
 def test_a_walker_is_led_by_the_clients_ai_along_its_sidewalk(client, tmp_path):
     """The client loads the navigation mesh, finds the way on it, and sends where its walker is."""
     carla = require_carla()

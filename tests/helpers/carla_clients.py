@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import socket
 import time
 from typing import Any
 
@@ -19,6 +20,30 @@ def require_carla() -> Any:
     if problem := home_problem():
         pytest.skip(problem, allow_module_level=True)
     return pytest.importorskip("carla", reason="CARLA's client is not installed: pip install 'cosmos-exp[carla]'")
+
+
+class RawClient:
+    """Speaks to a server without CARLA's client."""
+
+    def __init__(self, host: str, port: int):
+        import msgpack
+
+        self.socket = socket.create_connection((host, port), timeout=20)
+        self._pack, self._unpacker = msgpack.packb, msgpack.Unpacker(raw=False)
+
+    def call(self, method: str, *arguments: object) -> object:
+        self.socket.sendall(self._pack([0, 7, method, [[False], *arguments]]))
+        return self.answer()
+
+    def answer(self) -> object:
+        while True:
+            for _, number, error, result in self._unpacker:
+                assert number == 7 and error is None
+                return result
+            data = self.socket.recv(1 << 16)
+            if not data:
+                return "closed"
+            self._unpacker.feed(data)
 
 
 def synchronous(world: Any, fps: float = FPS) -> None:

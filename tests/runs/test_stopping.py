@@ -20,6 +20,8 @@ from cosmos_exp.runs.run_folder import RunFolder, Status
 from cosmos_exp.runs.states import CANCELLED, FAILED, INTERRUPTED, PREEMPTED, RUNNING
 from cosmos_exp.runs.stopping import Stopped
 
+pytestmark = pytest.mark.own_process  # a signal that is not heeded ends it
+
 
 @pytest.fixture
 def folder(tmp_path: Path):

@@ -37,6 +37,7 @@ SENSORS = ("rgb", "depth", "semantic_segmentation", "instance_segmentation", "no
 START, FRAMES = 4.5, 9
 carla = require_carla()
 pytest.importorskip("msgpack")
+pytestmark = pytest.mark.own_process
 
 
 def sensor_file(path: Path, *yaws: float, sensors: tuple[str, ...] = SENSORS, **attributes: object) -> Path:

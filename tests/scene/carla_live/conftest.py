@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from helpers.carla_clients import require_carla
+from helpers.carla_clients import RawClient, require_carla
 
 from cosmos_exp.scene.carla.example import example_log, example_map
 from cosmos_exp.scene.carla_live.connection import Server
@@ -38,12 +38,10 @@ def start_server(drive) -> Callable:
 @pytest.fixture(scope="session")
 def server(start_server) -> Iterator[Server]:
     """One for all tests that leave it as it was, in the renderer's usual weather."""
-    import carla
-
     from cosmos_exp.carla_sim.weather_parameters import parameters_of
 
     with start_server() as process:
-        client = carla.Client(process.host, process.port)
-        client.set_timeout(TIMEOUT)
-        client.get_world().set_weather(carla.WeatherParameters(*parameters_of("Original").values))
+        client = RawClient(process.host, process.port)
+        client.call("set_weather_parameters", parameters_of("Original").values)
+        client.socket.close()
         yield Server(process.host, process.port, TIMEOUT)

@@ -27,6 +27,7 @@ from cosmos_exp.scene.carla_live.scene import captured_scene
 from cosmos_exp.sensors.rigs import build_rig
 
 carla = require_carla()
+pytestmark = pytest.mark.own_process
 
 RIG = build_rig(
     "test",
@@ -43,7 +44,7 @@ def wanted(*, frames: int | None = FRAMES, outputs: tuple[str, ...] = tuple(OUTP
     return Wanted(FPS, frames, ego, lambda origin: [WantedCamera(camera, outputs) for camera in RIG.cameras])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def taken(server: Server, drive, tmp_path_factory) -> Capture:
     playing = Playing(str(drive[0]), START)
     return capture(server, playing, wanted(), tmp_path_factory.mktemp("taken") / "capture")
@@ -183,6 +184,20 @@ def test_live_traffic_is_captured_as_it_goes_on(server: Server, tmp_path: Path) 
     assert scene.clip_id == "live_0_125000" and scene.ego.role == "taxi"
     assert abs(scene.ego.trajectory.poses[0, 0, 3] - 30.0) < 1.0
     assert (live.array("front", "semantic") == 1).mean() > 0.1, "the road"
+
+
+def test_a_world_in_which_others_drive_is_loaded_anew(start_server, drive, tmp_path: Path) -> None:
+    """Also where cameras of an earlier capture have listened in this process."""
+    with start_server() as process:
+        own = Server(process.host, process.port, timeout=60)
+        for i in range(3):
+            with second_client(own) as client:
+                world = client.get_world()
+                blueprint = world.get_blueprint_library().find("vehicle.lincoln.mkz_2020")
+                car = world.spawn_actor(blueprint, carla.Transform(carla.Location(30.0, 1.75, 0.2)))
+            taken = capture(own, Playing(str(drive[0]), START), wanted(frames=2, outputs=("depth",)), tmp_path / str(i))
+            assert taken.frames == 2 and taken.ego != car.id
+            assert is_free(own), "the car is gone, too"
 
 
 # What goes wrong
