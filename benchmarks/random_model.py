@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -30,12 +30,12 @@ class RandomParts(ModelParts):
     """
 
     in_float32: tuple[str, ...] = ("tokenizer", "text_encoder")
-    values: ClassVar[dict[torch.dtype, Tensor]] = {}
 
     def __init__(self, config: Mapping[str, Any], **place: Any):
         config = dict(config)
         config["text_encoder"] = {k: v for k, v in config["text_encoder"].items() if k != "vocabulary"}
         super().__init__(config, folder=Path("random"), **place)
+        self.values: dict[torch.dtype, Tensor] = {}
 
     def _load(self, name: str, make: Callable[[], nn.Module]) -> nn.Module:
         with torch.device("meta"):

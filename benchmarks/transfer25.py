@@ -24,10 +24,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
+from itertools import product
 from pathlib import Path
 from statistics import mean
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -48,9 +51,13 @@ from benchmarks.transfer25_parts import (
     tokenizer_seconds,
 )
 from cosmos_exp.common.gpu_memory import GIB
+from cosmos_exp.common.threads import torch_threads
 from cosmos_exp.models.checkpoints.checkpoint import save_state
 from cosmos_exp.models.dit.description import CONFIG_FILE
 from cosmos_exp.models.dit.parallel import ParallelContext
+from cosmos_exp.models.kernels import float8
+from cosmos_exp.models.kernels.attention import attend
+from cosmos_exp.models.kernels.fused import EAGER, compiled
 from cosmos_exp.models.kernels.speed import Speed
 from cosmos_exp.models.transfer25.network import ControlledNet
 from cosmos_exp.models.transfer25.text import TextEncoder
@@ -58,11 +65,13 @@ from cosmos_exp.models.transfer25.tokenizer import VideoTokenizer
 from cosmos_exp.runs.cost_history import History
 from cosmos_exp.sampling.flow import FlowParams
 
-INTERVALS: tuple[tuple[float, float] | None, ...] = (None, (0.3, 0.95), (0.5, 0.95))
-"""Of noise levels with guidance, for which a whole clip is added up."""
+INTERVALS: tuple[tuple[float, float] | None, ...] = (None, (0.3, 10.0), (0.23, 0.91), (0.5, 0.91))
+"""Of noise levels with guidance, for which a whole clip is added up; the second is that of speed=fast."""
 SETUP_SECONDS = {"evaluation": 60.0, "memory": 60.0, "pipeline": 120.0, "processes": 60.0}
 """Beside the networks: imports, weights, compilation, rendering, videos."""
 ON_ONE_GPU = ("evaluation", "memory", "pipeline")
+
+Made = TypeVar("Made")
 
 
 class Place(NamedTuple):
@@ -103,83 +112,131 @@ def evaluation_seconds(place: Place) -> float:
 
 
 def evaluation(place: Place) -> None:
-    size, device = place.size, place.device
-    results = Results(place.out, "evaluation", device, tokens=size.tokens, flops=size.work(2))
+    size = place.size
     print(size.derivation(), flush=True)
-    work, warm = sum(size.work(2).values()), _Warm(place)
-    net = random_network(size.network, device, place.dtype)
-    chunk, plain = Chunk(size, device, place.dtype), Plain(net, size.views)
-    reference: list[Tensor] = []
-    plain_seconds: list[float] = []
-    seconds: dict[str, float] = {}
+    bench = _Evaluations(place)
+    bench.attention_kernels()
+    exact, eight = place.speed(), place.speed("fp8", "fp8")
+    cond = bench.plain_pass(0)
+    guided = bench.row("exact, guided", exact)
+    uncond = bench.plain_pass(1)
+    if cond is not None and uncond is not None and guided is not None:
+        expected = cond + GUIDANCE * (cond - uncond)
+        bench.results.add("exact, guided, against diffusers' blocks", difference=_difference(guided, expected))
+    alone = bench.row("exact, conditional pass alone", exact, cond, guidance=0.0)
+    bench.row("fp8 attention, conditional pass alone", place.speed("fp8"), alone, guidance=0.0)
+    bench.row("fp8 both, guided", eight, guided, cached="fp8 both, from the step cache")
+    bench.row("fp8 both, conditional pass alone", eight, alone, guidance=0.0)
+    bench.row("fp8 linears, conditional pass alone", place.speed("auto", "fp8"), alone, guidance=0.0)
+    bench.whole_clips()
 
-    def plain_pass(text: Tensor) -> None:
-        made, took, _ = _timed(lambda: plain(chunk, text), device)
-        reference.append(made)
-        plain_seconds.append(took)
-        results.add("one pass of diffusers' blocks", seconds=took, teraflops=work / 2 / took / 1e12)
 
-    def row(what: str, call: Callable[[], Tensor], against: Tensor | None = None) -> Tensor | None:
+class _Evaluations:
+    """One network on one chunk, evaluated in several ways; one that fails is a row and costs no other."""
+
+    def __init__(self, place: Place):
+        self.place, self.device = place, place.device
+        size = place.size
+        self.work = sum(size.work(2).values())
+        self.results = Results(place.out, "evaluation", self.device, tokens=size.tokens, flops=size.work(2))
+        self.net = random_network(size.network, self.device, place.dtype)
+        self.chunk, self.plain = Chunk(size, self.device, place.dtype), Plain(self.net, size.views)
+        self.warm = _Warm(place)
+        self.speed: Speed | None = None
+        self.plain_seconds: list[float] = []
+        self.seconds: dict[str, float] = {}
+
+    def attention_kernels(self) -> None:
+        """One self-attention of all tokens by each kernel: which is torch's fastest."""
+        config, fused = self.place.size.network, compiled() if self.device != "cpu" else EAGER
+        shape = (3, 1, self.place.size.tokens, config.num_heads, config.head_dim)
+        query, key, value = torch.randn(shape, device=self.device, dtype=self.place.dtype).transpose(2, 3)
+        bound = query.abs().max().item(), key.abs().max().item()
+        work = 4 * self.place.size.tokens**2 * config.model_channels
+        calls: dict[str, Callable[[], object]] = {
+            name: partial(attend, query, key, value, name)
+            for name in (("auto", "flash") if self.device == "cpu" else ("cudnn", "flash"))
+        }
+        calls["fp8"] = partial(float8.attend, query, key, value, bound, fused)
+        for name, call in calls.items():
+            what = f"attention alone, {name}"
+            try:
+                with torch.inference_mode():
+                    call()
+                    _, took, _ = _timed(call, self.device)
+            except Exception as error:
+                self._failed(what, error)
+                continue
+            self.results.add(what, seconds=took, teraflops=work / took / 1e12)
+
+    def plain_pass(self, text: int) -> Tensor | None:
+        what = "one pass of diffusers' blocks"
         try:
-            made, took, peak = _timed(call, device)
-        except Exception as error:  # one way that fails costs no other
-            results.add(what, error=f"{type(error).__name__}: {str(error).partition(chr(10))[0]}")
-            return None
-        seconds[what] = took
-        values: dict[str, Any] = {"seconds": took, "ratio": took / (2 * mean(plain_seconds)), "peak_gib": peak}
-        if against is not None:
-            values["difference"] = _difference(made, against)
-        results.add(what, **values)
+            if not self.plain_seconds:
+                self.warm.plain()
+            made, took, peak = _timed(lambda: self.plain(self.chunk, self.chunk.texts[text]), self.device)
+        except Exception as error:
+            return self._failed(what, error)
+        self.plain_seconds.append(took)
+        self.results.add(what, seconds=took, teraflops=self.work / 2 / took / 1e12, peak_gib=peak)
         return made
 
-    def use(speed: Speed) -> None:
-        warm(speed)
-        net.apply_speed(speed, device)
-
-    warm.plain()
-    plain_pass(chunk.texts[0])
-    use(place.speed())
-    guided = row("exact, guided", chunk.evaluation(net))
-    plain_pass(chunk.texts[1])
-    cond, uncond = reference
-    if guided is not None:
-        expected = cond + GUIDANCE * (cond - uncond)
-        results.add("exact against diffusers' blocks", difference=_difference(guided, expected))
-    exact = row("exact, conditional pass alone", chunk.evaluation(net, guidance=0.0), cond)
-    exact = cond if exact is None else exact
-    for what, attention, linears in (("fp8 attention", "fp8", "plain"), ("fp8 both", "fp8", "fp8")):
+    def row(
+        self,
+        what: str,
+        speed: Speed,
+        against: Tensor | None = None,
+        *,
+        guidance: float = GUIDANCE,
+        cached: str | None = None,
+    ) -> Tensor | None:
+        """against: what the difference is to. cached: name of a second row, that evaluation from the step cache."""
         try:
-            use(place.speed(attention, linears))
+            if speed != self.speed:
+                self.warm(speed)
+                self.net.apply_speed(speed, self.device)
+                self.speed = speed
+            call = self.chunk.evaluation(self.net, guidance=guidance, cache_threshold=0.9 if cached else 0.0)
+            made, took, peak = _timed(call, self.device)
         except Exception as error:
-            results.add(what, error=f"{type(error).__name__}: {str(error).partition(chr(10))[0]}")
-            continue
-        row(f"{what}, conditional pass alone", chunk.evaluation(net, guidance=0.0), exact)
-    call = chunk.evaluation(net, cache_threshold=0.9)
-    row("fp8 both, guided", call, guided)
-    row("fp8 both, from the step cache", call)
-    use(place.speed("auto", "fp8"))
-    row("fp8 linears, conditional pass alone", chunk.evaluation(net, guidance=0.0), exact)
-    whole_clips(results, seconds, sum(plain_seconds))
+            return self._failed(what, error)
+        self._add(what, took, {"peak_gib": peak}, made, against)
+        if cached:
+            again, took, _ = _timed(call, self.device)
+            self._add(cached, took, {}, again, made)
+        return made
 
+    def _add(self, what: str, took: float, values: dict[str, Any], made: Tensor, against: Tensor | None) -> None:
+        self.seconds[what] = took
+        values = {"seconds": took, **values}
+        if self.plain_seconds:
+            values["ratio"] = took / (2 * mean(self.plain_seconds))
+        if against is not None:
+            values["difference"] = _difference(made, against)
+        self.results.add(what, **values)
 
-def whole_clips(results: Results, seconds: dict[str, float], reference: float) -> None:
-    """Sums of the rows over all levels of a chunk, per evaluation of the reference. computed: share of the evaluations
-    that the step cache leaves, assumed."""
-    for speed in ("exact", "fp8 both"):
-        both, alone = (seconds.get(f"{speed}, {kind}") for kind in ("guided", "conditional pass alone"))
-        reused = seconds.get(f"{speed}, from the step cache", 0.0)
-        if both is None or alone is None:
-            continue
-        for interval in INTERVALS:
-            params = FlowParams(STEPS, GUIDANCE, guidance_interval=interval)
-            levels = [both if params.guidance_at(sigma) else alone for sigma in params.levels]
-            for computed in (1.0,) if speed == "exact" else (1.0, 0.67):
-                total = sum(levels) * computed + STEPS * (1 - computed) * reused
-                results.add(
+    def _failed(self, what: str, error: Exception) -> None:
+        self.results.add(what, error=f"{type(error).__name__}: {str(error).partition(chr(10))[0]}")
+        self.speed = None
+
+    def whole_clips(self) -> None:
+        """Sums of the rows over all levels of a chunk, to so many evaluations of the reference. computed: share of the
+        evaluations that the step cache leaves, assumed."""
+        reference = 2 * mean(self.plain_seconds) if self.plain_seconds else float("nan")
+        for speed, shares in (("exact", (1.0,)), ("fp8 both", (1.0, 0.67))):
+            both, alone = (self.seconds.get(f"{speed}, {kind}") for kind in ("guided", "conditional pass alone"))
+            if both is None or alone is None:
+                continue
+            reused = self.seconds.get(f"{speed}, from the step cache", 0.0)
+            for interval, computed in product(INTERVALS, shares):
+                params = FlowParams(STEPS, GUIDANCE, guidance_interval=interval)
+                guided = sum(bool(params.guidance_at(sigma)) for sigma in params.levels)
+                total = computed * (guided * both + (STEPS - guided) * alone) + (1 - computed) * STEPS * reused
+                self.results.add(
                     f"{STEPS} steps, {speed}, guidance in {interval or 'all levels'}",
                     seconds=total,
                     ratio=total / (STEPS * reference),
-                    guided=sum(level == both for level in levels),
+                    guided=guided,
                     computed=computed,
                 )
 
@@ -212,7 +269,7 @@ class _Warm:
         return Chunk(self.size, self.place.device, self.place.dtype)
 
 
-def _timed(call: Callable[[], Tensor], device: str) -> tuple[Tensor, float, float]:
+def _timed(call: Callable[[], Made], device: str) -> tuple[Made, float, float]:
     """Result, seconds, peak GiB in tensors."""
     _wait(device)
     on_gpu = device != "cpu"
@@ -417,14 +474,15 @@ def main() -> None:
             print(f"{part}: about {ESTIMATES[part](place):.0f} s by its FLOPs", flush=True)
     if asked.part == "all":
         sys.exit(run_all(place, asked.parts, asked.seconds))
-    if asked.part == "evaluation":
-        evaluation(place)
-    elif asked.part == "memory":
-        peaks(place)
-    elif asked.part == "pipeline":
-        pipeline(place, asked.steps, asked.overrides)
-    else:
-        processes(place, asked.processes)
+    with torch_threads(1) if asked.device == "cpu" else nullcontext():  # as a run on a CPU computes
+        if asked.part == "evaluation":
+            evaluation(place)
+        elif asked.part == "memory":
+            peaks(place)
+        elif asked.part == "pipeline":
+            pipeline(place, asked.steps, asked.overrides)
+        else:
+            processes(place, asked.processes)
 
 
 if __name__ == "__main__":
