@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -22,14 +22,12 @@ from torch import Tensor, nn
 
 from cosmos_exp.models.dit.positions import Positions
 from cosmos_exp.models.dit.regional import RegionKeys, Regions, RegionTexts, blend
+from cosmos_exp.models.dit.shared_attention import SharedAttention
 from cosmos_exp.models.kernels import attention, float8
 from cosmos_exp.models.kernels.float8 import Float8Linear, use_float8
 from cosmos_exp.models.kernels.fused import EAGER, Float8, Fused, compiled, norm_and_modulate, norm_heads
 from cosmos_exp.models.kernels.speed import Speed
 from cosmos_exp.models.kernels.te_linear import TELinear
-
-if TYPE_CHECKING:
-    from cosmos_exp.models.dit.shared_attention import SharedAttention
 
 MLP_TOKENS = 16384  # per call: enough to saturate a GPU; the MLP's inner activation is mlp_ratio hidden states
 

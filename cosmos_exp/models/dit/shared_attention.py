@@ -13,7 +13,6 @@ from threading import Lock
 import torch
 from torch import Tensor
 
-from cosmos_exp.models.dit.block import TextKeys
 from cosmos_exp.models.kernels.attention import attend, attend_with_logsumexp
 from cosmos_exp.models.kernels.fused import Fused
 
@@ -68,10 +67,7 @@ class SharedAttention:
         return by_view[:, :, list(views)].flatten(2, 3)
 
 
-def differing_views(texts: Sequence[TextKeys], views: int) -> list[int]:
-    """In which views the texts of two passes differ, by their keys and values in one block."""
-    first, second = texts
-    parts = [
-        (own.unflatten(0, (-1, views)), other.unflatten(0, (-1, views))) for own, other in zip(first[:2], second[:2])
-    ]
-    return [view for view in range(views) if not all(torch.equal(own[:, view], other[:, view]) for own, other in parts)]
+def differing_views(texts: Sequence[tuple[Tensor, Tensor]], views: int) -> list[int]:
+    """In which views the texts of two passes differ. texts: keys and values [B*V, heads, S, head_dim] in one block."""
+    pairs = [tuple(part.unflatten(0, (-1, views)) for part in parts) for parts in zip(*texts, strict=True)]
+    return [view for view in range(views) if not all(torch.equal(own[:, view], other[:, view]) for own, other in pairs)]

@@ -386,7 +386,7 @@ class ControlledNet(BlockStack):
         if len(prompts) != PASSES or clip.positions.sequence is not None or self.blocks[0].attention not in KERNELS:
             return {}
         keys = [prompt["base"] for prompt in prompts]
-        differing = differing_views([own[0] for own in keys if own is not None], clip.views)
+        differing = differing_views([(own[0].key, own[0].value) for own in keys if own is not None], clip.views)
         if len(differing) in (0, clip.views):
             return {}
         return {name: SharedAttention(clip.views, differing) for name in ("base", *clip.hint_tokens)}
