@@ -219,6 +219,7 @@ class Block(nn.Module):
         query = fused.norm_and_rotate_heads(layer.to_q(normed), *rms_weight(layer.norm_q), *positions.rope)
         key = fused.norm_and_rotate_heads(layer.to_k(normed), *rms_weight(layer.norm_k), *positions.rope)
         value = split_heads(layer.to_v(normed), layer.heads)
+        del normed  # as large as a hidden state
         attended: Tensor | Float8
         if shared is not None:
             attended = shared.attend(query, key.to(query), value.to(query), self.attention, fused)

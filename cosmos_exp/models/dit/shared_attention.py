@@ -38,15 +38,12 @@ class SharedAttention:
         same = [self._of(x, self.agreeing) for x in (query, key, value)]
         among = self._once(*same)
         beside = attend_with_logsumexp(same[0], *(self._of(x, self.differing) for x in (key, value)))
+        merged = fused.attended_to_both(*among, *beside)
+        del among, beside
         result = torch.empty_like(query.transpose(1, 2), memory_format=torch.contiguous_format).transpose(1, 2)
-        parts = {
-            tuple(self.agreeing): fused.attended_to_both(*among, *beside),
-            tuple(self.differing): attend(self._of(query, self.differing), key, value, kernel),
-        }
-        by_view = result.unflatten(2, (self.views, -1))
-        for views, part in parts.items():
-            for view, of_view in zip(views, part.unflatten(2, (len(views), -1)).unbind(2), strict=True):
-                by_view[:, :, view] = of_view
+        self._put(result, self.agreeing, merged)
+        del merged
+        self._put(result, self.differing, attend(self._of(query, self.differing), key, value, kernel))
         return result
 
     def _once(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
@@ -57,6 +54,12 @@ class SharedAttention:
                 return among
             self._among = attend_with_logsumexp(query, key, value)
             return self._among
+
+    def _put(self, result: Tensor, views: Sequence[int], part: Tensor) -> None:
+        """Write what `_of` would return."""
+        by_view = result.unflatten(2, (self.views, -1))
+        for view, of_view in zip(views, part.unflatten(2, (len(views), -1)).unbind(2), strict=True):
+            by_view[:, :, view] = of_view
 
     def _of(self, x: Tensor, views: Sequence[int]) -> Tensor:
         """Of x [B, heads, L, head_dim], the tokens of these views; without a copy where they are neighbours."""
