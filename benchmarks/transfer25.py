@@ -65,8 +65,8 @@ from cosmos_exp.models.transfer25.tokenizer import VideoTokenizer
 from cosmos_exp.runs.cost_history import History
 from cosmos_exp.sampling.flow import FlowParams
 
-INTERVALS: tuple[tuple[float, float] | None, ...] = (None, (0.3, 10.0), (0.23, 0.91), (0.5, 0.91))
-"""Of noise levels with guidance, for which a whole clip is added up; the second is that of speed=fast."""
+INTERVALS: tuple[tuple[float, float] | None, ...] = (None, (0.3, 10.0), (1.0, 10.0))
+"""Of guidance, for which a whole clip is added up; the second is that of speed=fast."""
 SETUP_SECONDS = {"evaluation": 60.0, "memory": 60.0, "pipeline": 120.0, "processes": 60.0}
 """Beside the networks: imports, weights, compilation, rendering, videos."""
 ON_ONE_GPU = ("evaluation", "memory", "pipeline")

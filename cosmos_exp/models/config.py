@@ -50,7 +50,8 @@ class SpeedConfig:
     compile: bool | None = field(default=None, metadata=NO_EFFECT)
     """Fuse the element-wise work, which needs a C compiler; null: on a GPU."""
     guidance_interval: list[float] | None = None
-    """[lowest, highest] noise level with guidance; elsewhere the conditional pass stands alone. null: everywhere."""
+    """[lowest, highest] noise level, noise over signal, with guidance; elsewhere the conditional pass stands alone.
+    null: everywhere."""
     cache_threshold: float = 0.0
     """Evaluations whose first attention changed by less than this share reuse the later blocks; 0: none."""
 

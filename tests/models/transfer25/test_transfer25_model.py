@@ -122,6 +122,13 @@ def test_without_guidance_the_negative_text_is_not_read(model25):
     assert not torch.equal(one, sample_views(model25, hints, weights, texts, negative, STEPS, 5, **options))
 
 
+def test_the_interval_of_guidance_is_noise_over_signal():
+    levels = FlowParams(35, 3.0).levels
+    guided = [level for level in levels if FlowParams(35, 3.0, guidance_interval=(0.3, 10.0)).guidance_at(level)]
+    assert guided == [level for level in levels if 0.3 / 1.3 <= level <= 10 / 11] and len(guided) == 22
+    assert all(FlowParams(35, 3.0).guidance_at(level) for level in levels)
+
+
 def test_a_control_of_weight_zero_is_the_base_network(model25):
     hints, _, texts, negative = inputs(model25)
     options = {"view_ids": view_ids(VIEWS)}
