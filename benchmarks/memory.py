@@ -98,7 +98,7 @@ def pieces_of_work(model: WorldModel, stages: tuple[str, ...]) -> Iterator[tuple
 
 
 def run(size: str, presets: Sequence[str], views: str, device: str) -> Iterator[dict[str, Any]]:
-    """One row per preset and piece of work. peak: GiB, of `PeakMeter`; error: where the card is too small."""
+    """One row per preset and piece of work. peak: GiB, of `PeakMeter`; error: where it failed, as a rule because the card is too small."""
     schema.register()
     for preset in presets:
         on_gpu = torch.device(device).type == "cuda"
@@ -114,8 +114,8 @@ def run(size: str, presets: Sequence[str], views: str, device: str) -> Iterator[
                 call()
                 if on_gpu:
                     torch.cuda.synchronize(device)
-            except torch.OutOfMemoryError as full:
-                error = str(full).split(".")[0]
+            except Exception as failed:  # the other presets go on
+                error = f"{type(failed).__name__}: {str(failed).partition('. ')[0]}"
             seconds = time.perf_counter() - start
             yield {"preset": preset, "what": name, "seconds": seconds, "peak": meter.peak() or {}, "error": error}
         del model, pieces, call

@@ -156,7 +156,7 @@ def random_part(make: Callable[[], nn.Module], device: str, dtype: torch.dtype) 
             nn.init.ones_(parameter)
         else:
             fan_in = parameter[0].numel() if parameter.ndim > 1 else len(parameter)
-            nn.init.normal_(parameter, std=0.5 * fan_in**-0.5)
+            nn.init.normal_(parameter, std=fan_in**-0.5)
     return part.eval()
 
 

@@ -42,7 +42,7 @@ def test_evaluations_agree_with_diffusers_blocks(run_part, capsys):
     assert rows["exact, guided, against diffusers' blocks"]["difference"] < 1e-5
     assert rows["exact, conditional pass alone"]["difference"] < 1e-5
     for eight in ("fp8 attention, conditional pass alone", "fp8 both, guided", "fp8 linears, conditional pass alone"):
-        assert 1e-4 < rows[eight]["difference"] < 0.1, eight
+        assert 1e-4 < rows[eight]["difference"] < 0.2, eight
     assert rows["35 steps, exact, guidance in all levels"]["guided"] == 35
     assert rows["35 steps, exact, guidance in (1.0, 10.0)"]["guided"] == 18
 
