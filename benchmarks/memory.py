@@ -98,7 +98,7 @@ def pieces_of_work(model: WorldModel, stages: tuple[str, ...]) -> Iterator[tuple
 
 
 def run(size: str, presets: Sequence[str], views: str, device: str) -> Iterator[dict[str, Any]]:
-    """One row per preset and piece of work. peak: GiB, of `PeakMeter`; error: where it failed, as on a card too small."""
+    """One row per preset and piece of work. peak: GiB, of `PeakMeter`; error: where it failed, as on a small card."""
     schema.register()
     for preset in presets:
         on_gpu = torch.device(device).type == "cuda"
