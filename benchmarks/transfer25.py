@@ -330,7 +330,7 @@ def pipeline(place: Place, steps: int, overrides: Sequence[str]) -> None:
         done = subprocess.run(
             [
                 *(sys.executable, "-m", "cosmos_exp", f"model={NAME}", f"model.weights={root}/model"),
-                *("controls=wsm", "views=seven", "sensors=nvidia_seven", f"hardware={hardware}"),
+                *("scene.duration=6", "controls=wsm", "views=seven", "sensors=nvidia_seven", f"hardware={hardware}"),
                 *("sampler=transfer25", f"sampler.num_steps={steps}", f"model.num_frames={frames}", "previews=none"),
                 *("metrics.names=[]", "metrics.gate=false", "guardrails=off", "tracking=disabled", "name=dry_run"),
                 *(f"paths.outputs={root}/outputs", f"paths.cache={root}/cache", *overrides),
