@@ -10,19 +10,26 @@ import torch
 from torch import Tensor, nn
 
 from cosmos_exp.models.checkpoints.checkpoint import load_strict, own_tensors
+from cosmos_exp.models.dit.parts import ModelParts
 from cosmos_exp.models.dit.view_layout import stack_views
 from cosmos_exp.models.transfer1.denoise import guided
 from cosmos_exp.models.transfer1.model import WorldModel
 from cosmos_exp.models.transfer1.multi_view import front_condition
 from cosmos_exp.models.transfer1.tokenizer import VideoTokenizer
+from cosmos_exp.models.transfer25.model import ViewsModel
 from cosmos_exp.sampling.sampler_params import SamplerParams
 
 CONTROL = "hdmap"
 SIGMA = 2.0
 
 
-class RandomModel(WorldModel):
-    """A model whose files hold random values: all tensors are views of one, mapped as files would be."""
+class RandomParts(ModelParts):
+    """A model whose files hold random values: all tensors are views of one, mapped as files would be.
+
+    in_float32: parts whose files hold float32; the others are in the networks' dtype.
+    """
+
+    in_float32: tuple[str, ...] = ("tokenizer", "text_encoder")
 
     def __init__(self, config: Mapping[str, Any], **place: Any):
         config = dict(config)
@@ -33,7 +40,7 @@ class RandomModel(WorldModel):
     def _load(self, name: str, make: Callable[[], nn.Module]) -> nn.Module:
         with torch.device("meta"):
             part = make()
-        dtype = torch.float32 if name in ("tokenizer", "text_encoder") else self.dtype
+        dtype = torch.float32 if name in self.in_float32 else self.dtype
         state = {key: self._drawn(tensor.shape, dtype) for key, tensor in own_tensors(part).items()}
         load_strict(part, state, name)
         if isinstance(part, VideoTokenizer):
@@ -45,6 +52,16 @@ class RandomModel(WorldModel):
         if dtype not in self.values or len(self.values[dtype]) < shape.numel():
             self.values[dtype] = torch.empty(shape.numel(), dtype=dtype).normal_(std=0.02)
         return self.values[dtype][: shape.numel()].view(shape)
+
+
+class RandomModel(RandomParts, WorldModel):
+    """Of Cosmos-Transfer1."""
+
+
+class RandomViewsModel(RandomParts, ViewsModel):
+    """Of Cosmos-Transfer2.5."""
+
+    in_float32 = ("tokenizer",)
 
 
 def evaluate(model: WorldModel, stage: str, shape: tuple[int, ...], text: Tensor) -> Tensor:

@@ -50,7 +50,8 @@ class SpeedConfig:
     compile: bool | None = field(default=None, metadata=NO_EFFECT)
     """Fuse the element-wise work, which needs a C compiler; null: on a GPU."""
     guidance_interval: list[float] | None = None
-    """[lowest, highest] noise level with guidance; elsewhere the conditional pass stands alone. null: everywhere."""
+    """[lowest, highest] noise level, noise over signal, with guidance; elsewhere the conditional pass stands alone.
+    null: everywhere."""
     cache_threshold: float = 0.0
     """Evaluations whose first attention changed by less than this share reuse the later blocks; 0: none."""
 
@@ -69,8 +70,8 @@ class HardwareConfig:
     text_encoder: str = field(default="stay", metadata=NO_EFFECT)
     """swap: on the device while it works, evicted before the other parts are loaded; stay: always there; cpu: works
     there."""
-    text_encoder_dtype: str = "float32"
-    """float32, as in the original, or bfloat16."""
+    text_encoder_dtype: str | None = None
+    """float32 or bfloat16; null: as in the original, float32 of Cosmos-Transfer1 and bfloat16 of Cosmos-Transfer2.5."""
     resident: str = field(default="all", metadata=NO_EFFECT)
     """Networks on the device: all, or one, which is evicted before the other is loaded."""
     offload: str = field(default="none", metadata=NO_EFFECT)

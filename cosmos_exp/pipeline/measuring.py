@@ -132,7 +132,7 @@ class Measured:
         """What is looked at beside the values of these metrics: {metric: lookup of its values of frames}, and LABELS
         where the run judges labels."""
         found: dict[str, Callable[[], Entry]] = {}
-        if self.has_evaluator and {*SURVIVAL} & {*self.spec.metrics}:
+        if {*SURVIVAL} & {*self.spec.metrics} and self.has_evaluator:
             found[LABELS] = self._label_files
         found |= {name: partial(self._series, name) for name in FRAME_SERIES if name in names}
         return found

@@ -16,8 +16,9 @@ TIMESTEPS = 1000
 class FlowParams(GuidanceInterval):
     """num_steps: of the solver, each with one evaluation of the network.
 
-    guidance, guidance_interval: see `GuidanceInterval`; levels are between 0 and 1. cache_threshold: of `StepCache`; 0
-    computes every evaluation in full. shift: of the noise levels, see `flow_levels`.
+    guidance, guidance_interval: see `GuidanceInterval`; the interval is of noise over signal, sigma / (1 - sigma), the
+    noise level of other families. cache_threshold: of `StepCache`; 0 computes every evaluation in full. shift: of the
+    noise levels, see `flow_levels`.
     """
 
     num_steps: int
@@ -29,6 +30,10 @@ class FlowParams(GuidanceInterval):
     @property
     def levels(self) -> list[float]:
         return flow_levels(self.num_steps, self.shift)
+
+    def guidance_at(self, sigma: float) -> float:
+        """g at a level below 1."""
+        return super().guidance_at(sigma / (1 - sigma))
 
 
 def unshifted_levels(num_steps: int) -> list[float]:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from cosmos_exp.models.dit.positions import Positions
 from cosmos_exp.models.dit.regional import RegionKeys, Regions, RegionTexts, blend
+from cosmos_exp.models.dit.shared_attention import SharedAttention
 from cosmos_exp.models.kernels import attention, float8
 from cosmos_exp.models.kernels.float8 import Float8Linear, use_float8
 from cosmos_exp.models.kernels.fused import EAGER, Float8, Fused, compiled, norm_and_modulate, norm_heads
@@ -169,12 +170,13 @@ class Block(nn.Module):
         positions: Positions,
         *,
         attended: bool = False,
+        shared: SharedAttention | None = None,
     ) -> Tensor:
         """hidden: [n*B, L, D], n branches that differ only in their text. texts: n of them, None for all-zero text.
 
-        attended: hidden already has this block's self-attention added.
+        attended: hidden already has this block's self-attention added. shared: with another pass, of which this is one.
         """
-        hidden, normed = self.attend_all(hidden, texts, modulations, positions, attended)
+        hidden, normed = self.attend_all(hidden, texts, modulations, positions, attended, shared)
         return self.fused.gated_add(hidden, modulations[2].gate, self.mlp(normed))
 
     def attend_all(
@@ -184,10 +186,11 @@ class Block(nn.Module):
         modulations: tuple[Modulation, Modulation, Modulation],
         positions: Positions,
         attended: bool,
+        shared: SharedAttention | None = None,
     ) -> tuple[Tensor, Tensor | Float8]:
         """Both attentions, with the arguments of `forward`: the hidden state, and the input of the MLP."""
         of_tokens, of_text, of_mlp = modulations
-        sums = Sum(hidden) if attended else self.attend_tokens(hidden, of_tokens, positions)
+        sums = Sum(hidden) if attended else self.attend_tokens(hidden, of_tokens, positions, shared)
         read = [self.attend_text(part, text, of_text) for part, text in zip(sums.chunk(len(texts)), texts)]
         fp8 = isinstance(self.mlp_linears[0], Float8Linear)
         parts = [part.modulate(of_mlp, self.fused, fp8) for part in read]
@@ -202,7 +205,9 @@ class Block(nn.Module):
         parts = [down(act(up(part))) for part in token_parts(normed)]
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
-    def attend_tokens(self, hidden: Tensor, modulation: Modulation, positions: Positions) -> Sum:
+    def attend_tokens(
+        self, hidden: Tensor, modulation: Modulation, positions: Positions, shared: SharedAttention | None = None
+    ) -> Sum:
         """Position embedding and self-attention, which do not depend on the text."""
         layer, fused = self.attn1, self.fused
         fp8 = isinstance(layer.to_q, Float8Linear)
@@ -214,7 +219,11 @@ class Block(nn.Module):
         query = fused.norm_and_rotate_heads(layer.to_q(normed), *rms_weight(layer.norm_q), *positions.rope)
         key = fused.norm_and_rotate_heads(layer.to_k(normed), *rms_weight(layer.norm_k), *positions.rope)
         value = split_heads(layer.to_v(normed), layer.heads)
-        if positions.sequence is None:
+        del normed  # as large as a hidden state
+        attended: Tensor | Float8
+        if shared is not None:
+            attended = shared.attend(query, key.to(query), value.to(query), self.attention, fused)
+        elif positions.sequence is None:
             attended = self.attend(query, key, value)
         else:
             attended = positions.sequence.attend(self.attend, query, key, value)

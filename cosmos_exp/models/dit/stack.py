@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from cosmos_exp.models.dit.block import Block, Modulation, TextKeys
 from cosmos_exp.models.dit.offload import Offload
 from cosmos_exp.models.dit.positions import Positions
+from cosmos_exp.models.dit.shared_attention import SharedAttention
 from cosmos_exp.models.kernels import float8
 from cosmos_exp.models.kernels.speed import Speed
 
@@ -45,11 +46,21 @@ class BlockStack(nn.Module):
         return block.attend_tokens(tokens, step.blocks[0][0], positions).total(block.fused)
 
     def block(
-        self, i: int, hidden: Tensor, prompts: tuple[PromptKeys, ...], step: StepInputs, positions: Positions
+        self,
+        i: int,
+        hidden: Tensor,
+        prompts: tuple[PromptKeys, ...],
+        step: StepInputs,
+        positions: Positions,
+        shared: SharedAttention | None = None,
     ) -> Tensor:
-        """Block i on hidden [n*B, L, D], n branches with a prompt each; block 0 continues from `start`."""
+        """Block i on hidden [n*B, L, D], n branches with a prompt each; block 0 continues from `start`.
+
+        shared: the self-attention of block 1 with another pass.
+        """
         texts = tuple(prompt and prompt[i] for prompt in prompts)
-        return self.loaded_block(i)(hidden, texts, step.blocks[i], positions, attended=i == 0)
+        own = shared if i == 1 else None
+        return self.loaded_block(i)(hidden, texts, step.blocks[i], positions, attended=i == 0, shared=own)
 
     def loaded_block(self, i: int) -> Block:
         """Block i, with its weights on the device."""

@@ -95,6 +95,12 @@ def with_zero_keys(attended: Tensor, logsumexp: Tensor, zeros_logsumexp: Tensor)
     return attended * torch.sigmoid(logsumexp - zeros_logsumexp)[..., None].to(attended.dtype)
 
 
+def attended_to_both(first: Tensor, first_logsumexp: Tensor, second: Tensor, second_logsumexp: Tensor) -> Tensor:
+    """Attention [B, heads, L, head_dim] to two sets of keys, from that to each and its logsumexp [B, heads, L]."""
+    share = torch.sigmoid(first_logsumexp - second_logsumexp)[..., None]
+    return torch.lerp(second.float(), first.float(), share.float()).to(first.dtype)
+
+
 def quantize(x: Tensor, scale: Tensor) -> Tensor:
     """x / scale as e4m3, saturated."""
     return (x.float() / scale).clamp(-FLOAT8_MAX, FLOAT8_MAX).to(FLOAT8)
@@ -126,6 +132,7 @@ class Fused(NamedTuple):
     norm_heads: Callable[[Tensor, Tensor, float], Tensor]
     norm_and_rotate_heads: Callable[[Tensor, Tensor, float, Tensor, Tensor], Tensor]
     with_zero_keys: Callable[[Tensor, Tensor, Tensor], Tensor]
+    attended_to_both: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
     quantize: Callable[[Tensor, Tensor], Tensor]
     quantize_rows: Callable[[Tensor], Float8]
     gelu_and_quantize: Callable[[Tensor], Float8]
@@ -140,6 +147,7 @@ EAGER = Fused(
     norm_heads=norm_heads,
     norm_and_rotate_heads=norm_and_rotate_heads,
     with_zero_keys=with_zero_keys,
+    attended_to_both=attended_to_both,
     quantize=quantize,
     quantize_rows=quantize_rows,
     gelu_and_quantize=gelu_and_quantize,
@@ -157,6 +165,7 @@ def compiled() -> Fused:
         norm_heads=torch.compile(norm_heads, dynamic=False),
         norm_and_rotate_heads=torch.compile(norm_and_rotate_heads, dynamic=False),
         with_zero_keys=torch.compile(with_zero_keys, dynamic=False),
+        attended_to_both=torch.compile(attended_to_both, dynamic=False),
         quantize=torch.compile(quantize, dynamic=False),
         quantize_rows=torch.compile(quantize_rows, dynamic=False),
         gelu_and_quantize=torch.compile(gelu_and_quantize, dynamic=False),

@@ -29,6 +29,7 @@ from cosmos_exp.models.base import (
     keys_of,
 )
 from cosmos_exp.models.dit.results import chunk_config, given_config, joined, speed_config, tensor
+from cosmos_exp.models.transfer25.model_config import TEXT_ENCODER_DTYPE
 from cosmos_exp.sampling.chunks import Chunk
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class Generation:
                 return {"text": model.encode_text(prompt).cpu().view(torch.uint16).numpy()}
 
         if prompt not in self._embeddings:
-            config = {"prompt": prompt, "dtype": self.config.hardware.text_encoder_dtype}
+            config = {"prompt": prompt, "dtype": self.config.hardware.text_encoder_dtype or TEXT_ENCODER_DTYPE}
             inputs = [self._weights("text_encoder")]
             self._embeddings[prompt] = self.store.get("text", config, inputs, compute)
         return self._embeddings[prompt]

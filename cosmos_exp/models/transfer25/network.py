@@ -23,6 +23,7 @@ from cosmos_exp.models.dit.patches import resize_padding, unpatchify
 from cosmos_exp.models.dit.positions import Positions, rope_table
 from cosmos_exp.models.dit.regional import Region
 from cosmos_exp.models.dit.residuals import Weight, is_zero, repeated, weighted_sum
+from cosmos_exp.models.dit.shared_attention import KERNELS, PASSES, SharedAttention, differing_views
 from cosmos_exp.models.dit.stack import BlockStack, PromptKeys, StepInputs, first_residual
 from cosmos_exp.models.dit.step_cache import StepCache
 from cosmos_exp.models.kernels.fused import norm_and_modulate
@@ -109,12 +110,17 @@ class ControlBranch(BlockStack):
         return self.before_proj(hint_tokens) + tokens
 
     def finish(
-        self, start: Tensor, prompts: tuple[PromptKeys, ...], step: StepInputs, positions: Positions
+        self,
+        start: Tensor,
+        prompts: tuple[PromptKeys, ...],
+        step: StepInputs,
+        positions: Positions,
+        shared: SharedAttention | None = None,
     ) -> list[Tensor]:
-        """Unweighted residuals [n*B, L, D] for n prompts, from what `start` returned [B, L, D]."""
+        """Unweighted residuals [n*B, L, D] for n prompts, from what `start` returned [B, L, D]. shared: see `block`."""
         hidden, residuals = repeated(start, len(prompts)), []
         for i, after in enumerate(self.after_proj):
-            hidden = self.block(i, hidden, prompts, step, positions)
+            hidden = self.block(i, hidden, prompts, step, positions, shared)
             residuals.append(after(hidden))
         return residuals
 
@@ -355,16 +361,17 @@ class ControlledNet(BlockStack):
                 own = self.step_inputs(time, branch)
                 starts[name] = own, branch.start(branch.first_tokens(tokens, hint), own, positions)
         del tokens  # as large as a hidden state
+        shared = {} if batched else self._shared(prompts, clip)
 
         def finish(group: Sequence[PromptInputs]) -> Tensor:
             def residuals(name: str) -> list[Tensor]:
                 own, first = starts[name]
-                return self.control(name).finish(first, tuple(p[name] for p in group), own, positions)
+                return self.control(name).finish(first, tuple(p[name] for p in group), own, positions, shared.get(name))
 
             left = list(weighted_sum(((name, residuals(name)) for name in starts), weights))
             hidden, keys = repeated(start, len(group)), tuple(prompt["base"] for prompt in group)
             for i in range(len(self.transformer_blocks)):
-                hidden = self.block(i, hidden, keys, step, positions)
+                hidden = self.block(i, hidden, keys, step, positions, shared.get("base"))
                 if left and i in self.config.injected:
                     hidden = hidden + left.pop(0)
             if cache:
@@ -373,6 +380,16 @@ class ControlledNet(BlockStack):
             return self.head(hidden, step, grid)
 
         return evaluated(self, finish, prompts, sequence=positions.sequence is not None, batched=batched)
+
+    def _shared(self, prompts: Sequence[PromptInputs], clip: ClipInputs) -> dict[str, SharedAttention]:
+        """By "base" and the names of the branches, where two passes have texts that agree in some of the views."""
+        if len(prompts) != PASSES or clip.positions.sequence is not None or self.blocks[0].attention not in KERNELS:
+            return {}
+        keys = [prompt["base"] for prompt in prompts]
+        differing = differing_views([(own[0].key, own[0].value) for own in keys if own is not None], clip.views)
+        if len(differing) in (0, clip.views):
+            return {}
+        return {name: SharedAttention(clip.views, differing) for name in ("base", *clip.hint_tokens)}
 
     def head(self, hidden: Tensor, step: StepInputs, grid: tuple[int, int, int]) -> Tensor:
         """The velocity [n*B,16,V*T,H,W] of the last block's tokens, float32."""

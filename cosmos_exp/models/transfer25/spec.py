@@ -31,7 +31,7 @@ SEEDS = 2**32
 
 
 class Transfer25Spec(VideoModel):
-    stages: ClassVar[Mapping[str, int]] = {"hints": 3, "input": 3, "text": 3, "multi_view": 5}
+    stages: ClassVar[Mapping[str, int]] = {"hints": 3, "input": 3, "text": 3, "multi_view": 6}
 
     may_read = ("rgb",)
 

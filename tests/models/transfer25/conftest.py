@@ -44,6 +44,7 @@ def model25_folder(published, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def model25(model25_folder):
+    from cosmos_exp.models.dit.memory import Memory
     from cosmos_exp.models.transfer25.model import ViewsModel
 
-    return ViewsModel.from_folder(model25_folder)
+    return ViewsModel.from_folder(model25_folder, memory=Memory(text_encoder_dtype="float32"))

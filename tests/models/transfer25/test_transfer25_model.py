@@ -12,7 +12,9 @@ from helpers.published25 import WORDS
 
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.models.checkpoints.checkpoint import own_tensors
+from cosmos_exp.models.dit import shared_attention
 from cosmos_exp.models.dit.memory import Memory
+from cosmos_exp.models.kernels.attention import attend_with_logsumexp
 from cosmos_exp.models.kernels.speed import Speed
 from cosmos_exp.models.transfer25.convert import published_config
 from cosmos_exp.models.transfer25.model import ViewsModel
@@ -91,6 +93,11 @@ def test_a_prompt_is_the_user_of_a_chat_and_padding_takes_part(model25):
     assert embedded[-1].abs().sum() > 0
 
 
+def test_the_text_encoder_works_in_bfloat16_unless_told_otherwise(model25_folder):
+    parts = ViewsModel.from_folder(model25_folder).text_encoder.parameters()
+    assert {part.dtype for part in parts} == {torch.bfloat16}
+
+
 def test_order_rows_and_primary_view():
     names = ("front_tele_30fov", "cross_left_120fov", "rear_right_70fov")
     assert in_order(names) == ("rear_right_70fov", "cross_left_120fov", "front_tele_30fov")
@@ -113,6 +120,13 @@ def test_without_guidance_the_negative_text_is_not_read(model25):
     one, other = (sample_views(model25, hints, weights, texts, n, plain, 5, **options) for n in (negative, -negative))
     assert torch.equal(one, other)
     assert not torch.equal(one, sample_views(model25, hints, weights, texts, negative, STEPS, 5, **options))
+
+
+def test_the_interval_of_guidance_is_noise_over_signal():
+    levels = FlowParams(35, 3.0).levels
+    guided = [level for level in levels if FlowParams(35, 3.0, guidance_interval=(0.3, 10.0)).guidance_at(level)]
+    assert guided == [level for level in levels if 0.3 / 1.3 <= level <= 10 / 11] and len(guided) == 22
+    assert all(FlowParams(35, 3.0).guidance_at(level) for level in levels)
 
 
 def test_a_control_of_weight_zero_is_the_base_network(model25):
@@ -160,3 +174,32 @@ def test_a_wrong_folder_is_told(model25_folder, tiny_model_folder, tmp_path):
         ViewsModel.from_folder(tmp_path)
     with pytest.raises(UserError, match="its family is not 'transfer25'"):
         ViewsModel.from_folder(tiny_model_folder)
+
+
+@pytest.mark.parametrize("differing", [(0,), (1,), (0, 2)])
+def test_passes_that_differ_in_some_views_share_the_attention_of_the_others(model25, monkeypatch, differing):
+    calls = []
+
+    def counted(query, key, value):
+        calls.append((query.shape[2], key.shape[2]))
+        return attend_with_logsumexp(query, key, value)
+
+    monkeypatch.setattr(shared_attention, "attend_with_logsumexp", counted)
+    net, views = model25.network, 3
+    rng = torch.Generator().manual_seed(2)
+    x, hint = torch.randn((2, 1, 16, views * 2, 4, 6), generator=rng)
+    first, second = (torch.randn((views, 24, net.config.text_width), generator=rng) for _ in range(2))
+    second = torch.where(torch.tensor([v in differing for v in range(views)])[:, None, None], second, first)
+    texts = [text.flatten(0, 1)[None] for text in (first, second)]
+    with torch.inference_mode():
+        clip = net.prepare(x, {"wsm": hint}, views=views)
+        prompts = [net.prepare_text(text, clip) for text in texts]
+        arguments = x, torch.tensor([700])
+        made = net.branches(*arguments, prompts, clip, {"wsm": 1.0}, batched=False)
+        alone = [net(*arguments, text, clip, {"wsm": 1.0}) for text in texts]
+    for ours, plain in zip(made, alone, strict=True):
+        torch.testing.assert_close(ours, plain, atol=2e-5, rtol=2e-5)
+    own, others = (2 * 6 * count for count in (len(differing), views - len(differing)))
+    among, beside = (others, others), (others, own)
+    assert sorted(calls) == sorted([among, beside, beside] * 2)  # of the base net and of the control branch
+    assert (made[0] - made[1]).abs().max() > 1e-3
