@@ -271,6 +271,12 @@ def test_all_mistakes_are_found_together(problems) -> None:
     assert len(found) == 4
 
 
+def test_a_prompt_without_its_style_is_of_one_style(problems) -> None:
+    alike = problems("captions.add_style=false", "captions.styles=[Rainy,Night]")
+    assert alike == ["captions.add_style=false: all styles would have the same prompt; give one of captions.styles"]
+    assert problems("captions.add_style=false", "captions.styles=[Rainy]") == []
+
+
 def test_all_weights_zero_is_a_mistake(problems) -> None:
     found = problems("controls.hdmap.weight=0", "controls.seg.weight=0")
     assert found == ["every control has weight 0: give one of hdmap, edge, depth, seg, vis a weight above 0"]

@@ -1,7 +1,7 @@
 """Sample files of NVIDIA's auto/multiview command: one JSON object, or one per line of a .jsonl file.
 
-Everything is checked, and all mistakes of a file are told together. What the original accepts and ignores, or lets fail
-later, is a mistake here where it would change what is made.
+Everything is checked, and all mistakes of a file are told together. What the original lets fail later is a mistake
+here. A negative prompt, which it ignores, counts.
 """
 
 from __future__ import annotations
@@ -9,16 +9,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cosmos_exp.common.errors import UserError, ValidationErrors, repeated, unknown_name
+from cosmos_exp.common.errors import UserError, ValidationErrors, attempt, repeated, unknown_name
 from cosmos_exp.common.files import write_bytes
 from cosmos_exp.common.guards import CAPTION_BYTES, parse_json, read_bytes, shortened
+from cosmos_exp.common.input_files import did_you_mean
 from cosmos_exp.models.transfer25.views import VIEW_KEYS
 
 ENDINGS = (".json", ".jsonl")
 FRAMES = 29  # of a chunk
+SEEDS = 2**32
 MOST_GUIDANCE, MOST_GIVEN = 7, 5
 OVERLAPS = (1, 5)
 VIEW_OF = {key: view for view, key in VIEW_KEYS.items()}
@@ -38,7 +41,7 @@ class ViewFiles:
 @dataclass(frozen=True)
 class Sample:
     """One sample that passed every check; the names and defaults are those of the file. views: {view: its files} in the
-    order of the network."""
+    order of the network. negative_prompt: None is the model's own."""
 
     name: str
     prompt: str
@@ -53,11 +56,11 @@ class Sample:
     num_chunks: int = 2
     chunk_overlap: int = 1
     save_combined_views: bool = True
+    negative_prompt: str | None = None
 
-    @property
-    def num_frames(self) -> int:
-        """Of each view."""
-        return FRAMES + (FRAMES - self.chunk_overlap) * (self.num_chunks - 1) if self.enable_autoregressive else FRAMES
+    def num_frames(self, chunk: int = FRAMES) -> int:
+        """Of each view, of a model whose chunks have so many."""
+        return chunk + (chunk - self.chunk_overlap) * (self.num_chunks - 1) if self.enable_autoregressive else chunk
 
     def given_frames(self) -> dict[str, int]:
         """{view: first pixel frames that are given}."""
@@ -66,30 +69,12 @@ class Sample:
             return own
         return dict.fromkeys(self.views, self.num_conditional_frames)
 
-    def overrides(self) -> list[str]:
-        """Of a run of ours that samples alike, without the files: their folders are the caller's."""
-        given = list(self.given_frames().values())
-        same = len(set(given)) == 1
-        options = {
-            "model": "transfer25_auto_multiview",
-            "controls": "wsm",
-            "views.names": f"[{','.join(self.views)}]",
-            "controls.wsm.weight": f"{self.control_weight:g}",
-            "model.num_frames": self.num_frames,
-            "model.fps": self.fps,
-            "model.given_frames": f"[{','.join(map(str, given[:1] if same else given))}]",
-            "model.reference_compat": "true",
-            "sampler.seed": self.seed,
-            "sampler.guidance": self.guidance,
-            "sampler.num_steps": self.num_steps,
-        }
-        if self.enable_autoregressive:
-            options["model.overlap"] = self.chunk_overlap
-        return [f"{key}={value}" for key, value in options.items()]
-
     def to_json(self, folder: Path) -> dict[str, Any]:
-        """What the file says of it; paths relative to the file's folder where they are below it."""
+        """What the file says of it; paths relative to the file's folder where they are below it, else
+        absolute."""
         scalars = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "views"}
+        if self.negative_prompt is None:
+            del scalars["negative_prompt"]
         views: dict[str, Any] = {}
         for view, files in self.views.items():
             entry: dict[str, Any] = {"control_path": _shown(files.control_path, folder)}
@@ -121,8 +106,13 @@ def read_samples(paths: Sequence[Path]) -> list[Sample]:
     """
     samples, problems = [], []
     for path in map(Path, paths):
-        for place, values in _objects(path):
-            found: list[str] = []
+        objects, errors = attempt(partial(_objects, path))
+        problems += errors
+        for place, text in objects or ():
+            values, found = attempt(partial(parse_json, text, place))
+            problems += found
+            if found:
+                continue
             sample = _sample(values, path.parent, found)
             problems += [f"{place}: {problem}" for problem in found]
             samples += [sample] if sample else []
@@ -132,21 +122,21 @@ def read_samples(paths: Sequence[Path]) -> list[Sample]:
     return samples
 
 
-def _objects(path: Path) -> Iterator[tuple[str, Any]]:
-    """(place, what stands there) of each sample of a file."""
+def _objects(path: Path) -> list[tuple[str, str]]:
+    """(place, text) of each sample of a file."""
     _check_ending(path)
     try:
         text = read_bytes("samples", path, FILE_BYTES).decode("utf-8-sig")
     except FileNotFoundError:
-        raise UserError(f"no file of samples {str(path)!r}") from None
+        raise UserError(f"no file of samples {str(path)!r}{did_you_mean(path)}") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8: {error}") from None
     if path.suffix == ".json":
-        yield str(path), parse_json(text, str(path))
-        return
-    for number, line in enumerate(text.splitlines(), 1):
-        if line.strip():
-            yield f"{path}:{number}", parse_json(line, f"{path}:{number}")
+        return [(str(path), text)]
+    lines = [(f"{path}:{number}", line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    if not lines:
+        raise UserError(f"{path} has no samples: write one object in each line")
+    return lines
 
 
 def _check_ending(path: Path) -> None:
@@ -171,11 +161,11 @@ SCALARS: dict[str, Rule] = {
     "prompt": (_text, "a text"),
     "prompt_path": (_text, "a path"),
     "negative_prompt": (_text, "a text"),
-    "seed": _whole(0),
+    "seed": _whole(0, SEEDS - 1),
     "guidance": _whole(0, MOST_GUIDANCE),
     "num_steps": _whole(1),
     "num_conditional_frames": (lambda v: type(v) is int and v in (0, *OVERLAPS), "0, 1 or 5"),
-    "control_weight": (lambda v: type(v) in (int, float) and 0 <= v <= 1, "a number, 0 to 1"),
+    "control_weight": (lambda v: type(v) in (int, float) and 0 < v <= 1, "a number above 0, at most 1"),
     "fps": _whole(1),
     "enable_autoregressive": (lambda v: isinstance(v, bool), "true or false"),
     "num_chunks": _whole(1),
@@ -187,7 +177,9 @@ OF_VIEW: dict[str, Rule] = {
     "input_path": (_text, "a path"),
     "num_conditional_frames_per_view": _whole(0, MOST_GIVEN),
 }
-FILES = ("prompt_path", "prompt", "negative_prompt")  # that are no fields of Sample as they stand
+FILES = ("prompt_path", "prompt")  # that are no fields of Sample as they stand
+SETTABLE = tuple(key for key in SCALARS if key not in ("name", *FILES))
+"""What the original's command line may give in place of the file's values."""
 
 
 def _sample(values: Any, folder: Path, problems: list[str]) -> Sample | None:
@@ -207,7 +199,7 @@ def _sample(values: Any, folder: Path, problems: list[str]) -> Sample | None:
     active = {view: files for view, files in views.items() if files}
     scalars = {key: values[key] for key in SCALARS if key in values and key not in FILES}
     sample = Sample(prompt=prompt, views=active, **scalars)
-    problems += _rules(sample)
+    problems += rules(sample)
     return None if problems else sample
 
 
@@ -218,17 +210,23 @@ def _wrong(values: Mapping[str, Any], rules: Mapping[str, Rule], prefix: str = "
 
 
 def _prompt(values: Mapping[str, Any], folder: Path, problems: list[str]) -> str:
-    given = values.get("prompt")
+    given, path = values.get("prompt"), values.get("prompt_path")
     if isinstance(given, str):
-        return given
-    path = values.get("prompt_path")
-    if not isinstance(path, str):
-        problems.append("needed is prompt, or prompt_path, the file of it")
+        text = given
+    elif not isinstance(path, str):
+        if "prompt" not in values and "prompt_path" not in values:  # else `_wrong` has told
+            problems.append("needed is prompt, or prompt_path, the file of it")
         return ""
-    if not (folder / path).is_file():
-        problems.append(f"prompt_path: no file {str(folder / path)!r}")
+    elif not (folder / path).is_file():
+        problems.append(f"prompt_path: no file {str(folder / path)!r}{did_you_mean(folder / path)}")
         return ""
-    return read_bytes("prompt", folder / path, CAPTION_BYTES).decode("utf-8", "replace").strip()
+    else:
+        content, errors = attempt(lambda: read_bytes("prompt", folder / path, CAPTION_BYTES))
+        problems += errors
+        text = (content or b"-").decode("utf-8", "replace").strip()
+    if not text.strip():
+        problems.append("the prompt is empty: write what is to be seen")
+    return text
 
 
 def _view(key: str, values: Any, folder: Path, problems: list[str]) -> ViewFiles | None:
@@ -242,12 +240,14 @@ def _view(key: str, values: Any, folder: Path, problems: list[str]) -> ViewFiles
     if wrong or "control_path" not in values:
         return None
     paths = {name: folder / values[name] for name in ("control_path", "input_path") if name in values}
-    problems += [f"{key}.{name}: no file {str(path)!r}" for name, path in paths.items() if not path.is_file()]
+    problems += [
+        f"{key}.{name}: no file {str(path)!r}{did_you_mean(path)}" for name, path in paths.items() if not path.is_file()
+    ]
     given = values.get("num_conditional_frames_per_view", 0)
     return ViewFiles(paths["control_path"], paths.get("input_path"), given)
 
 
-def _rules(sample: Sample) -> Iterator[str]:
+def rules(sample: Sample) -> Iterator[str]:
     """What is wrong between keys."""
     if not sample.views:
         yield f"no view has a control_path: give one to one or more of {', '.join(VIEW_KEYS.values())}"
@@ -265,19 +265,19 @@ def _rules(sample: Sample) -> Iterator[str]:
 
 
 def _shown(path: Path, folder: Path) -> str:
-    path, folder = Path(path), Path(folder)
+    path, folder = Path(path).absolute(), Path(folder).absolute()
     return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
 
 
 def with_values(sample: Sample, **values: Any) -> Sample:
     """The same with other values, checked; as the options of the original's command line override every sample."""
     problems = [
-        *(unknown_name("key", key, SCALARS) for key in values if key not in SCALARS or key in ("name", *FILES)),
+        *(unknown_name("key", key, SETTABLE) for key in values if key not in SETTABLE),
         *_wrong(values, SCALARS),
     ]
     if not problems:
         sample = replace(sample, **values)
-        problems += _rules(sample)
+        problems += rules(sample)
     if problems:
         raise ValidationErrors(problems)
     return sample
