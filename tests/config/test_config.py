@@ -34,6 +34,7 @@ NEEDS_A_MODEL = (
     ("views", "seven"),
     ("controls", "wsm"),
     ("model", "transfer25_auto_multiview"),
+    *(("model", f"transfer25_{name}") for name in ("edge", "vis", "depth", "seg", "general")),
     ("generation", "transfer1"),
     ("generation", "transfer25"),
     ("generation", "cosmos3"),
@@ -60,6 +61,8 @@ FOR_RELEASED = {
         *(f"controls.{n}.weight={w}" for n, w in (("hdmap", 0), ("seg", 0), ("upscale", 1))),
     ],
     "transfer25_auto_multiview": ["views=six", "controls=wsm"],
+    **{f"transfer25_{name}": ["views=single", f"controls={name}"] for name in ("edge", "vis", "depth", "seg")},
+    "transfer25_general": ["views=single", "controls=uniform"],
 }
 FROM_A_FILE = ("upscaler_4k",)  # its control
 

@@ -11,13 +11,17 @@ from dataclasses import asdict
 from functools import cached_property
 from typing import ClassVar
 
+import numpy as np
+
+from cosmos_exp.common.cache import Entry
 from cosmos_exp.common.errors import UserError, ValidationErrors
 from cosmos_exp.common.typed_config import plain
-from cosmos_exp.models.base import ResultStore, VideoModel
+from cosmos_exp.models.base import RenderRequest, ResultStore, VideoModel
 from cosmos_exp.models.clip_shapes import Video, Videos
 from cosmos_exp.models.config import GenerationConfig
 from cosmos_exp.models.contract import Contract
 from cosmos_exp.models.dit.weights_folder import WeightsFolder
+from cosmos_exp.models.transfer25.control_weights import BranchWeighting
 from cosmos_exp.models.transfer25.model_config import Transfer25Config
 from cosmos_exp.models.transfer25.views import in_order, primary_view
 from cosmos_exp.models.transfer25.weights_folder import load_model, model_folder
@@ -32,14 +36,19 @@ SEEDS = 2**32
 
 class Transfer25Spec(VideoModel):
     stages: ClassVar[Mapping[str, int]] = {"hints": 3, "input": 3, "text": 3, "multi_view": 5}
+    sampling: ClassVar[str] = "multi_view"
+    """The stage of the videos."""
+    begins_with_frames: ClassVar[bool] = True
+    """Whether frames of the scene may be given."""
 
-    may_read = ("rgb",)
+    may_read = ("rgb", "semantic")
 
     def __init__(self, config: GenerationConfig, contract: Contract, *, known: Mapping[str, Contract] | None = None):
         super().__init__(config, contract, known=known)
         if not isinstance(config.model, Transfer25Config):
             raise TypeError(f"the family transfer25 reads a Transfer25Config, not {config.model!r}")
         self.model_config = config.model
+        self.weighting = BranchWeighting(config.controls)
 
     # Views
 
@@ -113,7 +122,15 @@ class Transfer25Spec(VideoModel):
     @property
     def weights(self) -> dict[str, float]:
         """{control: weight} of those above 0."""
-        return {name: control.weight for name, control in self.config.controls.used.items()}
+        return self.weighting.weights
+
+    def weight_maps(self, request: RenderRequest, renders: Mapping[str, Entry]) -> dict[str, np.ndarray]:
+        return self.weighting.pictures(self.weights, request.view, renders, request.shape) if self.maps else {}
+
+    @property
+    def maps(self) -> bool:
+        """Whether a weight varies over the pictures."""
+        return bool(self.weighting.maps_in(self.weights, self.config.views))
 
     @cached_property
     def sampler(self) -> FlowParams:
@@ -131,10 +148,10 @@ class Transfer25Spec(VideoModel):
         seed = self.config.sampler.seed
         if self.model_config.reference_compat:
             return (seed + chunk.index) % SEEDS
-        return item_seed(seed, "multi_view", f"{clip}/{chunk.index}" if chunk.index else clip)
+        return item_seed(seed, self.sampling, f"{clip}/{chunk.index}" if chunk.index else clip)
 
     def seeds(self, clip: str) -> dict[str, list[int]]:
-        return {"multi_view": [self.seed(clip, chunk) for chunk in self.video.chunks]}
+        return {self.sampling: [self.seed(clip, chunk) for chunk in self.video.chunks]}
 
     # Identity and cost
 

@@ -115,6 +115,23 @@ def test_without_guidance_the_negative_text_is_not_read(model25):
     assert not torch.equal(one, sample_views(model25, hints, weights, texts, negative, STEPS, 5, **options))
 
 
+def test_a_map_weighs_each_view_and_place_by_itself(model25):
+    hints, weights, texts, negative = inputs(model25)
+    options = {"view_ids": view_ids(VIEWS)}
+    plain = sample_views(model25, hints, weights, texts, negative, STEPS, 5, **options)
+    whole = torch.full((1, 1, 2 * 4, 2, 3), 0.7)
+    same = sample_views(model25, hints, {"wsm": whole}, texts, negative, STEPS, 5, **options)
+    torch.testing.assert_close(same, plain, atol=1e-4, rtol=1e-4)
+    zero = sample_views(model25, hints, {"wsm": 0 * whole}, texts, negative, STEPS, 5, **options)
+    off = sample_views(model25, hints, {"wsm": 0.0}, texts, negative, STEPS, 5, **options)
+    torch.testing.assert_close(zero, off, atol=1e-4, rtol=1e-4)
+    first = whole.clone()
+    first[:, :, 4:] = 0  # of the second view
+    half = sample_views(model25, hints, {"wsm": first}, texts, negative, STEPS, 5, **options)
+    near, far = ((half[view] - plain[view]).norm() for view in (0, 1))
+    assert 0 < near < far
+
+
 def test_a_control_of_weight_zero_is_the_base_network(model25):
     hints, _, texts, negative = inputs(model25)
     options = {"view_ids": view_ids(VIEWS)}
