@@ -132,6 +132,11 @@ class Transfer25Spec(VideoModel):
         """Whether a weight varies over the pictures."""
         return bool(self.weighting.maps_in(self.weights, self.config.views))
 
+    @property
+    def effective_weights(self) -> dict[str, dict[str, float]]:
+        """As given."""
+        return {self.sampling: dict(self.weights)} if self.weights else {}
+
     @cached_property
     def sampler(self) -> FlowParams:
         sampler, speed = self.config.sampler, self.config.speed

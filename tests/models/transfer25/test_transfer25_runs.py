@@ -73,6 +73,8 @@ def test_a_run_makes_every_view(first, root):
     assert first.misses["input"] == 1
     metrics = json.loads((root / "first" / "metrics.json").read_text())["Sunny"]
     assert {f"psnr/{view}" for view in VIEWS} <= set(metrics)
+    assert first.weights == {"multi_view": {"wsm": 1.0}}
+    assert read_video(folder / "grid.mp4").shape == (FRAMES, 2 * 32, 2 * 48, 3)  # front tele over left and front
 
 
 def test_what_is_the_same_is_not_computed_again(first, run_small):
