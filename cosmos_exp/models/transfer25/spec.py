@@ -14,10 +14,10 @@ from typing import ClassVar
 import numpy as np
 
 from cosmos_exp.common.cache import Entry
-from cosmos_exp.common.errors import UserError, ValidationErrors
+from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.typed_config import plain
 from cosmos_exp.models.base import RenderRequest, ResultStore, VideoModel
-from cosmos_exp.models.clip_shapes import Video, Videos
+from cosmos_exp.models.clip_shapes import Video
 from cosmos_exp.models.config import GenerationConfig
 from cosmos_exp.models.contract import Contract
 from cosmos_exp.models.dit.weights_folder import WeightsFolder
@@ -51,26 +51,6 @@ class Transfer25Spec(VideoModel):
         self.weighting = BranchWeighting(config.controls)
 
     # Views
-
-    @cached_property
-    def videos(self) -> Videos:
-        """As of every model; the front view has as many frames as all views together."""
-        videos = super().videos
-        multi = videos.multi_view
-        if multi and multi.shape != videos.single_view.shape:
-            frames = videos.single_view.shape.frames
-            raise ValidationErrors(
-                [
-                    f"model.num_frames={frames}: all views together are of {self._frame_counts(videos)} frames, with "
-                    f"model.overlap={multi.overlap}; nearest is {multi.shape.frames}"
-                ]
-            )
-        return videos
-
-    def _frame_counts(self, videos: Videos) -> str:
-        assert videos.multi_view
-        counts = self.contract.multi_view_frames(self.contract.video_frames.most, videos.multi_view.overlap)
-        return " or ".join(map(str, counts)) if len(counts) <= 4 else f"{counts[0]}, {counts[1]}, {counts[2]} ..."
 
     @property
     def video(self) -> Video:

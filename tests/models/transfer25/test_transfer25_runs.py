@@ -138,7 +138,10 @@ def test_a_mask_of_each_view(run_small, configured, root, tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (("model.num_frames=20",), "model.num_frames=20: all views together are of 13, 25, 37 ... frames"),
+        (
+            ("model.num_frames=20",),
+            "model.num_frames=20: all views together are of 13, 25 ... 121 frames",
+        ),
         (("model.overlap=5", "model.num_frames=25"), "with model.overlap=5; nearest is 21"),
         (("model.given_frames=[2]",), "2 is none of 0, 1 and 5; nearest is 1"),
         (("model.given_frames=[1,1]",), "give one number for all views, or one for each of"),
