@@ -69,8 +69,9 @@ class HardwareConfig:
     text_encoder: str = field(default="stay", metadata=NO_EFFECT)
     """swap: on the device while it works, evicted before the other parts are loaded; stay: always there; cpu: works
     there."""
-    text_encoder_dtype: str = "float32"
-    """float32, as in the original, or bfloat16."""
+    text_encoder_dtype: str | None = None
+    """float32 or bfloat16; null: that of the model's original, float32 of Cosmos-Transfer1, bfloat16 of
+    Cosmos-Transfer2.5."""
     resident: str = field(default="all", metadata=NO_EFFECT)
     """Networks on the device: all, or one, which is evicted before the other is loaded."""
     offload: str = field(default="none", metadata=NO_EFFECT)

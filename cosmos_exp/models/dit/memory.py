@@ -24,7 +24,7 @@ class Memory:
     CPU. resident: all networks, or only the one in use. offload: "blocks" for `Offload`.
 
     tokenizer_chunk: latent frames that the tokenizer processes at a time, None for all; the result is the same.
-    text_encoder_dtype: one of DTYPES; float32 in the reference implementation.
+    text_encoder_dtype: one of DTYPES.
     """
 
     text_encoder: str = "stay"
@@ -49,7 +49,7 @@ class Memory:
 
 
 def memory_problems(
-    *, text_encoder: str, resident: str, offload: str, tokenizer_chunk: int | None, text_encoder_dtype: str
+    *, text_encoder: str, resident: str, offload: str, tokenizer_chunk: int | None, text_encoder_dtype: str | None
 ) -> Iterator[str]:
     """Values that are not known or out of range, one message per problem under the names of the config's keys."""
     for key, value, known in (
@@ -59,7 +59,7 @@ def memory_problems(
     ):
         if value not in known:
             yield f"hardware.{key}: {unknown_name(key, value, known)}"
-    if text_encoder_dtype not in DTYPES:
+    if text_encoder_dtype not in (None, *DTYPES):
         yield f"hardware.text_encoder_dtype: {unknown_name('dtype', text_encoder_dtype, DTYPES)}"
     if tokenizer_chunk is not None and tokenizer_chunk < 1:
         yield f"hardware.tokenizer_chunk={tokenizer_chunk}: must be 1 or more latent frames, or null for all"

@@ -121,7 +121,7 @@ class Generation:
                 return {"text": model.encode_text(prompt).cpu().numpy()}
 
         if prompt not in self._embeddings:
-            dtype = self.config.hardware.text_encoder_dtype
+            dtype = self.model.folder.memory.text_encoder_dtype
             config = {"prompt": prompt} | ({} if dtype == "float32" else {"dtype": dtype})
             inputs = [self._weights("text_encoder")]
             self._embeddings[prompt] = self.store.get("text", config, inputs, compute)

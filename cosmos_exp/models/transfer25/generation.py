@@ -88,7 +88,7 @@ class Generation:
                 return {"text": model.encode_text(prompt).cpu().view(torch.uint16).numpy()}
 
         if prompt not in self._embeddings:
-            config = {"prompt": prompt, "dtype": self.config.hardware.text_encoder_dtype}
+            config = {"prompt": prompt, "dtype": self.model.folder.memory.text_encoder_dtype}
             inputs = [self._weights("text_encoder")]
             self._embeddings[prompt] = self.store.get("text", config, inputs, compute)
         return self._embeddings[prompt]

@@ -21,7 +21,10 @@ from cosmos_exp.models.clip_shapes import Video
 from cosmos_exp.models.config import GenerationConfig
 from cosmos_exp.models.contract import Contract
 from cosmos_exp.models.dit.weights_folder import WeightsFolder
+from cosmos_exp.models.kernels.speed import EIGHT_BITS
 from cosmos_exp.models.transfer25.control_weights import BranchWeighting
+from cosmos_exp.models.transfer25.description import read_description
+from cosmos_exp.models.transfer25.memory_estimate import MemoryEstimate, memory_estimate
 from cosmos_exp.models.transfer25.model_config import Transfer25Config
 from cosmos_exp.models.transfer25.views import in_order, primary_view
 from cosmos_exp.models.transfer25.weights_folder import load_model, model_folder
@@ -32,6 +35,8 @@ from cosmos_exp.sampling.seeds import item_seed
 NO_TEXT = " "
 """What the original gives to the views beside the primary one."""
 SEEDS = 2**32
+TEXT_ENCODER_DTYPE = "bfloat16"
+"""In the original."""
 
 
 class Transfer25Spec(VideoModel):
@@ -143,7 +148,9 @@ class Transfer25Spec(VideoModel):
     @cached_property
     def folder(self) -> WeightsFolder:
         path = model_folder(self.model_config.name, self.model_config.weights)
-        return WeightsFolder(path, load_model, self.config.hardware, self.config.speed, self.config.threads)
+        config = self.config
+        dtypes = {"text_encoder_dtype": TEXT_ENCODER_DTYPE}
+        return WeightsFolder(path, load_model, config.hardware, config.speed, config.threads, **dtypes)
 
     def files(self, store: ResultStore) -> dict[str, str]:
         return self.folder.files(store, "*")
@@ -157,9 +164,29 @@ class Transfer25Spec(VideoModel):
         """Of the network, to sample a chunk."""
         return self.sampler.num_steps * (2 if self.sampler.guidance else 1)
 
+    @cached_property
+    def memory(self) -> MemoryEstimate:
+        config, chunk = self.config, self.video.chunks[0]
+        return memory_estimate(
+            read_description(self.folder.path),
+            config.hardware,
+            self.folder.memory,
+            views=len(config.views),
+            chunk=self.video.shape._replace(frames=chunk.size),
+            passes=2 if self.sampler.guidance else 1,
+            controls=len(self.weights),
+            eight_bits=config.speed.linears in EIGHT_BITS,
+            cached=config.speed.cache_threshold > 0,
+        )
+
+    @property
+    def cost_note(self) -> str:
+        return self.memory.told()
+
     def cost_setting(self, stage: str) -> str:
         model, hardware = self.model_config, asdict(self.config.hardware)
         del hardware["threads"]
+        hardware["text_encoder_dtype"] = self.folder.memory.text_encoder_dtype
         hardware["device"] = self.config.hardware.device.partition(":")[0]
         name = self.folder.path.name if model.weights else model.name
         return json.dumps([name, hardware, plain(asdict(self.config.speed))], sort_keys=True)
