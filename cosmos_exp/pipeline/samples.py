@@ -1,4 +1,4 @@
-"""Samples of NVIDIA's multi-view command: made without a scene, as a run of ours, and written from one."""
+"""Samples of NVIDIA's commands: made without a scene, as a run of ours, and written from one."""
 
 from __future__ import annotations
 
@@ -25,19 +25,29 @@ from cosmos_exp.config.schema import typed
 from cosmos_exp.config.validate import check
 from cosmos_exp.models.base import ByRequest, GenerationRequest, RenderRequest
 from cosmos_exp.models.registry import contract_of
-from cosmos_exp.models.transfer25.sample_config import CONTROL, MODEL, family_of, notes_of, run_values, sample_of
+from cosmos_exp.models.transfer25.general_file import GeneralSample
+from cosmos_exp.models.transfer25.sample_config import (
+    CONTROL,
+    MODEL,
+    check_place,
+    family_of,
+    notes_of,
+    run_values,
+    sample_of,
+)
+from cosmos_exp.models.transfer25.sample_json import write_samples
 from cosmos_exp.models.transfer25.sample_videos import SampleVideo, SampleVideos, read_frames, sample_videos
-from cosmos_exp.models.transfer25.spec_file import Sample, ViewFiles, write_samples
+from cosmos_exp.models.transfer25.samples import AnySample
+from cosmos_exp.models.transfer25.spec_file import Sample, ViewFiles
 from cosmos_exp.models.transfer25.views import VIEW_KEYS
+from cosmos_exp.pipeline import general_samples
 from cosmos_exp.pipeline.api import ProgressBars
 from cosmos_exp.pipeline.cached_results import Results
 from cosmos_exp.pipeline.context import RunContext
-from cosmos_exp.pipeline.guarding import Guarding, texts_of
-from cosmos_exp.pipeline.out_of_memory import out_of_memory_explained
-from cosmos_exp.pipeline.run import lease_gpus
+from cosmos_exp.pipeline.general_samples import GeneralRun
+from cosmos_exp.pipeline.sample_results import STYLE, ModelCall
 from cosmos_exp.pipeline.stages import run_stages
 
-STYLE = "Original"
 COLUMNS = 3
 """Of NVIDIA's picture of all views, which has as many rows."""
 AFTER_CONTROLS = ("videos", "filter", "generate", "metrics")
@@ -52,14 +62,19 @@ class SampleRun:
     cfg: DictConfig
     chunk: int
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self.videos.notes
 
-def planned(samples: Sequence[Sample], overrides: Sequence[str], config_dir: Path | None = None) -> list[SampleRun]:
+
+AnyRun = SampleRun | GeneralRun
+
+
+def planned(samples: Sequence[AnySample], overrides: Sequence[str], config_dir: Path | None = None) -> list[AnyRun]:
     """overrides: further ones, such as model.weights. Raises ValidationErrors with the mistakes of all samples."""
-    model = typed(compose([f"model={MODEL}", *overrides], config_dir=config_dir)).model
-    chunk = contract_of(model).frames.most
-    runs, errors = list[SampleRun](), list[str]()
+    runs, errors = list[AnyRun](), list[str]()
     for sample in samples:
-        run, told = attempt(partial(_planned, sample, overrides, chunk, config_dir))
+        run, told = attempt(partial(_planned, sample, overrides, config_dir))
         runs += [run] if run else []
         errors += told
     if errors:
@@ -67,7 +82,11 @@ def planned(samples: Sequence[Sample], overrides: Sequence[str], config_dir: Pat
     return runs
 
 
-def _planned(sample: Sample, overrides: Sequence[str], chunk: int, config_dir: Path | None) -> SampleRun:
+def _planned(sample: AnySample, overrides: Sequence[str], config_dir: Path | None) -> AnyRun:
+    if isinstance(sample, GeneralSample):
+        return general_samples.planned(sample, overrides, config_dir)
+    model = typed(compose([f"model={MODEL}", *overrides], config_dir=config_dir)).model
+    chunk = contract_of(model).frames.most
     videos = sample_videos(sample, chunk)
     own = [*overrides_of(run_values(videos.sample, chunk)), "tracking=disabled", "previews=none", *overrides]
     cfg = compose(own, config_dir=config_dir)
@@ -78,24 +97,25 @@ def _planned(sample: Sample, overrides: Sequence[str], chunk: int, config_dir: P
 # Made without a scene
 
 
-def run_sample(run: SampleRun, out: Path, *, lossless: bool = False) -> list[Path]:
+def run_sample(run: AnyRun, out: Path, *, lossless: bool = False) -> list[Path]:
     """The videos of a sample as the original names them, and `<name>.json`, what they were made of.
 
     Raises Blocked where a guard stops it, UserError where the memory is too small or a file turns out to be damaged.
     """
-    sample, cfg = run.sample, run.cfg
-    lease_gpus(cfg.hardware)
-    spec = RunSpec(typed(cfg))
-    results = Results(spec, StageCache(spec.config.paths.cache), reporter=ProgressBars())
-    guarding = Guarding(spec.config, results)
-    guarding.require_safe(texts_of(spec.config, {"the prompt": sample.prompt}))
-    with out_of_memory_explained(spec.config):
-        (made,) = spec.model.generate(_request(run, spec, results), results)
-        made = guarding.guarded(made)
-    videos = {view: (made.views.get(view) or made.front).read() for view in sample.views}
-    files = [write_video(out / name, frames, spec.fps, lossless=lossless) for name, frames in _named(sample, videos)]
-    write_bytes(out / f"{sample.name}.json", (json.dumps(sample.to_json(out), indent=2) + "\n").encode())
+    if isinstance(run, GeneralRun):
+        files = general_samples.run_sample(run, out, lossless=lossless)
+    else:
+        files = _run_views(run, out, lossless=lossless)
+    write_bytes(out / f"{run.sample.name}.json", (json.dumps(run.sample.to_json(out), indent=2) + "\n").encode())
     return files
+
+
+def _run_views(run: SampleRun, out: Path, *, lossless: bool) -> list[Path]:
+    sample, call = run.sample, ModelCall(run.cfg)
+    made = call.made({"the prompt": sample.prompt}, partial(_request, run, call.spec))
+    videos = {view: (made.views.get(view) or made.front).read() for view in sample.views}
+    fps = call.spec.fps
+    return [write_video(out / name, frames, fps, lossless=lossless) for name, frames in _named(sample, videos)]
 
 
 def _named(sample: Sample, videos: Mapping[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
@@ -140,11 +160,13 @@ def _request(run: SampleRun, spec: RunSpec, results: Results) -> GenerationReque
 # As a run
 
 
-def run_overrides(run: SampleRun, folder: Path, overrides: Sequence[str]) -> list[str]:
+def run_overrides(run: AnyRun, folder: Path, overrides: Sequence[str]) -> list[str]:
     """Overrides of a run that makes the same videos, beside the scene that it renders. overrides: further ones.
 
     folder: gets the sample's control videos and given frames as the model reads them, exact to the bit.
     """
+    if isinstance(run, GeneralRun):
+        return general_samples.run_overrides(run, folder, overrides)
     height, width = RunSpec(typed(run.cfg)).model.front.shape[1:]
     frames, fps = run.sample.num_frames(run.chunk), run.sample.fps
     places = folder / run.sample.name / CONTROL, folder / run.sample.name / "given"
@@ -172,15 +194,23 @@ def written(cfg: DictConfig, path: Path, *, styles: Sequence[str] = (), lossless
     wanted = tuple(styles) or spec.styles
     if path.suffix == ".json" and len(wanted) > 1:
         raise UserError(f"{path}: a .json file has one sample, of one style; name one, or the file {path.stem}.jsonl")
-    sample_of(model, "sample", "clip", "prompt")  # before anything is rendered
+    several = CONTROL in spec.contract.controls
+    check_place(model)  # before anything is rendered
+    if several:
+        sample_of(model, "sample", "clip", "prompt")
+    else:
+        general_samples.check_written(spec)
     results = Results(spec, StageCache(spec.config.paths.cache), reporter=ProgressBars())
     context = RunContext(spec, results)
     run_stages(context, without=AFTER_CONTROLS)
     request, folder = context.generation_request(), path.with_suffix("")
+    names = {style: f"{request.clip}_{style}".replace(" ", "_").replace("/", "_") for style in wanted}
+    if not several:
+        write_samples(path, general_samples.written(spec, request, folder, names, lossless=lossless))
+        return list(general_samples.notes_of(model.model_config.reference_compat))
     files = dict(_view_files(spec, request, folder, lossless=lossless))
     samples = []
-    for style in wanted:
-        name = f"{request.clip}_{style}".replace(" ", "_").replace("/", "_")
+    for style, name in names.items():
         sample = sample_of(model, name, request.clip, request.prompts[style])
         views = {
             view: replace(files[view], num_conditional_frames_per_view=own.num_conditional_frames_per_view)

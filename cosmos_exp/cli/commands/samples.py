@@ -1,4 +1,4 @@
-"""`cosmos-exp samples run|overrides|write`: sample files (JSON, JSONL) of NVIDIA's multi-view command."""
+"""`cosmos-exp samples run|overrides|write`: sample files (JSON, JSONL) of NVIDIA's commands for Cosmos-Transfer2.5."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 from cosmos_exp.cli.commands.parser import Parser
 from cosmos_exp.common.errors import UserError, ValidationErrors, unknown_name
 from cosmos_exp.common.input_files import did_you_mean
-from cosmos_exp.models.transfer25.spec_file import SETTABLE, Sample, read_samples, with_values
+from cosmos_exp.models.transfer25.sample_json import ENDINGS
+from cosmos_exp.models.transfer25.samples import SETTABLE, AnySample, changed, notes, read_samples
 
 if TYPE_CHECKING:
+    from cosmos_exp.pipeline.general_samples import GeneralRun
     from cosmos_exp.pipeline.samples import SampleRun
 
 ACTIONS = ("run", "overrides", "write")
@@ -23,7 +25,7 @@ ACTIONS = ("run", "overrides", "write")
 def command_line() -> Parser:
     parser = Parser(
         "samples",
-        "Sample files of NVIDIA's multi-view command for Cosmos-Transfer2.5. run: make their videos, from prompts and "
+        "Sample files of NVIDIA's commands for Cosmos-Transfer2.5. run: make their videos, from prompts and "
         "control videos, without a scene. overrides: print the overrides of a run that makes the same. write: a "
         "sample file of a finished run, or of the run that overrides name. Everything is checked first, in all files.",
     )
@@ -58,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
     if not files:
         raise UserError(f"samples {options.action}: give one or more sample files, .json or .jsonl")
     values = {key: _value(given) for key in SETTABLE if (given := getattr(options, key)) is not None}
-    samples = [with_values(sample, **values) for sample in read_samples([Path(file) for file in files])]
+    samples = [changed(sample, values) for sample in read_samples([Path(file) for file in files])]
     from cosmos_exp.pipeline.samples import planned
 
     runs = planned(samples, overrides, options.config_dir)
@@ -77,7 +79,7 @@ def _value(text: str) -> Any:
         return {"True": True, "False": False}.get(text, text)
 
 
-def _run(runs: Sequence[SampleRun], options: Namespace) -> int:
+def _run(runs: Sequence[SampleRun | GeneralRun], options: Namespace) -> int:
     from cosmos_exp.pipeline.samples import run_sample
 
     _check_output(options.output, [run.sample for run in runs], overwrite=options.overwrite)
@@ -95,7 +97,7 @@ def _run(runs: Sequence[SampleRun], options: Namespace) -> int:
     return 2 if failed else 0
 
 
-def _check_output(out: Path, samples: Sequence[Sample], *, overwrite: bool) -> None:
+def _check_output(out: Path, samples: Sequence[AnySample], *, overwrite: bool) -> None:
     """Raises ValidationErrors for names under which the folder has the videos of other samples."""
     if out.is_file():
         raise UserError(f"--output {str(out)!r} is a file, not a folder")
@@ -108,14 +110,14 @@ def _check_output(out: Path, samples: Sequence[Sample], *, overwrite: bool) -> N
         raise ValidationErrors(problems)
 
 
-def _kept(path: Path) -> Sample | None:
+def _kept(path: Path) -> AnySample | None:
     try:
         return read_samples([path])[0]
     except UserError:
         return None
 
 
-def _print_overrides(runs: Sequence[SampleRun], options: Namespace, overrides: Sequence[str]) -> int:
+def _print_overrides(runs: Sequence[SampleRun | GeneralRun], options: Namespace, overrides: Sequence[str]) -> int:
     from cosmos_exp.pipeline.samples import run_overrides
 
     for run in runs:
@@ -125,17 +127,13 @@ def _print_overrides(runs: Sequence[SampleRun], options: Namespace, overrides: S
     return 0
 
 
-def _tell(run: SampleRun) -> None:
-    for note in run.videos.notes:
+def _tell(run: SampleRun | GeneralRun) -> None:
+    for note in (*run.notes, *notes(run.sample)):
         print(f"note: {note}", file=sys.stderr, flush=True)
-    if run.sample.negative_prompt is not None:
-        told = "negative_prompt counts; NVIDIA's command ignores it and takes the model's own"
-        print(f"note: {run.sample.name}: {told}", file=sys.stderr, flush=True)
 
 
 def _write(options: Namespace, folders: Sequence[str], overrides: Sequence[str]) -> int:
     from cosmos_exp.config.compose import compose, composing
-    from cosmos_exp.models.transfer25.spec_file import ENDINGS
     from cosmos_exp.pipeline.reproduce import read_run
     from cosmos_exp.pipeline.samples import written
 

@@ -55,7 +55,7 @@ def sample_of(model: Transfer25Spec, name: str, clip: str, prompt: str) -> Sampl
 
     Raises ValidationErrors with everything of the config that a sample has no place for.
     """
-    problems, values = list(_without_place(model)), dict(_values(model))
+    problems, values = list(_views_without_place(model)), dict(_values(model))
     given, errors = attempt(model.given_frames)
     problems += errors
     counts = dict(given or {})
@@ -99,30 +99,36 @@ def _values(model: Transfer25Spec) -> Iterator[tuple[str, Any]]:
     yield "negative_prompt", model.config.captions.negative_prompt
 
 
-def _without_place(model: Transfer25Spec) -> Iterator[str]:
-    config, own = model.config, model.model_config
+def check_place(model: Transfer25Spec) -> None:
+    """Raises ValidationErrors with everything of the config that samples of no command have a place for."""
+    config, own, problems = model.config, model.model_config, list[str]()
     guidance = config.sampler.guidance
     if guidance != int(guidance) or not 0 <= guidance <= MOST_GUIDANCE:
         nearest = min(max(round(guidance), 0), MOST_GUIDANCE)
-        yield f"sampler.guidance={guidance:g}: a sample has a whole number, 0 to {MOST_GUIDANCE}; nearest is {nearest}"
+        told = f"a sample has a whole number, 0 to {MOST_GUIDANCE}; nearest is {nearest}"
+        problems.append(f"sampler.guidance={guidance:g}: {told}")
+    if own.captions != "primary":
+        problems.append(f"model.captions={own.captions}: a sample has one prompt, as it is; give primary")
+    if not 0 <= config.sampler.seed < SEEDS:
+        problems.append(f"sampler.seed={config.sampler.seed}: a sample has a seed of 0 to {SEEDS - 1}")
+    for key in ("guidance_interval", "cache_threshold"):
+        if getattr(config.speed, key):
+            problems.append(f"speed.{key}: NVIDIA's command has none; leave it out")
+    if problems:
+        raise ValidationErrors(problems)
+
+
+def _views_without_place(model: Transfer25Spec) -> Iterator[str]:
     if model.fps != round(model.fps):
         yield f"model.fps={model.fps:g}: a sample has a whole number; nearest is {round(model.fps)}"
     if CONTROL not in model.weights:
         yield f"controls.{CONTROL}.weight is 0: a sample has World Scenario maps; give controls={CONTROL}"
-    if own.captions != "primary" and len(config.views) > 1:
-        yield f"model.captions={own.captions}: a sample has one prompt, of its primary view; give primary"
-    if own.reference_compat and not 0 <= config.sampler.seed < SEEDS:
-        yield f"sampler.seed={config.sampler.seed}: a sample has a seed of 0 to {SEEDS - 1}"
-    for key, value in (
-        ("guidance_interval", config.speed.guidance_interval),
-        ("cache_threshold", config.speed.cache_threshold),
-    ):
-        if value:
-            yield f"speed.{key}: NVIDIA's command has none; leave it out"
+    if model.maps:
+        yield f"controls.{CONTROL}.weight_map: a sample has one weight for all pictures; leave it out"
 
 
 def family_of(model: object, name: str) -> Transfer25Spec:
     """UserError where a config's model is another than NVIDIA's command runs. name: of the model."""
-    if not isinstance(model, Transfer25Spec) or CONTROL not in model.contract.controls:
-        raise UserError(f"model={name}: samples are of {MODEL}")
+    if not isinstance(model, Transfer25Spec):
+        raise UserError(f"model={name}: samples are of Cosmos-Transfer2.5, such as {MODEL}")
     return model

@@ -9,7 +9,9 @@ import pytest
 
 from cosmos_exp.common.errors import UserError, ValidationErrors
 from cosmos_exp.models.transfer25.sample_config import run_values
-from cosmos_exp.models.transfer25.spec_file import read_samples, with_values, write_samples
+from cosmos_exp.models.transfer25.sample_json import write_samples
+from cosmos_exp.models.transfer25.samples import read_samples
+from cosmos_exp.models.transfer25.spec_file import with_values
 
 
 @pytest.fixture
