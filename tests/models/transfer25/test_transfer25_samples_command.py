@@ -151,3 +151,12 @@ def test_the_noise_of_a_run_of_its_own_is_in_the_seed_of_its_sample(folder, comm
     (video,) = (folder / "outputs" / "runs" / "two" / "single_view").glob("*_Night.mp4")
     (sample,) = (folder / "night_out").glob("*_Night.mp4")
     assert sample.read_bytes() == video.read_bytes()
+
+
+def test_a_sample_that_a_guard_stops_does_not_stop_the_others(folder, command):
+    lines = [GIVEN | {"name": "bad", "prompt": "A naked man."}, GIVEN | {"name": "good"}]
+    (folder / "in" / "two.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    done = command("run", "in/two.jsonl", "-o", "two")
+    assert done.returncode == 2 and "cosmos-exp: bad: stopped by guardrails" in done.stderr
+    assert "1 of 2 samples failed" in done.stderr
+    assert sorted(path.name for path in (folder / "two").iterdir()) == ["good.json", "good.mp4"]

@@ -132,6 +132,7 @@ def test_a_single_view_model_of_a_server(general25, root: Path):
     alone = ("views=single", "controls=edge", "model.num_frames=20", "model.fps=10")
     with served(root / "edge", *own, "scene.duration=5") as started:
         for name, model in (("edge_remote", ("model=remote", f"model.endpoint={started.url}")), ("edge_here", own)):
-            run([*COMMON, *model, *alone, f"paths.outputs={root / name}"], root / name / "run")
+            places = (f"paths.outputs={root}", f"paths.cache={root / 'cache'}")
+            run([*COMMON, *model, *alone, *places], root / name / "run")
     remote, here = (next((root / n / "run" / "single_view").glob("*.mp4")) for n in ("edge_remote", "edge_here"))
     assert remote.read_bytes() == here.read_bytes() and read_video(here).shape == (20, 32, 48, 3)
