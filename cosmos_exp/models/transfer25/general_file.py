@@ -12,7 +12,16 @@ from cosmos_exp.common.guards import shortened
 from cosmos_exp.controls.edge import CANNY_THRESHOLDS
 from cosmos_exp.controls.vis import BLUR_PRESETS
 from cosmos_exp.models.transfer25 import spec_file
-from cosmos_exp.models.transfer25.sample_json import Rule, is_text, missing, prompt_of, shown, wrong
+from cosmos_exp.models.transfer25.sample_json import (
+    Rule,
+    is_text,
+    missing,
+    prompt_of,
+    shown,
+    whole,
+    without_nulls,
+    wrong,
+)
 
 CONTROLS = ("edge", "vis", "depth", "seg")
 PRESETS = {"edge": "preset_edge_threshold", "vis": "preset_blur_strength"}
@@ -84,7 +93,8 @@ SCALARS: dict[str, Rule] = {
     "show_control_condition": _only(False, "as each video is written by itself"),
     "show_input": _only(False, "as each video is written by itself"),
     **dict.fromkeys(("image_context_path", "context_frame_index", "guided_generation_mask"), NOT_OFFERED),
-    **dict.fromkeys(("guided_generation_step_threshold", "guided_generation_foreground_labels"), NOT_OFFERED),
+    "guided_generation_foreground_labels": NOT_OFFERED,
+    "guided_generation_step_threshold": whole(0),  # of the mask alone
 }
 SETTABLE = (*("seed", "guidance", "num_steps", "num_conditional_frames", "max_frames"),
             *("keep_input_resolution", "negative_prompt"))  # fmt: skip
@@ -99,6 +109,7 @@ OF_CONTROL: dict[str, Rule] = {
 
 def read_sample(values: Any, folder: Path, problems: list[str]) -> GeneralSample | None:
     """See `sample_json.Parse`."""
+    values = without_nulls(values, (*spec_file.TEXTS, *CONTROLS))
     known = {**SCALARS, **dict.fromkeys(CONTROLS)}
     problems += [unknown_name("key", key, known) for key in values if key not in known]
     problems += wrong(values, SCALARS)

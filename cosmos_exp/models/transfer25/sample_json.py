@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -101,6 +101,11 @@ def whole(least: int, most: int | None = None) -> Rule:
 
 def is_text(value: Any) -> bool:
     return isinstance(value, str)
+
+
+def without_nulls(values: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:
+    """The values without those of these keys that are null, as files that the original writes have them."""
+    return {key: value for key, value in values.items() if value is not None or key not in keys}
 
 
 def missing(paths: Mapping[str, Path]) -> Iterator[str]:

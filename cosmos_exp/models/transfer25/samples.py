@@ -8,7 +8,7 @@ from typing import Any
 
 from cosmos_exp.models.transfer25 import general_file, spec_file
 from cosmos_exp.models.transfer25.general_file import GeneralSample
-from cosmos_exp.models.transfer25.sample_json import read_with
+from cosmos_exp.models.transfer25.sample_json import read_with, without_nulls
 from cosmos_exp.models.transfer25.spec_file import Sample
 
 AnySample = Sample | GeneralSample
@@ -26,7 +26,8 @@ def read_samples(paths: Sequence[Path]) -> list[AnySample]:
 
 
 def _parsed(values: Any, folder: Path, problems: list[str]) -> Any:
-    if isinstance(values, dict) and not {"video_path", *general_file.CONTROLS}.isdisjoint(values):
+    own = {"video_path", *general_file.CONTROLS}
+    if isinstance(values, dict) and not own.isdisjoint(without_nulls(values, own)):
         return general_file.read_sample(values, folder, problems)
     return spec_file.read_sample(values, folder, problems)
 

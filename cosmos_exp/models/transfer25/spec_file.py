@@ -20,6 +20,7 @@ from cosmos_exp.models.transfer25.sample_json import (
     prompt_of,
     shown,
     whole,
+    without_nulls,
     wrong,
 )
 from cosmos_exp.models.transfer25.views import VIEW_KEYS
@@ -110,6 +111,7 @@ OF_VIEW: dict[str, Rule] = {
     "input_path": (is_text, "a path"),
     "num_conditional_frames_per_view": whole(0, MOST_GIVEN),
 }
+TEXTS = ("prompt", "prompt_path", "negative_prompt")
 FILES = ("prompt_path", "prompt")  # that are no fields of Sample as they stand
 SETTABLE = tuple(key for key in SCALARS if key not in ("name", *FILES))
 """What the original's command line may give in place of the file's values."""
@@ -120,6 +122,7 @@ def read_sample(values: Any, folder: Path, problems: list[str]) -> Sample | None
     if not isinstance(values, dict):
         problems.append(f"a sample is an object, not {shortened(values)}")
         return None
+    values = without_nulls(values, (*TEXTS, *VIEW_OF))
     known = {**SCALARS, **dict.fromkeys(VIEW_OF)}
     problems += [unknown_name("key", key, known) for key in values if key not in known]
     problems += wrong(values, SCALARS)
@@ -141,6 +144,7 @@ def _view(key: str, values: Any, folder: Path, problems: list[str]) -> ViewFiles
     if not isinstance(values, dict):
         problems.append(f"{key} is {shortened(values)}: needed are keys of a view")
         return None
+    values = without_nulls(values, ("control_path", "input_path"))
     problems += [f"{key}: {unknown_name('key', name, OF_VIEW)}" for name in values if name not in OF_VIEW]
     mistakes = list(wrong(values, OF_VIEW, f"{key}."))
     problems += mistakes

@@ -44,6 +44,14 @@ def test_defaults_and_what_is_written_is_read_again(folder):
     assert sample.controls["seg"].mask_path == folder / "mask.npy"
     write_samples(folder / "again.json", [sample])
     assert read_samples([folder / "again.json"]) == [sample]
+    nulls = {"negative_prompt": None, "depth": None, "image_context_path": None, "guided_generation_mask": None}
+    nulls |= {
+        "guided_generation_step_threshold": 25,
+        "max_frames": None,
+        "vis": vis,
+        "seg": seg | {"mask_prompt": None},
+    }
+    assert read_samples([given(folder, edge="left out", num_steps="left out", **nulls)]) == [sample]
     assert changed(sample, {"seed": 7}).seed == 7
     with pytest.raises(ValidationErrors, match="unknown key of street 'fps'"):
         changed(sample, {"fps": 10})

@@ -46,6 +46,13 @@ def test_defaults_order_and_active_views(folder):
     assert sample.views["front_wide_120fov"].input_path == folder / "front_in.mp4"
 
 
+def test_null_is_left_out_where_nothing_is_the_default(folder):
+    nulls = {"prompt": None, "negative_prompt": None, "rear_left": None, "rear": {"control_path": None}}
+    assert read_samples([written(folder, GIVEN | nulls)]) == read_samples([written(folder, GIVEN)])
+    with pytest.raises(ValidationErrors, match="seed is None: needed is a whole number"):
+        read_samples([written(folder, GIVEN | {"seed": None})])
+
+
 def test_a_long_clip_with_frames_of_each_view(folder):
     values = json.loads(json.dumps(GIVEN)) | {"enable_autoregressive": True, "num_chunks": 3, "chunk_overlap": 5}
     values["front_wide"]["num_conditional_frames_per_view"] = 5
