@@ -34,6 +34,7 @@ from cosmos_exp.models.kernels.speed import Speed
 from cosmos_exp.models.transfer1.model import WorldModel
 from cosmos_exp.models.transfer1.nano import nano_config
 from cosmos_exp.models.transfer1.tokenizer import latent_frame_count
+from cosmos_exp.models.transfer25.spec import TEXT_ENCODER_DTYPE
 
 USABLE = {"gpu": 78.0, "gpu_48gb": 44.0, "gpu_24gb": 22.0}  # GiB of the smallest cards sold as 80, 48 and 24 GB
 SIZES = ("7b", "nano", "2b", "2b_tiny")
@@ -46,8 +47,10 @@ def model_of(size: str, preset: str, device: str) -> RandomModel | RandomViewsMo
         cfg = compose("config", overrides=[f"hardware={preset}"])
     hardware, speed = cfg.hardware, cfg.speed
     dtype = getattr(torch, hardware.dtype)
+    views = size in ("2b", "2b_tiny")
     place = {field.name: hardware[field.name] for field in fields(Memory)}
-    if size in ("2b", "2b_tiny"):
+    place["text_encoder_dtype"] = place["text_encoder_dtype"] or (TEXT_ENCODER_DTYPE if views else "float32")
+    if views:
         on_gpu = torch.device(device).type == "cuda"
         own = chosen_speed(speed, hardware) if on_gpu else Speed(linears=speed.linears)
         config = model_config(size == "2b_tiny")

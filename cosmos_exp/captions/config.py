@@ -84,6 +84,8 @@ class CaptionsConfig:
     vlm: VLMConfig = field(default_factory=VLMConfig)
     prompt: str | None = None
     """Replaces the sentence that describes the scene; the style is still added to it."""
+    add_style: bool = True
+    """Begin each prompt with the sentence of its style; false: the text alone is the prompt, of one style."""
     view_prompts: ViewPromptsConfig = field(default_factory=ViewPromptsConfig)
     """In place of that sentence for some views, the style added too."""
     other_views: str = "same"
@@ -128,5 +130,9 @@ def captions_problems(config: CaptionsConfig, *, llm: str, used: Collection[str]
         yield "captions=vlm: llm=nano reads no pictures; give llm=endpoint or llm=vllm with a model that does"
     if config.source == "vlm" and config.vlm.mode == "caption" and config.prompt:
         yield "captions.prompt: is used in place of what captions=vlm describes; leave it out, or give captions=rewrite"
+    if not config.add_style and config.source != "template":
+        yield f"captions.add_style=false: captions={config.source} writes the style into the text; give template"
+    if not config.add_style and len(config.styles) > 1:
+        yield "captions.add_style=false: all styles would have the same prompt; give one of captions.styles"
     if config.recolor and config.source == "template":
         yield "captions.recolor=true: templates keep colours; give captions=rewrite"

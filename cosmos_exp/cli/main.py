@@ -33,6 +33,7 @@ Usage
   cosmos-exp scene info LOG [--json]     what a CARLA recorder log holds
   cosmos-exp carla-sim [--map X.xodr]    a CARLA server for the `carla` client, without CARLA
   cosmos-exp request ENDPOINT FILE ...   videos of request files (TOML) from a server, as CARLA's client gets them
+  cosmos-exp samples run FILE ... -o OUT  videos of NVIDIA's sample files (JSON); samples write: such a file of a run
   cosmos-exp status FOLDER               states of a sweep, a search or runs, time left; live on a terminal
   cosmos-exp retry SWEEP_FOLDER [--failed | --cell N]  run the cells that are not done
   cosmos-exp cancel SWEEP_FOLDER         end a sweep, wherever it runs
@@ -216,6 +217,7 @@ MODULES = (
     ),
     *("plan", "search", "status", "retry", "cancel", "reproduce", "compare", "sync", "dashboard", "verify", "cache"),
     *("distance", "evaluate", "explain", "warmup", "example", "carla-sim", "serve", "serve-llm", "jobs", "request"),
+    "samples",
 )
 
 

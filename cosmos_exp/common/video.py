@@ -20,7 +20,7 @@ import numpy as np
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.files import partial_name, sync_to_disk
 from cosmos_exp.common.video_decoding import pictures, video_info
-from cosmos_exp.common.views import GRID
+from cosmos_exp.common.views import grid_rows
 
 Known = TypeVar("Known")
 
@@ -229,17 +229,26 @@ def resize(frames: np.ndarray, height: int, width: int, interpolation: int | Non
 
 
 def compose_grid(
-    views: Mapping[str, np.ndarray], *, rows: Sequence[Sequence[str]] = GRID, labels: bool = False
+    views: Mapping[str, np.ndarray], *, rows: Sequence[Sequence[str | None]] | None = None, labels: bool = False
 ) -> np.ndarray:
-    """Tile the videos of several views without padding, as Single2MultiView lays them out.
+    """Tile the videos of several views without padding; six lie as those of Single2MultiView.
 
-    views: {view name: uint8 [F,H,W,3]}, all of one shape. rows: view names of each row; the first view fills the tile
-    of a missing one, such as the rear view of Waymo.
-    labels: write each view's name into its corner. Returns uint8 [F, len(rows)*H, len(rows[0])*W, 3].
+    views: {view name: uint8 [F,H,W,3]}, all of one shape. rows: view names of each row, None for a black tile; by
+    default those of `grid_rows`. Shorter rows stand in the middle, black on either side. labels: write each view's name
+    into its corner. Returns uint8 [F, rows*H, longest row*W, 3].
     """
-    shown = [[name if name in views else next(iter(views)) for name in row] for row in rows]
-    tiles = [[_labelled(views[name], name) if labels else views[name] for name in row] for row in shown]
-    return np.concatenate([np.concatenate(row, axis=2) for row in tiles], axis=1)
+    rows = grid_rows(views) if rows is None else rows
+    frames, height, width, _ = next(iter(views.values())).shape
+    columns = max(map(len, rows))
+    grid = np.zeros((frames, len(rows) * height, columns * width, 3), np.uint8)
+    for number, row in enumerate(rows):
+        top, left = number * height, (columns - len(row)) * width // 2
+        for name in row:
+            if name is not None:
+                tile = _labelled(views[name], name) if labels else views[name]
+                grid[:, top : top + height, left : left + width] = tile
+            left += width
+    return grid
 
 
 def _labelled(frames: np.ndarray, text: str) -> np.ndarray:

@@ -75,7 +75,7 @@ def _check_area(key: str, area: Area, frames: Frames, fps: float) -> Iterator[st
     """frames: of the views that the area is drawn in where its mask is a folder; a single file is the first one's."""
     yield from (f"{key}: {problem}" for problem in area.problems())
     if area.mask is not None:
-        from cosmos_exp.models.transfer1.map_files import check_map
+        from cosmos_exp.models.dit.map_files import check_map
 
         views = list(frames) if area.mask.is_dir() else list(frames)[:1]
         for view in views:

@@ -93,18 +93,31 @@ def _multi_view(
     frames = model.multi_view_frames
     if counts and frames is None:
         frames = counts[-1]
+    if contract.subsets and frames != front.frames:
+        asked = f"model.num_frames={front.frames}"
+        if model.multi_view_frames is not None:
+            asked += f", model.multi_view_frames={frames}"
+        most = contract.multi_view_frames(contract.video_frames.most, overlap)
+        errors.append(
+            f"{asked}: all views together are of {_listed(most)} frames, with model.overlap={overlap}; nearest is "
+            f"{_nearest(front.frames, most)}"
+        )
+        return None
     if frames is not None and frames in counts:
         return _video(Shape(frames, height, width), contract.multi_view_chunk, overlap)
     if not counts:
         least = contract.multi_view_chunk.least
         errors.append(f"model.num_frames={front.frames}: the multi-view network makes {least} frames or more of them")
     else:
-        listed = " or ".join(map(str, counts)) if len(counts) <= 4 else f"{counts[0]}, {counts[1]} ... {counts[-1]}"
         errors.append(
             f"model.multi_view_frames={frames}: of a front view of {front.frames} frames {model.name} makes "
-            f"{listed} of all views; nearest is {_nearest(frames, counts)}"
+            f"{_listed(counts)} of all views; nearest is {_nearest(frames, counts)}"
         )
     return None
+
+
+def _listed(counts: Sequence[int]) -> str:
+    return " or ".join(map(str, counts)) if len(counts) <= 4 else f"{counts[0]}, {counts[1]} ... {counts[-1]}"
 
 
 def _nearest(asked: int | None, allowed: Sequence[int]) -> int | None:

@@ -92,4 +92,5 @@ class Prompts:
     def _styled(self, text: str, style: str, view: str) -> str:
         if self.models:
             return self.models.styled(text, style, view)
-        return rewrite(text, style, self.spec.config.captions.variant)
+        captions = self.spec.config.captions
+        return rewrite(text, style, captions.variant) if captions.add_style else text

@@ -20,6 +20,7 @@ from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.common.files import file_sha256
 from cosmos_exp.common.guards import read_json
 from cosmos_exp.common.video import stream_video, video_shape
+from cosmos_exp.config.override_text import literal
 from cosmos_exp.config.schema import Config, model_type, scene_type
 from cosmos_exp.models.registry import config_types
 from cosmos_exp.pipeline.provenance import written_files
@@ -81,7 +82,7 @@ def typed_config(folder: RunFolder) -> DictConfig:
     try:
         typed.scene = scene_type(source)
         typed.model = model_type(family, types[family])
-        typed.merge_with(plain)
+        typed.merge_with(literal(plain))
         return typed
     except (OmegaConfBaseException, ValueError, TypeError) as error:
         problem = " ".join(str(error).split("\n")[0].split())

@@ -43,7 +43,7 @@ MAP = ".pt"
 """Ending of a file with a control's weight over the clip, in place of a number."""
 CONTROLS = ("edge", "depth", "seg", "vis")
 """In the order in which their videos are uploaded, after the input video."""
-MORE_CONTROLS = ("hdmap", "lidar", "keypoint", "upscale")
+MORE_CONTROLS = ("hdmap", "lidar", "wsm", "keypoint", "upscale")
 DERIVED = ("edge", "vis")
 """Controls that any server makes from the input video where they have no video of their own."""
 DEFAULT_WEIGHT = 0.5

@@ -7,7 +7,7 @@ captions/<clip>.json                      {style: prompt}
 rewrites/<clip>.json                      {style: how a language model's text came about}, where one wrote it
 <control>/<camera>/<clip>_0.mp4           control videos, the renderer's other outputs, weight maps (<control>_weight)
 single_view/<clip>_<style>.mp4            front view; beside it .txt, its prompt
-multi_view/<clip>_<style>/{0..5}.mp4      one per view, in the order of `views.VIEWS`
+multi_view/<clip>_<style>/{0..5}.mp4      one per view, in the order of the config's `views.names`
 multi_view/<clip>_<style>/grid.mp4        the views as one picture
 multi_view/<clip>_<style>/prompt.json     {view: prompt}
 metrics.json                              {style: {metric: value}}

@@ -19,8 +19,9 @@ from cosmos_exp.models.transfer25.config import NetConfig
 from cosmos_exp.models.transfer25.control_weights import branch_weights
 from cosmos_exp.models.transfer25.denoise import GivenFrames, guided_velocity
 from cosmos_exp.models.transfer25.network import TIMESTEP_SCALE, ClipInputs, ControlledNet
+from cosmos_exp.models.transfer25.sizes import given_latent_frames
 from cosmos_exp.models.transfer25.text import TextEncoder, normalized
-from cosmos_exp.models.transfer25.tokenizer import given_latent_frames, to_signed
+from cosmos_exp.models.transfer25.tokenizer import to_signed
 from cosmos_exp.sampling.chunks import join, split
 from cosmos_exp.sampling.flow import FlowParams, flow_levels, timestep_of
 from cosmos_exp.sampling.frame_rule import FrameRule

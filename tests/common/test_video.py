@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from itertools import combinations
 from pathlib import Path
 
 import av
@@ -13,7 +14,7 @@ import pytest
 
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.video import compose_grid, middle_frame, read_video, write_video
-from cosmos_exp.common.views import VIEWS
+from cosmos_exp.common.views import ALL_VIEWS, VIEWS
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +106,32 @@ def test_the_grid_has_left_front_right_over_the_rear() -> None:
     grid = compose_grid(views)
     assert grid.shape == (2, 8, 18, 3)
     assert grid[0, ::4, ::6, 0].tolist() == [[40, 0, 80], [160, 120, 200]]
+
+
+def numbered(views) -> dict[str, np.ndarray]:
+    return {view: np.full((2, 4, 6, 3), 10 * (1 + ALL_VIEWS.index(view)), np.uint8) for view in views}
+
+
+@pytest.mark.parametrize("count", range(1, len(ALL_VIEWS) + 1))
+def test_every_view_is_in_the_grid_once(count: int) -> None:
+    for views in combinations(ALL_VIEWS, count):
+        grid = compose_grid(numbered(views))
+        values, pixels = np.unique(grid[0, ..., 0], return_counts=True)
+        shown = {value: n for value, n in zip(values.tolist(), pixels.tolist()) if value}
+        assert shown == {10 * (1 + ALL_VIEWS.index(view)): 4 * 6 for view in views}
+
+
+def test_seven_views_have_the_far_one_in_the_middle_above() -> None:
+    grid = compose_grid(numbered(ALL_VIEWS))
+    assert grid.shape == (2, 12, 18, 3)
+    assert grid[0, ::4, ::6, 0].tolist() == [[0, 70, 0], [20, 10, 30], [50, 40, 60]]
+
+
+def test_a_shorter_row_stands_in_the_middle() -> None:
+    five = compose_grid(numbered(view for view in VIEWS if view != "rear_tele_30fov"))
+    assert five[0, 4, ::3, 0].tolist() == [0, 50, 50, 60, 60, 0]
+    two = compose_grid(numbered(VIEWS), rows=[VIEWS[:1], [None, VIEWS[1]]])
+    assert two[0, ::4, ::3, 0].tolist() == [[0, 10, 10, 0], [0, 0, 20, 20]]
 
 
 def test_labels_are_drawn_on_a_copy() -> None:

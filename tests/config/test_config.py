@@ -34,6 +34,7 @@ NEEDS_A_MODEL = (
     ("views", "seven"),
     ("controls", "wsm"),
     ("model", "transfer25_auto_multiview"),
+    *(("model", f"transfer25_{name}") for name in ("edge", "vis", "depth", "seg", "general")),
     ("generation", "transfer1"),
     ("generation", "transfer25"),
     ("generation", "cosmos3"),
@@ -60,6 +61,8 @@ FOR_RELEASED = {
         *(f"controls.{n}.weight={w}" for n, w in (("hdmap", 0), ("seg", 0), ("upscale", 1))),
     ],
     "transfer25_auto_multiview": ["views=six", "controls=wsm"],
+    **{f"transfer25_{name}": ["views=single", f"controls={name}"] for name in ("edge", "vis", "depth", "seg")},
+    "transfer25_general": ["views=single", "controls=uniform"],
 }
 FROM_A_FILE = ("upscaler_4k",)  # its control
 
@@ -273,6 +276,12 @@ def test_a_mistake_is_named(override: str, message: str, problems) -> None:
 def test_all_mistakes_are_found_together(problems) -> None:
     found = problems("model.num_frames=10", "sampler.guidance=-1", "captions.styles=[Snow]", "metrics.names=[x]")
     assert len(found) == 4
+
+
+def test_a_prompt_without_its_style_is_of_one_style(problems) -> None:
+    alike = problems("captions.add_style=false", "captions.styles=[Rainy,Night]")
+    assert alike == ["captions.add_style=false: all styles would have the same prompt; give one of captions.styles"]
+    assert problems("captions.add_style=false", "captions.styles=[Rainy]") == []
 
 
 def test_all_weights_zero_is_a_mistake(problems) -> None:

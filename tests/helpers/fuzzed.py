@@ -23,8 +23,8 @@ from cosmos_exp.common.video import frame_rate, read_video, write_video
 from cosmos_exp.controls.class_filter import read_class_filter
 from cosmos_exp.metrics.label_file import read_shares
 from cosmos_exp.models.checkpoints.checkpoint import read_state
+from cosmos_exp.models.dit.map_files import read_map
 from cosmos_exp.models.transfer1.description import read_description
-from cosmos_exp.models.transfer1.map_files import read_map
 from cosmos_exp.models.transfer1.weights_folder import SHIPPED_WEIGHTS
 from cosmos_exp.runs.run_folder import RunFolder
 from cosmos_exp.runs.sweep_cells import read_cells

@@ -109,7 +109,8 @@ control_weight = 1
         "edge.control_weight=True: a number of 0 or more, or a file .pt",
         "missing: depth.control_weight",
         "vis.control_weight=-1: a number of 0 or more; nearest is 0, or a file .pt",
-        "unknown control 'sge': did you mean 'seg'? allowed: edge, depth, seg, vis, hdmap, lidar, keypoint, upscale",
+        "unknown control 'sge': did you mean 'seg'? "
+        "allowed: edge, depth, seg, vis, hdmap, lidar, wsm, keypoint, upscale",
     ]
 
 

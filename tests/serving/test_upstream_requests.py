@@ -16,7 +16,7 @@ from cosmos_exp.common.errors import UserError, ValidationErrors
 from cosmos_exp.common.files import file_sha256
 from cosmos_exp.config.compose import compose
 from cosmos_exp.config.run_spec import RunSpec
-from cosmos_exp.models.transfer1.map_files import read_map
+from cosmos_exp.models.dit.map_files import read_map
 from cosmos_exp.remote.wire import ControlInput
 from cosmos_exp.serving.blobs import BlobStore
 from cosmos_exp.serving.config import settings

@@ -103,7 +103,7 @@ def _requests(options: Namespace) -> list[VideoRequest]:
 
 
 def _check_map(path: Path, frames: int) -> None:
-    from cosmos_exp.models.transfer1.map_files import read_map
+    from cosmos_exp.models.dit.map_files import read_map
 
     read_map(path, frames)
 

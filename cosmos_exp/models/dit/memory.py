@@ -24,14 +24,14 @@ class Memory:
     CPU. resident: all networks, or only the one in use. offload: "blocks" for `Offload`.
 
     tokenizer_chunk: latent frames that the tokenizer processes at a time, None for all; the result is the same.
-    text_encoder_dtype: one of DTYPES; None: that of the family's reference implementation.
+    text_encoder_dtype: one of DTYPES.
     """
 
     text_encoder: str = "stay"
     resident: str = "all"
     offload: str = "none"
     tokenizer_chunk: int | None = None
-    text_encoder_dtype: str | None = None
+    text_encoder_dtype: str = "float32"
 
     def __post_init__(self) -> None:
         problems = list(memory_problems(**asdict(self)))

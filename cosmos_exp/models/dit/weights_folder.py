@@ -40,15 +40,25 @@ class WeightsFolder:
     """The weights of a run.
 
     load: makes the model of a folder, see `workers.Load`. speed: of the config. threads: of torch on the CPU beside a
-    GPU.
+    GPU. text_encoder_dtype: where the config leaves it to the model.
     """
 
-    def __init__(self, path: Path, load: Load, hardware: HardwareConfig, speed: SpeedConfig, threads: int):
+    def __init__(
+        self,
+        path: Path,
+        load: Load,
+        hardware: HardwareConfig,
+        speed: SpeedConfig,
+        threads: int,
+        *,
+        text_encoder_dtype: str = "float32",
+    ):
         self.path = path
         self.load = load
         self.hardware = hardware
         self.speed = chosen_speed(speed, hardware)
-        self.memory = Memory(**{entry.name: getattr(hardware, entry.name) for entry in fields(Memory)})
+        own = {entry.name: getattr(hardware, entry.name) for entry in fields(Memory)}
+        self.memory = Memory(**own | {"text_encoder_dtype": hardware.text_encoder_dtype or text_encoder_dtype})
         self.threads = threads
         self._loading = Lock()
 

@@ -13,6 +13,8 @@ MULTI_VIEW = "nvidia/Cosmos-Transfer1-7B-Sample-AV-Single2MultiView"
 
 BASE = ("base_model.pt",)
 SHARED = ("tokenizer", "t5_11b")
+TRANSFER25 = "nvidia/Cosmos-Transfer2.5-2B"
+SHARED25 = ("wan_tokenizer", "cosmos_reason1")
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,20 @@ def _multi_view(kind: str, summary: str) -> Model:
     return Model(summary, MULTI_VIEW, (f"{kind}_base_model.pt",), controls, ("hdmap_waymo",), SHARED)
 
 
+GENERAL_FILES = {
+    "edge": "general/edge/61f5694b-0ad5-4ecd-8ad7-c8545627d125_ema_bf16.pt",
+    "vis": "general/blur/ba2f44f2-c726-4fe7-949f-597069d9b91c_ema_bf16.pt",
+    "depth": "general/depth/626e6618-bfcd-4d9a-a077-1409e2ce353f_ema_bf16.pt",
+    "seg": "general/seg/5136ef49-6d8d-42e8-8abf-7dac722a304a_ema_bf16.pt",
+}
+"""Of the single-view networks of Cosmos-Transfer2.5, in the order of the branches of the one that has them all."""
+
+
+def _general(summary: str, *controls: str) -> Model:
+    files = tuple(GENERAL_FILES[name] for name in controls)
+    return Model(f"Cosmos-Transfer2.5, single view, {summary}", TRANSFER25, files, needs=SHARED25)
+
+
 MODELS: dict[str, Model] = {
     "transfer1_7b": Model(
         "single view, five controls", TRANSFER, BASE, _controls("vis", "edge", "depth", "seg", "keypoint"), needs=SHARED
@@ -55,10 +71,12 @@ MODELS: dict[str, Model] = {
     "upscaler_4k": Model("4K upscaler", TRANSFER, (*BASE, "4kupscaler_control.pt"), needs=SHARED),
     "transfer25_auto_multiview": Model(
         "Cosmos-Transfer2.5, seven views from World Scenario maps",
-        "nvidia/Cosmos-Transfer2.5-2B",
+        TRANSFER25,
         ("auto/multiview/4ecc66e9-df19-4aed-9802-0d11e057287a_ema_bf16.pt",),
-        needs=("wan_tokenizer", "cosmos_reason1"),
+        needs=SHARED25,
     ),
+    **{f"transfer25_{name}": _general(f"control {name}", name) for name in GENERAL_FILES},
+    "transfer25_general": _general("all four controls", *GENERAL_FILES),
     "wan_tokenizer": Model("video tokenizer of Cosmos-Transfer2.5", "nvidia/Cosmos-Predict2.5-2B", ("tokenizer.pth",)),
     "cosmos_reason1": Model(
         "text encoder of Cosmos-Transfer2.5, and a vision-language model",

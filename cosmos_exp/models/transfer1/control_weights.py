@@ -41,28 +41,6 @@ def normalize_weight_maps(
     return dict(zip(weights, normalized.float()))
 
 
-def control_weights(
-    weights: Mapping[str, ControlWeight],
-    *,
-    frames: int,
-    height: int,
-    width: int,
-    patch: int = 2,
-    reference_compat: bool = False,
-) -> dict[str, float | Tensor]:
-    """What the network takes: normalized scalars, or [1,1,T,h,w] patch-grid maps where at least one weight is a map.
-
-    frames, height, width: of the pixel clip; patch: latent pixels per token side.
-    """
-    if all(np.ndim(weight) == 0 for weight in weights.values()):
-        scalars = {name: float(weight) for name, weight in weights.items()}
-        return {**normalize_scalar_weights(scalars, reference_compat=reference_compat)}
-    maps = control_weight_maps(
-        weights, frames=frames, height=height, width=width, patch=patch, reference_compat=reference_compat
-    )
-    return {**maps}
-
-
 def control_weight_maps(
     weights: Mapping[str, ControlWeight],
     *,
@@ -72,7 +50,8 @@ def control_weight_maps(
     patch: int = 2,
     reference_compat: bool = False,
 ) -> dict[str, Tensor]:
-    """`control_weights` as [1,1,T,h,w] patch-grid maps throughout."""
+    """`normalize_weight_maps` as [1,1,T,h,w] on the patch grid. frames, height, width: of the pixel clip; patch: latent
+    pixels per token side."""
     side = TEMPORAL * patch
     grid = (latent_frame_count(frames), height // side, width // side)
     normalized = normalize_weight_maps(weights, (frames, height, width), reference_compat=reference_compat)

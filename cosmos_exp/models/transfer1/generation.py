@@ -33,7 +33,6 @@ from cosmos_exp.models.base import (
 )
 from cosmos_exp.models.clip_shapes import Video
 from cosmos_exp.models.dit.results import chunk_config, given_config, joined, speed_config, tensor
-from cosmos_exp.models.transfer1.model_config import TEXT_ENCODER_DTYPE
 from cosmos_exp.sampling.chunks import Chunk
 from cosmos_exp.sampling.weight_normalization import normalized_weights
 
@@ -122,8 +121,8 @@ class Generation:
                 return {"text": model.encode_text(prompt).cpu().numpy()}
 
         if prompt not in self._embeddings:
-            dtype = self.config.hardware.text_encoder_dtype or TEXT_ENCODER_DTYPE
-            config = {"prompt": prompt} | ({} if dtype == TEXT_ENCODER_DTYPE else {"dtype": dtype})
+            dtype = self.model.folder.memory.text_encoder_dtype
+            config = {"prompt": prompt} | ({} if dtype == "float32" else {"dtype": dtype})
             inputs = [self._weights("text_encoder")]
             self._embeddings[prompt] = self.store.get("text", config, inputs, compute)
         return self._embeddings[prompt]

@@ -24,7 +24,6 @@ from cosmos_exp.models.transfer1.config import DiTConfig
 from cosmos_exp.models.transfer1.control import ControlEncoder, ControlledDiT
 from cosmos_exp.models.transfer1.description import PARTS, VIEW_PREFIX, read_description, weight_files
 from cosmos_exp.models.transfer1.edm import Denoiser
-from cosmos_exp.models.transfer1.model_config import TEXT_ENCODER_DTYPE
 from cosmos_exp.models.transfer1.tokenizer import VideoTokenizer, to_signed, to_uint8
 from cosmos_exp.models.transfer1.transformer import DiT, Trunk
 
@@ -171,7 +170,7 @@ class WorldModel(ModelParts):
             if memory.offload == "blocks":
                 part.offload_to(self._offload)
         else:  # the text encoder
-            part.to(getattr(torch, memory.text_encoder_dtype or TEXT_ENCODER_DTYPE))
+            part.to(getattr(torch, memory.text_encoder_dtype))
             return part if memory.text_encoder == "cpu" else part.to(self.device)
         return part.to(self.device)
 

@@ -6,9 +6,6 @@ from dataclasses import dataclass
 
 from cosmos_exp.models.config import ModelConfig
 
-TEXT_ENCODER_DTYPE = "float32"
-"""In which the original's text encoder works."""
-
 
 @dataclass
 class Transfer1Config(ModelConfig):

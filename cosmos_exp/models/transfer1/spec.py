@@ -139,6 +139,7 @@ class Transfer1Spec(VideoModel):
     def cost_setting(self, stage: str) -> str:
         model, hardware = self.model_config, asdict(self.config.hardware)
         del hardware["threads"]
+        hardware["text_encoder_dtype"] = self.folder.memory.text_encoder_dtype
         hardware["device"] = self.config.hardware.device.partition(":")[0]
         name = self.folder.path.name if model.weights else model.name
         return json.dumps([name, hardware, plain(asdict(self.config.speed))], sort_keys=True)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.models.checkpoints.checkpoint import State, is_released, load_strict, read_state
 from cosmos_exp.models.transfer25.network import ControlledNet
 
+log = logging.getLogger(__name__)
+
 PREFIX = "net."
+IMAGE_LAYERS = re.compile(r"(^|\.)image_(embed|attn)\.")
 IGNORED = re.compile(r"^accum_|^pos_embedder|_extra_state$")
 
 # Published name -> ours, without the branch that a name of a control belongs to.
@@ -82,6 +87,27 @@ def network_state(net: ControlledNet, path: Path) -> State:
     """The file's tensors under this package's names, memory-mapped."""
     state = read_state(path)
     return from_released(state, net.config.controls) if is_released(state) else state
+
+
+def branches_state(net: ControlledNet, paths: Sequence[Path]) -> State:
+    """The tensors of a net with a branch for each of the files, all with one branch: as in the original, the base net
+    is that of the last file, and the layers for an image are left out.
+
+    UserError where a file has other tensors.
+    """
+    states = [_one_branch(path, name) for path, name in zip(paths, net.config.controls, strict=True)]
+    merged: State = {}
+    for path, state in zip(paths, states):
+        others = {key: value for key, value in merged.items() if key in state and not torch.equal(value, state[key])}
+        if others:
+            log.warning("%s: its base net differs from that of the files before in %d tensors", path, len(others))
+        merged |= state
+    return merged
+
+
+def _one_branch(path: Path, control: str) -> State:
+    state = from_released(read_state(path), (control,))
+    return {key: value for key, value in state.items() if not IMAGE_LAYERS.search(key)}
 
 
 def load_network(net: ControlledNet, path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from cosmos_exp.common.errors import UserError, unknown_name
@@ -78,4 +78,6 @@ class NetConfig:
 
 AUTO_MULTIVIEW_2B = NetConfig()
 GENERAL_2B = NetConfig(rope_scale=(1.0, 3.0, 3.0), hint_channels=128, hint_layers=0, view_channels=0)
-"""The first releases for edge, depth, seg or vis; with `image_width` of SigLIP2, 1152, the current ones."""
+"""The first releases for edge, depth, seg or vis, and the one with a branch for each."""
+GENERAL_2B_IMAGE = replace(GENERAL_2B, image_width=1152)
+"""The current releases, which read an image of SigLIP2; without one they read zeros, as in the original."""

@@ -10,7 +10,7 @@ from torch import nn
 
 from cosmos_exp.models.checkpoints.checkpoint import State, check_fit, read_state
 from cosmos_exp.models.dit.parts import on_meta
-from cosmos_exp.models.transfer25.checkpoint import language_model_state, network_state
+from cosmos_exp.models.transfer25.checkpoint import branches_state, language_model_state, network_state
 from cosmos_exp.models.transfer25.config import NetConfig
 from cosmos_exp.models.transfer25.network import ControlledNet
 from cosmos_exp.models.transfer25.released import released_config
@@ -31,7 +31,7 @@ def read_part(part: str, paths: list[Path], config: Mapping[str, Any]) -> tuple[
     if part == "network":
         net = on_meta(lambda: ControlledNet(NetConfig.from_dict(config["network"])), paths[0])
         assert isinstance(net, ControlledNet)
-        module, state = net, network_state(net, paths[0])
+        module, state = net, network_state(net, paths[0]) if len(paths) == 1 else branches_state(net, paths)
     elif part == "tokenizer":
         module = on_meta(lambda: VideoTokenizer(config["tokenizer"]), paths[0])
         state = wan_tokenizer_state(paths[0])

@@ -1,4 +1,4 @@
-"""The family `transfer25`: the released Cosmos-Transfer2.5 multi-view model, by config and contract."""
+"""The family `transfer25`: the released Cosmos-Transfer2.5 models, by config and contract."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from cosmos_exp.controls.user_videos import check_video, view_file
 from cosmos_exp.models.base import ModelFamily, NamedContract, VideoModel
 from cosmos_exp.models.config import GenerationConfig
 from cosmos_exp.models.contract import Contract
+from cosmos_exp.models.dit.control_weighting import is_file
 from cosmos_exp.models.dit.layout import check_fits
 from cosmos_exp.models.transfer25.description import read_description, weight_files
 from cosmos_exp.models.transfer25.model_config import CAPTIONS, Transfer25Config
 from cosmos_exp.models.transfer25.released import MODELS
+from cosmos_exp.models.transfer25.sizes import latent_frame_count
 from cosmos_exp.models.transfer25.spec import Transfer25Spec
 from cosmos_exp.models.transfer25.weights_folder import model_folder, read_contract
 from cosmos_exp.sampling.sampler_params import SIGMA_MAX, SIGMA_MIN
@@ -30,9 +32,10 @@ def contract(config: Transfer25Config, named: NamedContract) -> Contract:
 
 
 def build(config: GenerationConfig, contract: Contract) -> VideoModel:
-    from cosmos_exp.models.transfer25.video_model import Transfer25
+    from cosmos_exp.models.transfer25.video_model import Transfer25, Transfer25General
 
-    return Transfer25(config, contract, known=known())
+    model = Transfer25 if contract.subsets else Transfer25General
+    return model(config, contract, known=known())
 
 
 def known() -> dict[str, Contract]:
@@ -65,10 +68,13 @@ def _check_unread(config: GenerationConfig) -> Iterator[str]:
     if config.captions.regions:
         yield f"captions.regions: {name} reads a prompt per view and no regions; leave them out"
     for control, settings in config.controls.used.items():
-        if not Area.of(settings.weight_map).is_whole:
-            yield f"controls.{control}.weight_map: {name} has one weight for the whole picture; leave it out"
         if settings.weight > 1:
             yield f"controls.{control}.weight={settings.weight:g}: {name} takes 0 to 1; nearest is 1"
+        if len(config.views) > 1 and is_file(Area.of(settings.weight_map).mask):
+            yield (
+                f"controls.{control}.weight_map.mask={settings.weight_map.mask!r} is one file, and {name} makes "
+                f"{len(config.views)} views together: give a folder with a file for each"
+            )
 
 
 def _check_files(own: Transfer25Config) -> Iterator[str]:
@@ -83,6 +89,9 @@ def _check_files(own: Transfer25Config) -> Iterator[str]:
 
 def _check_given(model: Transfer25Spec) -> Iterator[str]:
     counts, given = model.model_config.given_frames, model.config.sampler.first_frames
+    if given is not None and not model.begins_with_frames:
+        yield f"sampler.first_frames={given}: {model.config.model.name} begins with noise alone; leave it out"
+        return
     for count in counts:
         if count not in GIVEN_FRAMES:
             nearest = min(GIVEN_FRAMES, key=lambda n: abs(n - count))
@@ -108,8 +117,6 @@ def _check_processes(config: GenerationConfig, model: Transfer25Spec) -> Iterato
     videos, _ = attempt(lambda: model.videos)  # its problems are told by the contract's rules
     if processes == 1 or not folder or not videos:
         return
-    from cosmos_exp.models.transfer25.tokenizer import latent_frame_count
-
     frames = latent_frame_count(videos.single_view.chunks[0].size)
     heads = read_description(folder)["network"]["num_heads"]
     errors = attempt(lambda: check_fits(processes, 2 if config.sampler.guidance > 0 else 1, frames, heads))[1]

@@ -29,7 +29,7 @@ from cosmos_exp.models.base import (
     keys_of,
 )
 from cosmos_exp.models.dit.results import chunk_config, given_config, joined, speed_config, tensor
-from cosmos_exp.models.transfer25.model_config import TEXT_ENCODER_DTYPE
+from cosmos_exp.models.transfer25.sizes import given_latent_frames, pixel_frames
 from cosmos_exp.sampling.chunks import Chunk
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Generation:
                 return {"text": model.encode_text(prompt).cpu().view(torch.uint16).numpy()}
 
         if prompt not in self._embeddings:
-            config = {"prompt": prompt, "dtype": self.config.hardware.text_encoder_dtype or TEXT_ENCODER_DTYPE}
+            config = {"prompt": prompt, "dtype": self.model.folder.memory.text_encoder_dtype}
             inputs = [self._weights("text_encoder")]
             self._embeddings[prompt] = self.store.get("text", config, inputs, compute)
         return self._embeddings[prompt]
@@ -136,7 +136,7 @@ class Generation:
 
     def generate(self, style: str) -> GeneratedVideos:
         model, video, made = self.model, self.model.video, list[Entry]()
-        with self.store.stage("multi_view", f"generate {style}") as tick:
+        with self.store.stage(model.sampling, f"generate {style}") as tick:
             texts = model.texts(self.request.prompts[style], self.request.view_prompts[style])
             first = self.first_frames()
             for chunk in video.chunks:
@@ -154,6 +154,7 @@ class Generation:
         continues: its generated frames after those that were given, encoded again.
         """
         model, video, store = self.model, self.model.video, self.store
+        renders = {view: self.request.renders[own] for view, own in self.requests.items()} if model.maps else {}
         negative = model.negative_texts
         guided = bool(model.sampler.guidance)
 
@@ -162,7 +163,6 @@ class Generation:
 
             from cosmos_exp.models.transfer25.chunks import continued
             from cosmos_exp.models.transfer25.sampling import sample_views
-            from cosmos_exp.models.transfer25.tokenizer import given_latent_frames
             from cosmos_exp.models.transfer25.views import view_ids
 
             latents, given = None, [0] * len(self.requests)
@@ -171,8 +171,9 @@ class Generation:
                 if first:
                     kept = max(model.given_frames().values())
                     videos = [continued(*each, kept) for each in zip(load_arrays(first)["video"], videos, strict=True)]
-                latents = torch.stack([self._encoded(own[-video.overlap :]) for own in videos])
                 given = [given_latent_frames(video.overlap)] * len(videos)
+                ends = [own[-video.overlap :][: pixel_frames(given[0])] for own in videos]
+                latents = torch.stack([self._encoded(own) for own in ends])
             elif first:
                 latents = tensor(first, "latents")
                 given = [given_latent_frames(model.given_frames()[view]) for view in self.requests]
@@ -182,7 +183,7 @@ class Generation:
                     name: torch.stack([tensor(by_view[view][chunk.index], "latents") for view in self.requests])
                     for name, by_view in self.hints.items()
                 },
-                model.weights,
+                model.weighting.shared_weights(self.hints, renders, video.shape, chunk),
                 self._texts(texts),
                 self._texts(negative),
                 model.sampler,
@@ -198,11 +199,12 @@ class Generation:
         inputs = [by_view[view][chunk.index].key for _, by_view in sorted(self.hints.items()) for view in self.requests]
         inputs += [self.embedding(text).key for text in texts.values()]
         inputs += [self.embedding(text).key for text in negative.values()] if guided else []
-        inputs += [*keys_of(first, before), self._weights("tokenizer", "network")]
-        config = self._key_config() | given_config(video, chunk)
+        maps = model.weighting.of_weights(self.hints, renders, store)
+        inputs += [*keys_of(first, before), *maps.inputs, self._weights("tokenizer", "network")]
+        config = self._key_config() | maps.config | given_config(video, chunk)
         config |= {"given": list(model.given_frames().values())} if first else {}
         size = len(self.requests) * video.shape._replace(frames=chunk.size).megapixels
-        return store.get("multi_view", config, inputs, compute, size=size, passes=model.passes)
+        return store.get(model.sampling, config, inputs, compute, size=size, passes=model.passes)
 
     def _key_config(self) -> dict[str, Any]:
         model = self.model

@@ -23,7 +23,6 @@ from cosmos_exp.models.transfer1.tokenizer import to_uint8
 from cosmos_exp.models.transfer25.checkpoint import load_network
 from cosmos_exp.models.transfer25.config import NetConfig
 from cosmos_exp.models.transfer25.description import read_description, weight_files
-from cosmos_exp.models.transfer25.model_config import TEXT_ENCODER_DTYPE
 from cosmos_exp.models.transfer25.network import ControlledNet
 from cosmos_exp.models.transfer25.tokenizer import VideoTokenizer, to_signed
 
@@ -127,6 +126,6 @@ class ViewsModel(ModelParts):
             from cosmos_exp.models.transfer25.text import TextEncoder
 
             assert isinstance(part, TextEncoder)
-            part.cast(getattr(torch, self.memory.text_encoder_dtype or TEXT_ENCODER_DTYPE))
+            part.cast(getattr(torch, self.memory.text_encoder_dtype))
             return part if self.memory.text_encoder == "cpu" else part.to(self.device)
         return part.to(self.device)

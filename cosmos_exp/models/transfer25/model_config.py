@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from cosmos_exp.models.config import ModelConfig
 
 CAPTIONS = ("primary", "each")
-TEXT_ENCODER_DTYPE = "bfloat16"
-"""In which the original's text encoder works."""
 
 
 @dataclass

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from cosmos_exp.common.views import VIEWS
+from cosmos_exp.models.checkpoints.released import FPS, NEGATIVE_PROMPT, SIZES
 from cosmos_exp.models.contract import Contract
-from cosmos_exp.models.transfer25.config import AUTO_MULTIVIEW_2B, NetConfig
+from cosmos_exp.models.hub.models import GENERAL_FILES, TRANSFER25
+from cosmos_exp.models.transfer25.config import AUTO_MULTIVIEW_2B, GENERAL_2B, GENERAL_2B_IMAGE, NetConfig
 from cosmos_exp.models.transfer25.description import FAMILY_NAME
 from cosmos_exp.models.transfer25.views import ORDER
 from cosmos_exp.sampling.frame_rule import FrameRule
@@ -37,6 +40,32 @@ class Released:
     files: dict[str, tuple[str, tuple[str, ...]]]
 
 
+SHARED_FILES = {
+    "tokenizer": ("nvidia/Cosmos-Predict2.5-2B", ("tokenizer.pth",)),
+    "text_encoder": ("nvidia/Cosmos-Reason1-7B", ("model*.safetensors", "tokenizer.json")),
+}
+GENERAL_CHUNK = FrameRule(base=1, step=4, least=93, most=93)
+
+
+def _general(controls: tuple[str, ...], network: NetConfig) -> Released:
+    contract = Contract(
+        height=SIZES[0][0],
+        width=SIZES[0][1],
+        fps=FPS,
+        frames=GENERAL_CHUNK,
+        views=VIEWS[:1],
+        controls=controls,
+        multi_view_controls=(),
+        text_tokens=512,
+        negative_prompt=NEGATIVE_PROMPT,
+        guidance=GUIDANCE,
+        sizes=SIZES,
+        overlaps=(1, 2),
+    )
+    files = tuple(GENERAL_FILES[name] for name in controls)
+    return Released(contract, replace(network, controls=controls), {"network": (TRANSFER25, files), **SHARED_FILES})
+
+
 MODELS: dict[str, Released] = {
     "transfer25_auto_multiview": Released(
         Contract(
@@ -55,25 +84,25 @@ MODELS: dict[str, Released] = {
         ),
         AUTO_MULTIVIEW_2B,
         {
-            "network": (
-                "nvidia/Cosmos-Transfer2.5-2B",
-                ("auto/multiview/4ecc66e9-df19-4aed-9802-0d11e057287a_ema_bf16.pt",),
-            ),
-            "tokenizer": ("nvidia/Cosmos-Predict2.5-2B", ("tokenizer.pth",)),
-            "text_encoder": ("nvidia/Cosmos-Reason1-7B", ("model*.safetensors", "tokenizer.json")),
+            "network": (TRANSFER25, ("auto/multiview/4ecc66e9-df19-4aed-9802-0d11e057287a_ema_bf16.pt",)),
+            **SHARED_FILES,
         },
-    )
+    ),
+    **{f"transfer25_{name}": _general((name,), GENERAL_2B_IMAGE) for name in GENERAL_FILES},
+    "transfer25_general": _general(tuple(GENERAL_FILES), GENERAL_2B),
 }
-"""The negative prompt of the contract is filled in by the conversion."""
+"""The negative prompt of the multi-view contract is filled in by the conversion."""
 
 
 def released_config(name: str, negative_prompt: str) -> dict[str, Any]:
-    """What `model.json` of a released model says."""
+    """What `model.json` of a released model says. negative_prompt: where the contract has none."""
     released = MODELS[name]
+    contract = released.contract.to_dict()
+    contract["negative_prompt"] = contract["negative_prompt"] or negative_prompt
     return {
         "name": name,
         "family": FAMILY_NAME,
-        "contract": released.contract.to_dict() | {"negative_prompt": negative_prompt},
+        "contract": contract,
         "tokenizer": {},
         "text_encoder": QWEN_SIZE,
         "network": released.network.to_dict(),

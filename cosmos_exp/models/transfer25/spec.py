@@ -11,13 +11,20 @@ from dataclasses import asdict
 from functools import cached_property
 from typing import ClassVar
 
-from cosmos_exp.common.errors import UserError, ValidationErrors
+import numpy as np
+
+from cosmos_exp.common.cache import Entry
+from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.typed_config import plain
-from cosmos_exp.models.base import ResultStore, VideoModel
-from cosmos_exp.models.clip_shapes import Video, Videos
+from cosmos_exp.models.base import RenderRequest, ResultStore, VideoModel
+from cosmos_exp.models.clip_shapes import Video
 from cosmos_exp.models.config import GenerationConfig
 from cosmos_exp.models.contract import Contract
 from cosmos_exp.models.dit.weights_folder import WeightsFolder
+from cosmos_exp.models.kernels.speed import EIGHT_BITS
+from cosmos_exp.models.transfer25.control_weights import BranchWeighting
+from cosmos_exp.models.transfer25.description import read_description
+from cosmos_exp.models.transfer25.memory_estimate import MemoryEstimate, memory_estimate
 from cosmos_exp.models.transfer25.model_config import Transfer25Config
 from cosmos_exp.models.transfer25.views import in_order, primary_view
 from cosmos_exp.models.transfer25.weights_folder import load_model, model_folder
@@ -28,40 +35,27 @@ from cosmos_exp.sampling.seeds import item_seed
 NO_TEXT = " "
 """What the original gives to the views beside the primary one."""
 SEEDS = 2**32
+TEXT_ENCODER_DTYPE = "bfloat16"
+"""In the original."""
 
 
 class Transfer25Spec(VideoModel):
     stages: ClassVar[Mapping[str, int]] = {"hints": 3, "input": 3, "text": 3, "multi_view": 6}
+    sampling: ClassVar[str] = "multi_view"
+    """The stage of the videos."""
+    begins_with_frames: ClassVar[bool] = True
+    """Whether frames of the scene may be given."""
 
-    may_read = ("rgb",)
+    may_read = ("rgb", "semantic")
 
     def __init__(self, config: GenerationConfig, contract: Contract, *, known: Mapping[str, Contract] | None = None):
         super().__init__(config, contract, known=known)
         if not isinstance(config.model, Transfer25Config):
             raise TypeError(f"the family transfer25 reads a Transfer25Config, not {config.model!r}")
         self.model_config = config.model
+        self.weighting = BranchWeighting(config.controls)
 
     # Views
-
-    @cached_property
-    def videos(self) -> Videos:
-        """As of every model; the front view has as many frames as all views together."""
-        videos = super().videos
-        multi = videos.multi_view
-        if multi and multi.shape != videos.single_view.shape:
-            frames = videos.single_view.shape.frames
-            raise ValidationErrors(
-                [
-                    f"model.num_frames={frames}: all views together are of {self._frame_counts(videos)} frames, with "
-                    f"model.overlap={multi.overlap}; nearest is {multi.shape.frames}"
-                ]
-            )
-        return videos
-
-    def _frame_counts(self, videos: Videos) -> str:
-        assert videos.multi_view
-        counts = self.contract.multi_view_frames(self.contract.video_frames.most, videos.multi_view.overlap)
-        return " or ".join(map(str, counts)) if len(counts) <= 4 else f"{counts[0]}, {counts[1]}, {counts[2]} ..."
 
     @property
     def video(self) -> Video:
@@ -113,7 +107,20 @@ class Transfer25Spec(VideoModel):
     @property
     def weights(self) -> dict[str, float]:
         """{control: weight} of those above 0."""
-        return {name: control.weight for name, control in self.config.controls.used.items()}
+        return self.weighting.weights
+
+    def weight_maps(self, request: RenderRequest, renders: Mapping[str, Entry]) -> dict[str, np.ndarray]:
+        return self.weighting.pictures(self.weights, request.view, renders, request.shape) if self.maps else {}
+
+    @property
+    def maps(self) -> bool:
+        """Whether a weight varies over the pictures."""
+        return bool(self.weighting.maps_in(self.weights, self.config.views))
+
+    @property
+    def effective_weights(self) -> dict[str, dict[str, float]]:
+        """As given."""
+        return {self.sampling: dict(self.weights)} if self.weights else {}
 
     @cached_property
     def sampler(self) -> FlowParams:
@@ -131,17 +138,19 @@ class Transfer25Spec(VideoModel):
         seed = self.config.sampler.seed
         if self.model_config.reference_compat:
             return (seed + chunk.index) % SEEDS
-        return item_seed(seed, "multi_view", f"{clip}/{chunk.index}" if chunk.index else clip)
+        return item_seed(seed, self.sampling, f"{clip}/{chunk.index}" if chunk.index else clip)
 
     def seeds(self, clip: str) -> dict[str, list[int]]:
-        return {"multi_view": [self.seed(clip, chunk) for chunk in self.video.chunks]}
+        return {self.sampling: [self.seed(clip, chunk) for chunk in self.video.chunks]}
 
     # Identity and cost
 
     @cached_property
     def folder(self) -> WeightsFolder:
         path = model_folder(self.model_config.name, self.model_config.weights)
-        return WeightsFolder(path, load_model, self.config.hardware, self.config.speed, self.config.threads)
+        config = self.config
+        dtypes = {"text_encoder_dtype": TEXT_ENCODER_DTYPE}
+        return WeightsFolder(path, load_model, config.hardware, config.speed, config.threads, **dtypes)
 
     def files(self, store: ResultStore) -> dict[str, str]:
         return self.folder.files(store, "*")
@@ -155,9 +164,29 @@ class Transfer25Spec(VideoModel):
         """Of the network, to sample a chunk."""
         return self.sampler.num_steps * (2 if self.sampler.guidance else 1)
 
+    @cached_property
+    def memory(self) -> MemoryEstimate:
+        config, chunk = self.config, self.video.chunks[0]
+        return memory_estimate(
+            read_description(self.folder.path),
+            config.hardware,
+            self.folder.memory,
+            views=len(config.views),
+            chunk=self.video.shape._replace(frames=chunk.size),
+            passes=2 if self.sampler.guidance else 1,
+            controls=len(self.weights),
+            eight_bits=config.speed.linears in EIGHT_BITS,
+            cached=config.speed.cache_threshold > 0,
+        )
+
+    @property
+    def cost_note(self) -> str:
+        return self.memory.told()
+
     def cost_setting(self, stage: str) -> str:
         model, hardware = self.model_config, asdict(self.config.hardware)
         del hardware["threads"]
+        hardware["text_encoder_dtype"] = self.folder.memory.text_encoder_dtype
         hardware["device"] = self.config.hardware.device.partition(":")[0]
         name = self.folder.path.name if model.weights else model.name
         return json.dumps([name, hardware, plain(asdict(self.config.speed))], sort_keys=True)

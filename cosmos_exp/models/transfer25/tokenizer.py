@@ -11,21 +11,7 @@ from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
 from torch import Tensor, nn
 
 from cosmos_exp.common.errors import UserError
-
-TEMPORAL, SPATIAL = 4, 8
-
-
-def latent_frame_count(frames: int) -> int:
-    """1 + 4k pixel frames make 1 + k latent frames; another count raises a UserError naming the nearest ones."""
-    if frames >= 1 and (frames - 1) % TEMPORAL == 0:
-        return 1 + (frames - 1) // TEMPORAL
-    below = 1 + max(frames - 1, 0) // TEMPORAL * TEMPORAL
-    raise UserError(f"{frames} frames: the tokenizer takes 1 + 4k, nearest {below} or {below + TEMPORAL}")
-
-
-def given_latent_frames(frames: int) -> int:
-    """Latent frames that so many given pixel frames fill: 0 of 0, 1 of 1, 2 of 5."""
-    return 0 if frames == 0 else 1 + (frames - 1) // TEMPORAL
+from cosmos_exp.models.transfer25.sizes import SPATIAL, latent_frame_count
 
 
 def to_signed(frames: np.ndarray | Tensor) -> Tensor:

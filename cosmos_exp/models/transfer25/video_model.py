@@ -1,18 +1,24 @@
-"""Cosmos-Transfer2.5 as a video model: all views at once from their World Scenario maps.
+"""Cosmos-Transfer2.5 as video models: all views at once from World Scenario maps, or one view from edges, blur, depth
+and segmentation.
 
-Its stages, each with results of its own in the cache: hints (control videos as latents), input (latents of given
-frames), text (embeddings) and multi_view (one result per chunk).
+Their stages, each with results of its own in the cache: hints (control videos as latents), input (latents of given
+frames), text (embeddings), and multi_view or single_view (one result per chunk).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from random import Random
+from typing import ClassVar
 
 from cosmos_exp.common.progress import Tick
 from cosmos_exp.models.base import GeneratedVideos, GenerationRequest, ResultStore
 from cosmos_exp.models.dit.memory import load_staying
 from cosmos_exp.models.transfer25.generation import Generation
 from cosmos_exp.models.transfer25.spec import Transfer25Spec
+from cosmos_exp.sampling.chunks import Chunk
+
+LARGEST_SEED = 1_000_000
 
 
 class Transfer25(Transfer25Spec):
@@ -33,3 +39,20 @@ class Transfer25(Transfer25Spec):
         generation.encode()
         for style in request.prompts:
             yield generation.generate(style)
+
+
+class Transfer25General(Transfer25):
+    """The released single-view models. The first chunk begins with noise alone."""
+
+    stages: ClassVar[Mapping[str, int]] = {"hints": 3, "input": 3, "text": 3, "single_view": 1}
+    sampling = "single_view"
+    begins_with_frames = False
+
+    def seed(self, clip: str, chunk: Chunk) -> int:
+        """As in the original, each chunk's follows from that of the one before, the first one's from sampler.seed."""
+        if not self.model_config.reference_compat:
+            return super().seed(clip, chunk)
+        seed = self.config.sampler.seed
+        for _ in range(chunk.index + 1):
+            seed = Random(seed).randint(0, LARGEST_SEED)
+        return seed

@@ -19,7 +19,7 @@ from urllib.parse import quote
 from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.common.files import write_atomic
 from cosmos_exp.common.video import first_readable, frame_rate
-from cosmos_exp.common.views import GRID, VIEWS
+from cosmos_exp.common.views import VIEWS, grid_rows
 from cosmos_exp.metrics.info import METRIC_INFO, metric_info
 from cosmos_exp.metrics.parts import CAMERAS, grouped_parts
 from cosmos_exp.metrics.types import GROUPS
@@ -110,7 +110,6 @@ def page_data(folder: Path, cells: list[Cell]) -> dict[str, Any]:
         "ofAllSeeds": OF_ALL_SEEDS,
         "relations": list(RELATIONS),
         "shows": list(dict.fromkeys(what for cell in cells for what in cell.videos)),
-        "grid": GRID,
         "cells": shown,
     }
 
@@ -179,6 +178,7 @@ def _cell(folder: Path, cell: Cell) -> dict[str, Any]:
         "used": used,
         "videos": sources(cell.videos),
         "views": cell.views,
+        "grid": grid_rows(cell.views),
         "controls": {name: sources(paths) for name, paths in cell.controls.items() if name in shown},
         "labels": sources(cell.labels),
         "choice": _choice(cell),

@@ -11,7 +11,7 @@ import torch
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.models.checkpoints import pickled
 from cosmos_exp.models.checkpoints.pickled import read_pickled
-from cosmos_exp.models.transfer1.map_files import read_map
+from cosmos_exp.models.dit.map_files import read_map
 
 RECORD = b"c__torch__\nX\n)\x81"  # a module of TorchScript
 LIST = b"ctorch.jit._pickle\nbuild_intlist\n"

@@ -8,7 +8,7 @@ import torch
 
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.models.transfer1.control_weights import (
-    control_weights,
+    control_weight_maps,
     normalize_scalar_weights,
     normalize_weight_maps,
     to_patch_grid,
@@ -54,9 +54,8 @@ def test_the_first_frame_has_its_own_latent_frame():
 
 def test_what_the_network_takes():
     size = {"frames": 17, "height": 32, "width": 48}
-    assert control_weights({"hdmap": 1.0, "edge": 1.0}, **size) == {"hdmap": 0.5, "edge": 0.5}
-    mixed = control_weights({"hdmap": np.full((32, 48), 0.25, np.float32), "edge": 0.5}, **size)
+    mixed = control_weight_maps({"hdmap": np.full((32, 48), 0.25, np.float32), "edge": 0.5}, **size)
     for name, value in {"hdmap": 0.25, "edge": 0.5}.items():
         torch.testing.assert_close(mixed[name], torch.full((1, 1, 3, 2, 3), value))
     with pytest.raises(UserError, match=r"\(2, 3, 4, 5\)"):
-        control_weights({"hdmap": np.zeros((2, 3, 4, 5))}, **size)
+        control_weight_maps({"hdmap": np.zeros((2, 3, 4, 5))}, **size)

@@ -13,8 +13,9 @@ from safetensors.torch import save_file
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.video import write_video
 from cosmos_exp.controls.area import Area, WeightMap
-from cosmos_exp.models.transfer1.map_files import check_map, read_map, resized
-from cosmos_exp.models.transfer1.region_masks import area_map, token_mask, weight_values
+from cosmos_exp.models.dit.area_maps import area_map, weight_values
+from cosmos_exp.models.dit.map_files import check_map, read_map, resized
+from cosmos_exp.models.transfer1.region_masks import token_mask
 from cosmos_exp.rendering.palette import Tag
 from tests.helpers.videos import encode, numbered
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,30 @@ def model25_folder(published, tmp_path_factory) -> Path:
     options = {"dtype": torch.float32, "report": lambda line: None, "read": read_part}
     assert convert_checkpoint(source, folder, config, files, **options) == ["network", "tokenizer", "text_encoder"]
     return folder
+
+
+@pytest.fixture(scope="session")
+def general25(tmp_path_factory):
+    """A function: the model folder of a single-view model by name, of published files with one base net, and the
+    networks that these hold, by control."""
+    import torch
+    from helpers.published25 import small_config, write_general
+
+    from cosmos_exp.models.checkpoints.convert import convert_checkpoint
+    from cosmos_exp.models.transfer25.convert import read_part
+    from cosmos_exp.models.transfer25.released import MODELS
+
+    source = tmp_path_factory.mktemp("published25_general")
+    nets = write_general(source, small_config("transfer25_edge"))
+
+    @cache
+    def converted(name: str):
+        folder = tmp_path_factory.mktemp(name)
+        options = {"dtype": torch.float32, "report": lambda line: None, "read": read_part}
+        convert_checkpoint(source, folder, small_config(name), MODELS[name].files, **options)
+        return folder, nets
+
+    return converted
 
 
 @pytest.fixture(scope="session")

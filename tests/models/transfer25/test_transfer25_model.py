@@ -93,11 +93,6 @@ def test_a_prompt_is_the_user_of_a_chat_and_padding_takes_part(model25):
     assert embedded[-1].abs().sum() > 0
 
 
-def test_the_text_encoder_works_in_bfloat16_unless_told_otherwise(model25_folder):
-    parts = ViewsModel.from_folder(model25_folder).text_encoder.parameters()
-    assert {part.dtype for part in parts} == {torch.bfloat16}
-
-
 def test_order_rows_and_primary_view():
     names = ("front_tele_30fov", "cross_left_120fov", "rear_right_70fov")
     assert in_order(names) == ("rear_right_70fov", "cross_left_120fov", "front_tele_30fov")
@@ -127,6 +122,23 @@ def test_the_interval_of_guidance_is_noise_over_signal():
     guided = [level for level in levels if FlowParams(35, 3.0, guidance_interval=(0.3, 10.0)).guidance_at(level)]
     assert guided == [level for level in levels if 0.3 / 1.3 <= level <= 10 / 11] and len(guided) == 22
     assert all(FlowParams(35, 3.0).guidance_at(level) for level in levels)
+
+
+def test_a_map_weighs_each_view_and_place_by_itself(model25):
+    hints, weights, texts, negative = inputs(model25)
+    options = {"view_ids": view_ids(VIEWS)}
+    plain = sample_views(model25, hints, weights, texts, negative, STEPS, 5, **options)
+    whole = torch.full((1, 1, 2 * 4, 2, 3), 0.7)
+    same = sample_views(model25, hints, {"wsm": whole}, texts, negative, STEPS, 5, **options)
+    torch.testing.assert_close(same, plain, atol=1e-4, rtol=1e-4)
+    zero = sample_views(model25, hints, {"wsm": 0 * whole}, texts, negative, STEPS, 5, **options)
+    off = sample_views(model25, hints, {"wsm": 0.0}, texts, negative, STEPS, 5, **options)
+    torch.testing.assert_close(zero, off, atol=1e-4, rtol=1e-4)
+    first = whole.clone()
+    first[:, :, 4:] = 0  # of the second view
+    half = sample_views(model25, hints, {"wsm": first}, texts, negative, STEPS, 5, **options)
+    near, far = ((half[view] - plain[view]).norm() for view in (0, 1))
+    assert 0 < near < far
 
 
 def test_a_control_of_weight_zero_is_the_base_network(model25):

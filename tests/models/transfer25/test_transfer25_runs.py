@@ -73,6 +73,8 @@ def test_a_run_makes_every_view(first, root):
     assert first.misses["input"] == 1
     metrics = json.loads((root / "first" / "metrics.json").read_text())["Sunny"]
     assert {f"psnr/{view}" for view in VIEWS} <= set(metrics)
+    assert first.weights == {"multi_view": {"wsm": 1.0}}
+    assert read_video(folder / "grid.mp4").shape == (FRAMES, 2 * 32, 2 * 48, 3)  # front tele over left and front
 
 
 def test_what_is_the_same_is_not_computed_again(first, run_small):
@@ -90,7 +92,8 @@ def test_one_view_of_one_chunk(run_small, root):
 
 
 def test_two_processes_make_what_one_makes(run_small, root):
-    options = ("views.names=[front_wide_120fov,cross_left_120fov]", "model.num_frames=13", "sampler.guidance=0")
+    options = ("views.names=[front_wide_120fov,cross_left_120fov]", "model.num_frames=13", "sampler.guidance=0",
+               "controls.wsm.weight_map.box=[0,0,1,0.75]")  # fmt: skip
     videos = []
     for name, processes in (("alone", "null"), ("together", "2")):
         assert run_small(name, *options, f"hardware.processes={processes}").misses["multi_view"] == 1
@@ -100,10 +103,45 @@ def test_two_processes_make_what_one_makes(run_small, root):
     assert alone.std() > 1 and np.abs(alone - together).max() <= 8  # levels, after the encoder
 
 
+def test_a_weight_map_counts_in_every_view(run_small, root):
+    options = ("views.names=[front_wide_120fov,cross_left_120fov]", "model.num_frames=13", "sampler.guidance=0")
+
+    def made(name: str, *overrides: str) -> list[np.ndarray]:
+        assert run_small(name, *options, *overrides).misses["multi_view"] == 1
+        (folder,) = (root / name / "multi_view").iterdir()
+        return [read_video(folder / f"{number}.mp4") for number in range(2)]
+
+    plain = made("plain", "controls.wsm.weight=0.5")
+    same = made("same", "controls.wsm.weight_map={box: [0,0,0.5,1], inside: 0.5, outside: 0.5}")
+    assert all(np.abs(a.astype(int) - b).max() <= 2 for a, b in zip(plain, same))  # levels, after the encoder
+    mapped = made("mapped", "controls.wsm.weight_map.box=[0,0,1,0.5]")
+    assert not any(np.array_equal(a, b) for a, b in zip(plain, mapped))
+    shown = [read_video(path)[0] for path in sorted((root / "mapped" / "wsm_weight").glob("*/*.mp4"))]
+    assert len(shown) == 2 and all(picture[:14].max(axis=-1).min() > 100 > 20 > picture[18:].max() for picture in shown)
+    classes = run_small("classes", *options, "controls.wsm.weight_map.classes=[road]")
+    assert classes.misses["multi_view"] == 1 and not classes.misses.get("hints")
+
+
+def test_a_mask_of_each_view(run_small, configured, root, tmp_path):
+    for name, value in (("front_wide_120fov", 1.0), ("cross_left_120fov", 0.0)):
+        np.save(tmp_path / f"{name}.npy", np.full((8, 12), value, np.float32))
+    options = ("views.names=[front_wide_120fov,cross_left_120fov]", "model.num_frames=13", "sampler.guidance=0")
+    status = run_small("masks", *options, f"controls.wsm.weight_map.mask={tmp_path}")
+    assert status.misses["multi_view"] == 1
+    shown = [read_video(path)[0] for path in sorted((root / "masks" / "wsm_weight").glob("*/*.mp4"))]
+    assert sorted(int(picture.max()) > 100 for picture in shown) == [False, True]
+    mask = f"controls.wsm.weight_map.mask={tmp_path}/front_wide_120fov.npy"
+    (error,) = validate(configured(*options, mask))
+    assert "is one file, and transfer25_auto_multiview makes 2 views together: give a folder" in error
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (("model.num_frames=20",), "model.num_frames=20: all views together are of 13, 25, 37 ... frames"),
+        (
+            ("model.num_frames=20",),
+            "model.num_frames=20: all views together are of 13, 25 ... 121 frames",
+        ),
         (("model.overlap=5", "model.num_frames=25"), "with model.overlap=5; nearest is 21"),
         (("model.given_frames=[2]",), "2 is none of 0, 1 and 5; nearest is 1"),
         (("model.given_frames=[1,1]",), "give one number for all views, or one for each of"),
@@ -111,7 +149,8 @@ def test_two_processes_make_what_one_makes(run_small, root):
         (("sampler.sigma_max=40",), "the noise levels of transfer25_auto_multiview follow from sampler.num_steps"),
         (("sampler.input=rgb",), "transfer25_auto_multiview starts from noise; give sampler.first_frames"),
         (("controls.wsm.weight=1.5",), "takes 0 to 1; nearest is 1"),
-        (("controls.wsm.weight_map.box=[0,0,1,0.5]",), "has one weight for the whole picture"),
+        (("controls.wsm.weight_map.box=[0,0,2,0.5]",), "controls.wsm.weight_map: box=[0.0, 0.0, 2.0, 0.5]"),
+        (("captions.regions=[{prompt: A house., box: [0,0,1,0.5]}]",), "reads a prompt per view and no regions"),
         (("views.names=[front_wide_120fov,front_wide_120fov]",), "front_wide_120fov"),
         (("sampler.first_frames=nowhere",), "sampler.first_frames: no folder 'nowhere'"),
         (("hardware.processes=3",), "3 processes cannot split 4 latent frames and 2 attention heads"),

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from cosmos_exp.common.errors import UserError, ValidationErrors
-from cosmos_exp.models.transfer25.spec_file import read_samples, with_values, write_samples
+from cosmos_exp.models.transfer25.sample_config import run_values
+from cosmos_exp.models.transfer25.sample_json import write_samples
+from cosmos_exp.models.transfer25.samples import read_samples
+from cosmos_exp.models.transfer25.spec_file import with_values
 
 
 @pytest.fixture
@@ -38,9 +41,16 @@ def test_defaults_order_and_active_views(folder):
     (sample,) = read_samples([written(folder, GIVEN)])
     assert list(sample.views) == ["front_wide_120fov", "cross_left_120fov"]
     assert sample.prompt == "A rainy street."
-    assert (sample.guidance, sample.num_steps, sample.fps, sample.num_frames) == (3, 35, 10, 29)
+    assert (sample.guidance, sample.num_steps, sample.fps, sample.num_frames()) == (3, 35, 10, 29)
     assert sample.given_frames() == {"front_wide_120fov": 1, "cross_left_120fov": 1}
     assert sample.views["front_wide_120fov"].input_path == folder / "front_in.mp4"
+
+
+def test_null_is_left_out_where_nothing_is_the_default(folder):
+    nulls = {"prompt": None, "negative_prompt": None, "rear_left": None, "rear": {"control_path": None}}
+    assert read_samples([written(folder, GIVEN | nulls)]) == read_samples([written(folder, GIVEN)])
+    with pytest.raises(ValidationErrors, match="seed is None: needed is a whole number"):
+        read_samples([written(folder, GIVEN | {"seed": None})])
 
 
 def test_a_long_clip_with_frames_of_each_view(folder):
@@ -48,10 +58,11 @@ def test_a_long_clip_with_frames_of_each_view(folder):
     values["front_wide"]["num_conditional_frames_per_view"] = 5
     values["cross_left"]["num_conditional_frames_per_view"] = 1
     (sample,) = read_samples([written(folder, values)])
-    assert sample.num_frames == 29 + 2 * 24
-    overrides = sample.overrides()
-    assert {"model.num_frames=77", "model.overlap=5", "model.given_frames=[5,1]"} <= set(overrides)
-    assert "views.names=[front_wide_120fov,cross_left_120fov]" in overrides
+    assert sample.num_frames() == 29 + 2 * 24
+    overrides = run_values(sample, 29)
+    wanted = {"model.num_frames": 77, "model.overlap": 5, "model.given_frames": [5, 1], "scene.duration": 8.0}
+    assert wanted.items() <= overrides.items()
+    assert overrides["views.names"] == ["front_wide_120fov", "cross_left_120fov"]
 
 
 def test_what_is_written_is_read_again(folder):
@@ -74,7 +85,11 @@ def test_what_is_written_is_read_again(folder):
         ({"guidance": 2.5}, "guidance is 2.5: needed is a whole number, 0 to 7"),
         ({"guidance": True}, "guidance is True"),
         ({"num_conditional_frames": 2}, "needed is 0, 1 or 5"),
-        ({"control_weight": 1.5}, "needed is a number, 0 to 1"),
+        ({"control_weight": 1.5}, "needed is a number above 0, at most 1"),
+        ({"prompt": "  "}, "the prompt is empty"),
+        ({"prompt": 3}, "prompt is 3: needed is a text"),
+        ({"seed": 2**32}, "needed is a whole number, 0 to 4294967295"),
+        ({"front_wide": {"control_path": "frnt.mp4"}}, "did you mean"),
         ({"chunk_overlap": 29}, "chunk_overlap is 29: needed is 1 or 5"),
         ({"front_wide": {"control_path": "nowhere.mp4"}}, "front_wide.control_path: no file"),
         ({"front_wide": {"control_path": "front.mp4"}}, "front_wide.input_path is missing: its first 1 frames"),
@@ -89,6 +104,25 @@ def test_a_mistake_is_told_with_its_place(folder, change, message):
         read_samples([path])
     (line,) = [line for line in str(raised.value).splitlines() if message in line]
     assert f"{path}:1: " in line
+
+
+def test_all_mistakes_of_all_files_are_told_together(folder):
+    good, broken = written(folder, GIVEN, name="good.jsonl"), folder / "broken.json"
+    broken.write_text("{")
+    lines = written(folder, GIVEN | {"sed": 1, "fps": 0}, GIVEN | {"name": "b", "seed": -1}, name="bad.jsonl")
+    with pytest.raises(ValidationErrors) as raised:
+        read_samples([lines, broken, folder / "nowhere.json", good])
+    told = str(raised.value)
+    assert "unknown key 'sed': did you mean 'seed'" in told and "fps is 0" in told and "bad.jsonl:2: seed is -1" in told
+    assert "broken.json is not JSON" in told and "no file of samples" in told
+
+
+def test_a_path_outside_the_folder_of_the_file_is_written_whole(folder, tmp_path):
+    (sample,) = read_samples([written(folder, GIVEN)])
+    write_samples(tmp_path / "below" / "again.json", [sample])
+    values = json.loads((tmp_path / "below" / "again.json").read_text())
+    assert values["front_wide"]["control_path"] == str(folder / "front.mp4")
+    assert read_samples([tmp_path / "below" / "again.json"]) == [sample]
 
 
 def test_per_view_counts_go_all_together(folder):

@@ -9,8 +9,8 @@ import pytest
 from helpers.browser import browser, require_browser
 from helpers.sweep_folder import CLIP, moving_square, write_run
 
-from cosmos_exp.common.video import write_video
-from cosmos_exp.common.views import GRID, VIEWS
+from cosmos_exp.common.video import compose_grid, write_video
+from cosmos_exp.common.views import ALL_VIEWS, VIEWS, grid_rows
 from cosmos_exp.runs.run_folder import RunFolder
 from cosmos_exp.runs.sweep_cells import read_cells
 from cosmos_exp.tracking.comparison.compare import page_data, write_page
@@ -94,10 +94,50 @@ def test_over_the_grid_every_view_has_its_place(page):
     for number, tile in enumerate(tiles):
         assert tile["left"] == pytest.approx(grid["left"] + number % 3 * grid["width"] / 3, abs=1)
         assert tile["top"] == pytest.approx(grid["top"] + number // 3 * grid["height"] / 2, abs=1)
-    names = [view for row in GRID for view in row]
+    names = [view for row in grid_rows(VIEWS) for view in row]
     places = page.run("""
         return [...document.querySelector('.overlay').children].map(node => node.getAttribute('src'))""")
     assert [bool(source) for source in places] == [name in (VIEWS[0], REAR) for name in names]
+
+
+@pytest.fixture(scope="module")
+def seven(tmp_path_factory):
+    """One run of seven views, an HD map of each."""
+    folder = tmp_path_factory.mktemp("seven")
+    run = RunFolder(folder / "0_ab")
+    write_run(run.path, [], weights=WEIGHTS)
+    run.config.write_text(json.dumps(run.read_config() | {"views": {"names": list(ALL_VIEWS)}}))
+    views = {view: moving_square(20 * number) for number, view in enumerate(ALL_VIEWS)}
+    write_video(run.grid(CLIP, "Night"), compose_grid(views), 10)
+    for number, (view, video) in enumerate(views.items()):
+        write_video(run.view(CLIP, "Night", number), video, 10)
+        write_video(run.control("hdmap", view, CLIP), video, 10)
+    return folder
+
+
+def test_page_data_has_all_seven_views(seven):
+    (cell,) = page_data(seven, read_cells(seven))["cells"]
+    assert cell["grid"] == grid_rows(ALL_VIEWS) and len(cell["grid"]) == 3
+    assert set(ALL_VIEWS) <= set(cell["videos"]) and list(cell["controls"]["hdmap"]) == list(ALL_VIEWS)
+
+
+def test_over_the_grid_seven_views_lie_as_in_their_video(seven):
+    require_browser()
+    write_page(seven)
+    with browser(seven) as opened:
+        opened.open(seven / "compare.html")
+        opened.wait("videos().length === 1")
+        choose(opened, "show", "grid")
+        choose(opened, "overlay", "hdmap")
+        opened.wait("videos().every(v => v.readyState >= 2)")
+        grid, *tiles = opened.run("""
+            const figure = document.querySelector('#videos figure'), box = n => n.getBoundingClientRect().toJSON();
+            return [figure.querySelector('.stage > video'), ...figure.querySelectorAll('.overlay > *')].map(box);""")
+        assert len(tiles) == len(overlays(opened)) == 7
+        for number, tile in enumerate(tiles):
+            row, column = divmod(number + 2, 3) if number else (0, 1)
+            assert tile["left"] == pytest.approx(grid["left"] + column * grid["width"] / 3, abs=1)
+            assert tile["top"] == pytest.approx(grid["top"] + row * grid["height"] / 3, abs=1)
 
 
 def test_the_slider_fades_what_lies_over(page):

@@ -8,7 +8,7 @@ function tilesOf(cell, paths) {
   if (!paths || state.show.startsWith("control ")) return [];
   const rows =
     state.show === "grid"
-      ? data.grid.map(row => row.map(view => paths[cell.views.includes(view) ? view : front]))
+      ? cell.grid.map(row => row.map(view => paths[view]))
       : [[paths[cell.views.includes(state.show) ? state.show : front]]];
   return rows.flat().some(Boolean) ? rows : [];
 }
@@ -29,10 +29,19 @@ const playersOf = cell =>
     0,
   );
 
+// Shorter rows stand in the middle, as in the video of all views: a tile is two columns wide.
 function mosaic(rows, className) {
-  const tiles = rows.flat().map(source => (source ? player(source) : make("span")));
+  const across = Math.max(...rows.map(row => row.length));
+  const tiles = rows.flatMap((row, r) =>
+    row.map((source, i) => {
+      const tile = source ? player(source) : make("span");
+      tile.style.gridArea = `${r + 1} / ${across - row.length + 1 + 2 * i} / auto / span 2`;
+      return tile;
+    }),
+  );
   const node = make("div", {className}, ...tiles);
-  node.style.gridTemplateColumns = `repeat(${rows[0].length}, 1fr)`;
+  node.style.gridTemplateColumns = `repeat(${2 * across}, 1fr)`;
+  node.style.gridTemplateRows = `repeat(${rows.length}, 1fr)`;
   return node;
 }
 // A video with its overlay, and its controls beside it.

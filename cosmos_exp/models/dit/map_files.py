@@ -19,7 +19,7 @@ from cosmos_exp.common.video_decoding import conversion, pictures, video_info
 from cosmos_exp.controls.user_videos import check_video
 from cosmos_exp.models.checkpoints.pickled import read_pickled
 from cosmos_exp.models.checkpoints.safetensors_file import read_safetensors
-from cosmos_exp.models.transfer1.control_weights import trilinear
+from cosmos_exp.models.dit.weight_maps import trilinear
 
 log = logging.getLogger(__name__)
 
