@@ -144,7 +144,9 @@ def test_waymos_five_views(run_tiny, tiny_released) -> None:
     assert len(list(folder.multi_view(clip, "Sunny").glob("?.mp4"))) == 5
     grid, front = read_video(folder.grid(clip, "Sunny")), read_video(folder.view(clip, "Sunny", 0))
     assert grid.shape[:3] == (9, 32, 96)
-    assert np.abs(grid[:, 16:, 32:64].astype(int) - front).mean() < 12  # in place of the rear
+    assert np.abs(grid[:, :16, 32:64].astype(int) - front).mean() < 12
+    for beside in (slice(None, 12), slice(84, None)):  # two views in the second row, in its middle
+        assert grid[:, 18:, beside].mean() < 25
 
 
 def test_a_long_video_is_made_in_chunks(run_tiny, v2w: Path) -> None:

@@ -17,6 +17,7 @@ from cosmos_exp.scene.clipgt.scene import load_clipgt_scene
 
 carla = require_carla()
 pytest.importorskip("pyarrow")
+pytestmark = pytest.mark.own_process
 
 
 @contextlib.contextmanager
