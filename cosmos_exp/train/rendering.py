@@ -10,6 +10,7 @@ import queue
 import random
 import threading
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -27,12 +28,17 @@ from cosmos_exp.rendering.weather import WEATHERS
 from cosmos_exp.scene.procedural.street import ROADS, SAMPLED_ROADS, procedural_scene
 from cosmos_exp.scene.types import Scene
 from cosmos_exp.sensors.camera import Camera, Rig
+from cosmos_exp.sensors.pinhole import Pinhole
+from cosmos_exp.sensors.rigs import camera_pose, mounting
 from cosmos_exp.train.clips import Clip, ClipSize, ClipSpec, VideoKey, write_clip
 
 HELD_OUT_SEED = 1_000_000  # seeds from this one on are never used in training
 NUM_PHRASINGS = 4  # caption variants drawn in training
 WORLDS = ("streets", "wide")
 FURTHER_SHARE, NEAR_SHARE, TOWN_SHARE = 0.6, 0.5, 0.35  # of the scenes of the wide world
+MOUNTING = (0.3, 0.05, 0.2)  # forward, left, up
+ANGLES = (0.7, 2.0, 1.0)  # roll, pitch, yaw
+FOCAL = 0.06
 TRUTH = ("depth", "semantic", "instance", "hdmap")  # outputs that do not depend on the weather
 
 
@@ -61,6 +67,22 @@ def wide_options(rng: np.random.Generator) -> dict[str, str]:
     }
 
 
+def varied(rig: Rig, rng: np.random.Generator) -> Rig:
+    """The rig on another car, its cameras mounted with other angles and with other lenses: those of real clips are not
+    the same everywhere. Standard deviations: `MOUNTING` metres of all cameras together, `ANGLES` degrees and a share
+    `FOCAL` of the focal length of each pinhole camera."""
+    shift = rng.normal(0.0, MOUNTING)
+    cameras = []
+    for camera in rig.cameras:
+        position, rotation = mounting(camera.camera_to_rig)
+        pose = camera_pose(position + shift, rotation + rng.normal(0.0, ANGLES))
+        zoom, model = float(np.exp(rng.normal(0.0, FOCAL))), camera.model
+        if isinstance(model, Pinhole):
+            model = replace(model, fx=model.fx * zoom, fy=model.fy * zoom)
+        cameras.append(Camera(camera.name, model, pose))
+    return Rig(rig.name, tuple(cameras))
+
+
 def styles_of(spec: ClipSpec) -> tuple[str, ...]:
     """`num_styles` styles in random order, each equally likely over seeds."""
     order = np.random.default_rng([spec.seed, 2]).permutation(len(STYLES))
@@ -71,6 +93,8 @@ def render_clip(spec: ClipSpec, rig: Rig) -> Clip:
     """The clip of a seed; the rig's cameras have the clip's size."""
     size = spec.size
     scene = training_scene(spec.seed, (size.num_frames + 1) / size.fps, spec.world)
+    if spec.world == "wide":
+        rig = varied(rig, np.random.default_rng([spec.seed, 5]))
     renderer = Renderer(scene)
     times = scene.frame_times(size.num_frames, size.fps)
     styles = styles_of(spec)

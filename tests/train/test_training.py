@@ -34,6 +34,7 @@ from cosmos_exp.train.rendering import (
     styled_caption,
     styles_of,
     training_scene,
+    varied,
 )
 from cosmos_exp.train.tokenizer import TokenizerLoss, VideoBank, difference_loss, train_tokenizer
 
@@ -68,6 +69,21 @@ def test_a_clip_holds_styles_of_every_view_and_controls_of_the_first(clip):
 def test_a_clip_is_a_function_of_its_seed(clip, rig):
     again = render_clip(ClipSpec(3, VIEWS, 2, ("hdmap", "seg"), SIZE), rig)
     assert np.array_equal(again.videos, clip.videos) and again.prompts == clip.prompts
+
+
+def test_cameras_of_the_wide_world_are_mounted_anew_in_each_clip(rig):
+    again, other = (varied(rig, np.random.default_rng(seed)) for seed in (1, 2))
+    assert np.array_equal(
+        again.cameras[0].camera_to_rig, varied(rig, np.random.default_rng(1)).cameras[0].camera_to_rig
+    )
+    for view in VIEWS:
+        own, first, second = (r.camera(view) for r in (rig, again, other))
+        assert 0.01 < np.abs(first.camera_to_rig[:3, 3] - own.camera_to_rig[:3, 3]).max() < 1.5
+        turned = np.arccos(np.clip(first.camera_to_rig[:3, 2] @ own.camera_to_rig[:3, 2], -1, 1))
+        assert 0 < np.degrees(turned) < 12 and 0.7 < first.model.fx / own.model.fx < 1.4
+        assert not np.array_equal(first.camera_to_rig, second.camera_to_rig)
+    together = [r.camera_to_rig[2, 3] for r in again.cameras], [r.camera_to_rig[2, 3] for r in rig.cameras]
+    assert np.ptp(np.subtract(*together)) < 1e-9  # on one car
 
 
 def test_the_wide_world_has_all_roads_and_says_so_in_its_captions(rig):

@@ -1,4 +1,4 @@
-"""A motorway: two to four lanes a direction, a median barrier, shoulders, sometimes a ramp; nobody on foot."""
+"""A motorway: two to six lanes a direction, a median barrier, shoulders, sometimes a ramp; nobody on foot."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RAMP_SLOPE = 0.16  # metres aside per metre, far out
 def motorway_section(rng: np.random.Generator) -> CrossSection:
     """The median is that of the barrier and of a narrow shoulder on either side of it."""
     return CrossSection(
-        lanes=int(rng.choice([2, 3, 4], p=[0.4, 0.4, 0.2])),
+        lanes=int(rng.choice([2, 3, 4, 5, 6], p=[0.3, 0.3, 0.2, 0.1, 0.1])),
         lane_width=float(rng.uniform(3.5, 3.75)),
         parking=0.0,
         shoulder=float(rng.uniform(2.2, 3.2)),
