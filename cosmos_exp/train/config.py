@@ -26,9 +26,8 @@ class ClipsConfig:
     start_at: training on them begins when so many are encoded, and goes on while the others are rendered; null waits
     for all, so that a repetition draws the same batches.
     world: `streets`, the five kinds of street that a seed samples, with ordinary traffic; or `wide`, all kinds of road,
-    with traffic near the ego in half of the scenes, the layout of towns in a third, and cameras that are mounted a little
-    differently in each. Another world needs another
-    folder, as clips on disk are not rendered again.
+    with traffic near the ego in half of the scenes, the layout of towns in a third, and cameras mounted a little
+    differently in each. Another world needs another folder, as clips on disk are not rendered again.
     """
 
     num_clips: int = 1600
