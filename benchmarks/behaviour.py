@@ -7,7 +7,7 @@ kept in the folder and resumed. A claim compares two settings, paired over scene
 holds where the 95 % interval of the difference lies on its side. What is wanted:
 
 guidance  0 to 3 raises the style score, and costs at most 0.5 dB and 5 % of the labels shown.
-weight    of the HD map alone: every step from 0 to 1 raises the agreement of the masks.
+weight    of the HD map alone: every step from 0.05 to 1 raises the agreement of the masks.
 controls  each alone is the best single one in its own measure: vis Blur SSIM, edge Edge F1, depth si-RMSE, seg mask
           mIoU; over seeds vis differs least and seg most; all at once are best over these measures.
 steps     more are never worse.
@@ -38,7 +38,7 @@ STYLE, WRONG_STYLE = "Sunny", "Night"
 MEASURES = {"vis": ("blur_ssim", 1), "edge": ("edge_f1", 1), "depth": ("depth_si_rmse", -1), "seg": ("mask_miou", 1)}
 """control: its own measure, and 1 where more is better."""
 MOST_DECIBELS, MOST_LABELS, LEAST_CAPTION = 0.5, 0.05, 8.0
-WEIGHTS = (0, 0.25, 0.5, 1)
+WEIGHTS = (0.05, 0.25, 0.5, 1)  # a run needs a control with a weight
 STEPS = (4, 8, 16, 35)
 GUIDANCE = (0, 3)
 
