@@ -45,16 +45,21 @@ class CarlaLiveConfig(SceneConfig):
     """Of the scenery (buildings, trees) generated beside the roads, for what the renderer draws."""
 
 
+WITHOUT_PICTURES = "capture"
+"""Folder of a capture of actors and map alone, below the one that is given."""
+
+
 def load(folder: str | None, seed: int, **options: Any) -> Scene:
-    """The scene of a capture; where there is none yet, of one without pictures, which is not kept unless it has a
-    folder."""
+    """The scene of a capture; where there is none yet, of one without pictures, which is kept in `capture` below the
+    folder, if that is given: a run that needs pictures makes a capture of its own."""
     from cosmos_exp.scene.carla_live.folder import is_finished, open_capture
     from cosmos_exp.scene.carla_live.scene import captured_scene
 
-    if folder and is_finished(folder):
-        return captured_scene(open_capture(folder), seed=seed)
+    for place in (folder, Path(folder) / WITHOUT_PICTURES) if folder else ():
+        if is_finished(place):
+            return captured_scene(open_capture(place), seed=seed)
     with TemporaryDirectory() as temporary:
-        return captured_scene(_record(Path(folder or temporary) / "capture", options), seed=seed)
+        return captured_scene(_record(Path(folder or temporary) / WITHOUT_PICTURES, options), seed=seed)
 
 
 def _record(folder: Path, options: Mapping[str, Any]) -> Capture:

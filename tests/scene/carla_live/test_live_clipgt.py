@@ -45,7 +45,7 @@ def test_a_capture_is_exported_and_read_back(server, drive, tmp_path, replayed):
             export(["clipgt", "-o", str(tmp_path / "clips"), "scene=carla_live", *where, "sensors=nvidia_seven"]) == 0
         )
     (path,) = (tmp_path / "clips").iterdir()
-    scene = load_scene("carla_live", folder=str(tmp_path / "capture"))
+    scene = load_scene("carla_live", folder=str(tmp_path))  # of the capture that is there, without the server
     back = load_clipgt_scene(tmp_path / "clips", path.name)
     check_same(scene, back, ClipGt(path).frame_times / 1e6)
     assert len(back.tracks) == len(scene.tracks) and bool(back.tracks) == replayed
