@@ -75,7 +75,7 @@ def varied(rig: Rig, rng: np.random.Generator) -> Rig:
     cameras = []
     for camera in rig.cameras:
         position, rotation = mounting(camera.camera_to_rig)
-        pose = camera_pose(position + shift, rotation + rng.normal(0.0, ANGLES))
+        pose = camera_pose((position + shift).tolist(), (rotation + rng.normal(0.0, ANGLES)).tolist())
         zoom, model = float(np.exp(rng.normal(0.0, FOCAL))), camera.model
         if isinstance(model, Pinhole):
             model = replace(model, fx=model.fx * zoom, fy=model.fy * zoom)
