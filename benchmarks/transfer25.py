@@ -164,7 +164,7 @@ class _Evaluations:
                 with torch.inference_mode():
                     call()
                     _, took, _ = _timed(call, self.device)
-            except Exception as error:
+            except Exception as error:  # of a kernel: any
                 self._failed(what, error)
                 continue
             self.results.add(what, seconds=took, teraflops=work / took / 1e12)
@@ -175,7 +175,7 @@ class _Evaluations:
             if not self.plain_seconds:
                 self.warm.plain()
             made, took, peak = _timed(lambda: self.plain(self.chunk, self.chunk.texts[text]), self.device)
-        except Exception as error:
+        except Exception as error:  # of a kernel: any
             return self._failed(what, error)
         self.plain_seconds.append(took)
         self.results.add(what, seconds=took, teraflops=self.work / 2 / took / 1e12, peak_gib=peak)
@@ -198,7 +198,7 @@ class _Evaluations:
                 self.speed = speed
             call = self.chunk.evaluation(self.net, guidance=guidance, cache_threshold=0.9 if cached else 0.0)
             made, took, peak = _timed(call, self.device)
-        except Exception as error:
+        except Exception as error:  # of a kernel: any
             return self._failed(what, error)
         self._add(what, took, {"peak_gib": peak}, made, against)
         if cached:
@@ -216,6 +216,7 @@ class _Evaluations:
         self.results.add(what, **values)
 
     def _failed(self, what: str, error: Exception) -> None:
+        """A kernel that is not there, or too little memory, is a row of its own; the others go on."""
         self.results.add(what, error=f"{type(error).__name__}: {str(error).partition(chr(10))[0]}")
         self.speed = None
 

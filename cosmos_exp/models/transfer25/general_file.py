@@ -21,6 +21,7 @@ from cosmos_exp.models.transfer25.sample_json import (
     whole,
     without_nulls,
     wrong,
+    wrong_keys,
 )
 
 CONTROLS = ("edge", "vis", "depth", "seg")
@@ -110,9 +111,7 @@ OF_CONTROL: dict[str, Rule] = {
 def read_sample(values: Any, folder: Path, problems: list[str]) -> GeneralSample | None:
     """See `sample_json.Parse`."""
     values = without_nulls(values, (*spec_file.TEXTS, *CONTROLS))
-    known = {**SCALARS, **dict.fromkeys(CONTROLS)}
-    problems += [unknown_name("key", key, known) for key in values if key not in known]
-    problems += wrong(values, SCALARS)
+    problems += wrong_keys(values, SCALARS, CONTROLS)
     problems += [f"{key} is missing" for key in ("name", "video_path") if key not in values]
     controls = {name: _control(name, values[name], folder, problems) for name in CONTROLS if name in values}
     if not controls:

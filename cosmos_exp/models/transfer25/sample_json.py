@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from cosmos_exp.common.errors import UserError, ValidationErrors, attempt, repeated
+from cosmos_exp.common.errors import UserError, ValidationErrors, attempt, repeated, unknown_name
 from cosmos_exp.common.files import write_bytes
 from cosmos_exp.common.guards import CAPTION_BYTES, parse_json, read_bytes, shortened
 from cosmos_exp.common.input_files import did_you_mean
@@ -119,6 +119,13 @@ def wrong(values: Mapping[str, Any], rules: Mapping[str, Rule], prefix: str = ""
     for key, (is_right, needed) in rules.items():
         if key in values and not is_right(values[key]):
             yield f"{prefix}{key} is {shortened(values[key])}: needed is {needed}"
+
+
+def wrong_keys(values: Mapping[str, Any], rules: Mapping[str, Rule], others: Collection[str]) -> Iterator[str]:
+    """Of a sample: keys that it does not have, then values that break a rule. others: keys without a rule."""
+    known = [*rules, *others]
+    yield from (unknown_name("key", key, known) for key in values if key not in known)
+    yield from wrong(values, rules)
 
 
 def prompt_of(values: Mapping[str, Any], folder: Path, problems: list[str]) -> str:

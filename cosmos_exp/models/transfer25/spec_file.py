@@ -22,6 +22,7 @@ from cosmos_exp.models.transfer25.sample_json import (
     whole,
     without_nulls,
     wrong,
+    wrong_keys,
 )
 from cosmos_exp.models.transfer25.views import VIEW_KEYS
 
@@ -123,9 +124,7 @@ def read_sample(values: Any, folder: Path, problems: list[str]) -> Sample | None
         problems.append(f"a sample is an object, not {shortened(values)}")
         return None
     values = without_nulls(values, (*TEXTS, *VIEW_OF))
-    known = {**SCALARS, **dict.fromkeys(VIEW_OF)}
-    problems += [unknown_name("key", key, known) for key in values if key not in known]
-    problems += wrong(values, SCALARS)
+    problems += wrong_keys(values, SCALARS, VIEW_OF)
     if "name" not in values:
         problems.append("name is missing")
     views = {view: _view(key, values[key], folder, problems) for view, key in VIEW_KEYS.items() if key in values}

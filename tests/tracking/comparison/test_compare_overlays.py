@@ -83,13 +83,18 @@ def test_the_hd_map_of_the_shown_view_lies_over_it(page):
     assert overlays(page) == [] and page.run("return $('opacity-label').hidden")
 
 
+def boxes(page):
+    """Of the grid's video, then of what lies over it, in page coordinates."""
+    return page.run("""
+        const figure = document.querySelector('#videos figure'), box = node => node.getBoundingClientRect().toJSON();
+        return [figure.querySelector('.stage > video'), ...figure.querySelectorAll('.overlay > *')].map(box);""")
+
+
 def test_over_the_grid_every_view_has_its_place(page):
     choose(page, "show", "grid")
     choose(page, "overlay", "labels")
     page.wait("videos().every(v => v.readyState >= 2)")
-    grid, *tiles = page.run("""
-        const figure = document.querySelector('#videos figure'), box = node => node.getBoundingClientRect().toJSON();
-        return [figure.querySelector('.stage > video'), ...figure.querySelectorAll('.overlay > *')].map(box);""")
+    grid, *tiles = boxes(page)
     assert len(tiles) == 6
     for number, tile in enumerate(tiles):
         assert tile["left"] == pytest.approx(grid["left"] + number % 3 * grid["width"] / 3, abs=1)
@@ -130,9 +135,7 @@ def test_over_the_grid_seven_views_lie_as_in_their_video(seven):
         choose(opened, "show", "grid")
         choose(opened, "overlay", "hdmap")
         opened.wait("videos().every(v => v.readyState >= 2)")
-        grid, *tiles = opened.run("""
-            const figure = document.querySelector('#videos figure'), box = n => n.getBoundingClientRect().toJSON();
-            return [figure.querySelector('.stage > video'), ...figure.querySelectorAll('.overlay > *')].map(box);""")
+        grid, *tiles = boxes(opened)
         assert len(tiles) == len(overlays(opened)) == 7
         for number, tile in enumerate(tiles):
             row, column = divmod(number + 2, 3) if number else (0, 1)
