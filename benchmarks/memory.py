@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 from hydra import compose, initialize_config_module
+from omegaconf import OmegaConf
 
 from benchmarks.random_model import CONTROL, RandomModel, RandomViewsModel, evaluate
 from benchmarks.transfer25_parts import Chunk, ClipSize, model_config
@@ -45,10 +46,10 @@ PROMPT = "The video is captured from a camera mounted on a car. It snows on a st
 def model_of(size: str, preset: str, device: str) -> RandomModel | RandomViewsModel:
     with initialize_config_module("cosmos_exp.conf", version_base="1.3"):
         cfg = compose("config", overrides=[f"hardware={preset}"])
-    hardware, speed = cfg.hardware, cfg.speed
+    hardware, speed = OmegaConf.to_object(cfg.hardware), OmegaConf.to_object(cfg.speed)
     dtype = getattr(torch, hardware.dtype)
     views = size in ("2b", "2b_tiny")
-    place = {field.name: hardware[field.name] for field in fields(Memory)}
+    place = {field.name: getattr(hardware, field.name) for field in fields(Memory)}
     place["text_encoder_dtype"] = place["text_encoder_dtype"] or (TEXT_ENCODER_DTYPE if views else "float32")
     if views:
         on_gpu = torch.device(device).type == "cuda"

@@ -147,27 +147,35 @@ class _Evaluations:
         self.seconds: dict[str, float] = {}
 
     def attention_kernels(self) -> None:
-        """One self-attention of all tokens by each kernel: which is torch's fastest."""
+        """One self-attention of all tokens by each kernel, and its difference from the first's.
+
+        Values have a common mean, as in trained networks: sums in less than float32 show there.
+        """
         config, fused = self.place.size.network, compiled() if self.device != "cpu" else EAGER
         shape = (3, 1, self.place.size.tokens, config.num_heads, config.head_dim)
         query, key, value = torch.randn(shape, device=self.device, dtype=self.place.dtype).transpose(2, 3)
+        value += 1
         bound = query.abs().max().item(), key.abs().max().item()
         work = 4 * self.place.size.tokens**2 * config.model_channels
-        calls: dict[str, Callable[[], object]] = {
+        calls: dict[str, Callable[[], Tensor | float8.Attended]] = {
             name: partial(attend, query, key, value, name)
             for name in (("auto", "flash") if self.device == "cpu" else ("cudnn", "flash"))
         }
         calls["fp8"] = partial(float8.attend, query, key, value, bound, fused)
+        first: Tensor | None = None
         for name, call in calls.items():
             what = f"attention alone, {name}"
             try:
                 with torch.inference_mode():
                     call()
-                    _, took, _ = _timed(call, self.device)
+                    made, took, _ = _timed(call, self.device)
+                    if isinstance(made, float8.Attended):
+                        made = made.total(self.place.dtype)
             except Exception as error:  # of a kernel: any
                 self._failed(what, error)
                 continue
-            self.results.add(what, seconds=took, teraflops=work / took / 1e12)
+            first = made if first is None else first
+            self.results.add(what, seconds=took, teraflops=work / took / 1e12, difference=_difference(made, first))
 
     def plain_pass(self, text: int) -> Tensor | None:
         what = "one pass of diffusers' blocks"

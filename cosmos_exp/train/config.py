@@ -78,7 +78,8 @@ class MultiViewConfig:
 
     front_noise: largest standard deviation of noise on true front views. generated_fronts: share of the samples whose
     front view is that of the stage `fronts`, where it has run. views_per_step: views in each batch, the front among
-    them. from_single_view: start from the single-view weights.
+    them. short_clips: share of the batches that are of 9 frames alone, of twice as many clips, at half the time of the
+    others or less. from_single_view: start from the single-view weights.
     """
 
     loop: LoopParams = field(default_factory=lambda: LoopParams(num_steps=4000, batch_size=48, lr=1e-3))
@@ -87,6 +88,7 @@ class MultiViewConfig:
     front_noise: float = 0.1
     generated_fronts: float = 0.5
     views_per_step: int = 6
+    short_clips: float = 0.0
     from_single_view: bool = True
 
 

@@ -26,6 +26,9 @@ from cosmos_exp.models.transfer1.transformer import Trunk
 from cosmos_exp.train.conditioning import Conditioning, uniform
 from cosmos_exp.train.latents import LatentSet
 
+SHORT = 2
+"""Latent frames of a short clip: 9 frames of video."""
+
 
 @dataclass
 class NoiseParams:
@@ -141,7 +144,8 @@ class MultiViewObjective(nn.Module):
     Each batch has the front view and `views_per_step - 1` random others: the net sees all views at once only in
     sampling. There, the given front view is generated, not ground truth: a share of the samples, `generated_fronts`,
     are given such a one where the latents have them, and `front_noise` is the largest standard deviation of the noise
-    that training adds to it.
+    that training adds to it. A share of the batches, `short_clips`, has the first SHORT latent frames alone, of twice
+    as many clips: attention over all views and frames is most of the cost.
     """
 
     def __init__(
@@ -157,6 +161,7 @@ class MultiViewObjective(nn.Module):
         front_noise: float = 0.1,
         generated_fronts: float = 0.5,
         views_per_step: int | None = None,
+        short_clips: float = 0.0,
     ):
         super().__init__()
         self.denoiser = denoiser
@@ -164,6 +169,7 @@ class MultiViewObjective(nn.Module):
         self.noise = noise
         self.batch_size = batch_size
         self.conditioning = conditioning or Conditioning()
+        self.short_clips = short_clips
         self.front_noise = front_noise
         self.generated_fronts = generated_fronts
         self.views = views
@@ -190,21 +196,23 @@ class MultiViewObjective(nn.Module):
     def forward(self, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         device = generator.device
         num_clips, num_styles, num_views = self.latents.targets.shape[:3]
+        frames, batch = self.latents.targets.shape[4], self.batch_size
+        if self.short_clips and uniform(generator) < self.short_clips:
+            frames, batch = min(SHORT, frames), 2 * batch
         guided = uniform(generator) < self.conditioning.guided
-        batch = max(1, self.batch_size // 2) if guided else self.batch_size
+        batch = max(1, batch // 2) if guided else batch
         n, k = draw_targets(num_clips, num_styles, batch, generator)
         others = 1 + torch.randperm(num_views - 1, generator=generator, device=device)[: self.views_per_step - 1]
         seen = torch.cat([others.new_zeros(1), others.sort().values])
-        x0 = stack_views(self.latents.targets[n, k][:, seen].float())
+        x0 = stack_views(self.latents.targets[n, k][:, seen, :, :frames].float())
         controls = self.conditioning.draw_controls(["hdmap"], generator)
-        hints = {c: stack_views(self.latents.hints[c][n][:, seen].float()) for c in controls}
+        hints = {c: stack_views(self.latents.hints[c][n][:, seen, :, :frames].float()) for c in controls}
         weights = self.conditioning.draw_weights(controls, batch, patch_grid(self.denoiser, x0), generator)
         sigma = self.noise.draw(batch, generator)
         x = x0 + sigma[:, None, None, None, None] * torch.randn(x0.shape, generator=generator, device=device)
-        front = self._given(x0, n, k, generator)
+        front = self._given(x0, n, k, frames, generator)
         drop = torch.rand(batch, generator=generator, device=device) < self.conditioning.text_dropout
         text = self.texts[n * num_styles + k][:, seen].float().flatten(1, 2)
-        frames = x0.shape[2] // len(seen)
         given = given_frames(len(seen), frames).to(device)
         view_ids = seen.repeat_interleave(frames)[None]
         with (
@@ -226,15 +234,15 @@ class MultiViewObjective(nn.Module):
         squares = (free * (predicted.float() - x0)).square().flatten(1).mean(dim=1) / free.mean()
         return (training_loss_weight(sigma) * squares).mean(), {"x0_mse": squares.detach().mean()}
 
-    def _given(self, x0: Tensor, clips: Tensor, styles: Tensor, generator: torch.Generator) -> Tensor:
+    def _given(self, x0: Tensor, clips: Tensor, styles: Tensor, frames: int, generator: torch.Generator) -> Tensor:
         """Latents like x0 [B,16,V*T,h,w] whose first view is what the net is given."""
         size = (len(x0), 1, 1, 1, 1)
         strength, choice = torch.rand(2, *size, generator=generator, device=x0.device)
         noised = x0 + self.front_noise * strength * torch.randn(x0.shape, generator=generator, device=x0.device)
         if self.latents.fronts is None:
             return noised
-        fronts = self.latents.fronts[clips, styles].float()
-        generated = torch.cat([fronts, x0[:, :, fronts.shape[2] :]], dim=2)
+        fronts = self.latents.fronts[clips, styles, :, :frames].float()
+        generated = torch.cat([fronts, x0[:, :, frames:]], dim=2)
         return torch.where(choice < self.generated_fronts, generated, noised)
 
 

@@ -64,6 +64,8 @@ NETWORKS: dict[str, Callable[[WorldModel], torch.nn.Module]] = {
     "single_view": lambda model: model.single_view(),
     "multi_view": lambda model: model.multi_view(),
 }
+RECOMPILE_LIMIT = 64
+"""All blocks share compiled code, once for each shape and set of arguments: sizes of batches, with and without hints."""
 REFRESH = 100
 """Steps between two looks for new latents."""
 
@@ -234,6 +236,7 @@ class Training:
                 front_noise=settings.front_noise,
                 generated_fronts=settings.generated_fronts,
                 views_per_step=settings.views_per_step,
+                short_clips=settings.short_clips,
             ).train()
             finished = self._trained(objective, parts, settings.loop, "multi_view")
         self._save("multi view", finished)
@@ -356,9 +359,10 @@ class Training:
 
     def _compile(self, denoiser: Denoiser) -> None:
         if self.config.compile:
+            torch._dynamo.config.recompile_limit = RECOMPILE_LIMIT
             for net in networks(denoiser.net).values():
                 for block in net.transformer_blocks:
-                    block.compile()
+                    block.compile(dynamic=False)
 
     def _specs(self, clips: ClipsConfig, views: tuple[str, ...], controls: tuple[str, ...]) -> Iterator[ClipSpec]:
         for seed in range(clips.first_seed, clips.first_seed + clips.num_clips):

@@ -187,8 +187,26 @@ def test_generated_fronts_are_given_to_the_multi_view_net(model):
     objective = MultiViewObjective(model.text_encoder, model.multi_view(), replace(latents, fronts=fronts), **options)
     clips, styles = torch.tensor([0, 2]), torch.tensor([1, 0])
     x0 = torch.zeros(2, 16, 2 * GRID[0], *GRID[1:])
-    given = objective._given(x0, clips, styles, torch.Generator().manual_seed(0))
+    given = objective._given(x0, clips, styles, GRID[0], torch.Generator().manual_seed(0))
     assert torch.equal(given[:, :, : GRID[0]], fronts[clips, styles].float()) and not given[:, :, GRID[0] :].any()
+
+
+def test_short_clips_are_the_first_frames_of_twice_as_many_clips(model, monkeypatch):
+    latents = made_up(len(VIEWS), ("hdmap",))
+    more = torch.randn_like(latents.targets)
+    longer = replace(
+        latents,
+        targets=torch.cat([latents.targets, more], dim=4),
+        hints={c: torch.cat([h, torch.randn_like(h)], dim=3) for c, h in latents.hints.items()},
+        fronts=torch.cat([latents.targets[:, :, 0], torch.randn_like(more[:, :, 0])], dim=3),
+    )
+    denoiser, seen = model.multi_view(), []
+    monkeypatch.setattr(denoiser, "forward", lambda x, *args, **kwargs: seen.append(x.shape) or x)
+    options = {"views": VIEWS, "noise": NoiseParams(), "batch_size": 3, "conditioning": Conditioning(guided=0.0)}
+    for share, frames, clips in ((0.0, 2 * GRID[0], 3), (1.0, 2, 6)):
+        objective = MultiViewObjective(model.text_encoder, denoiser, longer, short_clips=share, **options)
+        loss, _ = objective(torch.Generator().manual_seed(0))
+        assert torch.isfinite(loss) and seen[-1][:3] == (clips, 16, len(VIEWS) * frames)
 
 
 def test_latents_survive_a_round_trip(tmp_path):

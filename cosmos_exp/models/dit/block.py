@@ -24,7 +24,7 @@ from cosmos_exp.models.dit.positions import Positions
 from cosmos_exp.models.dit.regional import RegionKeys, Regions, RegionTexts, blend
 from cosmos_exp.models.dit.shared_attention import SharedAttention
 from cosmos_exp.models.kernels import attention, float8
-from cosmos_exp.models.kernels.float8 import Float8Linear, use_float8
+from cosmos_exp.models.kernels.float8 import Attended, Float8Linear, use_float8
 from cosmos_exp.models.kernels.fused import EAGER, Float8, Fused, compiled, norm_and_modulate, norm_heads
 from cosmos_exp.models.kernels.speed import Speed
 from cosmos_exp.models.kernels.te_linear import TELinear
@@ -220,7 +220,7 @@ class Block(nn.Module):
         key = fused.norm_and_rotate_heads(layer.to_k(normed), *rms_weight(layer.norm_k), *positions.rope)
         value = split_heads(layer.to_v(normed), layer.heads)
         del normed  # as large as a hidden state
-        attended: Tensor | Float8
+        attended: Tensor | Attended
         if shared is not None:
             attended = shared.attend(query, key.to(query), value.to(query), self.attention, fused)
         elif positions.sequence is None:
@@ -229,7 +229,7 @@ class Block(nn.Module):
             attended = positions.sequence.attend(self.attend, query, key, value)
         return Sum(hidden, Residual(gate, project_out(layer, attended, fused)))
 
-    def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor | Float8:
+    def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor | Attended:
         """Self-attention [B, heads, L, head_dim] with the chosen kernel."""
         if self.attention == "fp8":
             return float8.attend(query, key, value, self.bound, self.fused)
@@ -330,17 +330,24 @@ def split_heads(x: Tensor, heads: int) -> Tensor:
     return x.unflatten(2, (heads, -1)).transpose(1, 2)
 
 
-def project_out(layer: Attention, attended: Tensor | Float8, fused: Fused) -> Tensor:
+def project_out(layer: Attention, attended: Tensor | Attended, fused: Fused) -> Tensor:
     """The output projection of attention [B, heads, L, head_dim], [B, L, D]."""
     projection = layer.to_out[0]
-    if isinstance(attended, Float8):
-        quantized = Float8(attended.values.transpose(1, 2).flatten(2), attended.scale)
+    if isinstance(attended, Attended):
+        centred, mean = attended
+        quantized, mean = Float8(tokens_of(centred.values), centred.scale), tokens_of(mean)
         if isinstance(projection, Float8Linear):
-            return projection(quantized)
+            return projection(quantized) + projection(mean)
         assert isinstance(projection, (nn.Linear, TELinear))
-        return projection(quantized.dequantized(projection.weight.dtype))
-    tokens = attended.transpose(1, 2).flatten(2)
+        dtype = projection.weight.dtype
+        return projection(quantized.dequantized(dtype) + mean.to(dtype))
+    tokens = tokens_of(attended)
     return projection(fused.quantize_rows(tokens) if isinstance(projection, Float8Linear) else tokens)
+
+
+def tokens_of(heads: Tensor) -> Tensor:
+    """[B, heads, L, head_dim] -> [B, L, D]."""
+    return heads.transpose(1, 2).flatten(2)
 
 
 def joined(parts: Sequence[tuple[Tensor, Tensor | Float8]]) -> tuple[Tensor, Tensor | Float8]:

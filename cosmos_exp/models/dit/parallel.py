@@ -19,7 +19,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from cosmos_exp.models.dit.layout import Layout, check_fits, layout
-from cosmos_exp.models.kernels.fused import Float8
+from cosmos_exp.models.kernels.float8 import Attended
 
 COLLECTIVE_TIMEOUT = timedelta(minutes=30)
 
@@ -51,15 +51,15 @@ class SequenceGroup:
         return total / self.size
 
     def attend(
-        self, attend: Callable[[Tensor, Tensor, Tensor], Tensor | Float8], query: Tensor, key: Tensor, value: Tensor
+        self, attend: Callable[[Tensor, Tensor, Tensor], Tensor | Attended], query: Tensor, key: Tensor, value: Tensor
     ) -> Tensor:
         """Attention of the local tokens to all tokens, [B, heads, L, head_dim] like the arguments.
 
         attend: computes it for [B, heads/n, n*L, head_dim], tokens in the order of the ranks.
         """
         attended = attend(*self.to_heads(query, key, value))
-        if isinstance(attended, Float8):  # its scale is that of the local heads
-            attended = attended.dequantized(query.dtype)
+        if isinstance(attended, Attended):  # its scale and mean are those of the local heads
+            attended = attended.total(query.dtype)
         return self.to_tokens(attended)
 
     def to_heads(self, *projections: Tensor) -> tuple[Tensor, ...]:

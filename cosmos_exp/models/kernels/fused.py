@@ -117,6 +117,12 @@ def gelu_and_quantize(x: Tensor) -> Float8:
     return quantize_rows(F.gelu(x))
 
 
+def centre(x: Tensor) -> tuple[Tensor, Tensor]:
+    """x [B, heads, L, head_dim] without its mean over the tokens, and that mean [B, heads, 1, head_dim]."""
+    mean = x.float().mean(dim=2, keepdim=True)
+    return (x - mean).to(x.dtype), mean.to(x.dtype)
+
+
 def abs_max(x: Tensor) -> Tensor:
     """Largest magnitude in x, a float32 scalar."""
     return x.abs().amax().float()
@@ -136,6 +142,7 @@ class Fused(NamedTuple):
     quantize: Callable[[Tensor, Tensor], Tensor]
     quantize_rows: Callable[[Tensor], Float8]
     gelu_and_quantize: Callable[[Tensor], Float8]
+    centre: Callable[[Tensor], tuple[Tensor, Tensor]]
     abs_max: Callable[[Tensor], Tensor]
 
 
@@ -151,6 +158,7 @@ EAGER = Fused(
     quantize=quantize,
     quantize_rows=quantize_rows,
     gelu_and_quantize=gelu_and_quantize,
+    centre=centre,
     abs_max=abs_max,
 )
 
@@ -169,5 +177,6 @@ def compiled() -> Fused:
         quantize=torch.compile(quantize, dynamic=False),
         quantize_rows=torch.compile(quantize_rows, dynamic=False),
         gelu_and_quantize=torch.compile(gelu_and_quantize, dynamic=False),
+        centre=torch.compile(centre, dynamic=False),
         abs_max=torch.compile(abs_max, dynamic=False),
     )

@@ -16,7 +16,7 @@ from cosmos_exp.models.config import SpeedConfig
 from cosmos_exp.models.dit.step_cache import StepCache
 from cosmos_exp.models.kernels import attention, float8
 from cosmos_exp.models.kernels.float8 import KINDS, LARGE_LINEARS, Float8Linear
-from cosmos_exp.models.kernels.fused import FLOAT8, quantize_rows
+from cosmos_exp.models.kernels.fused import EAGER, FLOAT8, quantize_rows
 from cosmos_exp.models.kernels.speed import ATTENTION, LINEARS, Speed
 from cosmos_exp.models.kernels.te_linear import TELinear, engine_for
 from cosmos_exp.models.transfer1.config import DiTConfig
@@ -123,8 +123,37 @@ def test_eight_bit_attention_is_near_the_real_one_and_needs_no_look_at_queries_a
     query, key, value = (draw(1, 2, 60, 32, seed=seed) for seed in range(3))
     query, key = (F.rms_norm(x, (32,)) for x in (query, key))
     expected = F.scaled_dot_product_attention(query, key, value)
-    result = float8.attend(query, key, value, (32**0.5, 32**0.5)).dequantized(torch.float32)
+    result = float8.attend(query, key, value, (32**0.5, 32**0.5)).total(torch.float32)
     assert 0.005 < error(result, expected) < 0.08
+
+
+def test_eight_bits_of_attention_are_spent_on_what_differs_between_tokens():
+    query, key = (F.rms_norm(draw(1, 2, 60, 32, seed=seed), (32,)) for seed in range(2))
+    value = draw(1, 2, 60, 32, seed=2)
+    expected = F.scaled_dot_product_attention(query, key, value)
+    shifted = float8.attend(query, key, value + 100, (32**0.5, 32**0.5)).total(torch.float32) - 100
+    assert error(shifted, expected) < 0.08
+
+
+def test_sums_of_tensor_cores_need_values_without_a_common_mean():
+    """As the emulated sum falls short: products aligned to the largest exponent, 13 bits below it, the rest cut off."""
+
+    def summed(values: torch.Tensor) -> torch.Tensor:
+        total = torch.zeros(values.shape[1], dtype=torch.float64)
+        for part in values.double().split(32):
+            terms = torch.cat([total[None], part])
+            quantum = 2.0 ** (terms.abs().amax(dim=0).clamp(min=1e-30).log2().floor() - 13)
+            total = ((terms / quantum).trunc() * quantum).sum(dim=0)
+        return total
+
+    value = draw(1, 1, 16384, 8, seed=0) + 1
+    query, key = torch.zeros(1, 1, 1, 8), torch.zeros(1, 1, 16384, 8)  # all tokens have the same probability
+    exact = value.mean(dim=2)[0, 0]
+    assert error(summed(value[0, 0]) / 16384, exact) > 0.1
+    attended = float8.attend(query, key, value, (1.0, 1.0))
+    centred, _ = EAGER.centre(value)
+    assert error(summed(centred[0, 0]) / 16384 + attended.mean[0, 0, 0], exact) < 0.01
+    assert error(attended.total(torch.float32)[0, 0, 0], exact) < 0.01
 
 
 @pytest.mark.parametrize(

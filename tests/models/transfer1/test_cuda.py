@@ -72,10 +72,20 @@ def test_eight_bit_attention_gives_what_rounding_on_the_cpu_does():
     query, key = (F.rms_norm(x, (128,)) for x in (query, key))
     exact = F.scaled_dot_product_attention(query, key, value)
     bound = (128**0.5, 128**0.5)
-    rounded = float8.attend(query, key, value, bound).dequantized(torch.float32)
+    rounded = float8.attend(query, key, value, bound).total(torch.float32)
     result = float8.attend(query.cuda().bfloat16(), key.cuda().bfloat16(), value.cuda().bfloat16(), bound)
-    assert error(result.dequantized(torch.float32), exact) < 0.08
-    assert error(result.dequantized(torch.float32), rounded) < 0.08
+    assert error(result.total(torch.float32), exact) < 0.08
+    assert error(result.total(torch.float32), rounded) < 0.08
+
+
+@needs_cudnn_front_end
+def test_eight_bit_attention_of_many_tokens_does_not_fall_short():
+    query, key, value = (draw(1, 57344, 1, 128, seed=seed).transpose(1, 2).cuda().bfloat16() for seed in range(3))
+    query, key = (F.rms_norm(x, (128,)) for x in (query, key))
+    value = value + 1
+    exact = F.scaled_dot_product_attention(query[:, :, :512], key, value).cpu()
+    result = float8.attend(query, key, value, (128**0.5, 128**0.5)).total(torch.float32)[:, :, :512].cpu()
+    assert error(result, exact.float()) < 0.02
 
 
 @pytest.mark.parametrize("rows", [32, 25])
