@@ -1,7 +1,7 @@
 """Training clips on disk: several videos of one procedural scene, with captions.
 
-A clip is two files, `<seed>.npy` (uint8 [N,F,H,W,3]) and `<seed>.json` (what the N videos are), the json written last,
-so a half-written clip is never read.
+A clip is three files: `<seed>.npy` (uint8 [N,F,H,W,3]), `<seed>.objects.npy` (where objects are) and `<seed>.json`
+(what the N videos are). The json is written last, so a half-written clip is never read.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from cosmos_exp.common.guards import read_json, read_npy
+
+OBJECTS = ".objects.npy"
 
 
 @dataclass
@@ -58,12 +60,16 @@ class VideoKey:
 
 @dataclass(frozen=True)
 class Clip:
-    """keys[i] names videos[i]; videos: uint8 [N,F,H,W,3]; prompts: style -> caption."""
+    """keys[i] names videos[i]; videos: uint8 [N,F,H,W,3]; prompts: style -> caption.
+
+    objects: float16 [V,T,h,w], the share of each latent position that shows road users, lights or signs, by view.
+    """
 
     seed: int
     keys: tuple[VideoKey, ...]
     videos: np.ndarray
     prompts: dict[str, str]
+    objects: np.ndarray
 
     def video(self, view: str, name: str) -> np.ndarray:
         return self.videos[self.keys.index(VideoKey(view, name))]
@@ -72,6 +78,7 @@ class Clip:
 def write_clip(clip: Clip, folder: Path) -> None:
     stem = folder / f"{clip.seed:08d}"
     np.save(stem.with_suffix(".npy"), clip.videos)
+    np.save(stem.with_suffix(OBJECTS), clip.objects)
     index = {"seed": clip.seed, "keys": [asdict(k) for k in clip.keys], "prompts": clip.prompts}
     partial = stem.with_suffix(".partial")
     partial.write_text(json.dumps(index))
@@ -82,4 +89,11 @@ def read_clip(path: Path) -> Clip:
     """The clip whose `.json` is `path`; the videos stay memory-mapped."""
     index = read_json("clip", path)
     keys = tuple(VideoKey(**k) for k in index["keys"])
-    return Clip(index["seed"], keys, read_npy("clip", path.with_suffix(".npy")), index["prompts"])
+    videos, objects = (read_npy("clip", path.with_suffix(suffix)) for suffix in (".npy", OBJECTS))
+    return Clip(index["seed"], keys, videos, index["prompts"], objects)
+
+
+def delete_clip(path: Path) -> None:
+    """The files of `read_clip`."""
+    for suffix in (".json", OBJECTS, ".npy"):
+        path.with_suffix(suffix).unlink(missing_ok=True)

@@ -62,12 +62,14 @@ class TokenizerConfig:
 class SingleViewConfig:
     """Training of the text encoder, the base net and all control encoders.
 
+    object_weight: how much more a position counts in the loss where road users, lights or signs fill it.
     train_text: without it the text encoder stays as it is, and so does what a multi-view net makes of its output.
     """
 
     loop: LoopParams = field(default_factory=lambda: LoopParams(num_steps=5500, batch_size=192, lr=1e-3))
     noise: NoiseParams = field(default_factory=NoiseParams)
     conditioning: Conditioning = field(default_factory=Conditioning)
+    object_weight: float = 0.0
     train_text: bool = True
     shuffle_captions: bool = False
 
@@ -79,7 +81,7 @@ class MultiViewConfig:
     front_noise: largest standard deviation of noise on true front views. generated_fronts: share of the samples whose
     front view is that of the stage `fronts`, where it has run. views_per_step: views in each batch, the front among
     them. short_clips: share of the batches that are of 9 frames alone, of twice as many clips, at half the time of the
-    others or less. from_single_view: start from the single-view weights.
+    others or less. object_weight: as of the single view. from_single_view: start from the single-view weights.
     """
 
     loop: LoopParams = field(default_factory=lambda: LoopParams(num_steps=4000, batch_size=48, lr=1e-3))
@@ -89,6 +91,7 @@ class MultiViewConfig:
     generated_fronts: float = 0.5
     views_per_step: int = 6
     short_clips: float = 0.0
+    object_weight: float = 0.0
     from_single_view: bool = True
 
 

@@ -1,6 +1,8 @@
 """Training objectives of the diffusion networks on encoded clips: EDM (arXiv 2206.00364, section 5).
 
 ln(sigma) ~ N(p_mean, p_std^2); loss = (sigma^2 + sd^2) / (sigma sd)^2 * |D(x0 + sigma eps) - x0|^2, sd = sigma_data.
+Positions that show objects can weigh more, 1 + object_weight * share: the best D is the same, a small network spends
+more on them.
 Guidance needs an unconditional branch: the single-view net sees the negative prompt in place of the caption, or
 all-zero text where its model has none, the multi-view net all-zero text. In a share of the batches D is the guided
 prediction cond + g (cond - uncond), so that samples with guidance stay among the training videos.
@@ -72,6 +74,7 @@ class SingleViewObjective(nn.Module):
         noise: NoiseParams,
         batch_size: int,
         conditioning: Conditioning | None = None,
+        object_weight: float = 0.0,
         train_text: bool = True,
         shuffle_captions: bool = False,
     ):
@@ -82,6 +85,7 @@ class SingleViewObjective(nn.Module):
         self.noise = noise
         self.batch_size = batch_size
         self.conditioning = conditioning or Conditioning()
+        self.object_weight = object_weight
         self.shuffle_captions = shuffle_captions
         self.tokens = self._tokens(latents)
         self.negative = None
@@ -134,8 +138,10 @@ class SingleViewObjective(nn.Module):
                 predicted = guided_x0(passes.float(), self.conditioning.most_guidance, generator)
             else:
                 predicted = self.denoiser(x, sigma, self.text(rows, drop, generator), hints, weights)
-        error = (predicted.float() - x0).square().flatten(1).mean(dim=1)
-        return (training_loss_weight(sigma) * error).mean(), {"x0_mse": error.detach().mean()}
+        squares = (predicted.float() - x0).square()
+        importance = loss_weights(self.latents.objects[n, 0], self.object_weight)
+        error = (importance * squares).flatten(1).mean(dim=1)
+        return (training_loss_weight(sigma) * error).mean(), {"x0_mse": squares.detach().mean()}
 
 
 class MultiViewObjective(nn.Module):
@@ -162,6 +168,7 @@ class MultiViewObjective(nn.Module):
         generated_fronts: float = 0.5,
         views_per_step: int | None = None,
         short_clips: float = 0.0,
+        object_weight: float = 0.0,
     ):
         super().__init__()
         self.denoiser = denoiser
@@ -170,6 +177,7 @@ class MultiViewObjective(nn.Module):
         self.batch_size = batch_size
         self.conditioning = conditioning or Conditioning()
         self.short_clips = short_clips
+        self.object_weight = object_weight
         self.front_noise = front_noise
         self.generated_fronts = generated_fronts
         self.views = views
@@ -231,8 +239,10 @@ class MultiViewObjective(nn.Module):
             if guided:
                 predicted = guided_x0(predicted.float(), self.conditioning.most_guidance, generator)
         free = 1 - given
-        squares = (free * (predicted.float() - x0)).square().flatten(1).mean(dim=1) / free.mean()
-        return (training_loss_weight(sigma) * squares).mean(), {"x0_mse": squares.detach().mean()}
+        squares = (free * (predicted.float() - x0)).square() / free.mean()
+        objects = self.latents.objects[n][:, seen, :frames].flatten(1, 2)
+        error = (loss_weights(objects, self.object_weight) * squares).flatten(1).mean(dim=1)
+        return (training_loss_weight(sigma) * error).mean(), {"x0_mse": squares.detach().mean()}
 
     def _given(self, x0: Tensor, clips: Tensor, styles: Tensor, frames: int, generator: torch.Generator) -> Tensor:
         """Latents like x0 [B,16,V*T,h,w] whose first view is what the net is given."""
@@ -244,6 +254,12 @@ class MultiViewObjective(nn.Module):
         fronts = self.latents.fronts[clips, styles, :, :frames].float()
         generated = torch.cat([fronts, x0[:, :, frames:]], dim=2)
         return torch.where(choice < self.generated_fronts, generated, noised)
+
+
+def loss_weights(objects: Tensor, object_weight: float) -> Tensor:
+    """[B,1,T,h,w] with a mean of 1 over the batch, from the shares of objects [B,T,h,w]."""
+    weights = 1 + object_weight * objects.float()[:, None]
+    return weights / weights.mean()
 
 
 Batch = TypeVar("Batch", tuple[Tensor, ...], dict[str, Tensor])

@@ -22,7 +22,7 @@ from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.files import write_json
 from cosmos_exp.common.guards import read_json
 from cosmos_exp.train import ranks
-from cosmos_exp.train.clips import read_clip
+from cosmos_exp.train.clips import delete_clip, read_clip
 from cosmos_exp.train.rendering import ClipFeed
 
 Encode = Callable[[torch.Tensor], torch.Tensor]  # uint8 [B,F,H,W,3] -> float [B,16,T,h,w]
@@ -33,12 +33,14 @@ class LatentSet:
     """N clips, K styles each, V views.
 
     targets: [N,K,V,16,T,h,w] float16. hints: control -> [N,Vc,16,T,h,w] float16, where Vc is V for the HD map and 1
-    (the first view) for the rest. prompts[n][k] is the caption of targets[n,k], styles[n][k] its style, seeds[n] the
-    clip's seed. fronts: the first view as a single-view net generates it, [N,K,16,T,h,w] float16, where it has.
+    (the first view) for the rest. objects: [N,V,T,h,w] float16, the share of objects in each position, see `Clip`.
+    prompts[n][k] is the caption of targets[n,k], styles[n][k] its style, seeds[n] the clip's seed. fronts: the first
+    view as a single-view net generates it, [N,K,16,T,h,w] float16, where it has.
     """
 
     targets: torch.Tensor
     hints: dict[str, torch.Tensor]
+    objects: torch.Tensor
     prompts: list[list[str]]
     styles: list[list[str]]
     seeds: list[int]
@@ -50,7 +52,9 @@ class LatentSet:
     def to(self, device: torch.device | str) -> LatentSet:
         hints = {k: v.to(device) for k, v in self.hints.items()}
         fronts = None if self.fronts is None else self.fronts.to(device)
-        return replace(self, targets=self.targets.to(device), hints=hints, fronts=fronts)
+        return replace(
+            self, targets=self.targets.to(device), hints=hints, objects=self.objects.to(device), fronts=fronts
+        )
 
     def joined(self, other: LatentSet) -> LatentSet:
         """The clips of both, on the device of this one. Raises UserError where fronts are there of one alone."""
@@ -63,6 +67,7 @@ class LatentSet:
         return LatentSet(
             torch.cat([self.targets, other.targets.to(device)]),
             {k: torch.cat([v, other.hints[k].to(device)]) for k, v in self.hints.items()},
+            torch.cat([self.objects, other.objects.to(device)]),
             self.prompts + other.prompts,
             self.styles + other.styles,
             self.seeds + other.seeds,
@@ -70,7 +75,7 @@ class LatentSet:
         )
 
     def save(self, path: Path) -> None:
-        tensors = {"targets": self.targets, **{f"hint.{k}": v for k, v in self.hints.items()}}
+        tensors = {"targets": self.targets, "objects": self.objects, **{f"hint.{k}": v for k, v in self.hints.items()}}
         if self.fronts is not None:
             tensors["fronts"] = self.fronts
         lists = {"prompts": self.prompts, "styles": self.styles, "seeds": self.seeds}
@@ -84,14 +89,14 @@ class LatentSet:
         with safe_open(path, framework="pt", device=str(device)) as file:
             metadata = file.metadata()
             hints = {k.removeprefix("hint."): file.get_tensor(k) for k in file.keys() if k.startswith("hint.")}  # noqa: SIM118 (not a dict)
-            targets = file.get_tensor("targets")
+            targets, objects = file.get_tensor("targets"), file.get_tensor("objects")
             fronts = file.get_tensor("fronts") if "fronts" in file.keys() else None  # noqa: SIM118 (not a dict)
         lists = {name: json.loads(metadata[name]) for name in ("prompts", "styles", "seeds")}
-        return cls(targets, hints, **lists, fronts=fronts)
+        return cls(targets, hints, objects, **lists, fronts=fronts)
 
 
 def encode_clips(paths: Iterable[Path], encode: Encode, views: tuple[str, ...], controls: tuple[str, ...]) -> LatentSet:
-    targets, prompts, styles, seeds = [], [], [], []
+    targets, objects, prompts, styles, seeds = [], [], [], [], []
     hints: dict[str, list[torch.Tensor]] = {c: [] for c in controls}
     for path in paths:
         clip = read_clip(path)
@@ -100,10 +105,12 @@ def encode_clips(paths: Iterable[Path], encode: Encode, views: tuple[str, ...], 
         targets.append(torch.stack([torch.stack([index[v, s] for v in views]) for s in clip.prompts]))
         for control in controls:
             hints[control].append(torch.stack([index[v, control] for v in _views_of(control, views)]))
+        objects.append(torch.from_numpy(np.array(clip.objects)))
         prompts.append(list(clip.prompts.values()))
         styles.append(list(clip.prompts))
         seeds.append(clip.seed)
-    return LatentSet(torch.stack(targets), {c: torch.stack(h) for c, h in hints.items()}, prompts, styles, seeds)
+    stacked = {c: torch.stack(h) for c, h in hints.items()}
+    return LatentSet(torch.stack(targets), stacked, torch.stack(objects), prompts, styles, seeds)
 
 
 PART = 32
@@ -184,8 +191,7 @@ class LatentParts:
         path = self.folder / f"{part.seeds[0]:08d}_{part.seeds[-1]:08d}.safetensors"
         part.save(path)
         for clip in self._rendered if not self.keep_clips else ():
-            clip.unlink()
-            clip.with_suffix(".npy").unlink()
+            delete_clip(clip)
         self._rendered = []
         self._add(path, part)
         if self.progress:

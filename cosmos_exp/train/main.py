@@ -65,7 +65,7 @@ NETWORKS: dict[str, Callable[[WorldModel], torch.nn.Module]] = {
     "multi_view": lambda model: model.multi_view(),
 }
 RECOMPILE_LIMIT = 64
-"""All blocks share compiled code, once for each shape and set of arguments: sizes of batches, with and without hints."""
+"""All blocks share compiled code, one for each shape and set of arguments."""
 REFRESH = 100
 """Steps between two looks for new latents."""
 
@@ -194,6 +194,7 @@ class Training:
                 noise=settings.noise,
                 batch_size=settings.loop.batch_size,
                 conditioning=settings.conditioning,
+                object_weight=settings.object_weight,
                 train_text=settings.train_text,
                 shuffle_captions=settings.shuffle_captions,
             ).train()
@@ -237,6 +238,7 @@ class Training:
                 generated_fronts=settings.generated_fronts,
                 views_per_step=settings.views_per_step,
                 short_clips=settings.short_clips,
+                object_weight=settings.object_weight,
             ).train()
             finished = self._trained(objective, parts, settings.loop, "multi_view")
         self._save("multi view", finished)
@@ -279,6 +281,7 @@ class Training:
             "num_styles": clips.num_styles,
             "views": list(views),
             "controls": list(controls),
+            "objects": "largest share",
             "encoder": encoder_hash(self.model.tokenizer),
         }
         return LatentParts(

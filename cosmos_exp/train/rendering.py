@@ -22,6 +22,10 @@ from cosmos_exp.captions.grammar import described_in
 from cosmos_exp.captions.rewrite import rewrite
 from cosmos_exp.common.styles import STYLES
 from cosmos_exp.controls import make_control
+from cosmos_exp.evaluators.types import SEMANTIC_CLASSES
+from cosmos_exp.models.transfer1.chunked_vae import TEMPORAL
+from cosmos_exp.models.transfer1.tiles import LATENT_SIDE
+from cosmos_exp.models.transfer1.tokenizer import latent_frame_count
 from cosmos_exp.rendering.renderer import Renderer
 from cosmos_exp.rendering.types import CameraRender
 from cosmos_exp.rendering.weather import WEATHERS
@@ -33,6 +37,9 @@ from cosmos_exp.sensors.rigs import camera_pose, mounting
 from cosmos_exp.train.clips import Clip, ClipSize, ClipSpec, VideoKey, write_clip
 
 HELD_OUT_SEED = 1_000_000  # seeds from this one on are never used in training
+OBJECT_TAGS = [
+    int(t) for name in ("vehicle", "person", "traffic_light", "traffic_sign") for t in SEMANTIC_CLASSES[name]
+]
 NUM_PHRASINGS = 4  # caption variants drawn in training
 WORLDS = ("streets", "wide")
 FURTHER_SHARE, NEAR_SHARE, TOWN_SHARE = 0.6, 0.5, 0.35  # of the scenes of the wide world
@@ -100,10 +107,13 @@ def render_clip(spec: ClipSpec, rig: Rig) -> Clip:
     styles = styles_of(spec)
     keys: list[VideoKey] = []
     videos: list[np.ndarray] = []
+    objects: list[np.ndarray] = []
     for index, view in enumerate(spec.views):
         camera = rig.camera(view)
         controls = spec.controls if index == 0 else tuple(c for c in spec.controls if c == "hdmap")
         shaded, render = _draw(renderer, camera, times, styles, controls)
+        assert render.semantic is not None
+        objects.append(object_shares(render.semantic))
         for style in styles:
             keys.append(VideoKey(view, style))
             videos.append(shaded[style])
@@ -112,7 +122,20 @@ def render_clip(spec: ClipSpec, rig: Rig) -> Clip:
             videos.append(make_control(control, render))
     caption = describe(scene)
     prompts = {style: styled_caption(caption, style, f"{spec.seed} {style}") for style in styles}
-    return Clip(spec.seed, tuple(keys), np.stack(videos), prompts)
+    return Clip(spec.seed, tuple(keys), np.stack(videos), prompts, np.stack(objects))
+
+
+def object_shares(semantic: np.ndarray) -> np.ndarray:
+    """Of each latent position, the share of its pixels in the frame that shows most of an object there.
+
+    semantic: tags [F,H,W] of 1 + 8k frames. Returns float16 [1 + k, H/8, W/8].
+    """
+    frames, height, width = semantic.shape
+    shown = np.isin(semantic, OBJECT_TAGS).astype(np.float32)
+    rows, columns = height // LATENT_SIDE, width // LATENT_SIDE
+    shares = shown.reshape(frames, rows, LATENT_SIDE, columns, LATENT_SIDE).mean(axis=(2, 4))
+    later = shares[1:].reshape(latent_frame_count(frames) - 1, TEMPORAL, rows, columns).max(axis=1)
+    return np.concatenate([shares[:1], later]).astype(np.float16)
 
 
 def styled_caption(caption: str, style: str, seed: str) -> str:

@@ -14,7 +14,7 @@ from cosmos_exp.models.transfer1.model import WorldModel
 from cosmos_exp.models.transfer1.nano import CONTROLS
 from cosmos_exp.train.conditioning import Conditioning, draw_boxes, draw_weights
 from cosmos_exp.train.config import FrontsConfig
-from cosmos_exp.train.diffusion import MultiViewObjective, NoiseParams, SingleViewObjective, guided_x0
+from cosmos_exp.train.diffusion import MultiViewObjective, NoiseParams, SingleViewObjective, guided_x0, loss_weights
 from cosmos_exp.train.fronts import generated_fronts
 from cosmos_exp.train.latents import LatentSet
 
@@ -33,8 +33,11 @@ def made_up(num_views: int, controls: tuple[str, ...]) -> LatentSet:
     targets = torch.randn(clips, styles, num_views, 16, *GRID, generator=generator).half() * 0.5
     views = {c: num_views if c == "hdmap" else 1 for c in controls}
     hints = {c: torch.randn(clips, v, 16, *GRID, generator=generator).half() * 0.5 for c, v in views.items()}
+    objects = torch.rand(clips, num_views, *GRID, generator=generator).half()
     names = [list(STYLES[:styles])] * clips
-    return LatentSet(targets, hints, [[f"{s}. A street." for s in row] for row in names], names, list(range(clips)))
+    return LatentSet(
+        targets, hints, objects, [[f"{s}. A street." for s in row] for row in names], names, list(range(clips))
+    )
 
 
 def test_single_view_gradients_reach_text_base_and_the_controls_drawn(model):
@@ -191,6 +194,25 @@ def test_generated_fronts_are_given_to_the_multi_view_net(model):
     assert torch.equal(given[:, :, : GRID[0]], fronts[clips, styles].float()) and not given[:, :, GRID[0] :].any()
 
 
+def test_positions_with_objects_weigh_more_in_the_loss(model):
+    objects = torch.zeros(2, *GRID)
+    objects[0, 0, 0] = 1  # a row of the first frame of one sample: 4 of 64 positions
+    weights = loss_weights(objects, 8.0)
+    assert weights.shape == (2, 1, *GRID) and weights.mean().item() == pytest.approx(1)
+    assert weights[0, 0, 0, 0].div(weights[1, 0, 1, 1]).eq(9).all()
+    assert loss_weights(objects, 0.0).eq(1).all()
+
+    latents = made_up(len(VIEWS), ("hdmap",))
+    options = {"views": VIEWS, "noise": NoiseParams(), "batch_size": 2}
+    plain, weighted = (
+        MultiViewObjective(model.text_encoder, model.multi_view(), latents, object_weight=w, **options)(
+            torch.Generator().manual_seed(0)
+        )
+        for w in (0.0, 8.0)
+    )
+    assert plain[1]["x0_mse"] == weighted[1]["x0_mse"] and plain[0] != weighted[0]
+
+
 def test_short_clips_are_the_first_frames_of_twice_as_many_clips(model, monkeypatch):
     latents = made_up(len(VIEWS), ("hdmap",))
     more = torch.randn_like(latents.targets)
@@ -198,6 +220,7 @@ def test_short_clips_are_the_first_frames_of_twice_as_many_clips(model, monkeypa
         latents,
         targets=torch.cat([latents.targets, more], dim=4),
         hints={c: torch.cat([h, torch.randn_like(h)], dim=3) for c, h in latents.hints.items()},
+        objects=torch.cat([latents.objects, latents.objects], dim=2),
         fronts=torch.cat([latents.targets[:, :, 0], torch.randn_like(more[:, :, 0])], dim=3),
     )
     denoiser, seen = model.multi_view(), []

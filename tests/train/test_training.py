@@ -17,10 +17,11 @@ from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.styles import STYLES
 from cosmos_exp.evaluators.nano import load_network
 from cosmos_exp.models.transfer1.model import WorldModel
+from cosmos_exp.rendering.palette import Tag
 from cosmos_exp.scene.procedural.street import ROADS, SAMPLED_ROADS, procedural_scene
 from cosmos_exp.sensors.rigs import build_rig
 from cosmos_exp.train import main as train_main
-from cosmos_exp.train.clips import Clip, ClipSize, ClipSpec, read_clip, write_clip
+from cosmos_exp.train.clips import Clip, ClipSize, ClipSpec, delete_clip, read_clip, write_clip
 from cosmos_exp.train.config import STAGES
 from cosmos_exp.train.diffusion import num_views_set_to, start_from_single_view
 from cosmos_exp.train.latents import LatentParts, LatentSet
@@ -30,6 +31,7 @@ from cosmos_exp.train.rendering import (
     HELD_OUT_SEED,
     NUM_PHRASINGS,
     ClipFeed,
+    object_shares,
     render_clip,
     styled_caption,
     styles_of,
@@ -102,6 +104,21 @@ def test_a_clip_survives_the_disk(clip, tmp_path):
     again = read_clip(path)
     assert again.keys == clip.keys and again.prompts == clip.prompts
     assert np.array_equal(again.video(VIEWS[1], "hdmap"), clip.video(VIEWS[1], "hdmap"))
+    assert np.array_equal(again.objects, clip.objects)
+    delete_clip(path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_object_shares_are_those_of_the_frame_that_shows_most():
+    semantic = np.full((17, 16, 24), Tag.ROAD, np.uint8)
+    semantic[0, :8, :8] = Tag.CAR
+    semantic[3, :4, 8:16] = Tag.PEDESTRIAN
+    semantic[5, :2, 8:16] = Tag.CAR
+    semantic[16, 8:, 16:20] = Tag.TRAFFIC_LIGHT
+    shares = object_shares(semantic)
+    expected = np.zeros((3, 2, 3), np.float16)
+    expected[0, 0, 0], expected[1, 0, 1], expected[2, 1, 2] = 1, 0.5, 0.5
+    assert shares.dtype == np.float16 and np.array_equal(shares, expected)
 
 
 def test_the_bank_reads_finished_clips_only_and_prefers_styles(clip, tmp_path):
@@ -307,7 +324,8 @@ def test_the_tokenizer_waits_for_its_first_clips(tmp_path, tiny_model, monkeypat
     with pytest.raises(UserError, match=r"no clips to train on in .*single_view_latents"):
         train_main.run(compose_train(*alone, "stages=[single_view]", "single_view_clips.num_clips=0"))
     train_main.run(compose_train(*alone))
-    assert (tmp_path / "model" / "tokenizer.safetensors").exists() and len(list((tmp_path / "clips").iterdir())) == 4
+    assert (tmp_path / "model" / "tokenizer.safetensors").exists()
+    assert len(list((tmp_path / "clips").glob("*.json"))) == 2
     before = (tmp_path / "model" / "tokenizer.safetensors").read_bytes()
     train_main.run(compose_train(*alone))
     assert (tmp_path / "model" / "tokenizer.safetensors").read_bytes() == before
