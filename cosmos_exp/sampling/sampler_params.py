@@ -68,6 +68,16 @@ class SamplerParams(GuidanceInterval):
         return noise_levels(self.num_steps, self.sigma_max, self.sigma_min)
 
 
+def steps_problems(key: str, num_steps: int) -> Iterator[str]:
+    if not 1 <= num_steps <= MAX_STEPS:
+        yield f"{key}={num_steps}: must be 1 to {MAX_STEPS}"
+
+
+def guidance_problems(key: str, guidance: float) -> Iterator[str]:
+    if not math.isfinite(guidance) or guidance < 0:
+        yield f"{key}={guidance:g}: must be 0 (no guidance) or more"
+
+
 def sampler_problems(
     *,
     num_steps: int,
@@ -78,10 +88,8 @@ def sampler_problems(
     cache_threshold: float = 0.0,
 ) -> Iterator[str]:
     """What is out of range, one message per problem under the names of the config's keys."""
-    if not 1 <= num_steps <= MAX_STEPS:
-        yield f"sampler.num_steps={num_steps}: must be 1 to {MAX_STEPS}"
-    if not math.isfinite(guidance) or guidance < 0:
-        yield f"sampler.guidance={guidance:g}: must be 0 (no guidance) or more"
+    yield from steps_problems("sampler.num_steps", num_steps)
+    yield from guidance_problems("sampler.guidance", guidance)
     if not 0 < sigma_min < sigma_max < math.inf:
         yield (
             f"sampler.sigma_min={sigma_min:g}, sampler.sigma_max={sigma_max:g}: must satisfy "

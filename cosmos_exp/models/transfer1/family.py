@@ -20,6 +20,7 @@ from cosmos_exp.models.dit.layout import check_fits
 from cosmos_exp.models.transfer1.description import read_description, weight_files
 from cosmos_exp.models.transfer1.model_config import Transfer1Config
 from cosmos_exp.models.transfer1.weights_folder import SHIPPED_WEIGHTS, model_folder, read_contract
+from cosmos_exp.sampling.sampler_params import guidance_problems, steps_problems
 
 
 def contract(config: Transfer1Config, named: NamedContract) -> Contract:
@@ -41,6 +42,7 @@ def known() -> dict[str, Contract]:
 def check(config: GenerationConfig, contract: Contract, here: bool) -> Iterator[str]:
     """Rules of these networks: steps of a distilled one, videos to start from, processes that share a clip."""
     yield from _check_steps(config, contract)
+    yield from _check_multi_view_sampling(config)
     yield from _check_weights(config) if here else ()
     model = build(config, contract)
     videos, _ = attempt(lambda: model.videos)  # its problems are told by the contract's rules
@@ -56,6 +58,20 @@ def _check_steps(config: GenerationConfig, contract: Contract) -> Iterator[str]:
             f"sampler.num_steps={sampler.num_steps}, sampler.guidance={sampler.guidance:g}: "
             f"{config.model.name} is distilled to sampler.num_steps={steps} sampler.guidance=0"
         )
+
+
+def _check_multi_view_sampling(config: GenerationConfig) -> Iterator[str]:
+    own = config.model
+    assert isinstance(own, Transfer1Config)
+    steps, guidance = own.multi_view_steps, own.multi_view_guidance
+    if steps is not None:
+        yield from steps_problems("model.multi_view_steps", steps)
+    if guidance is not None:
+        yield from guidance_problems("model.multi_view_guidance", guidance)
+    if len(config.views) == 1:
+        for key, value in (("steps", steps), ("guidance", guidance)):
+            if value is not None:
+                yield f"model.multi_view_{key}={value:g}: there is one view, made by sampler.*; give null, or views=six"
 
 
 def _check_weights(config: GenerationConfig) -> Iterator[str]:
@@ -110,10 +126,11 @@ def _check_processes(config: GenerationConfig, videos: Videos | None) -> Iterato
     assert isinstance(model, Transfer1Config)
     folder, _ = attempt(lambda: model_folder(model.name, model.weights))
     if processes > 1 and videos and folder:
-        passes = 2 if config.sampler.guidance > 0 else 1
         shared = _shared_parts(folder, videos)
-        errors = attempt(lambda: check_fits(processes, passes, *shared))[1]
-        yield from (f"hardware.processes={processes}: {error}" for error in errors)
+        of_all = [model.sampling_of_all(config.sampler)] if videos.multi_view else []
+        for passes in {2 if sampling.guidance > 0 else 1 for sampling in (config.sampler, *of_all)}:
+            errors = attempt(partial(check_fits, processes, passes, *shared))[1]
+            yield from (f"hardware.processes={processes}: {error}" for error in errors)
 
 
 def _shared_parts(folder: Path, videos: Videos) -> tuple[int, int]:

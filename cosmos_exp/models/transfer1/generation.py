@@ -34,6 +34,7 @@ from cosmos_exp.models.base import (
 from cosmos_exp.models.clip_shapes import Video
 from cosmos_exp.models.dit.results import chunk_config, given_config, joined, speed_config, tensor
 from cosmos_exp.sampling.chunks import Chunk
+from cosmos_exp.sampling.config import SamplerConfig
 from cosmos_exp.sampling.weight_normalization import normalized_weights
 
 if TYPE_CHECKING:
@@ -278,9 +279,10 @@ class Generation:
             spatial.of_regions(keys_of(*regions), renders, store),
         )
         inputs += [*keys_of(start, before), *weights.inputs, *areas.inputs]
-        config = self._key_config(hints) | given_config(video, chunk) | weights.config | areas.config
+        config = self._key_config(hints, self.config.sampler) | given_config(video, chunk)
+        config |= weights.config | areas.config
         size = video.shape._replace(frames=chunk.size).megapixels
-        return store.get("single_view", config, inputs, compute, size=size, passes=model.passes)
+        return store.get("single_view", config, inputs, compute, size=size, passes=model.passes(model.sampler))
 
     def multi_view(
         self,
@@ -338,13 +340,14 @@ class Generation:
         inputs += [self._weights("tokenizer", "multiview_*")]
         weights = self.spatial.of_weights(hints, renders, self.store)
         inputs += [*keys_of(first, before), *weights.inputs]
-        config = self._key_config(hints) | {"sigma_max": model.multi_view_sigma_max}
-        config |= given_config(video, chunk) | weights.config
+        sampler = model.multi_view_sampler
+        config = self._key_config(hints, model.model_config.sampling_of_all(self.config.sampler))
+        config |= {"sigma_max": sampler.sigma_max} | given_config(video, chunk) | weights.config
         size = len(views) * video.shape._replace(frames=chunk.size).megapixels
-        return self.store.get("multi_view", config, inputs, compute, size=size, passes=model.passes)
+        return self.store.get("multi_view", config, inputs, compute, size=size, passes=model.passes(sampler))
 
-    def _key_config(self, hints: Mapping[str, Any]) -> dict[str, Any]:
-        """What the keys of both networks have of the config."""
+    def _key_config(self, hints: Mapping[str, Any], sampler: SamplerConfig) -> dict[str, Any]:
+        """What the keys of both networks have of the config. sampler: as the network takes it."""
         model = self.model
         weights = normalized_weights({name: model.weights[name] for name in hints})
         own = {
@@ -355,8 +358,8 @@ class Generation:
         }
         own |= {"reference_compat": True} if model.reference_compat else {}
         own |= {"processes": self.model.folder.processes} if self.model.folder.processes > 1 else {}
-        sampler = {key: value for key, value in identity(self.config.sampler).items() if key not in GIVEN_VIDEOS}
-        return sampler | own | speed_config(self.config.speed)
+        settings = {key: value for key, value in identity(sampler).items() if key not in GIVEN_VIDEOS}
+        return settings | own | speed_config(self.config.speed)
 
     def _pieces(self, pieces: Sequence[Callable[[], Made]]) -> list[Made]:
         """What pieces of work return that need not each other: on a CPU side by side, on a GPU, whose memory they would

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cosmos_exp.models.config import ModelConfig
+from cosmos_exp.sampling.config import SamplerConfig
 
 
 @dataclass
@@ -14,5 +15,18 @@ class Transfer1Config(ModelConfig):
     weights: str | None = None
     """Folder with the model's weights; null takes those that ship with the package, or of a released model
     $COSMOS_EXP_MODELS/<name>, by default below ~/.cache/cosmos-exp/models."""
+    multi_view_steps: int | None = None
+    """Solver steps of the multi-view network; null: sampler.num_steps."""
+    multi_view_guidance: float | None = None
+    """Guidance of the multi-view network; null: sampler.guidance."""
     reference_compat: bool = False
     """Generate with the quirks of the reference implementation: rounded weights and noise levels among others."""
+
+    def sampling_of_all(self, sampler: SamplerConfig) -> SamplerConfig:
+        """The sampler group as the multi-view network takes it."""
+        steps, guidance = self.multi_view_steps, self.multi_view_guidance
+        return replace(
+            sampler,
+            num_steps=sampler.num_steps if steps is None else steps,
+            guidance=sampler.guidance if guidance is None else guidance,
+        )

@@ -104,7 +104,9 @@ class Transfer1Spec(VideoModel):
 
     @property
     def multi_view_sampler(self) -> SamplerParams:
-        return replace(self.sampler, sigma_max=self.multi_view_sigma_max)
+        own = self.model_config.sampling_of_all(self.config.sampler)
+        sigma_max = self.multi_view_sigma_max
+        return replace(self.sampler, num_steps=own.num_steps, guidance=own.guidance, sigma_max=sigma_max)
 
     @property
     def multi_view_sigma_max(self) -> float:
@@ -130,10 +132,8 @@ class Transfer1Spec(VideoModel):
     def location(self) -> str:
         return str(self.folder.path)
 
-    @property
-    def passes(self) -> int:
+    def passes(self, sampler: SamplerParams) -> int:
         """Of the network, to sample a clip."""
-        sampler = self.config.sampler
         return (sampler.num_steps + 1) * (2 if sampler.guidance else 1)
 
     def cost_setting(self, stage: str) -> str:
