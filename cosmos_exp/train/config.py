@@ -132,7 +132,9 @@ class TrainConfig:
 
     networks: their sizes; a model in the folder must have them. start_from: models that ship, by name, or folders: each
     network starts with the weights of the first that has it in these sizes, the others with random ones. keep_clips:
-    keep the clips' pixels after encoding. compile: torch.compile the transformer blocks.
+    keep the clips' pixels after encoding. compile: torch.compile the transformer blocks. attention: kernel of the
+    diffusion networks' attention, one of `kernels.attention.KERNELS`, the next fastest where it cannot; null: torch's
+    choice.
     """
 
     folder: str = "outputs/train/nano"
@@ -140,6 +142,7 @@ class TrainConfig:
     seed: int = 0
     device: str = "auto"
     compile: bool = False
+    attention: str | None = None
     num_workers: int = 2
     keep_clips: bool = False
     start_from: list[str] = field(default_factory=list)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterable, Iterator
@@ -23,6 +22,7 @@ from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.common.files import write_json
 from cosmos_exp.evaluators.nano import channels_last, save_network
 from cosmos_exp.evaluators.network import PerceptionNet
+from cosmos_exp.models.kernels.attention import training_attention
 from cosmos_exp.models.transfer1.description import PARTS, read_description
 from cosmos_exp.models.transfer1.edm import Denoiser
 from cosmos_exp.models.transfer1.model import WorldModel
@@ -50,20 +50,13 @@ from cosmos_exp.train.rewriter import (
     train_rewriter,
     write_conversations,
 )
+from cosmos_exp.train.start_weights import encoder_hash, take_weights
 from cosmos_exp.train.tokenizer import VideoBank, latent_statistics, train_tokenizer
 
 log = logging.getLogger(__name__)
 
 AHEAD = 256
 """Clips that are rendered ahead of being encoded, at most."""
-DECODER = ("vae.decoder.", "vae.post_quant_conv.")
-"""Of the names of the tokenizer's weights that latents do not depend on."""
-NETWORKS: dict[str, Callable[[WorldModel], torch.nn.Module]] = {
-    "tokenizer": lambda model: model.tokenizer,
-    "text_encoder": lambda model: model.text_encoder,
-    "single_view": lambda model: model.single_view(),
-    "multi_view": lambda model: model.multi_view(),
-}
 RECOMPILE_LIMIT = 64
 """All blocks share compiled code, one for each shape and set of arguments."""
 REFRESH = 100
@@ -257,7 +250,8 @@ class Training:
             steps += 1
             return objective(generator)
 
-        return run_loop(objective, loss, loop, self.folder / stage, progress=report(stage.replace("_", " ")))
+        with training_attention(self.config.attention):
+            return run_loop(objective, loss, loop, self.folder / stage, progress=report(stage.replace("_", " ")))
 
     def _single_view_latents(self) -> LatentParts:
         clips = self.config.single_view_clips
@@ -383,37 +377,6 @@ class Training:
         log.info("%s: %s; model in %s", stage, state, self.folder / "model")
 
 
-def encoder_hash(tokenizer: VideoTokenizer) -> str:
-    """SHA-256 of what latents depend on, as a model folder has it, in bfloat16."""
-    digest = hashlib.sha256()
-    state = {name: value for name, value in tokenizer.state_dict().items() if not name.startswith(DECODER)}
-    for name, value in sorted(state.items()):
-        rounded = value.detach().to("cpu", torch.bfloat16) if value.is_floating_point() else value.cpu()
-        digest.update(name.encode())
-        digest.update(rounded.contiguous().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
-
-
-def take_weights(model: WorldModel, names: list[str], device: torch.device) -> None:
-    """Give each network of the model the weights of the first model among the named that has it in the same sizes.
-
-    names: of models that ship, or folders. Raises UserError where one of them gives nothing.
-    """
-    wanted, left = json.loads(json.dumps(model.config)), list(NETWORKS)
-    for name in names:
-        shipped = SHIPPED_WEIGHTS / name
-        source = WorldModel.from_folder(shipped if shipped.is_dir() else Path(name), device=device)
-        taken = [part for part in left if source.config[part] == wanted[part]]
-        if not taken:
-            raise UserError(f"start_from={name}: none of its networks is wanted in the size that it has")
-        for part in taken:
-            NETWORKS[part](model).load_state_dict(NETWORKS[part](source).state_dict())
-            left.remove(part)
-        log.info("from %s: %s", name, ", ".join(taken))
-    if left:
-        log.info("random weights: %s", ", ".join(left))
-
-
 def pick_device(name: str) -> str:
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
@@ -469,6 +432,7 @@ def checked(cfg: DictConfig) -> tuple[TrainConfig, Rig]:
     check_ranks(config.stages)
     check_worlds(config)
     pick_device(config.device)
+    training_attention(config.attention)
     return config, rig
 
 

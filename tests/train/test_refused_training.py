@@ -15,6 +15,7 @@ from cosmos_exp.common.errors import UserError
     [
         ("stages=[tokeniser]", "unknown training stage 'tokeniser': did you mean 'tokenizer'"),
         ("single_view_clips.world=wider", "single_view_clips.world: unknown world 'wider': did you mean 'wide'"),
+        ("attention=flsh", "unknown attention 'flsh': did you mean 'flash'"),
         ("device=cuda:99", "no CUDA device here"),
         ("num_wrokers=3", "num_wrokers"),
     ],

@@ -26,7 +26,6 @@ from cosmos_exp.train.config import STAGES
 from cosmos_exp.train.diffusion import num_views_set_to, start_from_single_view
 from cosmos_exp.train.latents import LatentParts, LatentSet
 from cosmos_exp.train.loop import LoopParams
-from cosmos_exp.train.main import encoder_hash
 from cosmos_exp.train.rendering import (
     HELD_OUT_SEED,
     NUM_PHRASINGS,
@@ -38,6 +37,7 @@ from cosmos_exp.train.rendering import (
     training_scene,
     varied,
 )
+from cosmos_exp.train.start_weights import encoder_hash
 from cosmos_exp.train.tokenizer import TokenizerLoss, VideoBank, difference_loss, train_tokenizer
 
 SIZE = ClipSize(num_frames=9, fps=24.0, height=32, width=48)

@@ -11,7 +11,7 @@ from cosmos_exp.common.cache import Entry
 from cosmos_exp.common.stored_arrays import load_arrays
 from cosmos_exp.models.clip_shapes import Video
 from cosmos_exp.models.config import SpeedConfig
-from cosmos_exp.models.kernels.speed import EIGHT_BITS
+from cosmos_exp.models.kernels.speed import EIGHT_BITS, FLOAT8_ATTENTION
 from cosmos_exp.sampling.chunks import Chunk, join
 
 if TYPE_CHECKING:
@@ -29,9 +29,13 @@ def given_config(video: Video, chunk: Chunk) -> dict[str, int]:
 
 
 def speed_config(speed: SpeedConfig) -> dict[str, Any]:
-    """What of the `speed` group changes a result by more than rounding: of kernels and layers, the 8-bit ones."""
+    """What of the `speed` group changes a result by more than rounding: of kernels and layers, the 8-bit ones.
+
+    Those of attention have a version, as results from before the values were centred are wrong over many tokens.
+    """
     changing = {key: getattr(speed, key) for key in ("guidance_interval", "cache_threshold") if getattr(speed, key)}
     changing |= {key: getattr(speed, key) for key in ("attention", "linears") if getattr(speed, key) in EIGHT_BITS}
+    changing |= {"attention_version": FLOAT8_ATTENTION} if changing.get("attention") in EIGHT_BITS else {}
     return {"speed": changing} if changing else {}
 
 

@@ -7,12 +7,14 @@ head_dim^-0.5.
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.models.kernels.fused import EAGER, Fused
 
 KERNELS = {
@@ -33,6 +35,16 @@ def attend(query: Tensor, key: Tensor, value: Tensor, kernel: str = "auto") -> T
         return F.scaled_dot_product_attention(query, key, value)
     with sdpa_kernel(KERNELS[kernel], set_priority=True):
         return F.scaled_dot_product_attention(query, key, value)
+
+
+def training_attention(kernel: str | None) -> AbstractContextManager[None]:
+    """Context in which `attend` of networks that are trained prefers the named kernel; None: torch's choice."""
+    if kernel is None:
+        return nullcontext()
+    if kernel not in KERNELS:
+        raise UserError(unknown_name("attention", kernel, KERNELS))
+    rest = [backend for backend in KERNELS["auto"] if backend not in KERNELS[kernel]]
+    return sdpa_kernel([*KERNELS[kernel], *rest], set_priority=True)
 
 
 def attend_with_logsumexp(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:

@@ -12,6 +12,8 @@ from cosmos_exp.common.errors import ValidationErrors, unknown_name
 
 ATTENTION = ("auto", "cudnn", "flash", "efficient", "math", "fp8")
 EIGHT_BITS = ("fp8", "te")
+FLOAT8_ATTENTION = 2
+"""Version of attention on 8-bit floats. 2: values without their mean."""
 LINEARS = ("plain", *EIGHT_BITS)
 NO_TRANSFORMER_ENGINE = (
     "speed.linears=te needs Transformer Engine: pip install --no-build-isolation 'cosmos-exp[te]', or "

@@ -78,7 +78,10 @@ def test_the_kernels_of_the_config_are_those_there_are():
         ({}, {}),
         ({"attention": "flash", "compile": True}, {}),
         ({"linears": "fp8"}, {"speed": {"linears": "fp8"}}),
-        ({"attention": "fp8", "linears": "te"}, {"speed": {"attention": "fp8", "linears": "te"}}),
+        (
+            {"attention": "fp8", "linears": "te"},
+            {"speed": {"attention": "fp8", "linears": "te", "attention_version": 2}},
+        ),
     ],
     ids=["exact", "rounding", "fp8", "te"],
 )

@@ -1,7 +1,8 @@
-"""The weights of `model=nano_384`: the front view in more pixels, in the style of its caption."""
+"""The weights of `model=nano_384`: more pixels, in the style of the caption."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 import cosmos_exp as cx
@@ -18,6 +19,16 @@ def test_a_front_view_of_its_size_in_the_style_of_its_caption(tmp_path) -> None:
     assert snow.mean() > night.mean() + 40
 
 
-def test_more_views_are_refused() -> None:
-    with pytest.raises(cx.UserError, match=r"nano_384 makes front_wide_120fov alone \(views=single\)"):
-        cx.load_model("nano_384")
+@pytest.mark.slow
+def test_six_views_show_the_road_and_the_sky_of_their_own_camera(tmp_path) -> None:
+    own = ["model.multi_view_steps=2", "model.multi_view_guidance=0", "sampler.guidance=0", "sampler.num_steps=3"]
+    model = cx.load_model("nano_384", ["views=six", "model.num_frames=9", "captions.styles=[Sunny]", *own])
+    scene = cx.load_scene("procedural", seed=1_000_003, duration=0.5)
+    videos = model.generate(scene, cache=tmp_path)["Sunny"].videos
+    assert len(videos) == 6
+    for view, video in videos.items():
+        assert video.shape == (9, 224, 384, 3), view
+        road = video[:, -30:, 150:230].astype(float)
+        assert road.std(axis=-1).mean() < 12 and 50 < road.mean() < 130, view  # grey
+        sky = video[:, :20].reshape(-1, 3).astype(float)
+        assert np.percentile(sky[:, 2] - sky[:, 0], 80) > 10, view  # blue in places
