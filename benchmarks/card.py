@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import html
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ import cosmos_exp as cx
 from benchmarks.behaviour import Rows, Scenes, Value, metric
 from cosmos_exp.common.styles import STYLES
 from cosmos_exp.common.video import read_video
+from cosmos_exp.models.config import ModelConfig
 from cosmos_exp.runs.sweep_cells import Cell
 from cosmos_exp.tracking.comparison.statistics import mean_interval
 from cosmos_exp.train.rendering import HELD_OUT_SEED
@@ -111,6 +112,12 @@ def table_of(rows: dict[str, Rows]) -> list[list[str]]:
     ]
 
 
+def of_every_model(overrides: Sequence[str]) -> list[str]:
+    """Without those of keys that one family's `model` group has."""
+    known = {f"model.{field.name}" for field in fields(ModelConfig)}
+    return [each for each in overrides if not each.startswith("model.") or each.partition("=")[0] in known]
+
+
 def middle_frame(path: Path) -> np.ndarray:
     """uint8 [H,W,3]."""
     video = read_video(path)
@@ -155,7 +162,7 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", help="of every cell, such as views=single")
     options = parser.parse_args()
     common = [
-        *("tracking.mode=disabled", f"captions.styles=[{','.join(options.styles)}]", *options.overrides),
+        *("tracking.mode=disabled", f"captions.styles=[{','.join(options.styles)}]"),
         f"scene.seed={','.join(str(HELD_OUT_SEED + n) for n in range(options.scenes))}",
     ]
     seeds = f"sampler.seed={','.join(map(str, range(options.seeds)))}"
@@ -163,8 +170,8 @@ def main() -> None:
     def cells_of(name: str, *own: str) -> list[Cell]:
         return cx.sweep([*common, f"model={name}", *own, f"hydra.sweep.dir={options.folder / name}"]).cells
 
-    cells = {RENDER: cells_of(RENDER, f"model.like={options.models[-1]}")}
-    cells |= {model: cells_of(model, seeds) for model in options.models}
+    cells = {RENDER: cells_of(RENDER, f"model.like={options.models[-1]}", *of_every_model(options.overrides))}
+    cells |= {model: cells_of(model, seeds, *options.overrides) for model in options.models}
     rows = {model: [cell.row() for cell in cells[model]] for model in options.models}
     table = Table("figure", *options.models, "wanted of nano")
     for line in table_of(rows):

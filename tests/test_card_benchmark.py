@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks.card import FIGURES, FRONT, of_ceiling, of_scenes, of_views, table_of, told, write_page
+from benchmarks.card import FIGURES, FRONT, of_ceiling, of_every_model, of_scenes, of_views, table_of, told, write_page
 from cosmos_exp.common.video import write_video
 
 
@@ -33,6 +33,11 @@ def test_a_scene_is_the_mean_of_its_styles_and_seeds() -> None:
     lines = table_of({"nano": rows, "other": []})
     assert [line[0] for line in lines] == [figure.text for figure in FIGURES]
     assert lines[0][1].startswith("20.00 (") and lines[0][2:] == ["", "≥ 23"] and lines[1][1] == ""
+
+
+def test_the_render_gets_what_every_model_knows() -> None:
+    given = ["views=six", "model.num_frames=9", "model.multi_view_steps=5", "sampler.sigma_min=0.2"]
+    assert of_every_model(given) == ["views=six", "model.num_frames=9", "sampler.sigma_min=0.2"]
 
 
 def test_the_page_shows_the_middle_frames_beside_each_other(tmp_path) -> None:
