@@ -69,10 +69,15 @@ class Claim:
 
 
 def of_setting(rows: Rows, axis: str, setting: object, value: Value) -> Scenes:
-    """{scene seed: mean over noise seeds} of the rows with this setting."""
+    """`of_scenes` of the rows with this setting."""
+    return of_scenes([row for row in rows if row.get(axis) == setting], value)
+
+
+def of_scenes(rows: Rows, value: Value) -> Scenes:
+    """{scene seed: mean over the rows of the scene that have the value}."""
     found: dict[int, list[float]] = {}
     for row in rows:
-        number = value(row) if row.get(axis) == setting else None
+        number = value(row)
         if number is not None:
             found.setdefault(row.get("scene.seed", 0), []).append(number)
     return {scene: float(np.mean(values)) for scene, values in found.items()}

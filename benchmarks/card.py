@@ -26,15 +26,16 @@ from rich.console import Console
 from rich.table import Table
 
 import cosmos_exp as cx
-from benchmarks.behaviour import Rows, Scenes, Value, metric
+from benchmarks.behaviour import Rows, Scenes, Value, metric, of_scenes
 from cosmos_exp.common.styles import STYLES
-from cosmos_exp.common.video import read_video
+from cosmos_exp.common.video import middle_frame
+from cosmos_exp.common.views import VIEWS
 from cosmos_exp.models.config import ModelConfig
 from cosmos_exp.runs.sweep_cells import Cell
 from cosmos_exp.tracking.comparison.statistics import mean_interval
 from cosmos_exp.train.rendering import HELD_OUT_SEED
 
-FRONT = "front_wide_120fov"
+FRONT = VIEWS[0]
 RENDER = "render"
 
 
@@ -45,7 +46,6 @@ class Figure:
     text: str
     value: Value
     wanted: str = ""
-    digits: int = 2
 
 
 def of_views(front: bool) -> Value:
@@ -83,20 +83,11 @@ FIGURES = (
     Figure("flicker, of the ceiling", of_ceiling("flicker"), "≤ 1.5"),
     Figure("cross-view Sampson error, of the ceiling", of_ceiling("cse"), "≤ 1.5"),
     Figure("style matches", metric("style_match")),
-    Figure("sharpness, of the ceiling", of_ceiling("sharpness")),
+    Figure("sharpness, of the render", metric("sharpness")),
 )
 
 
-def of_scenes(rows: Rows, value: Value) -> Scenes:
-    found: dict[int, list[float]] = {}
-    for row in rows:
-        number = value(row)
-        if number is not None:
-            found.setdefault(row.get("scene.seed", 0), []).append(number)
-    return {scene: float(np.mean(values)) for scene, values in found.items()}
-
-
-def told(scenes: Scenes, digits: int) -> str:
+def told(scenes: Scenes, digits: int = 2) -> str:
     values = list(scenes.values())
     if not values:
         return ""
@@ -107,7 +98,7 @@ def told(scenes: Scenes, digits: int) -> str:
 def table_of(rows: dict[str, Rows]) -> list[list[str]]:
     """A line per figure: its text, the models' values in their order, what is wanted."""
     return [
-        [figure.text, *(told(of_scenes(own, figure.value), figure.digits) for own in rows.values()), figure.wanted]
+        [figure.text, *(told(of_scenes(own, figure.value)) for own in rows.values()), figure.wanted]
         for figure in FIGURES
     ]
 
@@ -116,12 +107,6 @@ def of_every_model(overrides: Sequence[str]) -> list[str]:
     """Without those of keys that one family's `model` group has."""
     known = {f"model.{field.name}" for field in fields(ModelConfig)}
     return [each for each in overrides if not each.startswith("model.") or each.partition("=")[0] in known]
-
-
-def middle_frame(path: Path) -> np.ndarray:
-    """uint8 [H,W,3]."""
-    video = read_video(path)
-    return video[len(video) // 2]
 
 
 def picture(frames: Sequence[np.ndarray], width: int = 576) -> np.ndarray:

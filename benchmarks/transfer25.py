@@ -149,7 +149,7 @@ class _Evaluations:
     def attention_kernels(self) -> None:
         """One self-attention of all tokens by each kernel, and its difference from the first's.
 
-        Values have a common mean, as in trained networks: sums in less than float32 show there.
+        Values have a common mean of one standard deviation, as in the nano model: sums in less than float32 show there.
         """
         config, fused = self.place.size.network, compiled() if self.device != "cpu" else EAGER
         shape = (3, 1, self.place.size.tokens, config.num_heads, config.head_dim)

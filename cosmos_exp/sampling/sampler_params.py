@@ -67,6 +67,11 @@ class SamplerParams(GuidanceInterval):
     def levels(self) -> list[float]:
         return noise_levels(self.num_steps, self.sigma_max, self.sigma_min)
 
+    @property
+    def passes(self) -> int:
+        """Of the network, to sample a clip."""
+        return (self.num_steps + 1) * (2 if self.guidance else 1)
+
 
 def steps_problems(key: str, num_steps: int) -> Iterator[str]:
     if not 1 <= num_steps <= MAX_STEPS:

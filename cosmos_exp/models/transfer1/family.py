@@ -127,7 +127,7 @@ def _check_processes(config: GenerationConfig, videos: Videos | None) -> Iterato
     folder, _ = attempt(lambda: model_folder(model.name, model.weights))
     if processes > 1 and videos and folder:
         shared = _shared_parts(folder, videos)
-        of_all = [model.sampling_of_all(config.sampler)] if videos.multi_view else []
+        of_all = [model.multi_view_sampler(config.sampler)] if videos.multi_view else []
         for passes in {2 if sampling.guidance > 0 else 1 for sampling in (config.sampler, *of_all)}:
             errors = attempt(partial(check_fits, processes, passes, *shared))[1]
             yield from (f"hardware.processes={processes}: {error}" for error in errors)

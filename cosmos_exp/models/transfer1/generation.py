@@ -282,7 +282,7 @@ class Generation:
         config = self._key_config(hints, self.config.sampler) | given_config(video, chunk)
         config |= weights.config | areas.config
         size = video.shape._replace(frames=chunk.size).megapixels
-        return store.get("single_view", config, inputs, compute, size=size, passes=model.passes(model.sampler))
+        return store.get("single_view", config, inputs, compute, size=size, passes=model.sampler.passes)
 
     def multi_view(
         self,
@@ -341,10 +341,10 @@ class Generation:
         weights = self.spatial.of_weights(hints, renders, self.store)
         inputs += [*keys_of(first, before), *weights.inputs]
         sampler = model.multi_view_sampler
-        config = self._key_config(hints, model.model_config.sampling_of_all(self.config.sampler))
+        config = self._key_config(hints, model.model_config.multi_view_sampler(self.config.sampler))
         config |= {"sigma_max": sampler.sigma_max} | given_config(video, chunk) | weights.config
         size = len(views) * video.shape._replace(frames=chunk.size).megapixels
-        return self.store.get("multi_view", config, inputs, compute, size=size, passes=model.passes(sampler))
+        return self.store.get("multi_view", config, inputs, compute, size=size, passes=sampler.passes)
 
     def _key_config(self, hints: Mapping[str, Any], sampler: SamplerConfig) -> dict[str, Any]:
         """What the keys of both networks have of the config. sampler: as the network takes it."""

@@ -22,7 +22,7 @@ class Transfer1Config(ModelConfig):
     reference_compat: bool = False
     """Generate with the quirks of the reference implementation: rounded weights and noise levels among others."""
 
-    def sampling_of_all(self, sampler: SamplerConfig) -> SamplerConfig:
+    def multi_view_sampler(self, sampler: SamplerConfig) -> SamplerConfig:
         """The sampler group as the multi-view network takes it."""
         steps, guidance = self.multi_view_steps, self.multi_view_guidance
         return replace(

@@ -104,7 +104,7 @@ class Transfer1Spec(VideoModel):
 
     @property
     def multi_view_sampler(self) -> SamplerParams:
-        own = self.model_config.sampling_of_all(self.config.sampler)
+        own = self.model_config.multi_view_sampler(self.config.sampler)
         sigma_max = self.multi_view_sigma_max
         return replace(self.sampler, num_steps=own.num_steps, guidance=own.guidance, sigma_max=sigma_max)
 
@@ -131,10 +131,6 @@ class Transfer1Spec(VideoModel):
     @property
     def location(self) -> str:
         return str(self.folder.path)
-
-    def passes(self, sampler: SamplerParams) -> int:
-        """Of the network, to sample a clip."""
-        return (sampler.num_steps + 1) * (2 if sampler.guidance else 1)
 
     def cost_setting(self, stage: str) -> str:
         model, hardware = self.model_config, asdict(self.config.hardware)
