@@ -37,6 +37,7 @@ from cosmos_exp.train.rendering import HELD_OUT_SEED
 
 FRONT = VIEWS[0]
 RENDER = "render"
+HEAD = '<!doctype html><meta charset="utf-8"><title>pictures</title><style>img { max-width: 100% }</style>'
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ def write_page(cells: dict[str, list[Cell]], folder: Path) -> Path:
         title = html.escape(f"{clip}, {style}: {', '.join(videos)}")
         parts.append(f'<h2>{title}</h2><img src="pictures/{html.escape(name)}" alt="{title}">')
     page = folder / "pictures.html"
-    page.write_text('<!doctype html><meta charset="utf-8"><title>pictures</title>' + "\n".join(parts) + "\n")
+    page.write_text(HEAD + "\n".join(parts) + "\n")
     return page
 
 
