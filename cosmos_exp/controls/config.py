@@ -89,7 +89,8 @@ class SegConfig(ControlConfig):
 
 @dataclass
 class ControlsConfig:
-    """Weights above 1 in sum are scaled down to 1; others are used as given."""
+    """Weights above 1 in sum are scaled down to 1; others are used as given. Controls that the multi-view net does not
+    read give their weight to those that it reads."""
 
     hdmap: ControlConfig = field(default_factory=ControlConfig)
     edge: EdgeConfig = field(default_factory=EdgeConfig)

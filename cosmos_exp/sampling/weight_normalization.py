@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from cosmos_exp.common.errors import UserError
 
@@ -14,6 +14,18 @@ def normalized_weights(weights: Mapping[str, float]) -> dict[str, float]:
     check_not_negative(weights)
     total = max(1.0, sum(weights.values()))
     return {name: round(weight / total, DIGITS) for name, weight in weights.items()}
+
+
+def weights_read(weights: Mapping[str, float], controls: Collection[str]) -> dict[str, float]:
+    """Weights of the controls that a network reads, in place of all: their sum stays, at their own ratios.
+
+    So a mix of controls guides the multi-view net, which reads few of them, as much as it guides the single view.
+    """
+    own = {name: weights[name] for name in controls}
+    if not own or len(own) == len(weights):
+        return own
+    share = sum(weights.values()) / sum(own.values())
+    return {name: round(share * weight, DIGITS) for name, weight in own.items()}
 
 
 def check_not_negative(weights: Mapping[str, float]) -> None:

@@ -96,11 +96,12 @@ class LatentSet:
 
 
 def encode_clips(paths: Iterable[Path], encode: Encode, views: tuple[str, ...], controls: tuple[str, ...]) -> LatentSet:
+    """On the CPU, wherever they are encoded."""
     targets, objects, prompts, styles, seeds = [], [], [], [], []
     hints: dict[str, list[torch.Tensor]] = {c: [] for c in controls}
     for path in paths:
         clip = read_clip(path)
-        latents = encode(torch.from_numpy(np.array(clip.videos))).half()
+        latents = encode(torch.from_numpy(np.array(clip.videos))).half().cpu()
         index = {(key.view, key.name): z for key, z in zip(clip.keys, latents)}
         targets.append(torch.stack([torch.stack([index[v, s] for v in views]) for s in clip.prompts]))
         for control in controls:

@@ -23,7 +23,7 @@ from cosmos_exp.common.files import write_json
 from cosmos_exp.evaluators.nano import channels_last, save_network
 from cosmos_exp.evaluators.network import PerceptionNet
 from cosmos_exp.models.kernels.attention import training_attention
-from cosmos_exp.models.transfer1.description import PARTS, read_description
+from cosmos_exp.models.transfer1.description import read_description
 from cosmos_exp.models.transfer1.edm import Denoiser
 from cosmos_exp.models.transfer1.model import WorldModel
 from cosmos_exp.models.transfer1.nano import nano_config
@@ -50,7 +50,7 @@ from cosmos_exp.train.rewriter import (
     train_rewriter,
     write_conversations,
 )
-from cosmos_exp.train.start_weights import encoder_hash, take_weights
+from cosmos_exp.train.start_weights import NETWORKS, encoder_hash, take_weights
 from cosmos_exp.train.tokenizer import VideoBank, latent_statistics, train_tokenizer
 
 log = logging.getLogger(__name__)
@@ -114,13 +114,13 @@ class Training:
             return model
         there = read_description(folder)
         wanted = json.loads(json.dumps(wanted))
-        other = [part for part in PARTS if part != "contract" and there.get(part) != wanted[part]]
+        other = [part for part in NETWORKS if there.get(part) != wanted[part]]
         if other:
             raise UserError(
                 f"{folder} has other sizes than networks gives, in {', '.join(other)}: give those that it was made "
                 "with, or train into another folder"
             )
-        return WorldModel(wanted, folder=folder, device=self.device)
+        return WorldModel({**wanted, "name": there["name"]}, folder=folder, device=self.device)
 
     def render(self) -> None:
         """All clips, which later stages otherwise render while they need them."""

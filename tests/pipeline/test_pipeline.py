@@ -83,6 +83,7 @@ def test_the_status_says_how_it_went(first, folder: RunFolder) -> None:
     assert list(written["seconds"]) == stages
     assert written["misses"]["single_view"] == len(STYLES)
     assert written["misses"]["render"] == len(VIEWS) * (1 + 2 * len(STYLES)), "and a foreign scene in each style"
+    assert written["weights"] == {"single_view": {"hdmap": 0.5, "seg": 0.5}, "multi_view": {"hdmap": 1.0}}
 
 
 def test_the_config_is_resolved(folder: RunFolder) -> None:

@@ -309,7 +309,7 @@ def test_stages_end_in_a_model_that_loads(tmp_path, tiny_model, monkeypatch):
     assert not list((tmp_path / "clips").iterdir())  # pixels are discarded once encoded
     (part,) = (tmp_path / "multi_view_latents").glob("*.safetensors")
     assert LatentSet.load(part).fronts is not None
-    with pytest.raises(UserError, match="has other sizes than networks gives, in name, single_view"):
+    with pytest.raises(UserError, match="has other sizes than networks gives, in single_view"):
         monkeypatch.setattr(train_main, "nano_config", lambda *_, **__: other_sizes(tiny_model.config))
         train_main.run(compose_train(f"folder={tmp_path}", "device=cpu", "stages=[evaluate]", *size))
 

@@ -18,6 +18,7 @@ from cosmos_exp.controls.user_videos import camera_file
 from cosmos_exp.models.base import ResultStore
 from cosmos_exp.models.clip_shapes import Shape
 from cosmos_exp.sampling.chunks import Chunk
+from cosmos_exp.sampling.weight_normalization import weights_read
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -72,7 +73,7 @@ class ControlWeighting(ABC):
         for name, rule in sorted(self.maps_in(controls, renders).items()):
             config[name] = {"inside": rule.inside, "outside": rule.outside, **area_config(rule.area)}
             inputs += self._area_inputs(rule.area, renders, store)
-        weights = {name: self.weights[name] for name in controls}  # as given: shared anew at every place
+        weights = weights_read(self.weights, list(controls))  # shared anew at every place
         return KeyPart({"weight_maps": config, "weights": weights} if config else {}, inputs)
 
     def _area_inputs(self, area: Area, renders: Renders, store: ResultStore) -> list[str]:
@@ -89,7 +90,7 @@ class ControlWeighting(ABC):
         """What the network takes for a chunk of these views: scalars, or maps [1,1,V*T,h,w] on the patch grid."""
         names, rules = list(controls), self.maps_in(controls, renders)
         if not rules:
-            return self.scalars({name: self.weights[name] for name in names})
+            return self.scalars(weights_read(self.weights, names))
         import torch
 
         size = shape._replace(frames=chunk.size)
@@ -119,7 +120,7 @@ class ControlWeighting(ABC):
         """Before sharing: the weight of each control, times its map [F,H,W] over the chunk."""
         from cosmos_exp.models.dit.area_maps import weight_values
 
-        weights: dict[str, float | Tensor] = {name: self.weights[name] for name in names}
+        weights: dict[str, float | Tensor] = {**weights_read(self.weights, names)}
         for name, rule in rules.items():
             seen = self._seen(rule.area, view, render, shape, chunk)
             weights[name] *= weight_values(rule, shape._replace(frames=chunk.size), **seen)

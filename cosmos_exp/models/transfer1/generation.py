@@ -35,7 +35,7 @@ from cosmos_exp.models.clip_shapes import Video
 from cosmos_exp.models.dit.results import chunk_config, given_config, joined, speed_config, tensor
 from cosmos_exp.sampling.chunks import Chunk
 from cosmos_exp.sampling.config import SamplerConfig
-from cosmos_exp.sampling.weight_normalization import normalized_weights
+from cosmos_exp.sampling.weight_normalization import normalized_weights, weights_read
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -349,7 +349,7 @@ class Generation:
     def _key_config(self, hints: Mapping[str, Any], sampler: SamplerConfig) -> dict[str, Any]:
         """What the keys of both networks have of the config. sampler: as the network takes it."""
         model = self.model
-        weights = normalized_weights({name: model.weights[name] for name in hints})
+        weights = normalized_weights(weights_read(model.weights, hints))
         own = {
             "fps": model.fps,
             "clip": self.request.clip,

@@ -29,7 +29,7 @@ from cosmos_exp.models.transfer1.weights_folder import load_model, model_folder
 from cosmos_exp.sampling.chunks import Chunk
 from cosmos_exp.sampling.sampler_params import SIGMA_MAX, SamplerParams
 from cosmos_exp.sampling.seeds import item_seed
-from cosmos_exp.sampling.weight_normalization import normalized_weights
+from cosmos_exp.sampling.weight_normalization import normalized_weights, weights_read
 
 
 class Transfer1Spec(VideoModel):
@@ -67,11 +67,9 @@ class Transfer1Spec(VideoModel):
 
     @cached_property
     def effective_weights(self) -> dict[str, dict[str, float]]:
-        """Weights that sum to more than 1 are scaled down, network by network."""
+        """Of each network over the controls that it reads, and scaled down where they sum to more than 1."""
         names = {"single_view": tuple(self.weights), "multi_view": self.multi_view_controls}
-        return {
-            net: normalized_weights({name: self.weights[name] for name in own}) for net, own in names.items() if own
-        }
+        return {net: normalized_weights(weights_read(self.weights, own)) for net, own in names.items() if own}
 
     def weight_maps(self, request: RenderRequest, renders: Mapping[str, Entry]) -> dict[str, np.ndarray]:
         front = request == self.front

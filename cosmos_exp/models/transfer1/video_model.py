@@ -43,7 +43,8 @@ class Transfer1(Transfer1Spec):
         if not self.multi_view_controls:
             yield _warning(f"no control guides the other views: the multi-view net reads {read}, whose weight is 0")
         elif unread := [name for name in self.weights if name not in self.multi_view_controls]:
-            yield _info(f"{', '.join(unread)} guides the single view only: the multi-view net reads {read}")
+            names = ", ".join(unread)
+            yield _info(f"{names} guides the single view only: the multi-view net reads {read}, with the weight of all")
         everywhere = self.spatial.maps_in(self.multi_view_controls, self.config.views)
         for name in self.spatial.maps:
             if name in self.multi_view_controls and name not in everywhere:

@@ -11,7 +11,7 @@ from helpers.browser import browser, require_browser
 from helpers.sweep_folder import write_run
 
 from cosmos_exp.runs.sweep_cells import Cell, read_cells
-from cosmos_exp.sampling.weight_normalization import normalized_weights
+from cosmos_exp.sampling.weight_normalization import normalized_weights, weights_read
 from cosmos_exp.tracking.comparison.compare import page_data, render_page
 from cosmos_exp.tracking.comparison.weights import acting, effective_weights
 
@@ -40,7 +40,9 @@ def cells_of() -> list[Cell]:
             "flicker": {"ceiling": 4.0, "floor": 14.0},
             "psnr": {"ceiling": float("inf"), "floor": 10.0},
         }
-        weights = {"single_view": normalized_weights({"hdmap": weight, "seg": 0.5}), "multi_view": {"hdmap": weight}}
+        given = {"hdmap": weight, "seg": 0.5}
+        multi_view = normalized_weights(weights_read(given, ("hdmap",)))
+        weights = {"single_view": normalized_weights(given), "multi_view": multi_view}
         axes = dict(zip(KEYS, (guidance, weight, scene)))
         cells.append(Cell("r", axes, "done", "Snowy", metrics=metrics, references=references, weights=weights))
     return cells
@@ -68,13 +70,16 @@ def choose(page, menu: str, value: str) -> None:
 
 
 def test_weights_act_as_the_sampler_divides_them():
-    """A weight of 1 beside 0.5 is 0.667 of what the single-view net sees, and 1 of what the multi-view net does."""
+    """Beside 0.5, 1 is 0.667 of what the single-view net sees; the multi-view net reads it with the weight of both."""
     cells = cells_of()
     found = effective_weights(cells)
-    assert list(found) == ["hdmap weight, effective", "seg weight, effective"], "multi view: as swept"
+    names = ["hdmap weight, effective", "seg weight, effective", "hdmap weight, effective in multi view"]
+    assert list(found) == names and set(found[names[2]].values()) == {0.75, 1.0}
     assert set(found["hdmap weight, effective"].values()) == {0.25, 0.667}
     assert set(found["seg weight, effective"].values()) == {0.5, 0.333}
     assert acting(cells[-1]) == {"controls.hdmap.weight": "0.667 in single view, 1 in multi view"}
+    assert acting(cells[0]) == {"controls.hdmap.weight": "0.25 in single view, 0.75 in multi view"}
+    cells[0].weights.pop("multi_view")
     assert acting(cells[0]) == {}
     cells[-1].weights.pop("multi_view")
     assert acting(cells[-1]) == {"controls.hdmap.weight": "0.667"}
