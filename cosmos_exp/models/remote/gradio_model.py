@@ -24,7 +24,6 @@ from cosmos_exp.models.remote.config import RemoteConfig
 from cosmos_exp.models.remote.endpoints import shown
 from cosmos_exp.models.remote.server import token_of
 from cosmos_exp.models.remote.uploads import video_bytes
-from cosmos_exp.sampling.config import SamplerConfig
 
 HINTS = ("vis", "seg", "edge", "depth", "hdmap", "lidar", "keypoint", "upscale")
 FROM_RGB = "rgb"
@@ -137,8 +136,8 @@ def _stored(entry: Entry) -> StoredVideo:
     return StoredVideo((entry,), lambda: load_arrays(entry)["video"])
 
 
-def not_carried(config: GenerationConfig) -> Iterator[str]:
-    """What a config asks for that such a request has no place for."""
+def not_carried(config: GenerationConfig, contract: Contract) -> Iterator[str]:
+    """What a config asks for that such a request has no place for. contract: of the model that the server runs."""
     refused: dict[str, str] = {}
     if len(config.views) > 1:
         refused[f"views of {len(config.views)} cameras"] = "views=single"
@@ -154,7 +153,7 @@ def not_carried(config: GenerationConfig) -> Iterator[str]:
         refused["captions.regions"] = "captions.regions=[]"
     if config.sampler.first_frames is not None:
         refused["sampler.first_frames"] = "sampler.first_frames=null"
-    if config.sampler.sigma_min != SamplerConfig().sigma_min:
-        refused["sampler.sigma_min"] = f"sampler.sigma_min={SamplerConfig().sigma_min:g}"
+    if config.sampler.sigma_min != contract.sigma_min:
+        refused["sampler.sigma_min"] = "sampler.sigma_min=null"
     for what, instead in refused.items():
         yield f"{what}: a request to Gradio (model.protocol=gradio) cannot carry it: give {instead}"
