@@ -7,6 +7,7 @@ import pytest
 
 import cosmos_exp as cx
 from cosmos_exp.common.typed_config import identity
+from cosmos_exp.config.compose import compose
 from cosmos_exp.config.run_spec import RunSpec
 from cosmos_exp.config.validate import validate
 from cosmos_exp.models.base import GenerationRequest
@@ -90,3 +91,19 @@ def test_a_request_to_a_server_has_the_value_in_effect(given: tuple[str, ...], s
 
     request = job_request(model, "nano", asked, "Night", unneeded, unneeded)
     assert request.extra.config["sampler.sigma_min"] == sent
+
+
+@pytest.mark.parametrize(
+    ("model", "refused"),
+    [
+        (("remote", "model.protocol=gradio", "model.backend=nano"), "give sampler.sigma_min=null"),
+        (("remote", "model.protocol=gradio", "model.backend=transfer1_7b"), "give sampler.sigma_min=null"),
+        (("cosmos3_auto", "sampler=cosmos3"), "give sampler.sigma_min=0.002"),
+        (("transfer25_edge", "sampler=transfer25"), "follow from sampler.num_steps alone; leave both out"),
+    ],
+)
+def test_a_model_that_cannot_follow_it_takes_null_alone(model: tuple[str, ...], refused: str) -> None:
+    endpoint = [] if model[0].startswith("transfer25") else ["model.endpoint=http://127.0.0.1:1"]
+    given = [f"model={model[0]}", *model[1:], *endpoint, "views=single"]
+    assert not [told for told in validate(compose(given)) if "sigma_min" in told]
+    assert any(refused in told for told in validate(compose([*given, "sampler.sigma_min=0.1"])))
