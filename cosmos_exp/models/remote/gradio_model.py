@@ -14,6 +14,7 @@ import numpy as np
 from cosmos_exp.common.cache import Entry
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.stored_arrays import Arrays, load_arrays
+from cosmos_exp.common.typed_config import identity
 from cosmos_exp.controls.area import Area
 from cosmos_exp.controls.user_videos import read_user_video
 from cosmos_exp.models.base import GeneratedVideos, GenerationRequest, Notice, ResultStore, StoredVideo, VideoModel
@@ -91,6 +92,7 @@ class GradioModel(VideoModel):
             "backend": self.own.backend,
         }
         config |= {"shape": list(shape), "fps": self.fps, "given": given == FROM_RGB}
+        config |= {key: value for key, value in identity(self.config.sampler).items() if key == "sigma_min"}
         return store.get("generate", config, [], compute, size=shape.megapixels)
 
     @property
