@@ -20,6 +20,7 @@ from cosmos_exp.models.config import GenerationConfig
 from cosmos_exp.models.contract import Contract
 from cosmos_exp.models.registry import contract_of, find_family
 from cosmos_exp.rendering.types import OPTIONAL_OUTPUTS, OUTPUTS
+from cosmos_exp.sampling.config import BoundSampler
 from cosmos_exp.scene.source import SceneConfig
 from cosmos_exp.scene.sources import load_rig
 from cosmos_exp.sensors.config import SensorsConfig
@@ -57,7 +58,7 @@ class RunSpec:
         aspect = self._aspect
         if aspect is None and len(contract.all_sizes) > 1:
             aspect = front_aspect(self.scene, self.sensors, self.views[0])
-        return find_family(self.config.model.family).build(generation_config(self.config, aspect), contract)
+        return find_family(self.config.model.family).build(generation_config(self.config, contract, aspect), contract)
 
     def seeded(self, seed: int, *, front_alone: bool = False) -> VideoModel:
         """The model with another `sampler.seed`. front_alone: without the further views, where it makes the front view
@@ -161,14 +162,14 @@ class RunSpec:
         return self.model.cost_setting(stage) if stage in self.model.stages else ""
 
 
-def generation_config(config: Config, aspect: float | None = None) -> GenerationConfig:
-    """What of a config a model may depend on. aspect: width / height of the front camera."""
+def generation_config(config: Config, contract: Contract, aspect: float | None = None) -> GenerationConfig:
+    """What of a config a model of this contract may depend on. aspect: width / height of the front camera."""
     return GenerationConfig(
         model=config.model,
         views=tuple(config.views.names),
         controls=config.controls,
         captions=config.captions,
-        sampler=replace(config.sampler, best_of=1),  # a model makes one of the candidates
+        sampler=BoundSampler.of(replace(config.sampler, best_of=1), contract.sigma_min),  # makes one of the candidates
         speed=config.speed,
         hardware=config.hardware,
         threads=num_threads(config.hardware.threads),

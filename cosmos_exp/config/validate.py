@@ -44,7 +44,8 @@ from cosmos_exp.models.contract import Contract
 from cosmos_exp.models.dit.memory import DTYPES, memory_problems
 from cosmos_exp.models.kernels.speed import EIGHT_BITS, NO_TRANSFORMER_ENGINE, speed_problems
 from cosmos_exp.models.registry import contract_of, find_family
-from cosmos_exp.sampling.sampler_params import sampler_problems
+from cosmos_exp.sampling.config import BoundSampler
+from cosmos_exp.sampling.sampler_params import SIGMA_MIN, sampler_problems
 from cosmos_exp.sampling.seeds import seed_problems
 from cosmos_exp.scene.edits.scene_edits import config_problems
 from cosmos_exp.scene.source import SceneConfig, own_options
@@ -81,7 +82,6 @@ def validate(cfg: DictConfig, *, here: bool = True) -> list[str]:
         _check_scene,
         _check_previews,
         _check_captions,
-        _check_sampler,
         _check_filter,
         _check_speed,
         _check_metrics,
@@ -121,6 +121,7 @@ def _check_model(config: Config, here: bool) -> Iterator[str]:
     """The rules of the model's contract and of its family; a released model's contract is known without its weights."""
     model, problems = _bound(config, lambda contract: _aspect(config, contract))
     yield from problems
+    yield from _check_sampler(config, model)
     if model is None:
         return
     videos, problems = attempt(lambda: model.videos)
@@ -151,7 +152,7 @@ def request_problems(config: Config, aspect: float | None) -> Iterator[str]:
         yield from _check_views(config, model.contract)
         yield from check_spatial(config, model.contract, videos, drawn=False)
         yield from find_family(config.model.family).check(model.config, model.contract, True)
-    yield from _check_sampler(config)
+    yield from _check_sampler(config, model)
     yield from alone_problems(config.sampler.best_of)
 
 
@@ -163,7 +164,7 @@ def _bound(config: Config, aspect: Callable[[Contract], float | None]) -> tuple[
     contract = contract or family.known().get(config.model.name)
     if contract is None:
         return None, problems
-    return family.build(generation_config(config, aspect(contract)), contract), problems
+    return family.build(generation_config(config, contract, aspect(contract)), contract), problems
 
 
 def _aspect(config: Config, contract: Contract) -> float | None:
@@ -329,8 +330,10 @@ def _check_captions(config: Config) -> Iterator[str]:
     yield from captions_problems(config.captions, llm=config.llm.name, used=config.controls.used)
 
 
-def _check_sampler(config: Config) -> Iterator[str]:
-    sampler, speed = config.sampler, config.speed
+def _check_sampler(config: Config, model: VideoModel | None) -> Iterator[str]:
+    """model: None where nothing is known of it."""
+    own = model.contract.sigma_min if model else SIGMA_MIN
+    sampler, speed = BoundSampler.of(config.sampler, own), config.speed
     yield from seed_problems("sampler.seed", sampler.seed)
     yield from sampler_problems(
         num_steps=sampler.num_steps,
@@ -339,6 +342,8 @@ def _check_sampler(config: Config) -> Iterator[str]:
         sigma_min=sampler.sigma_min,
         guidance_interval=speed.guidance_interval,
         cache_threshold=speed.cache_threshold,
+        own_sigma_min=own,
+        left_to_model=config.sampler.sigma_min is None,
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from cosmos_exp.captions.config import CaptionsConfig
 from cosmos_exp.common.typed_config import NO_EFFECT, REQUIRED
 from cosmos_exp.controls.config import ControlsConfig
-from cosmos_exp.sampling.config import SamplerConfig
+from cosmos_exp.sampling.config import BoundSampler
 
 
 @dataclass
@@ -108,7 +108,7 @@ class GenerationConfig:
     views: tuple[str, ...]
     controls: ControlsConfig
     captions: CaptionsConfig
-    sampler: SamplerConfig
+    sampler: BoundSampler
     speed: SpeedConfig
     hardware: HardwareConfig
     threads: int

@@ -9,6 +9,7 @@ from typing import Any
 from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.common.guards import SIDE, shortened
 from cosmos_exp.sampling.frame_rule import FrameRule
+from cosmos_exp.sampling.sampler_params import SIGMA_MAX, SIGMA_MIN
 
 GUIDANCE = (
     "x0 = cond + guidance * (cond - uncond); 0 is conditional only; the common convention's scale is guidance + 1"
@@ -36,6 +37,7 @@ class Contract:
     frames: of one chunk. overlaps: numbers of given frames that a further chunk of a long video may start with; empty:
     one chunk only. multi_view_overlaps: the same of the multi-view net.
     num_steps: the only number of solver steps that a distilled net is made for; None: any.
+    sigma_min: noise level at the end, where the config leaves it to the model.
     tile: (height, width) of the pictures that the single-view net makes, where a clip is blended from several.
     subsets: whether it makes any of the views together, in any order; else the first alone or all in their order.
     """
@@ -55,6 +57,7 @@ class Contract:
     overlaps: tuple[int, ...] = ()
     multi_view_overlaps: tuple[int, ...] = ()
     num_steps: int | None = None
+    sigma_min: float = SIGMA_MIN
     tile: tuple[int, int] | None = None
     subsets: bool = False
 
@@ -138,6 +141,7 @@ def _check_types(values: Mapping[str, Any]) -> None:
         "overlaps": (lambda v: _list_of(v, lambda n: _whole(n, 0, MOST_FRAMES)), f"a list, each {whole}"),
         "multi_view_overlaps": (lambda v: _list_of(v, lambda n: _whole(n, 0, MOST_FRAMES)), f"a list, each {whole}"),
         "num_steps": (lambda v: v is None or _whole(v, 1, MOST_FRAMES), f"{whole}, or null"),
+        "sigma_min": (lambda v: _number(v, SIGMA_MAX), f"a number above 0, at most {SIGMA_MAX:g}"),
     }
     for name, (is_right, needed) in checks.items():
         if name in values and not is_right(values[name]):

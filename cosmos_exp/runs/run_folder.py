@@ -69,6 +69,7 @@ class Status:
     lookups}. error: one message, empty while all is well.
     gpu_memory: {stage: {"allocated", "reserved": most GiB}} of the stages that took memory of a GPU.
     weights: {network: {control: weight}} as they count.
+    sigma_min: noise level at the end, the model's own where the config has null; 0: not recorded.
     """
 
     state: str
@@ -88,6 +89,7 @@ class Status:
     gpu_memory: dict[str, dict[str, float]] = field(default_factory=dict)
     error: str = ""
     weights: dict[str, dict[str, float]] = field(default_factory=dict)
+    sigma_min: float = 0.0
 
 
 class RunFolder:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from cosmos_exp.sampling.sampler_params import SIGMA_MAX, SIGMA_MIN
 
@@ -17,8 +17,8 @@ class SamplerConfig:
     """Solver steps; the network is evaluated once more than this."""
     sigma_max: float = SIGMA_MAX
     """Initial noise level; with an init video, of the front view alone."""
-    sigma_min: float = SIGMA_MIN
-    """Noise level at the end."""
+    sigma_min: float | None = None
+    """Noise level at the end; null takes the model's own: 0.002 of the released models, more of nano and nano_384."""
     input: str | None = None
     """Init video of the front view: rgb, the render in scene.weather; a video file; null: pure noise."""
     first_frames: str | None = None
@@ -29,3 +29,16 @@ class SamplerConfig:
     best_of: int = 1
     """Candidates of each style, of which `filter` keeps one: the first has this seed, the others seeds derived from it.
     1: no choice."""
+
+
+@dataclass
+class BoundSampler(SamplerConfig):
+    """The same as a model takes it: what the config leaves to the model has the model's value."""
+
+    sigma_min: float = SIGMA_MIN
+
+    @classmethod
+    def of(cls, sampler: SamplerConfig, own_sigma_min: float) -> BoundSampler:
+        """own_sigma_min: the model's, of its contract."""
+        values = {entry.name: getattr(sampler, entry.name) for entry in fields(SamplerConfig)}
+        return cls(**values | {"sigma_min": own_sigma_min if sampler.sigma_min is None else sampler.sigma_min})

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from cosmos_exp.common.errors import ValidationErrors
 
 SIGMA_MAX = 80.0  # noise level at which nothing is left of a video
-SIGMA_MIN = 0.002
+SIGMA_MIN = 0.002  # of the released models
 MAX_STEPS = 1000
 RHO = 7.0
 
@@ -91,14 +91,20 @@ def sampler_problems(
     sigma_min: float,
     guidance_interval: Sequence[float] | None = None,
     cache_threshold: float = 0.0,
+    own_sigma_min: float = SIGMA_MIN,
+    left_to_model: bool = False,
 ) -> Iterator[str]:
-    """What is out of range, one message per problem under the names of the config's keys."""
+    """What is out of range, one message per problem under the names of the config's keys.
+
+    own_sigma_min: the model's own. left_to_model: whether sigma_min is that one because the config has null.
+    """
     yield from steps_problems("sampler.num_steps", num_steps)
     yield from guidance_problems("sampler.guidance", guidance)
     if not 0 < sigma_min < sigma_max < math.inf:
+        given = f"null, which is the model's own {sigma_min:g}" if left_to_model else f"{sigma_min:g}"
         yield (
-            f"sampler.sigma_min={sigma_min:g}, sampler.sigma_max={sigma_max:g}: must satisfy "
-            f"0 < sigma_min < sigma_max; the usual pair is {SIGMA_MIN:g} and {SIGMA_MAX:g}"
+            f"sampler.sigma_min={given}, sampler.sigma_max={sigma_max:g}: must satisfy "
+            f"0 < sigma_min < sigma_max; the usual pair is {own_sigma_min:g} and {SIGMA_MAX:g}"
         )
     if guidance_interval is not None and not (
         len(guidance_interval) == 2 and 0 <= guidance_interval[0] < guidance_interval[1]

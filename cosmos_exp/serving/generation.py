@@ -266,7 +266,7 @@ def model_info(config: Config) -> ModelInfo:
     """The model of a server: its contract, what its results follow from, and what a request may leave out."""
     spec = RunSpec(config)
     results = Results(spec, StageCache(config.paths.cache))
-    defaults = {f"sampler.{key}": getattr(config.sampler, key) for key in SAMPLER_KEYS}
+    defaults = {f"sampler.{key}": getattr(spec.model.config.sampler, key) for key in SAMPLER_KEYS}
     for group in ("model", "speed", "hardware"):
         defaults |= {f"{group}.{key}": value for key, value in identity(getattr(config, group)).items()}
     if config.guardrails.changes_result:

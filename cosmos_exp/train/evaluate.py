@@ -67,7 +67,7 @@ class Validator:
 
     def sampler(self, guidance: float | None = None) -> SamplerParams:
         chosen = self.settings.guidance if guidance is None else guidance
-        return SamplerParams(num_steps=self.settings.num_steps, guidance=chosen)
+        return SamplerParams(self.settings.num_steps, chosen, sigma_min=self.model.contract.sigma_min)
 
     def hint(self, clip: Clip, control: str) -> torch.Tensor:
         key = (clip.seed, control)

@@ -22,7 +22,7 @@ CONTROL = "hdmap"
 def generated_fronts(model: WorldModel, latents: LatentSet, settings: FrontsConfig) -> Tensor:
     """[N,K,16,T,h,w] float16: every clip in each of its styles, from its HD map; the noise is that of its seed."""
     denoiser, device = model.single_view([CONTROL]).eval(), model.device
-    sampler = SamplerParams(num_steps=settings.num_steps, guidance=settings.guidance)
+    sampler = SamplerParams(settings.num_steps, settings.guidance, sigma_min=model.contract.sigma_min)
     num_clips, num_styles = latents.targets.shape[:2]
     pairs = [(clip, style) for clip in range(num_clips) for style in range(num_styles)]
     negative = None

@@ -33,6 +33,7 @@ from cosmos_exp.rendering.types import OUTPUTS
 from cosmos_exp.runs.run_folder import RunFolder
 from cosmos_exp.runs.states import DONE, FAILED
 from cosmos_exp.sampling.seeds import item_seed
+from cosmos_exp.tracking.wandb.file import read_run, run_files
 
 SMALL = ("model.num_frames=9", "sampler.num_steps=2", "scene.num_vehicles=2", "metrics.names=[blur_ssim,edge_f1,psnr]")
 STYLES = ("Sunny", "Golden hour")
@@ -89,6 +90,13 @@ def test_the_status_says_how_it_went(first, folder: RunFolder) -> None:
 def test_the_config_is_resolved(folder: RunFolder) -> None:
     assert "${" not in folder.config.read_text()
     assert OmegaConf.load(folder.config).sampler.num_steps == 2
+
+
+def test_the_record_has_the_last_noise_level_that_the_config_leaves_to_the_model(folder: RunFolder) -> None:
+    assert OmegaConf.load(folder.config).sampler.sigma_min is None
+    assert folder.require_status().sigma_min == 0.4
+    (file,) = run_files(folder.path)
+    assert read_run(file).config["sampler"]["sigma_min"] == 0.4
 
 
 @pytest.mark.parametrize("control", [*CONTROLS, *OUTPUTS, "sky"])

@@ -57,6 +57,15 @@ def test_a_job_has_the_values_of_its_request_and_the_servers_for_the_rest(nano, 
     assert config.views.names == [FRONT]
 
 
+@pytest.mark.parametrize(
+    ("given", "level"), [({}, 0.4), ({"sampler.sigma_min": None}, 0.4), ({"sampler.sigma_min": 0.1}, 0.1)]
+)
+def test_without_a_last_noise_level_a_job_has_the_models_own(nano, blobs, hdmap: str, tmp_path: Path, given, level):
+    job = job_of(nano, guided(hdmap, extra=small(config=given)), blobs, tmp_path)
+    assert job.spec.model.config.sampler.sigma_min == level
+    assert model_info(nano).defaults["sampler.sigma_min"] == 0.4
+
+
 def test_everything_that_is_wrong_is_told_at_once(problems, hdmap: str):
     request = guided(
         "0" * 64,

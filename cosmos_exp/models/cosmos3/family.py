@@ -24,7 +24,7 @@ from cosmos_exp.remote.cosmos3_request import (
     positive_problems,
     prompt_problems,
 )
-from cosmos_exp.sampling.config import SamplerConfig
+from cosmos_exp.sampling.config import BoundSampler, SamplerConfig
 from cosmos_exp.sampling.frame_rule import FrameRule
 
 NAME = "cosmos3_auto"
@@ -87,7 +87,7 @@ def check(config: GenerationConfig, contract: Contract, here: bool) -> Iterator[
     if not 1 <= own.attempts <= MOST_ATTEMPTS:
         yield f"model.attempts={own.attempts}: must be 1 to {MOST_ATTEMPTS}"
     yield from _text_problems(config)
-    yield from _not_carried(config)
+    yield from _not_carried(config, contract)
 
 
 def _text_problems(config: GenerationConfig) -> Iterator[str]:
@@ -100,9 +100,9 @@ def _text_problems(config: GenerationConfig) -> Iterator[str]:
         yield "captions.other_views=bare: this model needs a text of every view; give captions.other_views=same"
 
 
-def _not_carried(config: GenerationConfig) -> Iterator[str]:
+def _not_carried(config: GenerationConfig, contract: Contract) -> Iterator[str]:
     """What a config asks for that a request has no place for."""
-    sampler, default = config.sampler, SamplerConfig()
+    sampler, default = config.sampler, BoundSampler.of(SamplerConfig(), contract.sigma_min)
     refused = {f"speed.{key}": f"the default of speed.{key}" for key in identity(config.speed)}
     if sampler.first_frames not in (None, "rgb"):
         refused["sampler.first_frames"] = "sampler.first_frames=rgb, or null"

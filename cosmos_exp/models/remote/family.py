@@ -57,7 +57,7 @@ def check(config: GenerationConfig, contract: Contract, here: bool) -> Iterator[
     if own.protocol == "gradio":
         from cosmos_exp.models.remote.gradio_model import not_carried
 
-        yield from not_carried(config)
+        yield from not_carried(config, contract)
 
 
 def known() -> Mapping[str, Contract]:

@@ -14,6 +14,7 @@ import numpy as np
 from cosmos_exp.common.cache import Entry
 from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.stored_arrays import Arrays, load_arrays
+from cosmos_exp.common.typed_config import identity
 from cosmos_exp.controls.area import Area
 from cosmos_exp.controls.user_videos import read_user_video
 from cosmos_exp.models.base import GeneratedVideos, GenerationRequest, Notice, ResultStore, StoredVideo, VideoModel
@@ -24,7 +25,6 @@ from cosmos_exp.models.remote.config import RemoteConfig
 from cosmos_exp.models.remote.endpoints import shown
 from cosmos_exp.models.remote.server import token_of
 from cosmos_exp.models.remote.uploads import video_bytes
-from cosmos_exp.sampling.config import SamplerConfig
 
 HINTS = ("vis", "seg", "edge", "depth", "hdmap", "lidar", "keypoint", "upscale")
 FROM_RGB = "rgb"
@@ -92,6 +92,7 @@ class GradioModel(VideoModel):
             "backend": self.own.backend,
         }
         config |= {"shape": list(shape), "fps": self.fps, "given": given == FROM_RGB}
+        config |= {key: value for key, value in identity(self.config.sampler).items() if key == "sigma_min"}
         return store.get("generate", config, [], compute, size=shape.megapixels)
 
     @property
@@ -137,8 +138,8 @@ def _stored(entry: Entry) -> StoredVideo:
     return StoredVideo((entry,), lambda: load_arrays(entry)["video"])
 
 
-def not_carried(config: GenerationConfig) -> Iterator[str]:
-    """What a config asks for that such a request has no place for."""
+def not_carried(config: GenerationConfig, contract: Contract) -> Iterator[str]:
+    """What a config asks for that such a request has no place for. contract: of the model that the server runs."""
     refused: dict[str, str] = {}
     if len(config.views) > 1:
         refused[f"views of {len(config.views)} cameras"] = "views=single"
@@ -154,7 +155,7 @@ def not_carried(config: GenerationConfig) -> Iterator[str]:
         refused["captions.regions"] = "captions.regions=[]"
     if config.sampler.first_frames is not None:
         refused["sampler.first_frames"] = "sampler.first_frames=null"
-    if config.sampler.sigma_min != SamplerConfig().sigma_min:
-        refused["sampler.sigma_min"] = f"sampler.sigma_min={SamplerConfig().sigma_min:g}"
+    if config.sampler.sigma_min != contract.sigma_min:
+        refused["sampler.sigma_min"] = "sampler.sigma_min=null"
     for what, instead in refused.items():
         yield f"{what}: a request to Gradio (model.protocol=gradio) cannot carry it: give {instead}"

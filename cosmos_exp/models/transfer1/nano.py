@@ -18,6 +18,8 @@ CONTROLS = ("hdmap", "edge", "depth", "seg", "vis")
 # Stands in for the caption in the unconditional branch, in training and by default in sampling.
 NEGATIVE_PROMPT = "An old computer game: flat, blurry, cartoonish, badly lit."
 HEAD_CHANNELS = 64
+SIGMA_MIN = 0.4
+"""Noise level at the end: small networks leave noise where they go on to a lower one."""
 
 
 @dataclass
@@ -79,6 +81,7 @@ def nano_config(
         multi_view_controls=("hdmap",),
         text_tokens=TEXT_TOKENS,
         negative_prompt=NEGATIVE_PROMPT,
+        sigma_min=SIGMA_MIN,
     )
     single = _transformer(networks.single_view)
     multi = _transformer(

@@ -22,7 +22,7 @@ from cosmos_exp.models.transfer25.released import MODELS
 from cosmos_exp.models.transfer25.sizes import latent_frame_count
 from cosmos_exp.models.transfer25.spec import Transfer25Spec
 from cosmos_exp.models.transfer25.weights_folder import model_folder, read_contract
-from cosmos_exp.sampling.sampler_params import SIGMA_MAX, SIGMA_MIN
+from cosmos_exp.sampling.sampler_params import SIGMA_MAX
 
 GIVEN_FRAMES = (0, 1, 5)
 
@@ -49,16 +49,16 @@ def check(config: GenerationConfig, contract: Contract, here: bool) -> Iterator[
     own = model.model_config
     if own.captions not in CAPTIONS:
         yield f"model.captions: {unknown_name('way of captions', own.captions, CAPTIONS)}"
-    yield from _check_unread(config)
+    yield from _check_unread(config, contract)
     yield from _check_files(own) if here else ()
     yield from _check_given(model)
     yield from _check_processes(config, model)
 
 
-def _check_unread(config: GenerationConfig) -> Iterator[str]:
+def _check_unread(config: GenerationConfig, contract: Contract) -> Iterator[str]:
     """Keys of other families: a value that nothing reads is a mistake."""
     sampler, name = config.sampler, config.model.name
-    if (sampler.sigma_max, sampler.sigma_min) != (SIGMA_MAX, SIGMA_MIN):
+    if (sampler.sigma_max, sampler.sigma_min) != (SIGMA_MAX, contract.sigma_min):
         yield (
             f"sampler.sigma_max={sampler.sigma_max:g}, sampler.sigma_min={sampler.sigma_min:g}: the noise levels of "
             f"{name} follow from sampler.num_steps alone; leave both out"

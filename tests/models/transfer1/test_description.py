@@ -29,6 +29,8 @@ def test_the_shipped_model(tmp_path):
         ("contract.views", "front", "contract.views is 'front': needed is a list of names"),
         ("contract.sizes", 5, "contract.sizes is 5"),
         ("contract.overlaps", ["a"], "contract.overlaps"),
+        ("contract.sigma_min", 0, "contract.sigma_min is 0: needed is a number above 0, at most 80"),
+        ("contract.sigma_min", None, "contract.sigma_min is None"),
         ("contract", [], "contract is .*: keys are needed"),
         ("tokenizer", "x", "tokenizer is 'x': keys are needed"),
         ("tokenizer.vae", None, "tokenizer.vae is None: keys are needed"),
