@@ -21,8 +21,8 @@ def test_a_front_view_of_its_size_in_the_style_of_its_caption(tmp_path) -> None:
 
 @pytest.mark.slow
 def test_six_views_show_the_road_and_the_sky_of_their_own_camera(tmp_path) -> None:
-    own = ["model.multi_view_steps=2", "model.multi_view_guidance=0", "sampler.guidance=0", "sampler.num_steps=3"]
-    model = cx.load_model("nano_384", ["views=six", "model.num_frames=9", "captions.styles=[Sunny]", *own])
+    own = ["+experiment=nano_384", "sampler.guidance=0", "model.num_frames=9", "captions.styles=[Sunny]"]
+    model = cx.load_model("nano_384", own)
     scene = cx.load_scene("procedural", seed=1_000_003, duration=0.5)
     videos = model.generate(scene, cache=tmp_path)["Sunny"].videos
     assert len(videos) == 6
