@@ -223,8 +223,8 @@ def test_a_video_to_depart_from(configure, root: Path, t2w: Path, other_video: P
     for given, video in (("rgb", scene), (other_video, file)):
         original = model.folder.model.encode_video(video).numpy()
         near, far = (
-            np.abs(latents(configure, root, t2w, f"sampler.input={given}", f"sampler.sigma_max={sigma}") - original)
-            for sigma in (0.01, 20)
+            np.abs(latents(configure, root, t2w, f"sampler.input={given}", *levels) - original)
+            for levels in (("sampler.sigma_max=0.01", "sampler.sigma_min=0.002"), ("sampler.sigma_max=20",))
         )
         assert near.mean() < 0.05 < 0.2 < far.mean()
 
