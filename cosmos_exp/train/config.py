@@ -131,10 +131,10 @@ class TrainConfig:
     """folder receives rendered clips, latents, checkpoints, logs and, in `model/`, the model after every stage.
 
     networks: their sizes; a model in the folder must have them. start_from: models that ship, by name, or folders: each
-    network starts with the weights of the first that has it in these sizes, the others with random ones. keep_clips:
-    keep the clips' pixels after encoding. compile: torch.compile the transformer blocks. attention: kernel of the
-    diffusion networks' attention, one of `kernels.attention.KERNELS`, the next fastest where it cannot; null: torch's
-    choice.
+    network starts with the weights of the first that has it in these sizes, or with fewer blocks of the base net, the
+    others with random ones. keep_clips: keep the clips' pixels after encoding. compile: torch.compile the transformer
+    blocks. attention: kernel of the diffusion networks' attention, one of `kernels.attention.KERNELS`, the next fastest
+    where it cannot; null: torch's choice.
     """
 
     folder: str = "outputs/train/nano"

@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -41,18 +42,27 @@ def encoder_hash(tokenizer: VideoTokenizer) -> str:
 def take_weights(model: WorldModel, names: list[str], device: torch.device) -> None:
     """Give each network of the model the weights of the first model among the named that has it in the same sizes.
 
-    names: of models that ship, or folders. Raises UserError where one of them gives nothing.
+    A base net may have more blocks than the named one: those after its last start as the identity, but for the position
+    embedding that each block adds. names: of models that ship, or folders. Raises UserError where one gives nothing.
     """
     wanted, left = json.loads(json.dumps(model.config)), list(NETWORKS)
     for name in names:
         shipped = SHIPPED_WEIGHTS / name
         source = WorldModel.from_folder(shipped if shipped.is_dir() else Path(name), device=device)
-        taken = [part for part in left if source.config[part] == wanted[part]]
+        taken = [part for part in left if _fits(source.config[part], wanted[part])]
         if not taken:
             raise UserError(f"start_from={name}: none of its networks is wanted in the size that it has")
         for part in taken:
-            NETWORKS[part](model).load_state_dict(NETWORKS[part](source).state_dict())
+            deeper = source.config[part] != wanted[part]
+            NETWORKS[part](model).load_state_dict(NETWORKS[part](source).state_dict(), strict=not deeper)
             left.remove(part)
         log.info("from %s: %s", name, ", ".join(taken))
     if left:
         log.info("random weights: %s", ", ".join(left))
+
+
+def _fits(sizes: dict[str, Any], wanted: dict[str, Any]) -> bool:
+    """Whether a network is wanted in these sizes, or with further blocks in its base net."""
+    if "base" in sizes and sizes["base"]["num_blocks"] < wanted["base"]["num_blocks"]:
+        sizes = {**sizes, "base": {**sizes["base"], "num_blocks": wanted["base"]["num_blocks"]}}
+    return sizes == wanted

@@ -37,7 +37,7 @@ from cosmos_exp.train.rendering import (
     training_scene,
     varied,
 )
-from cosmos_exp.train.start_weights import encoder_hash
+from cosmos_exp.train.start_weights import encoder_hash, take_weights
 from cosmos_exp.train.tokenizer import TokenizerLoss, VideoBank, difference_loss, train_tokenizer
 
 SIZE = ClipSize(num_frames=9, fps=24.0, height=32, width=48)
@@ -223,7 +223,7 @@ def test_latents_depend_on_the_encoder_alone(tiny_model):
 def test_networks_of_the_same_sizes_start_from_another_model(tmp_path, tiny_model, monkeypatch, caplog):
     tiny_model.save(tmp_path / "source", torch.float32)
     wanted = json.loads(json.dumps(tiny_model.config))
-    wanted["multi_view"]["base"]["num_blocks"] += 1
+    wanted["multi_view"]["base"]["num_blocks"] -= 1
     monkeypatch.setattr(train_main, "nano_config", lambda *_, **__: wanted)
     cfg = compose_train(f"folder={tmp_path}", "device=cpu", f"start_from=[{tmp_path / 'source'}]", "stages=[]")
     with caplog.at_level("INFO"):
@@ -232,11 +232,25 @@ def test_networks_of_the_same_sizes_start_from_another_model(tmp_path, tiny_mode
     assert "random weights: multi_view\n" in caplog.text
     for name, value in tiny_model.single_view().net.state_dict().items():
         assert torch.equal(value, model.single_view().net.state_dict()[name]), name
-    wanted["single_view"]["base"]["num_blocks"] += 1
+    wanted["single_view"]["base"]["num_blocks"] -= 1
     wanted["tokenizer"]["vae"]["latent_channels"] = 8
     wanted["text_encoder"]["d_ff"] += 8
     with pytest.raises(UserError, match="none of its networks is wanted in the size"):
         train_main.Training(*train_main.checked(cfg))
+
+
+def test_a_deeper_network_starts_from_another_model(tmp_path, tiny_model):
+    tiny_model.save(tmp_path / "source", torch.float32)
+    wanted = json.loads(json.dumps(tiny_model.config))
+    wanted["single_view"]["base"]["num_blocks"] += 2
+    deeper = WorldModel.build(wanted)
+    take_weights(deeper, [str(tmp_path / "source")], torch.device("cpu"))
+    there, blocks = tiny_model.single_view().net.state_dict(), deeper.single_view().net.base.transformer_blocks
+    for name, value in there.items():
+        assert torch.equal(value, deeper.single_view().net.state_dict()[name]), name
+    for norm in (norm for block in blocks[-2:] for norm in (block.norm1, block.norm2, block.norm3)):
+        assert not norm.linear_2.weight.any()  # gates of zero
+    assert tiny_model.single_view().net.base.transformer_blocks[-1].norm1.linear_2.weight.any()
 
 
 def test_half_of_the_captions_are_worded_as_the_rewriter_words_them():
