@@ -130,6 +130,14 @@ def test_steps_that_are_given_are_checked(own) -> None:
     assert validate(own("sampler.num_steps=0")) == ["sampler.num_steps=0: must be 1 to 1000"]
 
 
+def test_a_distilled_model_of_a_server_has_the_steps_that_it_is_made_for() -> None:
+    remote = ("model=remote", "model.protocol=gradio", "model.backend=edge_distilled", "model.endpoint=http://gpu:7860")
+    given = [*remote, "views=single", "controls=hdmap", "controls.hdmap.weight=0", "controls.edge.weight=1"]
+    wrong = "sampler.num_steps=1, sampler.guidance=1: this model needs sampler.num_steps=1 sampler.guidance=0"
+    assert wrong in validate(compose([*given, "sampler.guidance=1"]))
+    assert not [told for told in validate(compose([*given, "sampler.guidance=0"])) if "sampler" in told]
+
+
 # Runs
 
 
