@@ -54,7 +54,7 @@ SLOW = (  # files whose tests start processes, compile, train, or take whole run
         "test_gpu_leases.py",
         "test_validity.py",
     ),
-    *("test_candidates.py", "test_remote_candidates.py", "test_cosmos3_runs.py"),
+    *("test_candidates.py", "test_remote_candidates.py", "test_cosmos3_runs.py", "test_own_sampling.py"),
 )
 
 FIRST = (  # a file that compiles the kernels of the renderer, some that need none, then those that take longest

@@ -164,12 +164,13 @@ class RunSpec:
 
 def generation_config(config: Config, contract: Contract, aspect: float | None = None) -> GenerationConfig:
     """What of a config a model of this contract may depend on. aspect: width / height of the front camera."""
+    one_candidate = replace(config.sampler, best_of=1)
     return GenerationConfig(
         model=config.model,
         views=tuple(config.views.names),
         controls=config.controls,
         captions=config.captions,
-        sampler=BoundSampler.of(replace(config.sampler, best_of=1), contract.sigma_min),  # makes one of the candidates
+        sampler=BoundSampler.of(one_candidate, contract.own_sampling),
         speed=config.speed,
         hardware=config.hardware,
         threads=num_threads(config.hardware.threads),

@@ -44,8 +44,8 @@ from cosmos_exp.models.contract import Contract
 from cosmos_exp.models.dit.memory import DTYPES, memory_problems
 from cosmos_exp.models.kernels.speed import EIGHT_BITS, NO_TRANSFORMER_ENGINE, speed_problems
 from cosmos_exp.models.registry import contract_of, find_family
-from cosmos_exp.sampling.config import BoundSampler
-from cosmos_exp.sampling.sampler_params import SIGMA_MIN, sampler_problems
+from cosmos_exp.sampling.config import BoundSampler, OwnSampling
+from cosmos_exp.sampling.sampler_params import sampler_problems
 from cosmos_exp.sampling.seeds import seed_problems
 from cosmos_exp.scene.edits.scene_edits import config_problems
 from cosmos_exp.scene.source import SceneConfig, own_options
@@ -332,7 +332,7 @@ def _check_captions(config: Config) -> Iterator[str]:
 
 def _check_sampler(config: Config, model: VideoModel | None) -> Iterator[str]:
     """model: None where nothing is known of it."""
-    own = model.contract.sigma_min if model else SIGMA_MIN
+    own = model.contract.own_sampling if model else OwnSampling()
     sampler, speed = BoundSampler.of(config.sampler, own), config.speed
     yield from seed_problems("sampler.seed", sampler.seed)
     yield from sampler_problems(
@@ -342,7 +342,7 @@ def _check_sampler(config: Config, model: VideoModel | None) -> Iterator[str]:
         sigma_min=sampler.sigma_min,
         guidance_interval=speed.guidance_interval,
         cache_threshold=speed.cache_threshold,
-        own_sigma_min=own,
+        own_sigma_min=own.sigma_min,
         left_to_model=config.sampler.sigma_min is None,
     )
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol
@@ -25,6 +25,7 @@ from cosmos_exp.common.typed_config import identity
 from cosmos_exp.models.clip_shapes import Shape, Videos, videos_of
 from cosmos_exp.models.config import GenerationConfig, ModelConfig
 from cosmos_exp.models.contract import Contract
+from cosmos_exp.sampling.config import OwnSampling
 from cosmos_exp.sampling.seeds import item_seed
 
 
@@ -190,6 +191,11 @@ class VideoModel(ABC):
     @abstractmethod
     def files(self, store: ResultStore) -> dict[str, str]:
         """{file name: sha256} of the weights and descriptions that its results follow from, for the provenance."""
+
+    @property
+    def in_effect(self) -> dict[str, float]:
+        """{dotted key: value} of the numbers that a config may leave to the model, as they count."""
+        return {f"sampler.{own.name}": getattr(self.config.sampler, own.name) for own in fields(OwnSampling)}
 
     @property
     def location(self) -> str:

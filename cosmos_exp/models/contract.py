@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
 from cosmos_exp.common.errors import UserError, unknown_name
 from cosmos_exp.common.guards import SIDE, shortened
+from cosmos_exp.sampling.config import OwnSampling
 from cosmos_exp.sampling.frame_rule import FrameRule
-from cosmos_exp.sampling.sampler_params import SIGMA_MAX, SIGMA_MIN
+from cosmos_exp.sampling.sampler_params import DEFAULT_STEPS, MAX_STEPS, SIGMA_MAX, SIGMA_MIN
 
 GUIDANCE = (
     "x0 = cond + guidance * (cond - uncond); 0 is conditional only; the common convention's scale is guidance + 1"
@@ -37,7 +39,8 @@ class Contract:
     frames: of one chunk. overlaps: numbers of given frames that a further chunk of a long video may start with; empty:
     one chunk only. multi_view_overlaps: the same of the multi-view net.
     num_steps: the only number of solver steps that a distilled net is made for; None: any.
-    sigma_min: noise level at the end, where the config leaves it to the model.
+    default_steps, sigma_min: solver steps and noise level at the end, where the config leaves them to the model.
+    multi_view_guidance: of the multi-view net, the same; None: that of the front view.
     tile: (height, width) of the pictures that the single-view net makes, where a clip is blended from several.
     subsets: whether it makes any of the views together, in any order; else the first alone or all in their order.
     """
@@ -57,7 +60,9 @@ class Contract:
     overlaps: tuple[int, ...] = ()
     multi_view_overlaps: tuple[int, ...] = ()
     num_steps: int | None = None
+    default_steps: int = DEFAULT_STEPS
     sigma_min: float = SIGMA_MIN
+    multi_view_guidance: float | None = None
     tile: tuple[int, int] | None = None
     subsets: bool = False
 
@@ -91,6 +96,11 @@ class Contract:
         own = (self.height, self.width)
         return (own, *(size for size in self.sizes if size != own))
 
+    @property
+    def own_sampling(self) -> OwnSampling:
+        """What the config of a sampler leaves to the model; a distilled net has the steps that it is made for."""
+        return OwnSampling(self.num_steps or self.default_steps, float(self.sigma_min))
+
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -122,7 +132,7 @@ FRAMES = f"whole numbers base, step, least, most of 0 to {MOST_FRAMES}, a step o
 
 def _check_types(values: Mapping[str, Any]) -> None:
     """UserError for a value that is not of the field's type, or larger than any model has."""
-    whole = f"a whole number of 0 to {MOST_FRAMES}"
+    whole, steps = f"a whole number of 0 to {MOST_FRAMES}", f"a whole number of 1 to {MAX_STEPS}"
     checks: dict[str, tuple[Callable[[Any], bool], str]] = {
         "height": (lambda v: _whole(v, 8, SIDE), PIXELS),
         "width": (lambda v: _whole(v, 8, SIDE), PIXELS),
@@ -140,8 +150,10 @@ def _check_types(values: Mapping[str, Any]) -> None:
         "multi_view_clip": (_clip, "height, width and frames, or null"),
         "overlaps": (lambda v: _list_of(v, lambda n: _whole(n, 0, MOST_FRAMES)), f"a list, each {whole}"),
         "multi_view_overlaps": (lambda v: _list_of(v, lambda n: _whole(n, 0, MOST_FRAMES)), f"a list, each {whole}"),
-        "num_steps": (lambda v: v is None or _whole(v, 1, MOST_FRAMES), f"{whole}, or null"),
+        "num_steps": (lambda v: v is None or _whole(v, 1, MAX_STEPS), f"{steps}, or null"),
+        "default_steps": (lambda v: _whole(v, 1, MAX_STEPS), steps),
         "sigma_min": (lambda v: _number(v, SIGMA_MAX), f"a number above 0, at most {SIGMA_MAX:g}"),
+        "multi_view_guidance": (lambda v: v is None or _guidance(v), "a number, 0 (no guidance) or more, or null"),
     }
     for name, (is_right, needed) in checks.items():
         if name in values and not is_right(values[name]):
@@ -158,6 +170,10 @@ def _whole(value: Any, least: int, most: int) -> bool:
 
 def _number(value: Any, most: float) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= most
+
+
+def _guidance(value: Any) -> bool:
+    return (value == 0 and not isinstance(value, bool)) or _number(value, sys.float_info.max)
 
 
 def _frames(value: Any) -> bool:

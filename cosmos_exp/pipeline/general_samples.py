@@ -180,7 +180,7 @@ def written(
             sources,
             seed=config.sampler.seed,
             guidance=int(config.sampler.guidance),
-            num_steps=config.sampler.num_steps,
+            num_steps=spec.model.config.sampler.num_steps,
             num_conditional_frames=overlap,
             keep_input_resolution=False,
             negative_prompt=config.captions.negative_prompt,

@@ -59,7 +59,7 @@ def run(cfg: DictConfig, folder: Path, *, sweep: str | None = None, config: Conf
             write_json(report.folder.provenance, record)
             report.folder.remove_measurements()
             report.status.weights = {net: dict(weights) for net, weights in spec.model.effective_weights.items()}
-            report.status.sigma_min = spec.model.config.sampler.sigma_min
+            report.status.in_effect = spec.model.in_effect
             log_notices(spec, {style: context.not_measured(style) for style in spec.styles})
             with out_of_memory_explained(config), clip_removed_where_blocked(report.folder):
                 run_stages(context)

@@ -47,7 +47,7 @@ from cosmos_exp.runs.states import DONE, KILLED, RUNNING
 
 logger = logging.getLogger(__name__)
 
-COUNTS, NESTED = ("seconds", "cpu_seconds", "hits", "misses"), ("gpu_memory", "weights")
+COUNTS, NESTED = ("seconds", "cpu_seconds", "hits", "misses", "in_effect"), ("gpu_memory", "weights")
 PLACES = ("outputs/sweeps", "outputs/runs")
 """Where runs lie unless they are told otherwise."""
 HEARTBEAT = 5.0
@@ -69,7 +69,7 @@ class Status:
     lookups}. error: one message, empty while all is well.
     gpu_memory: {stage: {"allocated", "reserved": most GiB}} of the stages that took memory of a GPU.
     weights: {network: {control: weight}} as they count.
-    sigma_min: noise level at the end, the model's own where the config has null; 0: not recorded.
+    in_effect: {dotted key of the config: value} where null leaves a number to the model.
     """
 
     state: str
@@ -89,7 +89,7 @@ class Status:
     gpu_memory: dict[str, dict[str, float]] = field(default_factory=dict)
     error: str = ""
     weights: dict[str, dict[str, float]] = field(default_factory=dict)
-    sigma_min: float = 0.0
+    in_effect: dict[str, float] = field(default_factory=dict)
 
 
 class RunFolder:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 
-from cosmos_exp.sampling.sampler_params import SIGMA_MAX, SIGMA_MIN
+from cosmos_exp.sampling.sampler_params import DEFAULT_STEPS, SIGMA_MAX, SIGMA_MIN
 
 
 @dataclass
@@ -13,8 +13,9 @@ class SamplerConfig:
 
     guidance: float = 1.0
     """g in cond + g * (cond - uncond): 0 is no guidance; the scale of the other convention is g + 1."""
-    num_steps: int = 8
-    """Solver steps; the network is evaluated once more than this."""
+    num_steps: int | None = None
+    """Solver steps; the network is evaluated once more than this. null takes the model's own: 8 where it says nothing,
+    that of a distilled one."""
     sigma_max: float = SIGMA_MAX
     """Initial noise level; with an init video, of the front view alone."""
     sigma_min: float | None = None
@@ -31,14 +32,23 @@ class SamplerConfig:
     1: no choice."""
 
 
+@dataclass(frozen=True)
+class OwnSampling:
+    """What a model takes where the sampler's config has null."""
+
+    num_steps: int = DEFAULT_STEPS
+    sigma_min: float = SIGMA_MIN
+
+
 @dataclass
 class BoundSampler(SamplerConfig):
     """The same as a model takes it: what the config leaves to the model has the model's value."""
 
+    num_steps: int = DEFAULT_STEPS
     sigma_min: float = SIGMA_MIN
 
     @classmethod
-    def of(cls, sampler: SamplerConfig, own_sigma_min: float) -> BoundSampler:
-        """own_sigma_min: the model's, of its contract."""
+    def of(cls, sampler: SamplerConfig, own: OwnSampling) -> BoundSampler:
+        """own: of the model's contract."""
         values = {entry.name: getattr(sampler, entry.name) for entry in fields(SamplerConfig)}
-        return cls(**values | {"sigma_min": own_sigma_min if sampler.sigma_min is None else sampler.sigma_min})
+        return cls(**values | {key: value for key, value in asdict(own).items() if values[key] is None})

@@ -11,6 +11,7 @@ from cosmos_exp.common.errors import ValidationErrors
 SIGMA_MAX = 80.0  # noise level at which nothing is left of a video
 SIGMA_MIN = 0.002  # of the released models
 MAX_STEPS = 1000
+DEFAULT_STEPS = 8  # of a model that has no number of its own
 RHO = 7.0
 
 

@@ -11,6 +11,7 @@ from cosmos_exp.common.errors import UserError
 from cosmos_exp.common.styles import STYLES
 from cosmos_exp.remote.request_file import INPUT_KEY, PRESETS
 from cosmos_exp.remote.wire import JobInfo, Status
+from cosmos_exp.sampling.config import BoundSampler
 from cosmos_exp.scene.sources.procedural import ProceduralConfig
 from cosmos_exp.serving.gradio_files import handed_out, token_of
 from cosmos_exp.serving.page_requests import FRAMES, PageRequests, Shown
@@ -130,9 +131,9 @@ class Page:
         self.knobs["negative_prompt"] = gr.Textbox(label="negative prompt", info=help, placeholder=usual)
 
     def _sampler(self) -> None:
-        gr, own = self.gr, self.submissions.service.config.sampler
-        steps = self.limits.contract.num_steps or own.num_steps
-        values = {"guidance": own.guidance, "num_steps": steps, "sigma_max": own.sigma_max, "seed": own.seed}
+        gr = self.gr
+        own = BoundSampler.of(self.submissions.service.config.sampler, self.limits.contract.own_sampling)
+        values = {name: getattr(own, name) for name in ("guidance", "num_steps", "sigma_max", "seed")}
         with gr.Accordion("Sampler", open=False), gr.Row():
             for name, value in values.items():
                 self._number(name, f"sampler.{name}", value)

@@ -109,7 +109,7 @@ def test_the_traceback_is_there_for_who_asks(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
-        (["--cfg", "job"], "num_steps: 8"),
+        (["--cfg", "job"], "num_steps: null"),
         (["run", "--cfg", "job", "sampler.num_steps=5"], "num_steps: 5"),
         (["--info", "defaults"], "scene/procedural"),
         (["-sc", "install=bash"], "complete"),

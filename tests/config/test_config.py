@@ -54,7 +54,7 @@ FOR_RELEASED = {
     "single2multiview_v2w_waymo": ["views=waymo_five", "controls=hdmap"],
     "edge_distilled": [
         *("views=single", "controls=hdmap", "controls.hdmap.weight=0", "controls.edge.weight=1"),
-        *("sampler.num_steps=1", "sampler.guidance=0"),
+        "sampler.guidance=0",
     ],
     "upscaler_4k": [
         "views=single",
@@ -188,6 +188,11 @@ def test_a_released_model_lacks_nothing_but_its_weights(name: str, problems, tmp
         ("single2multiview_v2w", "model.multi_view_frames=105", "makes 57 or 113 of all views; nearest is 113"),
         ("single2multiview_t2w_waymo", "views=six", "(views=waymo_five)"),
         ("edge_distilled", "sampler.num_steps=35", "distilled to sampler.num_steps=1 sampler.guidance=0"),
+        (
+            "edge_distilled",
+            "sampler.guidance=1",
+            "sampler.num_steps=1, sampler.guidance=1: edge_distilled is",
+        ),
         ("upscaler_4k", "model.height=704", "makes 2112x3840 pixels"),
     ],
 )

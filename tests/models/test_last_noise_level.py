@@ -16,7 +16,7 @@ from cosmos_exp.models.registry import known_contracts
 from cosmos_exp.models.remote.job_request import job_request
 from cosmos_exp.models.transfer1.nano import nano_config
 from cosmos_exp.runs.cost_history import History
-from cosmos_exp.sampling.config import BoundSampler, SamplerConfig
+from cosmos_exp.sampling.config import BoundSampler, OwnSampling, SamplerConfig
 from cosmos_exp.sampling.sampler_params import SIGMA_MIN
 
 OWN = 0.4
@@ -55,11 +55,11 @@ def test_null_and_the_models_own_are_one_result(tiny_model_folder, tmp_path) -> 
 
 
 def test_keys_of_results_have_the_value_in_effect_and_leave_out_that_of_the_released_models() -> None:
-    null = SamplerConfig(num_steps=35)
-    assert identity(BoundSampler.of(null, 0.002)) == {"num_steps": 35}, "as before models had a value of their own"
-    assert identity(BoundSampler.of(SamplerConfig(sigma_min=0.002), OWN)) == {}
-    assert identity(BoundSampler.of(null, OWN)) == {"num_steps": 35, "sigma_min": OWN}
-    assert identity(BoundSampler.of(SamplerConfig(num_steps=35, sigma_min=OWN), 0.002)) == {
+    null, own = SamplerConfig(num_steps=35), OwnSampling(sigma_min=OWN)
+    assert identity(BoundSampler.of(null, OwnSampling())) == {"num_steps": 35}, "as before models had their own"
+    assert identity(BoundSampler.of(SamplerConfig(sigma_min=0.002), own)) == {}
+    assert identity(BoundSampler.of(null, own)) == {"num_steps": 35, "sigma_min": OWN}
+    assert identity(BoundSampler.of(SamplerConfig(num_steps=35, sigma_min=OWN), OwnSampling())) == {
         "num_steps": 35,
         "sigma_min": OWN,
     }

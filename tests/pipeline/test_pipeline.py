@@ -92,11 +92,19 @@ def test_the_config_is_resolved(folder: RunFolder) -> None:
     assert OmegaConf.load(folder.config).sampler.num_steps == 2
 
 
-def test_the_record_has_the_last_noise_level_that_the_config_leaves_to_the_model(folder: RunFolder) -> None:
-    assert OmegaConf.load(folder.config).sampler.sigma_min is None
-    assert folder.require_status().sigma_min == 0.4
+def test_the_record_has_the_numbers_that_the_config_leaves_to_the_model(folder: RunFolder) -> None:
+    config = OmegaConf.load(folder.config)
+    assert (config.sampler.sigma_min, config.model.multi_view_steps, config.model.multi_view_guidance) == (None,) * 3
+    assert folder.require_status().in_effect == {
+        "sampler.num_steps": 2,
+        "sampler.sigma_min": 0.4,
+        "model.multi_view_steps": 2,
+        "model.multi_view_guidance": 1.0,
+    }
     (file,) = run_files(folder.path)
-    assert read_run(file).config["sampler"]["sigma_min"] == 0.4
+    logged = read_run(file).config
+    assert logged["sampler"]["sigma_min"] == 0.4
+    assert (logged["model"]["multi_view_steps"], logged["model"]["multi_view_guidance"]) == (2, 1.0)
 
 
 @pytest.mark.parametrize("control", [*CONTROLS, *OUTPUTS, "sky"])

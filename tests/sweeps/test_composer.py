@@ -78,5 +78,5 @@ def test_a_config_is_its_callers_own(loader):
     master = loader.load_configuration("config", [], run_mode=RunMode.MULTIRUN)
     composer = CellComposer(loader, master)
     composer.compose(["sampler.guidance=1"]).sampler.num_steps = 99
-    assert composer.compose(["sampler.guidance=2"]).sampler.num_steps == 8
-    assert composer.compose(["sampler.guidance=1"]).sampler.num_steps == 8
+    assert composer.compose(["sampler.guidance=2"]).sampler.num_steps is None
+    assert composer.compose(["sampler.guidance=1"]).sampler.num_steps is None

@@ -102,7 +102,7 @@ def _text_problems(config: GenerationConfig) -> Iterator[str]:
 
 def _not_carried(config: GenerationConfig, contract: Contract) -> Iterator[str]:
     """What a config asks for that a request has no place for."""
-    sampler, default = config.sampler, BoundSampler.of(SamplerConfig(), contract.sigma_min)
+    sampler, default = config.sampler, BoundSampler.of(SamplerConfig(), contract.own_sampling)
     refused = {f"speed.{key}": f"the default of speed.{key}" for key in identity(config.speed)}
     if sampler.first_frames not in (None, "rgb"):
         refused["sampler.first_frames"] = "sampler.first_frames=rgb, or null"

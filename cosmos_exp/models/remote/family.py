@@ -53,7 +53,8 @@ def check(config: GenerationConfig, contract: Contract, here: bool) -> Iterator[
         yield f"speed.{key}: is the server's own: leave it out, and give it to `cosmos-exp serve`"
     steps, sampler = contract.num_steps, config.sampler
     if steps is not None and (sampler.num_steps != steps or sampler.guidance != 0):
-        yield f"sampler.num_steps={sampler.num_steps}: this model needs sampler.num_steps={steps} sampler.guidance=0"
+        given = f"sampler.num_steps={sampler.num_steps}, sampler.guidance={sampler.guidance:g}"
+        yield f"{given}: this model needs sampler.num_steps={steps} sampler.guidance=0"
     if own.protocol == "gradio":
         from cosmos_exp.models.remote.gradio_model import not_carried
 

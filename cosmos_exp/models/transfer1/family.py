@@ -48,7 +48,7 @@ def check(config: GenerationConfig, contract: Contract, here: bool) -> Iterator[
     videos, _ = attempt(lambda: model.videos)  # its problems are told by the contract's rules
     yield from _check_input(config, videos, model.fps)
     yield from _check_first_frames(config, contract, videos, model.fps)
-    yield from _check_processes(config, videos)
+    yield from _check_processes(config, contract, videos)
 
 
 def _check_steps(config: GenerationConfig, contract: Contract) -> Iterator[str]:
@@ -119,7 +119,7 @@ def _check_first_frames(
         yield from (f"sampler.first_frames: {error}" for error in errors)
 
 
-def _check_processes(config: GenerationConfig, videos: Videos | None) -> Iterator[str]:
+def _check_processes(config: GenerationConfig, contract: Contract, videos: Videos | None) -> Iterator[str]:
     """Whether the clip can be split evenly."""
     processes = torchrun.process_count(config.hardware.processes)
     model = config.model
@@ -127,7 +127,7 @@ def _check_processes(config: GenerationConfig, videos: Videos | None) -> Iterato
     folder, _ = attempt(lambda: model_folder(model.name, model.weights))
     if processes > 1 and videos and folder:
         shared = _shared_parts(folder, videos)
-        of_all = [model.multi_view_sampler(config.sampler)] if videos.multi_view else []
+        of_all = [model.multi_view_sampler(config.sampler, contract)] if videos.multi_view else []
         for passes in {2 if sampling.guidance > 0 else 1 for sampling in (config.sampler, *of_all)}:
             errors = attempt(partial(check_fits, processes, passes, *shared))[1]
             yield from (f"hardware.processes={processes}: {error}" for error in errors)

@@ -341,7 +341,7 @@ class Generation:
         weights = self.spatial.of_weights(hints, renders, self.store)
         inputs += [*keys_of(first, before), *weights.inputs]
         sampler = model.multi_view_sampler
-        config = self._key_config(hints, model.model_config.multi_view_sampler(self.config.sampler))
+        config = self._key_config(hints, model.model_config.multi_view_sampler(self.config.sampler, model.contract))
         config |= {"sigma_max": sampler.sigma_max} | given_config(video, chunk) | weights.config
         size = len(views) * video.shape._replace(frames=chunk.size).megapixels
         return self.store.get("multi_view", config, inputs, compute, size=size, passes=sampler.passes)

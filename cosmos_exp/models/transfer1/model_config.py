@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from cosmos_exp.models.config import ModelConfig
-from cosmos_exp.sampling.config import SamplerConfig
+from cosmos_exp.models.contract import Contract
+from cosmos_exp.sampling.config import BoundSampler
 
 
 @dataclass
@@ -18,15 +19,17 @@ class Transfer1Config(ModelConfig):
     multi_view_steps: int | None = None
     """Solver steps of the multi-view network; null: sampler.num_steps."""
     multi_view_guidance: float | None = None
-    """Guidance of the multi-view network; null: sampler.guidance."""
+    """Guidance of the multi-view network; null takes the model's own, or sampler.guidance where it has none."""
     reference_compat: bool = False
     """Generate with the quirks of the reference implementation: rounded weights and noise levels among others."""
 
-    def multi_view_sampler(self, sampler: SamplerConfig) -> SamplerConfig:
+    def multi_view_sampler(self, sampler: BoundSampler, contract: Contract) -> BoundSampler:
         """The sampler group as the multi-view network takes it."""
         steps, guidance = self.multi_view_steps, self.multi_view_guidance
+        if guidance is None:
+            guidance = contract.multi_view_guidance
         return replace(
             sampler,
             num_steps=sampler.num_steps if steps is None else steps,
-            guidance=sampler.guidance if guidance is None else guidance,
+            guidance=sampler.guidance if guidance is None else float(guidance),
         )

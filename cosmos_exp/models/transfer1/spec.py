@@ -102,7 +102,7 @@ class Transfer1Spec(VideoModel):
 
     @property
     def multi_view_sampler(self) -> SamplerParams:
-        own = self.model_config.multi_view_sampler(self.config.sampler)
+        own = self.model_config.multi_view_sampler(self.config.sampler, self.contract)
         sigma_max = self.multi_view_sigma_max
         return replace(self.sampler, num_steps=own.num_steps, guidance=own.guidance, sigma_max=sigma_max)
 
@@ -111,6 +111,14 @@ class Transfer1Spec(VideoModel):
         """The other views always start from noise alone."""
         sampler = self.config.sampler
         return sampler.sigma_max if sampler.input is None else SIGMA_MAX
+
+    @property
+    def in_effect(self) -> dict[str, float]:
+        if not self.videos.multi_view:
+            return super().in_effect
+        own = self.multi_view_sampler
+        of_all = {"model.multi_view_steps": own.num_steps, "model.multi_view_guidance": own.guidance}
+        return super().in_effect | of_all
 
     def seed(self, stage: str, clip: str, chunk: Chunk) -> int:
         """Of a chunk's initial noise."""

@@ -35,8 +35,9 @@ def log_folder(
     choices = folder.read_filter()
     chosen = {style: {"by": own.by, "favoured": own.record()["favoured"]} for style, own in choices.items()}
     prompts, videos, rows = _results(folder, cfg, partial=not done)
-    if status.sigma_min:
-        cfg["sampler"]["sigma_min"] = status.sigma_min
+    for key, value in status.in_effect.items():
+        group, _, name = key.partition(".")
+        cfg[group][name] = value
     return log_run(
         folder.path,
         run_id=status.run_id,

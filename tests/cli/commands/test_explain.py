@@ -42,7 +42,7 @@ def test_a_view_and_a_normalised_value_are_explained_as_the_metric(capsys, key: 
     ("key", "lines"),
     [
         ("sampler.guidance", ["g in cond + g * (cond - uncond)", "float", "1.0", "0 (no guidance) or more", "yes"]),
-        ("sampler.num_steps", ["int", "8", "1 to 1000"]),
+        ("sampler.num_steps", ["int | None", "null", "1 to 1000"]),
         ("controls.hdmap.weight", ["0.0; without overrides a run has 0.5", "yes, where the control has a weight"]),
         ("controls.edge.strength", ["medium", "very_low, low, medium, high, very_high"]),
         ("controls.vis.weight_map.inside", ["weight * (outside + (inside - outside) * area)"]),
