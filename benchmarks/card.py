@@ -1,6 +1,6 @@
 """The figures of a video model's card, beside other models on the same scenes, and a page of pictures.
 
-python -m benchmarks.card [--models nano nano_384] [--scenes 16] [--seeds 2] [--styles Sunny Snowy ...]
+python -m benchmarks.card [--models nano nano_fast] [--scenes 16] [--seeds 2] [--styles Sunny Snowy ...]
                           [--folder F] [OVERRIDE ...]
 
 Held-out scenes in the styles, with noise seeds, as a sweep for each model: its cells are cached, kept in the folder
@@ -8,7 +8,7 @@ and resumed. A figure is a mean over scenes with its 95 % interval, each scene t
 are to the ceiling, the renderer's own picture. Of six views, those at the sides and the rear count by themselves.
 F/pictures.html shows the middle frame of every scene and style: the render, then the models.
 
-On two cores: --scenes 2 --seeds 1 --styles Sunny Snowy, about three minutes for nano.
+On two cores: --scenes 2 --seeds 1 --styles Sunny Snowy, about three minutes for nano_fast.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def write_page(cells: dict[str, list[Cell]], folder: Path) -> Path:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--models", nargs="+", default=["nano", "nano_384"], help="options of the group model")
+    parser.add_argument("--models", nargs="+", default=["nano", "nano_fast"], help="options of the group model")
     parser.add_argument("--scenes", type=int, default=16, help="held-out procedural scenes")
     parser.add_argument("--seeds", type=int, default=2, help="noise seeds of each")
     parser.add_argument("--styles", nargs="+", choices=STYLES, default=list(STYLES))

@@ -14,7 +14,6 @@ from cosmos_exp.evaluators.config import EvaluatorConfig
 from cosmos_exp.evaluators.nano import NanoEvaluator
 from cosmos_exp.metrics.references import foreign_frames
 from cosmos_exp.metrics.types import GeneratedClip
-from cosmos_exp.models.transfer1.nano import HEIGHT, WIDTH
 from cosmos_exp.pipeline.foreign_scene import FOREIGN_SEED
 from cosmos_exp.rendering.renderer import Renderer, render_camera
 from cosmos_exp.scene.procedural.street import procedural_scene
@@ -27,6 +26,7 @@ Videos = Mapping[str, np.ndarray]
 OTHER_STYLE = {"Night": "Sunny"}  # the style that a clip turns into; Night for the others
 DURATION = 1.0  # seconds
 FPS = 12.0
+SIZE = (256, 144)
 LEAD = "lead"  # the car that drives ahead in every scene
 ADDED_AT = ((11.0, 3.2), (20.0, -3.4), (15.0, 0.0), (26.0, 3.2))  # metres ahead and to the left
 
@@ -92,7 +92,7 @@ def _evaluator() -> NanoEvaluator:
 
 @cache
 def _rig() -> Rig:
-    return load_rig("six_views", size=(WIDTH, HEIGHT))
+    return load_rig("six_views", size=SIZE)
 
 
 @cache

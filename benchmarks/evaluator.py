@@ -21,7 +21,6 @@ from cosmos_exp.evaluators.config import EvaluatorConfig
 from cosmos_exp.evaluators.nano import NanoEvaluator
 from cosmos_exp.metrics import evaluate_metric
 from cosmos_exp.metrics.types import GeneratedClip
-from cosmos_exp.models.transfer1.nano import HEIGHT, WIDTH
 from cosmos_exp.rendering.renderer import Renderer, render_camera
 from cosmos_exp.train.rendering import HELD_OUT_SEED, training_scene
 
@@ -33,11 +32,12 @@ ROWS = (
     *("object_recall/small", "object_recall/medium", "object_recall/large", "false_objects"),
 )
 TIMES = (0.5, 3.0)
+SIZE = (256, 144)  # that the network was trained at
 
 
 def figures(seeds: range) -> dict[str, dict[str, float]]:
     """{style: {key: mean over the scenes that have it}}."""
-    rig, evaluator = load_rig("six_views", size=(WIDTH, HEIGHT)), NanoEvaluator(EvaluatorConfig(every=1))
+    rig, evaluator = load_rig("six_views", size=SIZE), NanoEvaluator(EvaluatorConfig(every=1))
     cameras = {camera.name: camera for camera in rig.cameras}
     found: dict[str, dict[str, list[float]]] = {style: defaultdict(list) for style in STYLES}
     times = np.array(TIMES)

@@ -136,6 +136,7 @@ def _tiny_config() -> dict:
     config = nano_config()
     config["name"] = "tiny"
     config["contract"] |= {"height": 32, "width": 48, "text_tokens": 24}
+    config["contract"] |= {"default_steps": 8, "multi_view_guidance": None}
     config["contract"]["frames"]["most"] = 17
     config["tokenizer"]["vae"] |= {
         "encoder_block_out_channels": (8, 8, 8),

@@ -14,12 +14,12 @@ class SamplerConfig:
     guidance: float = 1.0
     """g in cond + g * (cond - uncond): 0 is no guidance; the scale of the other convention is g + 1."""
     num_steps: int | None = None
-    """Solver steps; the network is evaluated once more than this. null takes the model's own: 8 where it says nothing,
-    that of a distilled one."""
+    """Solver steps; the network is evaluated once more than this. null takes the model's own: 4 of nano, that of a
+    distilled one, 8 of the others."""
     sigma_max: float = SIGMA_MAX
     """Initial noise level; with an init video, of the front view alone."""
     sigma_min: float | None = None
-    """Noise level at the end; null takes the model's own: 0.002 of the released models, more of nano and nano_384."""
+    """Noise level at the end; null takes the model's own: 0.002 of the released models, more of nano and nano_fast."""
     input: str | None = None
     """Init video of the front view: rgb, the render in scene.weather; a video file; null: pure noise."""
     first_frames: str | None = None

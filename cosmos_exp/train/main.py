@@ -335,10 +335,10 @@ class Training:
         log.info("rewriter: %s; held out %s; model in %s", state, held_out, self.folder / "rewriter_model")
 
     def _trained_model(self) -> WorldModel:
-        """That of this folder, or the nano model of the package where none was trained here."""
+        """That of this folder, or the smallest of the package where none was trained here."""
         if (self.folder / "model" / "model.json").exists():
             return self.model
-        return WorldModel.from_folder(SHIPPED_WEIGHTS / "nano", device=self.device)
+        return WorldModel.from_folder(SHIPPED_WEIGHTS / "nano_fast", device=self.device)
 
     @torch.no_grad()
     def _softened(self, tokenizer: VideoTokenizer, pictures: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:

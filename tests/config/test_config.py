@@ -159,7 +159,7 @@ def test_every_released_model_has_an_option() -> None:
     assert (
         {*MODELS, *TRANSFER25}
         == set(FOR_RELEASED)
-        == options - {"nano", "nano_384", "render", "remote", "cosmos3_auto"}
+        == options - {"nano", "nano_fast", "render", "remote", "cosmos3_auto"}
     )
 
 

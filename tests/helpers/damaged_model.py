@@ -64,7 +64,7 @@ class DamagedModel(OneStageModel):
 
 def contract(config: DamagedConfig, named: NamedContract) -> Contract:
     frames = FrameRule(base=1, step=1, least=2, most=121)
-    return replace(named("nano"), frames=frames, num_steps=None)
+    return replace(named("nano_fast"), frames=frames, num_steps=None)
 
 
 @contextmanager

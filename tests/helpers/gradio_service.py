@@ -1,4 +1,4 @@
-"""A server in this process, with a worker of the nano model in a thread; and Gradio clients of both generations."""
+"""A server in this process, with a worker of nano_fast in a thread; and Gradio clients of both generations."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class GradioService:
 def gradio_service(folder: Path, *overrides: str, work: bool = True) -> Iterator[GradioService]:
     """work: whether jobs are computed."""
     given = [
-        "model=nano",
+        "model=nano_fast",
         "sampler.num_steps=1",
         f"serve.state={folder / 'serve'}",
         f"paths.outputs={folder}",

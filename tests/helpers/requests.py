@@ -16,7 +16,7 @@ from cosmos_exp.serving.blobs import BlobStore
 
 FRONT = "front_wide_120fov"
 FRAMES, HEIGHT, WIDTH = 9, 144, 256
-"""The smallest clip of the nano model, and of `model=render` beside it."""
+"""The smallest clip of nano_fast, and of `model=render` beside it."""
 
 
 def picture_of(number: int, frames: int = FRAMES, *, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
@@ -42,8 +42,12 @@ def put(blobs: BlobStore, content: bytes, name: str = "video.mp4") -> str:
 
 
 def guided(blob: str, weight: float = 1.0, **values: Any) -> JobRequest:
-    """Of the nano model, guided by an HD map."""
-    given = {"backend": "nano", "prompt": "A street.", "controls": {"hdmap": ControlInput(blob=blob, weight=weight)}}
+    """Of nano_fast, guided by an HD map."""
+    given = {
+        "backend": "nano_fast",
+        "prompt": "A street.",
+        "controls": {"hdmap": ControlInput(blob=blob, weight=weight)},
+    }
     given |= {"extra": small(), **values}
     return JobRequest(**given)
 

@@ -25,8 +25,8 @@ VIEW = "front_wide_120fov"
 
 def test_the_small_models_end_higher_and_the_released_ones_as_they_were_published() -> None:
     own = {name: contract.sigma_min for name, contract in known_contracts().items()}
-    assert {name for name, level in own.items() if level != 0.002} == {"nano", "nano_384"}
-    assert own["nano"] == own["nano_384"] == nano_config()["contract"]["sigma_min"] == OWN
+    assert {name for name, level in own.items() if level != 0.002} == {"nano_fast", "nano"}
+    assert own["nano_fast"] == own["nano"] == nano_config()["contract"]["sigma_min"] == OWN
 
 
 def test_a_server_of_an_older_version_has_that_of_the_released_models(tiny_model) -> None:
@@ -42,7 +42,9 @@ def test_null_and_the_models_own_are_one_result(tiny_model_folder, tmp_path) -> 
     def front(*options: str) -> tuple[np.ndarray, int]:
         """The video, and how many were generated for it."""
         before = len(History(tmp_path).costs())
-        clips = cx.load_model("nano", [*given, "captions.styles=[Night]", *options]).generate(scene, cache=tmp_path)
+        clips = cx.load_model("nano_fast", [*given, "captions.styles=[Night]", *options]).generate(
+            scene, cache=tmp_path
+        )
         made = [cost.stage for cost in History(tmp_path).costs()[before:]]
         return clips["Night"].videos[VIEW], made.count("single_view")
 
@@ -89,14 +91,14 @@ def test_a_request_to_a_server_has_the_value_in_effect(given: tuple[str, ...], s
     def unneeded(*_: object) -> str:
         raise AssertionError("no video and no file goes with it")
 
-    request = job_request(model, "nano", asked, "Night", unneeded, unneeded)
+    request = job_request(model, "nano_fast", asked, "Night", unneeded, unneeded)
     assert request.extra.config["sampler.sigma_min"] == sent
 
 
 @pytest.mark.parametrize(
     ("model", "refused"),
     [
-        (("remote", "model.protocol=gradio", "model.backend=nano"), "give sampler.sigma_min=null"),
+        (("remote", "model.protocol=gradio", "model.backend=nano_fast"), "give sampler.sigma_min=null"),
         (("remote", "model.protocol=gradio", "model.backend=transfer1_7b"), "give sampler.sigma_min=null"),
         (("cosmos3_auto", "sampler=cosmos3"), "give sampler.sigma_min=0.002"),
         (("transfer25_edge", "sampler=transfer25"), "follow from sampler.num_steps alone; leave both out"),

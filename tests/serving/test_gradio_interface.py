@@ -95,7 +95,7 @@ def test_our_command_gets_the_same_job(server, videos):
 def test_a_run_generates_through_this_interface(server, tmp_path):
     own = ("scene.num_vehicles=2", "views=single", "model.num_frames=9", "controls=hdmap", "sampler.num_steps=1")
     quiet = ("previews=none", "metrics.names=[psnr]", "metrics.references=false", "tracking=disabled", "name=through")
-    remote = ("model=remote", "model.protocol=gradio", "model.backend=nano", f"model.endpoint={server.url}")
+    remote = ("model=remote", "model.protocol=gradio", "model.backend=nano_fast", f"model.endpoint={server.url}")
     ran = run_here(*own, *quiet, *remote, f"paths.outputs={tmp_path}", cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     job = server.service.store.jobs(limit=1)[0]

@@ -31,7 +31,7 @@ def blobs(root: Path) -> BlobStore:
 
 @pytest.fixture(scope="module")
 def nano(root: Path):
-    return settings(["model=nano", f"paths.outputs={root}"]).config
+    return settings(["model=nano_fast", f"paths.outputs={root}"]).config
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def test_without_a_last_noise_level_a_job_has_the_models_own(nano, blobs, hdmap:
 def test_everything_that_is_wrong_is_told_at_once(problems, hdmap: str):
     request = guided(
         "0" * 64,
-        backend="nanoo",
+        backend="nano_fas",
         guidance=3.0,
         resolution="700",
         views=["x"],
@@ -91,14 +91,14 @@ def test_everything_that_is_wrong_is_told_at_once(problems, hdmap: str):
     )
     told = "\n".join(problems(request))
     for part in (
-        "backend: unknown model of this server 'nanoo': did you mean 'nano'?",
+        "backend: unknown model of this server 'nano_fas': did you mean 'nano_fast'?",
         "controls: unknown control 'hdmpa': did you mean 'hdmap'?",
         "unknown key of extra.config 'model.weights'",
         "sampler.guidance is given twice: 2.0 in extra.config, and 3.0",
         "sampler.sigma_max='70': needed is a number",
         "sampler.input='/etc/passwd': upload the file, and name it by blob:SHA-256",
         f"captions.regions[0].mask: no file {'1' * 64} was uploaded",
-        "model.num_frames=10: nano makes 9 or 17 or 25 frames; nearest is 9",
+        "model.num_frames=10: nano_fast makes 9 or 17 or 25 frames; nearest is 9",
         "model.height=700: this model makes 144x256 pixels (height x width); nearest is 144x256",
         "views.names=['x']",
         f"controls.hdmap: no file {'0' * 64} was uploaded",
@@ -141,7 +141,7 @@ def test_several_views_need_the_videos_of_each(problems, nano, hdmap: str):
 
 def test_what_the_model_does_not_read_is_refused(problems, blobs, hdmap: str):
     (error,) = problems(guided(hdmap, rgb={FRONT: hdmap}))
-    assert error == "rgb is given, but nano does not read it in this request: leave it out"
+    assert error == "rgb is given, but nano_fast does not read it in this request: leave it out"
     (error,) = problems(guided(hdmap, extra=small(config={"controls.seg.weight": 1.0})))
     assert error == "controls.seg.weight has a value, but controls lacks seg: give its videos there"
 
@@ -176,7 +176,7 @@ def test_a_control_is_made_from_the_colours_that_are_sent(nano, blobs, tmp_path,
     frames = picture_of(6)
     own, control = small(config={f"controls.{name}.strength": strength}), {name: ControlInput(derive=True, weight=0.5)}
     rgb = {"single_view": put(blobs, mp4(frames))}
-    request = JobRequest(backend="nano", prompt="A street.", controls=control, rgb=rgb, extra=own)
+    request = JobRequest(backend="nano_fast", prompt="A street.", controls=control, rgb=rgb, extra=own)
     job = job_of(nano, request, blobs, tmp_path)
     entries = job.generation_request(Results(job.spec, StageCache(tmp_path / "cache"))).controls[name]
     seen = CameraRender(FRONT, np.arange(9) / 24, rgb=frames)

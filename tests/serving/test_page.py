@@ -82,7 +82,7 @@ def test_help_texts_are_those_of_the_config(page):
     page.run("[...document.querySelectorAll('button')].find(b => b.innerText.includes('Sampler')).click()")
     page.wait("document.body.innerText.includes('0 is no guidance; the scale of the other convention is g + 1.')")
     said = page.run("return document.body.innerText")
-    assert "Model nano: the front view in 256×144, 9 or 17 or 25 frames, 24 per second, or all 6 views." in said
+    assert "Model nano_fast: the front view in 256×144, 9 or 17 or 25 frames, 24 per second, or all 6 views." in said
 
 
 def test_html_in_a_prompt_is_text(page):

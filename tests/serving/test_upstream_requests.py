@@ -30,8 +30,8 @@ CONTROLS = "hdmap, edge, depth, seg, vis, lidar, wsm, keypoint, upscale"
 
 @pytest.fixture(scope="module")
 def limits() -> Limits:
-    """Of the nano model: 9, 17 or 25 frames of 256 x 144 pixels at 24 Hz."""
-    return Limits("nano", RunSpec.of(compose(["model=nano"])).contract, 24.0, (256, 144))
+    """Of nano_fast: 9, 17 or 25 frames of 256 x 144 pixels at 24 Hz."""
+    return Limits("nano_fast", RunSpec.of(compose(["model=nano_fast"])).contract, 24.0, (256, 144))
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_values_and_controls_keep_their_meaning(read, upload):
     edge = upload("edge.mp4")
     made = read(edge={"control_weight": 0.5, "input_control": edge})
     request = made.request
-    assert (request.backend, request.prompt, request.negative_prompt) == ("nano", "rain", "")
+    assert (request.backend, request.prompt, request.negative_prompt) == ("nano_fast", "rain", "")
     assert (request.guidance, request.num_steps, request.seed) == (7.0, 35, 5)
     assert request.controls == {"edge": ControlInput(blob=sha256_of(edge), weight=0.5)}
     assert request.extra.config == {"sampler.sigma_max": 80.0, "model.num_frames": 9}
@@ -116,7 +116,7 @@ def test_a_weight_may_be_an_uploaded_tensor_with_that_of_every_pixel(read, uploa
     assert request.controls["edge"].weight == 1.0
     assert request.extra.config["controls.edge.weight_map.mask"] == f"blob:{sha256_of(name)}.pt"
     assert sha256_of(name) in request.blobs
-    job = job_of(settings(["model=nano", f"paths.outputs={tmp_path}"]).config, request, blobs, tmp_path / "job")
+    job = job_of(settings(["model=nano_fast", f"paths.outputs={tmp_path}"]).config, request, blobs, tmp_path / "job")
     assert read_map(Path(job.spec.config.controls.edge.weight_map.mask), 9).unique().tolist() == [0.5]
 
 

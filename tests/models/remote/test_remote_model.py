@@ -32,7 +32,7 @@ def root(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def nano(root: Path, tiny_model_folder: Path):
     """A server that wants a token, and knows nothing of what clients have computed."""
-    with served(root / "server", "model=nano", f"model.weights={tiny_model_folder}", "serve.auth=true") as server:
+    with served(root / "server", "model=nano_fast", f"model.weights={tiny_model_folder}", "serve.auth=true") as server:
         yield server
 
 
@@ -65,7 +65,7 @@ def test_a_sweep_through_a_server_gives_the_frames_of_the_model_in_process(
     sweep = command(nano, "-m", *options(nano, root / "client"), seeds, *cells)
     assert sweep.wait(400) == 0, sweep.stderr
     for seed in SEEDS:
-        own = ["tracking=disabled", "model=nano", f"model.weights={tiny_model_folder}", f"sampler.seed={seed}"]
+        own = ["tracking=disabled", "model=nano_fast", f"model.weights={tiny_model_folder}", f"sampler.seed={seed}"]
         run([*SMALL, *QUIET, *own, f"paths.outputs={root}/own"], root / f"in_process_{seed}")
     by_server = videos(root / "client" / "sweeps" / "swept")
     assert by_server == [videos(root / f"in_process_{seed}")[0] for seed in SEEDS]
@@ -88,7 +88,7 @@ def test_no_file_of_a_run_has_the_token(nano: Served, root: Path):
 
 def test_the_provenance_has_the_weights_of_the_server(nano: Served, root: Path):
     (record,) = (root / "other_client").rglob("provenance.json")
-    checkpoints = nano.client().model("nano").checkpoints
+    checkpoints = nano.client().model("nano_fast").checkpoints
     assert len(checkpoints) > 5 and all(digest in record.read_text() for digest in checkpoints.values())
 
 
@@ -160,7 +160,7 @@ def _wait_until(holds, seconds: float = 120) -> None:
 
 
 def test_what_a_gradio_request_cannot_carry_is_refused_by_name():
-    asked = ["model.protocol=gradio", "model.backend=nano", "model.fps=12", "sampler.sigma_min=0.01"]
+    asked = ["model.protocol=gradio", "model.backend=nano_fast", "model.fps=12", "sampler.sigma_min=0.01"]
     asked += ["controls.hdmap.weight_map.box=[0,0,1,0.5]", "captions.regions=[{prompt: a tram, box: [0, 0, 0.5, 1]}]"]
     told = validate(compose(["model=remote", "model.endpoint=http://127.0.0.1:1", "views=six", *asked]))
     for named in (

@@ -8,11 +8,11 @@ from cosmos_exp.common.errors import UserError
 from cosmos_exp.models.transfer1.description import read_description
 from cosmos_exp.models.transfer1.weights_folder import SHIPPED_WEIGHTS
 
-NANO = json.loads((SHIPPED_WEIGHTS / "nano" / "model.json").read_text())
+NANO = json.loads((SHIPPED_WEIGHTS / "nano_fast" / "model.json").read_text())
 
 
 def test_the_shipped_model(tmp_path):
-    assert read_description(SHIPPED_WEIGHTS / "nano") == NANO
+    assert read_description(SHIPPED_WEIGHTS / "nano_fast") == NANO
     with pytest.raises(FileNotFoundError):
         read_description(tmp_path)
 

@@ -113,4 +113,4 @@ def test_nano_fits_its_budget():
     for denoiser in parts[2:]:
         views = denoiser.net.config.num_views
         latent = torch.empty(1, 16, views * frames, contract.height // 8, contract.width // 8, device="meta")
-        assert denoiser.net.base.positions(latent).extra.shape[1] == views * frames * 9 * 16
+        assert denoiser.net.base.positions(latent).extra.shape[1] == views * frames * 14 * 24

@@ -1,4 +1,4 @@
-"""The weights of `model=nano_384`: more pixels, in the style of the caption."""
+"""The weights of `model=nano`: pictures in the style of the caption, of the road."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import cosmos_exp as cx
 @pytest.mark.slow
 def test_a_front_view_of_its_size_in_the_style_of_its_caption(tmp_path) -> None:
     options = ["views=single", "model.num_frames=9", "sampler.num_steps=3", "captions.styles=[Snowy,Night]"]
-    model = cx.load_model("nano_384", options)
+    model = cx.load_model("nano", options)
     clips = model.generate(cx.load_scene("procedural", seed=1_000_003, duration=0.5), cache=tmp_path)
     snow, night = (clips[style].videos["front_wide_120fov"] for style in ("Snowy", "Night"))
     assert snow.shape == night.shape == (9, 224, 384, 3)
@@ -21,8 +21,8 @@ def test_a_front_view_of_its_size_in_the_style_of_its_caption(tmp_path) -> None:
 
 @pytest.mark.slow
 def test_six_views_show_the_road_and_the_sky_of_their_own_camera(tmp_path) -> None:
-    own = ["+experiment=nano_384", "sampler.guidance=0", "model.num_frames=9", "captions.styles=[Sunny]"]
-    model = cx.load_model("nano_384", own)
+    own = ["sampler.guidance=0", "model.num_frames=9", "captions.styles=[Sunny]"]
+    model = cx.load_model("nano", own)
     scene = cx.load_scene("procedural", seed=1_000_003, duration=0.5)
     videos = model.generate(scene, cache=tmp_path)["Sunny"].videos
     assert len(videos) == 6
