@@ -1,6 +1,6 @@
 """Whether a video model does what its settings promise: guidance, steps, weights and kinds of controls, captions.
 
-python -m benchmarks.behaviour [--model nano] [--scenes 16] [--seeds 2] [--only PART ...] [--folder F] [OVERRIDE ...]
+python -m benchmarks.behaviour [OVERRIDE ...] [--model nano] [--scenes 16] [--seeds 2] [--only PART ...] [--folder F]
 
 Each part is a sweep of the front view over held-out scenes and noise seeds, in the style Sunny: its cells are cached,
 kept in the folder and resumed. A claim compares two settings, paired over scenes (the mean of its seeds for each), and

@@ -1,7 +1,7 @@
 """The figures of a video model's card, beside other models on the same scenes, and a page of pictures.
 
-python -m benchmarks.card [--models nano nano_fast] [--scenes 16] [--seeds 2] [--styles Sunny Snowy ...]
-                          [--folder F] [OVERRIDE ...]
+python -m benchmarks.card [OVERRIDE ...] [--models nano nano_fast] [--scenes 16] [--seeds 2] [--styles Sunny Snowy ...]
+                          [--folder F]
 
 Held-out scenes in the styles, with noise seeds, as a sweep for each model: its cells are cached, kept in the folder
 and resumed. A figure is a mean over scenes with its 95 % interval, each scene the mean of its styles and seeds. Ratios
