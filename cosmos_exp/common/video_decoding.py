@@ -25,6 +25,8 @@ from cosmos_exp.common.errors import UserError
 READING_VERSION = 2
 """Raise it when the same file makes other pictures: results of users' videos and pictures have it in their key."""
 
+ANY_METADATA: dict[str, Any] = {} if int(av.__version__.partition(".")[0]) >= 19 else {"metadata_errors": "replace"}
+"""Tags that are not UTF-8 are no error; PyAV 19 has no such option and reads them as they are."""
 MAX_PIXELS = 8192 * 4352  # of a frame: level 6.2 of H.264 and H.265, the highest
 MAX_ASPECT = 4  # of a pixel
 FORMATS = (
@@ -180,7 +182,7 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, av.VideoStream]]:
     limits = {"max_pixels": str(MAX_PIXELS)}
     guards = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
     try:
-        with av.open(f"file:{path}", options=limits, container_options=guards, metadata_errors="replace") as container:
+        with av.open(f"file:{path}", options=limits, container_options=guards, **ANY_METADATA) as container:
             stream = _video_stream(path, container)
             _check_size(path, stream)
             _check_length(path, stream)
