@@ -16,6 +16,7 @@ from cosmos_exp.config.run_spec import RunSpec
 from cosmos_exp.config.validate import check, validate
 from cosmos_exp.models.contract import Contract
 from cosmos_exp.models.registry import known_contracts
+from cosmos_exp.models.transfer1.nano import DEFAULT_STEPS, MULTI_VIEW_GUIDANCE
 from cosmos_exp.pipeline.dry_run import dry_run
 from cosmos_exp.pipeline.run import run
 from cosmos_exp.runs.run_folder import RunFolder
@@ -77,9 +78,10 @@ def videos(folder: Path) -> dict[str, bytes]:
 # The contract
 
 
-def test_todays_models_have_eight_steps_and_the_front_views_guidance() -> None:
+def test_the_numbers_of_the_known_models() -> None:
     own = {name: (c.own_sampling.num_steps, c.multi_view_guidance) for name, c in known_contracts().items()}
     assert own.pop("edge_distilled") == (1, None)
+    assert own.pop("nano") == (DEFAULT_STEPS, MULTI_VIEW_GUIDANCE) == (4, 0)
     assert set(own.values()) == {(8, None)}
 
 

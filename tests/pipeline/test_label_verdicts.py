@@ -48,7 +48,7 @@ def test_every_second_frame_has_verdicts_and_every_frame_of_the_video(folder):
     assert labels["schema"] == 1 and labels["frames"] == [0, 2, 4, 6, 8] and labels["style"] == "Sunny"
     assert {line["frame"] for line in labels["lane_lines"]} <= set(labels["frames"])
     shown = read_video(folder.labels("Sunny") / f"{FRONT}.mp4")
-    assert shown.shape == (9, 144, 256, 3) and shown.max() > 100 > shown.mean()
+    assert shown.shape == (9, 224, 384, 3) and shown.max() > 100 > shown.mean()
 
 
 def test_the_same_run_reads_nothing_again(folder, root):

@@ -18,7 +18,7 @@ REQUESTS, AT_ONCE = 40, 20
 
 def test_each_of_many_requests_gets_its_own_result(tmp_path: Path):
     with (
-        served(tmp_path, "model=render", "views=single") as server,
+        served(tmp_path, "model=render", "model.like=nano_fast", "views=single") as server,
         server.client() as client,
         ThreadPoolExecutor(AT_ONCE) as pool,
     ):
