@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import Any, Protocol
 
@@ -26,8 +27,9 @@ PassText = tuple[Tensor | None, Sequence[Region]]  # text of one guidance pass a
 # Up to so many tokens the two passes run as one batch. A longer clip saturates the GPU alone: a batch would only double
 # the memory.
 BATCHED_TOKENS = 4096
-SINGLE_PASS_THREADS = 2
-"""Of torch on a CPU where there is one prompt, without guidance: so many on every machine, as results depend on it."""
+CPU_THREADS = 2
+"""Of torch on a CPU where passes do not run side by side: in what they share, and in one without guidance. So many on
+every machine, as results depend on it."""
 
 
 class Guidance(Protocol):
@@ -169,16 +171,18 @@ class Passes:
         prompts = [self.prompts[i] for i in self.partition.local_passes(range(count))]
         local = [torch.empty_like(x)]
         if prompts:
-            local = self.denoiser.branches(
-                x,
-                sigma,
-                prompts,
-                self.clip,
-                self.weights,
-                condition=condition,
-                batched=self.batched,
-                cache=self.cache,
-            )
+            alone = x.device.type == "cpu" and self.partition.sequence is None
+            with torch_threads(CPU_THREADS) if alone else nullcontext():
+                local = self.denoiser.branches(
+                    x,
+                    sigma,
+                    prompts,
+                    self.clip,
+                    self.weights,
+                    condition=condition,
+                    batched=self.batched,
+                    cache=self.cache,
+                )
         return self.partition.gather_passes(local)[:count]
 
 
@@ -186,7 +190,7 @@ def evaluated(
     net: BlockStack, finish: Callable[[Sequence[Any]], Tensor], prompts: Sequence[Any], *, sequence: bool, batched: bool
 ) -> list[Tensor]:
     """finish([prompt]) for each of the prompts: as one batch where `batched`; in inference mode on a CPU side by side,
-    a single one in SINGLE_PASS_THREADS.
+    a single one in CPU_THREADS.
 
     net: whose blocks `finish` runs. sequence: whether other ranks hold a part of the clip.
     """
@@ -198,7 +202,7 @@ def evaluated(
     on_cpu = torch.is_inference_mode_enabled() and not net.blocks[0].norm1.linear_1.weight.is_cuda
     alone = not sequence and net.offload is None  # no ranks, nor blocks that take turns
     if on_cpu and alone and net.blocks[0].fused is EAGER:  # and no compiler
-        with torch_threads(SINGLE_PASS_THREADS if len(prompts) == 1 else 1):
+        with torch_threads(CPU_THREADS if len(prompts) == 1 else 1):
             return side_by_side([partial(finish_alone, prompt) for prompt in prompts])
     if batched and not on_cpu:
         return list(finish(prompts).chunk(len(prompts)))
