@@ -7,6 +7,7 @@ as views and guidance passes, run side by side: how the work is divided is the s
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,6 +17,21 @@ import cv2
 import numpy as np
 
 Made = TypeVar("Made")
+
+
+class _ForkedPools:
+    """Whether this process was forked from one in which torch had started threads. OpenMP would wait for those, which
+    a fork does not copy, for ever."""
+
+    def __init__(self) -> None:
+        self.started = self.lost = False
+        os.register_at_fork(after_in_child=self._after_fork)
+
+    def _after_fork(self) -> None:
+        self.lost = self.lost or self.started
+
+
+_pools = _ForkedPools()
 
 
 def side_by_side(pieces: Sequence[Callable[[], Made]]) -> list[Made]:
@@ -52,11 +68,13 @@ def one_torch_thread() -> None:
 
 @contextmanager
 def torch_threads(count: int) -> Iterator[None]:
-    """Context in which torch computes with `count` threads, also when several threads enter it."""
+    """Context in which torch computes with `count` threads, also when several threads enter it; with one where this
+    process was forked from one that had several."""
     import torch
 
     before = torch.get_num_threads()
-    torch.set_num_threads(count)
+    _pools.started = _pools.started or count > 1
+    torch.set_num_threads(1 if _pools.lost else count)
     try:
         yield
     finally:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import signal
 import threading
 
 import cv2
@@ -90,3 +92,19 @@ def test_threads_change_no_control(name, threads):
         threads(count)
         videos.append(make_control(name, render))
     assert np.array_equal(*videos)
+
+
+def test_a_process_forked_from_one_with_threads_of_torch_computes():
+    """OpenMP waits for ever for threads that a fork has not copied."""
+    left, right = torch.randn(2000, 500), torch.randn(500, 500)
+    expected = torch.nn.functional.linear(left, right)
+
+    def is_right() -> bool:
+        with torch_threads(2), torch.inference_mode():
+            return torch.allclose(torch.nn.functional.linear(left, right), expected, atol=1e-3)
+
+    assert is_right()
+    if (child := os.fork()) == 0:
+        signal.alarm(30)
+        os._exit(0 if is_right() else 1)
+    assert os.waitpid(child, 0)[1] == 0

@@ -82,6 +82,7 @@ def test_the_numbers_of_the_known_models() -> None:
     own = {name: (c.own_sampling.num_steps, c.multi_view_guidance) for name, c in known_contracts().items()}
     assert own.pop("edge_distilled") == (1, None)
     assert own.pop("nano") == (DEFAULT_STEPS, MULTI_VIEW_GUIDANCE) == (4, 0)
+    assert own.pop("nano_fast") == (8, MULTI_VIEW_GUIDANCE)
     assert set(own.values()) == {(8, None)}
 
 
