@@ -26,7 +26,7 @@ Videos = Mapping[str, np.ndarray]
 OTHER_STYLE = {"Night": "Sunny"}  # the style that a clip turns into; Night for the others
 DURATION = 1.0  # seconds
 FPS = 12.0
-SIZE = (256, 144)
+SIZE = (256, 144)  # that the evaluator was trained at
 LEAD = "lead"  # the car that drives ahead in every scene
 ADDED_AT = ((11.0, 3.2), (20.0, -3.4), (15.0, 0.0), (26.0, 3.2))  # metres ahead and to the left
 

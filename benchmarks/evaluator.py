@@ -14,6 +14,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.damages import SIZE
 from cosmos_exp.common.progress import steps
 from cosmos_exp.common.styles import STYLES
 from cosmos_exp.config.rigs import load_rig
@@ -32,7 +33,6 @@ ROWS = (
     *("object_recall/small", "object_recall/medium", "object_recall/large", "false_objects"),
 )
 TIMES = (0.5, 3.0)
-SIZE = (256, 144)  # that the network was trained at
 
 
 def figures(seeds: range) -> dict[str, dict[str, float]]:

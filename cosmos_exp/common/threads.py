@@ -28,7 +28,7 @@ class _ForkedPools:
         os.register_at_fork(after_in_child=self._after_fork)
 
     def _after_fork(self) -> None:
-        self.lost = self.lost or self.started
+        self.lost = self.started
 
 
 _pools = _ForkedPools()
